@@ -1,0 +1,47 @@
+/** One error for everything a caller is told: `code` is stable, the status follows from it in routes/error_response.ts. */
+export type ErrorCode =
+  | "invalid-request"
+  | "unauthenticated"
+  | "peer-unauthenticated"
+  | "peer-hello"
+  | "forbidden"
+  | "cross-site"
+  | "unknown-peer"
+  | "not-found"
+  | "no-route"
+  | "method-not-allowed"
+  | "held"
+  | "cooling"
+  | "expired-command"
+  | "config-mismatch"
+  | "lost"
+  | "too-large"
+  | "idempotency-mismatch"
+  | "rate-limited"
+  | "queue-full"
+  | "no-quorum"
+  | "not-ready"
+  | "outcome-unknown"
+  | "internal";
+
+export type ErrorFacts = {
+  /** JSON path of the field that is wrong, as in `ttlMs`. */
+  readonly field?: string;
+  readonly retryAfterMs?: number;
+  readonly outcome?: "none" | "unknown";
+  readonly idempotencyKey?: string;
+  /** More members of the problem document, by name. */
+  readonly more?: Readonly<Record<string, unknown>>;
+};
+
+export class QuorateError extends Error {
+  override name = "QuorateError";
+  readonly code: ErrorCode;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, detail: string, facts: ErrorFacts = {}) {
+    super(detail);
+    this.code = code;
+    this.facts = facts;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Every number a user or operator can meet, with its unit last in its name.
+ * Requests out of range are refused (400), never clamped.
+ */
+import { assert } from "./assert.ts";
+
+export const TTL_DEFAULT_MS = 30_000;
+export const TTL_MIN_MS = 1_000;
+export const TTL_MAX_MS = 3_600_000;
+export const WAIT_MAX_MS = 300_000;
+export const TIMEOUT_DEFAULT_MS = 5_000;
+export const TIMEOUT_MIN_MS = 100;
+export const TIMEOUT_MAX_MS = 30_000;
+export const LOCK_DELAY_MAX_MS = 60_000;
+
+export const NAME_MAX_BYTES = 512;
+export const HOLDER_MAX_BYTES = 128;
+export const SUBJECT_MAX_BYTES = 128;
+export const METADATA_MAX_BYTES = 256;
+export const REASON_MAX_BYTES = 256;
+export const IDEMPOTENCY_KEY_MAX_CHARS = 64;
+export const BODY_MAX_BYTES = 64 * 1024;
+export const JSON_MAX_DEPTH = 32;
+
+export const WAITERS_PER_KEY = 256;
+export const HOLDERS_PER_KEY = 64;
+export const HISTORY_ITEMS = 32;
+export const LIST_DEFAULT_ITEMS = 100;
+export const LIST_MAX_ITEMS = 1_000;
+
+/** Lease clocks may differ by this share (PROTOCOL.md §7). */
+export const DRIFT = 0.01;
+/** A place in a queue lapses when its node has not renewed it for this long. */
+export const PLACE_TTL_MS = 10_000;
+export const PLACE_RENEW_MS = 3_000;
+/** A grant out of the queue that nobody confirms lapses after this, or its ttl if shorter. */
+export const HANDOVER_TTL_MS = 10_000;
+
+export const COMMANDS_PER_VALUE = 64;
+export const CLAIMS_PER_VALUE = 64;
+/** A value makes at most this many grants; it is the room of one instance among fences. */
+export const GRANTS_PER_INSTANCE = 1_024;
+export const DEDUP_WINDOW = 32;
+/** Each of a key's two rows stays below Deno KV's 64 KiB with room for its envelope. */
+export const ROW_MAX_BYTES = 56 * 1024;
+/** What one value may weigh on the wire and in a vote. */
+export const VALUE_MAX_BYTES = 48 * 1024;
+
+export const ATOMIC_MAX_RECORDS = 100;
+export const ATOMIC_MAX_BYTES = 600 * 1024;
+export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
+export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
+export const PAXOS_MAX_MESSAGES = 1_000;
+
+export const PEER_DEADLINE_MS = 1_000;
+export const LEARN_DELAY_MS = 5;
+export const BACKOFF_MAX_MS = 1_000;
+/** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
+export const LOSER_WAIT_MIN_MS = 20;
+
+export const MEMBERS_MAX = 9;
+
+assert(DEDUP_WINDOW < COMMANDS_PER_VALUE * 2, "the window's entries of one instance are bounded");
+assert(GRANTS_PER_INSTANCE >= HOLDERS_PER_KEY, "one value can fill a lock");
+assert(COMMANDS_PER_VALUE + WAITERS_PER_KEY <= GRANTS_PER_INSTANCE, "grants of one value have room");
+assert(VALUE_MAX_BYTES < ROW_MAX_BYTES, "a vote fits its row");
+assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
+assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");

@@ -1,0 +1,103 @@
+/**
+ * What a replica needs from the world. Each port has at least two real implementations
+ * and one contract suite under test/ that all of them pass.
+ */
+import type { NodeId } from "../paxos/ballot.ts";
+import type { AcceptorMessage, AcceptorRecord, AcceptorReply, Collision, Machine } from "../paxos/message.ts";
+
+/** Who a store belongs to. Written once, by an explicit init; a store without one never votes (PROTOCOL.md §9). */
+export type Identity = {
+  readonly cluster: string;
+  readonly id: NodeId;
+  /** New for each membership of this id. */
+  readonly incarnation: string;
+  /** Durable count of exclusive opens. */
+  readonly boot: number;
+  /** New for each exclusive open. */
+  readonly run: string;
+};
+
+/** The highest commit of a peer that this store has heard of. */
+export type Mark = { readonly incarnation: string; readonly boot: number; readonly run: string; readonly seq: number };
+
+/** What one step makes of a record: `record` is what to write, or null to write nothing. */
+export type StepResult<R> = { readonly record: AcceptorRecord | null; readonly reply: R };
+
+/**
+ * Durable records of one acceptor. `update` runs `step` on the committed record (null: none yet) and
+ * resolves with its reply only once what the step saw and what it wrote are committed. The step is pure and
+ * may run again on a newer record; an intended write is never applied to a record the step did not see.
+ * Rejects with StoreError if the outcome is unknown or the store is gone: nothing may then be said of the vote.
+ */
+export interface BallotStore {
+  update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R>;
+  /** Keys that have a record, in byte order, after `after`, at most `limit`. */
+  keys(prefix: string, after: string, limit: number): Promise<readonly string[]>;
+  /** The identity this store was initialised with, or null. */
+  identity(): Identity | null;
+  /** Writes the identity of a new member; rejects if the store has one. */
+  init(identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string }): Promise<Identity>;
+  /** The ClusterConfig text written by init, or null. */
+  config(): string | null;
+  /** Number of the last commit; it grows in every atomic. */
+  seq(): number;
+  /** Notes a peer's mark; it becomes durable with the next commit, at the latest on `flush`. */
+  note(peer: NodeId, mark: Mark): void;
+  marks(): Readonly<Record<NodeId, Mark>>;
+  /** Resolves when everything noted is durable. */
+  flush(): Promise<void>;
+  /** Quarantine is for ever: a store that was rolled back must not vote again. */
+  quarantine(reason: string): Promise<void>;
+  quarantined(): string | null;
+  close(): Promise<void>;
+}
+
+/** The store could not say whether a write happened, or cannot be used. */
+export class StoreError extends Error {
+  override name = "StoreError";
+}
+
+/** What travels between nodes, by mailbox (api.md, "Between nodes"). */
+export type Mailbox = "acceptor" | "coordinator" | "learner";
+/** Asks a peer which of this node's commits it has heard of; answering needs no vote. */
+export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
+export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
+export type WireMessage = Exclude<AcceptorMessage, { type: "decide" | "recover" }> | Collision | AskMarks;
+export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } | { readonly type: "unavailable"; readonly reason: string };
+
+/** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
+export class PeerError extends Error {
+  override name = "PeerError";
+}
+
+export interface Transport {
+  /** Resolves with the peer's reply; rejects with PeerError at the peer deadline at the latest. */
+  send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply>;
+  /** Median of recent round trips in ms, 0 if none is known. */
+  rttMs(to: NodeId): number;
+  close(): void;
+}
+
+/** Monotonic and wall time in ms, and timers. */
+export interface Clock {
+  now(): number;
+  wall(): number;
+  /** Calls back once after `ms`; returns what cancels it. */
+  after(ms: number, run: () => void): () => void;
+}
+
+export interface Randomness {
+  /** Uniform in [0, 1). */
+  next(): number;
+  /** A fresh unguessable id of at most 22 URL-safe characters, without "/". */
+  id(): string;
+}
+
+/** What every part of one node shares. */
+export type Ports = {
+  readonly store: BallotStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly machine: Machine;
+};
