@@ -20,7 +20,13 @@ export type Grant = {
   revision: string;
 };
 
-export type HolderView = { holder: string; fence: string; mode: "exclusive" | "shared"; notAfterMs: number; metadata?: string };
+export type HolderView = {
+  holder: string;
+  fence: string;
+  mode: "exclusive" | "shared";
+  notAfterMs: number;
+  metadata?: string;
+};
 
 /** Why a lock was not granted; rides in the 409 problem document. */
 export type Held = { holders: HolderView[]; queue: number; retryAfterMs: number; yours?: string };

@@ -82,7 +82,11 @@ type Addressed = { readonly key: string; readonly epoch: number; readonly instan
 /** 1a */
 export type Prepare = Addressed & Alignment & { readonly type: "prepare"; readonly ballot: Ballot };
 /** 2a, or a proposal in a fast ballot */
-export type Accept = Addressed & Alignment & { readonly type: "accept"; readonly ballot: Ballot; readonly value: Value };
+export type Accept = Addressed & Alignment & {
+  readonly type: "accept";
+  readonly ballot: Ballot;
+  readonly value: Value;
+};
 /** "`instance` is decided": by `certificate`, or with everything before it by a snapshot of a later instance. */
 export type Learn = Addressed & {
   readonly type: "learn";
@@ -117,9 +121,21 @@ export type AcceptorReply =
   /** 1b */
   | { readonly type: "promise"; readonly instance: number; readonly ballot: Ballot; readonly vote: Vote | null }
   /** 2b; `value` only where the record held another value than the one asked for in a ballot of its own */
-  | { readonly type: "accepted"; readonly instance: number; readonly ballot: Ballot; readonly kind: VoteKind; readonly value: Value }
+  | {
+    readonly type: "accepted";
+    readonly instance: number;
+    readonly ballot: Ballot;
+    readonly kind: VoteKind;
+    readonly value: Value;
+  }
   /** No vote for it: promised higher, or voted in this ballot already (`vote` tells for what). */
-  | { readonly type: "refused"; readonly instance: number; readonly ballot: Ballot; readonly promised: Ballot; readonly vote: Vote | null }
+  | {
+    readonly type: "refused";
+    readonly instance: number;
+    readonly ballot: Ballot;
+    readonly promised: Ballot;
+    readonly vote: Vote | null;
+  }
   | { readonly type: "not-lapsed"; readonly instance: number; readonly ballot: Ballot; readonly remainingMs: number }
   /** The instance asked about is decided; a decision, never a "no vote". */
   | { readonly type: "ahead"; readonly snapshot: Snapshot }
@@ -136,7 +152,11 @@ export type AcceptorReply =
   | { readonly type: "stopped"; readonly reason: string };
 
 /** To the coordinator: votes seen at an instance whose fast ballot collided. */
-export type Collision = Addressed & { readonly type: "collision"; readonly reports: readonly Report[]; readonly snapshot?: Snapshot };
+export type Collision = Addressed & {
+  readonly type: "collision";
+  readonly reports: readonly Report[];
+  readonly snapshot?: Snapshot;
+};
 
 /** What the acceptor's host adds to a message: who sent it, as authenticated, and what its clock saw. */
 export type Envelope = {

@@ -19,7 +19,10 @@ export type QuorumSizes = {
 
 export function quorumSizes(n: number): QuorumSizes {
   // Two acceptors survive no failure and would only add latency to one.
-  assert(Number.isInteger(n) && n >= 1 && n !== 2 && n <= MEMBERS_MAX, `a cluster has 1 or 3 to ${MEMBERS_MAX} acceptors, not ${n}`);
+  assert(
+    Number.isInteger(n) && n >= 1 && n !== 2 && n <= MEMBERS_MAX,
+    `a cluster has 1 or 3 to ${MEMBERS_MAX} acceptors, not ${n}`,
+  );
   const f = Math.floor((n - 1) / 2);
   const openE = Math.min(f, Math.floor((n - f - 1) / 2));
   const inclusiveE = Math.min(f, Math.floor((n + 1 - f) / 2));
@@ -51,7 +54,8 @@ export class QuorumSystem {
 
   /** Only `proposer`, by R2, may conclude from such a quorum. */
   isInclusiveFast(acceptors: ReadonlySet<NodeId>, proposer: NodeId): boolean {
-    return acceptors.has(proposer) && this.members.includes(proposer) && this.#count(acceptors) >= this.sizes.inclusiveFast;
+    return acceptors.has(proposer) && this.members.includes(proposer) &&
+      this.#count(acceptors) >= this.sizes.inclusiveFast;
   }
 
   isMember(node: NodeId): boolean {

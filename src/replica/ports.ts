@@ -36,7 +36,9 @@ export interface BallotStore {
   /** The identity this store was initialised with, or null. */
   identity(): Identity | null;
   /** Writes the identity of a new member; rejects if the store has one. */
-  init(identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string }): Promise<Identity>;
+  init(
+    identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
+  ): Promise<Identity>;
   /** The ClusterConfig text written by init, or null. */
   config(): string | null;
   /** Number of the last commit; it grows in every atomic. */
@@ -63,7 +65,10 @@ export type Mailbox = "acceptor" | "coordinator" | "learner";
 export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
 export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
 export type WireMessage = Exclude<AcceptorMessage, { type: "decide" | "recover" }> | Collision | AskMarks;
-export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } | { readonly type: "unavailable"; readonly reason: string };
+export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } | {
+  readonly type: "unavailable";
+  readonly reason: string;
+};
 
 /** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
 export class PeerError extends Error {

@@ -31,10 +31,18 @@ export interface LockService {
   renew(name: string, fence: string, request: { readonly ttlMs?: number }, caller: Caller): Promise<Answer<Grant>>;
   release(name: string, fence: string, caller: Caller): Promise<Answer<Released>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
-  get(name: string, options: { readonly stale: boolean; readonly timeoutMs: number }): Promise<Answer<LockState> & { readonly staleMs?: number }>;
+  get(
+    name: string,
+    options: { readonly stale: boolean; readonly timeoutMs: number },
+  ): Promise<Answer<LockState> & { readonly staleMs?: number }>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
   /** Each item is read from a quorum of its own; the page is not a snapshot. */
-  list(prefix: string, limit: number, cursor: string | null, options: { readonly timeoutMs: number }): Promise<Page<LockState>>;
+  list(
+    prefix: string,
+    limit: number,
+    cursor: string | null,
+    options: { readonly timeoutMs: number },
+  ): Promise<Page<LockState>>;
 }
 
 export interface NodeService {
