@@ -14,13 +14,23 @@ export type Acquire = {
   /** For people only: the proposer's wall clock. Nothing is decided by it. */
   readonly atMs: number;
 };
-/** Extends a hold; `confirm` marks the waiter's node taking up a grant out of the queue (§7). */
+/** Extends a hold; the waiter's node takes up a grant out of the queue with one (PROTOCOL.md §7). */
 export type Renew = { readonly type: "renew"; readonly fence: string; readonly ttlMs?: number };
 export type Release = { readonly type: "release"; readonly fence: string; readonly atMs: number };
 export type Force = { readonly type: "force"; readonly reason: string; readonly atMs: number };
-/** Renews places in the queue of one node, by place id; unknown places are ignored. */
-export type KeepPlaces = { readonly type: "keep-places"; readonly places: readonly string[] };
-/** Gives up a place; answers with the grant if it was granted meanwhile. */
+/**
+ * Renews places in the queue, by place id. The command's subject is the node that answers them: places of other nodes
+ * are left alone, and so are unknown ones. It is not kept in the dedup window.
+ */
+export type KeepPlaces = {
+  readonly type: "keep-places";
+  readonly places: readonly string[];
+  /** The named places become this node's: their waiters came back through it. */
+  readonly adopt?: boolean;
+  /** A label, for a value that claims a lapse and says nothing else. */
+  readonly atMs?: number;
+};
+/** Gives up the subject's own place; answers with the grant if it was granted meanwhile. */
 export type Leave = { readonly type: "leave"; readonly place: string; readonly atMs: number };
 
 export type Op = Acquire | Renew | Release | Force | KeepPlaces | Leave;
@@ -41,6 +51,8 @@ export type Result =
   | { readonly outcome: "kept" }
   | { readonly outcome: "left" }
   | { readonly outcome: "too-large" }
+  /** The op is of no known type, or not of its type's shape; never stored. */
+  | { readonly outcome: "unknown-op" }
   | { readonly outcome: "expired-command" }
   | { readonly outcome: "idempotency-mismatch" };
 
@@ -48,8 +60,8 @@ export type Hold = {
   readonly fence: string;
   readonly holder: string;
   readonly subject: string;
-  /** Id of the command that asked for it. */
-  readonly commandId: string;
+  /** Digest of the subject and the id of the command that asked for it; its place, if it had one, had this id. */
+  readonly command: string;
   readonly mode: "exclusive" | "shared";
   readonly ttlMs: number;
   readonly lockDelayMs: number;
@@ -62,16 +74,17 @@ export type Hold = {
 };
 
 export type Place = {
-  /** Id of the place: a digest of the subject and the command's id. */
+  /** Id of the place: a digest of the subject and the command's id, 16 hex digits. */
   readonly id: string;
   readonly holder: string;
   readonly subject: string;
-  readonly commandId: string;
   readonly mode: "exclusive" | "shared";
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly metadata?: string;
+  /** The node that answers the waiter and keeps the place alive. */
   readonly node: string;
+  /** Id of the value that enqueued or last renewed it. */
   readonly by: string;
 };
 
@@ -83,6 +96,8 @@ export type Ended = {
   readonly toMs: number;
   readonly end: "released" | "lapsed" | "forced" | "session";
   readonly reason?: string;
+  /** The last fence granted when it lapsed: a later one means that somebody has had the lock since. */
+  readonly lastFence?: string;
 };
 
 export type { LeaseTerm };

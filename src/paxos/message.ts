@@ -101,7 +101,7 @@ export type AskLapsed = Addressed & { readonly type: "lapsed?"; readonly leases:
 /** R2: the proposer's guarded decision on its own record. Never on the wire. */
 export type Decide = Addressed & { readonly type: "decide"; readonly certificate: Certificate };
 /** The coordinator's pick and self-vote in the standing recovery, in one write. Never on the wire. */
-export type Recover = Addressed & {
+export type Recover = Addressed & Alignment & {
   readonly type: "recover";
   readonly reports: readonly Report[];
   /** Id of the value to make if the pick is free. */
@@ -120,14 +120,16 @@ export type Report = { readonly from: NodeId; readonly vote: Vote | null };
 export type AcceptorReply =
   /** 1b */
   | { readonly type: "promise"; readonly instance: number; readonly ballot: Ballot; readonly vote: Vote | null }
-  /** 2b; `value` only where the record held another value than the one asked for in a ballot of its own */
+  /** 2b */
   | {
     readonly type: "accepted";
     readonly instance: number;
     readonly ballot: Ballot;
     readonly kind: VoteKind;
-    readonly value: Value;
+    readonly valueId: string;
   }
+  /** The coordinator's pick, voted for in the same write. Never on the wire. */
+  | { readonly type: "picked"; readonly instance: number; readonly ballot: Ballot; readonly value: Value }
   /** No vote for it: promised higher, or voted in this ballot already (`vote` tells for what). */
   | {
     readonly type: "refused";
@@ -152,10 +154,9 @@ export type AcceptorReply =
   | { readonly type: "stopped"; readonly reason: string };
 
 /** To the coordinator: votes seen at an instance whose fast ballot collided. */
-export type Collision = Addressed & {
+export type Collision = Addressed & Alignment & {
   readonly type: "collision";
   readonly reports: readonly Report[];
-  readonly snapshot?: Snapshot;
 };
 
 /** What the acceptor's host adds to a message: who sent it, as authenticated, and what its clock saw. */

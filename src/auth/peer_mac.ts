@@ -1,0 +1,148 @@
+/**
+ * How nodes know each other: a MAC over each request to /paxos (api.md, "Peers"). No clock in it; a repeated request
+ * is harmless by protocol, and one made for an earlier boot of the receiver is refused.
+ *
+ *     Quorate-Peer: a                      the sender
+ *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
+ *     Quorate-Count: 17                    counts the sender's requests
+ *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
+ *
+ * The MAC is over eight lines, each ended by "\n" and holding no other, so no two requests have the same text:
+ * `quorate-peer-v1`, method, path (with its query, if any), cluster, Quorate-Peer, Quorate-To, Quorate-Count,
+ * SHA-256 of the body in hex.
+ */
+import { assert } from "../assert.ts";
+import type { Identity } from "../replica/ports.ts";
+import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
+
+export const PEER_HEADER = "quorate-peer";
+export const TO_HEADER = "quorate-to";
+export const COUNT_HEADER = "quorate-count";
+export const MAC_HEADER = "quorate-mac";
+
+const TO_MAX_CHARS = 512;
+
+/** The node a request is for, as it is now. `boot` is 0 for ever on a shared store. */
+export type PeerIdentity = Pick<Identity, "id" | "incarnation" | "boot">;
+
+export type SignedRequest = {
+  readonly method: string;
+  readonly path: string;
+  readonly cluster: string;
+  readonly from: string;
+  /** The whole text of `Quorate-To`. */
+  readonly to: string;
+  readonly count: number;
+  /** Hex. */
+  readonly bodySha256: string;
+};
+
+export type PeerVerdict =
+  | { readonly ok: true; readonly from: string; readonly count: number }
+  | { readonly ok: false; readonly code: "peer-unauthenticated" | "unknown-peer" }
+  /** Well signed, for another boot or incarnation of this node: `to` is the `Quorate-To` that holds now. */
+  | { readonly ok: false; readonly code: "peer-hello"; readonly to: string };
+
+/** Text of `Quorate-To` for a peer; null: never met. */
+export function peerTo(id: string, met: Omit<PeerIdentity, "id"> | null): string {
+  return met === null ? `${id}.?.0` : `${id}.${met.incarnation}.${met.boot}`;
+}
+
+/** The four headers of a request. */
+export function signPeer(request: SignedRequest, secret: string): Record<string, string> {
+  return {
+    [PEER_HEADER]: request.from,
+    [TO_HEADER]: request.to,
+    [COUNT_HEADER]: String(request.count),
+    [MAC_HEADER]: `v1=${mac(request, secret)}`,
+  };
+}
+
+/** What http_transport.ts asks for: a signer of POSTs from one node, with the first of its secrets. */
+export function peerSigner(
+  node: { readonly cluster: string; readonly id: string; readonly secrets: readonly string[] },
+): (
+  request: {
+    readonly peer: string;
+    readonly to: string | null;
+    readonly path: string;
+    readonly count: number;
+    readonly body: Uint8Array;
+  },
+) => Record<string, string> {
+  const [secret] = checkedSecrets(node.secrets);
+  return ({ peer, to, path, count, body }) =>
+    signPeer({
+      method: "POST",
+      path,
+      cluster: node.cluster,
+      from: node.id,
+      to: to ?? peerTo(peer, null),
+      count,
+      bodySha256: sha256Hex(body),
+    }, secret);
+}
+
+/**
+ * Who sent a request, to be asked before its body is parsed. `members` are the peers that may call (learners too);
+ * of `secrets`, one or two, either is accepted, so that they can be changed node by node.
+ */
+export function verifyPeer(
+  request: {
+    readonly method: string;
+    /** As received, with its query if it has one. */
+    readonly path: string;
+    readonly headers: { get(name: string): string | null };
+    readonly bodySha256: string;
+    readonly cluster: string;
+    readonly me: PeerIdentity;
+    readonly members: readonly string[];
+    readonly secrets: readonly string[];
+  },
+): PeerVerdict {
+  const { method, path, headers, bodySha256, cluster, me } = request;
+  const from = headers.get(PEER_HEADER);
+  const to = headers.get(TO_HEADER);
+  const countText = headers.get(COUNT_HEADER);
+  const given = /^v1=([0-9a-f]{64})$/.exec(headers.get(MAC_HEADER) ?? "")?.[1];
+  const unauthenticated: PeerVerdict = { ok: false, code: "peer-unauthenticated" };
+  if (!from || !to || countText === null || given === undefined) return unauthenticated;
+  if (to.length > TO_MAX_CHARS || !/^(0|[1-9][0-9]{0,15})$/.test(countText)) return unauthenticated;
+  const count = Number(countText);
+  if (!Number.isSafeInteger(count)) return unauthenticated;
+
+  const signed: SignedRequest = { method, path, cluster, from, to, count, bodySha256 };
+  if (lines(signed).some((line) => line.includes("\n"))) return unauthenticated;
+  let authentic = false;
+  // Every secret is tried, and only then is anything said: a stranger learns neither members nor the current boot.
+  for (const secret of checkedSecrets(request.secrets)) {
+    if (equalDigests(given, mac(signed, secret))) authentic = true;
+  }
+  if (!authentic) return unauthenticated;
+
+  // A node does not write to itself: a request "from me" is a mirror of mine, or a twin under my id.
+  if (from === me.id || !request.members.includes(from)) return { ok: false, code: "unknown-peer" };
+  const now = peerTo(me.id, me);
+  if (to === now) return { ok: true, from, count };
+  // Ids may hold dots, incarnation and boot do not. A request for another node is a wrong url, not an old boot.
+  const addressee = /^(.+)\.[^.]*\.[^.]*$/.exec(to)?.[1];
+  return addressee === me.id ? { ok: false, code: "peer-hello", to: now } : unauthenticated;
+}
+
+function mac(request: SignedRequest, secret: string): string {
+  const parts = lines(request);
+  assert(parts.every((line) => !line.includes("\n")), "no signed field holds a newline");
+  return hmacSha256Hex(secret, parts.map((line) => `${line}\n`).join(""));
+}
+
+function lines(request: SignedRequest): readonly string[] {
+  const { method, path, cluster, from, to, count, bodySha256 } = request;
+  return ["quorate-peer-v1", method, path, cluster, from, to, String(count), bodySha256];
+}
+
+function checkedSecrets(secrets: readonly string[]): readonly [string, ...string[]] {
+  const [first, second] = secrets;
+  assert(first !== undefined && secrets.length <= 2, "one peer secret, or two while they are changed");
+  assert(first !== "" && second !== "", "a peer secret is not empty");
+  return second === undefined ? [first] : [first, second];
+}

@@ -1,0 +1,82 @@
+/**
+ * What a client token may do. A scope is `noun:verb[,verb]:pattern`, or `admin:pattern` for the verb `admin` on every
+ * noun. The noun may be `*`. A pattern is `*` (every name), `deploy/*` (every name below `deploy/`) or one exact name.
+ *
+ * `admin` implies neither `read` nor `write`: a token that is to have them says so.
+ */
+import { QuorateError } from "../errors.ts";
+import { NAME_MAX_BYTES } from "../limits.ts";
+
+export const NOUNS = ["lock", "election", "semaphore", "kv", "session"] as const;
+export const VERBS = ["read", "write", "admin"] as const;
+
+export type Noun = (typeof NOUNS)[number];
+export type Verb = (typeof VERBS)[number];
+
+export type Scope = { readonly noun: Noun | "*"; readonly verbs: readonly Verb[]; readonly pattern: string };
+
+/** `noun` `*` is for what belongs to no noun (members, backup): only a scope of every noun covers it. */
+export type Access = { readonly noun: Noun | "*"; readonly verb: Verb };
+
+/** Throws QuorateError `invalid-request` that names `field` and says what is wrong with `text`. */
+export function parseScope(text: string, field: string): Scope {
+  const [first = "", ...rest] = text.split(":");
+  if (first === "admin") return { noun: "*", verbs: ["admin"], pattern: parsePattern(rest.join(":"), text, field) };
+
+  const noun = first === "*" ? first : NOUNS.find((known) => known === first);
+  if (noun === undefined) refuse(field, text, `"${first}" is none of ${NOUNS.join(", ")}, *, admin`);
+  if (rest.length < 2) refuse(field, text, 'it is not of the form "noun:verb,verb:pattern" or "admin:pattern"');
+  const verbs = (rest[0] ?? "").split(",").map((name) =>
+    VERBS.find((known) => known === name) ?? refuse(field, text, `"${name}" is none of ${VERBS.join(", ")}`)
+  );
+  // A name may hold colons: the pattern is all that is left.
+  return { noun, verbs, pattern: parsePattern(rest.slice(1).join(":"), text, field) };
+}
+
+/** Whether some scope lets its owner do this to `name`; null: to no name in particular, which takes the pattern `*`. */
+export function allows(scopes: readonly Scope[], access: Access, name: string | null): boolean {
+  return scopes.some((scope) => grants(scope, access) && covers(scope.pattern, name));
+}
+
+/** Whether every name that starts with `prefix` is allowed, as a listing of them needs. */
+export function allowsPrefix(scopes: readonly Scope[], access: Access, prefix: string): boolean {
+  return scopes.some((scope) => grants(scope, access) && coversPrefix(scope.pattern, prefix));
+}
+
+function grants(scope: Scope, access: Access): boolean {
+  return (scope.noun === "*" || scope.noun === access.noun) && scope.verbs.includes(access.verb);
+}
+
+function covers(pattern: string, name: string | null): boolean {
+  if (pattern === "*") return true;
+  if (name === null) return false;
+  const below = prefixOf(pattern);
+  // The slash is part of the prefix: `deploy/*` is about neither `deployx` nor `deploy` itself.
+  return below === null ? name === pattern : name.length > below.length && name.startsWith(below);
+}
+
+function coversPrefix(pattern: string, prefix: string): boolean {
+  if (pattern === "*") return true;
+  const below = prefixOf(pattern);
+  return below !== null && prefix.startsWith(below);
+}
+
+function prefixOf(pattern: string): string | null {
+  return pattern.endsWith("/*") ? pattern.slice(0, -1) : null;
+}
+
+function parsePattern(pattern: string, text: string, field: string): string {
+  if (pattern === "*") return pattern;
+  const stem = pattern.endsWith("/*") ? pattern.slice(0, -2) : pattern;
+  if (stem === "" || stem.startsWith("/") || stem.endsWith("/")) refuse(field, text, "its pattern names nothing");
+  // `deploy*` would read as a prefix and match nothing: say so instead.
+  if (stem.includes("*")) refuse(field, text, 'a * stands alone or as the last segment, as in "deploy/*"');
+  if (new TextEncoder().encode(stem).length > NAME_MAX_BYTES) {
+    refuse(field, text, `it is above ${NAME_MAX_BYTES} bytes`);
+  }
+  return pattern;
+}
+
+function refuse(field: string, text: string, why: string): never {
+  throw new QuorateError("invalid-request", `${field}: ${JSON.stringify(text)} is not a scope: ${why}`, { field });
+}

@@ -1,0 +1,60 @@
+/** Leases of a key: how they are named, how long they last, and what ends when a value claims that one ran out (§7). */
+import { HANDOVER_TTL_MS, PLACE_TTL_MS } from "../limits.ts";
+import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
+import { endHold, handOver } from "./lock.ts";
+import type { Hold } from "./op.ts";
+import { indexOfPlace } from "./place.ts";
+import { change, type Draft, type KeyState } from "./state.ts";
+
+export const COOLING_LEASE_ID = "cooling";
+
+export function holdLease(hold: Hold): LeaseTerm {
+  // Nobody has been told of an unconfirmed hand-over, so a dead waiter need not cost its whole ttl.
+  const ttlMs = hold.unconfirmed ? Math.min(hold.ttlMs, HANDOVER_TTL_MS) : hold.ttlMs;
+  return { id: `f:${hold.fence}`, by: hold.by, ttlMs };
+}
+
+/** Holders, then places, then cooling. */
+export function leasesOf(state: Pick<KeyState, "holders" | "queue" | "cooling">): readonly LeaseTerm[] {
+  const leases = state.holders.map(holdLease);
+  for (const row of state.queue) leases.push({ id: `p:${row[0]}`, by: row[7], ttlMs: PLACE_TTL_MS });
+  if (state.cooling !== null) leases.push({ id: COOLING_LEASE_ID, ...state.cooling });
+  return leases;
+}
+
+/**
+ * Ends what `claims` name, where the state before this value holds exactly that lease. All endings come before the one
+ * hand-over, places first: a place that lapsed must not be granted the hold that lapsed with it.
+ */
+export function endLapsed(draft: Draft, claims: readonly LeaseName[]): void {
+  const changes = draft.changes;
+  for (const claim of claims) endPlace(draft, claim);
+  for (const claim of claims) endCooling(draft, claim);
+  for (const claim of claims) endLapsedHold(draft, claim);
+  if (draft.changes > changes) handOver(draft);
+}
+
+function endPlace(draft: Draft, { id, by }: LeaseName): void {
+  if (!id.startsWith("p:")) return;
+  const index = indexOfPlace(draft.queue, id.slice(2));
+  if (draft.queue[index]?.[7] !== by) return;
+  draft.queue.splice(index, 1);
+  change(draft);
+}
+
+function endCooling(draft: Draft, { id, by }: LeaseName): void {
+  if (id !== COOLING_LEASE_ID || draft.cooling?.by !== by) return;
+  draft.cooling = null;
+  change(draft);
+}
+
+function endLapsedHold(draft: Draft, { id, by }: LeaseName): void {
+  const hold = draft.holders.find((held) => `f:${held.fence}` === id && held.by === by);
+  if (hold === undefined) return;
+  endHold(draft, hold, "lapsed");
+  if (hold.lockDelayMs > 0) {
+    // A cooling period that runs already starts anew with the longer of the two, so neither is cut short.
+    draft.cooling = { by: draft.by, ttlMs: Math.max(hold.lockDelayMs, draft.cooling?.ttlMs ?? 0) };
+  }
+  change(draft);
+}

@@ -1,0 +1,162 @@
+/** The machine under the log: applies decided values to the state of one key. Pure, and equal on every node. */
+import { unreachable } from "../assert.ts";
+import type { Command, Machine, Mode, State, Value } from "../paxos/message.ts";
+import { addEntry, bodyOf, commandKey, type Digest, findEntry, type Kept } from "./dedup.ts";
+import { endLapsed, leasesOf } from "./lease.ts";
+import { acquire, force, keepPlaces, leave, release, renew } from "./lock.ts";
+import type { Hold, KeepPlaces, Op, Place, Result } from "./op.ts";
+import { orderCommands } from "./order.ts";
+import { indexOfPlace, unpackPlace } from "./place.ts";
+import { readOp } from "./read_op.ts";
+import { closeDraft, type Draft, emptyState, type KeyState, keyState, openDraft } from "./state.ts";
+
+export type Applied = {
+  readonly state: KeyState;
+  /** One for each command of the value, in its order. */
+  readonly results: readonly Result[];
+};
+
+export interface LockMachine extends Machine {
+  init(mode: Mode): KeyState;
+  apply(state: State, instance: number, value: Value): KeyState;
+  /** `apply` that also says what each command came to, those included that leave no trace in the window. */
+  applyWithResults(state: State, instance: number, value: Value): Applied;
+  /**
+   * What this command came to, read from a state at or after the one it was applied in: the first result;
+   * `idempotency-mismatch` if that id asked for something else; `expired-command` if it may have been applied too long
+   * ago to tell; null if it was not applied. `keep-places` is always null: send a new one.
+   */
+  resultOf(state: State, command: Command): Result | null;
+  /** The first result of (subject, id) while the window has it, whatever it asked for. */
+  lookup(state: State, subject: string, id: string): Result | null;
+  /** Id of the place in which this command waits or waited, 16 hex digits. */
+  placeId(subject: string, commandId: string): string;
+  /** What this acquire holds now, or null. */
+  holdOfCommand(state: State, subject: string, commandId: string): Hold | null;
+  /** Where this acquire waits now, position from 1, or null. */
+  placeOfCommand(
+    state: State,
+    subject: string,
+    commandId: string,
+  ): { readonly place: Place; readonly position: number } | null;
+}
+
+/** `digest` is SHA-256 in hex. */
+export function createMachine({ digest }: { readonly digest: Digest }): LockMachine {
+  const keyOf = (subject: string, id: string) => commandKey(digest, subject, id);
+
+  function applyWithResults(state: State, instance: number, value: Value): Applied {
+    const draft = openDraft(keyState(state), instance, value);
+    if (value.claims !== undefined) {
+      draft.atMs = labelOf(value);
+      endLapsed(draft, value.claims);
+    }
+    const results = value.commands.map((command) => applyOnce(draft, command, digest));
+    return { state: closeDraft(draft), results };
+  }
+
+  return {
+    init: emptyState,
+    applyWithResults,
+    apply: (state, instance, value) => applyWithResults(state, instance, value).state,
+    leases: (state) => leasesOf(keyState(state)),
+    hash: (state) => digest(JSON.stringify(state)).slice(0, 32),
+    order: orderCommands,
+    resultOf(state, command) {
+      const op = readOp(command.op);
+      if (op === null) return { outcome: "unknown-op" };
+      if (op.type === "keep-places") return null;
+      return firstResult(keyState(state), identify(command, op, digest));
+    },
+    lookup: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.result ?? null,
+    placeId: keyOf,
+    holdOfCommand(state, subject, commandId) {
+      const key = keyOf(subject, commandId);
+      return keyState(state).holders.find((hold) => hold.command === key) ?? null;
+    },
+    placeOfCommand(state, subject, commandId) {
+      const { queue } = keyState(state);
+      const index = indexOfPlace(queue, keyOf(subject, commandId));
+      const row = queue[index];
+      return row === undefined ? null : { place: unpackPlace(row), position: index + 1 };
+    },
+  };
+}
+
+/** A claim has no label of its own; the commands that came with it have. */
+function labelOf(value: Value): number {
+  return Math.max(0, ...value.commands.map(({ op }) => labelOfOp(readOp(op))));
+}
+
+function labelOfOp(op: Op | null): number {
+  return op !== null && "atMs" in op ? op.atMs ?? 0 : 0;
+}
+
+/** PROTOCOL.md §6: the first result again, or this command's own. */
+function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
+  const op = readOp(command.op);
+  if (op === null) return { outcome: "unknown-op" };
+  // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
+  if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
+  const asked = identify(command, op, digest);
+  const { holders, queue, window } = draft;
+  const first = firstResult({ holders, queue, window: window.text, evicted: window.evicted }, asked);
+  if (first !== null) return first;
+  draft.atMs = labelOfOp(op) || draft.atMs;
+  const result = execute(draft, command.subject, asked.key, op);
+  addEntry(draft.window, asked.key, asked.body, draft.instance, result);
+  return result;
+}
+
+type OnceOp = Exclude<Op, KeepPlaces>;
+
+/** The one dispatcher; each noun adds its cases. */
+function execute(draft: Draft, subject: string, key: string, op: OnceOp): Kept {
+  switch (op.type) {
+    case "acquire":
+      return acquire(draft, subject, key, op);
+    case "renew":
+      return renew(draft, subject, op);
+    case "release":
+      return release(draft, subject, op);
+    case "force":
+      return force(draft, op);
+    case "leave":
+      return leave(draft, subject, op);
+    default:
+      return unreachable(op);
+  }
+}
+
+type Asked = { readonly key: string; readonly body: string; readonly born: number; readonly op: OnceOp };
+
+function identify(command: Command, op: OnceOp, digest: Digest): Asked {
+  const key = commandKey(digest, command.subject, command.id);
+  return { key, body: bodyOf(digest, op), born: command.born, op };
+}
+
+type Known = Pick<KeyState, "holders" | "queue" | "window" | "evicted">;
+
+/** What is known of a command already; null if it was certainly never applied. */
+function firstResult(known: Known, asked: Asked): Result | null {
+  const entry = findEntry(known.window, asked.key);
+  if (entry !== null) return entry.body === asked.body ? entry.result : { outcome: "idempotency-mismatch" };
+  // A hold may outlive its window by hours, and a waiter that comes back for it must not be told "expired".
+  const living = livingResult(known, asked);
+  if (living !== null) return living;
+  return asked.born <= known.evicted ? { outcome: "expired-command" } : null;
+}
+
+/** Of a command that holds or waits still. Renewals may have changed its ttl, so that is not compared. */
+function livingResult({ holders, queue }: Known, { key, op }: Asked): Result | null {
+  const hold = holders.find(({ command }) => command === key);
+  const index = hold === undefined ? indexOfPlace(queue, key) : -1;
+  const row = queue[index];
+  const living = hold ?? (row === undefined ? undefined : unpackPlace(row));
+  if (living === undefined) return null;
+  const same = op.type === "acquire" && op.holder === living.holder && op.mode === living.mode &&
+    op.lockDelayMs === living.lockDelayMs && op.metadata === living.metadata;
+  if (!same) return { outcome: "idempotency-mismatch" };
+  if (hold !== undefined) return { outcome: "granted", fence: hold.fence, ttlMs: hold.ttlMs };
+  return { outcome: "queued", place: key, position: index + 1 };
+}

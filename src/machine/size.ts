@@ -1,0 +1,71 @@
+/** Keeps a key's state within its row (PROTOCOL.md §3): what would not fit is refused before it is there. */
+import { COMMANDS_PER_VALUE, DEDUP_WINDOW, HOLDERS_PER_KEY, ROW_MAX_BYTES } from "../limits.ts";
+import { ENTRY_MAX_BYTES } from "./dedup.ts";
+import type { Ended, Hold } from "./op.ts";
+import type { PlaceRow } from "./place.ts";
+import type { Draft } from "./state.ts";
+
+/** The full window, mode, numbers and field names; kept free so that any command's result can be recorded. */
+const FIXED_BYTES = (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_MAX_BYTES + 1_024;
+/** A renewal may name a lease by a longer value id than the one before. */
+const RENEWAL_BYTES = 40;
+/** A hold is longer than the place it comes from. */
+const HANDOVER_BYTES = 200;
+/** JSON escapes a code unit with at most six bytes. */
+const UNIT_MAX_BYTES = 6;
+/** Field names, numbers and ids of one hold, place or history item, its texts aside. */
+const ITEM_MAX_BYTES = 400;
+
+const encoder = new TextEncoder();
+
+/** True, and the room is taken, if a hold or place can be added and the state still fits after all that may follow. */
+export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
+  const need = jsonBytes(item) + 1 + RENEWAL_BYTES + ("fence" in item ? 0 : HANDOVER_BYTES);
+  // Only additions are counted as they come; what was freed meanwhile is found here.
+  if (draft.room < need) draft.room = freeBytes(draft);
+  if (draft.room < need) return false;
+  draft.room -= need;
+  return true;
+}
+
+function freeBytes(draft: Draft): number {
+  const { holders, queue } = draft;
+  const shared = queue.reduce((count, row) => row[3] === "s" ? count + 1 : count, 0);
+  // One exclusive waiter at a time becomes a holder, shared ones all at once.
+  const handovers = Math.min(shared + 1, HOLDERS_PER_KEY) * HANDOVER_BYTES;
+  const renewals = (holders.length + queue.length) * RENEWAL_BYTES;
+  return ROW_MAX_BYTES - FIXED_BYTES - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);
+}
+
+type Parts = Pick<Draft, "holders" | "queue" | "history" | "cooling" | "mode"> & { readonly window: string };
+
+/** As much of the latest history as the row has room for. */
+export function trimToRow(parts: Parts): readonly Ended[] {
+  const { holders, queue, history, cooling, mode, window } = parts;
+  if (upperBound(parts) <= ROW_MAX_BYTES) return history;
+  let excess = jsonBytes({ mode, holders, queue, cooling, history, window }) + ITEM_MAX_BYTES - ROW_MAX_BYTES;
+  let drop = 0;
+  for (; excess > 0 && drop < history.length; drop++) excess -= jsonBytes(history[drop]) + 1;
+  return history.slice(drop);
+}
+
+/** Cheap, and far too high for a long queue: only then is the text made and measured. */
+function upperBound({ holders, queue, history, window }: Parts): number {
+  let units = 0;
+  for (const { holder, subject, metadata, by } of holders) units += lengthOf(holder, subject, metadata, by);
+  for (const [, holder, subject, , , , node, by, metadata] of queue) {
+    units += lengthOf(holder, subject, metadata, by) + node.length;
+  }
+  for (const { holder, subject, reason } of history) units += lengthOf(holder, subject, reason, "");
+  const items = holders.length + queue.length + history.length;
+  return FIXED_BYTES + window.length + items * ITEM_MAX_BYTES + units * UNIT_MAX_BYTES;
+}
+
+function lengthOf(a: string, b: string, c: string | undefined, d: string): number {
+  return a.length + b.length + (c?.length ?? 0) + d.length;
+}
+
+/** UTF-8 length of the JSON text. */
+export function jsonBytes(value: unknown): number {
+  return encoder.encode(JSON.stringify(value)).length;
+}

@@ -1,0 +1,161 @@
+/**
+ * Checks of parsed JSON for wire.ts. Each returns what it was given, typed, or throws QuorateError `invalid-request`
+ * whose `field` is the path of what is wrong, as in `messages[3].value.id`. Nothing is copied or repaired: what passes
+ * has the bytes its sender meant.
+ */
+import { QuorateError } from "../errors.ts";
+import { JSON_MAX_DEPTH } from "../limits.ts";
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Depth left to a part the roles do not look into, so that one that travelled in a vote also travels in a report. */
+const OPAQUE_MAX_DEPTH = 16;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+export function refuse(field: string, what: string): never {
+  throw new QuorateError("invalid-request", `${field} ${what}`, { field });
+}
+
+/** Throws `too-large` above `maxBytes`; nesting beyond JSON_MAX_DEPTH is refused before anything recurses into it. */
+export function parseJson(text: string, maxBytes: number): unknown {
+  if (exceeds(text, maxBytes)) throw new QuorateError("too-large", `the body is above ${maxBytes} bytes`);
+  checkDepth(text);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    refuse("body", `is not JSON: ${(error as Error).message}`);
+  }
+}
+
+/**
+ * The field names of a shape. The argument must name every field of T, so a field added to the type and
+ * forgotten here does not compile.
+ */
+export function fieldsOf<T>(names: Record<keyof T, 1>): ReadonlySet<string> {
+  return new Set(Object.keys(names));
+}
+
+/** An object with no field beyond `known`. That the required ones are there, the check of each finds. */
+export function record(value: unknown, field: string, known: ReadonlySet<string>): Fields {
+  const fields = anyRecord(value, field);
+  for (const name in fields) if (!known.has(name)) refuse(`${field}.${name}`, "is not a known field");
+  return fields;
+}
+
+export function anyRecord(value: unknown, field: string): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) refuse(field, "is not an object");
+  return value as Fields;
+}
+
+/** Text of `min` to `max` UTF-16 units. */
+export function text(value: unknown, field: string, min: number, max: number): string {
+  if (typeof value !== "string") refuse(field, "is not a text");
+  if (value.length < min || value.length > max) refuse(field, `is not ${min} to ${max} characters long`);
+  // A lone surrogate has no UTF-8: two different texts would be stored and hashed as one.
+  if (!value.isWellFormed()) refuse(field, "holds half a surrogate pair");
+  return value;
+}
+
+/** A safe integer, `min` or more. */
+export function integer(value: unknown, field: string, min: number): number {
+  if (!Number.isSafeInteger(value) || (value as number) < min) refuse(field, `is not an integer from ${min}`);
+  return value as number;
+}
+
+/** A finite duration of 0 or more; fractions are fine. */
+export function duration(value: unknown, field: string): number {
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) refuse(field, "is not a duration in ms");
+  return value;
+}
+
+export function oneOf<T extends string>(value: unknown, field: string, known: readonly T[]): T {
+  return known.find((name) => name === value) ?? refuse(field, `is none of ${known.join(", ")}`);
+}
+
+export function list(value: unknown, field: string, max: number): readonly unknown[] {
+  if (!Array.isArray(value)) refuse(field, "is not an array");
+  if (value.length > max) refuse(field, `has more than ${max} items`);
+  return value;
+}
+
+export function distinct(items: readonly string[], field: string): void {
+  if (new Set(items).size !== items.length) refuse(field, "names one node twice");
+}
+
+/** Refuses what weighs more than `maxBytes` as JSON in UTF-8. */
+export function weigh(value: unknown, field: string, maxBytes: number): void {
+  if (exceeds(JSON.stringify(value), maxBytes)) refuse(field, `is above ${maxBytes} bytes`);
+}
+
+/**
+ * Refuses, in a part that is not looked into, what would change when written and read again: 1e400 is read as Infinity
+ * and written as null, −0 as 0, half a surrogate pair as U+FFFD, and `__proto__` is lost when copied. Nodes would hash
+ * different states.
+ */
+export function opaque(value: unknown, field: string, depth = OPAQUE_MAX_DEPTH): void {
+  switch (typeof value) {
+    case "string":
+      if (!value.isWellFormed()) refuse(field, "holds half a surrogate pair");
+      return;
+    case "number":
+      if (!Number.isFinite(value) || Object.is(value, -0)) refuse(field, "is not a number JSON can carry");
+      return;
+    case "object": {
+      if (value === null) return;
+      if (depth === 0) refuse(field, "is nested too deep");
+      for (const name in value) {
+        const at = `${field}.${name}`;
+        if (name === "__proto__" || !name.isWellFormed()) refuse(at, "is not a field name");
+        opaque((value as Fields)[name], at, depth - 1);
+      }
+    }
+  }
+}
+
+/** Whether `text` is above `maxBytes` in UTF-8; counts only when its length leaves it open. */
+export function exceeds(text: string, maxBytes: number): boolean {
+  if (text.length > maxBytes) return true;
+  return text.length * 3 > maxBytes && utf8Bytes(text) > maxBytes;
+}
+
+export function utf8Bytes(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    // A pair is two units and four bytes, so each of its halves counts two.
+    if (unit >= 0x80) bytes += unit >= 0x800 && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+  }
+  return bytes;
+}
+
+/** Counts brackets outside strings: no recursion, no parse, and strings are skipped at native speed. */
+function checkDepth(json: string): void {
+  let depth = 0;
+  for (let i = 0; i < json.length; i++) {
+    switch (json.charCodeAt(i)) {
+      case QUOTE:
+        i = endOfString(json, i);
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        if (++depth > JSON_MAX_DEPTH) refuse("body", `is nested deeper than ${JSON_MAX_DEPTH}`);
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        depth--;
+    }
+  }
+}
+
+/** Index of the quote that closes the string opened at `start`, or the end of a text that never closes it. */
+function endOfString(json: string, start: number): number {
+  for (let end = json.indexOf('"', start + 1); end >= 0; end = json.indexOf('"', end + 1)) {
+    let before = end - 1;
+    while (json.charCodeAt(before) === BACKSLASH) before--;
+    // An even run of backslashes escapes itself, not the quote.
+    if ((end - before) % 2 === 1) return end;
+  }
+  return json.length;
+}

@@ -1,0 +1,76 @@
+/** Deadlines of many things that all have the same time: one timer for the oldest, however many there are. */
+import type { Clock } from "../replica/ports.ts";
+
+export interface Timed {
+  /** Set by the owner, who then calls `settled()`. */
+  readonly isSettled: boolean;
+}
+
+export class Deadlines<T extends Timed> {
+  readonly #clock: Clock;
+  readonly #ms: number;
+  readonly #expire: (item: T) => void;
+  /** In the order of their deadlines, as the time is the same for all. */
+  #due: { readonly item: T; readonly atMs: number }[] = [];
+  #first = 0;
+  #open = 0;
+  #cancel: (() => void) | null = null;
+
+  /** `expire` must settle the item it gets. */
+  constructor(clock: Clock, ms: number, expire: (item: T) => void) {
+    this.#clock = clock;
+    this.#ms = ms;
+    this.#expire = expire;
+  }
+
+  /** Items neither settled nor expired. */
+  get open(): number {
+    return this.#open;
+  }
+
+  add(item: T): void {
+    this.#open++;
+    this.#due.push({ item, atMs: this.#clock.now() + this.#ms });
+    if (this.#cancel === null) this.#arm(this.#ms);
+  }
+
+  /** To be called once for each item that was settled, expired or not. */
+  settled(): void {
+    this.#open--;
+    // No timer outlives the last item: an idle peer costs nothing and keeps no process up.
+    if (this.#open === 0) this.#clear();
+  }
+
+  #arm(ms: number): void {
+    this.#cancel = this.#clock.after(ms, () => {
+      this.#cancel = null;
+      this.#sweep();
+    });
+  }
+
+  #sweep(): void {
+    const now = this.#clock.now();
+    for (;;) {
+      const next = this.#due[this.#first];
+      if (next === undefined) return this.#clear();
+      if (!next.item.isSettled) {
+        if (next.atMs > now) break;
+        this.#expire(next.item);
+        // Expiring the last one cleared the list.
+        if (this.#open === 0) return;
+      }
+      this.#first++;
+    }
+    this.#due = this.#due.slice(this.#first);
+    this.#first = 0;
+    const oldest = this.#due[0];
+    if (oldest !== undefined) this.#arm(Math.max(1, oldest.atMs - now));
+  }
+
+  #clear(): void {
+    this.#due = [];
+    this.#first = 0;
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+}

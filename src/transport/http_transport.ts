@@ -1,0 +1,251 @@
+/**
+ * Transport over HTTP: messages for one mailbox of one peer share requests.
+ *
+ * What is sent within one turn of the event loop travels together, and what is sent while a request is under way
+ * waits for the next. With only ever one under way, a message that just missed one to a peer 175 ms off would wait up to
+ * a whole round trip more; so once the latest request is older than `pipelineMs`, the next starts beside it, up to
+ * PIPELINE_MAX to a peer. On a local network answers come sooner than that, and one is all there is.
+ */
+import { PAXOS_MAX_MESSAGES, PEER_DEADLINE_MS } from "../limits.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import {
+  type Clock,
+  type Mailbox,
+  type Mark,
+  PeerError,
+  type Transport,
+  type WireMessage,
+  type WireReply,
+} from "../replica/ports.ts";
+import { utf8Bytes } from "./checks.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type Acquaintance, callPeer, type Fetch, type Signer } from "./peer_call.ts";
+import { RoundTrips } from "./round_trips.ts";
+import { encodeMessage, ITEMS_MAX_BYTES, joinRequest } from "./wire.ts";
+
+export type { Fetch, Signer, UnsignedRequest } from "./peer_call.ts";
+
+export type HttpTransportOptions = {
+  /** Base url of each peer, as `http://10.0.0.2:8701`. */
+  readonly urls: Readonly<Record<NodeId, string>>;
+  /** Hex SHA-256 of this node's ClusterConfig. */
+  readonly config: string;
+  /** Headers that authenticate a request: `peerSigner` of auth/peer_mac.ts. */
+  readonly sign: Signer;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  /** Called when a request leaves, so that its mark is no older than the commits its messages rest on. */
+  readonly ownMark: () => Mark;
+  /** Called with each answer's mark before any of its replies is handed out. */
+  readonly onMark: (peer: NodeId, mark: Mark) => void;
+  /** From `send` to its end; default PEER_DEADLINE_MS. */
+  readonly deadlineMs?: number;
+  /** Default PIPELINE_MS. */
+  readonly pipelineMs?: number;
+};
+
+export const PIPELINE_MS = 5;
+/** Requests under way to one peer; each mailbox may have one in any case. */
+export const PIPELINE_MAX = 16;
+/** Messages to one peer that have no answer yet; more are refused at once. */
+export const PEER_MAX_OPEN = 10_000;
+
+type Flight = { readonly abort: AbortController; open: number };
+type Outgoing = {
+  readonly lane: Lane;
+  /** Emptied when it leaves: the list of deadlines keeps its entry longer than the text is needed. */
+  json: string;
+  readonly bytes: number;
+  readonly resolve: (reply: WireReply) => void;
+  readonly reject: (error: PeerError) => void;
+  flight: Flight | null;
+  isSettled: boolean;
+};
+/** One mailbox of one peer. */
+type Lane = {
+  readonly path: string;
+  waiting: Outgoing[];
+  isGathering: boolean;
+  underWay: number;
+  latestAtMs: number;
+  cancelNext: (() => void) | null;
+};
+type Peer = Acquaintance & {
+  readonly lanes: Readonly<Record<Mailbox, Lane>>;
+  readonly deadlines: Deadlines<Outgoing>;
+  readonly roundTrips: RoundTrips;
+  readonly flights: Set<Flight>;
+};
+
+export function createHttpTransport(options: HttpTransportOptions): Transport {
+  return new HttpTransport(options);
+}
+
+class HttpTransport implements Transport {
+  readonly #options: HttpTransportOptions;
+  readonly #deadlineMs: number;
+  readonly #pipelineMs: number;
+  readonly #peers: ReadonlyMap<NodeId, Peer>;
+  #isClosed = false;
+
+  constructor(options: HttpTransportOptions) {
+    this.#options = options;
+    this.#deadlineMs = options.deadlineMs ?? PEER_DEADLINE_MS;
+    this.#pipelineMs = options.pipelineMs ?? PIPELINE_MS;
+    this.#peers = new Map(Object.entries(options.urls).map(([id, url]) => [id, this.#peer(id, url)]));
+  }
+
+  send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(new PeerError("the transport is closed"));
+      const peer = this.#peers.get(to);
+      if (peer === undefined) return reject(new PeerError(`${to} is no peer of this node`));
+      if (peer.deadlines.open >= PEER_MAX_OPEN) return reject(new PeerError(`too many messages wait for ${to}`));
+      let json: string;
+      try {
+        // Now, not when the request leaves: what the caller changes later is not what it sent.
+        json = encodeMessage(message);
+      } catch (error) {
+        return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
+      }
+      const lane = peer.lanes[mailbox];
+      const outgoing = { lane, json, bytes: utf8Bytes(json) + 1, resolve, reject, flight: null, isSettled: false };
+      lane.waiting.push(outgoing);
+      peer.deadlines.add(outgoing);
+      this.#gather(peer, lane);
+    });
+  }
+
+  rttMs(to: NodeId): number {
+    return this.#peers.get(to)?.roundTrips.median ?? 0;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const closed = new PeerError("the transport was closed");
+    for (const peer of this.#peers.values()) {
+      for (const lane of Object.values(peer.lanes)) {
+        lane.cancelNext?.();
+        for (const outgoing of lane.waiting) settle(peer, outgoing, () => outgoing.reject(closed));
+        lane.waiting = [];
+      }
+      // Those under way reject by it.
+      for (const flight of peer.flights) flight.abort.abort(closed);
+    }
+  }
+
+  #peer(id: NodeId, url: string): Peer {
+    const lane = (mailbox: Mailbox): Lane => ({
+      path: `/paxos/${mailbox}`,
+      waiting: [],
+      isGathering: false,
+      underWay: 0,
+      latestAtMs: 0,
+      cancelNext: null,
+    });
+    const peer: Peer = {
+      id,
+      url: url.replace(/\/+$/, ""),
+      to: null,
+      count: 0,
+      lanes: { acceptor: lane("acceptor"), coordinator: lane("coordinator"), learner: lane("learner") },
+      deadlines: new Deadlines(this.#options.clock, this.#deadlineMs, (outgoing) => this.#expire(peer, outgoing)),
+      roundTrips: new RoundTrips(),
+      flights: new Set(),
+    };
+    return peer;
+  }
+
+  /** A microtask later the senders that run now have all sent. */
+  #gather(peer: Peer, lane: Lane): void {
+    if (lane.isGathering) return;
+    lane.isGathering = true;
+    queueMicrotask(() => {
+      lane.isGathering = false;
+      this.#depart(peer, lane);
+    });
+  }
+
+  /** Starts what may start now, and sees to it that the rest starts later. */
+  #depart(peer: Peer, lane: Lane): void {
+    lane.cancelNext?.();
+    lane.cancelNext = null;
+    while (!this.#isClosed) {
+      dropSettled(lane);
+      if (lane.waiting.length === 0) return;
+      if (lane.underWay > 0) {
+        // The end of any flight comes back here.
+        if (peer.flights.size >= PIPELINE_MAX) return;
+        const waitMs = lane.latestAtMs + this.#pipelineMs - this.#options.clock.now();
+        if (waitMs > 0) {
+          lane.cancelNext = this.#options.clock.after(waitMs, () => this.#depart(peer, lane));
+          return;
+        }
+      }
+      void this.#fly(peer, lane, take(lane));
+    }
+  }
+
+  async #fly(peer: Peer, lane: Lane, batch: readonly Outgoing[]): Promise<void> {
+    const flight: Flight = { abort: new AbortController(), open: batch.length };
+    for (const outgoing of batch) outgoing.flight = flight;
+    peer.flights.add(flight);
+    lane.underWay++;
+    lane.latestAtMs = this.#options.clock.now();
+    try {
+      const { config, ownMark, onMark } = this.#options;
+      const body = new TextEncoder().encode(joinRequest(config, ownMark(), batch.map(({ json }) => json)));
+      for (const outgoing of batch) outgoing.json = "";
+      const { replies, mark, rttMs } = await callPeer(this.#options, peer, lane.path, body, flight.abort.signal);
+      // Which reply is whose is only known by position.
+      if (replies.length !== batch.length) {
+        throw new PeerError(`${peer.id} answered ${batch.length} messages with ${replies.length} replies`);
+      }
+      peer.roundTrips.note(rttMs);
+      onMark(peer.id, mark);
+      batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(replies[index]!)));
+    } catch (error) {
+      const failed = error instanceof PeerError ? error : new PeerError(`${peer.id}: ${error}`, { cause: error });
+      for (const outgoing of batch) settle(peer, outgoing, () => outgoing.reject(failed));
+    } finally {
+      peer.flights.delete(flight);
+      lane.underWay--;
+      for (const other of Object.values(peer.lanes)) this.#depart(peer, other);
+    }
+  }
+
+  #expire(peer: Peer, outgoing: Outgoing): void {
+    const late = new PeerError(`${peer.id} gave no answer within ${this.#deadlineMs} ms`);
+    settle(peer, outgoing, () => outgoing.reject(late));
+    if (outgoing.flight === null) dropSettled(outgoing.lane);
+    // Nobody is left to hear the answer.
+    else if (outgoing.flight.open === 0) outgoing.flight.abort.abort(late);
+  }
+}
+
+function settle(peer: Peer, outgoing: Outgoing, how: () => void): void {
+  if (outgoing.isSettled) return;
+  outgoing.isSettled = true;
+  if (outgoing.flight !== null) outgoing.flight.open--;
+  peer.deadlines.settled();
+  how();
+}
+
+/** Those that expired before they left; they are the oldest, so they are in front. */
+function dropSettled(lane: Lane): void {
+  const first = lane.waiting.findIndex((outgoing) => !outgoing.isSettled);
+  if (first !== 0) lane.waiting = first < 0 ? [] : lane.waiting.slice(first);
+}
+
+/** As many of the oldest as one request holds; at least one, as none is above the limit by itself. */
+function take(lane: Lane): readonly Outgoing[] {
+  let count = 0;
+  let bytes = 0;
+  for (const outgoing of lane.waiting) {
+    bytes += outgoing.bytes;
+    if (count === PAXOS_MAX_MESSAGES || (bytes > ITEMS_MAX_BYTES && count > 0)) break;
+    count++;
+  }
+  return lane.waiting.splice(0, count);
+}

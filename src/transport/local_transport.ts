@@ -1,0 +1,298 @@
+/**
+ * Transport within one process, for clusters in memory and their tests: the same port, the same checks, JSON text in
+ * between so that nobody shares an object by accident, and a network that can be told to misbehave. Nothing in it is
+ * random and its only time is the clock it is given.
+ */
+import { PAXOS_MAX_MESSAGES, PEER_DEADLINE_MS } from "../limits.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import {
+  type Clock,
+  type Mailbox,
+  type Mark,
+  PeerError,
+  type Transport,
+  type WireMessage,
+  type WireReply,
+} from "../replica/ports.ts";
+import { RoundTrips } from "./round_trips.ts";
+import { decodeMessages, decodeReplies, encodeMessage } from "./wire.ts";
+
+/** One message or one reply on its way. */
+export type Parcel = {
+  readonly kind: "request" | "reply";
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly mailbox: Mailbox;
+  readonly content: WireMessage | WireReply;
+};
+export type ParcelTest = (parcel: Parcel) => boolean;
+
+/** What a node does with messages that arrive together; one reply each, in order. */
+export type Receive = (
+  from: NodeId,
+  mailbox: Mailbox,
+  messages: readonly WireMessage[],
+) => Promise<readonly WireReply[]>;
+
+export type Marks = { readonly own: () => Mark; readonly seen: (peer: NodeId, mark: Mark) => void };
+
+export interface LocalNetwork {
+  /** Puts a node on the network, again after a `disconnect`; a node that is there is replaced. */
+  connect(id: NodeId, receive: Receive, marks?: Marks): void;
+  /**
+   * The node is gone: what is sent to it is refused, what it has not answered yet it never will, and its transports
+   * are closed, so that nothing left running of it still speaks.
+   */
+  disconnect(id: NodeId): void;
+  transportOf(id: NodeId): Transport;
+  /** Nothing passes between the two, either way, until healed; it is lost in silence, not refused. */
+  cut(a: NodeId, b: NodeId): void;
+  heal(a: NodeId, b: NodeId): void;
+  /** Loses what matches. Returns what ends it, as the next two do. */
+  drop(test: ParcelTest): () => void;
+  /** Delivers what matches twice; what was delayed or held, twice after that. */
+  duplicate(test: ParcelTest): () => void;
+  /** Delays each parcel by the sum of what all of these say, in ms. */
+  delay(ms: (parcel: Parcel) => number): () => void;
+  /** Keeps what matches until released, then delivers it in order and keeps no more. */
+  hold(test: ParcelTest): { readonly held: readonly Parcel[]; release(): void };
+}
+
+type Node = { readonly receive: Receive; readonly marks: Marks | undefined };
+type Sent = {
+  readonly parcel: Parcel;
+  readonly json: string;
+  readonly mark: Mark | null;
+  readonly settle: (how: { reply: WireReply; mark: Mark | null } | { error: PeerError }) => void;
+};
+
+export function createLocalNetwork(
+  options: { readonly clock: Clock; /** Default PEER_DEADLINE_MS. */ readonly deadlineMs?: number },
+): LocalNetwork {
+  return new Network(options.clock, options.deadlineMs ?? PEER_DEADLINE_MS);
+}
+
+class Network implements LocalNetwork {
+  readonly clock: Clock;
+  readonly deadlineMs: number;
+  readonly #nodes = new Map<NodeId, Node>();
+  readonly #transports = new Map<NodeId, readonly Transport[]>();
+  /** What arrived in this turn, by sender, receiver and mailbox. */
+  readonly #inboxes = new Map<string, Sent[]>();
+  readonly #cuts = new Set<string>();
+  readonly #drops = new Set<ParcelTest>();
+  readonly #duplicates = new Set<ParcelTest>();
+  readonly #delays = new Set<(parcel: Parcel) => number>();
+  readonly #holds = new Set<{ readonly test: ParcelTest; readonly keep: (parcel: Parcel, go: () => void) => void }>();
+
+  constructor(clock: Clock, deadlineMs: number) {
+    this.clock = clock;
+    this.deadlineMs = deadlineMs;
+  }
+
+  connect(id: NodeId, receive: Receive, marks?: Marks): void {
+    this.#nodes.set(id, { receive, marks });
+  }
+
+  disconnect(id: NodeId): void {
+    this.#nodes.delete(id);
+    for (const transport of this.#transports.get(id) ?? []) transport.close();
+    this.#transports.delete(id);
+  }
+
+  transportOf(id: NodeId): Transport {
+    const transport = new LocalTransport(this, id);
+    this.#transports.set(id, [...this.#transports.get(id) ?? [], transport]);
+    return transport;
+  }
+
+  cut(a: NodeId, b: NodeId): void {
+    this.#cuts.add(link(a, b));
+  }
+
+  heal(a: NodeId, b: NodeId): void {
+    this.#cuts.delete(link(a, b));
+  }
+
+  drop(test: ParcelTest): () => void {
+    return added(this.#drops, test);
+  }
+
+  duplicate(test: ParcelTest): () => void {
+    return added(this.#duplicates, test);
+  }
+
+  delay(ms: (parcel: Parcel) => number): () => void {
+    return added(this.#delays, ms);
+  }
+
+  hold(test: ParcelTest): { readonly held: readonly Parcel[]; release(): void } {
+    const held: Parcel[] = [];
+    const waiting: (() => void)[] = [];
+    const end = added(this.#holds, {
+      test,
+      keep: (parcel: Parcel, go: () => void) => {
+        held.push(parcel);
+        waiting.push(go);
+      },
+    });
+    return {
+      held,
+      release: () => {
+        end();
+        held.length = 0;
+        for (const go of waiting.splice(0)) go();
+      },
+    };
+  }
+
+  ownMark(id: NodeId): Mark | null {
+    return this.#nodes.get(id)?.marks?.own() ?? null;
+  }
+
+  seen(id: NodeId, peer: NodeId, mark: Mark | null): void {
+    if (mark !== null) this.#nodes.get(id)?.marks?.seen(peer, structuredClone(mark));
+  }
+
+  request(sent: Sent): void {
+    this.#carry(sent.parcel, () => this.#arrive(sent));
+  }
+
+  /** Takes a parcel through all that was told to happen to it. */
+  #carry(parcel: Parcel, arrive: () => void): void {
+    if (some(this.#drops, (test) => test(parcel))) return;
+    const deliver = () => {
+      // When it arrives, not when it leaves: a cut also loses what is on its way.
+      if (this.#cuts.has(link(parcel.from, parcel.to))) return;
+      arrive();
+      if (some(this.#duplicates, (test) => test(parcel))) arrive();
+    };
+    const travel = () => {
+      let ms = 0;
+      for (const delay of this.#delays) ms += delay(parcel);
+      if (ms > 0) this.clock.after(ms, deliver);
+      else deliver();
+    };
+    for (const hold of this.#holds) if (hold.test(parcel)) return hold.keep(parcel, travel);
+    travel();
+  }
+
+  #arrive(sent: Sent): void {
+    const { from, to, mailbox } = sent.parcel;
+    const name = JSON.stringify([from, to, mailbox]);
+    const inbox = this.#inboxes.get(name);
+    // As over HTTP: what arrives in one turn is received together.
+    if (inbox !== undefined && inbox.length < PAXOS_MAX_MESSAGES) return void inbox.push(sent);
+    const fresh = [sent];
+    this.#inboxes.set(name, fresh);
+    queueMicrotask(() => {
+      if (this.#inboxes.get(name) === fresh) this.#inboxes.delete(name);
+      void this.#receive(fresh, from, to, mailbox);
+    });
+  }
+
+  async #receive(inbox: readonly Sent[], from: NodeId, to: NodeId, mailbox: Mailbox): Promise<void> {
+    const node = this.#nodes.get(to);
+    const fail = (why: string, cause?: unknown) => {
+      const error = new PeerError(`${to} ${why}`, { cause });
+      for (const sent of inbox) sent.settle({ error });
+    };
+    if (node === undefined) return fail("refused the connection");
+    let replies: readonly WireReply[];
+    let texts: readonly string[];
+    let mark: Mark | null;
+    try {
+      for (const sent of inbox) this.seen(to, from, sent.mark);
+      replies = await node.receive(from, mailbox, decodeMessages(`[${inbox.map(({ json }) => json).join(",")}]`));
+      // A process that died in between answers nothing; its successor does not answer for it.
+      if (this.#nodes.get(to) !== node) return;
+      texts = replies.map((reply) => JSON.stringify(reply));
+      replies = decodeReplies(`[${texts.join(",")}]`);
+      mark = this.ownMark(to);
+    } catch (error) {
+      return fail(`failed: ${(error as Error)?.message ?? error}`, error);
+    }
+    if (replies.length !== inbox.length) {
+      return fail(`answered ${inbox.length} messages with ${replies.length} replies`);
+    }
+    inbox.forEach((sent, index) => {
+      const reply = replies[index]!;
+      this.#carry({ kind: "reply", from: to, to: from, mailbox, content: reply }, () => sent.settle({ reply, mark }));
+    });
+  }
+}
+
+class LocalTransport implements Transport {
+  readonly #network: Network;
+  readonly #me: NodeId;
+  readonly #roundTrips = new Map<NodeId, RoundTrips>();
+  readonly #open = new Set<Sent>();
+  #isClosed = false;
+
+  constructor(network: Network, me: NodeId) {
+    this.#network = network;
+    this.#me = me;
+  }
+
+  send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(new PeerError("the transport is closed"));
+      const { clock, deadlineMs } = this.#network;
+      let json: string;
+      try {
+        json = encodeMessage(message);
+      } catch (error) {
+        return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
+      }
+      const startedAt = clock.now();
+      const cancel = clock.after(deadlineMs, () => {
+        sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`) });
+      });
+      const sent: Sent = {
+        parcel: { kind: "request", from: this.#me, to, mailbox, content: JSON.parse(json) },
+        json,
+        mark: this.#network.ownMark(this.#me),
+        settle: (how) => {
+          // A second reply, or one after the deadline, finds nobody.
+          if (!this.#open.delete(sent)) return;
+          cancel();
+          if ("error" in how) return reject(how.error);
+          this.#roundTripsOf(to).note(clock.now() - startedAt);
+          this.#network.seen(this.#me, to, how.mark);
+          resolve(how.reply);
+        },
+      };
+      this.#open.add(sent);
+      this.#network.request(sent);
+    });
+  }
+
+  rttMs(to: NodeId): number {
+    return this.#roundTrips.get(to)?.median ?? 0;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const sent of [...this.#open]) sent.settle({ error: new PeerError("the transport was closed") });
+  }
+
+  #roundTripsOf(to: NodeId): RoundTrips {
+    const known = this.#roundTrips.get(to) ?? new RoundTrips();
+    this.#roundTrips.set(to, known);
+    return known;
+  }
+}
+
+function link(a: NodeId, b: NodeId): string {
+  return JSON.stringify([a, b].sort());
+}
+
+function added<T>(set: Set<T>, item: T): () => void {
+  set.add(item);
+  return () => void set.delete(item);
+}
+
+function some<T>(set: ReadonlySet<T>, test: (item: T) => boolean): boolean {
+  for (const item of set) if (test(item)) return true;
+  return false;
+}

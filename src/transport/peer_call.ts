@@ -1,0 +1,100 @@
+/** One request to one peer: signed, sent, and its answer read within limits. */
+import { BODY_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../limits.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import { type Clock, PeerError } from "../replica/ports.ts";
+import { decodeResponse, type PeerResponseBody } from "./wire.ts";
+
+/** What a signer is given; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
+export type UnsignedRequest = {
+  readonly peer: NodeId;
+  /** `Quorate-To` as the peer last told it, null before it told any. */
+  readonly to: string | null;
+  readonly path: string;
+  readonly count: number;
+  readonly body: Uint8Array;
+};
+
+export type Signer = (request: UnsignedRequest) => Readonly<Record<string, string>>;
+/** The global `fetch`, as far as it is used. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+export type CallPorts = { readonly fetch: Fetch; readonly clock: Clock; readonly sign: Signer };
+
+/** What is known of a peer between calls. */
+export type Acquaintance = { readonly id: NodeId; readonly url: string; to: string | null; count: number };
+
+const TO_MAX_CHARS = 512;
+
+/** Rejects with PeerError; its `cause` is `{status, code}` if the peer answered and refused. */
+export async function callPeer(
+  ports: CallPorts,
+  peer: Acquaintance,
+  path: string,
+  body: Uint8Array<ArrayBuffer>,
+  signal: AbortSignal,
+): Promise<PeerResponseBody & { readonly rttMs: number }> {
+  try {
+    for (let retried = false;; retried = true) {
+      const to = peer.to;
+      const startedAt = ports.clock.now();
+      const response = await ports.fetch(peer.url + path, {
+        method: "POST",
+        headers: {
+          ...ports.sign({ peer: peer.id, to, path, count: ++peer.count, body }),
+          "content-type": "application/json",
+        },
+        body,
+        // A signed request must not be carried to where a redirect points.
+        redirect: "manual",
+        signal,
+      });
+      if (response.status === 200) {
+        const text = await readText(response, PAXOS_BODY_MAX_BYTES);
+        return { ...decodeResponse(text), rttMs: ports.clock.now() - startedAt };
+      }
+      const code = await problemCode(response);
+      const told = code === "peer-hello" ? response.headers.get("quorate-to") : null;
+      // Once only: a peer that never likes what it told itself must not keep this going.
+      if (retried || told === null || told === to || !isFor(peer.id, told)) {
+        throw new PeerError(`${peer.id} answered ${response.status} ${code}`.trimEnd(), {
+          cause: { status: response.status, code },
+        });
+      }
+      peer.to = told;
+    }
+  } catch (error) {
+    if (error instanceof PeerError) throw error;
+    throw new PeerError(`${peer.id} gave no usable answer: ${(error as Error)?.message ?? error}`, { cause: error });
+  }
+}
+
+/** An unsigned word of the network: it can make this node sign for another boot of that peer, for no other node. */
+function isFor(peer: NodeId, to: string): boolean {
+  return to.startsWith(`${peer}.`) && to.length <= TO_MAX_CHARS;
+}
+
+/** `code` of a problem document, `""` if the body is none. */
+async function problemCode(response: Response): Promise<string> {
+  const text = await readText(response, BODY_MAX_BYTES);
+  try {
+    const { code } = JSON.parse(text);
+    return typeof code === "string" ? code.slice(0, 64) : "";
+  } catch {
+    return "";
+  }
+}
+
+/** The body as text; one above `maxBytes` is not read to its end. */
+async function readText(response: Response, maxBytes: number): Promise<string> {
+  if (response.body === null) return "";
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  let bytes = 0;
+  // Leaving this loop early cancels the body, which frees the connection.
+  for await (const chunk of response.body) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new PeerError(`the answer is above ${maxBytes} bytes`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}

@@ -1,0 +1,282 @@
+/**
+ * What nodes send each other, checked both ways: the only way in for bytes of a peer, and what leaves is held to the
+ * same rules, so that one bad message never spoils the request it would share with others.
+ *
+ * A request to `/paxos/MAILBOX` is `{config, mark, messages}`, its answer `{mark, replies}`, one reply per message in
+ * order. `config` is the hex SHA-256 of the sender's ClusterConfig (§3), `mark` the sender's own last commit (§9).
+ */
+import { PAXOS_BODY_MAX_BYTES, PAXOS_MAX_MESSAGES } from "../limits.ts";
+import type { Alignment } from "../paxos/message.ts";
+import type { Mark, WireMessage, WireReply } from "../replica/ports.ts";
+import {
+  anyRecord,
+  duration,
+  exceeds,
+  type Fields,
+  fieldsOf,
+  integer,
+  list,
+  parseJson,
+  record,
+  refuse,
+  text,
+  utf8Bytes,
+} from "./checks.ts";
+import {
+  checkBallot,
+  checkCertificate,
+  checkId,
+  checkKey,
+  checkLeases,
+  checkNode,
+  checkReports,
+  checkSnapshot,
+  checkValue,
+  checkVote,
+  checkVoteKind,
+} from "./wire_values.ts";
+
+export type PeerRequestBody = {
+  readonly config: string;
+  readonly mark: Mark;
+  readonly messages: readonly WireMessage[];
+};
+export type PeerResponseBody = { readonly mark: Mark; readonly replies: readonly WireReply[] };
+
+/** Room of a body for its messages or replies: a config hash and a mark are far below the rest. */
+export const ITEMS_MAX_BYTES = PAXOS_BODY_MAX_BYTES - 4 * 1024;
+
+const REASON_MAX_CHARS = 1_000;
+const TOO_LARGE: WireReply = { type: "unavailable", reason: "the answers are too large together: ask again" };
+
+type Of<U extends { type: string }, T extends U["type"]> = Required<Extract<U, { type: T }>>;
+type Checks<U extends { type: string }> = {
+  readonly [T in U["type"]]: readonly [ReadonlySet<string>, (fields: Fields, at: string) => void];
+};
+
+const ADDRESS = { type: 1, key: 1, epoch: 1, instance: 1 } as const;
+const ALIGNMENT = { decided: 1, snapshot: 1 } as const;
+
+/** `decide` and `recover` are no part of it: only a node itself may conclude from its own votes (R2). */
+const MESSAGES: Checks<WireMessage> = {
+  prepare: [fieldsOf<Of<WireMessage, "prepare">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1 }), (message, at) => {
+    checkAddress(message, at);
+    checkAlignment(message, at);
+    checkBallot(message["ballot"], `${at}.ballot`);
+  }],
+  accept: [fieldsOf<Of<WireMessage, "accept">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, value: 1 }), (message, at) => {
+    checkAddress(message, at);
+    checkAlignment(message, at);
+    checkBallot(message["ballot"], `${at}.ballot`);
+    checkValue(message["value"], `${at}.value`);
+  }],
+  learn: [fieldsOf<Of<WireMessage, "learn">>({ ...ADDRESS, certificate: 1, value: 1, snapshot: 1 }), (message, at) => {
+    checkAddress(message, at);
+    if (message["certificate"] !== null) checkCertificate(message["certificate"], `${at}.certificate`);
+    if (message["value"] !== undefined) checkValue(message["value"], `${at}.value`);
+    if (message["snapshot"] !== undefined) checkSnapshot(message["snapshot"], `${at}.snapshot`);
+  }],
+  read: [fieldsOf<Of<WireMessage, "read">>(ADDRESS), checkAddress],
+  "lapsed?": [fieldsOf<Of<WireMessage, "lapsed?">>({ ...ADDRESS, leases: 1 }), (message, at) => {
+    checkAddress(message, at);
+    checkLeases(message["leases"], `${at}.leases`);
+  }],
+  collision: [fieldsOf<Of<WireMessage, "collision">>({ ...ADDRESS, ...ALIGNMENT, reports: 1 }), (message, at) => {
+    checkAddress(message, at);
+    checkAlignment(message, at);
+    checkReports(message["reports"], `${at}.reports`);
+  }],
+  marks: [fieldsOf<Of<WireMessage, "marks">>({ type: 1, of: 1 }), (message, at) => {
+    checkNode(message["of"], `${at}.of`);
+  }],
+};
+
+/** What answers `decide` and `recover` is no part of it either: it is about the node's own record. */
+type SentReply = Exclude<WireReply, { type: "decided" | "undecided" | "picked" }>;
+const REPLIES: Checks<SentReply> = {
+  promise: [fieldsOf<Of<WireReply, "promise">>({ type: 1, instance: 1, ballot: 1, vote: 1 }), (reply, at) => {
+    checkInstanceAndBallot(reply, at);
+    checkVote(reply["vote"], `${at}.vote`);
+  }],
+  accepted: [
+    fieldsOf<Of<WireReply, "accepted">>({ type: 1, instance: 1, ballot: 1, kind: 1, valueId: 1 }),
+    (reply, at) => {
+      checkInstanceAndBallot(reply, at);
+      checkVoteKind(reply["kind"], `${at}.kind`);
+      checkId(reply["valueId"], `${at}.valueId`);
+    },
+  ],
+  refused: [
+    fieldsOf<Of<WireReply, "refused">>({ type: 1, instance: 1, ballot: 1, promised: 1, vote: 1 }),
+    (reply, at) => {
+      checkInstanceAndBallot(reply, at);
+      checkBallot(reply["promised"], `${at}.promised`);
+      checkVote(reply["vote"], `${at}.vote`);
+    },
+  ],
+  "not-lapsed": [
+    fieldsOf<Of<WireReply, "not-lapsed">>({ type: 1, instance: 1, ballot: 1, remainingMs: 1 }),
+    (reply, at) => {
+      checkInstanceAndBallot(reply, at);
+      duration(reply["remainingMs"], `${at}.remainingMs`);
+    },
+  ],
+  ahead: [fieldsOf<Of<WireReply, "ahead">>({ type: 1, snapshot: 1 }), (reply, at) => {
+    checkSnapshot(reply["snapshot"], `${at}.snapshot`);
+  }],
+  behind: [fieldsOf<Of<WireReply, "behind">>({ type: 1, instance: 1 }), checkInstance],
+  learned: [fieldsOf<Of<WireReply, "learned">>({ type: 1, instance: 1 }), checkInstance],
+  view: [fieldsOf<Of<WireReply, "view">>({ type: 1, snapshot: 1, promised: 1, vote: 1 }), (reply, at) => {
+    checkSnapshot(reply["snapshot"], `${at}.snapshot`);
+    checkBallot(reply["promised"], `${at}.promised`);
+    checkVote(reply["vote"], `${at}.vote`);
+  }],
+  lapsed: [fieldsOf<Of<WireReply, "lapsed">>({ type: 1, instance: 1, remainingMs: 1 }), (reply, at) => {
+    checkInstance(reply, at);
+    duration(reply["remainingMs"], `${at}.remainingMs`);
+  }],
+  rejected: [fieldsOf<Of<WireReply, "rejected">>({ type: 1, reason: 1 }), checkReason],
+  stopped: [fieldsOf<Of<WireReply, "stopped">>({ type: 1, reason: 1 }), checkReason],
+  unavailable: [fieldsOf<Of<WireReply, "unavailable">>({ type: 1, reason: 1 }), checkReason],
+  noted: [fieldsOf<Of<WireReply, "noted">>({ type: 1 }), () => {}],
+  marks: [fieldsOf<Of<WireReply, "marks">>({ type: 1, mark: 1, of: 1 }), (reply, at) => {
+    if (reply["mark"] !== null) checkMark(reply["mark"], `${at}.mark`);
+    checkNode(reply["of"], `${at}.of`);
+  }],
+};
+
+const REQUEST = fieldsOf<PeerRequestBody>({ config: 1, mark: 1, messages: 1 });
+const RESPONSE = fieldsOf<PeerResponseBody>({ mark: 1, replies: 1 });
+const MARK = fieldsOf<Mark>({ incarnation: 1, boot: 1, run: 1, seq: 1 });
+
+/** A JSON array of messages. Throws QuorateError `invalid-request` with the `field`, or `too-large`. */
+export function decodeMessages(json: string): readonly WireMessage[] {
+  return checkMessages(parseJson(json, PAXOS_BODY_MAX_BYTES), "messages");
+}
+
+/** A JSON array of replies; throws as decodeMessages. */
+export function decodeReplies(json: string): readonly WireReply[] {
+  return checkReplies(parseJson(json, PAXOS_BODY_MAX_BYTES), "replies");
+}
+
+/** Throws as decodeMessages. Whether `config` is the receiver's is for the receiver to say (`config-mismatch`). */
+export function decodeRequest(json: string): PeerRequestBody {
+  const body = record(parseJson(json, PAXOS_BODY_MAX_BYTES), "body", REQUEST);
+  return {
+    config: text(body["config"], "config", 64, 64),
+    mark: checkMark(body["mark"], "mark"),
+    messages: checkMessages(body["messages"], "messages"),
+  };
+}
+
+/** Throws as decodeMessages. */
+export function decodeResponse(json: string): PeerResponseBody {
+  const body = record(parseJson(json, PAXOS_BODY_MAX_BYTES), "body", RESPONSE);
+  return { mark: checkMark(body["mark"], "mark"), replies: checkReplies(body["replies"], "replies") };
+}
+
+export function encodeRequest(body: PeerRequestBody): string {
+  return joinRequest(body.config, body.mark, body.messages.map(encodeMessage));
+}
+
+/** As encodeRequest, of messages that encodeMessage made; with what they weigh known, the body's limit can be kept. */
+export function joinRequest(config: string, mark: Mark, messages: readonly string[]): string {
+  return `{"config":${JSON.stringify(config)},"mark":${JSON.stringify(mark)},"messages":[${messages.join(",")}]}`;
+}
+
+/** JSON of one message. Throws as decodeMessages if no peer would take it. */
+export function encodeMessage(message: WireMessage): string {
+  checkMessage(message, "message");
+  const json = JSON.stringify(message);
+  if (exceeds(json, ITEMS_MAX_BYTES)) refuse("message", `is above ${ITEMS_MAX_BYTES} bytes`);
+  return json;
+}
+
+/**
+ * Never above PAXOS_BODY_MAX_BYTES: replies that find no room are `unavailable`, as if lost, so a peer that asks
+ * again for those gets on, where refusing the whole answer would have it ask for all of them for ever.
+ */
+export function encodeResponse(body: PeerResponseBody): string {
+  const lost = JSON.stringify(TOO_LARGE);
+  let room = ITEMS_MAX_BYTES - body.replies.length * (lost.length + 1);
+  const replies = body.replies.map((reply) => {
+    const json = encodeReply(reply);
+    const more = utf8Bytes(json) - lost.length;
+    if (more > room) return lost;
+    room -= Math.max(0, more);
+    return json;
+  });
+  return `{"mark":${JSON.stringify(body.mark)},"replies":[${replies.join(",")}]}`;
+}
+
+/** A reply that no peer would take is a bug of this node; the others of the answer must not suffer for it. */
+function encodeReply(reply: WireReply): string {
+  try {
+    checkReply(reply, "reply");
+    return JSON.stringify(reply);
+  } catch (error) {
+    const reason = `no reply to send: ${(error as Error).message}`.slice(0, REASON_MAX_CHARS).toWellFormed();
+    return JSON.stringify({ type: "unavailable", reason } satisfies WireReply);
+  }
+}
+
+function checkMessages(value: unknown, at: string): readonly WireMessage[] {
+  const items = list(value, at, PAXOS_MAX_MESSAGES);
+  for (let i = 0; i < items.length; i++) checkMessage(items[i], `${at}[${i}]`);
+  return items as readonly WireMessage[];
+}
+
+function checkReplies(value: unknown, at: string): readonly WireReply[] {
+  const items = list(value, at, PAXOS_MAX_MESSAGES);
+  for (let i = 0; i < items.length; i++) checkReply(items[i], `${at}[${i}]`);
+  return items as readonly WireReply[];
+}
+
+function checkMessage(value: unknown, at: string): void {
+  checkTagged(value, at, MESSAGES, "a message on the wire");
+}
+
+function checkReply(value: unknown, at: string): void {
+  checkTagged(value, at, REPLIES, "a reply on the wire");
+}
+
+function checkTagged<U extends { type: string }>(value: unknown, at: string, checks: Checks<U>, what: string): void {
+  const { type } = anyRecord(value, at);
+  // Own names only: `constructor` is a name of every object.
+  if (typeof type !== "string" || !Object.hasOwn(checks, type)) refuse(`${at}.type`, `is not the type of ${what}`);
+  const [known, check] = checks[type as U["type"]];
+  check(record(value, at, known), at);
+}
+
+function checkAddress(message: Fields, at: string): void {
+  checkKey(message["key"], `${at}.key`);
+  integer(message["epoch"], `${at}.epoch`, 0);
+  integer(message["instance"], `${at}.instance`, 1);
+}
+
+function checkAlignment(message: Fields & { readonly [K in keyof Alignment]?: unknown }, at: string): void {
+  if (message.decided !== undefined) checkCertificate(message.decided, `${at}.decided`);
+  if (message.snapshot !== undefined) checkSnapshot(message.snapshot, `${at}.snapshot`);
+}
+
+function checkInstance(reply: Fields, at: string): void {
+  integer(reply["instance"], `${at}.instance`, 1);
+}
+
+function checkInstanceAndBallot(reply: Fields, at: string): void {
+  checkInstance(reply, at);
+  checkBallot(reply["ballot"], `${at}.ballot`);
+}
+
+function checkReason(reply: Fields, at: string): void {
+  text(reply["reason"], `${at}.reason`, 0, REASON_MAX_CHARS);
+}
+
+function checkMark(value: unknown, at: string): Mark {
+  const mark = record(value, at, MARK);
+  checkId(mark["incarnation"], `${at}.incarnation`);
+  integer(mark["boot"], `${at}.boot`, 0);
+  checkId(mark["run"], `${at}.run`);
+  integer(mark["seq"], `${at}.seq`, 0);
+  return value as Mark;
+}

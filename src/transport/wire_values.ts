@@ -1,0 +1,196 @@
+/** Checks of what messages are made of: ballots, values, votes, snapshots. Whether they make sense is the acceptor's to say. */
+import {
+  CLAIMS_PER_VALUE,
+  COMMANDS_PER_VALUE,
+  MEMBERS_MAX,
+  NAME_MAX_BYTES,
+  ROW_MAX_BYTES,
+  SUBJECT_MAX_BYTES,
+  VALUE_MAX_BYTES,
+} from "../limits.ts";
+import type { Ballot, NodeId } from "../paxos/ballot.ts";
+import type {
+  Certificate,
+  Command,
+  LeaseName,
+  Mode,
+  Report,
+  Snapshot,
+  State,
+  Value,
+  Vote,
+  VoteKind,
+} from "../paxos/message.ts";
+import {
+  anyRecord,
+  distinct,
+  exceeds,
+  fieldsOf,
+  integer,
+  list,
+  oneOf,
+  opaque,
+  record,
+  refuse,
+  text,
+  weigh,
+} from "./checks.ts";
+
+/** Ids of nodes, values, commands and leases, owners of ballots, digests. */
+export const ID_MAX_CHARS = 200;
+/** A key is a noun, a slash and a name. */
+export const KEY_MAX_BYTES = 16 + NAME_MAX_BYTES;
+
+const MODE_FAST = fieldsOf<Extract<Mode, { kind: "fast" }>>({ kind: 1, recovery: 1, coordinator: 1 });
+const MODE_CLASSIC = fieldsOf<Extract<Mode, { kind: "classic" }>>({ kind: 1, coordinator: 1 });
+const MODE_PREPARE = fieldsOf<Extract<Mode, { kind: "prepare" }>>({ kind: 1 });
+const LEASE = fieldsOf<LeaseName>({ id: 1, by: 1 });
+const COMMAND = fieldsOf<Command>({ subject: 1, id: 1, born: 1, op: 1 });
+const VALUE = fieldsOf<Required<Value>>({ id: 1, proposer: 1, commands: 1, claims: 1, nextMode: 1 });
+const VOTE = fieldsOf<Vote>({ ballot: 1, kind: 1, value: 1 });
+const CERTIFICATE = fieldsOf<Certificate>({ instance: 1, ballot: 1, kind: 1, valueId: 1, acceptors: 1 });
+const SNAPSHOT = fieldsOf<Snapshot>({ instance: 1, state: 1, stateHash: 1, decidedBy: 1 });
+const REPORT = fieldsOf<Report>({ from: 1, vote: 1 });
+
+const VOTE_KINDS: readonly VoteKind[] = ["classic", "fast", "uncoordinated"];
+
+export function checkId(value: unknown, field: string): string {
+  return text(value, field, 1, ID_MAX_CHARS);
+}
+
+export function checkNode(value: unknown, field: string): NodeId {
+  const node = checkId(value, field);
+  // A slash ends the node's part of a ballot's owner and of a value's id.
+  if (node.includes("/")) refuse(field, "holds a /, which no node's id does");
+  return node;
+}
+
+export function checkKey(value: unknown, field: string): string {
+  const key = text(value, field, 1, KEY_MAX_BYTES);
+  if (exceeds(key, KEY_MAX_BYTES)) refuse(field, `is above ${KEY_MAX_BYTES} bytes`);
+  return key;
+}
+
+/** The standing ballot, its recovery, or one that a node opened under a nonce of its own (PROTOCOL.md §3). */
+export function checkBallot(value: unknown, field: string): Ballot {
+  const parts = list(value, field, 3);
+  if (parts.length !== 3) refuse(field, "is not [n, owner, step]");
+  const n = integer(parts[0], `${field}[0]`, 0);
+  const owner = text(parts[1], `${field}[1]`, 0, ID_MAX_CHARS);
+  if (parts[2] !== 0 && parts[2] !== 1) refuse(`${field}[2]`, "is neither 0 nor 1");
+  if (n === 0) {
+    if (owner !== "") refuse(`${field}[1]`, "is not empty in the standing ballot");
+  } else {
+    const slash = owner.indexOf("/");
+    if (slash < 1 || slash === owner.length - 1) refuse(`${field}[1]`, "is not node/nonce");
+  }
+  return value as Ballot;
+}
+
+export function checkMode(value: unknown, field: string): Mode {
+  const { kind } = anyRecord(value, field);
+  switch (kind) {
+    case "fast": {
+      const mode = record(value, field, MODE_FAST);
+      oneOf(mode["recovery"], `${field}.recovery`, ["coordinated", "uncoordinated"]);
+      checkNode(mode["coordinator"], `${field}.coordinator`);
+      break;
+    }
+    case "classic":
+      checkNode(record(value, field, MODE_CLASSIC)["coordinator"], `${field}.coordinator`);
+      break;
+    case "prepare":
+      record(value, field, MODE_PREPARE);
+      break;
+    default:
+      refuse(`${field}.kind`, "is none of fast, classic, prepare");
+  }
+  return value as Mode;
+}
+
+export function checkLeases(value: unknown, field: string): readonly LeaseName[] {
+  list(value, field, CLAIMS_PER_VALUE).forEach((item, index) => {
+    const at = `${field}[${index}]`;
+    const lease = record(item, at, LEASE);
+    checkId(lease["id"], `${at}.id`);
+    checkId(lease["by"], `${at}.by`);
+  });
+  return value as readonly LeaseName[];
+}
+
+export function checkValue(value: unknown, field: string): Value {
+  const fields = record(value, field, VALUE);
+  checkId(fields["id"], `${field}.id`);
+  if (fields["proposer"] !== "") checkNode(fields["proposer"], `${field}.proposer`);
+  const commands = list(fields["commands"], `${field}.commands`, COMMANDS_PER_VALUE);
+  for (let i = 0; i < commands.length; i++) checkCommand(commands[i], `${field}.commands[${i}]`);
+  if (fields["claims"] !== undefined) checkLeases(fields["claims"], `${field}.claims`);
+  if (fields["nextMode"] !== undefined) checkMode(fields["nextMode"], `${field}.nextMode`);
+  weigh(value, field, VALUE_MAX_BYTES);
+  return value as Value;
+}
+
+export function checkVote(value: unknown, field: string): Vote | null {
+  if (value === null) return null;
+  const vote = record(value, field, VOTE);
+  checkBallot(vote["ballot"], `${field}.ballot`);
+  checkVoteKind(vote["kind"], `${field}.kind`);
+  checkValue(vote["value"], `${field}.value`);
+  return value as Vote;
+}
+
+export function checkVoteKind(value: unknown, field: string): VoteKind {
+  return oneOf(value, field, VOTE_KINDS);
+}
+
+export function checkCertificate(value: unknown, field: string): Certificate {
+  const certificate = record(value, field, CERTIFICATE);
+  integer(certificate["instance"], `${field}.instance`, 1);
+  checkBallot(certificate["ballot"], `${field}.ballot`);
+  oneOf(certificate["kind"], `${field}.kind`, ["classic", "open", "inclusive"]);
+  checkId(certificate["valueId"], `${field}.valueId`);
+  const acceptors = list(certificate["acceptors"], `${field}.acceptors`, MEMBERS_MAX);
+  if (acceptors.length === 0) refuse(`${field}.acceptors`, "is empty");
+  // Quorums are sets: an acceptor named twice must not look like two.
+  distinct(acceptors.map((node, index) => checkNode(node, `${field}.acceptors[${index}]`)), `${field}.acceptors`);
+  return value as Certificate;
+}
+
+export function checkSnapshot(value: unknown, field: string): Snapshot {
+  const snapshot = record(value, field, SNAPSHOT);
+  integer(snapshot["instance"], `${field}.instance`, 1);
+  checkState(snapshot["state"], `${field}.state`);
+  checkId(snapshot["stateHash"], `${field}.stateHash`);
+  if (snapshot["decidedBy"] !== null) checkCertificate(snapshot["decidedBy"], `${field}.decidedBy`);
+  return value as Snapshot;
+}
+
+export function checkReports(value: unknown, field: string): readonly Report[] {
+  const senders = list(value, field, MEMBERS_MAX).map((item, index) => {
+    const at = `${field}[${index}]`;
+    const report = record(item, at, REPORT);
+    checkVote(report["vote"], `${at}.vote`);
+    return checkNode(report["from"], `${at}.from`);
+  });
+  distinct(senders, field);
+  return value as readonly Report[];
+}
+
+function checkCommand(value: unknown, field: string): void {
+  const command = record(value, field, COMMAND);
+  const subject = text(command["subject"], `${field}.subject`, 0, SUBJECT_MAX_BYTES);
+  if (exceeds(subject, SUBJECT_MAX_BYTES)) refuse(`${field}.subject`, `is above ${SUBJECT_MAX_BYTES} bytes`);
+  checkId(command["id"], `${field}.id`);
+  integer(command["born"], `${field}.born`, 0);
+  const op = anyRecord(command["op"], `${field}.op`);
+  text(op["type"], `${field}.op.type`, 1, ID_MAX_CHARS);
+  opaque(op, `${field}.op`);
+}
+
+/** The machine's own; of it the roles know the mode only. */
+function checkState(value: unknown, field: string): void {
+  const state = anyRecord(value, field) as Readonly<Record<keyof State, unknown>>;
+  checkMode(state.mode, `${field}.mode`);
+  weigh(state, field, ROW_MAX_BYTES);
+  opaque(state, field);
+}

@@ -1,0 +1,135 @@
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import {
+  type PeerIdentity,
+  peerSigner,
+  peerTo,
+  type SignedRequest,
+  signPeer,
+  verifyPeer,
+} from "../../src/auth/peer_mac.ts";
+import { InvariantError } from "../../src/assert.ts";
+
+const ME: PeerIdentity = { id: "b", incarnation: "inc1", boot: 7 };
+const REQUEST: SignedRequest = {
+  method: "POST",
+  path: "/paxos/acceptor",
+  cluster: "blue",
+  from: "a",
+  to: peerTo("b", ME),
+  count: 3,
+  bodySha256: sha256Hex("[]"),
+};
+
+type Verified = Parameters<typeof verifyPeer>[0];
+
+function verify(headers: Record<string, string>, changed: Partial<Verified> = {}) {
+  return verifyPeer({
+    method: REQUEST.method,
+    path: REQUEST.path,
+    headers: new Headers(headers),
+    bodySha256: REQUEST.bodySha256,
+    cluster: REQUEST.cluster,
+    me: ME,
+    members: ["a", "b", "c"],
+    secrets: ["new", "old"],
+    ...changed,
+  });
+}
+
+const UNAUTHENTICATED = { ok: false, code: "peer-unauthenticated" } as const;
+
+Deno.test("a request signed with either secret is from its sender", () => {
+  assertEquals(verify(signPeer(REQUEST, "new")), { ok: true, from: "a", count: 3 });
+  assertEquals(verify(signPeer(REQUEST, "old")), { ok: true, from: "a", count: 3 });
+  assertEquals(verify(signPeer(REQUEST, "other")), UNAUTHENTICATED);
+});
+
+Deno.test("the first secret signs", () => {
+  const sign = peerSigner({ cluster: "blue", id: "a", secrets: ["new", "old"] });
+  const body = new TextEncoder().encode("[]");
+  const headers = sign({ peer: "b", to: REQUEST.to, path: REQUEST.path, count: 3, body });
+  assertEquals(headers, signPeer(REQUEST, "new"));
+});
+
+Deno.test("an unsigned request is nobody's, whichever header is missing", () => {
+  assertEquals(verify({}), UNAUTHENTICATED);
+  for (const name of ["quorate-peer", "quorate-to", "quorate-count", "quorate-mac"]) {
+    const { [name]: _, ...rest } = signPeer(REQUEST, "new");
+    assertEquals(verify(rest), UNAUTHENTICATED, name);
+  }
+});
+
+Deno.test("whatever is changed after signing, it is nobody's", () => {
+  const headers = signPeer(REQUEST, "new");
+  const elsewhere: Partial<Verified>[] = [
+    { method: "PUT" },
+    { path: "/paxos/learner" },
+    { path: "/paxos/acceptor?x" },
+    { bodySha256: sha256Hex("[ ]") },
+    { cluster: "green" },
+  ];
+  for (const changed of elsewhere) assertEquals(verify(headers, changed), UNAUTHENTICATED, JSON.stringify(changed));
+
+  const mac = headers["quorate-mac"]!;
+  const forged: Record<string, string>[] = [
+    { "quorate-peer": "c" },
+    { "quorate-to": peerTo("b", { incarnation: "inc1", boot: 8 }) },
+    { "quorate-count": "4" },
+    { "quorate-count": "03" },
+    { "quorate-count": "-3" },
+    { "quorate-count": "3.0" },
+    { "quorate-count": "9007199254740993" },
+    { "quorate-mac": mac.replace("v1=", "v2=") },
+    { "quorate-mac": mac.replace("v1=", "") },
+    { "quorate-mac": mac.slice(0, -1) },
+    { "quorate-mac": "v1=" + "0".repeat(64) },
+  ];
+  for (const changed of forged) {
+    assertEquals(verify({ ...headers, ...changed }), UNAUTHENTICATED, JSON.stringify(changed));
+  }
+});
+
+Deno.test("fields do not run into each other", () => {
+  const shifted = { ...REQUEST, cluster: "blueX", from: "a" };
+  const other = { ...REQUEST, cluster: "blue", from: "Xa" };
+  assertNotEquals(signPeer(shifted, "new")["quorate-mac"], signPeer(other, "new")["quorate-mac"]);
+  assertThrows(() => signPeer({ ...REQUEST, cluster: "blue\na" }, "new"), InvariantError, "newline");
+});
+
+Deno.test("a well signed request of a stranger, or in my own name, is of an unknown peer", () => {
+  for (const from of ["z", "b"]) {
+    assertEquals(verify(signPeer({ ...REQUEST, from }, "new")), { ok: false, code: "unknown-peer" });
+  }
+});
+
+Deno.test("a request for an earlier boot or incarnation, or from one that never met me, is told the current one", () => {
+  const hello = { ok: false, code: "peer-hello", to: "b.inc1.7" } as const;
+  for (const to of ["b.inc1.6", "b.inc1.8", "b.inc0.7", peerTo("b", null)]) {
+    assertEquals(verify(signPeer({ ...REQUEST, to }, "new")), hello, to);
+    const signedAgain = signPeer({ ...REQUEST, to: hello.to }, "new");
+    assertEquals(verify(signedAgain).ok, true);
+    // Only to one who holds a secret.
+    assertEquals(verify(signPeer({ ...REQUEST, to }, "other")), UNAUTHENTICATED, to);
+  }
+  assertEquals(verify(signPeer({ ...REQUEST, from: "z", to: "b.inc1.6" }, "new")).ok, false);
+});
+
+Deno.test("a request for another node is not helped along, even if its id begins like mine", () => {
+  for (const to of ["c.inc1.7", "b.x.inc1.7", "b", "b.7", "bb.inc1.7"]) {
+    assertEquals(verify(signPeer({ ...REQUEST, to }, "new")), UNAUTHENTICATED, to);
+  }
+  const dotted = { ...ME, id: "b.x" };
+  const signed = signPeer({ ...REQUEST, to: "b.x.inc1.6" }, "new");
+  assertEquals(verify(signed, { me: dotted, members: ["a", "b.x"] }), {
+    ok: false,
+    code: "peer-hello",
+    to: "b.x.inc1.7",
+  });
+});
+
+Deno.test("no secret, an empty one or three of them are refused", () => {
+  for (const secrets of [[], [""], ["a", ""], ["a", "b", "c"]]) {
+    assertThrows(() => peerSigner({ cluster: "blue", id: "a", secrets }), InvariantError, "secret");
+  }
+});

@@ -1,0 +1,153 @@
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { COMMANDS_PER_VALUE, DEDUP_WINDOW } from "../../src/limits.ts";
+import { addEntry, ENTRY_MAX_BYTES, findEntry, type Kept, openWindow, trimWindow } from "../../src/machine/dedup.ts";
+import { digest, KeyLog, machine } from "./key_log.ts";
+
+const key = (i: number) => digest(`key${i}`).slice(0, 16);
+const FENCE = "9".repeat(20);
+
+Deno.test("every outcome comes out of the window as it went in, and no entry is longer than it may be", () => {
+  const fates = ["lost", "released", "already-released", "taken-over", "forced", "ended", "never-granted"] as const;
+  const results: Kept[] = [
+    { outcome: "granted", fence: FENCE, ttlMs: 3_600_000 },
+    { outcome: "renewed", fence: "1025", ttlMs: Number.MAX_SAFE_INTEGER },
+    { outcome: "queued", place: key(2), position: 256 },
+    { outcome: "forced-all", count: 64 },
+    ...fates.map((outcome) => ({ outcome, fence: FENCE })),
+    ...(["held", "cooling", "queue-full", "left", "too-large"] as const).map((outcome) => ({ outcome })),
+  ];
+  const window = openWindow("", 0);
+  results.forEach((result, i) => addEntry(window, key(i), "0badcafe", Number.MAX_SAFE_INTEGER, result));
+  results.forEach((result, i) => {
+    assertEquals(findEntry(window.text, key(i)), { body: "0badcafe", instance: Number.MAX_SAFE_INTEGER, result });
+  });
+  for (const entry of window.text.split(";").slice(1)) assertLessOrEqual(entry.length + 1, ENTRY_MAX_BYTES);
+  assertEquals(findEntry(window.text, key(99)), null);
+});
+
+Deno.test("the window keeps the last 32 of before and all of the instance; evicted is the highest that left", () => {
+  const window = openWindow("", 0);
+  for (let i = 1; i <= 40; i++) addEntry(window, key(i), "00000000", i, { outcome: "held" });
+  const whole = trimWindow(window);
+  assertEquals([whole.evicted, whole.text], [0, window.text]);
+  const next = openWindow(whole.text, whole.evicted);
+  addEntry(next, key(41), "00000000", 41, { outcome: "held" });
+  const trimmed = trimWindow(next);
+  assertEquals(trimmed.evicted, 40 - DEDUP_WINDOW);
+  assertEquals(findEntry(trimmed.text, key(8)), null);
+  for (let i = 9; i <= 41; i++) assertEquals(findEntry(trimmed.text, key(i))?.instance, i);
+});
+
+Deno.test("the same command again: the first result, and not a byte of the state changes", () => {
+  const log = new KeyLog();
+  const acquire = log.ask("h");
+  const first = log.one(acquire);
+  const release = log.command({ type: "release", fence: "1025", atMs: 1 });
+  const second = log.one(release);
+  const third = log.one(log.ask("i"));
+  const before = log.state;
+  assertEquals(log.one(acquire), first);
+  assertEquals(log.one(release), second);
+  assertEquals(log.state, before);
+  assertEquals(third.outcome, "granted");
+});
+
+Deno.test("twice in one value is once", () => {
+  const log = new KeyLog();
+  const acquire = log.ask("h");
+  const [first, second] = log.decide([acquire, acquire]);
+  assertEquals(first, second);
+  assertEquals(log.holders, ["h"]);
+});
+
+Deno.test("a retry may have another label, another node to wait at, or none; another ask is a mismatch", () => {
+  const log = new KeyLog();
+  log.grant("h");
+  const first = log.acquire("w", { id: "k", wait: "a" });
+  assertEquals(first.outcome, "queued");
+  assertEquals(log.acquire("w", { id: "k", wait: "b", atMs: 77 }), first);
+  assertEquals(log.acquire("w", { id: "k" }), first);
+  const other = [{ ttlMs: 1_000 }, { lockDelayMs: 1 }, { metadata: "m" }, { mode: "shared" }] as const;
+  for (const asking of other) {
+    assertEquals(log.acquire("w", { id: "k", ...asking }), { outcome: "idempotency-mismatch" });
+  }
+  assertEquals(log.acquire("v", { id: "k" }), { outcome: "idempotency-mismatch" });
+  assertEquals(log.do({ type: "force", reason: "", atMs: 1 }, "s", "k"), { outcome: "idempotency-mismatch" });
+  assertEquals(log.waiters, ["w"]);
+});
+
+Deno.test("an id belongs to its subject", () => {
+  const log = new KeyLog();
+  log.grant("h", { id: "k" });
+  assertEquals(log.acquire("h", { id: "k", subject: "t" }), { outcome: "held" });
+});
+
+Deno.test("also answers of no change are told again, though they would differ now", () => {
+  const log = new KeyLog();
+  const fence = log.grant("h");
+  const held = log.ask("i");
+  assertEquals(log.one(held), { outcome: "held" });
+  log.release(fence);
+  assertEquals(log.one(held), { outcome: "held" });
+  assertEquals(log.holders, []);
+});
+
+Deno.test("an old renewal that comes again does not undo a newer one", () => {
+  const log = new KeyLog();
+  const fence = log.grant("h");
+  const old = log.command({ type: "renew", fence, ttlMs: 1_000 });
+  log.one(old);
+  log.renew(fence, 60_000);
+  const { hold } = log;
+  assertEquals(log.one(old), { outcome: "renewed", fence, ttlMs: 1_000 });
+  assertEquals(log.hold, hold);
+});
+
+Deno.test("evicted and gone is expired; evicted and still held or waiting is found", () => {
+  const log = new KeyLog();
+  const gone = log.ask("gone");
+  const fence = log.one(gone);
+  assert(fence.outcome === "granted");
+  log.release(fence.fence);
+  const holds = log.ask("holds", { metadata: "m" });
+  const held = log.one(holds);
+  const waits = log.ask("waits", { wait: "a" });
+  log.one(waits);
+  for (let i = 0; i <= DEDUP_WINDOW; i++) log.renew(log.hold.fence);
+  assertEquals(machine.lookup(log.state, "s", holds.id), null);
+  const before = log.state;
+  assertEquals(log.one(gone), { outcome: "expired-command" });
+  assertEquals(log.one(holds), held);
+  assertEquals(log.one(waits), { outcome: "queued", place: machine.placeId("s", waits.id), position: 1 });
+  assertEquals(log.one({ ...holds, op: { ...holds.op, holder: "x" } as never }), { outcome: "idempotency-mismatch" });
+  assertEquals(log.state, before);
+});
+
+Deno.test("expired begins with the very command that left last: born then or before, never after", () => {
+  const log = new KeyLog();
+  const first = log.ask("first");
+  log.one(first);
+  log.release("1025");
+  for (let i = 0; i < DEDUP_WINDOW; i++) log.renew("1025");
+  assertEquals(log.state.evicted, 1);
+  assertEquals(log.one(first), { outcome: "expired-command" });
+  assertEquals(log.one({ ...log.ask("late"), born: 2 }).outcome, "granted");
+});
+
+Deno.test("what lost an instance to a full batch is not expired when it is applied in the next", () => {
+  const log = new KeyLog();
+  for (let i = 0; i < 3; i++) {
+    const loser = log.ask(`loser${i}`);
+    log.decide(Array.from({ length: COMMANDS_PER_VALUE }, (_, j) => log.ask(`${i}.${j}`)));
+    const batch = Array.from({ length: COMMANDS_PER_VALUE - 1 }, (_, j) => log.ask(`${i}:${j}`));
+    assertEquals(log.decide([...batch, loser]).at(-1)?.outcome, "held");
+  }
+});
+
+Deno.test("the shell reads each command's result out of the state it was applied in", () => {
+  const log = new KeyLog();
+  const commands = Array.from({ length: COMMANDS_PER_VALUE }, (_, i) => log.ask(`h${i}`, { wait: "a" }));
+  const results = log.decide(commands);
+  assertEquals(commands.map((command) => machine.resultOf(log.state, command)), [...results]);
+  assertEquals(machine.resultOf(log.state, log.ask("x")), null);
+});

@@ -1,0 +1,381 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { peerSigner } from "../../src/auth/peer_mac.ts";
+import { type Mark, PeerError, type WireReply } from "../../src/replica/ports.ts";
+import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
+import { decodeRequest, encodeResponse, type PeerRequestBody } from "../../src/transport/wire.ts";
+import { echo, readAt, realClock } from "./contract.ts";
+import { ManualClock, settled } from "./manual_clock.ts";
+import { CLUSTER, type PeerServer, startPeer } from "./peer_server.ts";
+import { CONFIG, MARK, MESSAGES, REPLIES } from "./samples.ts";
+
+type Call = {
+  readonly url: string;
+  readonly headers: Headers;
+  readonly body: PeerRequestBody;
+  readonly init: RequestInit;
+  answer(response: Response): void;
+  readonly isAborted: () => boolean;
+};
+
+function noted(call: Call): Response {
+  const replies: WireReply[] = call.body.messages.map(() => ({ type: "noted" }));
+  return new Response(encodeResponse({ mark: MARK, replies }));
+}
+
+function sizes(calls: readonly Call[]): number[] {
+  return calls.map((call) => call.body.messages.length);
+}
+
+/** A transport whose calls wait for the test to answer them, in time that the test moves. */
+function setUp(changes: Partial<HttpTransportOptions> = {}) {
+  const clock = new ManualClock();
+  const calls: Call[] = [];
+  const transport = createHttpTransport({
+    urls: { b: "http://b.test/", c: "http://c.test:1/base" },
+    config: CONFIG,
+    sign: peerSigner({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
+    fetch: (url, init) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Response>();
+      init.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+      calls.push({
+        url,
+        init,
+        headers: new Headers(init.headers),
+        body: decodeRequest(new TextDecoder().decode(init.body as Uint8Array)),
+        answer: resolve,
+        isAborted: () => init.signal?.aborted ?? false,
+      });
+      return promise;
+    },
+    clock,
+    ownMark: () => MARK,
+    onMark: () => {},
+    ...changes,
+  });
+  return { clock, calls, transport };
+}
+
+/** Sends without waiting; what becomes of it is for the test to look at. */
+function sendMany(transport: ReturnType<typeof setUp>["transport"], count: number) {
+  const results: string[] = [];
+  for (let i = 0; i < count; i++) {
+    transport.send("b", "acceptor", readAt(i + 1)).then((reply) => results.push(reply.type), (error) => {
+      assert(error instanceof PeerError);
+      results.push(error.message);
+    });
+  }
+  return results;
+}
+
+Deno.test("a request is a POST to the peer's mailbox that no redirect can carry off", async () => {
+  const { calls, transport } = setUp();
+  const sent = [
+    transport.send("b", "acceptor", MESSAGES.read),
+    transport.send("c", "learner", MESSAGES.learn),
+  ];
+  await settled();
+  assertEquals(calls.map((call) => call.url), [
+    "http://b.test/paxos/acceptor",
+    "http://c.test:1/base/paxos/learner",
+  ]);
+  for (const call of calls) {
+    assertEquals([call.init.method, call.init.redirect], ["POST", "manual"]);
+    assertEquals([call.body.config, call.body.mark], [CONFIG, MARK]);
+    call.answer(noted(call));
+  }
+  assertEquals(calls.map((call) => call.headers.get("quorate-to")), ["b.?.0", "c.?.0"]);
+  assertEquals(await Promise.all(sent), [{ type: "noted" }, { type: "noted" }]);
+  transport.close();
+});
+
+Deno.test("100 messages of one turn are one request; those sent meanwhile are the next", async () => {
+  const { calls, transport } = setUp();
+  const results = sendMany(transport, 100);
+  await settled();
+  sendMany(transport, 10);
+  await settled();
+  sendMany(transport, 10);
+  await settled();
+  assertEquals(sizes(calls), [100]);
+  calls[0]!.answer(noted(calls[0]!));
+  await settled();
+  assertEquals(results, Array(100).fill("noted"));
+  assertEquals(sizes(calls), [100, 20]);
+  transport.close();
+});
+
+Deno.test("while an answer is long in coming, the next request starts beside it, every few ms", async () => {
+  const { clock, calls, transport } = setUp({ pipelineMs: 5 });
+  for (let ms = 0; ms < 20; ms++) {
+    sendMany(transport, 1);
+    await clock.pass(1);
+  }
+  assertEquals(sizes(calls), [1, 5, 5, 5]);
+  assertEquals(calls.map((call) => call.headers.get("quorate-count")), ["1", "2", "3", "4"]);
+  transport.close();
+});
+
+Deno.test("16 requests are under way to a peer, one more only for a mailbox that has none", async () => {
+  const { clock, calls, transport } = setUp({ pipelineMs: 5 });
+  for (let i = 0; i < 30; i++) {
+    sendMany(transport, 1);
+    await clock.pass(5);
+  }
+  assertEquals(calls.length, 16);
+  transport.send("b", "learner", MESSAGES.learn).catch(() => {});
+  transport.send("c", "acceptor", MESSAGES.read).catch(() => {});
+  await settled();
+  assertEquals(calls.slice(16).map((call) => call.url), [
+    "http://b.test/paxos/learner",
+    "http://c.test:1/base/paxos/acceptor",
+  ]);
+  // One answer makes no room yet, as 17 are under way; the second does, for all that waits.
+  calls[3]!.answer(noted(calls[3]!));
+  await settled();
+  assertEquals(calls.length, 18);
+  calls[4]!.answer(noted(calls[4]!));
+  await settled();
+  assertEquals(sizes(calls.slice(18)), [14]);
+  transport.close();
+});
+
+Deno.test("a request holds 1,000 messages and 2 MiB at most", async () => {
+  const { calls, transport } = setUp({ pipelineMs: 0 });
+  sendMany(transport, 1_500);
+  await settled();
+  assertEquals(sizes(calls), [1_000, 500]);
+  const snapshot = {
+    ...MESSAGES.prepare.snapshot!,
+    state: { mode: { kind: "prepare" }, pad: "x".repeat(55_000) } as never,
+  };
+  for (let i = 0; i < 60; i++) transport.send("b", "learner", { ...MESSAGES.prepare, snapshot }).catch(() => {});
+  await settled();
+  assertEquals(sizes(calls.slice(2)), [37, 23]);
+  for (const call of calls) assert((call.init.body as Uint8Array).length <= 2 * 1024 * 1024);
+  transport.close();
+});
+
+Deno.test("the deadline counts from the send, also of what never left", async () => {
+  const { clock, calls, transport } = setUp({ deadlineMs: 1_000, pipelineMs: 2_000 });
+  const early = sendMany(transport, 2);
+  await clock.pass(400);
+  const later = sendMany(transport, 2);
+  await clock.pass(599);
+  assertEquals([early, later], [[], []]);
+  await clock.pass(1);
+  assertEquals(early, Array(2).fill("b gave no answer within 1000 ms"));
+  // Nobody waits for the first request any more, so it is given up, which lets the second go.
+  assertEquals(calls.map((call) => call.isAborted()), [true, false]);
+  await clock.pass(400);
+  assertEquals(later, early);
+  assertEquals([calls.length, calls[1]!.isAborted(), clock.timers], [2, true, 0]);
+  transport.close();
+});
+
+Deno.test("a request goes on while one of its messages has time left", async () => {
+  const { clock, calls, transport } = setUp({ deadlineMs: 1_000, pipelineMs: 10_000 });
+  const blocked = sendMany(transport, 1);
+  await clock.pass(900);
+  const young = sendMany(transport, 1);
+  await clock.pass(100);
+  assertEquals(blocked.length, 1);
+  await clock.pass(850);
+  calls[1]!.answer(noted(calls[1]!));
+  await settled();
+  assertEquals([young, clock.timers], [["noted"], 0]);
+  transport.close();
+});
+
+Deno.test("what waits for one peer is bounded, and others are not bound by it", async () => {
+  const { calls, transport } = setUp();
+  const results = sendMany(transport, PEER_MAX_OPEN + 1);
+  await settled();
+  assertEquals(results, ["too many messages wait for b"]);
+  transport.send("c", "acceptor", MESSAGES.read).catch(() => {});
+  await settled();
+  assertEquals(calls.length, 2);
+  transport.close();
+  await settled();
+  assertEquals(results.length, PEER_MAX_OPEN + 1);
+});
+
+Deno.test("a peer's mark is told before its replies are", async () => {
+  const order: string[] = [];
+  const { calls, transport } = setUp({
+    onMark: (peer: string, mark: Mark) => order.push(`${peer} ${mark.run} ${mark.seq}`),
+  });
+  const sent = transport.send("b", "acceptor", MESSAGES.read).then((reply) => order.push(reply.type));
+  await settled();
+  calls[0]!.answer(noted(calls[0]!));
+  await sent;
+  assertEquals(order, ["b run1 42", "noted"]);
+  transport.close();
+});
+
+Deno.test("the mark that leaves is that of the moment of leaving", async () => {
+  let seq = 1;
+  const { calls, transport } = setUp({ ownMark: () => ({ ...MARK, seq }) });
+  sendMany(transport, 1);
+  await settled();
+  sendMany(transport, 1);
+  seq = 9;
+  calls[0]!.answer(noted(calls[0]!));
+  await settled();
+  assertEquals(calls.map((call) => call.body.mark.seq), [1, 9]);
+  transport.close();
+});
+
+Deno.test("rttMs is the median of the last 15 round trips", async () => {
+  const { clock, calls, transport } = setUp();
+  const roundTrip = async (ms: number) => {
+    const sent = transport.send("b", "acceptor", MESSAGES.read);
+    await settled();
+    await clock.pass(ms);
+    const call = calls.at(-1)!;
+    call.answer(noted(call));
+    await sent;
+  };
+  await roundTrip(500);
+  assertEquals(transport.rttMs("b"), 500);
+  for (let i = 0; i < 4; i++) await roundTrip(10);
+  assertEquals(transport.rttMs("b"), 10);
+  for (let i = 0; i < 8; i++) await roundTrip(20);
+  assertEquals(transport.rttMs("b"), 20);
+  for (let i = 0; i < 15; i++) await roundTrip(3);
+  assertEquals([transport.rttMs("b"), transport.rttMs("c")], [3, 0]);
+  transport.close();
+});
+
+Deno.test("no answer but a good one is an answer", async () => {
+  const replies = [REPLIES.noted];
+  const cases: readonly [Response, string][] = [
+    [new Response("down", { status: 503 }), "b answered 503"],
+    [Response.json({ code: "config-mismatch" }, { status: 409 }), "b answered 409 config-mismatch"],
+    [new Response(null, { status: 204 }), "b answered 204"],
+    [new Response(null, { status: 302, headers: { location: "http://evil.test" } }), "b answered 302"],
+    [new Response("<html>"), "is not JSON"],
+    [new Response(""), "is not JSON"],
+    [new Response("[".repeat(100_000)), "nested deeper"],
+    [Response.json({ mark: MARK, replies: [] }), "1 messages with 0 replies"],
+    [Response.json({ mark: MARK, replies: [...replies, ...replies] }), "1 messages with 2 replies"],
+    [Response.json({ mark: MARK, replies: [{ type: "promise" }] }), "replies[0].instance"],
+    [Response.json({ mark: { ...MARK, seq: -1 }, replies }), "mark.seq"],
+    [new Response(" ".repeat(2 * 1024 * 1024 + 1)), "above 2097152 bytes"],
+    [new Response("x".repeat(100_000), { status: 500 }), "above 65536 bytes"],
+    [new Response(new Uint8Array([0x22, 0xff, 0x22])), "no usable answer"],
+  ];
+  for (const [response, why] of cases) {
+    const { calls, clock, transport } = setUp();
+    const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, why);
+    await settled();
+    calls[0]!.answer(response);
+    await sent;
+    // Read to its end or cancelled: either way nothing holds the connection.
+    assert(response.body === null || response.bodyUsed, why);
+    assertEquals([calls.length, clock.timers, transport.rttMs("b")], [1, 0, 0]);
+    transport.close();
+  }
+});
+
+Deno.test("a refusal tells its status and code", async () => {
+  const { calls, transport } = setUp();
+  const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError);
+  await settled();
+  calls[0]!.answer(Response.json({ code: "unknown-peer" }, { status: 403 }));
+  assertEquals((await sent).cause, { status: 403, code: "unknown-peer" });
+  transport.close();
+});
+
+function hello(to: string): Response {
+  return Response.json({ code: "peer-hello" }, { status: 401, headers: { "quorate-to": to } });
+}
+
+Deno.test("after a hello the same request is signed again, once, under a new count", async () => {
+  const { calls, transport } = setUp();
+  const sent = transport.send("b", "acceptor", MESSAGES.read);
+  await settled();
+  calls[0]!.answer(hello("b.inc1.7"));
+  await settled();
+  assertEquals(calls.map((call) => call.headers.get("quorate-to")), ["b.?.0", "b.inc1.7"]);
+  assertEquals(calls.map((call) => call.headers.get("quorate-count")), ["1", "2"]);
+  assertEquals(calls[0]!.body, calls[1]!.body);
+  calls[1]!.answer(noted(calls[1]!));
+  assertEquals(await sent, { type: "noted" });
+
+  const again = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, "401 peer-hello");
+  await settled();
+  assertEquals(calls[2]!.headers.get("quorate-to"), "b.inc1.7");
+  calls[2]!.answer(hello("b.inc1.8"));
+  await settled();
+  calls[3]!.answer(hello("b.inc1.9"));
+  await again;
+  assertEquals(calls.length, 4);
+  transport.close();
+});
+
+Deno.test("a hello that does not name that very peer is a refusal", async () => {
+  for (const to of ["c.inc1.7", "", "b" + ".".repeat(600)]) {
+    const { calls, transport } = setUp();
+    const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, "401 peer-hello");
+    await settled();
+    calls[0]!.answer(hello(to));
+    await sent;
+    assertEquals(calls.length, 1);
+    transport.close();
+  }
+});
+
+async function withPeer(secrets: readonly string[], test: (peer: PeerServer) => Promise<void>): Promise<void> {
+  const peer = startPeer(echo, secrets);
+  try {
+    await test(peer);
+  } finally {
+    await peer.stop();
+  }
+}
+
+function transportTo(peer: PeerServer, secrets: readonly string[], config = CONFIG) {
+  return createHttpTransport({
+    urls: { b: peer.url },
+    config,
+    sign: peerSigner({ cluster: CLUSTER, id: "a", secrets }),
+    fetch,
+    clock: realClock,
+    ownMark: () => MARK,
+    onMark: () => {},
+  });
+}
+
+Deno.test("over HTTP: met at the first request, and again after the peer's restart", async () => {
+  await withPeer(["secret"], async (peer) => {
+    const transport = transportTo(peer, ["secret"]);
+    await transport.send("b", "acceptor", readAt(1));
+    await transport.send("b", "acceptor", readAt(1));
+    assertEquals(peer.statuses, [401, 200, 200]);
+    peer.me = { ...peer.me, boot: 8 };
+    await transport.send("b", "acceptor", readAt(1));
+    assertEquals(peer.statuses, [401, 200, 200, 401, 200]);
+    transport.close();
+  });
+});
+
+Deno.test("over HTTP: secrets are changed node by node without a gap", async () => {
+  await withPeer(["new", "old"], async (peer) => {
+    for (const secrets of [["old"], ["old", "new"], ["new", "old"], ["new"]]) {
+      const transport = transportTo(peer, secrets);
+      await transport.send("b", "acceptor", readAt(1));
+      transport.close();
+    }
+    const transport = transportTo(peer, ["other", "new"]);
+    await assertRejects(() => transport.send("b", "acceptor", readAt(1)), PeerError, "401 peer-unauthenticated");
+    transport.close();
+  });
+});
+
+Deno.test("over HTTP: another configuration is refused by name", async () => {
+  await withPeer(["secret"], async (peer) => {
+    const transport = transportTo(peer, ["secret"], "d".repeat(64));
+    await assertRejects(() => transport.send("b", "acceptor", readAt(1)), PeerError, "409 config-mismatch");
+    transport.close();
+  });
+});

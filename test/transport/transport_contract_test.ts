@@ -1,0 +1,31 @@
+import { peerSigner } from "../../src/auth/peer_mac.ts";
+import { createHttpTransport } from "../../src/transport/http_transport.ts";
+import { createLocalNetwork } from "../../src/transport/local_transport.ts";
+import { realClock, transportContract } from "./contract.ts";
+import { CLUSTER, startPeer } from "./peer_server.ts";
+import { CONFIG, MARK } from "./samples.ts";
+
+transportContract("local", (receive, deadlineMs) => {
+  const network = createLocalNetwork({ clock: realClock, deadlineMs });
+  network.connect("b", receive);
+  return {
+    transport: network.transportOf("a"),
+    stop: () => Promise.resolve(network.disconnect("b")),
+  };
+});
+
+transportContract("http", (receive, deadlineMs) => {
+  const peer = startPeer(receive, ["secret"]);
+  const transport = createHttpTransport({
+    // A port nobody can listen on.
+    urls: { b: peer.url, c: "http://127.0.0.1:1" },
+    config: CONFIG,
+    sign: peerSigner({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
+    fetch,
+    clock: realClock,
+    ownMark: () => MARK,
+    onMark: () => {},
+    deadlineMs,
+  });
+  return { transport, stop: peer.stop };
+});
