@@ -1,0 +1,42 @@
+/** What every answer carries, and the one place that makes a Response. */
+import type { Context } from "hono";
+import type { Answer } from "../src/api.ts";
+import type { Client } from "../src/auth/tokens.ts";
+
+export type Env = {
+  Variables: {
+    requestId: string;
+    elapsedMs: () => number;
+    /** Set under /v1. */
+    client: Client;
+    /** Set once a write has one. */
+    idempotencyKey?: string;
+  };
+};
+export type Ctx = Context<Env>;
+
+/** JSON with `X-Request-Id`, `Server-Timing` and, for a write, its `Idempotency-Key`. */
+export function send(c: Ctx, status: number, body: unknown, headers: Record<string, string> = {}): Response {
+  return sendText(c, status, JSON.stringify(body), headers);
+}
+
+/** As `send`, of a body that is JSON already. */
+export function sendText(c: Ctx, status: number, json: string, headers: Record<string, string> = {}): Response {
+  headers["Content-Type"] ??= "application/json";
+  headers["X-Request-Id"] = c.get("requestId");
+  headers["Server-Timing"] = `total;dur=${c.get("elapsedMs")().toFixed(2)}`;
+  // Who holds a lock is true for a moment only; no cache between may keep it.
+  headers["Cache-Control"] = "no-store";
+  const key = c.get("idempotencyKey");
+  if (key !== undefined) headers["Idempotency-Key"] = key;
+  // One plain Response: headers set through the context are copied twice.
+  return new Response(json, { status, headers });
+}
+
+/** 200 with its receipt: `Consensus-Path`, `Consensus-Instance`, `Consensus-Ballot`. */
+export function sendAnswer(c: Ctx, answer: Answer<unknown>, headers: Record<string, string> = {}): Response {
+  headers["Consensus-Path"] = answer.receipt.path;
+  headers["Consensus-Instance"] = `${answer.receipt.instance}`;
+  headers["Consensus-Ballot"] = answer.receipt.ballot;
+  return send(c, 200, answer.body, headers);
+}

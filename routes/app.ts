@@ -1,0 +1,85 @@
+/** The HTTP side of one node: everything mounted, and what every request goes through. */
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { ClientToken } from "../src/auth/tokens.ts";
+import { QuorateError } from "../src/errors.ts";
+import type { NodeService } from "../src/replica/service.ts";
+import type { Ctx, Env } from "./answer.ts";
+import { docsRoutes } from "./docs.ts";
+import { internal, invalid, problem } from "./error_response.ts";
+import { clientOf } from "./gate.ts";
+import { healthRoutes } from "./health.ts";
+import { authority, rawPath, requestIdOf } from "./input.ts";
+import { lockRoutes } from "./locks.ts";
+import { paxosRoutes, type PeerSide } from "./paxos.ts";
+
+export type AppOptions = {
+  /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
+  readonly tokens: readonly ClientToken[] | null;
+  /** null: a cluster of one node; there is no /paxos. */
+  readonly peers: PeerSide | null;
+  /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
+  readonly newId: () => string;
+  /** Monotonic, in ms. */
+  readonly now: () => number;
+  /** Told of every exception that became a 500; the caller is not told its text. */
+  readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
+};
+
+const METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"] as const;
+const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
+
+/**
+ * `app.fetch(request)` answers; every error is `application/problem+json`. The URL of the request has to be as it was
+ * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
+ */
+export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
+  const { tokens, peers, newId, now, report } = options;
+  const app = new OpenAPIHono<Env>({ getPath: rawPath });
+
+  app.use("*", async (c, next) => {
+    const started = now();
+    c.set("elapsedMs", () => now() - started);
+    c.set("requestId", requestIdOf(c.req.raw, newId));
+    // Deno pastes Host in front of the path: one with a slash would choose the route.
+    const host = c.req.raw.headers.get("host") || authority(c.req.raw.url);
+    if (!AUTHORITY.test(host) || !AUTHORITY.test(authority(c.req.raw.url))) {
+      throw invalid("Host", "is not a host and port");
+    }
+    try {
+      await next();
+    } catch (thrown) {
+      // Hono takes nothing but an Error to onError.
+      throw thrown instanceof Error ? thrown : new Error("something other than an Error was thrown", { cause: thrown });
+    }
+  });
+
+  // Not over /paxos, whose callers are no clients: there only a peer's MAC counts, and here it counts for nothing.
+  app.use("/v1/*", async (c, next) => {
+    c.set("client", clientOf(c, tokens));
+    await next();
+  });
+
+  healthRoutes(app, node);
+  lockRoutes(app, node.locks, newId);
+  docsRoutes(app, () => node.status().version);
+  if (peers !== null) paxosRoutes(app, node, peers);
+
+  app.notFound((c) => notFound(app, c));
+  app.onError((error, c) => {
+    if (error instanceof QuorateError) return problem(c, error);
+    report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
+    return problem(c, internal(c));
+  });
+  return app;
+}
+
+/** 405 with Allow where another method has a route, else 404. Looked up here, so that good requests pay nothing. */
+function notFound(app: OpenAPIHono<Env>, c: Ctx): Response {
+  const allowed: string[] = METHODS.filter((method) =>
+    app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method)
+  );
+  if (allowed.length === 0) return problem(c, new QuorateError("no-route", "nothing is here; see /openapi.json"));
+  if (allowed[0] === "GET") allowed.splice(1, 0, "HEAD");
+  const error = new QuorateError("method-not-allowed", `${c.req.method} is none of ${allowed.join(", ")}`);
+  return problem(c, error, { Allow: allowed.join(", ") });
+}

@@ -1,0 +1,44 @@
+/** Probes and the node's own status. */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { QuorateError } from "../src/errors.ts";
+import type { NodeService } from "../src/replica/service.ts";
+import { type Env, send } from "./answer.ts";
+import { publish } from "./docs.ts";
+import { queryOf } from "./input.ts";
+import { NoQuery, responses, StatusShape } from "./schemas.ts";
+
+const healthz = createRoute({
+  method: "get",
+  path: "/healthz",
+  summary: "The process answers",
+  security: [],
+  responses: responses(z.object({ ok: z.literal(true) }), []),
+});
+const readyz = createRoute({
+  method: "get",
+  path: "/readyz",
+  summary: "A classic quorum, this node included, answers",
+  security: [],
+  responses: responses(z.object({ ready: z.literal(true) }), ["not-ready"]),
+});
+const status = createRoute({
+  method: "get",
+  path: "/v1/status",
+  summary: "What this node knows of itself and its peers",
+  responses: responses(StatusShape, ["invalid-request", "unauthenticated", "cross-site"]),
+});
+
+export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
+  publish(app, healthz, (c) => send(c, 200, { ok: true }));
+
+  publish(app, readyz, async (c) => {
+    const reason = await node.readiness();
+    if (reason !== null) throw new QuorateError("not-ready", reason);
+    return send(c, 200, { ready: true });
+  });
+
+  publish(app, status, (c) => {
+    queryOf(c, NoQuery);
+    return send(c, 200, node.status());
+  });
+}

@@ -1,0 +1,154 @@
+/** Names, fences, queries and keys out of the raw request: decoded strictly, once, and refused by field. */
+import type { z } from "@hono/zod-openapi";
+import { sha256Hex } from "../src/auth/digest.ts";
+import { QuorateError } from "../src/errors.ts";
+import { IDEMPOTENCY_KEY_MAX_CHARS, NAME_MAX_BYTES } from "../src/limits.ts";
+import type { Ctx } from "./answer.ts";
+import { invalid } from "./error_response.ts";
+
+const VISIBLE = new RegExp(`^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_MAX_CHARS}}$`);
+const FENCE = /^[1-9][0-9]{0,19}$/;
+const encoder = new TextEncoder();
+
+/** Host and port as the URL has them, not validated by anybody yet. */
+export function authority(url: string): string {
+  const start = url.indexOf("://") + 3;
+  const end = url.slice(start).search(/[/?#]/);
+  return end < 0 ? url.slice(start) : url.slice(start, start + end);
+}
+
+/**
+ * The path as it was sent, which is what routes match. Hono's own decoding reads `%FF` and `%25FF` alike, and Deno
+ * gives the request line unparsed, so `..` is still there to be refused.
+ */
+export function rawPath(request: { readonly url: string }): string {
+  const { url } = request;
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  if (start < 0) return "/";
+  const end = url.slice(start).search(/[?#]/);
+  return end < 0 ? url.slice(start) : url.slice(start, start + end);
+}
+
+/** The query as a record, checked. Throws `invalid-request` for an unknown, repeated or undecodable parameter. */
+export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
+  const { url } = c.req.raw;
+  const query: Record<string, string> = Object.create(null);
+  const start = url.indexOf("?");
+  if (start >= 0) {
+    const hash = url.indexOf("#", start);
+    for (const pair of url.slice(start + 1, hash < 0 ? undefined : hash).split("&")) {
+      if (pair === "") continue;
+      const equals = pair.indexOf("=");
+      const key = decode("query", (equals < 0 ? pair : pair.slice(0, equals)).replaceAll("+", " "));
+      if (key in query) throw invalid(key, "is given twice");
+      // What makes queries (URLSearchParams, forms) writes a space as "+" and a plus as "%2B".
+      query[key] = decode(key, equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "));
+    }
+  }
+  return checked(schema, query, "query");
+}
+
+/** The name a request is about: segment 3 of its path, or `?name=` where that segment is `-`. */
+export function nameOf(c: Ctx, fromQuery: string | undefined): string {
+  const segment = c.req.path.split("/")[3] ?? "";
+  if (fromQuery === undefined) return checkedName(decode("name", segment));
+  if (segment !== "-") throw invalid("name", "is given twice: with ?name= its segment of the path is -");
+  return checkedName(fromQuery);
+}
+
+function checkedName(name: string): string {
+  if (name === "") throw invalid("name", "is empty");
+  checkBytes("name", name, NAME_MAX_BYTES);
+  if (/\p{Cc}/u.test(name)) throw invalid("name", "holds a control character");
+  if (name.startsWith("/") || name.endsWith("/")) throw invalid("name", "begins or ends with /");
+  // Some proxy would fold it, and one name would become another.
+  if (/(^|\/)\.\.?(\/|$)/.test(name)) throw invalid("name", "holds a segment . or ..");
+  return name;
+}
+
+/** A prefix of names; empty: all of them. */
+export function checkedPrefix(prefix: string): string {
+  checkBytes("prefix", prefix, NAME_MAX_BYTES);
+  if (/\p{Cc}/u.test(prefix)) throw invalid("prefix", "holds a control character");
+  return prefix;
+}
+
+/** The fence, segment 4 of the path. */
+export function fenceOf(c: Ctx): string {
+  const fence = c.req.path.split("/")[4] ?? "";
+  if (!FENCE.test(fence)) throw invalid("fence", "is not a decimal number from 1 on");
+  return fence;
+}
+
+/** The caller's `Idempotency-Key`, or a new one; either way it is in the answer from here on. */
+export function idempotencyKey(c: Ctx, newId: () => string): string {
+  const given = c.req.raw.headers.get("idempotency-key");
+  if (given !== null && !VISIBLE.test(given)) {
+    throw invalid("Idempotency-Key", `is not 1 to ${IDEMPOTENCY_KEY_MAX_CHARS} visible ASCII characters`);
+  }
+  const key = given ?? newId();
+  c.set("idempotencyKey", key);
+  return key;
+}
+
+/** The caller's `X-Request-Id` if it is fit to be repeated, else a new one: a bad one is no reason to refuse. */
+export function requestIdOf(request: Request, newId: () => string): string {
+  const given = request.headers.get("x-request-id");
+  return given !== null && VISIBLE.test(given) ? given : newId();
+}
+
+/** A UUID that a retry gets again, on any node: with another holder it would be another request. */
+export function defaultHolder(subject: string, key: string): string {
+  const hex = sha256Hex(`${subject}\n${key}`);
+  // Version 8 (RFC 9562): made by a rule of our own.
+  const variant = ((parseInt(hex[16] ?? "0", 16) & 0x3) | 0x8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${
+    hex.slice(20, 32)
+  }`;
+}
+
+/** What the schema makes of `value`; throws `invalid-request` for the first thing wrong with it. */
+export function checked<S extends z.ZodType>(schema: S, value: unknown, whole: "body" | "query"): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  if (issue?.code === "unrecognized_keys") throw invalid(issue.keys[0] ?? whole, "is not a known field");
+  throw invalid(issue?.path.join(".") || whole, issue?.message ?? "is invalid");
+}
+
+export function utf8Length(text: string): number {
+  return encoder.encode(text).length;
+}
+
+/**
+ * Runs `run` with a signal that aborts if the client goes away before it has answered. Deno aborts `request.signal`
+ * after a complete answer too, so nobody listens to it any more by then.
+ */
+export async function whileConnected<T>(request: Request, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const gone = new AbortController();
+  const tell = () => gone.abort();
+  request.signal.addEventListener("abort", tell, { once: true });
+  if (request.signal.aborted) tell();
+  try {
+    return await run(gone.signal);
+  } catch (error) {
+    if (!gone.signal.aborted || error instanceof QuorateError) throw error;
+    // To give up with the signal's own reason is what a waiter should do, and no failure of the node.
+    throw new QuorateError("outcome-unknown", "the client went away");
+  } finally {
+    request.signal.removeEventListener("abort", tell);
+  }
+}
+
+/** Strict: refuses what is not UTF-8 (surrogates and overlong forms too) and a % that begins no byte. */
+function decode(field: string, raw: string): string {
+  try {
+    return decodeURIComponent(raw);
+  } catch {
+    throw invalid(field, "is not percent-encoded UTF-8");
+  }
+}
+
+function checkBytes(field: string, text: string, maxBytes: number): void {
+  if (utf8Length(text) > maxBytes) throw invalid(field, `is over ${maxBytes} bytes`);
+}

@@ -1,0 +1,185 @@
+/** Locks under /v1/locks: parse, call, render. */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { ErrorCode } from "../src/errors.ts";
+import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
+import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
+import { readObject } from "./body.ts";
+import { invalid } from "./error_response.ts";
+import { publish } from "./docs.ts";
+import { permit, permitPrefix } from "./gate.ts";
+import {
+  checked,
+  checkedPrefix,
+  defaultHolder,
+  fenceOf,
+  idempotencyKey,
+  nameOf,
+  queryOf,
+  whileConnected,
+} from "./input.ts";
+import {
+  AcquireBody,
+  FenceParams,
+  ForceBody,
+  ForcedShape,
+  GrantShape,
+  HistoryShape,
+  json,
+  ListQuery,
+  LockPageShape,
+  LockStateShape,
+  NamedQuery,
+  NameParam,
+  ReleaseBody,
+  ReleasedShape,
+  RenewBody,
+  responses,
+  StateQuery,
+  WriteHeaders,
+} from "./schemas.ts";
+
+const ANY: readonly ErrorCode[] = ["invalid-request", "unauthenticated", "forbidden", "cross-site", "internal"];
+const READ: readonly ErrorCode[] = [...ANY, "no-quorum"];
+const WRITE: readonly ErrorCode[] = [
+  ...ANY,
+  "expired-command",
+  "too-large",
+  "idempotency-mismatch",
+  "no-quorum",
+  "outcome-unknown",
+];
+
+const acquire = createRoute({
+  method: "post",
+  path: "/v1/locks/{name}",
+  summary: "Acquire, or wait in a FIFO queue for up to waitMs",
+  request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
+  responses: responses(GrantShape, [...WRITE, "held", "cooling", "queue-full"]),
+});
+const renew = createRoute({
+  method: "put",
+  path: "/v1/locks/{name}/{fence}",
+  summary: "Renew a grant",
+  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
+  responses: responses(GrantShape, [...WRITE, "lost"]),
+});
+const release = createRoute({
+  method: "delete",
+  path: "/v1/locks/{name}/{fence}",
+  summary: "Release a grant; 404 for a fence that was never granted",
+  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
+  responses: responses(ReleasedShape, [...WRITE, "not-found"]),
+});
+const force = createRoute({
+  method: "delete",
+  path: "/v1/locks/{name}",
+  summary: "End every grant of a name (admin)",
+  request: {
+    params: NameParam,
+    query: NamedQuery,
+    headers: WriteHeaders,
+    body: { ...json(ForceBody), required: true },
+  },
+  responses: responses(ForcedShape, WRITE),
+});
+const get = createRoute({
+  method: "get",
+  path: "/v1/locks/{name}",
+  summary: "State of a lock; one never used is free",
+  request: { params: NameParam, query: StateQuery },
+  responses: responses(LockStateShape, READ),
+});
+const history = createRoute({
+  method: "get",
+  path: "/v1/locks/{name}/history",
+  summary: "How the latest grants ended",
+  request: { params: NameParam, query: NamedQuery },
+  responses: responses(HistoryShape, READ),
+});
+const list = createRoute({
+  method: "get",
+  path: "/v1/locks",
+  summary: "Locks by prefix, in pages; each item is read on its own",
+  request: { query: ListQuery },
+  responses: responses(LockPageShape, READ),
+});
+
+const LOCK = { noun: "lock" } as const;
+
+/** `newId` makes the Idempotency-Key of a write that came without. */
+export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () => string): void {
+  publish(app, acquire, async (c) => {
+    const { caller, name } = write(c, newId);
+    const body = checked(AcquireBody, await readObject(c.req.raw), "body");
+    const request: AcquireRequest = {
+      holder: body.holder ?? defaultHolder(caller.subject, caller.idempotencyKey),
+      ttlMs: body.ttlMs,
+      waitMs: body.waitMs,
+      mode: body.mode,
+      lockDelayMs: body.lockDelayMs,
+      ...(body.metadata !== undefined && { metadata: body.metadata }),
+    };
+    // Only who waits can be given up on; the others are spared the listener.
+    if (request.waitMs === 0) return sendAnswer(c, await locks.acquire(name, request, caller));
+    const answer = whileConnected(c.req.raw, (signal) => locks.acquire(name, request, { ...caller, signal }));
+    return sendAnswer(c, await answer);
+  });
+
+  publish(app, renew, async (c) => {
+    const { caller, name } = write(c, newId);
+    const fence = fenceOf(c);
+    const { ttlMs } = checked(RenewBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await locks.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
+  });
+
+  publish(app, release, async (c) => {
+    const { caller, name } = write(c, newId);
+    const fence = fenceOf(c);
+    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await locks.release(name, fence, caller));
+  });
+
+  publish(app, force, async (c) => {
+    const { caller, name } = write(c, newId, "admin");
+    const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await locks.force(name, reason, caller));
+  });
+
+  publish(app, get, async (c) => {
+    const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
+    const name = nameOf(c, named);
+    permit(c, { ...LOCK, verb: "read" }, name);
+    const answer = await locks.get(name, { stale: consistency === "stale", timeoutMs });
+    const { staleMs } = answer;
+    return sendAnswer(c, answer, staleMs === undefined ? {} : { "Quorate-Stale-Ms": `${Math.ceil(staleMs)}` });
+  });
+
+  publish(app, history, async (c) => {
+    const { name: named, timeoutMs } = queryOf(c, NamedQuery);
+    const name = nameOf(c, named);
+    permit(c, { ...LOCK, verb: "read" }, name);
+    return sendAnswer(c, await locks.history(name, { timeoutMs }));
+  });
+
+  publish(app, list, async (c) => {
+    const { prefix: named, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
+    const prefix = checkedPrefix(named);
+    permitPrefix(c, { ...LOCK, verb: "read" }, prefix);
+    return send(c, 200, await locks.list(prefix, limit, cursor ?? null, { timeoutMs }));
+  });
+
+  // An empty name matches none of the above: it is a wrong name, not an unknown route.
+  for (const path of ["/v1/locks/", "/v1/locks//*"]) {
+    app.all(path, () => {
+      throw invalid("name", "is empty");
+    });
+  }
+}
+
+/** What every write says before its body: the name, and who calls, allowed to. */
+function write(c: Ctx, newId: () => string, verb: "write" | "admin" = "write"): { caller: Caller; name: string } {
+  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
+  const name = nameOf(c, named);
+  permit(c, { ...LOCK, verb }, name);
+  return { name, caller: { subject: c.get("client").subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs } };
+}

@@ -1,0 +1,92 @@
+/** The Paxos mailboxes, POST /paxos/acceptor, /coordinator and /learner: peers only, none of them in /openapi.json. */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { sha256Hex } from "../src/auth/digest.ts";
+import { type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
+import { QuorateError } from "../src/errors.ts";
+import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
+import type { NodeId } from "../src/paxos/ballot.ts";
+import type { Mailbox, Mark, WireMessage } from "../src/replica/ports.ts";
+import type { NodeService } from "../src/replica/service.ts";
+import { decodeRequest, encodeResponse } from "../src/transport/wire.ts";
+import { type Ctx, type Env, sendText } from "./answer.ts";
+import { decodeUtf8, readBytes } from "./body.ts";
+import { invalid, problem } from "./error_response.ts";
+
+/** What a node has to know to talk with its peers. */
+export type PeerSide = {
+  readonly cluster: string;
+  /** One, or two while they are changed. */
+  readonly secrets: readonly string[];
+  /** Who may call, learners too. */
+  members(): readonly NodeId[];
+  /** Hex SHA-256 of this node's ClusterConfig. */
+  config(): string;
+  /** This node's last commit; null while its store belongs to no member. */
+  mark(): Mark | null;
+  /** Keeps what a peer said of its last commit. */
+  note(from: NodeId, mark: Mark): void;
+};
+
+const TYPES: Readonly<Record<Mailbox, ReadonlySet<WireMessage["type"]>>> = {
+  acceptor: new Set(["prepare", "accept", "learn", "read", "lapsed?", "marks"]),
+  coordinator: new Set(["collision"]),
+  learner: new Set(),
+};
+
+/** `{config, mark, messages}` in, `{mark, replies}` out, one reply per message in order. */
+export function paxosRoutes(app: OpenAPIHono<Env>, node: NodeService, peers: PeerSide): void {
+  for (const mailbox of ["acceptor", "coordinator", "learner"] as const) {
+    app.post(`/paxos/${mailbox}`, async (c) => {
+      const body = await readBytes(c.req.raw, PAXOS_BODY_MAX_BYTES);
+      const verdict = verify(c, node.id, peers, body);
+      if (!verdict.ok) return refuse(c, verdict);
+
+      // Parsed only now: a stranger's bytes go no further than the hash.
+      const request = decodeRequest(decodeUtf8(body));
+      if (request.config !== peers.config()) {
+        throw new QuorateError("config-mismatch", `${node.id} runs another ClusterConfig than ${verdict.from}`);
+      }
+      request.messages.forEach(({ type }, index) => {
+        if (!TYPES[mailbox].has(type)) throw invalid(`messages[${index}].type`, `is not for the ${mailbox}`);
+      });
+      peers.note(verdict.from, request.mark);
+      const replies = await node.receive(verdict.from, mailbox, request.messages);
+      // Read after the work: replies may rest on commits it made (PROTOCOL.md §9).
+      return sendText(c, 200, encodeResponse({ mark: markOf(peers), replies }));
+    });
+  }
+}
+
+function verify(c: Ctx, id: NodeId, peers: PeerSide, body: Uint8Array): PeerVerdict {
+  const { raw } = c.req;
+  const { incarnation, boot } = markOf(peers);
+  return verifyPeer({
+    method: raw.method,
+    path: raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3)),
+    headers: raw.headers,
+    bodySha256: sha256Hex(body),
+    cluster: peers.cluster,
+    me: { id, incarnation, boot },
+    members: peers.members(),
+    secrets: peers.secrets,
+  });
+}
+
+function refuse(c: Ctx, verdict: PeerVerdict & { ok: false }): Response {
+  switch (verdict.code) {
+    case "peer-hello": {
+      const error = new QuorateError("peer-hello", `this node is ${verdict.to} now`, { more: { to: verdict.to } });
+      return problem(c, error, { [TO_HEADER]: verdict.to });
+    }
+    case "unknown-peer":
+      return problem(c, new QuorateError("unknown-peer", "the sender is no member of this cluster"));
+    case "peer-unauthenticated":
+      return problem(c, new QuorateError("peer-unauthenticated", "no valid Quorate-Mac for this request"));
+  }
+}
+
+function markOf(peers: PeerSide): Mark {
+  const mark = peers.mark();
+  if (mark === null) throw new QuorateError("not-ready", "the store of this node belongs to no member");
+  return mark;
+}

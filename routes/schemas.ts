@@ -1,0 +1,191 @@
+/** What goes in and out under /v1, as zod: it checks requests and makes /openapi.json. */
+import { z } from "@hono/zod-openapi";
+import {
+  HOLDER_MAX_BYTES,
+  LIST_DEFAULT_ITEMS,
+  LIST_MAX_ITEMS,
+  LOCK_DELAY_MAX_MS,
+  METADATA_MAX_BYTES,
+  REASON_MAX_BYTES,
+  TIMEOUT_DEFAULT_MS,
+  TIMEOUT_MAX_MS,
+  TIMEOUT_MIN_MS,
+  TTL_DEFAULT_MS,
+  TTL_MAX_MS,
+  TTL_MIN_MS,
+  WAIT_MAX_MS,
+} from "../src/limits.ts";
+import type { ErrorCode } from "../src/errors.ts";
+import { PROBLEMS } from "./error_response.ts";
+import { utf8Length } from "./input.ts";
+
+const CURSOR_MAX_CHARS = 4_096;
+
+/** A JSON number: never a string of digits, never rounded or clamped. */
+function whole(min: number, max: number) {
+  const error = `is not a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+/** The same in a query, where everything is text. */
+function wholeText(min: number, max: number, byDefault: number) {
+  const error = `is not a whole number from ${min} to ${max}`;
+  return z.string().regex(/^(0|[1-9][0-9]{0,8})$/, { error }).transform(Number).pipe(whole(min, max))
+    .default(byDefault).openapi({ type: "integer", minimum: min, maximum: max, default: byDefault });
+}
+
+function text(minBytes: number, maxBytes: number) {
+  const error = `is not a text of ${minBytes} to ${maxBytes} bytes of UTF-8`;
+  return z.string({ error }).refine((value) => {
+    const bytes = utf8Length(value);
+    return value.isWellFormed() && bytes >= minBytes && bytes <= maxBytes;
+  }, { error }).openapi({ minLength: minBytes, maxLength: maxBytes });
+}
+
+const ttlMs = whole(TTL_MIN_MS, TTL_MAX_MS);
+const mode = z.enum(["exclusive", "shared"], { error: "is neither exclusive nor shared" });
+
+export const AcquireBody = z.strictObject({
+  holder: text(1, HOLDER_MAX_BYTES)
+    .refine((value) => !/\p{Cc}/u.test(value), { error: "holds a control character" })
+    .optional().openapi({ description: "Default: a UUID, the same for the same subject and Idempotency-Key." }),
+  ttlMs: ttlMs.default(TTL_DEFAULT_MS),
+  waitMs: whole(0, WAIT_MAX_MS).default(0),
+  mode: mode.default("exclusive"),
+  metadata: text(0, METADATA_MAX_BYTES).optional(),
+  lockDelayMs: whole(0, LOCK_DELAY_MAX_MS).default(0),
+}).openapi("Acquire");
+export const RenewBody = z.strictObject({ ttlMs: ttlMs.optional() }).openapi("Renew");
+export const ReleaseBody = z.strictObject({});
+export const ForceBody = z.strictObject({ reason: text(1, REASON_MAX_BYTES) }).openapi("Force");
+
+const timeoutMs = wholeText(TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, TIMEOUT_DEFAULT_MS);
+const name = z.string().optional().openapi({ description: "The name, if its segment of the path is `-`." });
+
+export const NamedQuery = z.strictObject({ name, timeoutMs });
+export const StateQuery = z.strictObject({
+  name,
+  timeoutMs,
+  consistency: z.literal("stale", { error: "is not stale" }).optional(),
+});
+export const ListQuery = z.strictObject({
+  prefix: z.string().default(""),
+  limit: wholeText(1, LIST_MAX_ITEMS, LIST_DEFAULT_ITEMS),
+  cursor: z.string().min(1, { error: "is empty" }).max(CURSOR_MAX_CHARS, { error: "is none of ours" }).optional(),
+  timeoutMs,
+});
+export const NoQuery = z.strictObject({});
+
+export const NameParam = z.object({
+  name: z.string().openapi({ description: "One percent-encoded segment, 1 to 512 bytes of UTF-8; `-` with `?name=`." }),
+});
+const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
+export const FenceParams = NameParam.extend({ fence });
+export const WriteHeaders = z.object({
+  "Idempotency-Key": z.string().regex(/^[\x21-\x7e]{1,64}$/).optional()
+    .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
+});
+
+const count = z.string().regex(/^(0|[1-9][0-9]*)$/).openapi({ description: "A decimal number" });
+
+export const GrantShape = z.object({
+  name: z.string(),
+  holder: z.string(),
+  fence,
+  mode,
+  ttlMs: z.int(),
+  notBeforeMs: z.number(),
+  notAfterMs: z.number(),
+  waitedMs: z.number(),
+  metadata: z.string().optional(),
+  revision: count,
+}).openapi("Grant");
+const HolderShape = z.object({
+  holder: z.string(),
+  fence,
+  mode,
+  notAfterMs: z.number(),
+  metadata: z.string().optional(),
+}).openapi("Holder");
+export const LockStateShape = z.object({
+  name: z.string(),
+  state: z.enum(["free", "held", "cooling"]),
+  holders: z.array(HolderShape),
+  waiters: z.array(z.object({ holder: z.string(), position: z.int(), mode })),
+  waiterCount: z.int(),
+  lastFence: count,
+  revision: count,
+}).openapi("LockState");
+export const LockPageShape = z.object({ items: z.array(LockStateShape), cursor: z.string().nullable() })
+  .openapi("LockPage");
+export const ReleasedShape = z.object({
+  outcome: z.enum(["released", "already-released", "taken-over", "forced", "ended"]),
+  fence,
+  revision: count,
+}).openapi("Released");
+export const ForcedShape = z.object({ outcome: z.literal("forced"), count: z.int(), revision: count })
+  .openapi("Forced");
+export const HistoryShape = z.object({
+  items: z.array(z.object({
+    fence,
+    holder: z.string(),
+    subject: z.string(),
+    from: z.string(),
+    to: z.string(),
+    end: z.enum(["released", "lapsed", "forced", "session"]),
+    reason: z.string().optional(),
+  })),
+  revision: count,
+}).openapi("History");
+export const StatusShape = z.object({
+  id: z.string(),
+  cluster: z.string(),
+  members: z.array(z.object({ id: z.string(), url: z.string(), reachable: z.boolean(), rttMs: z.number() })),
+  epoch: z.int(),
+  voting: z.boolean(),
+  reason: z.string().optional(),
+  keys: z.int(),
+  seq: z.int(),
+  boot: z.int(),
+  version: z.string(),
+}).openapi("NodeStatus");
+
+const problemShape = {
+  type: z.literal("about:blank"),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(Object.keys(PROBLEMS) as [ErrorCode, ...ErrorCode[]]),
+  detail: z.string(),
+  requestId: z.string(),
+  retryable: z.boolean(),
+  field: z.string().optional(),
+  outcome: z.enum(["none", "unknown"]).optional(),
+  idempotencyKey: z.string().optional(),
+  retryAfterMs: z.number().optional(),
+};
+export const ProblemShape = z.looseObject(problemShape).openapi("Problem");
+const HeldShape = z.object({
+  ...problemShape,
+  holders: z.array(HolderShape),
+  queue: z.int(),
+  yours: z.string().optional(),
+}).openapi("Held");
+
+/** A 200 of this shape, and the problems with these codes by their status, for a route's `responses`. */
+export function responses(shape: z.ZodType, codes: readonly ErrorCode[]) {
+  const byStatus: Record<number, ErrorCode[]> = {};
+  for (const code of codes) (byStatus[PROBLEMS[code].status] ??= []).push(code);
+  const problems = Object.entries(byStatus).map(([status, some]) => {
+    const schema = some.includes("held") ? z.union([HeldShape, ProblemShape]) : ProblemShape;
+    return [status, { description: some.join(", "), content: { "application/problem+json": { schema } } }];
+  });
+  return {
+    200: { description: "OK", content: { "application/json": { schema: shape } } },
+    ...Object.fromEntries(problems),
+  };
+}
+
+/** Content of a request body that may be left out. */
+export function json(schema: z.ZodType) {
+  return { content: { "application/json": { schema } }, required: false };
+}

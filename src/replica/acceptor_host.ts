@@ -1,0 +1,113 @@
+/**
+ * The acceptor's host: load, transition, make durable, only then reply (PROTOCOL.md §3). The one place where a
+ * record changes, for messages of peers and of this node's own roles alike.
+ */
+import { type AcceptorRules, freshRecord, snapshotOf, transition } from "../paxos/acceptor.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import {
+  type AcceptorMessage,
+  type AcceptorRecord,
+  type AcceptorReply,
+  type Envelope,
+  leaseKey,
+  type LeaseName,
+  type Mode,
+  type Snapshot,
+  type Vote,
+} from "../paxos/message.ts";
+import type { LeaseClock } from "./lease_clock.ts";
+import type { BallotStore } from "./ports.ts";
+
+export type View = { readonly snapshot: Snapshot; readonly vote: Vote | null };
+/** Called after a record has moved to a later instance, once that is durable. */
+export type MoveListener = (key: string, snapshot: Snapshot) => void;
+
+export class AcceptorHost {
+  readonly rules: AcceptorRules;
+  readonly #store: BallotStore;
+  readonly #leases: LeaseClock;
+  readonly #modeOf: (key: string) => Mode;
+  readonly #listeners = new Map<string, Set<MoveListener>>();
+
+  constructor(
+    rules: AcceptorRules,
+    store: BallotStore,
+    leases: LeaseClock,
+    modeOf: (key: string) => Mode,
+  ) {
+    this.rules = rules;
+    this.#store = store;
+    this.#leases = leases;
+    this.#modeOf = modeOf;
+  }
+
+  /** Rejects with StoreError when the outcome is unknown; then nothing may be said of a vote. */
+  async handle(message: AcceptorMessage, from: NodeId): Promise<AcceptorReply> {
+    const { key } = message;
+    let moved: Snapshot | null = null;
+    const reply = await this.#store.update(key, (stored) => {
+      const record = stored ?? this.#fresh(key);
+      this.#leases.see(key, record.state);
+      const next = transition(this.rules, record, message, this.#envelope(message, from));
+      this.#note(key, record, next.record);
+      moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
+      return { record: next.record === record ? null : next.record, reply: next.reply };
+    });
+    if (moved !== null) this.#tell(key, moved);
+    return reply;
+  }
+
+  /** The own record as it is durable now. */
+  view(key: string): Promise<View> {
+    return this.#store.update(key, (stored) => {
+      const record = stored ?? this.#fresh(key);
+      this.#leases.see(key, record.state);
+      return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote } };
+    });
+  }
+
+  /** Until the returned function is called. */
+  onMove(key: string, listener: MoveListener): () => void {
+    const listeners = this.#listeners.get(key) ?? new Set();
+    this.#listeners.set(key, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key);
+    };
+  }
+
+  #tell(key: string, snapshot: Snapshot): void {
+    for (const listener of [...this.#listeners.get(key) ?? []]) listener(key, snapshot);
+  }
+
+  #fresh(key: string): AcceptorRecord {
+    return freshRecord(this.rules.machine, this.#modeOf(key));
+  }
+
+  #envelope(message: AcceptorMessage, from: NodeId): Envelope {
+    const seenMs: Record<string, number> = {};
+    for (const lease of leasesNamed(message)) seenMs[leaseKey(lease)] = this.#leases.seenMs(message.key, lease);
+    return { from, seenMs };
+  }
+
+  /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
+  #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
+    if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
+      this.#leases.voted(key, after.vote.value.id);
+    }
+    if (after.state !== before.state) this.#leases.see(key, after.state);
+  }
+}
+
+function leasesNamed(message: AcceptorMessage): readonly LeaseName[] {
+  switch (message.type) {
+    case "lapsed?":
+      return message.leases;
+    case "accept":
+      return message.value.claims ?? [];
+    case "recover":
+      return message.reports.flatMap(({ vote }) => vote?.value.claims ?? []);
+    default:
+      return [];
+  }
+}

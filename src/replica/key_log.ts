@@ -1,0 +1,197 @@
+/**
+ * The commands of this node for one key, until each is decided once (PROTOCOL.md §6): what waits goes together in one
+ * value; what lost an instance goes again in the next, under the same command id.
+ */
+import { QuorateError } from "../errors.ts";
+import type { LockMachine } from "../machine/machine.ts";
+import type { Result } from "../machine/op.ts";
+import { fitting } from "../paxos/batch.ts";
+import type { Certificate, Command, LeaseName, Snapshot, State, Value } from "../paxos/message.ts";
+import type { Receipt } from "../api.ts";
+import { receiptOf } from "./receipt.ts";
+import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
+
+export type Outcome = {
+  readonly result: Result;
+  /** The state the result is read from. */
+  readonly state: State;
+  readonly receipt: Receipt;
+};
+
+export type Submission = {
+  readonly subject: string;
+  readonly id: string;
+  readonly op: Command["op"];
+  readonly timeoutMs: number;
+  /** Leases this command needs ended because they ran out; it then travels in a value of its own (§7). */
+  readonly claims?: readonly LeaseName[];
+  /** What the caller calls its command, told when the outcome is unknown. */
+  readonly idempotencyKey?: string;
+};
+
+type Pending = {
+  readonly submission: Submission;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: Error) => void;
+  readonly cancelDeadline: () => void;
+  /** As last sent; null while no vote was cast for it. */
+  command: Command | null;
+};
+
+export type KeyLogParts = Drive & { readonly machine: LockMachine; readonly epoch: number };
+
+export class KeyLog {
+  readonly #parts: KeyLogParts;
+  readonly #key: string;
+  #pending: Pending[] = [];
+  #running = false;
+  #giveUp = new AbortController();
+
+  constructor(parts: KeyLogParts, key: string) {
+    this.#parts = parts;
+    this.#key = key;
+  }
+
+  get idle(): boolean {
+    return !this.#running && this.#pending.length === 0;
+  }
+
+  /** Rejects with `no-quorum` or `outcome-unknown` at the deadline. */
+  submit(submission: Submission): Promise<Outcome> {
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    const pending: Pending = {
+      submission,
+      resolve,
+      reject,
+      cancelDeadline: this.#parts.clock.after(submission.timeoutMs, () => this.#late(pending)),
+      command: null,
+    };
+    this.#pending.push(pending);
+    this.#run();
+    return promise;
+  }
+
+  /** Ends what others left at `opening`, without a value of its own. */
+  finish(opening: Snapshot, giveUp: AbortSignal): Promise<Ending> {
+    return this.#drive(opening, null, giveUp);
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      while (this.#pending.length > 0) await this.#round();
+    } catch (error) {
+      // The store failed: what was sent may be decided by others, and nothing more can be done here.
+      for (const pending of [...this.#pending]) this.#fail(pending, error as Error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #round(): Promise<void> {
+    const { snapshot: opening } = await this.#parts.acceptor.view(this.#key);
+    for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
+    const value = this.#nextValue(opening.instance);
+    if (value === null) return;
+    this.#giveUp = new AbortController();
+    const ending = await this.#drive(opening, value, this.#giveUp.signal);
+    if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
+    else if (ending.type === "over") await this.#follow(ending.snapshot);
+  }
+
+  #drive(opening: Snapshot, value: Value | null, giveUp: AbortSignal): Promise<Ending> {
+    const { machine, epoch, acceptor } = this.#parts;
+    const { me, quorums } = acceptor.rules;
+    return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, value }, giveUp);
+  }
+
+  /** The commands that wait, in order of arrival; one that claims leases goes alone, before its clock answer grows old. */
+  #nextValue(instance: number): Value | null {
+    const claiming = this.#pending.find(({ submission }) => submission.claims !== undefined);
+    const chosen = claiming === undefined ? this.#pending : [claiming];
+    if (chosen.length === 0) return null;
+    // Known not to be applied below this instance, as the state that opens it was just asked (§6).
+    for (const pending of chosen) pending.command = stamped(pending.submission, instance);
+    const commands = fitting(chosen.map(({ command }) => command!));
+    const { me } = this.#parts.acceptor.rules;
+    const id = `${me}/${this.#parts.random.id()}/${instance}`;
+    const claims = claiming?.submission.claims;
+    return { id, proposer: me, commands, ...(claims === undefined ? {} : { claims }) };
+  }
+
+  #settleFrom(pending: Pending, opening: Snapshot): void {
+    const { machine } = this.#parts;
+    const { submission, command } = pending;
+    const known = machine.resultOf(opening.state, command ?? stamped(submission, opening.instance));
+    if (known !== null) return this.#settle(pending, known, opening.state, opening.decidedBy);
+    // The lease it claims was renewed or ended at this instance; it never ran out any more.
+    if (submission.claims !== undefined && !holdsAll(machine.leases(opening.state), submission.claims)) {
+      this.#fail(pending, new QuorateError("held", "the lease was renewed"));
+    }
+  }
+
+  async #decided(opening: Snapshot, value: Value, certificate: Certificate, losers: readonly string[]): Promise<void> {
+    const { machine, learning } = this.#parts;
+    const { instance } = opening;
+    // The own record may be a write behind; the answer does not wait for it, the next instance does (§5).
+    const moved = learning.decided(this.#key, certificate, value, losers);
+    const { state, results } = machine.applyWithResults(opening.state, instance, value);
+    value.commands.forEach((command, i) => {
+      for (const pending of [...this.#pending]) {
+        const { subject, id } = pending.submission;
+        if (pending.command === null || command.subject !== subject || command.id !== id) continue;
+        // Of two tries of one command that asked for different things only one was applied.
+        const result = pending.command.op === command.op ? results[i]! : machine.resultOf(state, pending.command);
+        if (result !== null) this.#settle(pending, result, state, certificate);
+      }
+    });
+    await moved;
+  }
+
+  async #follow(snapshot: Snapshot): Promise<void> {
+    const { acceptor, epoch } = this.#parts;
+    const { instance } = snapshot;
+    const learn = { type: "learn", key: this.#key, epoch, instance, certificate: null, snapshot } as const;
+    const reply = await acceptor.handle(learn, acceptor.rules.me);
+    if (reply.type === "stopped") throw new QuorateError("internal", `the key has stopped: ${reply.reason}`);
+  }
+
+  #settle(pending: Pending, result: Result, state: State, decidedBy: Certificate | null): void {
+    this.#forget(pending);
+    pending.resolve({ result, state, receipt: receiptOf(decidedBy) });
+  }
+
+  #late(pending: Pending): void {
+    const { submission, command } = pending;
+    const { idempotencyKey } = submission;
+    this.#fail(
+      pending,
+      command === null
+        ? new QuorateError("no-quorum", "no vote was cast for it in time", { outcome: "none" })
+        : new QuorateError("outcome-unknown", "not decided in time; repeat it with the same Idempotency-Key", {
+          outcome: "unknown",
+          ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        }),
+    );
+  }
+
+  #fail(pending: Pending, error: Error): void {
+    this.#forget(pending);
+    pending.reject(error);
+  }
+
+  #forget(pending: Pending): void {
+    pending.cancelDeadline();
+    this.#pending = this.#pending.filter((other) => other !== pending);
+    if (this.#pending.length === 0) this.#giveUp.abort();
+  }
+}
+
+function stamped({ subject, id, op }: Submission, born: number): Command {
+  return { subject, id, born, op };
+}
+
+function holdsAll(leases: readonly LeaseName[], claims: readonly LeaseName[]): boolean {
+  return claims.every((claim) => leases.some(({ id, by }) => id === claim.id && by === claim.by));
+}

@@ -1,0 +1,161 @@
+/**
+ * The proposer's host: sends what the proposer says, feeds back what comes, keeps its timers. One call drives one
+ * instance of one key until it is over or the caller gives up.
+ */
+import type { NodeId } from "../paxos/ballot.ts";
+import type { AcceptorMessage, Certificate, Snapshot, Value } from "../paxos/message.ts";
+import {
+  initialProposer,
+  type ProposerContext,
+  type ProposerInput,
+  type ProposerOutput,
+  type ProposerState,
+  stepProposer,
+} from "../paxos/proposer.ts";
+import type { AcceptorHost } from "./acceptor_host.ts";
+import type { CoordinatorHost } from "./coordinator_host.ts";
+import type { Learning } from "./learning.ts";
+import { isAcceptorReply } from "./peer_reply.ts";
+import type { Clock, Randomness, Transport } from "./ports.ts";
+import type { Timing } from "./timing.ts";
+
+export type Ending =
+  | {
+    readonly type: "decided";
+    readonly value: Value;
+    readonly certificate: Certificate;
+    /** Proposers that were seen to lose: they wait for word of it. */
+    readonly losers: readonly NodeId[];
+  }
+  /** Somebody else ended the instance; the own record has moved on, or `snapshot` says where to. */
+  | { readonly type: "over"; readonly snapshot: Snapshot }
+  /** Nothing was under way and there was nothing to propose. */
+  | { readonly type: "idle" }
+  | { readonly type: "given-up" };
+
+export type Drive = {
+  readonly acceptor: AcceptorHost;
+  readonly coordinator: CoordinatorHost;
+  readonly learning: Learning;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly timing: Timing;
+};
+
+/** @param giveUp aborted when nobody waits for the outcome any more */
+export function driveInstance(drive: Drive, context: ProposerContext, giveUp: AbortSignal): Promise<Ending> {
+  return new InstanceDrive(drive, context, giveUp).ending;
+}
+
+class InstanceDrive {
+  readonly ending: Promise<Ending>;
+  readonly #drive: Drive;
+  readonly #context: ProposerContext;
+  #state: ProposerState = initialProposer;
+  #attempt = 0;
+  #cancelTimer: () => void = () => {};
+  #finish!: (ending: Ending) => void;
+  #over = false;
+
+  constructor(drive: Drive, context: ProposerContext, giveUp: AbortSignal) {
+    this.#drive = drive;
+    this.#context = context;
+    const { promise, resolve } = Promise.withResolvers<Ending>();
+    this.ending = promise;
+    const stopListening = drive.acceptor.onMove(context.key, (_key, snapshot) => {
+      if (snapshot.instance > context.opening.instance && this.#state.guard !== "asked") {
+        this.#finish({ type: "over", snapshot });
+      }
+    });
+    const onAbort = () => this.#finish({ type: "given-up" });
+    giveUp.addEventListener("abort", onAbort);
+    this.#finish = (ending) => {
+      this.#over = true;
+      this.#cancelTimer();
+      stopListening();
+      giveUp.removeEventListener("abort", onAbort);
+      resolve(ending);
+    };
+    if (giveUp.aborted) onAbort();
+    else {
+      this.#wait(drive.timing.patienceMs(0), () => this.#suspect());
+      this.#feed({ type: "start" });
+    }
+  }
+
+  #feed(input: ProposerInput): void {
+    if (this.#over) return;
+    const { state, out } = stepProposer(this.#context, this.#state, input);
+    this.#state = state;
+    for (const output of out) this.#perform(output);
+  }
+
+  #perform(output: ProposerOutput): void {
+    const { timing } = this.#drive;
+    switch (output.type) {
+      case "send":
+        return this.#send(output.to, output.message);
+      case "collision":
+        return this.#drive.coordinator.tell(output.to, output.message);
+      case "decided": {
+        const { value, certificate } = output;
+        return this.#finish({ type: "decided", value, certificate, losers: this.#losers(value) });
+      }
+      case "ahead":
+        return this.#finish({ type: "over", snapshot: output.snapshot });
+      case "idle":
+        return this.#finish({ type: "idle" });
+      case "lost":
+        // The winner tells us; only if it does not, its node may be gone.
+        return this.#wait(timing.loserMs(), () => this.#suspect());
+      case "stuck":
+        return this.#wait(timing.loserMs() + timing.backOffMs(this.#attempt), () => this.#prepare());
+      case "retry":
+        return this.#wait(timing.backOffMs(this.#attempt), () => this.#prepare());
+    }
+  }
+
+  #suspect(): void {
+    this.#wait(this.#drive.timing.loserMs(), () => this.#prepare());
+    this.#feed({ type: "suspect" });
+  }
+
+  #prepare(): void {
+    this.#attempt++;
+    this.#wait(this.#drive.timing.patienceMs(this.#attempt), () => this.#prepare());
+    this.#feed({ type: "prepare", nonce: this.#drive.random.id() });
+  }
+
+  /** One timer at a time: the newest says what comes next. */
+  #wait(ms: number, next: () => void): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#drive.clock.after(ms, () => this.#over || next());
+  }
+
+  #send(to: NodeId, message: AcceptorMessage): void {
+    const { acceptor, transport } = this.#drive;
+    const { me } = this.#context;
+    if (to === me) {
+      acceptor.handle(message, me).then(
+        (reply) => this.#feed({ type: "reply", from: me, reply }),
+        // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.
+        () => {},
+      );
+      return;
+    }
+    if (message.type === "decide" || message.type === "recover") return;
+    this.#drive.learning.superseded(message.key);
+    transport.send(to, "acceptor", message).then(
+      (reply) => isAcceptorReply(reply) && this.#feed({ type: "reply", from: to, reply }),
+      // Silence is neither a vote nor "did not vote".
+      () => {},
+    );
+  }
+
+  #losers(winner: Value): readonly NodeId[] {
+    const values = this.#state.standing.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
+    const proposers = values.filter(({ id }) => id !== winner.id).map(({ proposer }) => proposer);
+    return [...new Set(proposers)].filter((node) => node !== "" && node !== this.#context.me);
+  }
+}

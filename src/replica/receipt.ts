@@ -1,0 +1,17 @@
+/** How an answer came about, for its Consensus-… headers. */
+import type { Receipt } from "../api.ts";
+import { sameBallot, showBallot, STANDING } from "../paxos/ballot.ts";
+import type { Certificate } from "../paxos/message.ts";
+
+export function receiptOf(decidedBy: Certificate | null): Receipt {
+  if (decidedBy === null) return { path: "read", instance: 0, ballot: showBallot(STANDING) };
+  const { instance, ballot } = decidedBy;
+  return { path: pathOf(decidedBy), instance, ballot: showBallot(ballot) };
+}
+
+function pathOf({ kind, ballot }: Certificate): Receipt["path"] {
+  if (kind === "inclusive") return "fast";
+  if (kind === "open") return "open-fast";
+  // A classic quorum of the standing ballot is Multi-Paxos; of any other, it ended what that ballot could not.
+  return sameBallot(ballot, STANDING) ? "classic" : "recovered";
+}

@@ -1,0 +1,43 @@
+/** How long the proposer's host waits for what; all in ms, from measured round trips. */
+import { BACKOFF_MAX_MS, LOSER_WAIT_MIN_MS } from "../limits.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { Randomness, Transport } from "./ports.ts";
+
+/** Below this a round trip is all scheduling and disk. */
+const RTT_FLOOR_MS = 5;
+
+export class Timing {
+  readonly #others: readonly NodeId[];
+  readonly #needed: number;
+  readonly #transport: Transport;
+  readonly #random: Randomness;
+
+  constructor(me: NodeId, quorums: QuorumSystem, transport: Transport, random: Randomness) {
+    this.#others = quorums.members.filter((member) => member !== me);
+    this.#needed = quorums.sizes.classic - 1;
+    this.#transport = transport;
+    this.#random = random;
+  }
+
+  /** Round trip to the farthest member of the nearest classic quorum. */
+  rttMs(): number {
+    const known = this.#others.map((peer) => this.#transport.rttMs(peer)).sort((a, b) => a - b);
+    return Math.max(RTT_FLOOR_MS, known[this.#needed - 1] ?? 0);
+  }
+
+  /** For the winner's Learn. */
+  loserMs(): number {
+    return Math.max(2 * this.rttMs(), LOSER_WAIT_MIN_MS);
+  }
+
+  /** For a ballot in which nothing was refused: the disk and the network may only be slow. */
+  patienceMs(attempt: number): number {
+    return Math.min(BACKOFF_MAX_MS, Math.max(10 * this.rttMs(), 100) * 2 ** attempt);
+  }
+
+  /** Random and growing, so that of two proposers that duel one gets through (Fast Paxos §3.3; PROTOCOL.md §1, flow 1). */
+  backOffMs(attempt: number): number {
+    return this.#random.next() * Math.min(BACKOFF_MAX_MS, this.rttMs() * 2 ** attempt);
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3),
+ * `["q", …]` what belongs to the whole store (§9).
+ */
+import { assert } from "../assert.ts";
+import { NAME_MAX_BYTES } from "../limits.ts";
+
+/** A name of NAME_MAX_BYTES and the kind before it, as in `locks/`. */
+export const KEY_MAX_BYTES = NAME_MAX_BYTES + 32;
+
+export const IDENTITY_ROW: Deno.KvKey = ["q", "identity"];
+export const META_ROW: Deno.KvKey = ["q", "meta"];
+
+const RECORDS: Deno.KvKey = ["r"];
+const encoder = new TextEncoder();
+
+export function ballotRow(key: string): Deno.KvKey {
+  return ["r", key];
+}
+
+export function stateRow(key: string): Deno.KvKey {
+  return ["s", key];
+}
+
+/** Throws InvariantError: names were checked at the edge, so a bad one here is a bug. */
+export function assertKey(key: string): void {
+  // Lone surrogates all become U+FFFD on disk: two keys would share one record.
+  assert(key.isWellFormed(), "a key is well-formed Unicode");
+  const bytes = encoder.encode(key).length;
+  assert(bytes >= 1 && bytes <= KEY_MAX_BYTES, `a key has 1 to ${KEY_MAX_BYTES} bytes`);
+}
+
+/** What one record's keys weigh at most in an atomic, in bytes: a check and two sets. */
+export function keyWeightBytes(key: string): number {
+  // On disk a NUL takes two bytes; 8 covers the row's letter and the parts' frames.
+  const bytes = encoder.encode(key).length + (key.split("\0").length - 1) + 8;
+  return 3 * bytes;
+}
+
+/** Byte order of the UTF-8 forms: negative, 0 or positive. UTF-16's own order differs above U+D7FF. */
+export function compareKeys(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Halves of a surrogate pair stand for code points above all others. */
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/** Keys that have a ballot row and begin with `prefix`, in byte order, after `after`, at most `limit`. */
+export async function listKeys(kv: Deno.Kv, prefix: string, after: string, limit: number): Promise<string[]> {
+  const found: string[] = [];
+  if (limit <= 0) return found;
+  const start = compareKeys(prefix, after) > 0 ? prefix : after;
+  // One more than asked for, because the range starts at `after` itself.
+  const rows = kv.list({ prefix: RECORDS, start: ballotRow(start) }, { limit: limit + 1 });
+  for await (const row of rows) {
+    const key = row.key[1];
+    assert(typeof key === "string", "a ballot row's key is a string");
+    if (key === after) continue;
+    if (!key.startsWith(prefix) || found.length === limit) break;
+    found.push(key);
+  }
+  return found;
+}

@@ -1,0 +1,220 @@
+/**
+ * The store-wide half of an owner store: every atomic goes through here, is numbered (`seq`) and carries
+ * identity, marks and quarantine (PROTOCOL.md §9). One atomic at a time; the caller sees to that.
+ */
+import type { NodeId } from "../paxos/ballot.ts";
+import { type Identity, type Mark, StoreError } from "../replica/ports.ts";
+import { asStoreError, within } from "./kv_calls.ts";
+import { IDENTITY_ROW, META_ROW } from "./key_space.ts";
+import { Marks } from "./marks.ts";
+import { decodeIdentity, decodeMeta, encodeRow, type IdentityRow, type MetaRow } from "./rows.ts";
+
+export type RecordWrite = {
+  readonly check: { readonly key: Deno.KvKey; readonly versionstamp: string | null };
+  readonly sets: readonly (readonly [key: Deno.KvKey, value: Uint8Array])[];
+};
+
+export class Ledger {
+  readonly #kv: Deno.Kv;
+  readonly #path: string;
+  readonly #run: string;
+  readonly #deadlineMs: number;
+  #identity: IdentityRow | null = null;
+  #boot = 0;
+  #seq = 0;
+  /** Versionstamp of the meta row as this process last wrote or read it. */
+  #version: string | null = null;
+  #marks = new Marks();
+  #quarantined: string | null = null;
+  /** An identity that init asked for and no atomic has written yet. */
+  #pending: IdentityRow | null = null;
+  /** Counts changes asked for, and those of them that are durable. */
+  #asked = 0;
+  #durable = 0;
+  #suspect = false;
+  #settling: Promise<void> | null = null;
+  #lost: StoreError | null = null;
+
+  private constructor(kv: Deno.Kv, path: string, run: string, deadlineMs: number) {
+    this.#kv = kv;
+    this.#path = path;
+    this.#run = run;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  /** Reads the store; one that has an identity is booted: boot + 1 and the new `run`, in one atomic. */
+  static async open(kv: Deno.Kv, path: string, run: string, deadlineMs: number): Promise<Ledger> {
+    const ledger = new Ledger(kv, path, run, deadlineMs);
+    const meta = await ledger.#read();
+    ledger.#boot = meta?.boot ?? 0;
+    ledger.#marks = new Marks(meta?.marks);
+    ledger.#quarantined = meta?.quarantined ?? null;
+    if (ledger.#identity !== null) {
+      if (meta === null) throw new StoreError(`${path}: the meta row is missing`);
+      ledger.#boot += 1;
+      if ((await ledger.commit([])) === null) throw new StoreError(`${path}: in use by another process`);
+    }
+    return ledger;
+  }
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  get identity(): Identity | null {
+    if (this.#identity === null) return null;
+    const { cluster, id, incarnation } = this.#identity;
+    return { cluster, id, incarnation, boot: this.#boot, run: this.#run };
+  }
+
+  get config(): string | null {
+    return this.#identity?.config ?? null;
+  }
+
+  get quarantined(): string | null {
+    return this.#quarantined;
+  }
+
+  /** Number of changes asked for so far; they are durable once `durable` reaches it. */
+  get asked(): number {
+    return this.#asked;
+  }
+
+  get durable(): number {
+    return this.#durable;
+  }
+
+  marks(): Record<NodeId, Mark> {
+    return this.#marks.all();
+  }
+
+  note(peer: NodeId, mark: Mark): void {
+    if (this.#marks.note(peer, mark)) this.#asked++;
+  }
+
+  /** The first reason stays. */
+  quarantine(reason: string): void {
+    if (this.#quarantined !== null) return;
+    this.#quarantined = reason;
+    this.#asked++;
+  }
+
+  /** Makes the next atomic write this identity. Throws StoreError if there is one. */
+  setIdentity(identity: IdentityRow): void {
+    if (this.#identity !== null || this.#pending !== null) {
+      throw new StoreError(`${this.#path}: this store already has an identity`);
+    }
+    encodeRow(identity, "identity row");
+    this.#pending = identity;
+    this.#asked++;
+  }
+
+  /** After a failed `setIdentity`: nothing more is tried; whether it was written shows once settled. */
+  dropPendingIdentity(): void {
+    this.#pending = null;
+  }
+
+  /**
+   * One atomic. Its versionstamp, or null if a check failed and nothing was written.
+   * Throws StoreError if the outcome is unknown. After either, `settle` before the next.
+   */
+  async commit(writes: readonly RecordWrite[]): Promise<string | null> {
+    this.assertOurs();
+    const asked = this.#asked;
+    const identity = this.#pending;
+    const boot = identity === null ? this.#boot : 1;
+    const seq = this.#seq + 1;
+    const meta: MetaRow = {
+      format: 1,
+      seq,
+      boot,
+      run: this.#run,
+      marks: this.#marks.all(),
+      quarantined: this.#quarantined,
+    };
+    let result: Deno.KvCommitResult | Deno.KvCommitError;
+    try {
+      // The check on the meta row makes atomics of this store a chain: one that hangs past its deadline can no
+      // longer be applied once a later one is, and a second owner's first write stops this one's next.
+      const atomic = this.#kv.atomic()
+        .check({ key: META_ROW, versionstamp: this.#version })
+        .set(META_ROW, encodeRow(meta, "meta row"));
+      if (identity !== null) {
+        atomic.check({ key: IDENTITY_ROW, versionstamp: null }).set(IDENTITY_ROW, encodeRow(identity, "identity row"));
+      }
+      for (const write of writes) {
+        atomic.check(write.check);
+        for (const [key, value] of write.sets) atomic.set(key, value);
+      }
+      result = await within(this.#deadlineMs, this.#path, atomic.commit());
+    } catch (error) {
+      this.#suspect = true;
+      throw new StoreError(`outcome of a commit unknown: ${asStoreError(this.#path, error).message}`, { cause: error });
+    }
+    if (!result.ok) {
+      this.#suspect = true;
+      return null;
+    }
+    this.#version = result.versionstamp;
+    this.#seq = seq;
+    this.#boot = boot;
+    this.#durable = asked;
+    if (identity !== null) {
+      this.#identity = identity;
+      this.#pending = null;
+    }
+    return result.versionstamp;
+  }
+
+  /** True if what is on disk is not known: settle before reading or writing anything. */
+  get suspect(): boolean {
+    return this.#suspect;
+  }
+
+  /** After a failed commit: finds out how it ended and sees to it that it can no longer end otherwise. */
+  settle(): Promise<void> {
+    this.assertOurs();
+    if (!this.#suspect) return Promise.resolve();
+    this.#settling ??= this.#fence().finally(() => this.#settling = null);
+    return this.#settling;
+  }
+
+  async #fence(): Promise<void> {
+    const before = this.#version;
+    const meta = await this.#read();
+    // Neither as this process left it nor what its failed commit would have written.
+    if (this.#version !== before && meta?.run !== this.#run) {
+      this.#lost = new StoreError(`${this.#path}: another process has taken this store over`);
+      throw this.#lost;
+    }
+    if (this.#identity !== null) {
+      this.#boot = meta?.boot ?? this.#boot;
+      this.#pending = null;
+    }
+    // Reading alone proves nothing while the failed commit may still be on its way. This write
+    // changes the meta row's version, which that commit checks.
+    if ((await this.commit([])) === null) {
+      throw new StoreError(`${this.#path}: a commit that had timed out was applied late; ask again`);
+    }
+    this.#suspect = false;
+  }
+
+  /** Reads identity and meta from disk; sets what only the disk knows. */
+  async #read(): Promise<MetaRow | null> {
+    const [identity, meta] = await within(
+      this.#deadlineMs,
+      this.#path,
+      this.#kv.getMany<[unknown, unknown]>([IDENTITY_ROW, META_ROW]),
+    );
+    this.#identity = identity.value === null ? null : decodeIdentity(identity.value);
+    const row = meta.value === null ? null : decodeMeta(meta.value);
+    this.#seq = row?.seq ?? 0;
+    this.#version = meta.versionstamp;
+    return row;
+  }
+
+  /** Throws StoreError for ever once another process owns the store. */
+  assertOurs(): void {
+    if (this.#lost !== null) throw this.#lost;
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * The same port in memory, for tests and the simulator: commits happen at points one can schedule, fail on
+ * request, and outlive a crash on a `MemoryDisk`. Shares no commit code with the owner store, so the contract
+ * suite compares two ways of doing it.
+ */
+import { assert } from "../assert.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { AcceptorRecord } from "../paxos/message.ts";
+import { type BallotStore, type Identity, type Mark, type StepResult, StoreError } from "../replica/ports.ts";
+import { assertKey, compareKeys } from "./key_space.ts";
+import { Marks } from "./marks.ts";
+import { encodeRecord, type IdentityRow, type MetaRow } from "./rows.ts";
+
+/** What a disk held at one moment. Never changes. */
+export type MemoryImage = { readonly records: ReadonlyMap<string, string>; readonly meta: string | null };
+
+/** Outlives the stores opened on it, one at a time. Everything is JSON text, so nothing is shared with a caller. */
+export class MemoryDisk {
+  records: Map<string, string> = new Map();
+  meta: string | null = null;
+  owner: MemoryBallotStore | null = null;
+
+  snapshot(): MemoryImage {
+    return { records: new Map(this.records), meta: this.meta };
+  }
+
+  /** Rolls back, or clones another disk. Only between a close or crash and the next open. */
+  restore(image: MemoryImage): void {
+    assert(this.owner === null, "no store is open on this disk");
+    this.records = new Map(image.records);
+    this.meta = image.meta;
+  }
+}
+
+/** How one atomic fails: a check says no; or nothing is heard of it, applied or not. */
+export type Fault = "conflict" | "unknown-applied" | "unknown-lost";
+
+export type MemoryStoreOptions = {
+  readonly disk?: MemoryDisk;
+  /** A new id for each open. Default: counts. */
+  readonly run?: () => string;
+  /** Resolves when the disk gets to the next atomic. Default: a microtask. */
+  readonly schedule?: () => Promise<void>;
+};
+
+/** Rejects with StoreError while another store is open on the disk. */
+export async function openMemoryStore(options: MemoryStoreOptions = {}): Promise<MemoryBallotStore> {
+  const { disk = new MemoryDisk(), run = countRuns, schedule = () => Promise.resolve() } = options;
+  if (disk.owner !== null) throw new StoreError("this disk is in use by another store");
+  const store = new MemoryBallotStore(disk, run(), schedule);
+  disk.owner = store;
+  await store.boot();
+  return store;
+}
+
+let runs = 0;
+function countRuns(): string {
+  return `run-${++runs}`;
+}
+
+type DiskMeta = MetaRow & { readonly identity: IdentityRow | null };
+
+type Waiter = {
+  /** Null for a flush, which has no step and waits for the atomic alone. */
+  readonly change: { readonly key: string; readonly step: (r: AcceptorRecord | null) => StepResult<unknown> } | null;
+  readonly resolve: (reply: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  refusals: number;
+};
+
+type Batch = {
+  readonly writes: ReadonlyMap<string, string>;
+  readonly waiters: readonly { readonly waiter: Waiter; readonly reply: unknown }[];
+};
+
+const REFUSALS_MAX = 5;
+
+export class MemoryBallotStore implements BallotStore {
+  /** The next atomic fails so, once. */
+  failNext: Fault | null = null;
+  readonly disk: MemoryDisk;
+  readonly #run: string;
+  readonly #schedule: () => Promise<void>;
+  #identity: IdentityRow | null = null;
+  #pending: IdentityRow | null = null;
+  #boot = 0;
+  #seq = 0;
+  #marks: Marks;
+  #quarantined: string | null;
+  #dirty = false;
+  #waiting: Waiter[] = [];
+  #pump: Promise<void> | null = null;
+  #closed = false;
+  #crashed = false;
+
+  /** Use `openMemoryStore`. */
+  constructor(disk: MemoryDisk, run: string, schedule: () => Promise<void>) {
+    this.disk = disk;
+    this.#run = run;
+    this.#schedule = schedule;
+    const meta = this.#reload();
+    this.#marks = new Marks(meta?.marks);
+    this.#quarantined = meta?.quarantined ?? null;
+  }
+
+  /** Counts this open durably, if the disk has an identity. */
+  async boot(): Promise<void> {
+    if (this.#identity === null) return;
+    this.#boot++;
+    await this.#ask<void>(null);
+  }
+
+  /** The process dies: nothing not yet committed happens, and nobody hears of anything any more. */
+  crash(): void {
+    this.#crashed = true;
+    this.#closed = true;
+    if (this.disk.owner === this) this.disk.owner = null;
+  }
+
+  async update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
+    this.#assertOpen();
+    assertKey(key);
+    return await this.#ask<R>({ key, step });
+  }
+
+  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+    this.#assertOpen();
+    await Promise.resolve();
+    return [...this.disk.records.keys()]
+      .filter((key) => key.startsWith(prefix) && compareKeys(key, after) > 0)
+      .sort(compareKeys)
+      .slice(0, Math.max(0, limit));
+  }
+
+  identity(): Identity | null {
+    if (this.#identity === null) return null;
+    const { cluster, id, incarnation } = this.#identity;
+    return { cluster, id, incarnation, boot: this.#boot, run: this.#run };
+  }
+
+  async init(
+    identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
+  ): Promise<Identity> {
+    this.#assertOpen();
+    if (this.#identity !== null || this.#pending !== null) throw new StoreError("this store already has an identity");
+    const { cluster, id, incarnation, config } = identity;
+    this.#pending = { cluster, id, incarnation, config };
+    try {
+      await this.#ask<void>(null);
+    } finally {
+      this.#pending = null;
+    }
+    const written = this.identity();
+    assert(written !== null, "a committed init leaves an identity");
+    return written;
+  }
+
+  config(): string | null {
+    return this.#identity?.config ?? null;
+  }
+
+  seq(): number {
+    return this.#seq;
+  }
+
+  note(peer: NodeId, mark: Mark): void {
+    if (this.#marks.note(peer, mark)) this.#dirty = true;
+  }
+
+  marks(): Readonly<Record<NodeId, Mark>> {
+    return this.#marks.all();
+  }
+
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    // A commit under way may have been built before the last note.
+    if (this.#dirty || this.#pump !== null) await this.#ask<void>(null);
+  }
+
+  async quarantine(reason: string): Promise<void> {
+    this.#assertOpen();
+    if (this.#quarantined === null) {
+      this.#quarantined = reason.slice(0, 1_000);
+      this.#dirty = true;
+    }
+    await this.flush();
+  }
+
+  quarantined(): string | null {
+    return this.#quarantined;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    if (this.#dirty) this.#ask<void>(null).catch(() => {});
+    this.#closed = true;
+    await this.#pump;
+    if (this.disk.owner === this) this.disk.owner = null;
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new StoreError("this store is closed");
+  }
+
+  #ask<R>(change: Waiter["change"]): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      this.#waiting.push({ change, resolve: resolve as (reply: unknown) => void, reject, refusals: 0 });
+      this.#pump ??= Promise.resolve().then(() => this.#work());
+    });
+  }
+
+  async #work(): Promise<void> {
+    while (this.#waiting.length > 0 && !this.#crashed) {
+      const batch = this.#gather();
+      if (batch.waiters.length > 0) await this.#commit(batch);
+    }
+    // In the same turn as the last look at the queue, so that nobody is left waiting in it.
+    this.#pump = null;
+  }
+
+  /** Runs all waiting steps in order, each on what the ones before left of its key. */
+  #gather(): Batch {
+    const writes = new Map<string, string>();
+    const waiters: { waiter: Waiter; reply: unknown }[] = [];
+    for (const waiter of this.#waiting.splice(0)) {
+      if (waiter.change === null) {
+        waiters.push({ waiter, reply: undefined });
+        continue;
+      }
+      const { key, step } = waiter.change;
+      try {
+        const { record, reply } = step(parse(writes.get(key) ?? this.disk.records.get(key)));
+        if (record !== null) {
+          // For the sizes of the rows it would have on disk.
+          encodeRecord(key, record, null);
+          writes.set(key, JSON.stringify(record));
+        }
+        if (writes.has(key)) waiters.push({ waiter, reply });
+        else waiter.resolve(reply);
+      } catch (error) {
+        waiter.reject(error);
+      }
+    }
+    return { writes, waiters };
+  }
+
+  async #commit({ writes, waiters }: Batch): Promise<void> {
+    const identity = this.#identity ?? this.#pending;
+    const meta: DiskMeta = {
+      format: 1,
+      identity,
+      seq: this.#seq + 1,
+      boot: this.#identity === null && identity !== null ? 1 : this.#boot,
+      run: this.#run,
+      marks: this.#marks.all(),
+      quarantined: this.#quarantined,
+    };
+    this.#dirty = false;
+    await this.#schedule();
+    if (this.#crashed) return;
+    const fault = this.failNext;
+    this.failNext = null;
+    if (fault === null || fault === "unknown-applied") {
+      for (const [key, text] of writes) this.disk.records.set(key, text);
+      this.disk.meta = JSON.stringify(meta);
+      this.#reload();
+    } else {
+      this.#dirty = true;
+    }
+    if (fault === null) { for (const { waiter, reply } of waiters) waiter.resolve(reply); }
+    else if (fault === "conflict") this.#again(waiters.map(({ waiter }) => waiter));
+    else for (const { waiter } of waiters) waiter.reject(new StoreError("outcome of a commit unknown"));
+  }
+
+  #again(waiters: readonly Waiter[]): void {
+    for (const waiter of waiters) {
+      waiter.refusals++;
+      if (waiter.refusals >= REFUSALS_MAX) waiter.reject(new StoreError("the record was changed under this store"));
+    }
+    this.#waiting.unshift(...waiters.filter((waiter) => waiter.refusals < REFUSALS_MAX));
+  }
+
+  /** Takes over what only the disk knows. */
+  #reload(): DiskMeta | null {
+    if (this.disk.meta === null) return null;
+    const meta = JSON.parse(this.disk.meta) as DiskMeta;
+    this.#identity = meta.identity;
+    this.#boot = meta.boot;
+    this.#seq = meta.seq;
+    return meta;
+  }
+}
+
+function parse(text: string | undefined): AcceptorRecord | null {
+  return text === undefined ? null : JSON.parse(text) as AcceptorRecord;
+}

@@ -1,0 +1,55 @@
+/** Committed records of recently used keys, and the updates that wait on each. */
+import type { AcceptorRecord } from "../paxos/message.ts";
+
+/** One key. At most one entry of a key exists, so its version is known in one place only. */
+export class Entry<Waiter> {
+  readonly key: string;
+  /** False until read from disk, and again once a commit's outcome is not known. */
+  loaded = false;
+  loading = false;
+  /** True while an atomic that writes this key is under way. */
+  flying = false;
+  /** As committed; meaningful while `loaded`. */
+  record: AcceptorRecord | null = null;
+  /** Versionstamp of the ballot row. */
+  version: string | null = null;
+  queue: Waiter[] = [];
+
+  constructor(key: string) {
+    this.key = key;
+  }
+}
+
+export class RecordCache<Waiter> {
+  readonly #maxIdle: number;
+  /** In use, never evicted: a second entry of the key would not know of the commit under way. */
+  readonly #busy = new Map<string, Entry<Waiter>>();
+  /** Least recently used first. */
+  readonly #idle = new Map<string, Entry<Waiter>>();
+
+  constructor(maxIdle: number) {
+    this.#maxIdle = maxIdle;
+  }
+
+  /** The key's entry, kept until `rest`. */
+  use(key: string): Entry<Waiter> {
+    let entry = this.#busy.get(key);
+    if (entry !== undefined) return entry;
+    entry = this.#idle.get(key) ?? new Entry<Waiter>(key);
+    this.#idle.delete(key);
+    this.#busy.set(key, entry);
+    return entry;
+  }
+
+  /** Lets the entry be evicted if nothing waits on it. */
+  rest(entry: Entry<Waiter>): void {
+    if (entry.flying || entry.loading || entry.queue.length > 0) return;
+    this.#busy.delete(entry.key);
+    if (!entry.loaded) return;
+    this.#idle.set(entry.key, entry);
+    for (const oldest of this.#idle.keys()) {
+      if (this.#idle.size <= this.#maxIdle) break;
+      this.#idle.delete(oldest);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+/** What the rows hold: UTF-8 JSON, which costs KV less than objects do. */
+import type { AcceptorRecord } from "../paxos/message.ts";
+import { type Mark, StoreError } from "../replica/ports.ts";
+import { ROW_MAX_BYTES } from "../limits.ts";
+
+export type RecordRows = {
+  readonly ballot: Uint8Array;
+  /** Null if the row on disk holds this state already. */
+  readonly state: Uint8Array | null;
+};
+
+/** Written once, by init. */
+export type IdentityRow = {
+  readonly cluster: string;
+  readonly id: string;
+  readonly incarnation: string;
+  readonly config: string;
+};
+
+/** Written in every atomic. */
+export type MetaRow = {
+  readonly format: 1;
+  readonly seq: number;
+  readonly boot: number;
+  readonly run: string;
+  readonly marks: Readonly<Record<string, Mark>>;
+  readonly quarantined: string | null;
+};
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** The rows that turn `base`, as it is on disk, into `record`. Throws StoreError if one is too large. */
+export function encodeRecord(key: string, record: AcceptorRecord, base: AcceptorRecord | null): RecordRows {
+  // A part added to the record later lands in the ballot row, the one that every write writes.
+  const { epoch, state, stateHash, decidedBy, ...ballot } = record;
+  return {
+    ballot: encodeRow(ballot, `ballot row of ${JSON.stringify(key)}`),
+    state: base !== null && sameState(record, base) ? null : encodeRow(
+      { epoch, instance: record.instance, state, stateHash, decidedBy },
+      `state row of ${JSON.stringify(key)}`,
+    ),
+  };
+}
+
+function sameState(a: AcceptorRecord, b: AcceptorRecord): boolean {
+  return a.instance === b.instance && a.epoch === b.epoch && a.stateHash === b.stateHash &&
+    (a.decidedBy === b.decidedBy || JSON.stringify(a.decidedBy) === JSON.stringify(b.decidedBy));
+}
+
+/** Throws StoreError if the rows are damaged: a record that cannot be read is not "no record". */
+export function decodeRecord(key: string, ballot: unknown, state: unknown): AcceptorRecord | null {
+  if (ballot === null && state === null) return null;
+  const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`);
+  const second = decodeRow(state, `state row of ${JSON.stringify(key)}`);
+  // Both are written in one atomic whenever the instance changes, so two instances mean a torn or edited store.
+  if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof second.stateHash !== "string") {
+    throw new StoreError(`the record of ${JSON.stringify(key)} is damaged: its two rows do not belong together`);
+  }
+  return { ...first, ...second } as unknown as AcceptorRecord;
+}
+
+/** UTF-8 JSON of at most ROW_MAX_BYTES; `what` is for the error. */
+export function encodeRow(value: unknown, what: string): Uint8Array {
+  const bytes = encoder.encode(JSON.stringify(value));
+  if (bytes.length > ROW_MAX_BYTES) {
+    throw new StoreError(`the ${what} would have ${bytes.length} bytes, more than ${ROW_MAX_BYTES}`);
+  }
+  return bytes;
+}
+
+export function decodeRow(value: unknown, what: string): Record<string, unknown> {
+  if (value instanceof Uint8Array) {
+    try {
+      const parsed: unknown = JSON.parse(decoder.decode(value));
+      if (typeof parsed === "object" && parsed !== null) return parsed as Record<string, unknown>;
+    } catch { /* told below */ }
+  }
+  throw new StoreError(`the ${what} is ${value === null ? "missing" : "damaged"}`);
+}
+
+export function decodeIdentity(value: unknown): IdentityRow {
+  const row = decodeRow(value, "identity row");
+  const { cluster, id, incarnation, config } = row;
+  for (const part of [cluster, id, incarnation, config]) {
+    if (typeof part !== "string") throw new StoreError("the identity row is damaged");
+  }
+  return { cluster, id, incarnation, config } as IdentityRow;
+}
+
+export function decodeMeta(value: unknown): MetaRow {
+  const row = decodeRow(value, "meta row");
+  if (row.format !== 1) throw new StoreError(`this store has format ${row.format}; this version reads format 1`);
+  if (!Number.isSafeInteger(row.seq) || !Number.isSafeInteger(row.boot) || typeof row.run !== "string") {
+    throw new StoreError("the meta row is damaged");
+  }
+  return row as unknown as MetaRow;
+}

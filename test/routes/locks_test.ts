@@ -1,0 +1,228 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { defaultHolder } from "../../routes/input.ts";
+import { GrantShape, HistoryShape, LockPageShape, LockStateShape, ReleasedShape } from "../../routes/schemas.ts";
+import { QuorateError } from "../../src/errors.ts";
+import { answer, FREE, GRANT, type Json, raw, RECEIPT, scripted, serving } from "./scripted_node.ts";
+
+const json = (body: unknown) => JSON.stringify(body);
+
+describe("POST /v1/locks/:name", () => {
+  it("asks with every default and renders the grant with its receipt", async () => {
+    const { app, calls } = scripted();
+    const response = await app.request("/v1/locks/deploy%2Fapi", { method: "POST" });
+    assertEquals(response.status, 200);
+    assertEquals(await response.json(), GRANT);
+    const key = response.headers.get("idempotency-key") ?? "";
+    assertEquals(
+      ["consensus-path", "consensus-instance", "consensus-ballot", "content-type", "cache-control"]
+        .map((name) => response.headers.get(name)),
+      [RECEIPT.path, `${RECEIPT.instance}`, RECEIPT.ballot, "application/json", "no-store"],
+    );
+    assertEquals(/^total;dur=\d+\.\d\d$/.test(response.headers.get("server-timing") ?? ""), true);
+    assertEquals(calls, [{
+      method: "acquire",
+      args: [
+        "deploy/api",
+        { holder: defaultHolder("local", key), ttlMs: 30_000, waitMs: 0, mode: "exclusive", lockDelayMs: 0 },
+        { subject: "local", idempotencyKey: key, timeoutMs: 5_000 },
+      ],
+    }]);
+  });
+
+  it("hands on everything it was told, whatever the Content-Type", async () => {
+    for (const type of ["application/json", "text/plain", "application/x-www-form-urlencoded", "nonsense"]) {
+      const { app, calls } = scripted();
+      const body = { holder: "é", ttlMs: 1_000, mode: "shared", metadata: "m\n", lockDelayMs: 60_000 };
+      const response = await app.request("/v1/locks/a?timeoutMs=30000", {
+        method: "POST",
+        body: json(body),
+        headers: { "content-type": type, "idempotency-key": "k!~" },
+      });
+      assertEquals([response.status, response.headers.get("idempotency-key")], [200, "k!~"]);
+      assertEquals(calls[0]?.args, [
+        "a",
+        { ...body, waitMs: 0 },
+        { subject: "local", idempotencyKey: "k!~", timeoutMs: 30_000 },
+      ]);
+    }
+  });
+
+  it("asks for the same holder when it is repeated with its key", async () => {
+    const { app, calls } = scripted();
+    for (let i = 0; i < 2; i++) {
+      await app.request("/v1/locks/a", { method: "POST", headers: { "idempotency-key": "k" } });
+    }
+    assertEquals(calls[0]?.args[1], calls[1]?.args[1]);
+  });
+
+  it("renders held with its facts and Retry-After in whole seconds", async () => {
+    const held = {
+      holders: [{ holder: "b", fence: "9", mode: "exclusive", notAfterMs: 1_200 }],
+      queue: 2,
+      retryAfterMs: 1_200,
+      yours: "9",
+    };
+    const { app } = scripted({
+      acquire: () => {
+        throw new QuorateError("held", "deploy/api is held", { more: held });
+      },
+    });
+    const response = await app.request("/v1/locks/a", { method: "POST", headers: { "idempotency-key": "k" } });
+    assertEquals([response.status, response.headers.get("retry-after")], [409, "2"]);
+    assertEquals(response.headers.get("idempotency-key"), "k");
+    assertEquals(await response.json(), {
+      type: "about:blank",
+      title: "Held",
+      status: 409,
+      code: "held",
+      detail: "deploy/api is held",
+      requestId: "id-1",
+      retryable: true,
+      ...held,
+    });
+  });
+
+  it("gives outcome-unknown the key to repeat with, made by the server or not", async () => {
+    const { app } = scripted({
+      acquire: () => {
+        throw new QuorateError("outcome-unknown", "no quorum answered in time");
+      },
+    });
+    const response = await app.request("/v1/locks/a", { method: "POST" });
+    const problem = await response.json();
+    assertEquals([response.status, problem.outcome, problem.retryable], [504, "unknown", true]);
+    assertEquals(problem.idempotencyKey, response.headers.get("idempotency-key"));
+  });
+});
+
+describe("a waiter", () => {
+  const body = json({ waitMs: 300_000 });
+
+  it("gets no signal if it does not wait", async () => {
+    const { app, calls } = scripted();
+    await app.request("/v1/locks/a", { method: "POST" });
+    assertEquals((calls[0]?.args[2] as Json).signal, undefined);
+  });
+
+  it("is not told that the client went away when it answered", async () => {
+    const node = scripted();
+    await serving(node, async (port) => {
+      const head = `POST /v1/locks/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`;
+      assertEquals((await raw(port, head, body)).status, 200);
+    });
+    // The server is down and the connection closed: whatever Deno aborts has been aborted by now.
+    assertEquals((node.calls[0]?.args[2] as Json).signal.aborted, false);
+  });
+
+  it("is told when the client goes away before", async () => {
+    const started = Promise.withResolvers<void>();
+    const aborted = Promise.withResolvers<void>();
+    const node = scripted({
+      acquire: (_name: string, _request: unknown, caller: Json) => {
+        started.resolve();
+        return new Promise((_resolve, reject) => {
+          caller.signal.addEventListener("abort", () => {
+            aborted.resolve();
+            reject(caller.signal.reason);
+          });
+        });
+      },
+    });
+    await serving(node, async (port) => {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+      const head = `POST /v1/locks/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`;
+      await connection.write(new TextEncoder().encode(head + body));
+      await started.promise;
+      connection.close();
+      await aborted.promise;
+    });
+    // Giving up is no failure of the node.
+    assertEquals(node.reports, []);
+  });
+});
+
+describe("the other lock routes", () => {
+  it("PUT renews", async () => {
+    const { app, calls } = scripted();
+    const headers = { "idempotency-key": "k" };
+    const caller = { subject: "local", idempotencyKey: "k", timeoutMs: 5_000 };
+    await app.request("/v1/locks/a/7169", { method: "PUT", headers });
+    await app.request("/v1/locks/-/99999999999999999999?name=a%2Fb", {
+      method: "PUT",
+      headers,
+      body: json({ ttlMs: 3_600_000 }),
+    });
+    assertEquals(calls, [
+      { method: "renew", args: ["a", "7169", {}, caller] },
+      { method: "renew", args: ["a/b", "99999999999999999999", { ttlMs: 3_600_000 }, caller] },
+    ]);
+  });
+
+  it("PUT of a lost grant is 410", async () => {
+    const { app } = scripted({
+      renew: () => {
+        throw new QuorateError("lost", "fence 1 is not held");
+      },
+    });
+    const response = await app.request("/v1/locks/a/1", { method: "PUT" });
+    assertEquals([response.status, (await response.json()).code], [410, "lost"]);
+  });
+
+  it("DELETE of a fence releases", async () => {
+    const { app, calls } = scripted();
+    const response = await app.request("/v1/locks/a/7169", { method: "DELETE", headers: { "idempotency-key": "k" } });
+    ReleasedShape.strict().parse(await response.json());
+    const caller = { subject: "local", idempotencyKey: "k", timeoutMs: 5_000 };
+    assertEquals(calls, [{ method: "release", args: ["a", "7169", caller] }]);
+  });
+
+  it("DELETE of a name forces, with a reason", async () => {
+    const { app, calls } = scripted();
+    const response = await app.request("/v1/locks/a", { method: "DELETE", body: json({ reason: "stuck" }) });
+    assertEquals((await response.json()).outcome, "forced");
+    assertEquals([calls[0]?.method, calls[0]?.args.slice(0, 2)], ["force", ["a", "stuck"]]);
+  });
+
+  it("GET reads, fresh or stale", async () => {
+    const { app, calls } = scripted({
+      get: (_name: string, { stale }: { stale: boolean }) => ({ ...answer(FREE), ...(stale && { staleMs: 12.3 }) }),
+    });
+    const fresh = await app.request("/v1/locks/a?timeoutMs=100");
+    LockStateShape.strict().parse(await fresh.json());
+    assertEquals([fresh.headers.get("quorate-stale-ms"), fresh.headers.get("idempotency-key")], [null, null]);
+    const stale = await app.request("/v1/locks/a?consistency=stale");
+    assertEquals(stale.headers.get("quorate-stale-ms"), "13");
+    assertEquals(calls, [
+      { method: "get", args: ["a", { stale: false, timeoutMs: 100 }] },
+      { method: "get", args: ["a", { stale: true, timeoutMs: 5_000 }] },
+    ]);
+  });
+
+  it("GET history and the list", async () => {
+    const { app, calls } = scripted();
+    HistoryShape.strict().parse(await (await app.request("/v1/locks/a%2Fb/history")).json());
+    LockPageShape.strict().parse(await (await app.request("/v1/locks")).json());
+    await app.request("/v1/locks?prefix=deploy%2F&limit=1000&cursor=c&timeoutMs=500");
+    assertEquals(calls, [
+      { method: "history", args: ["a/b", { timeoutMs: 5_000 }] },
+      { method: "list", args: ["", 100, null, { timeoutMs: 5_000 }] },
+      { method: "list", args: ["deploy/", 1_000, "c", { timeoutMs: 500 }] },
+    ]);
+  });
+
+  it("HEAD is GET without its body", async () => {
+    const { app } = scripted();
+    const response = await app.request("/v1/locks/a", { method: "HEAD" });
+    assertEquals([response.status, await response.text(), response.headers.get("consensus-path")], [
+      200,
+      "",
+      RECEIPT.path,
+    ]);
+  });
+});
+
+it("the published shape of a grant is that of src/api.ts", () => {
+  GrantShape.strict().parse(GRANT);
+  GrantShape.strict().parse({ ...GRANT, metadata: "m" });
+});

@@ -1,0 +1,212 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { PeerSide } from "../../routes/paxos.ts";
+import { peerSigner, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
+import type { Mark, WireMessage } from "../../src/replica/ports.ts";
+import { createHttpTransport } from "../../src/transport/http_transport.ts";
+import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
+import { raw, type Script, scripted, serving } from "./scripted_node.ts";
+
+const MINE: Mark = { incarnation: "i", boot: 4, run: "r", seq: 10 };
+const THEIRS: Mark = { incarnation: "j", boot: 1, run: "s", seq: 5 };
+const CONFIG = sha256Hex("config");
+const READ: WireMessage = { type: "read", key: "lock/a", epoch: 0, instance: 1 };
+const COLLISION: WireMessage = { type: "collision", key: "lock/a", epoch: 0, instance: 1, reports: [] };
+const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
+
+function peered(script: Script = {}, side: Partial<PeerSide> = {}) {
+  const notes: unknown[] = [];
+  let seq = MINE.seq;
+  const peers: PeerSide = {
+    cluster: "test",
+    secrets: ["secret"],
+    members: () => ["a", "b"],
+    config: () => CONFIG,
+    mark: () => ({ ...MINE, seq: seq++ }),
+    note: (...args) => notes.push(args),
+    ...side,
+  };
+  return { ...scripted(script, { peers }), notes };
+}
+
+function signed(
+  body: string | Uint8Array,
+  { path = "/paxos/acceptor", from = "b", boot = MINE.boot, secret = "secret", cluster = "test" } = {},
+): Record<string, string> {
+  const to = peerTo("a", { incarnation: MINE.incarnation, boot });
+  const request = { method: "POST", path, cluster, from, to, count: 1, bodySha256: sha256Hex(body) };
+  return signPeer(request, secret);
+}
+
+async function post(
+  node: ReturnType<typeof peered>,
+  body: BodyInit,
+  headers: Record<string, string>,
+  path = "/paxos/acceptor",
+) {
+  const response = await node.app.request(path, { method: "POST", body, headers });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, problem: JSON.parse(text) };
+}
+
+describe("a peer's call", () => {
+  it("reaches the node's mailbox and is answered in order", async () => {
+    const node = peered();
+    const { status, text } = await post(node, BODY, signed(BODY));
+    assertEquals(status, 200);
+    const answer = decodeResponse(text);
+    assertEquals(answer.replies, [{ type: "noted" }]);
+    assertEquals(node.calls, [{ method: "receive", args: ["b", "acceptor", [READ]] }]);
+    assertEquals(node.notes, [["b", THEIRS]]);
+    // The mark of the answer is taken after the work, of which there may have been a commit.
+    assertEquals(answer.mark.seq, MINE.seq + 1);
+  });
+
+  it("reaches the coordinator with what is for it", async () => {
+    const node = peered();
+    const path = "/paxos/coordinator";
+    const body = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [COLLISION] });
+    assertEquals((await post(node, body, signed(body, { path }), path)).status, 200);
+    assertEquals(node.calls[0]?.args.slice(0, 2), ["b", "coordinator"]);
+  });
+
+  it("comes over a real socket", async () => {
+    const node = peered();
+    await serving(node, async (port) => {
+      const url = `http://127.0.0.1:${port}/paxos/acceptor`;
+      const response = await fetch(url, { method: "POST", body: BODY, headers: signed(BODY) });
+      assertEquals(decodeResponse(await response.text()).replies, [{ type: "noted" }]);
+    });
+  });
+});
+
+it("http_transport.ts is understood, and learns the boot it was not told of", async () => {
+  const node = peered();
+  const statuses: number[] = [];
+  const transport = createHttpTransport({
+    urls: { a: "http://a.example:8701" },
+    config: CONFIG,
+    sign: peerSigner({ cluster: "test", id: "b", secrets: ["secret"] }),
+    fetch: async (url, init) => {
+      const response = await node.app.request(url, init);
+      statuses.push(response.status);
+      return response;
+    },
+    clock: {
+      now: () => performance.now(),
+      wall: () => Date.now(),
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    ownMark: () => THEIRS,
+    onMark: () => {},
+  });
+  try {
+    assertEquals(await transport.send("a", "acceptor", READ), { type: "noted" });
+    assertEquals(await transport.send("a", "coordinator", COLLISION), { type: "noted" });
+  } finally {
+    transport.close();
+  }
+  assertEquals(statuses, [401, 200, 200]);
+  assertEquals(node.notes, [["b", THEIRS], ["b", THEIRS]]);
+});
+
+describe("a call that is refused reaches nobody", () => {
+  async function refused(
+    body: BodyInit,
+    headers: Record<string, string>,
+    expected: [number, string, string?],
+    { path = "/paxos/acceptor", side = {} as Partial<PeerSide> } = {},
+  ) {
+    const node = peered({}, side);
+    const { status, problem, headers: answered } = await post(node, body, headers, path);
+    const [, , field] = expected;
+    assertEquals([status, problem.code, problem.field], [expected[0], expected[1], field], JSON.stringify(problem));
+    assertEquals(answered.get("content-type"), "application/problem+json");
+    assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
+    return { problem, headers: answered };
+  }
+
+  it("unsigned, or signed with another secret, path, cluster or body", async () => {
+    await refused(BODY, {}, [401, "peer-unauthenticated"]);
+    await refused(BODY, signed(BODY, { secret: "other" }), [401, "peer-unauthenticated"]);
+    await refused(BODY, signed(BODY, { path: "/paxos/learner" }), [401, "peer-unauthenticated"]);
+    await refused(BODY, signed(BODY, { cluster: "other" }), [401, "peer-unauthenticated"]);
+    await refused(`${BODY} `, signed(BODY), [401, "peer-unauthenticated"]);
+    await refused(BODY, signed(BODY), [401, "peer-unauthenticated"], { path: "/paxos/acceptor?x" });
+    await refused(BODY, { ...signed(BODY), "quorate-peer": "c" }, [401, "peer-unauthenticated"]);
+    await refused(BODY, { ...signed(BODY), "quorate-count": "2" }, [401, "peer-unauthenticated"]);
+    const { headers } = await refused(BODY, { authorization: "Bearer t" }, [401, "peer-unauthenticated"]);
+    assertEquals(headers.get("www-authenticate"), "Quorate-Mac");
+  });
+
+  it("before its body is parsed", async () => {
+    for (const junk of ["{", "[".repeat(100_000), new Uint8Array([0xff])]) {
+      await refused(junk, {}, [401, "peer-unauthenticated"]);
+    }
+  });
+
+  it("from nobody of the cluster", async () => {
+    await refused(BODY, signed(BODY, { from: "z" }), [403, "unknown-peer"]);
+    await refused(BODY, signed(BODY, { from: "a" }), [403, "unknown-peer"]);
+  });
+
+  it("for an earlier boot, and is told the present one", async () => {
+    const { problem, headers } = await refused(BODY, signed(BODY, { boot: 3 }), [401, "peer-hello"]);
+    assertEquals([problem.to, headers.get("quorate-to"), problem.retryable], ["a.i.4", "a.i.4", true]);
+  });
+
+  it("from a node with another ClusterConfig", async () => {
+    const body = encodeRequest({ config: sha256Hex("another"), mark: THEIRS, messages: [READ] });
+    await refused(body, signed(body), [409, "config-mismatch"]);
+  });
+
+  it("signed, but malformed", async () => {
+    const bad = ["{", "[]", "{}", "", `${BODY}x`, BODY.replace('"read"', '"decide"'), "[".repeat(100_000)];
+    for (const body of bad) {
+      const node = peered();
+      const { status, problem } = await post(node, body, signed(body));
+      assertEquals([status, problem.code, typeof problem.field], [400, "invalid-request", "string"], body.slice(0, 80));
+      assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
+    }
+    const bytes = new Uint8Array([0xff]);
+    await refused(bytes, signed(bytes), [400, "invalid-request", "body"]);
+  });
+
+  it("with a message for another mailbox", async () => {
+    const wrong: [string, WireMessage][] = [
+      ["acceptor", COLLISION],
+      ["coordinator", READ],
+      ["learner", READ],
+    ];
+    for (const [mailbox, message] of wrong) {
+      const path = `/paxos/${mailbox}`;
+      const body = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [message] });
+      await refused(body, signed(body, { path }), [400, "invalid-request", "messages[0].type"], { path });
+    }
+  });
+
+  it("above its limit", async () => {
+    await refused(" ".repeat(PAXOS_BODY_MAX_BYTES + 1), {}, [413, "too-large"]);
+    const node = peered();
+    await serving(node, async (port) => {
+      const head = "POST /paxos/acceptor HTTP/1.1\r\nHost: localhost\r\n";
+      const { status, body } = await raw(port, `${head}Content-Length: ${PAXOS_BODY_MAX_BYTES + 1}\r\n\r\n{`);
+      assertEquals([status, body.code], [413, "too-large"]);
+    });
+  });
+
+  it("while the store belongs to no member", async () => {
+    await refused(BODY, signed(BODY), [503, "not-ready"], { side: { mark: () => null } });
+  });
+});
+
+it("a cluster of one has no mailboxes", async () => {
+  const { app } = scripted();
+  const response = await app.request("/paxos/acceptor", { method: "POST", body: BODY, headers: signed(BODY) });
+  assertEquals([response.status, (await response.json()).code], [404, "no-route"]);
+});

@@ -1,0 +1,446 @@
+/** What every BallotStore does, whatever it is made of. */
+import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import { ROW_MAX_BYTES } from "../../src/limits.ts";
+import { STANDING } from "../../src/paxos/ballot.ts";
+import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
+import { type BallotStore, type Mark, type StepResult, StoreError } from "../../src/replica/ports.ts";
+import type { Fault } from "../../src/store/memory_ballot_store.ts";
+
+/** One durable medium and what a test may do to the commits on it. */
+export type Medium = {
+  /** Opens the store on the medium again; the one before must be closed. */
+  open(): Promise<BallotStore>;
+  failNext(store: BallotStore, fault: Fault): void;
+  /** Holds back every commit until the returned function is called. */
+  hold(): () => void;
+  /** Atomics that reached the medium so far. */
+  atomics(): number;
+  dispose(): Promise<void>;
+};
+
+export const IDENTITY = { cluster: "c1", id: "a", incarnation: "inc1", config: '{"members":["a","b","c"]}' };
+
+/** A record whose state counts; `padding` makes it as heavy as wanted. */
+export function makeRecord(count: number, padding = ""): AcceptorRecord {
+  const state = { mode: { kind: "prepare" }, count, padding } as State;
+  return {
+    epoch: 0,
+    instance: count,
+    state,
+    stateHash: `h${count}`,
+    decidedBy: null,
+    promised: STANDING,
+    vote: null,
+  };
+}
+
+export function countOf(record: AcceptorRecord | null): number {
+  return record === null ? 0 : (record.state as State & { count: number }).count;
+}
+
+/** The step that adds one and replies with the new count. */
+export function increment(record: AcceptorRecord | null): StepResult<number> {
+  const count = countOf(record) + 1;
+  return { record: makeRecord(count), reply: count };
+}
+
+export function look(record: AcceptorRecord | null): StepResult<AcceptorRecord | null> {
+  return { record: null, reply: record };
+}
+
+export function write(record: AcceptorRecord): () => StepResult<string> {
+  return () => ({ record, reply: "written" });
+}
+
+export function promise(n: number): (record: AcceptorRecord | null) => StepResult<number> {
+  return (record) => {
+    assert(record !== null);
+    return { record: { ...record, promised: [n, "a/x", 0] }, reply: n };
+  };
+}
+
+const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const all = <T>(count: number, start: (i: number) => Promise<T>) =>
+  Promise.all(Array.from({ length: count }, (_, i) => start(i)));
+
+/** Registers the suite; `make` gives an empty medium. */
+export function ballotStoreContract(kind: string, make: () => Promise<Medium>): void {
+  function test(name: string, run: (store: BallotStore, medium: Medium) => Promise<void>): void {
+    Deno.test(`${kind}: ${name}`, async () => {
+      const medium = await make();
+      try {
+        const store = await medium.open();
+        await run(store, medium);
+        await store.close();
+      } finally {
+        await medium.dispose();
+      }
+    });
+  }
+
+  test("a key nobody wrote has no record, and asking writes nothing", async (store, medium) => {
+    assertEquals(await store.update("k", look), null);
+    assertEquals(await store.keys("", "", 10), []);
+    assertEquals(medium.atomics(), 0);
+  });
+
+  test("what is written is read, by this store and the next on the medium", async (store, medium) => {
+    const record: AcceptorRecord = {
+      ...makeRecord(3),
+      decidedBy: { instance: 2, ballot: STANDING, kind: "open", valueId: "v2", acceptors: ["a", "b"] },
+      promised: [2, "b/n", 1],
+      vote: {
+        ballot: [1, "b/n", 0],
+        kind: "classic",
+        value: { id: "v3", proposer: "b", commands: [{ subject: "s", id: "c", born: 1, op: { type: "x" } }] },
+      },
+      stopped: "two values",
+    };
+    assertEquals(await store.update("k", write(record)), "written");
+    assertEquals(await store.update("k", look), record);
+    await store.close();
+    const again = await medium.open();
+    assertEquals(await again.update("k", look), record);
+    await again.close();
+  });
+
+  test("votes and states written in turn all survive reopening", async (store, medium) => {
+    await store.update("k", increment);
+    await store.update("k", promise(1));
+    await store.update("k", increment);
+    await store.update("k", promise(2));
+    const last = await store.update("k", look);
+    await store.close();
+    const again = await medium.open();
+    assertEquals(await again.update("k", look), last);
+    assertEquals(last, { ...makeRecord(2), promised: [2, "a/x", 0] });
+    await again.close();
+  });
+
+  test("an instance that leaves the state as it was is still another instance", async (store, medium) => {
+    await store.update("k", write(makeRecord(1)));
+    await store.update("k", write({ ...makeRecord(1), instance: 2 }));
+    await store.close();
+    const again = await medium.open();
+    assertEquals(await again.update("k", look), { ...makeRecord(1), instance: 2 });
+    await again.close();
+  });
+
+  test("a step sees what the updates before it left, committed or not", async (store) => {
+    const replies = await Promise.all([
+      store.update("k", increment),
+      store.update("k", promise(7)),
+      store.update("k", look),
+      store.update("k", increment),
+    ]);
+    assertEquals(replies[2], { ...makeRecord(1), promised: [7, "a/x", 0] });
+    assertEquals(replies[3], 2);
+  });
+
+  test("500 concurrent updates of one key happen in some order, each once", async (store) => {
+    const replies = await all(500, () => store.update("k", increment));
+    assertEquals(replies.toSorted((a, b) => a - b), Array.from({ length: 500 }, (_, i) => i + 1));
+    assertEquals(countOf(await store.update("k", look)), 500);
+  });
+
+  test("200 concurrent updates of 200 keys share a few atomics", async (store, medium) => {
+    await all(200, (i) => store.update(`k${i}`, look));
+    await all(200, (i) => store.update(`k${i}`, increment));
+    assert(medium.atomics() <= 4, `${medium.atomics()} atomics`);
+    assertEquals((await store.keys("", "", 1_000)).length, 200);
+  });
+
+  test("nobody is answered before the commit of what the step wrote or saw", async (store, medium) => {
+    await store.update("k", increment);
+    const release = medium.hold();
+    const answered: string[] = [];
+    const writing = store.update("k", increment).then(() => answered.push("writer"));
+    const reading = store.update("k", look).then((record) => answered.push(`reader of ${countOf(record)}`));
+    await sleep(15);
+    const late = store.update("k", look).then((record) => answered.push(`late reader of ${countOf(record)}`));
+    await sleep(15);
+    assertEquals(answered, []);
+    release();
+    await Promise.all([writing, reading, late]);
+    assertEquals(answered, ["writer", "reader of 2", "late reader of 2"]);
+  });
+
+  test("a step that throws rejects its own update only", async (store) => {
+    const [failed, fine] = await Promise.allSettled([
+      store.update("k", () => {
+        throw new TypeError("no");
+      }),
+      store.update("k", increment),
+    ]);
+    assert(failed.status === "rejected" && failed.reason instanceof TypeError);
+    assert(fine.status === "fulfilled" && fine.value === 1);
+  });
+
+  test("a row that is too large is refused and changes nothing", async (store, medium) => {
+    await store.update("k", increment);
+    const before = medium.atomics();
+    const heavy = makeRecord(9, "x".repeat(ROW_MAX_BYTES));
+    await assertRejects(() => store.update("k", write(heavy)), StoreError, "more than 57344");
+    assertEquals(medium.atomics(), before);
+    // Between others of the same group too.
+    const replies = await Promise.allSettled([
+      store.update("k", increment),
+      store.update("k", write(heavy)),
+      store.update("k", increment),
+    ]);
+    assertEquals(replies.map((reply) => reply.status), ["fulfilled", "rejected", "fulfilled"]);
+    assertEquals(countOf(await store.update("k", look)), 3);
+  });
+
+  test("many records near the limit are cut into atomics that fit", async (store, medium) => {
+    const heavy = "x".repeat(ROW_MAX_BYTES - 1_000);
+    await all(20, (i) => store.update(`k${i}`, write(makeRecord(1, heavy))));
+    await store.close();
+    const again = await medium.open();
+    const sizes = await all(20, (i) => again.update(`k${i}`, look));
+    for (const record of sizes) assertEquals(record, makeRecord(1, heavy));
+    await again.close();
+  });
+
+  test("names of 512 bytes work, many at once, NULs included", async (store) => {
+    const name = (i: number) =>
+      `locks/${String(i).padStart(3, "0")}${i % 2 === 0 ? "\0".repeat(509) : "é".repeat(254)}`;
+    await all(120, (i) => store.update(name(i), increment));
+    assertEquals((await store.keys("locks/", "", 1_000)).length, 120);
+    assertEquals(countOf(await store.update(name(119), look)), 1);
+  });
+
+  test("a name no row can hold is a bug, told as such", async (store) => {
+    for (const key of ["", "x".repeat(600), "\ud800"]) {
+      const error = await assertRejects(() => store.update(key, increment), Error);
+      assertEquals(error.name, "InvariantError");
+    }
+  });
+
+  test("keys are listed in byte order, by prefix, in pages", async (store) => {
+    const names = ["a", "a\0", "a/1", "a/10", "a/2", "ab", "b", "é", "\uffee", "😀", "😀x"];
+    await Promise.all(names.toReversed().map((key) => store.update(key, increment)));
+    assertEquals(await store.keys("", "", 100), names);
+    assertEquals(await store.keys("a/", "", 100), ["a/1", "a/10", "a/2"]);
+    assertEquals(await store.keys("a/", "a/1", 1), ["a/10"]);
+    assertEquals(await store.keys("", "\uffee", 100), ["😀", "😀x"]);
+    assertEquals(await store.keys("😀", "", 100), ["😀", "😀x"]);
+    assertEquals(await store.keys("b", "c", 100), []);
+    assertEquals(await store.keys("", "", 0), []);
+    const paged: string[] = [];
+    for (let page = await store.keys("", "", 3); page.length > 0; page = await store.keys("", paged.at(-1) ?? "", 3)) {
+      paged.push(...page);
+    }
+    assertEquals(paged, names);
+  });
+
+  test("an identity is written once", async (store, medium) => {
+    assertEquals([store.identity(), store.config(), store.seq()], [null, null, 0]);
+    const written = await store.init(IDENTITY);
+    assertEquals([written.cluster, written.id, written.incarnation, written.boot], ["c1", "a", "inc1", 1]);
+    assertEquals(store.identity(), written);
+    assertEquals(store.config(), IDENTITY.config);
+    await assertRejects(() => store.init(IDENTITY), StoreError, "already has an identity");
+    await store.close();
+    const again = await medium.open();
+    await assertRejects(() => again.init({ ...IDENTITY, id: "z" }), StoreError, "already has an identity");
+    assertEquals([again.identity()?.id, again.config()], ["a", IDENTITY.config]);
+    await again.close();
+  });
+
+  test("of two inits at once one wins", async (store) => {
+    const ends = await Promise.allSettled([store.init(IDENTITY), store.init({ ...IDENTITY, id: "b" })]);
+    assertEquals(ends.map((end) => end.status), ["fulfilled", "rejected"]);
+    assertEquals(store.identity()?.id, "a");
+  });
+
+  test("every open counts and has a run of its own", async (store, medium) => {
+    const first = await store.init(IDENTITY);
+    await store.close();
+    const second = await medium.open();
+    assertEquals(second.identity()?.boot, 2);
+    await second.close();
+    const third = await medium.open();
+    assertEquals(third.identity()?.boot, 3);
+    const runs = [first.run, second.identity()?.run, third.identity()?.run];
+    assertEquals(new Set(runs).size, 3);
+    await third.close();
+  });
+
+  test("seq grows by one with every atomic and goes on after reopening", async (store, medium) => {
+    await store.init(IDENTITY);
+    assertEquals(store.seq(), 1);
+    await store.update("k", increment);
+    await store.update("k", look);
+    assertEquals(store.seq(), 2);
+    await all(50, (i) => store.update(`k${i}`, increment));
+    assertEquals(store.seq(), medium.atomics());
+    const before = store.seq();
+    await store.close();
+    const again = await medium.open();
+    assertEquals(again.seq(), before + 1);
+    await again.close();
+  });
+
+  test("marks are durable after flush", async (store, medium) => {
+    store.note("b", MARK);
+    await store.flush();
+    const atomics = medium.atomics();
+    await store.flush();
+    assertEquals(medium.atomics(), atomics, "nothing new, nothing written");
+    await store.close();
+    const again = await medium.open();
+    assertEquals(again.marks(), { b: MARK });
+    await again.close();
+  });
+
+  test("marks ride in the commit that follows", async (store, medium) => {
+    store.note("b", MARK);
+    store.note("c", { ...MARK, seq: 9 });
+    await store.update("k", increment);
+    const atomics = medium.atomics();
+    await store.flush();
+    assertEquals(medium.atomics(), atomics);
+  });
+
+  test("a mark noted while a commit is under way waits for the next", async (store, medium) => {
+    await store.update("k", increment);
+    const release = medium.hold();
+    const writing = store.update("k", increment);
+    await sleep(10);
+    store.note("b", MARK);
+    release();
+    await writing;
+    const atomics = medium.atomics();
+    await store.flush();
+    assertEquals(medium.atomics(), atomics + 1);
+  });
+
+  test("the highest mark of a peer stays; a new incarnation replaces it", async (store) => {
+    store.note("b", MARK);
+    store.note("b", { ...MARK, seq: 4, boot: 2, run: "r2" });
+    assertEquals(store.marks(), { b: MARK });
+    store.note("b", { ...MARK, seq: 6, boot: 2, run: "r2" });
+    assertEquals(store.marks().b?.seq, 6);
+    store.note("b", { ...MARK, incarnation: "inc2", seq: 1 });
+    await store.flush();
+    assertEquals(store.marks().b?.incarnation, "inc2");
+    for (let i = 0; i < 100; i++) store.note(`peer${i}`, MARK);
+    assertEquals(Object.keys(store.marks()).length, 64);
+  });
+
+  test("quarantine is for ever, and what is stored stays readable", async (store, medium) => {
+    await store.init(IDENTITY);
+    await store.update("k", increment);
+    assertEquals(store.quarantined(), null);
+    await store.quarantine("went back in time");
+    await store.quarantine("something else");
+    assertEquals(store.quarantined(), "went back in time");
+    await store.close();
+    const again = await medium.open();
+    assertEquals(again.quarantined(), "went back in time");
+    assertEquals(countOf(await again.update("k", look)), 1);
+    await again.close();
+  });
+
+  test("a refused commit runs the steps again, and each counts once", async (store, medium) => {
+    await store.update("k", increment);
+    medium.failNext(store, "conflict");
+    const replies = await all(5, () => store.update("k", increment));
+    assertEquals(replies, [2, 3, 4, 5, 6]);
+    assertEquals(countOf(await store.update("k", look)), 6);
+  });
+
+  test("a commit of unknown outcome that was applied rejects, and the next update sees it", async (store, medium) => {
+    await store.init(IDENTITY);
+    await store.update("k", increment);
+    medium.failNext(store, "unknown-applied");
+    const ends = await Promise.allSettled([store.update("k", increment), store.update("k", look)]);
+    for (const end of ends) {
+      assert(end.status === "rejected" && end.reason instanceof StoreError);
+      assertStringIncludes(end.reason.message, "unknown");
+    }
+    assertEquals(countOf(await store.update("k", look)), 2);
+    const seq = store.seq();
+    assertGreater(seq, 2);
+    assertEquals(await store.update("k", increment), 3);
+    assertEquals(store.seq(), seq + 1);
+  });
+
+  test(
+    "a commit of unknown outcome that was lost rejects, and the next update does not see it",
+    async (store, medium) => {
+      await store.update("k", increment);
+      medium.failNext(store, "unknown-lost");
+      await assertRejects(() => store.update("k", increment), StoreError, "unknown");
+      assertEquals(await store.update("k", increment), 2);
+      assertEquals(countOf(await store.update("k", look)), 2);
+    },
+  );
+
+  test("updates that arrive during a failing commit are not lost with it", async (store, medium) => {
+    await store.update("k", increment);
+    const release = medium.hold();
+    medium.failNext(store, "unknown-applied");
+    const first = store.update("k", increment);
+    await sleep(5);
+    const second = store.update("k", increment);
+    const other = store.update("other", increment);
+    release();
+    await assertRejects(() => first, StoreError);
+    assertEquals([await second, await other], [3, 1]);
+  });
+
+  test("init and flush of unknown outcome reject and may be asked again", async (store, medium) => {
+    medium.failNext(store, "unknown-lost");
+    await assertRejects(() => store.init(IDENTITY), StoreError);
+    await store.init(IDENTITY);
+    store.note("b", MARK);
+    medium.failNext(store, "unknown-lost");
+    await assertRejects(() => store.flush(), StoreError);
+    await store.flush();
+    await store.close();
+    const again = await medium.open();
+    assertEquals(again.marks(), { b: MARK });
+    await again.close();
+  });
+
+  test("an init of unknown outcome that was applied is found", async (store, medium) => {
+    medium.failNext(store, "unknown-applied");
+    await assertRejects(() => store.init(IDENTITY), StoreError);
+    await assertRejects(() => store.init({ ...IDENTITY, id: "z" }), StoreError, "already has an identity");
+    assertEquals([store.identity()?.id, store.identity()?.boot], ["a", 1]);
+  });
+
+  test("close finishes what was accepted and refuses what comes later", async (store, medium) => {
+    const accepted = all(20, (i) => store.update(`k${i}`, increment));
+    store.note("b", MARK);
+    const closing = store.close();
+    await assertRejects(() => store.update("k", increment), StoreError, "closed");
+    await assertRejects(() => store.flush(), StoreError, "closed");
+    await assertRejects(() => store.keys("", "", 1), StoreError, "closed");
+    assertEquals(await accepted, Array(20).fill(1));
+    await closing;
+    await store.close();
+    const again = await medium.open();
+    assertEquals((await again.keys("", "", 100)).length, 20);
+    assertEquals(again.marks(), { b: MARK });
+    await again.close();
+  });
+
+  test("a second store on the same medium is refused", async (store, medium) => {
+    await assertRejects(() => medium.open(), StoreError, "in use by another");
+    assertEquals(await store.update("k", increment), 1);
+  });
+
+  test("a record handed to a step is not the caller's to keep", async (store) => {
+    const mine = { ...makeRecord(1) };
+    await store.update("k", write(mine));
+    await store.update("k", (record) => {
+      assert(record !== null);
+      return { record: { ...record, vote: null, promised: [3, "a/x", 0] }, reply: null };
+    });
+    assertEquals(mine.promised, STANDING);
+  });
+}

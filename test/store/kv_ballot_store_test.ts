@@ -1,0 +1,279 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
+import { type BallotStore, StoreError } from "../../src/replica/ports.ts";
+import { ballotRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
+import { openOwnerStore, type OwnerStoreOptions } from "../../src/store/kv_ballot_store.ts";
+import type { Fault } from "../../src/store/memory_ballot_store.ts";
+import {
+  ballotStoreContract,
+  countOf,
+  IDENTITY,
+  increment,
+  look,
+  makeRecord,
+  type Medium,
+  promise,
+  write,
+} from "./ballot_store_contract.ts";
+
+let runs = 0;
+const run = () => `run-${++runs}`;
+
+/** A real database whose commits and reads a test can watch, delay and break. */
+class TestKv {
+  gate: Promise<void> = Promise.resolve();
+  fault: Fault | "late" | "never" | null = null;
+  atomics = 0;
+  reads = 0;
+  readonly #kv: Deno.Kv;
+  /** The commits that were late, in case a test must wait for them. */
+  readonly late: Promise<Deno.KvCommitResult | Deno.KvCommitError>[] = [];
+
+  constructor(kv: Deno.Kv) {
+    this.#kv = kv;
+  }
+
+  asKv(): Deno.Kv {
+    const kv = this.#kv;
+    return {
+      getMany: (keys: Deno.KvKey[]) => {
+        this.reads++;
+        return kv.getMany(keys);
+      },
+      list: kv.list.bind(kv),
+      close: kv.close.bind(kv),
+      atomic: () => {
+        const atomic = kv.atomic();
+        const commit = atomic.commit.bind(atomic);
+        atomic.commit = () => this.#commit(commit);
+        return atomic;
+      },
+    } as unknown as Deno.Kv;
+  }
+
+  async #commit(commit: Deno.AtomicOperation["commit"]): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
+    this.atomics++;
+    const fault = this.fault;
+    this.fault = null;
+    const gate = this.gate;
+    if (fault === "late") {
+      this.late.push(gate.then(commit));
+      return await new Promise(() => {});
+    }
+    await gate;
+    if (fault === "conflict") return { ok: false };
+    if (fault === "never") return await new Promise(() => {});
+    if (fault === "unknown-lost") throw new Error("disk I/O error");
+    const result = await commit();
+    if (fault === "unknown-applied") throw new Error("disk I/O error");
+    return result;
+  }
+}
+
+type Bench = { readonly path: string; readonly kv: TestKv; readonly raw: Deno.Kv; readonly store: BallotStore };
+
+/** Opens a store on a new file, and the database a second time within this process to look at it from outside. */
+async function withStore(run_: (bench: Bench) => Promise<void>, more: Partial<OwnerStoreOptions> = {}): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/store.db`;
+  const kv = new TestKv(await Deno.openKv(path));
+  const raw = await Deno.openKv(path);
+  const store = await openOwnerStore({ path, run, kv: kv.asKv(), ...more });
+  try {
+    await run_({ path, kv, raw, store });
+    await store.close();
+  } finally {
+    raw.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function makeMedium(): Promise<Medium> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/store.db`;
+  const opened: TestKv[] = [];
+  return {
+    open: async () => {
+      const kv = new TestKv(await Deno.openKv(path));
+      opened.push(kv);
+      return await openOwnerStore({ path, run, kv: kv.asKv() });
+    },
+    failNext: (_, fault) => {
+      for (const kv of opened) kv.fault = fault;
+    },
+    hold: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      for (const kv of opened) kv.gate = promise;
+      return resolve;
+    },
+    atomics: () => opened.reduce((sum, kv) => sum + kv.atomics, 0),
+    dispose: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+ballotStoreContract("owner store", makeMedium);
+
+Deno.test("owner store: a vote leaves the state row alone; a new state writes both", () =>
+  withStore(async ({ store, raw }) => {
+    const versions = async () => (await raw.getMany([ballotRow("k"), stateRow("k")])).map((row) => row.versionstamp);
+    await store.update("k", increment);
+    const [ballot1, state1] = await versions();
+    assertEquals(ballot1, state1);
+    await store.update("k", promise(1));
+    const [ballot2, state2] = await versions();
+    assert(ballot2 !== ballot1);
+    assertEquals(state2, state1);
+    // A vote in the same atomic as a state before it: the state is not lost to the vote that followed.
+    await Promise.all([store.update("k", increment), store.update("k", promise(2))]);
+    const [ballot3, state3] = await versions();
+    assert(state3 !== state2);
+    assertEquals(ballot3, state3);
+    // The same state as another object, as it comes out of a message.
+    await store.update("k", (record) => ({ record: structuredClone(record), reply: null }));
+    assertEquals((await versions())[1], state3);
+  }));
+
+Deno.test("owner store: a read of a committed record waits for nobody's commit", () =>
+  withStore(async ({ store, kv }) => {
+    await store.update("quiet", increment);
+    const { promise: gate, resolve } = Promise.withResolvers<void>();
+    kv.gate = gate;
+    const writing = store.update("busy", increment);
+    await new Promise((later) => setTimeout(later, 10));
+    assertEquals(countOf(await store.update("quiet", look)), 1);
+    resolve();
+    await writing;
+  }));
+
+Deno.test("owner store: another writer's change is seen, and the step runs again on it", () =>
+  withStore(async ({ store, raw }) => {
+    await store.update("k", increment);
+    const rows = await raw.getMany<[Uint8Array, Uint8Array]>([ballotRow("k"), stateRow("k")]);
+    const edit = (bytes: Uint8Array | null) =>
+      new TextEncoder().encode(
+        new TextDecoder().decode(bytes ?? undefined).replaceAll(/(instance|count)":1/g, '$1":41'),
+      );
+    await raw.atomic().set(ballotRow("k"), edit(rows[0].value)).set(stateRow("k"), edit(rows[1].value)).commit();
+    assertEquals(await store.update("k", increment), 42);
+  }));
+
+Deno.test("owner store: a commit that hangs past the deadline rejects and can never be applied after it was settled", () =>
+  withStore(async ({ store, kv }) => {
+    await store.update("k", increment);
+    const { promise: gate, resolve } = Promise.withResolvers<void>();
+    kv.gate = gate;
+    kv.fault = "late";
+    await assertRejects(() => store.update("k", promise(9)), StoreError, "no answer from the database within 150 ms");
+    kv.gate = Promise.resolve();
+    assertEquals((await store.update("k", look))?.promised, [0, "", 0]);
+    resolve();
+    assertEquals(await kv.late[0], { ok: false } as Deno.KvCommitError);
+    assertEquals((await store.update("k", look))?.promised, [0, "", 0]);
+    assertEquals(await store.update("k", increment), 2);
+  }, { deadlineMs: 150 }));
+
+Deno.test("owner store: while the database is silent every update rejects in time, and work resumes after", () =>
+  withStore(async ({ store, kv }) => {
+    await store.update("k", increment);
+    kv.fault = "never";
+    await assertRejects(() => store.update("k", increment), StoreError);
+    kv.fault = "never";
+    await assertRejects(() => store.update("k", increment), StoreError);
+    assertEquals(await store.update("k", increment), 2);
+  }, { deadlineMs: 150 }));
+
+Deno.test("owner store: a store another process took over stays refused", () =>
+  withStore(async ({ store, raw }) => {
+    await store.init(IDENTITY);
+    await store.update("k", increment);
+    const meta = { format: 1, seq: 9, boot: 2, run: "somebody else", marks: {}, quarantined: null };
+    await raw.set(META_ROW, new TextEncoder().encode(JSON.stringify(meta)));
+    await assertRejects(() => store.update("k", increment), StoreError, "taken this store over");
+    await assertRejects(() => store.update("k", look), StoreError, "taken this store over");
+    await assertRejects(() => store.flush(), StoreError, "taken this store over");
+  }));
+
+Deno.test("owner store: damaged rows reject, and are never taken for no record", () =>
+  withStore(async ({ store, raw }) => {
+    await raw.set(ballotRow("half"), new TextEncoder().encode('{"instance":1,"promised":[0,"",0],"vote":null}'));
+    await assertRejects(() => store.update("half", look), StoreError, 'state row of "half" is missing');
+    await raw.set(ballotRow("text"), "what");
+    await assertRejects(() => store.update("text", increment), StoreError, 'ballot row of "text" is damaged');
+    assertEquals(await store.update("fine", increment), 1);
+  }));
+
+Deno.test("owner store: records out of the cache are read again; those in use stay", () =>
+  withStore(async ({ store, kv }) => {
+    await Promise.all(Array.from({ length: 50 }, (_, i) => store.update(`k${i}`, increment)));
+    const before = kv.reads;
+    for (let i = 0; i < 50; i++) assertEquals(await store.update(`k${i}`, increment), 2);
+    assert(kv.reads > before);
+    const warm = kv.reads;
+    await store.update("k49", look);
+    assertEquals(kv.reads, warm);
+  }, { cachedKeys: 4 }));
+
+Deno.test("owner store: a store that would not last is refused unless a test says so", async () => {
+  for (const path of ["", ":memory:"]) {
+    await assertRejects(() => openOwnerStore({ path, run }), StoreError, "a store needs a file");
+    const store = await openOwnerStore({ path, run, allowEphemeral: true });
+    assertEquals(await store.update("k", write(makeRecord(1))), "written");
+    await store.close();
+  }
+});
+
+Deno.test("owner store: paths that cannot hold a store are refused in one line", async () => {
+  const folder = await Deno.makeTempDir();
+  const text = `${folder}/notes.txt`;
+  await Deno.writeTextFile(text, "no database at all\n".repeat(100));
+  const refusals: [path: string, says: string][] = [
+    [folder, "is a directory"],
+    [`${folder}/missing/store.db`, "cannot write"],
+    ["/proc/store.db", "cannot write"],
+    [text, "not a Quorate store"],
+  ];
+  for (const [path, says] of refusals) {
+    const error = await assertRejects(() => openOwnerStore({ path, run }), StoreError, says);
+    assertStringIncludes(error.message, path);
+    assert(!error.message.includes("\n"), error.message);
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("owner store: a second process is refused while the first only sits there", () =>
+  withStore(async ({ path, store }) => {
+    const module = new URL("../../src/store/kv_ballot_store.ts", import.meta.url);
+    const script = `import { openOwnerStore } from ${JSON.stringify(module.href)};
+      try { await openOwnerStore({ path: ${JSON.stringify(path)}, run: () => "r" }); console.log("opened"); }
+      catch (error) { console.log(error.name + ": " + error.message); }`;
+    const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["eval", "--unstable-kv", script] }).output();
+    const said = new TextDecoder().decode(stdout).trim();
+    assertEquals(said, `StoreError: ${path} is in use by another process (pid ${Deno.pid})`);
+    assertEquals(await store.update("k", increment), 1);
+  }));
+
+Deno.test("owner store: a file locked by a stranger rejects in time, at work and at open", () =>
+  withStore(async ({ path, store }) => {
+    await store.init(IDENTITY);
+    const stranger = new DatabaseSync(path);
+    stranger.exec("BEGIN EXCLUSIVE");
+    await assertRejects(
+      () => store.update("k", increment),
+      StoreError,
+      "in use by another process (database is locked)",
+    );
+    stranger.exec("ROLLBACK");
+    assertEquals(await store.update("k", increment), 1);
+    await store.close();
+    stranger.exec("BEGIN EXCLUSIVE");
+    await assertRejects(
+      () => openOwnerStore({ path, run, deadlineMs: 150 }),
+      StoreError,
+      "(locked, or the disk hangs)",
+    );
+    stranger.exec("ROLLBACK");
+    stranger.close();
+    const again = await openOwnerStore({ path, run });
+    assertEquals(await again.update("k", increment), 2);
+    await again.close();
+  }));

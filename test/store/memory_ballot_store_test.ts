@@ -1,0 +1,79 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
+import { ballotStoreContract, countOf, IDENTITY, increment, look, type Medium } from "./ballot_store_contract.ts";
+
+function makeMedium(): Promise<Medium> {
+  const disk = new MemoryDisk();
+  let gate = Promise.resolve();
+  let atomics = 0;
+  return Promise.resolve({
+    open: () =>
+      openMemoryStore({
+        disk,
+        schedule: () => {
+          atomics++;
+          return gate;
+        },
+      }),
+    failNext: (store, fault) => {
+      assert(store instanceof MemoryBallotStore);
+      store.failNext = fault;
+    },
+    hold: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      gate = promise;
+      return resolve;
+    },
+    atomics: () => atomics,
+    dispose: () => Promise.resolve(),
+  });
+}
+
+ballotStoreContract("memory store", makeMedium);
+
+Deno.test("memory store: a crash loses what was not committed, and nobody hears of it", async () => {
+  const disk = new MemoryDisk();
+  const gate = Promise.withResolvers<void>();
+  let held = false;
+  const schedule = () => held ? gate.promise : Promise.resolve();
+  const store = await openMemoryStore({ disk, schedule });
+  await store.init(IDENTITY);
+  await store.update("k", increment);
+  held = true;
+  let heard = false;
+  store.update("k", increment).finally(() => heard = true);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  store.crash();
+  gate.resolve();
+  const again = await openMemoryStore({ disk });
+  assertEquals(countOf(await again.update("k", look)), 1);
+  assertEquals(again.identity()?.boot, 2);
+  assertEquals(heard, false);
+});
+
+Deno.test("memory store: a rollback brings back the records and the seq of the snapshot", async () => {
+  const disk = new MemoryDisk();
+  const store = await openMemoryStore({ disk });
+  await store.init(IDENTITY);
+  await store.update("k", increment);
+  const image = disk.snapshot();
+  await store.update("k", increment);
+  await store.update("k", increment);
+  assertEquals(store.seq(), 4);
+  assertThrows(() => disk.restore(image), Error, "no store is open");
+  store.crash();
+  disk.restore(image);
+  const again = await openMemoryStore({ disk });
+  assertEquals(countOf(await again.update("k", look)), 1);
+  assertEquals(again.seq(), 3);
+});
+
+Deno.test("memory store: a step that changes its record in place changes nothing", async () => {
+  const store = await openMemoryStore();
+  await store.update("k", increment);
+  await store.update("k", (record) => {
+    Object.assign(record ?? {}, { instance: 99 });
+    return { record: null, reply: null };
+  });
+  assertEquals((await store.update("k", look))?.instance, 1);
+});
