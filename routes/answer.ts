@@ -1,6 +1,6 @@
 /** What every answer carries, and the one place that makes a Response. */
 import type { Context } from "hono";
-import type { Answer } from "../src/api.ts";
+import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
 
 export type Env = {
@@ -33,10 +33,15 @@ export function sendText(c: Ctx, status: number, json: string, headers: Record<s
   return new Response(json, { status, headers });
 }
 
-/** 200 with its receipt: `Consensus-Path`, `Consensus-Instance`, `Consensus-Ballot`. */
+/** 200 with its receipt. */
 export function sendAnswer(c: Ctx, answer: Answer<unknown>, headers: Record<string, string> = {}): Response {
-  headers["Consensus-Path"] = answer.receipt.path;
-  headers["Consensus-Instance"] = `${answer.receipt.instance}`;
-  headers["Consensus-Ballot"] = answer.receipt.ballot;
-  return send(c, 200, answer.body, headers);
+  return send(c, 200, answer.body, withReceipt(headers, answer.receipt));
+}
+
+/** `Consensus-Path`, `Consensus-Instance`, `Consensus-Ballot`: how an answer or a refusal came about. */
+export function withReceipt(headers: Record<string, string>, receipt: Receipt): Record<string, string> {
+  headers["Consensus-Path"] = receipt.path;
+  headers["Consensus-Instance"] = `${receipt.instance}`;
+  headers["Consensus-Ballot"] = receipt.ballot;
+  return headers;
 }

@@ -1,6 +1,6 @@
 /** The one table from error code to status, and the problem document every error becomes. */
 import { type ErrorCode, QuorateError } from "../src/errors.ts";
-import { type Ctx, send } from "./answer.ts";
+import { type Ctx, send, withReceipt } from "./answer.ts";
 
 type Row = {
   readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 422 | 429 | 500 | 503 | 504;
@@ -67,6 +67,7 @@ export function problem(c: Ctx, error: QuorateError, headers: Record<string, str
   };
   if (typeof retryAfterMs === "number") headers["Retry-After"] = `${Math.ceil(retryAfterMs / 1000)}`;
   if (row.challenge !== undefined) headers["WWW-Authenticate"] = row.challenge;
+  if (facts.receipt !== undefined) withReceipt(headers, facts.receipt);
   headers["Content-Type"] = "application/problem+json";
   return send(c, row.status, document, headers);
 }

@@ -144,7 +144,6 @@ export const StatusShape = z.object({
   epoch: z.int(),
   voting: z.boolean(),
   reason: z.string().optional(),
-  keys: z.int(),
   seq: z.int(),
   boot: z.int(),
   version: z.string(),

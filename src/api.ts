@@ -79,7 +79,6 @@ export type NodeStatus = {
   voting: boolean;
   /** Why not, or why this node is not ready; absent if all is well. */
   reason?: string;
-  keys: number;
   seq: number;
   boot: number;
   version: string;

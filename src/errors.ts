@@ -1,3 +1,5 @@
+import type { Receipt } from "./api.ts";
+
 /** One error for everything a caller is told: `code` is stable, the status follows from it in routes/error_response.ts. */
 export type ErrorCode =
   | "invalid-request"
@@ -30,6 +32,8 @@ export type ErrorFacts = {
   readonly retryAfterMs?: number;
   readonly outcome?: "none" | "unknown";
   readonly idempotencyKey?: string;
+  /** How the refusal came about, where it was decided or read. */
+  readonly receipt?: Receipt;
   /** More members of the problem document, by name. */
   readonly more?: Readonly<Record<string, unknown>>;
 };

@@ -2,6 +2,7 @@
  * The acceptor's host: load, transition, make durable, only then reply (PROTOCOL.md §3). The one place where a
  * record changes, for messages of peers and of this node's own roles alike.
  */
+import { QuorateError } from "../errors.ts";
 import { type AcceptorRules, freshRecord, snapshotOf, transition } from "../paxos/acceptor.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
@@ -27,6 +28,8 @@ export class AcceptorHost {
   readonly #store: BallotStore;
   readonly #leases: LeaseClock;
   readonly #modeOf: (key: string) => Mode;
+  /** Why this node may not vote, or null. */
+  readonly #whyNot: () => string | null;
   readonly #listeners = new Map<string, Set<MoveListener>>();
 
   constructor(
@@ -34,15 +37,20 @@ export class AcceptorHost {
     store: BallotStore,
     leases: LeaseClock,
     modeOf: (key: string) => Mode,
+    whyNot: () => string | null,
   ) {
     this.rules = rules;
     this.#store = store;
     this.#leases = leases;
     this.#modeOf = modeOf;
+    this.#whyNot = whyNot;
   }
 
-  /** Rejects with StoreError when the outcome is unknown; then nothing may be said of a vote. */
+  /** Rejects with StoreError when the outcome is unknown, then nothing may be said of a vote; `not-ready` if this node may not vote. */
   async handle(message: AcceptorMessage, from: NodeId): Promise<AcceptorReply> {
+    // Not even a view: a store that is empty or was rolled back would answer for votes it does not remember.
+    const reason = this.#whyNot();
+    if (reason !== null) throw new QuorateError("not-ready", reason);
     const { key } = message;
     let moved: Snapshot | null = null;
     const reply = await this.#store.update(key, (stored) => {
@@ -58,8 +66,10 @@ export class AcceptorHost {
   }
 
   /** The own record as it is durable now. */
-  view(key: string): Promise<View> {
-    return this.#store.update(key, (stored) => {
+  async view(key: string): Promise<View> {
+    const reason = this.#whyNot();
+    if (reason !== null) throw new QuorateError("not-ready", reason);
+    return await this.#store.update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.state);
       return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote } };

@@ -43,17 +43,16 @@ export type KeyLogParts = Drive & { readonly machine: LockMachine; readonly epoc
 export class KeyLog {
   readonly #parts: KeyLogParts;
   readonly #key: string;
+  readonly #onIdle: () => void;
   #pending: Pending[] = [];
   #running = false;
   #giveUp = new AbortController();
 
-  constructor(parts: KeyLogParts, key: string) {
+  /** @param onIdle called when no command is left */
+  constructor(parts: KeyLogParts, key: string, onIdle: () => void) {
     this.#parts = parts;
     this.#key = key;
-  }
-
-  get idle(): boolean {
-    return !this.#running && this.#pending.length === 0;
+    this.#onIdle = onIdle;
   }
 
   /** Rejects with `no-quorum` or `outcome-unknown` at the deadline. */
@@ -86,6 +85,7 @@ export class KeyLog {
       for (const pending of [...this.#pending]) this.#fail(pending, error as Error);
     } finally {
       this.#running = false;
+      this.#onIdle();
     }
   }
 

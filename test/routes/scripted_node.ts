@@ -34,7 +34,6 @@ export const STATUS: NodeStatus = {
   members: [{ id: "a", url: "http://127.0.0.1:8701", reachable: true, rttMs: 0 }],
   epoch: 0,
   voting: true,
-  keys: 0,
   seq: 3,
   boot: 1,
   version: "1.2.3",

@@ -1,0 +1,154 @@
+/**
+ * Composition root and edge entrypoint. `compose` puts one node together; the default export serves it, composed from
+ * the environment on the first request. Importing this file opens nothing.
+ */
+import { peerSigner } from "./src/auth/peer_mac.ts";
+import { sha256Hex } from "./src/auth/digest.ts";
+import { realClock, realRandomness } from "./src/cli/world.ts";
+import { clusterConfigOf, type NodeConfig, parseConfig } from "./src/config.ts";
+import { QuorateError } from "./src/errors.ts";
+import { createMachine } from "./src/machine/machine.ts";
+import type { NodeId } from "./src/paxos/ballot.ts";
+import { QuorumSystem } from "./src/paxos/quorum.ts";
+import { defaultMode } from "./src/replica/default_mode.ts";
+import { ReplicaNode } from "./src/replica/node.ts";
+import type { BallotStore, Mark, Transport } from "./src/replica/ports.ts";
+import { knownLife } from "./src/replica/standing.ts";
+import { openOwnerStore } from "./src/store/kv_ballot_store.ts";
+import { createHttpTransport } from "./src/transport/http_transport.ts";
+import { VERSION } from "./src/version.ts";
+import { createApp } from "./routes/app.ts";
+
+export type Composed = {
+  readonly handler: (request: Request) => Response | Promise<Response>;
+  readonly node: ReplicaNode;
+  /** False: the store belongs to no member, so nothing here votes and /readyz says so. */
+  readonly initialised: boolean;
+  close(): Promise<void>;
+};
+
+/**
+ * One node on its store, ready to answer requests; it votes once its members have confirmed the store (PROTOCOL.md §9).
+ * Rejects with StoreError if the store cannot be used, with QuorateError if `init` is refused or the store is another's.
+ *
+ * @param report one line for the operator
+ */
+export async function compose(config: NodeConfig, report: (line: string) => void): Promise<Composed> {
+  const { cluster, text, hash, members } = clusterConfigOf(config);
+  const store = await openOwnerStore({ path: config.kv, run: () => realRandomness.id() });
+  try {
+    const holder: { node?: ReplicaNode } = {};
+    const transport = createHttpTransport({
+      urls: config.urls,
+      config: hash,
+      sign: peerSigner({ cluster, id: config.id, secrets: config.secrets }),
+      fetch: (input, init) => fetch(input, init),
+      clock: realClock,
+      ownMark: () => holder.node?.mark() ?? NO_MARK,
+      onMark: (peer, mark) => holder.node?.note(peer, mark),
+    });
+    if (config.init) await initialise(config.id, cluster, text, members, store, transport);
+    mustBelong(config.id, cluster, text, store);
+    const node = new ReplicaNode({
+      id: config.id,
+      cluster,
+      urls: config.urls,
+      quorums: new QuorumSystem(members),
+      machine: createMachine({ digest: sha256Hex }),
+      modeOf: defaultMode(members, sha256Hex),
+      version: VERSION,
+      report,
+    }, { store, transport, clock: realClock, random: realRandomness, machine: createMachine({ digest: sha256Hex }) });
+    holder.node = node;
+    const app = createApp(node, {
+      tokens: config.tokens,
+      peers: members.length === 1 ? null : {
+        cluster,
+        secrets: config.secrets,
+        members: () => members,
+        config: () => hash,
+        mark: () => node.mark(),
+        note: (from, mark) => node.note(from, mark),
+      },
+      newId: () => realRandomness.id(),
+      now: () => realClock.now(),
+      report: (error, { requestId, method, path }) =>
+        report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
+    });
+    const confirmed = node.start();
+    confirmed.catch((error: Error) => report(`the store cannot be used: ${error.message}`));
+    return {
+      handler: (request) => app.fetch(request),
+      node,
+      initialised: store.identity() !== null,
+      async close() {
+        node.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** Of a store that belongs to nobody yet; peers take no note of boot 0. */
+const NO_MARK: Mark = { incarnation: "none", boot: 0, run: "none", seq: 0 };
+
+async function initialise(
+  id: NodeId,
+  cluster: string,
+  config: string,
+  members: readonly NodeId[],
+  store: BallotStore,
+  transport: Transport,
+): Promise<void> {
+  if (store.identity() !== null) {
+    throw new QuorateError("invalid-request", `this store is ${store.identity()!.id}'s already: start without --init`);
+  }
+  const witness = await knownLife(transport, members, id);
+  if (witness !== null) {
+    throw new QuorateError(
+      "invalid-request",
+      `${witness} knows a member ${id} that has voted: a second life of it could vote twice`,
+    );
+  }
+  await store.init({ cluster, id, incarnation: realRandomness.id(), config });
+}
+
+function mustBelong(id: NodeId, cluster: string, config: string, store: BallotStore): void {
+  const identity = store.identity();
+  if (identity === null) return;
+  if (identity.id !== id || identity.cluster !== cluster) {
+    throw new QuorateError(
+      "invalid-request",
+      `this store belongs to member ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`,
+    );
+  }
+  // Members and modes were decided at init; a flag that says otherwise would split the cluster.
+  if (store.config() !== config) {
+    throw new QuorateError("invalid-request", `--cluster differs from what this store was initialised with`);
+  }
+}
+
+let composed: Promise<Composed> | null = null;
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    composed ??= compose(
+      await parseConfig([], Deno.env.toObject(), (path) => Deno.readTextFile(path)),
+      (line) => console.error(line),
+    );
+    try {
+      return await (await composed).handler(request);
+    } catch (error) {
+      // Tried again with the next request: a database may be attached late.
+      composed = null;
+      const detail = (error as Error).message;
+      return Response.json({ type: "about:blank", title: "Not ready", status: 503, code: "not-ready", detail }, {
+        status: 503,
+        headers: { "content-type": "application/problem+json" },
+      });
+    }
+  },
+};

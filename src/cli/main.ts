@@ -1,0 +1,39 @@
+/**
+ * The command line: `start` and `node` (api.md, "Commands"). Nothing is imported before Deno's version is known,
+ * so that an old one is told so in one line and not by a syntax error.
+ */
+const OLDEST = [2, 5] as const;
+
+const USAGE = `usage:
+  deno task start [--port 8701] [--data data]
+      five nodes on this machine, ports 8701 to 8705, their files in ./data
+  deno task node --id ID --kv FILE [--host 127.0.0.1] [--port 8701] [--cluster a=URL,b=URL,…] [--init]
+                 [--tls-cert FILE --tls-key FILE | --behind-proxy]
+      one node; --init once, to make its file a member
+      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER; flags win
+      QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD"
+      QUORATE_TOKENS: clients' tokens as JSON, or @FILE`;
+
+async function run([command, ...args]: readonly string[]): Promise<number> {
+  const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+    console.error(`quorate needs Deno ${OLDEST.join(".")} or newer; this is ${Deno.version.deno}`);
+    return 1;
+  }
+  if (command === "--help" || command === "help" || args.includes("--help")) {
+    console.log(USAGE);
+    return 0;
+  }
+  switch (command) {
+    case "start":
+      return await (await import("./start.ts")).runStart(args);
+    case "node":
+      return await (await import("./node.ts")).runNode(args);
+    default:
+      console.error(USAGE);
+      return 2;
+  }
+}
+
+// Not by setting the exit code alone: signal listeners would keep the process alive.
+if (import.meta.main) Deno.exit(await run(Deno.args));

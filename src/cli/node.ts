@@ -1,0 +1,55 @@
+/** `deno task node`: one node, from its flags to its last commit. */
+import { compose } from "../../deploy.ts";
+import { clusterConfigOf, type NodeConfig, parseConfig } from "../config.ts";
+import { reportFailure } from "./report.ts";
+import { listen } from "./serve.ts";
+import { shellWord } from "./shell_word.ts";
+import { stopSignal } from "./stop_signal.ts";
+
+/** Service managers and `deno task start` kill after 5 s; the node should go by itself before. */
+const STOP_WITHIN_MS = 4_500;
+
+/** Runs a node until it is told to stop; the exit code. */
+export async function runNode(args: readonly string[]): Promise<number> {
+  try {
+    const config = await parseConfig(args, Deno.env.toObject(), (path) => Deno.readTextFile(path));
+    return await serveNode(config, args);
+  } catch (error) {
+    return reportFailure("node", error);
+  }
+}
+
+async function serveNode(config: NodeConfig, args: readonly string[]): Promise<number> {
+  const told = stopSignal();
+  told.then(() => exitSoon(config.id));
+  // The port before the store: a node that cannot serve should not have become a member.
+  const listener = listen(config);
+  const node = await compose(config, (line) => console.error(`node ${config.id}: ${line}`));
+  listener.open((request) => node.handler(request));
+
+  const { id, kv } = config;
+  const { cluster, members } = clusterConfigOf(config);
+  if (config.init) console.log(`node ${id}: ${kv} is now a member of cluster ${cluster} (${members.join(", ")})`);
+  console.log(`node ${id} ready to serve on ${listener.url}`);
+  if (!node.initialised) {
+    const again = ["--init", ...args].map(shellWord).join(" ");
+    console.error(
+      `node ${id}: ${kv} is not initialised, so this node does not vote; ` +
+        `if it never was a member, stop it and run once: deno task node ${again}`,
+    );
+  }
+
+  await told;
+  await listener.stop();
+  await node.close();
+  return 0;
+}
+
+/** However long closing takes. What was acknowledged is on disk already. */
+function exitSoon(id: string): void {
+  const timer = setTimeout(() => {
+    console.error(`node ${id}: could not close its store within ${STOP_WITHIN_MS} ms; ended without`);
+    Deno.exit(1);
+  }, STOP_WITHIN_MS);
+  Deno.unrefTimer(timer);
+}

@@ -1,0 +1,26 @@
+/** What the commands say when they cannot go on: one line, and a number for the shell. */
+import { QuorateError } from "../errors.ts";
+import { StoreError } from "../replica/ports.ts";
+
+/** Exit codes: the command line or a variable is wrong, or what it asks for cannot be done here. */
+export const EXIT_USAGE = 2;
+export const EXIT_FAILED = 1;
+
+/** Something a person can mend. Its message is the line they are shown. */
+export class CommandError extends Error {
+  override name = "CommandError";
+}
+
+/** A message in one line, whatever it quotes. */
+export function oneLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
+}
+
+/** Tells on stderr why a command ends, and returns its exit code. */
+export function reportFailure(command: string, error: unknown): number {
+  const expected = error instanceof QuorateError || error instanceof StoreError || error instanceof CommandError;
+  console.error(`quorate ${command}: ${oneLine(error)}`);
+  // Anything else is a fault of this program, and then where it happened is worth more than brevity.
+  if (!expected && error instanceof Error) console.error(error.stack);
+  return error instanceof QuorateError && error.code === "invalid-request" ? EXIT_USAGE : EXIT_FAILED;
+}

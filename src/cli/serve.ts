@@ -1,0 +1,60 @@
+/** The listening side of a node process: bound at once, open for requests when the node is composed. */
+import type { NodeConfig } from "../config.ts";
+import { CommandError, oneLine } from "./report.ts";
+
+export type Handler = (request: Request) => Response | Promise<Response>;
+
+export type Listener = {
+  /** With the port that was given or found. */
+  readonly url: string;
+  /** From now on requests go to the node. */
+  open(handler: Handler): void;
+  /** Accepts nothing more and ends once requests under way are answered, or are cut off after a moment. */
+  stop(): Promise<void>;
+};
+
+/** What is under way when the node is told to stop may take this long: a lock that waits may wait for minutes. */
+const GRACE_MS = 1_500;
+
+/** Throws CommandError if it cannot listen. */
+export function listen({ host, port, tls }: Pick<NodeConfig, "host" | "port" | "tls">): Listener {
+  let handler: Handler = starting;
+  const cut = new AbortController();
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve(
+      { hostname: host, port, ...tls ?? {}, signal: cut.signal, onListen: () => {} },
+      (request) => handler(request),
+    );
+  } catch (error) {
+    throw new CommandError(whyNotListening(host, port, error));
+  }
+  const authority = `${host.includes(":") ? `[${host}]` : host}:${server.addr.port}`;
+  return {
+    url: `${tls === null ? "http" : "https"}://${authority}`,
+    open: (next) => void (handler = next),
+    stop: async () => {
+      const timer = setTimeout(() => cut.abort(), GRACE_MS);
+      await server.shutdown();
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Peers that start at the same moment should not wait for an answer that this node cannot give yet. */
+function starting(): Response {
+  const problem = { type: "about:blank", title: "Service Unavailable", status: 503, code: "not-ready" };
+  const body = JSON.stringify({ ...problem, detail: "this node is starting", retryable: true });
+  return new Response(body, {
+    status: 503,
+    headers: { "Content-Type": "application/problem+json", "Retry-After": "1" },
+  });
+}
+
+/** One line for a port that is taken or otherwise out of reach. */
+export function whyNotListening(host: string, port: number, error: unknown): string {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return `port ${port} on ${host} is in use; stop what listens there or choose another with --port`;
+  }
+  return `cannot listen on ${host} port ${port}: ${oneLine(error)}`;
+}

@@ -1,0 +1,273 @@
+/**
+ * Settings of one node from flags and environment; flags win. Only deploy.ts and src/cli read this:
+ * nothing else looks at either. What is wrong is told in one line that names the flag or variable.
+ */
+import { isIP } from "node:net";
+import { parseArgs } from "node:util";
+import { sha256Hex } from "./auth/digest.ts";
+import { type ClientToken, parseTokens } from "./auth/tokens.ts";
+import { QuorateError } from "./errors.ts";
+import { MEMBERS_MAX } from "./limits.ts";
+import type { NodeId } from "./paxos/ballot.ts";
+import type { Mode } from "./paxos/message.ts";
+
+export const PORT_DEFAULT = 8701;
+/** A peer secret may be guessed off line from one request that was overheard. */
+export const SECRET_MIN_CHARS = 16;
+
+export type NodeConfig = {
+  readonly id: NodeId;
+  /** To listen on; an IPv6 address has no brackets. */
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** Origins of all members, this one included, by id. */
+  readonly urls: Readonly<Record<NodeId, string>>;
+  /** File of the store. */
+  readonly kv: string;
+  /** Make the store a member before serving. */
+  readonly init: boolean;
+  /** None, one or two; the first signs, each is accepted. */
+  readonly secrets: readonly string[];
+  /** null: none are configured, and `host` is a loopback one. */
+  readonly tokens: readonly ClientToken[] | null;
+  /** PEM texts. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** TLS ends at a proxy in front of this node. */
+  readonly behindProxy: boolean;
+};
+
+/** What all members must agree on before they vote (PROTOCOL.md §3). URLs are not part of it: they may change. */
+export type ClusterConfig = {
+  readonly cluster: string;
+  readonly epoch: number;
+  readonly members: readonly NodeId[];
+  readonly modes: readonly { readonly prefix: string; readonly mode: Mode }[];
+};
+
+type Env = Readonly<Record<string, string | undefined>>;
+type Setting = { readonly name: string; readonly text: string };
+type Read = (file: Setting) => Promise<string>;
+
+const NODE_FLAGS = {
+  id: "value",
+  port: "value",
+  host: "value",
+  cluster: "value",
+  kv: "value",
+  init: "switch",
+  "tls-cert": "value",
+  "tls-key": "value",
+  "behind-proxy": "switch",
+} as const;
+
+/** Those the HTTP side takes as a caller's Host when there are no tokens. */
+const LOOPBACK_HOSTS: readonly string[] = ["localhost", "127.0.0.1", "::1"];
+
+/**
+ * The settings of `deno task node`. `readTextFile` reads what flags and variables name: certificate, key, and
+ * QUORATE_TOKENS of the form `@file`. Rejects with QuorateError `invalid-request`; its `field` is the flag or variable.
+ */
+export async function parseConfig(
+  args: readonly string[],
+  env: Env,
+  readTextFile: (path: string) => Promise<string>,
+): Promise<NodeConfig> {
+  const flags = parseFlags(args, NODE_FLAGS);
+  const setting = (flag: keyof typeof NODE_FLAGS, variable: string): Setting | null => {
+    const text = flags[flag];
+    return text === undefined ? fromEnv(env, variable) : { name: `--${flag}`, text };
+  };
+  const read: Read = async ({ name, text }) => {
+    try {
+      return await readTextFile(text);
+    } catch (error) {
+      refuse(name, `cannot read ${text}: ${(error as Error).message}`);
+    }
+  };
+
+  const id = nodeId(setting("id", "QUORATE_ID") ?? refuse("--id", "or QUORATE_ID is needed: which member this is"));
+  const kv = setting("kv", "QUORATE_KV") ?? refuse("--kv", "or QUORATE_KV is needed: the file that holds the votes");
+  const host = hostOf(setting("host", "QUORATE_HOST"));
+  const port = portOf(setting("port", "QUORATE_PORT"));
+  const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], read);
+  const cluster = setting("cluster", "QUORATE_CLUSTER");
+  const own = `${tls === null ? "http" : "https"}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const urls = cluster === null ? { [id]: own } : clusterOf(cluster, id);
+  const secrets = secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"));
+  const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
+  const behindProxy = flags["behind-proxy"] !== undefined;
+
+  const config = {
+    id,
+    host,
+    port,
+    urls,
+    kv: kv.text,
+    init: flags.init !== undefined,
+    secrets,
+    tokens,
+    tls,
+    behindProxy,
+  };
+  refuseStrangers(config);
+  return config;
+}
+
+/** The ClusterConfig that init writes, with its canonical JSON text and the SHA-256 of that in hex. */
+export function clusterConfigOf(
+  { urls }: Pick<NodeConfig, "urls">,
+): ClusterConfig & { readonly text: string; readonly hash: string } {
+  const members = Object.keys(urls).sort();
+  const cluster = `q-${sha256Hex(members.join(",")).slice(0, 12)}`;
+  // Members in byte order, fields in this order, no spaces: every member has to get the same text.
+  const config: ClusterConfig = { cluster, epoch: 0, members, modes: [] };
+  const text = JSON.stringify(config);
+  return { ...config, text, hash: sha256Hex(text) };
+}
+
+/** Flags by name without dashes; a switch that is given is "". Throws QuorateError `invalid-request`. */
+export function parseFlags<K extends string>(
+  args: readonly string[],
+  kinds: Readonly<Record<K, "value" | "switch">>,
+): Partial<Record<K, string>> {
+  const known = `flags are ${Object.keys(kinds).map((name) => `--${name}`).join(", ")}`;
+  const options = Object.fromEntries(
+    Object.entries(kinds).map(([name, kind]) => [name, { type: kind === "value" ? "string" : "boolean" } as const]),
+  );
+  // Not its strict mode: what that says takes several lines.
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
+  const flags: Partial<Record<string, string>> = {};
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "positional") refuse(JSON.stringify(token.value), `is not expected here; ${known}`);
+    const { name, rawName, value, inlineValue } = token;
+    if (!Object.hasOwn(kinds, name) || rawName !== `--${name}`) refuse(rawName, `is not a flag; ${known}`);
+    if (Object.hasOwn(flags, name)) refuse(rawName, "is given twice");
+    if (kinds[name as K] === "switch") {
+      if (value !== undefined) refuse(rawName, "takes no value");
+      // `--port --init` lost its value; whoever means "--init" writes --port=--init.
+    } else if (value === undefined || value === "" || (!inlineValue && value.startsWith("-"))) {
+      refuse(rawName, "needs a value");
+    }
+    flags[name] = value ?? "";
+  }
+  return flags as Partial<Record<K, string>>;
+}
+
+/** A TCP port; the default if not set. */
+export function portOf(setting: Setting | null): number {
+  if (setting === null) return PORT_DEFAULT;
+  const port = /^[0-9]{1,5}$/.test(setting.text) ? Number(setting.text) : NaN;
+  if (!(port <= 65_535)) refuse(setting.name, `is not a port, 0 to 65535: ${JSON.stringify(setting.text)}`);
+  return port;
+}
+
+function fromEnv(env: Env, name: string): Setting | null {
+  const text = env[name];
+  if (text === undefined) return null;
+  // Taken as "not set", an empty secret or an empty list of tokens would open the node without a word.
+  if (text.trim() === "") refuse(name, "is empty; give it a value or unset it");
+  return { name, text };
+}
+
+/** Ids travel in headers and are parts of ballots' and values' names, hence this little alphabet. */
+function nodeId({ name, text }: Setting): NodeId {
+  if (!/^[a-z0-9-]{1,32}$/.test(text)) {
+    refuse(name, `has a bad node id, ${JSON.stringify(text)}: 1 to 32 of a-z, 0-9 and "-"`);
+  }
+  return text;
+}
+
+function hostOf(setting: Setting | null): string {
+  if (setting === null) return "127.0.0.1";
+  const host = setting.text.replace(/^\[(.*)\]$/, "$1");
+  if (isIP(host) === 0 && !/^[a-z0-9._-]+$/i.test(host)) {
+    refuse(setting.name, `is not an address or host name without port: ${JSON.stringify(setting.text)}`);
+  }
+  return host.toLowerCase();
+}
+
+async function tlsOf(cert: string | undefined, key: string | undefined, read: Read): Promise<NodeConfig["tls"]> {
+  if (cert === undefined && key === undefined) return null;
+  if (cert === undefined) refuse("--tls-key", "needs --tls-cert too");
+  if (key === undefined) refuse("--tls-cert", "needs --tls-key too");
+  const tls = {
+    cert: await read({ name: "--tls-cert", text: cert }),
+    key: await read({ name: "--tls-key", text: key }),
+  };
+  if (!tls.cert.includes("-----BEGIN CERTIFICATE-----")) refuse("--tls-cert", `holds no PEM certificate: ${cert}`);
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(tls.key)) refuse("--tls-key", `holds no PEM private key: ${key}`);
+  return tls;
+}
+
+function clusterOf({ name, text }: Setting, own: NodeId): Readonly<Record<NodeId, string>> {
+  const urls = new Map<NodeId, string>();
+  for (const entry of text.split(",").map((part) => part.trim())) {
+    const at = entry.indexOf("=");
+    if (at < 0) refuse(name, `has ${JSON.stringify(entry)} where id=URL is needed, as in a=http://10.0.0.1:8701`);
+    const id = nodeId({ name, text: entry.slice(0, at) });
+    const url = memberUrl(name, id, entry.slice(at + 1));
+    if (urls.has(id)) refuse(name, `lists ${id} twice`);
+    for (const [other, taken] of urls) if (taken === url) refuse(name, `gives ${other} and ${id} the same URL, ${url}`);
+    urls.set(id, url);
+  }
+  const ids = [...urls.keys()].sort();
+  // Two members are no safer than one and stop when either does.
+  if (ids.length === 2) refuse(name, "lists 2 members, which stop when either does; take 1 or 3 to 9");
+  if (ids.length > MEMBERS_MAX) refuse(name, `lists ${ids.length} members; at most ${MEMBERS_MAX} can be`);
+  if (!urls.has(own)) refuse(name, `does not list this node, ${own}, but ${ids.join(", ")}`);
+  return Object.fromEntries(ids.map((id) => [id, urls.get(id) ?? ""]));
+}
+
+function memberUrl(name: string, id: NodeId, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:\/\//i.test(text)) {
+    refuse(name, `gives ${id} something else than an http or https URL: ${JSON.stringify(text)}`);
+  }
+  // Not repeated: it would put the password into a log.
+  if (url.username !== "" || url.password !== "") refuse(name, `gives ${id} a URL with credentials`);
+  if (url.pathname !== "/" || /[?#]/.test(text)) {
+    refuse(name, `gives ${id} a URL with a path, query or fragment: ${JSON.stringify(text)}`);
+  }
+  return url.origin;
+}
+
+function secretsOf(setting: Setting | null): readonly string[] {
+  if (setting === null) return [];
+  // A line break at the end of a file must not make two members strangers.
+  const secrets = setting.text.split(",").map((secret) => secret.trim());
+  if (secrets.length > 2) refuse(setting.name, "holds more than two secrets");
+  secrets.forEach((secret, index) => {
+    if (secret.length >= SECRET_MIN_CHARS) return;
+    const which = secrets.length === 1 ? "" : ` in secret ${index + 1}`;
+    refuse(setting.name, `has fewer than ${SECRET_MIN_CHARS} characters${which}`);
+  });
+  return secrets;
+}
+
+async function tokensOf(setting: Setting | null, read: Read): Promise<NodeConfig["tokens"]> {
+  if (setting === null) return null;
+  const { name, text } = setting;
+  return parseTokens(text.startsWith("@") ? await read({ name, text: text.slice(1) }) : text);
+}
+
+/** What has to be set before anybody but this machine's owner can reach the node. */
+function refuseStrangers({ host, urls, secrets, tokens, tls, behindProxy }: NodeConfig): void {
+  const size = Object.keys(urls).length;
+  if (size > 1 && secrets.length === 0) {
+    refuse("QUORATE_PEER_SECRET", `is needed in a cluster of ${size}, the same on every member`);
+  }
+  const beyond = !LOOPBACK_HOSTS.includes(host);
+  // A proxy's callers come from elsewhere even if it calls from this machine.
+  if ((beyond || behindProxy) && tokens === null) {
+    refuse("QUORATE_TOKENS", `is needed ${beyond ? `to listen beyond loopback, on ${host}` : "with --behind-proxy"}`);
+  }
+  if (beyond && tls === null && !behindProxy) {
+    refuse("--tls-cert", `and --tls-key, or --behind-proxy, are needed to listen beyond loopback, on ${host}`);
+  }
+}
+
+function refuse(field: string, what: string): never {
+  throw new QuorateError("invalid-request", `${field} ${what}`, { field });
+}

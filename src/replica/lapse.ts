@@ -1,0 +1,33 @@
+/** Whether leases have run out, as a classic quorum with this node in it sees it, each by its own clock (PROTOCOL.md §7). */
+import type { LeaseName } from "../paxos/message.ts";
+import type { KeyLogParts } from "./key_log.ts";
+
+/** A claim is voted for only after this said yes; an acceptor that disagrees refuses it all the same. */
+export async function haveLapsed(
+  { acceptor, transport, epoch }: KeyLogParts,
+  key: string,
+  leases: readonly LeaseName[],
+): Promise<boolean> {
+  const { me, quorums } = acceptor.rules;
+  const message = { type: "lapsed?", key, epoch, instance: 1, leases } as const;
+  const own = await acceptor.handle(message, me);
+  if (own.type !== "lapsed" || own.remainingMs > 0) return false;
+  const agreed = new Set([me]);
+  if (quorums.isClassic(agreed)) return true;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const others = quorums.members.filter((member) => member !== me);
+  let open = others.length;
+  for (const to of others) {
+    const heard = (lapsed: boolean) => {
+      open--;
+      if (lapsed) agreed.add(to);
+      if (quorums.isClassic(agreed)) resolve(true);
+      else if (open === 0) resolve(false);
+    };
+    transport.send(to, "acceptor", message).then(
+      (reply) => heard(reply.type === "lapsed" && reply.remainingMs === 0),
+      () => heard(false),
+    );
+  }
+  return promise;
+}

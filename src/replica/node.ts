@@ -1,0 +1,176 @@
+/** One node: its roles, their hosts and what the routes call, put together. */
+import type { NodeStatus } from "../api.ts";
+import type { LockMachine } from "../machine/machine.ts";
+import type { AcceptorRules } from "../paxos/acceptor.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { Mode } from "../paxos/message.ts";
+import type { QuorumSystem } from "../paxos/quorum.ts";
+import { AcceptorHost } from "./acceptor_host.ts";
+import { CoordinatorHost } from "./coordinator_host.ts";
+import type { KeyLogParts } from "./key_log.ts";
+import { KeyLogs } from "./key_logs.ts";
+import { Learning } from "./learning.ts";
+import { LeaseClock } from "./lease_clock.ts";
+import { Locks } from "./locks.ts";
+import type { Mailbox, Mark, Ports, WireMessage, WireReply } from "./ports.ts";
+import { Queues } from "./queue.ts";
+import { Reader } from "./reader.ts";
+import type { LockService, NodeService } from "./service.ts";
+import { ownMark, Standing } from "./standing.ts";
+import { Timing } from "./timing.ts";
+
+export type NodeOptions = {
+  readonly id: NodeId;
+  readonly cluster: string;
+  readonly urls: Readonly<Record<NodeId, string>>;
+  readonly quorums: QuorumSystem;
+  readonly machine: LockMachine;
+  /** The mode of a key nobody has used (§3). */
+  readonly modeOf: (key: string) => Mode;
+  readonly version: string;
+  /** One line for the operator. */
+  readonly report: (line: string) => void;
+};
+
+/** Where readiness is polled, peers are asked no more often than this. */
+const READINESS_MS = 200;
+
+export class ReplicaNode implements NodeService {
+  readonly id: NodeId;
+  readonly locks: LockService;
+  readonly #options: NodeOptions;
+  readonly #ports: Ports;
+  readonly #acceptor: AcceptorHost;
+  readonly #coordinator: CoordinatorHost;
+  readonly #learning: Learning;
+  readonly #standing: Standing;
+  #reachable = new Set<NodeId>();
+  #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
+
+  constructor(options: NodeOptions, ports: Ports) {
+    const { id, quorums, machine, modeOf, report } = options;
+    const { store, transport, clock, random } = ports;
+    this.id = id;
+    this.#options = options;
+    this.#ports = ports;
+    this.#standing = new Standing(id, quorums, store, transport, clock, report);
+    const leases = new LeaseClock(clock, machine);
+    const rules: AcceptorRules = { me: id, quorums, machine };
+    this.#acceptor = new AcceptorHost(rules, store, leases, modeOf, () => this.#standing.reason());
+    this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH);
+    this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
+    const parts: KeyLogParts = {
+      acceptor: this.#acceptor,
+      coordinator: this.#coordinator,
+      learning: this.#learning,
+      transport,
+      clock,
+      random,
+      timing: new Timing(id, quorums, transport, random),
+      machine,
+      epoch: EPOCH,
+    };
+    const logs = new KeyLogs(parts);
+    const reader = new Reader(parts, (key) => logs.of(key));
+    const queueParts = { ...parts, logs, leases };
+    this.locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store });
+  }
+
+  /** Resolves when this node may vote, or never will. */
+  start(): Promise<void> {
+    return this.#standing.confirm();
+  }
+
+  close(): void {
+    this.#standing.close();
+    this.#learning.close();
+    this.#ports.transport.close();
+  }
+
+  receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]> {
+    return Promise.all(messages.map((message) => this.#answer(from, mailbox, message)));
+  }
+
+  /** What a peer says of its last commit; it is what finds out a store of its that was rolled back (§9). */
+  note(from: NodeId, mark: Mark): void {
+    // A store that belongs to nobody has no commits to speak of.
+    if (mark.boot === 0) return;
+    const known = this.#ports.store.marks()[from];
+    // What is known of the first life of a member must not be overwritten by a second: it is the evidence.
+    if (known !== undefined && known.incarnation !== mark.incarnation) return;
+    this.#ports.store.note(from, mark);
+  }
+
+  mark(): Mark | null {
+    return this.#ports.store.identity() === null ? null : ownMark(this.#ports.store);
+  }
+
+  status(): NodeStatus {
+    const { cluster, urls, quorums, version } = this.#options;
+    const { store, transport } = this.#ports;
+    const reason = this.#standing.reason();
+    return {
+      id: this.id,
+      cluster,
+      members: quorums.members.map((id) => ({
+        id,
+        url: urls[id] ?? "",
+        reachable: id === this.id || this.#reachable.has(id),
+        rttMs: id === this.id ? 0 : transport.rttMs(id),
+      })),
+      epoch: EPOCH,
+      voting: reason === null,
+      ...(reason === null ? {} : { reason }),
+      seq: store.seq(),
+      boot: store.identity()?.boot ?? 0,
+      version,
+    };
+  }
+
+  readiness(): Promise<string | null> {
+    const now = this.#ports.clock.now();
+    if (this.#readiness === null || now - this.#readiness.atMs > READINESS_MS) {
+      this.#readiness = { atMs: now, answer: this.#askReadiness() };
+    }
+    return this.#readiness.answer;
+  }
+
+  async #askReadiness(): Promise<string | null> {
+    const { quorums } = this.#options;
+    const { transport } = this.#ports;
+    const reason = this.#standing.reason();
+    if (reason !== null) return reason;
+    const others = quorums.members.filter((member) => member !== this.id);
+    const answers = await Promise.all(
+      others.map((peer) =>
+        transport.send(peer, "acceptor", READINESS_READ).then((reply) => reply.type === "view", () => false)
+      ),
+    );
+    this.#reachable = new Set(others.filter((_, i) => answers[i]));
+    const heard = this.#reachable.size + 1;
+    if (quorums.isClassic(new Set([this.id, ...this.#reachable]))) return null;
+    return `only ${heard} of ${quorums.members.length} members answer, ${quorums.sizes.classic} are needed`;
+  }
+
+  async #answer(from: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
+    try {
+      if (message.type === "marks") {
+        // Needs no vote: whoever has just started asks before it may give any.
+        return { type: "marks", of: message.of, mark: this.#ports.store.marks()[message.of] ?? null };
+      }
+      if (message.type === "collision") {
+        if (mailbox === "coordinator") this.#coordinator.collision(message);
+        return { type: "noted" };
+      }
+      return await this.#acceptor.handle(message, from);
+    } catch (error) {
+      return { type: "unavailable", reason: (error as Error).message.slice(0, 200) };
+    }
+  }
+}
+
+/** Changes nothing, and only a node that votes answers it with a view. */
+const READINESS_READ: WireMessage = { type: "read", key: "readyz", epoch: 0, instance: 1 };
+
+/** The only epoch until membership changes come in (§9). */
+const EPOCH = 0;

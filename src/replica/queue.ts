@@ -1,0 +1,183 @@
+/**
+ * The waiters this node answers for, by key (PROTOCOL.md §7). A place lives in the decided state; this side keeps it
+ * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
+ */
+import { PLACE_RENEW_MS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import { placesOfNode } from "../machine/view.ts";
+import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
+import type { KeyLogParts } from "./key_log.ts";
+import type { KeyLogs } from "./key_logs.ts";
+import { haveLapsed } from "./lapse.ts";
+import type { LeaseClock } from "./lease_clock.ts";
+
+/** Nodes whose waiter is not first hold back this long, so that one of them proposes the end of a lease, not all. */
+const NOT_FIRST_MS = 250;
+/** After a quorum did not agree yet that a lease ran out. */
+const ASK_AGAIN_MS = 200;
+
+export type QueueParts = KeyLogParts & { readonly logs: KeyLogs; readonly leases: LeaseClock };
+
+export type WaitEnd =
+  /** It is granted, not confirmed yet; `state` shows it. */
+  | { readonly type: "granted"; readonly state: State }
+  /** Neither place nor grant is left. */
+  | { readonly type: "gone" }
+  | { readonly type: "late" };
+
+type Waiter = { readonly subject: string; readonly commandId: string; readonly end: (end: WaitEnd) => void };
+
+export class Queues {
+  readonly #parts: QueueParts;
+  readonly #queues = new Map<string, KeyQueue>();
+
+  constructor(parts: QueueParts) {
+    this.#parts = parts;
+  }
+
+  /** Until the place of this command is granted or gone, `waitMs` are over, or `signal` aborts (`late` too). */
+  async wait(key: string, subject: string, commandId: string, waitMs: number, signal?: AbortSignal): Promise<WaitEnd> {
+    const { promise, resolve } = Promise.withResolvers<WaitEnd>();
+    const waiter: Waiter = { subject, commandId, end: resolve };
+    const late = () => resolve({ type: "late" });
+    const cancel = this.#parts.clock.after(waitMs, late);
+    signal?.addEventListener("abort", late, { once: true });
+    if (signal?.aborted) late();
+    const queue = this.#queues.get(key) ?? new KeyQueue(this.#parts, key);
+    this.#queues.set(key, queue);
+    queue.add(waiter);
+    try {
+      return await promise;
+    } finally {
+      cancel();
+      signal?.removeEventListener("abort", late);
+      queue.remove(waiter);
+      if (queue.empty && this.#queues.get(key) === queue) this.#queues.delete(key);
+    }
+  }
+}
+
+class KeyQueue {
+  readonly #parts: QueueParts;
+  readonly #key: string;
+  readonly #waiters = new Set<Waiter>();
+  #stop: (() => void) | null = null;
+  #cancelLapse: () => void = () => {};
+
+  constructor(parts: QueueParts, key: string) {
+    this.#parts = parts;
+    this.#key = key;
+  }
+
+  get empty(): boolean {
+    return this.#waiters.size === 0;
+  }
+
+  add(waiter: Waiter): void {
+    this.#waiters.add(waiter);
+    if (this.#stop === null) this.#begin();
+    // It may have been granted before anybody listened.
+    this.#parts.acceptor.view(this.#key).then(({ snapshot }) => this.#look(snapshot), () => {});
+  }
+
+  remove(waiter: Waiter): void {
+    this.#waiters.delete(waiter);
+    if (!this.empty) return;
+    this.#stop?.();
+    this.#stop = null;
+    this.#cancelLapse();
+  }
+
+  #begin(): void {
+    const { acceptor, clock } = this.#parts;
+    const stopListening = acceptor.onMove(this.#key, (_key, snapshot) => this.#look(snapshot));
+    let cancelRenew = () => {};
+    const renew = () => {
+      cancelRenew = clock.after(PLACE_RENEW_MS, renew);
+      this.#keepPlaces();
+    };
+    cancelRenew = clock.after(PLACE_RENEW_MS, renew);
+    this.#stop = () => {
+      stopListening();
+      cancelRenew();
+    };
+  }
+
+  #look({ state }: Snapshot): void {
+    const { machine } = this.#parts;
+    for (const { subject, commandId, end } of [...this.#waiters]) {
+      if (machine.holdOfCommand(state, subject, commandId) !== null) end({ type: "granted", state });
+      else if (machine.placeOfCommand(state, subject, commandId) === null) end({ type: "gone" });
+    }
+    this.#setTimer(state, 0);
+  }
+
+  /** For the first lease before us that runs out: whoever wants the thing proposes the end of what is in its way. */
+  #setTimer(state: State, atLeastMs: number): void {
+    const { leases, clock, acceptor } = this.#parts;
+    this.#cancelLapse();
+    const blocking = this.#blocking(state);
+    if (this.empty || blocking.length === 0) return;
+    const { me } = acceptor.rules;
+    const remaining = Math.min(...blocking.map((lease) => leases.remainingMs(this.#key, lease)));
+    const first = this.#parts.machine.leases(state).find(({ id }) => id.startsWith("p:"));
+    const holdBack = first !== undefined && this.#placeIds(state).has(first.id)
+      ? 0
+      : NOT_FIRST_MS + (this.#parts.random.next() * NOT_FIRST_MS);
+    const ms = Math.max(remaining + holdBack, atLeastMs);
+    this.#cancelLapse = clock.after(ms, () => this.#expire(me));
+  }
+
+  /** All leases of the key but those of our own places, which we renew. */
+  #blocking(state: State): readonly LeaseTerm[] {
+    const own = this.#placeIds(state);
+    return this.#parts.machine.leases(state).filter(({ id }) => !own.has(id));
+  }
+
+  #placeIds(state: State): Set<string> {
+    const { machine } = this.#parts;
+    const ids = [...this.#waiters].map(({ subject, commandId }) => `p:${machine.placeId(subject, commandId)}`);
+    const places = placesOfNode(state, this.#parts.acceptor.rules.me).map(({ id }) => `p:${id}`);
+    return new Set(ids.filter((id) => places.includes(id)));
+  }
+
+  async #expire(me: string): Promise<void> {
+    const { acceptor, leases, logs, random, clock } = this.#parts;
+    try {
+      const { snapshot } = await acceptor.view(this.#key);
+      const lapsed = this.#blocking(snapshot.state)
+        .filter((lease) => leases.remainingMs(this.#key, lease) === 0)
+        .map(({ id, by }) => ({ id, by }));
+      if (this.empty) return;
+      if (lapsed.length > 0 && await haveLapsed(this.#parts, this.#key, lapsed)) {
+        // A value needs a command to carry its label for the history; this one changes nothing itself.
+        const op = { type: "keep-places", places: [], atMs: clock.wall() } as const;
+        await logs.submit(this.#key, {
+          subject: me,
+          id: random.id(),
+          op,
+          timeoutMs: TIMEOUT_DEFAULT_MS,
+          claims: lapsed,
+        });
+      }
+    } catch {
+      // Not decided in time, or no longer true: the next look says what is still in the way.
+    }
+    if (this.empty) return;
+    const { snapshot } = await acceptor.view(this.#key).catch(() => ({ snapshot: null }));
+    if (snapshot !== null) this.#setTimer(snapshot.state, ASK_AGAIN_MS);
+  }
+
+  async #keepPlaces(): Promise<void> {
+    const { acceptor, logs, random } = this.#parts;
+    try {
+      const { snapshot } = await acceptor.view(this.#key);
+      const places = [...this.#placeIds(snapshot.state)].map((id) => id.slice(2));
+      if (places.length === 0) return;
+      const op = { type: "keep-places", places } as const;
+      const { me } = acceptor.rules;
+      await logs.submit(this.#key, { subject: me, id: random.id(), op, timeoutMs: PLACE_RENEW_MS });
+    } catch {
+      // The next one in three seconds; a place outlives two that fail.
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Whether this node may vote (PROTOCOL.md §9): its store must belong to it, and after every start the members must
+ * have told which of its commits they heard of, so that a store that was rolled back is found out before it votes.
+ */
+import type { NodeId } from "../paxos/ballot.ts";
+import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { BallotStore, Clock, Mark, Transport } from "./ports.ts";
+
+/** Between rounds of asking while too few members answer. */
+const ASK_AGAIN_MS = 50;
+
+export class Standing {
+  readonly #me: NodeId;
+  readonly #quorums: QuorumSystem;
+  readonly #store: BallotStore;
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  #checked = false;
+  #closed = false;
+  readonly #report: (line: string) => void;
+
+  constructor(
+    me: NodeId,
+    quorums: QuorumSystem,
+    store: BallotStore,
+    transport: Transport,
+    clock: Clock,
+    report: (line: string) => void,
+  ) {
+    this.#me = me;
+    this.#quorums = quorums;
+    this.#store = store;
+    this.#transport = transport;
+    this.#clock = clock;
+    this.#report = report;
+  }
+
+  /** Why this node does not vote, in one line, or null if it does. */
+  reason(): string | null {
+    const quarantined = this.#store.quarantined();
+    if (quarantined !== null) return `quarantined: ${quarantined}`;
+    if (this.#store.identity() === null) return "this store belongs to no member: run once with --init";
+    if (!this.#checked) return "waiting for a quorum to confirm that this store was not rolled back";
+    return null;
+  }
+
+  /** Asks until a phase-1 quorum, this node included, and everybody else that answers, has confirmed the store. */
+  async confirm(): Promise<void> {
+    while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null) {
+      if (await this.#round()) return;
+      await new Promise<void>((resolve) => this.#clock.after(ASK_AGAIN_MS, resolve));
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #round(): Promise<boolean> {
+    const others = this.#quorums.members.filter((member) => member !== this.#me);
+    // Taken before asking: what others hear of while they answer was committed after it.
+    const own = ownMark(this.#store);
+    const answers = await Promise.all(others.map((peer) => askMark(this.#transport, peer, this.#me)));
+    const agreed = new Set<NodeId>([this.#me]);
+    for (const [i, mark] of answers.entries()) {
+      if (mark === undefined) continue;
+      agreed.add(others[i]!);
+      const fault = mark === null ? null : faultIn(own, mark, others[i]!);
+      if (fault === null) continue;
+      // It did not get slow; it lies: votes it has answered for are gone, and others may be counting on them.
+      await this.#store.quarantine(fault);
+      this.#report(`quarantined, this node never votes again with this store: ${fault}`);
+      return true;
+    }
+    this.#checked = this.#quorums.isPhase1(agreed);
+    return this.#checked;
+  }
+}
+
+/** Which member already knows a life of `id`, or null: a second life under the same id would vote twice (§9). */
+export async function knownLife(
+  transport: Transport,
+  members: readonly NodeId[],
+  id: NodeId,
+): Promise<NodeId | null> {
+  const others = members.filter((member) => member !== id);
+  const answers = await Promise.all(others.map((peer) => askMark(transport, peer, id)));
+  const index = answers.findIndex((mark) => mark !== undefined && mark !== null);
+  return index < 0 ? null : others[index]!;
+}
+
+export function ownMark(store: BallotStore): Mark {
+  const identity = store.identity();
+  if (identity === null) return { incarnation: "", boot: 0, run: "", seq: 0 };
+  const { incarnation, boot, run } = identity;
+  return { incarnation, boot, run, seq: store.seq() };
+}
+
+/** The peer's mark of `of`; null: none; undefined: no answer. */
+async function askMark(transport: Transport, peer: NodeId, of: NodeId): Promise<Mark | null | undefined> {
+  try {
+    const reply = await transport.send(peer, "acceptor", { type: "marks", of });
+    return reply.type === "marks" && reply.of === of ? reply.mark : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function faultIn(own: Mark, heard: Mark, peer: NodeId): string | null {
+  if (heard.incarnation !== own.incarnation) return `${peer} knows another life of this member`;
+  if (heard.boot > own.boot) return `${peer} has heard from boot ${heard.boot}, this store is at boot ${own.boot}`;
+  // Of this boot only this process can have spoken, unless the store was copied and both copies run.
+  if (heard.boot === own.boot && heard.run !== own.run) return `${peer} hears from another process of this boot`;
+  if (heard.seq > own.seq) return `${peer} has heard of commit ${heard.seq}, this store is at ${own.seq}`;
+  return null;
+}

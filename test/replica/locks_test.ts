@@ -1,0 +1,145 @@
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { QuorateError } from "../../src/errors.ts";
+import { caller, memoryCluster, request } from "./memory_cluster.ts";
+
+const SHAPES = [1, 3, 4, 5] as const;
+
+for (const n of SHAPES) {
+  Deno.test(`locks, n=${n}: taken, refused to a second, released, taken again with a larger fence`, async () => {
+    const cluster = await memoryCluster(n);
+    try {
+      const first = cluster.node("a").locks;
+      const last = cluster.node(cluster.ids.at(-1)!).locks;
+      const { body: grant } = await first.acquire("deploy", request("me"), caller());
+      assertEquals(grant.holder, "me");
+      const refused = await assertRejects(() => last.acquire("deploy", request("you"), caller()), QuorateError);
+      assertEquals(refused.code, "held");
+      assertEquals((refused.facts.more as { holders: { holder: string }[] }).holders[0]!.holder, "me");
+      const { body: released } = await last.release("deploy", grant.fence, caller());
+      assertEquals(released.outcome, "released");
+      const { body: next } = await last.acquire("deploy", request("you"), caller());
+      assertGreater(BigInt(next.fence), BigInt(grant.fence));
+      const { body: state } = await first.get("deploy", { stale: false, timeoutMs: 2_000 });
+      assertEquals(state.holders.map(({ holder }) => holder), ["you"]);
+    } finally {
+      cluster.close();
+    }
+  });
+}
+
+Deno.test("locks: a calm write at n=5 is decided fast, without a coordinator", async () => {
+  const cluster = await memoryCluster(5);
+  try {
+    const { receipt } = await cluster.node("c").locks.acquire("calm", request("me"), caller());
+    assert(receipt.path === "fast" || receipt.path === "open-fast", receipt.path);
+    assertEquals(receipt.instance, 1);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("locks: the same Idempotency-Key through another node is the same grant", async () => {
+  const cluster = await memoryCluster(5);
+  try {
+    const same = caller();
+    const one = await cluster.node("a").locks.acquire("once", request("me"), same);
+    const two = await cluster.node("d").locks.acquire("once", request("me"), same);
+    assertEquals(two.body.fence, one.body.fence);
+    const other = await assertRejects(
+      () => cluster.node("d").locks.acquire("once", request("somebody else"), same),
+      QuorateError,
+    );
+    assertEquals(other.code, "idempotency-mismatch");
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("locks: a waiter on another node gets it in turn, confirmed, and first come is first served", async () => {
+  const cluster = await memoryCluster(5);
+  try {
+    const { body: held } = await cluster.node("a").locks.acquire("turn", request("one"), caller());
+    const order: string[] = [];
+    const waiting = [];
+    for (const [i, node] of ["b", "c", "b"].entries()) {
+      const locks = cluster.node(node).locks;
+      waiting.push(
+        locks.acquire("turn", request(`w${i}`, { waitMs: 20_000 }), caller()).then(async ({ body }) => {
+          order.push(body.holder);
+          await locks.release("turn", body.fence, caller());
+          return body;
+        }),
+      );
+      await until(async () =>
+        (await cluster.node("e").locks.get("turn", { stale: false, timeoutMs: 2_000 })).body.waiterCount === i + 1
+      );
+    }
+    await cluster.node("a").locks.release("turn", held.fence, caller());
+    const grants = await Promise.all(waiting);
+    assertEquals(order, ["w0", "w1", "w2"]);
+    assert(grants.every((grant, i) => i === 0 || BigInt(grant.fence) > BigInt(grants[i - 1]!.fence)));
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("locks: a lease that ran out is taken over, by a poller and by a waiter, and its holder is told", async () => {
+  const cluster = await memoryCluster(5);
+  try {
+    const short = request("gone", { ttlMs: 1_000 });
+    const { body: old } = await cluster.node("a").locks.acquire("lapse", short, caller());
+    const { body: next } = await cluster.node("b").locks.acquire(
+      "lapse",
+      request("waiter", { waitMs: 10_000, ttlMs: 1_000 }),
+      caller(),
+    );
+    assertGreater(BigInt(next.fence), BigInt(old.fence));
+    const lost = await assertRejects(
+      () => cluster.node("a").locks.renew("lapse", old.fence, {}, caller()),
+      QuorateError,
+    );
+    assertEquals(lost.code, "lost");
+    const taken = await cluster.node("a").locks.release("lapse", old.fence, caller());
+    assertEquals(taken.body.outcome, "taken-over");
+    await until(() =>
+      cluster.node("c").locks.acquire("lapse", request("poller"), caller()).then(
+        ({ body }) => BigInt(body.fence) > BigInt(next.fence),
+        () => false,
+      )
+    );
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("locks: with a minority down all goes on; with a majority down writes say so and no grant is wrong", async () => {
+  const cluster = await memoryCluster(5);
+  try {
+    const { body: held } = await cluster.node("a").locks.acquire("down", request("me"), caller());
+    cluster.kill("d");
+    cluster.kill("e");
+    await cluster.node("b").locks.renew("down", held.fence, {}, caller());
+    const { body: more } = await cluster.node("c").locks.acquire("more", request("me"), caller());
+    cluster.kill("c");
+    const refused = await assertRejects(
+      () => cluster.node("a").locks.acquire("none", request("me"), caller({ timeoutMs: 500 })),
+      QuorateError,
+    );
+    assert(refused.code === "outcome-unknown" || refused.code === "no-quorum", refused.code);
+    await cluster.restart("e");
+    const { body: state } = await cluster.node("b").locks.get("more", { stale: false, timeoutMs: 5_000 });
+    assertEquals(state.holders[0]!.fence, more.fence);
+    await cluster.node("a").locks.release("down", held.fence, caller({ timeoutMs: 5_000 }));
+  } finally {
+    cluster.close();
+  }
+});
+
+/** Bounded in time; says nothing of how long it took. */
+async function until(test: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if (await test()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("did not come true");
+}

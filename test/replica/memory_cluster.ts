@@ -1,0 +1,92 @@
+/** A whole cluster in this process: the shipped nodes on memory stores, over a network that can be told to misbehave. */
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { createMachine } from "../../src/machine/machine.ts";
+import { QuorumSystem } from "../../src/paxos/quorum.ts";
+import { defaultMode } from "../../src/replica/default_mode.ts";
+import { ReplicaNode } from "../../src/replica/node.ts";
+import type { Caller } from "../../src/replica/service.ts";
+import { type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
+import { createLocalNetwork, type LocalNetwork } from "../../src/transport/local_transport.ts";
+
+export type MemoryCluster = {
+  readonly ids: readonly string[];
+  readonly network: LocalNetwork;
+  node(id: string): ReplicaNode;
+  store(id: string): MemoryBallotStore;
+  /** The process is gone, its disk stays. */
+  kill(id: string): void;
+  /** Resolves once it is up; it votes as soon as a quorum has confirmed its store. */
+  restart(id: string): Promise<void>;
+  close(): void;
+};
+
+export async function memoryCluster(n: number): Promise<MemoryCluster> {
+  const ids = "abcdefghi".slice(0, n).split("");
+  const network = createLocalNetwork({ clock: realClock });
+  const quorums = new QuorumSystem(ids);
+  const disks = new Map(ids.map((id) => [id, new MemoryDisk()]));
+  const nodes = new Map<string, ReplicaNode>();
+  const stores = new Map<string, MemoryBallotStore>();
+
+  async function start(id: string): Promise<Promise<void>> {
+    const store = await openMemoryStore({ disk: disks.get(id)!, run: () => realRandomness.id() });
+    if (store.identity() === null) {
+      await store.init({ cluster: "test", id, incarnation: realRandomness.id(), config: "{}" });
+    }
+    const holder: { node?: ReplicaNode } = {};
+    network.connect(id, (from, mailbox, messages) => holder.node!.receive(from, mailbox, messages), {
+      own: () => holder.node!.mark()!,
+      seen: (peer, mark) => holder.node!.note(peer, mark),
+    });
+    const machine = createMachine({ digest: sha256Hex });
+    const transport = network.transportOf(id);
+    const node = new ReplicaNode({
+      id,
+      cluster: "test",
+      urls: {},
+      quorums,
+      machine,
+      modeOf: defaultMode(ids, sha256Hex),
+      version: "test",
+      report: () => {},
+    }, { store, transport, clock: realClock, random: realRandomness, machine });
+    holder.node = node;
+    nodes.set(id, node);
+    stores.set(id, store);
+    return node.start();
+  }
+
+  const started: Promise<void>[] = [];
+  for (const id of ids) started.push(Promise.resolve(start(id)).then((confirmed) => confirmed));
+  await Promise.all(started);
+
+  return {
+    ids,
+    network,
+    node: (id) => nodes.get(id)!,
+    store: (id) => stores.get(id)!,
+    kill(id) {
+      network.disconnect(id);
+      nodes.get(id)!.close();
+      stores.get(id)!.crash();
+    },
+    restart: (id) => start(id).then(() => {}),
+    close() {
+      for (const id of ids) {
+        network.disconnect(id);
+        nodes.get(id)!.close();
+      }
+    },
+  };
+}
+
+let calls = 0;
+
+export function caller(more: Partial<Caller> = {}): Caller {
+  return { subject: "tester", idempotencyKey: `call-${++calls}`, timeoutMs: 3_000, ...more };
+}
+
+export function request(holder: string, more: Record<string, unknown> = {}) {
+  return { holder, ttlMs: 30_000, waitMs: 0, mode: "exclusive" as const, lockDelayMs: 0, ...more };
+}
