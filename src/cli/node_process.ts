@@ -64,8 +64,8 @@ export function startNode(
 
 /** The line that brings an ended node back, for a shell in the folder `deno task` runs in. */
 export function restartLine(folder: string, nodeArgs: readonly string[]): string {
-  // Started through npx there may be no deno on the PATH.
-  const deno = /[/\\](_npx|node_modules)[/\\]/.test(Deno.execPath()) ? `npx deno@${Deno.version.deno}` : "deno";
+  // Started through npx there may be no deno on the PATH, or another one.
+  const deno = Deno.env.get("npm_command") === "exec" ? `npx deno@${Deno.version.deno}` : "deno";
   const secret = `QUORATE_PEER_SECRET="$(cat ${shellWord(secretPath(folder))})"`;
   return `${secret} ${deno} task node ${nodeArgs.map(shellWord).join(" ")}`;
 }

@@ -2,7 +2,7 @@
 import { QuorateError } from "../errors.ts";
 import { StoreError } from "../replica/ports.ts";
 
-/** Exit codes: the command line or a variable is wrong, or what it asks for cannot be done here. */
+/** Exit codes: a flag or variable is wrong; what they ask for cannot be done here. */
 export const EXIT_USAGE = 2;
 export const EXIT_FAILED = 1;
 
@@ -19,8 +19,9 @@ export function oneLine(error: unknown): string {
 /** Tells on stderr why a command ends, and returns its exit code. */
 export function reportFailure(command: string, error: unknown): number {
   const expected = error instanceof QuorateError || error instanceof StoreError || error instanceof CommandError;
-  console.error(`quorate ${command}: ${oneLine(error)}`);
   // Anything else is a fault of this program, and then where it happened is worth more than brevity.
-  if (!expected && error instanceof Error) console.error(error.stack);
-  return error instanceof QuorateError && error.code === "invalid-request" ? EXIT_USAGE : EXIT_FAILED;
+  const fault = expected || !(error instanceof Error) ? null : error.stack;
+  console.error(`quorate ${command}: ${fault ?? oneLine(error)}`);
+  // A field is a flag or variable. Stores refuse with the same code, but then the command line may well be right.
+  return error instanceof QuorateError && error.facts.field !== undefined ? EXIT_USAGE : EXIT_FAILED;
 }

@@ -46,7 +46,7 @@ async function startCluster(folder: string, basePort: number): Promise<number> {
 
   const gone = Promise.all(nodes.map((node) => node.ended)).then(() => "gone" as const);
   const wanted = told.then(() => "told" as const);
-  const outcome = await Promise.race([gone, wanted, watchStart(nodes, gone, wanted)]);
+  const outcome = await Promise.race([gone, wanted, watchStart(nodes, Promise.race([gone, wanted]))]);
   await Promise.all(nodes.map((node) => node.stop()));
   if (outcome === "told") return 0;
   // They may be gone because of the same Ctrl-C.
@@ -55,13 +55,16 @@ async function startCluster(folder: string, basePort: number): Promise<number> {
   return EXIT_FAILED;
 }
 
-/** Says when the cluster can be used. Settles with "unready" if it cannot, else when it is over. */
-async function watchStart<T>(nodes: readonly NodeProcess[], ...over: readonly Promise<T>[]): Promise<T | "unready"> {
+/** Says when the cluster can be used. Settles with "unready" if it cannot, else when `over` does. */
+async function watchStart<T>(nodes: readonly NodeProcess[], over: Promise<T>): Promise<T | "unready"> {
   const unready = new Map<NodeId, string>();
   await Promise.all(nodes.map(async (node) => {
     const reason = await whenReady(node);
     if (reason !== null) unready.set(node.id, reason);
   }));
+  // Told to stop meanwhile: nobody asks any more what is ready.
+  const early = await Promise.race([over, Promise.resolve(null)]);
+  if (early !== null) return early;
   // A ready node has a quorum, so those that are not may be mended while the others serve.
   if (unready.size === nodes.length) return "unready";
   for (const node of nodes) console.log(`${node.id}  pid ${node.pid}  ${node.url}`);
@@ -70,7 +73,7 @@ async function watchStart<T>(nodes: readonly NodeProcess[], ...over: readonly Pr
   const first = nodes.find((node) => !unready.has(node.id)) ?? nodes[0];
   console.log(`ready ${(performance.now() / 1_000).toFixed(1)} s after the start; Ctrl-C stops it`);
   console.log(`take a lock: ${curlLine(first?.url ?? "")}`);
-  return await Promise.race(over);
+  return await over;
 }
 
 /** null once it is ready, else why it was not in time. */

@@ -1,0 +1,134 @@
+/** The main promise, on five real processes: fences never repeat or sink, and nothing acknowledged is lost. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { fenceFaults, type GrantEvent } from "../check/fences.ts";
+import { call, callAny, pause, RealCluster } from "./real_cluster.ts";
+
+const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 10);
+const CLIENTS = 40;
+const LOCKS = 20;
+
+Deno.test("five processes: 40 clients, 20 locks, two nodes killed and restarted in turn, then all five", async (t) => {
+  const cluster = await RealCluster.start(5);
+  const urls = cluster.ids.map((id) => cluster.url(id));
+  try {
+    await t.step("fences are distinct and never sink while nodes die and return", async () => {
+      const events: GrantEvent[] = [];
+      const counts: Record<string, number> = {};
+      const untilMs = performance.now() + SECONDS * 1000;
+      const clients = Array.from({ length: CLIENTS }, (_, i) => client(i, urls, untilMs, events, counts));
+      const kills = await killInTurn(cluster, untilMs);
+      await Promise.all(clients);
+      console.log(`${SECONDS} s, ${kills} kills, ${events.length} grants, answers ${JSON.stringify(counts)}`);
+      assertEquals(fenceFaults(events), []);
+      assertGreater(kills, 1);
+      assertGreater(events.length, 100);
+      assertEquals(counts["wrong"] ?? 0, 0);
+    });
+
+    await t.step("every acknowledged hold is there after all five were killed at once", async () => {
+      await Promise.all(cluster.ids.map((id) => cluster.ready(id)));
+      const held = new Map<string, string>();
+      for (let i = 0; i < LOCKS; i++) {
+        const name = `kept-${i}`;
+        const reply = await callAny(urls, i, "POST", `/v1/locks/${name}`, { holder: `h${i}`, ttlMs: 600_000 }, 10);
+        assertEquals(reply?.status, 200);
+        held.set(name, String(reply!.body["fence"]));
+      }
+      const released = await callAny(urls, 0, "DELETE", `/v1/locks/kept-0/${held.get("kept-0")}`, undefined, 10);
+      assertEquals(released?.body["outcome"], "released");
+      held.delete("kept-0");
+      await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
+      await Promise.all(cluster.ids.map((id) => cluster.startNode(id)));
+      for (const [name, fence] of held) {
+        const state = await call(urls[1]!, "GET", `/v1/locks/${name}`);
+        const [holder] = state!.body["holders"] as { fence: string }[];
+        assertEquals(holder?.fence, fence, name);
+        const other = await call(urls[2]!, "POST", `/v1/locks/${name}`, { holder: "thief" });
+        assertEquals(other?.status, 409);
+      }
+      const free = await call(urls[3]!, "GET", "/v1/locks/kept-0");
+      assertEquals(free?.body["state"], "free");
+    });
+
+    await t.step(
+      "three nodes down: an honest refusal in time, no wrong grant, and on again when one returns",
+      async () => {
+        for (const id of ["c", "d", "e"]) await cluster.kill(id);
+        const alone = await call(urls[0]!, "POST", "/v1/locks/kept-1?timeoutMs=500", { holder: "thief" });
+        assert(alone !== null && (alone.status === 503 || alone.status === 504), `${alone?.status}`);
+        assert(["no-quorum", "outcome-unknown"].includes(String(alone.body["code"])), `${alone.body["code"]}`);
+        const fresh = await call(urls[1]!, "POST", "/v1/locks/fresh?timeoutMs=500", { holder: "me" }, {
+          "Idempotency-Key": "fresh-1",
+        });
+        assertEquals(fresh?.status, 504);
+        assertEquals(fresh?.body["code"], "outcome-unknown");
+        assertEquals(fresh?.body["idempotencyKey"], "fresh-1");
+        await cluster.startNode("d");
+        const again = await callAny([urls[0]!, urls[1]!, urls[3]!], 0, "POST", "/v1/locks/other", { holder: "me" }, 10);
+        assertEquals(again?.status, 200);
+        // The write of unknown outcome is decided once, and whoever asks again learns how.
+        const settled = await call(urls[3]!, "POST", "/v1/locks/fresh", { holder: "me" }, {
+          "Idempotency-Key": "fresh-1",
+        });
+        assertEquals(settled?.status, 200);
+        const same = await call(urls[0]!, "POST", "/v1/locks/fresh", { holder: "me" }, {
+          "Idempotency-Key": "fresh-1",
+        });
+        assertEquals(same?.body["fence"], settled?.body["fence"]);
+      },
+    );
+  } finally {
+    await cluster.stop();
+  }
+});
+
+/** Takes and releases locks at random until the time is up. What it cannot know it does not count. */
+async function client(
+  index: number,
+  urls: readonly string[],
+  untilMs: number,
+  events: GrantEvent[],
+  counts: Record<string, number>,
+): Promise<void> {
+  const count = (what: string) => counts[what] = (counts[what] ?? 0) + 1;
+  while (performance.now() < untilMs) {
+    const lock = `lock-${Math.floor(Math.random() * LOCKS)}`;
+    const calledMs = performance.now();
+    // The ttl is long against the run: within it nobody's hold may end but by release.
+    const body = { holder: `client-${index}`, ttlMs: 3_600_000, waitMs: Math.random() < 0.5 ? 2_000 : 0 };
+    const reply = await callAny(urls, index, "POST", `/v1/locks/${lock}?timeoutMs=2000`, body, 8);
+    count(reply === null ? "unknown" : String(reply.body["code"] ?? "granted"));
+    if (reply?.status !== 200) continue;
+    const fence = String(reply.body["fence"]);
+    events.push({ lock, calledMs, returnedMs: performance.now(), fence: BigInt(fence) });
+    const released = await callAny(
+      urls,
+      index + 1,
+      "DELETE",
+      `/v1/locks/${lock}/${fence}?timeoutMs=2000`,
+      undefined,
+      20,
+    );
+    const outcome = String(released?.body["outcome"] ?? released?.body["code"] ?? "unknown");
+    // A hold that nobody else may have ended was ended by this call or an earlier try of it.
+    if (!["released", "already-released", "unknown"].includes(outcome)) {
+      count("wrong");
+      console.log(`${lock} ${fence}: ${JSON.stringify(released)}`);
+    }
+  }
+}
+
+/** Two at a time are down at most; each comes back before the next goes. */
+async function killInTurn(cluster: RealCluster, untilMs: number): Promise<number> {
+  let kills = 0;
+  for (let i = 0; performance.now() < untilMs - 1_500; i++) {
+    await pause(700);
+    const pair = [cluster.ids[i % 5]!, cluster.ids[(i + 2) % 5]!];
+    for (const id of pair) await cluster.kill(id);
+    kills += pair.length;
+    await pause(500);
+    for (const id of pair) await cluster.startNode(id, [], { ready: false });
+    for (const id of pair) await cluster.ready(id);
+  }
+  return kills;
+}
