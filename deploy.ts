@@ -11,7 +11,7 @@ import { createMachine } from "./src/machine/machine.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
 import { defaultMode } from "./src/replica/default_mode.ts";
-import { ReplicaNode } from "./src/replica/node.ts";
+import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
 import type { BallotStore, Mark, Transport } from "./src/replica/ports.ts";
 import { knownLife } from "./src/replica/standing.ts";
 import { openOwnerStore } from "./src/store/kv_ballot_store.ts";
@@ -67,6 +67,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         secrets: config.secrets,
         members: () => members,
         config: () => hash,
+        identity: () => node.identity(),
         mark: () => node.mark(),
         note: (from, mark) => node.note(from, mark),
       },
@@ -92,8 +93,8 @@ export async function compose(config: NodeConfig, report: (line: string) => void
   }
 }
 
-/** Of a store that belongs to nobody yet; peers take no note of boot 0. */
-const NO_MARK: Mark = { incarnation: "none", boot: 0, run: "none", seq: 0 };
+/** Of a store that belongs to nobody yet. */
+const NO_MARK: Mark = { incarnation: "none", boot: UNCONFIRMED_BOOT, run: "none", seq: 0 };
 
 async function initialise(
   id: NodeId,

@@ -21,7 +21,9 @@ export type PeerSide = {
   members(): readonly NodeId[];
   /** Hex SHA-256 of this node's ClusterConfig. */
   config(): string;
-  /** This node's last commit; null while its store belongs to no member. */
+  /** Whose store this node's is; null while it belongs to no member. */
+  identity(): { readonly incarnation: string; readonly boot: number } | null;
+  /** This node's last commit, as it may be told; null while its store belongs to no member. */
   mark(): Mark | null;
   /** Keeps what a peer said of its last commit. */
   note(from: NodeId, mark: Mark): void;
@@ -52,14 +54,14 @@ export function paxosRoutes(app: OpenAPIHono<Env>, node: NodeService, peers: Pee
       peers.note(verdict.from, request.mark);
       const replies = await node.receive(verdict.from, mailbox, request.messages);
       // Read after the work: replies may rest on commits it made (PROTOCOL.md §9).
-      return sendText(c, 200, encodeResponse({ mark: markOf(peers), replies }));
+      return sendText(c, 200, encodeResponse({ mark: belonging(peers.mark()), replies }));
     });
   }
 }
 
 function verify(c: Ctx, id: NodeId, peers: PeerSide, body: Uint8Array): PeerVerdict {
   const { raw } = c.req;
-  const { incarnation, boot } = markOf(peers);
+  const { incarnation, boot } = belonging(peers.identity());
   return verifyPeer({
     method: raw.method,
     path: raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3)),
@@ -85,8 +87,7 @@ function refuse(c: Ctx, verdict: PeerVerdict & { ok: false }): Response {
   }
 }
 
-function markOf(peers: PeerSide): Mark {
-  const mark = peers.mark();
-  if (mark === null) throw new QuorateError("not-ready", "the store of this node belongs to no member");
-  return mark;
+function belonging<T>(known: T | null): T {
+  if (known === null) throw new QuorateError("not-ready", "the store of this node belongs to no member");
+  return known;
 }

@@ -47,11 +47,11 @@ async function startCluster(folder: string, basePort: number): Promise<number> {
   const gone = Promise.all(nodes.map((node) => node.ended)).then(() => "gone" as const);
   const wanted = told.then(() => "told" as const);
   const outcome = await Promise.race([gone, wanted, watchStart(nodes, Promise.race([gone, wanted]))]);
+  const left = nodes.some((node) => !node.hasEnded());
   await Promise.all(nodes.map((node) => node.stop()));
-  if (outcome === "told") return 0;
-  // They may be gone because of the same Ctrl-C.
-  if (outcome === "gone" && await Promise.race([wanted, pause(SETTLE_MS)]) === "told") return 0;
-  console.error(`quorate start: ${outcome === "gone" ? "no node is left" : "stopped, since no node is ready"}`);
+  // If they are gone, then perhaps by the Ctrl-C that this process is about to hear of.
+  if (outcome === "told" || await Promise.race([wanted, pause(SETTLE_MS)]) === "told") return 0;
+  console.error(`quorate start: ${left ? "stopped, since no node became ready" : "no node is left"}`);
   return EXIT_FAILED;
 }
 

@@ -65,3 +65,8 @@ export function holdOfHolder(state: State, subject: string, holder: string): Hol
 export function placesOfNode(state: State, node: string): readonly Place[] {
   return keyState(state).queue.filter((row) => row[6] === node).map(unpackPlace);
 }
+
+/** The nodes that answer somebody who waits, each once. */
+export function waitingNodes(state: State): readonly string[] {
+  return [...new Set(keyState(state).queue.map((row) => row[6]))];
+}

@@ -55,7 +55,7 @@ export class AcceptorHost {
     let moved: Snapshot | null = null;
     const reply = await this.#store.update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
-      this.#leases.see(key, record.state);
+      this.#leases.see(key, record.instance, record.state);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
@@ -71,7 +71,7 @@ export class AcceptorHost {
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return await this.#store.update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
-      this.#leases.see(key, record.state);
+      this.#leases.see(key, record.instance, record.state);
       return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote } };
     });
   }
@@ -103,9 +103,9 @@ export class AcceptorHost {
   /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
   #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
     if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
-      this.#leases.voted(key, after.vote.value.id);
+      this.#leases.voted(key, after.instance, after.state, after.vote.value.id);
     }
-    if (after.state !== before.state) this.#leases.see(key, after.state);
+    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
   }
 }
 

@@ -5,6 +5,7 @@
 import { QuorateError } from "../errors.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
+import { waitingNodes } from "../machine/view.ts";
 import { fitting } from "../paxos/batch.ts";
 import type { Certificate, Command, LeaseName, Snapshot, State, Value } from "../paxos/message.ts";
 import type { Receipt } from "../api.ts";
@@ -70,11 +71,6 @@ export class KeyLog {
     return promise;
   }
 
-  /** Ends what others left at `opening`, without a value of its own. */
-  finish(opening: Snapshot, giveUp: AbortSignal): Promise<Ending> {
-    return this.#drive(opening, null, giveUp);
-  }
-
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
@@ -100,7 +96,7 @@ export class KeyLog {
     else if (ending.type === "over") await this.#follow(ending.snapshot);
   }
 
-  #drive(opening: Snapshot, value: Value | null, giveUp: AbortSignal): Promise<Ending> {
+  #drive(opening: Snapshot, value: Value, giveUp: AbortSignal): Promise<Ending> {
     const { machine, epoch, acceptor } = this.#parts;
     const { me, quorums } = acceptor.rules;
     return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, value }, giveUp);
@@ -134,8 +130,9 @@ export class KeyLog {
   async #decided(opening: Snapshot, value: Value, certificate: Certificate, losers: readonly string[]): Promise<void> {
     const { machine, learning } = this.#parts;
     const { instance } = opening;
+    // Losers propose again as soon as they know, and waiters' nodes take up what this may have granted.
     // The own record may be a write behind; the answer does not wait for it, the next instance does (§5).
-    const moved = learning.decided(this.#key, certificate, value, losers);
+    const moved = learning.decided(this.#key, certificate, value, [...losers, ...waitingNodes(opening.state)]);
     const { state, results } = machine.applyWithResults(opening.state, instance, value);
     value.commands.forEach((command, i) => {
       for (const pending of [...this.#pending]) {

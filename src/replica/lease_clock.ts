@@ -6,25 +6,33 @@ import { DRIFT } from "../limits.ts";
 import { leaseKey, type LeaseName, type Machine, type State } from "../paxos/message.ts";
 import type { Clock } from "./ports.ts";
 
+/** One key: leases of S(instance − 1), and the values this process voted for at `instance`. */
+type Seen = {
+  readonly instance: number;
+  readonly state: State;
+  readonly since: ReadonlyMap<string, number>;
+  readonly voted: Map<string, number>;
+};
+
 export class LeaseClock {
   readonly #clock: Clock;
   readonly #machine: Machine;
-  readonly #keys = new Map<string, { state: State | null; since: Map<string, number>; voted: Map<string, number> }>();
+  readonly #keys = new Map<string, Seen>();
 
   constructor(clock: Clock, machine: Machine) {
     this.#clock = clock;
     this.#machine = machine;
   }
 
-  /** This process reads or writes a record with this state. */
-  see(key: string, state: State): void {
+  /** This process reads or writes a record at `instance` with this state. */
+  see(key: string, instance: number, state: State): void {
     const known = this.#keys.get(key);
-    if (known?.state === state) return;
+    if (known !== undefined && (known.state === state || known.instance > instance)) return;
     const leases = this.#machine.leases(state);
-    if (leases.length === 0) {
-      // A vote may still be for a value that grants one.
-      if (known !== undefined && known.voted.size === 0) this.#keys.delete(key);
-      else if (known !== undefined) known.since.clear();
+    // Votes of an instance that is over say when its leases began; after that they are only weight.
+    const voted = known?.instance === instance ? known.voted : new Map<string, number>();
+    if (leases.length === 0 && voted.size === 0) {
+      this.#keys.delete(key);
       return;
     }
     const now = this.#clock.now();
@@ -33,14 +41,15 @@ export class LeaseClock {
       const name = leaseKey(lease);
       since.set(name, known?.since.get(name) ?? known?.voted.get(lease.by) ?? now);
     }
-    this.#keys.set(key, { state, since, voted: new Map() });
+    this.#keys.set(key, { instance, state, since, voted });
   }
 
-  /** This process votes for the value: what it will grant or renew counts from now. */
-  voted(key: string, valueId: string): void {
-    const known = this.#keys.get(key) ?? { state: null, since: new Map(), voted: new Map() };
-    if (!known.voted.has(valueId)) known.voted.set(valueId, this.#clock.now());
-    this.#keys.set(key, known);
+  /** This process votes for the value at `instance`, which `state` opens: what it will grant or renew counts from now. */
+  voted(key: string, instance: number, state: State, valueId: string): void {
+    const known = this.#keys.get(key);
+    const seen = known?.instance === instance ? known : { instance, state, since: new Map(), voted: new Map() };
+    if (!seen.voted.has(valueId)) seen.voted.set(valueId, this.#clock.now());
+    this.#keys.set(key, seen);
   }
 
   seenMs(key: string, lease: LeaseName): number {

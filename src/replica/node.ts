@@ -12,7 +12,7 @@ import { KeyLogs } from "./key_logs.ts";
 import { Learning } from "./learning.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Locks } from "./locks.ts";
-import type { Mailbox, Mark, Ports, WireMessage, WireReply } from "./ports.ts";
+import type { Identity, Mailbox, Mark, Ports, WireMessage, WireReply } from "./ports.ts";
 import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
 import type { LockService, NodeService } from "./service.ts";
@@ -71,7 +71,7 @@ export class ReplicaNode implements NodeService {
       epoch: EPOCH,
     };
     const logs = new KeyLogs(parts);
-    const reader = new Reader(parts, (key) => logs.of(key));
+    const reader = new Reader(parts);
     const queueParts = { ...parts, logs, leases };
     this.locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store });
   }
@@ -93,16 +93,22 @@ export class ReplicaNode implements NodeService {
 
   /** What a peer says of its last commit; it is what finds out a store of its that was rolled back (§9). */
   note(from: NodeId, mark: Mark): void {
-    // A store that belongs to nobody has no commits to speak of.
-    if (mark.boot === 0) return;
+    if (mark.boot === UNCONFIRMED_BOOT) return;
     const known = this.#ports.store.marks()[from];
     // What is known of the first life of a member must not be overwritten by a second: it is the evidence.
     if (known !== undefined && known.incarnation !== mark.incarnation) return;
     this.#ports.store.note(from, mark);
   }
 
+  /** This node's last commit, as peers are told it with every message; null while the store belongs to no member. */
   mark(): Mark | null {
-    return this.#ports.store.identity() === null ? null : ownMark(this.#ports.store);
+    const { store } = this.#ports;
+    if (store.identity() === null) return null;
+    return this.#standing.confirmed ? ownMark(store) : { ...ownMark(store), boot: UNCONFIRMED_BOOT };
+  }
+
+  identity(): Identity | null {
+    return this.#ports.store.identity();
   }
 
   status(): NodeStatus {
@@ -116,7 +122,7 @@ export class ReplicaNode implements NodeService {
         id,
         url: urls[id] ?? "",
         reachable: id === this.id || this.#reachable.has(id),
-        rttMs: id === this.id ? 0 : transport.rttMs(id),
+        rttMs: id === this.id ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
       })),
       epoch: EPOCH,
       voting: reason === null,
@@ -168,6 +174,9 @@ export class ReplicaNode implements NodeService {
     }
   }
 }
+
+/** No store is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps it. */
+export const UNCONFIRMED_BOOT = 0;
 
 /** Changes nothing, and only a node that votes answers it with a view. */
 const READINESS_READ: WireMessage = { type: "read", key: "readyz", epoch: 0, instance: 1 };

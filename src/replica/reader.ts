@@ -2,15 +2,14 @@
 import { QuorateError } from "../errors.ts";
 import { judgeRead, type ReadJudgement, type View } from "../paxos/learner.ts";
 import type { Snapshot } from "../paxos/message.ts";
-import type { KeyLog, KeyLogParts } from "./key_log.ts";
+import type { KeyLogParts } from "./key_log.ts";
+import { driveInstance } from "./proposer_host.ts";
 
 export class Reader {
   readonly #parts: KeyLogParts;
-  readonly #logOf: (key: string) => KeyLog;
 
-  constructor(parts: KeyLogParts, logOf: (key: string) => KeyLog) {
+  constructor(parts: KeyLogParts) {
     this.#parts = parts;
-    this.#logOf = logOf;
   }
 
   /** The newest decided state; every write that was answered before the call is in it. Rejects with `no-quorum`. */
@@ -63,7 +62,7 @@ export class Reader {
 
   async #conclude(key: string, judgement: ReadJudgement, giveUp: AbortSignal): Promise<Snapshot | null> {
     const { acceptor, machine, epoch } = this.#parts;
-    const { me } = acceptor.rules;
+    const { me, quorums } = acceptor.rules;
     const { snapshot } = judgement;
     const { instance } = snapshot;
     switch (judgement.type) {
@@ -77,10 +76,11 @@ export class Reader {
       case "unsettled": {
         // Something may be decided there: it is settled by a ballot of our own, then read again.
         await acceptor.handle({ type: "learn", key, epoch, instance, certificate: null, snapshot }, me);
-        const ending = await this.#logOf(key).finish(snapshot, giveUp);
+        const context = { me, key, epoch, quorums, machine, opening: snapshot, value: null };
+        const ending = await driveInstance(this.#parts, context, giveUp);
         if (ending.type === "idle") return snapshot;
         if (ending.type === "decided") {
-          await this.#parts.learning.decided(key, ending.certificate, ending.value, acceptor.rules.quorums.members);
+          await this.#parts.learning.decided(key, ending.certificate, ending.value, quorums.members);
         }
         return null;
       }

@@ -15,6 +15,8 @@ export class Standing {
   readonly #store: BallotStore;
   readonly #transport: Transport;
   readonly #clock: Clock;
+  /** The last commit before this start: opening the store is itself a commit, which would hide the loss of one. */
+  readonly #lastSeq: number;
   #checked = false;
   #closed = false;
   readonly #report: (line: string) => void;
@@ -33,6 +35,12 @@ export class Standing {
     this.#transport = transport;
     this.#clock = clock;
     this.#report = report;
+    this.#lastSeq = store.seq() - 1;
+  }
+
+  /** A store under suspicion says nothing of its commits: its word would overwrite what peers have to hold against it. */
+  get confirmed(): boolean {
+    return this.#checked;
   }
 
   /** Why this node does not vote, in one line, or null if it does. */
@@ -58,8 +66,7 @@ export class Standing {
 
   async #round(): Promise<boolean> {
     const others = this.#quorums.members.filter((member) => member !== this.#me);
-    // Taken before asking: what others hear of while they answer was committed after it.
-    const own = ownMark(this.#store);
+    const own = { ...ownMark(this.#store), seq: this.#lastSeq };
     const answers = await Promise.all(others.map((peer) => askMark(this.#transport, peer, this.#me)));
     const agreed = new Set<NodeId>([this.#me]);
     for (const [i, mark] of answers.entries()) {
@@ -109,8 +116,8 @@ async function askMark(transport: Transport, peer: NodeId, of: NodeId): Promise<
 function faultIn(own: Mark, heard: Mark, peer: NodeId): string | null {
   if (heard.incarnation !== own.incarnation) return `${peer} knows another life of this member`;
   if (heard.boot > own.boot) return `${peer} has heard from boot ${heard.boot}, this store is at boot ${own.boot}`;
-  // Of this boot only this process can have spoken, unless the store was copied and both copies run.
-  if (heard.boot === own.boot && heard.run !== own.run) return `${peer} hears from another process of this boot`;
+  // Until it is confirmed this process says nothing of its commits, so somebody else has spoken for this boot: a copy.
+  if (heard.boot === own.boot) return `${peer} hears from another process of boot ${own.boot}`;
   if (heard.seq > own.seq) return `${peer} has heard of commit ${heard.seq}, this store is at ${own.seq}`;
   return null;
 }

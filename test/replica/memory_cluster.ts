@@ -5,6 +5,7 @@ import { createMachine } from "../../src/machine/machine.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { defaultMode } from "../../src/replica/default_mode.ts";
 import { ReplicaNode } from "../../src/replica/node.ts";
+import type { Clock } from "../../src/replica/ports.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import { type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { createLocalNetwork, type LocalNetwork } from "../../src/transport/local_transport.ts";
@@ -14,6 +15,8 @@ export type MemoryCluster = {
   readonly network: LocalNetwork;
   node(id: string): ReplicaNode;
   store(id: string): MemoryBallotStore;
+  /** Outlives its store; to be restored only between a kill and a restart. */
+  disk(id: string): MemoryDisk;
   /** The process is gone, its disk stays. */
   kill(id: string): void;
   /** Resolves once it is up; it votes as soon as a quorum has confirmed its store. */
@@ -21,9 +24,18 @@ export type MemoryCluster = {
   close(): void;
 };
 
-export async function memoryCluster(n: number): Promise<MemoryCluster> {
+export type MemoryClusterOptions = {
+  /** Of the network, and of every node that `clockOf` gives no other. Default: the real one. */
+  readonly clock?: Clock;
+  readonly clockOf?: (id: string) => Clock | null;
+  /** Of peers. */
+  readonly deadlineMs?: number;
+};
+
+export async function memoryCluster(n: number, options: MemoryClusterOptions = {}): Promise<MemoryCluster> {
+  const { clock = realClock, clockOf = () => null, deadlineMs } = options;
   const ids = "abcdefghi".slice(0, n).split("");
-  const network = createLocalNetwork({ clock: realClock });
+  const network = createLocalNetwork(deadlineMs === undefined ? { clock } : { clock, deadlineMs });
   const quorums = new QuorumSystem(ids);
   const disks = new Map(ids.map((id) => [id, new MemoryDisk()]));
   const nodes = new Map<string, ReplicaNode>();
@@ -50,7 +62,7 @@ export async function memoryCluster(n: number): Promise<MemoryCluster> {
       modeOf: defaultMode(ids, sha256Hex),
       version: "test",
       report: () => {},
-    }, { store, transport, clock: realClock, random: realRandomness, machine });
+    }, { store, transport, clock: clockOf(id) ?? clock, random: realRandomness, machine });
     holder.node = node;
     nodes.set(id, node);
     stores.set(id, store);
@@ -66,6 +78,7 @@ export async function memoryCluster(n: number): Promise<MemoryCluster> {
     network,
     node: (id) => nodes.get(id)!,
     store: (id) => stores.get(id)!,
+    disk: (id) => disks.get(id)!,
     kill(id) {
       network.disconnect(id);
       nodes.get(id)!.close();

@@ -18,13 +18,13 @@ const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
 
 function peered(script: Script = {}, side: Partial<PeerSide> = {}) {
   const notes: unknown[] = [];
-  let seq = MINE.seq;
   const peers: PeerSide = {
     cluster: "test",
     secrets: ["secret"],
     members: () => ["a", "b"],
     config: () => CONFIG,
-    mark: () => ({ ...MINE, seq: seq++ }),
+    identity: () => MINE,
+    mark: () => MINE,
     note: (...args) => notes.push(args),
     ...side,
   };
@@ -53,7 +53,12 @@ async function post(
 
 describe("a peer's call", () => {
   it("reaches the node's mailbox and is answered in order", async () => {
-    const node = peered();
+    let seq = MINE.seq;
+    const receive = () => {
+      seq++;
+      return [{ type: "noted" }];
+    };
+    const node = peered({ receive }, { mark: () => ({ ...MINE, seq }) });
     const { status, text } = await post(node, BODY, signed(BODY));
     assertEquals(status, 200);
     const answer = decodeResponse(text);
@@ -201,7 +206,7 @@ describe("a call that is refused reaches nobody", () => {
   });
 
   it("while the store belongs to no member", async () => {
-    await refused(BODY, signed(BODY), [503, "not-ready"], { side: { mark: () => null } });
+    await refused(BODY, signed(BODY), [503, "not-ready"], { side: { identity: () => null } });
   });
 });
 

@@ -1,0 +1,141 @@
+/** The command line as a child process of a test: what it says, how it ends, and that it does end. */
+import { NODE_RUN } from "../../src/cli/node_process.ts";
+
+const MAIN = `${import.meta.dirname}/../../src/cli/main.ts`;
+/** Far above what anything here takes; a hang fails the test by it. */
+const HANG_MS = 45_000;
+
+export type Ended = { readonly code: number; readonly out: readonly string[]; readonly err: readonly string[] };
+
+export class Command implements AsyncDisposable {
+  readonly out: string[] = [];
+  readonly err: string[] = [];
+  readonly #child: Deno.ChildProcess;
+  readonly #ended: Promise<Ended>;
+  #over = false;
+  #woken: () => void = () => {};
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const kept: Record<string, string> = {};
+    for (const [name, value] of Object.entries(Deno.env.toObject())) {
+      if (!name.startsWith("QUORATE_")) kept[name] = value;
+    }
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: [...NODE_RUN, "--allow-run", MAIN, ...args],
+      env: { ...kept, NO_COLOR: "1", ...env },
+      clearEnv: true,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#ended = this.#watch();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  async #watch(): Promise<Ended> {
+    const killer = setTimeout(() => this.kill("SIGKILL"), HANG_MS);
+    await Promise.all([this.#collect(this.#child.stdout, this.out), this.#collect(this.#child.stderr, this.err)]);
+    const { code } = await this.#child.status;
+    clearTimeout(killer);
+    this.#over = true;
+    this.#woken();
+    return { code, out: this.out, err: this.err };
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>, lines: string[]): Promise<void> {
+    let rest = "";
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop() ?? "";
+      lines.push(...parts);
+      this.#woken();
+    }
+    if (rest !== "") lines.push(rest);
+  }
+
+  /** The first line of either stream that matches. Rejects if the process ends without one. */
+  async line(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      for (const line of [...this.out, ...this.err]) {
+        const match = pattern.exec(line);
+        if (match !== null) return match;
+      }
+      if (this.#over) throw new Error(`no line like ${pattern}:\n${[...this.out, ...this.err].join("\n")}`);
+      await new Promise<void>((resolve) => this.#woken = resolve);
+    }
+  }
+
+  kill(signal: Deno.Signal): void {
+    if (!this.#over) this.#child.kill(signal);
+  }
+
+  ended(): Promise<Ended> {
+    return this.#ended;
+  }
+
+  /** As Ctrl-C does: `start` then stops its nodes too, which a SIGKILL would leave behind. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#over) this.kill("SIGTERM");
+    await this.#ended;
+  }
+}
+
+/** Runs a command that ends by itself. */
+export async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  await using command = new Command(args, env);
+  return await command.ended();
+}
+
+/** A cluster of three whose other members are not there. A node need not listen where its URL says. */
+export const ABSENT: Readonly<Record<string, string>> = {
+  QUORATE_CLUSTER: "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3",
+  QUORATE_PEER_SECRET: "a-peer-secret-for-tests",
+};
+
+/** Resolves when a node answers that it is ready, false if it has not within some hundred questions. */
+export async function becomesReady(url: string): Promise<boolean> {
+  for (let attempt = 0; attempt < 400; attempt++) {
+    const ready = await fetch(`${url}/readyz`).then(async (response) => {
+      await response.body?.cancel();
+      return response.ok;
+    }, () => false);
+    if (ready) return true;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  return false;
+}
+
+/** A folder of its own for one test. */
+export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The first of `count` ports in a row that were free a moment ago. */
+export function freePorts(count: number): number {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const held: Deno.Listener[] = [];
+    try {
+      const first = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      held.push(first);
+      const { port } = first.addr as Deno.NetAddr;
+      if (port + count > 65_536) continue;
+      for (let next = port + 1; next < port + count; next++) {
+        held.push(Deno.listen({ hostname: "127.0.0.1", port: next }));
+      }
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    } finally {
+      for (const listener of held) listener.close();
+    }
+  }
+  throw new Error(`no ${count} free ports in a row`);
+}
