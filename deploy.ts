@@ -10,7 +10,7 @@ import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
-import { defaultMode } from "./src/replica/default_mode.ts";
+import { createModes } from "./src/replica/modes.ts";
 import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
 import type { BallotStore, Mark, Transport } from "./src/replica/ports.ts";
 import { knownLife } from "./src/replica/standing.ts";
@@ -34,14 +34,15 @@ export type Composed = {
  * @param report one line for the operator
  */
 export async function compose(config: NodeConfig, report: (line: string) => void): Promise<Composed> {
-  const { cluster, text, hash, members } = clusterConfigOf(config);
+  const { cluster, text, hash, members, modes } = clusterConfigOf(config);
   const store = await openOwnerStore({ path: config.kv, run: () => realRandomness.id() });
   try {
     const holder: { node?: ReplicaNode } = {};
     const transport = createHttpTransport({
       urls: config.urls,
       config: hash,
-      sign: peerSigner({ cluster, id: config.id, secrets: config.secrets }),
+      // A cluster of one has no peers, and so no secret to sign with.
+      sign: config.secrets.length === 0 ? () => ({}) : peerSigner({ cluster, id: config.id, secrets: config.secrets }),
       fetch: (input, init) => fetch(input, init),
       clock: realClock,
       ownMark: () => holder.node?.mark() ?? NO_MARK,
@@ -55,7 +56,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       urls: config.urls,
       quorums: new QuorumSystem(members),
       machine: createMachine({ digest: sha256Hex }),
-      modeOf: defaultMode(members, sha256Hex),
+      modes: createModes(members, modes, sha256Hex),
       version: VERSION,
       report,
     }, { store, transport, clock: realClock, random: realRandomness, machine: createMachine({ digest: sha256Hex }) });
@@ -134,12 +135,16 @@ function mustBelong(id: NodeId, cluster: string, config: string, store: BallotSt
 
 let composed: Promise<Composed> | null = null;
 
+async function composeHosted(): Promise<Composed> {
+  const config = await parseConfig([], Deno.env.toObject(), (path) => Deno.readTextFile(path));
+  // Whoever can reach a hosted entrypoint is no caller on loopback.
+  if (config.tokens === null) throw new QuorateError("invalid-request", "a hosted node needs QUORATE_TOKENS");
+  return await compose(config, (line) => console.error(line));
+}
+
 export default {
   async fetch(request: Request): Promise<Response> {
-    composed ??= compose(
-      await parseConfig([], Deno.env.toObject(), (path) => Deno.readTextFile(path)),
-      (line) => console.error(line),
-    );
+    composed ??= composeHosted();
     try {
       return await (await composed).handler(request);
     } catch (error) {

@@ -31,8 +31,8 @@ export type PeerSide = {
 
 const TYPES: Readonly<Record<Mailbox, ReadonlySet<WireMessage["type"]>>> = {
   acceptor: new Set(["prepare", "accept", "learn", "read", "lapsed?", "marks"]),
-  coordinator: new Set(["collision"]),
-  learner: new Set(),
+  coordinator: new Set(["collision", "forward"]),
+  learner: new Set(["accepted"]),
 };
 
 /** `{config, mark, messages}` in, `{mark, replies}` out, one reply per message in order. */

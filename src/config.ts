@@ -8,8 +8,8 @@ import { sha256Hex } from "./auth/digest.ts";
 import { type ClientToken, parseTokens } from "./auth/tokens.ts";
 import { QuorateError } from "./errors.ts";
 import { MEMBERS_MAX } from "./limits.ts";
+import { MODE_NAMES, type ModeRule } from "./replica/modes.ts";
 import type { NodeId } from "./paxos/ballot.ts";
-import type { Mode } from "./paxos/message.ts";
 
 export const PORT_DEFAULT = 8701;
 /** A peer secret may be guessed off line from one request that was overheard. */
@@ -25,6 +25,8 @@ export type NodeConfig = {
   readonly urls: Readonly<Record<NodeId, string>>;
   /** File of the store. */
   readonly kv: string;
+  /** How keys use their standing ballot, by prefix; read at init only. */
+  readonly modes: readonly ModeRule[];
   /** Make the store a member before serving. */
   readonly init: boolean;
   /** None, one or two; the first signs, each is accepted. */
@@ -42,7 +44,7 @@ export type ClusterConfig = {
   readonly cluster: string;
   readonly epoch: number;
   readonly members: readonly NodeId[];
-  readonly modes: readonly { readonly prefix: string; readonly mode: Mode }[];
+  readonly modes: readonly ModeRule[];
 };
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -55,6 +57,7 @@ const NODE_FLAGS = {
   host: "value",
   cluster: "value",
   kv: "value",
+  modes: "value",
   init: "switch",
   "tls-cert": "value",
   "tls-key": "value",
@@ -104,6 +107,7 @@ export async function parseConfig(
     port,
     urls,
     kv: kv.text,
+    modes: modesOf(setting("modes", "QUORATE_MODES")),
     init: flags.init !== undefined,
     secrets,
     tokens,
@@ -116,14 +120,30 @@ export async function parseConfig(
 
 /** The ClusterConfig that init writes, with its canonical JSON text and the SHA-256 of that in hex. */
 export function clusterConfigOf(
-  { urls }: Pick<NodeConfig, "urls">,
+  { urls, modes }: Pick<NodeConfig, "urls" | "modes">,
 ): ClusterConfig & { readonly text: string; readonly hash: string } {
   const members = Object.keys(urls).sort();
   const cluster = `q-${sha256Hex(members.join(",")).slice(0, 12)}`;
   // Members in byte order, fields in this order, no spaces: every member has to get the same text.
-  const config: ClusterConfig = { cluster, epoch: 0, members, modes: [] };
+  const config: ClusterConfig = { cluster, epoch: 0, members, modes };
   const text = JSON.stringify(config);
   return { ...config, text, hash: sha256Hex(text) };
+}
+
+/** `PREFIX=MODE,…`, each prefix of keys such as `lock/jobs/`. */
+function modesOf(setting: Setting | null): readonly ModeRule[] {
+  if (setting === null) return [];
+  const rules = setting.text.split(",").map((rule): ModeRule => {
+    const [prefix, name, ...rest] = rule.split("=");
+    const mode = MODE_NAMES.find((known) => known === name);
+    if (!prefix || mode === undefined || rest.length > 0) {
+      refuse(setting.name, `"${rule}" is not PREFIX=MODE with a mode of ${MODE_NAMES.join(", ")}`);
+    }
+    return { prefix, mode };
+  });
+  if (new Set(rules.map(({ prefix }) => prefix)).size < rules.length) refuse(setting.name, "names a prefix twice");
+  // In one order, whatever the order of the flag: every member has to get the same text.
+  return rules.sort((a, b) => a.prefix < b.prefix ? -1 : 1);
 }
 
 /** Flags by name without dashes; a switch that is given is "". Throws QuorateError `invalid-request`. */

@@ -30,8 +30,10 @@ import {
   type LeaseName,
   type Machine,
   type Mode,
+  type PickOwn,
   type Prepare,
   type Recover,
+  type Report,
   type Snapshot,
   type Value,
   type VoteKind,
@@ -73,6 +75,8 @@ export function transition(
       return aligned(rules, record, message, (at) => accept(rules, at, message, envelope));
     case "recover":
       return aligned(rules, record, message, (at) => recover(rules, at, message, envelope));
+    case "pick":
+      return aligned(rules, record, message, (at) => pickOwn(rules, at, message, envelope));
     case "learn":
       return learn(rules, record, message);
     case "decide":
@@ -266,9 +270,7 @@ function recover(rules: AcceptorRules, record: AcceptorRecord, message: Recover,
   if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {
     return { record, reply: refusal(record, STANDING_RECOVERY) };
   }
-  const others = message.reports.filter(({ from, vote }) =>
-    from !== rules.me && vote !== null && sameBallot(vote.ballot, STANDING)
-  );
+  const others = standingVotes(message.reports, rules.me);
   const reports = [...others, { from: rules.me, vote: record.vote }];
   if (!rules.quorums.isPhase1(new Set(reports.map(({ from }) => from)))) {
     return { record, reply: { type: "undecided", instance } };
@@ -287,6 +289,52 @@ function recover(rules: AcceptorRules, record: AcceptorRecord, message: Recover,
     record: { ...record, promised: STANDING_RECOVERY, vote: { ballot: STANDING_RECOVERY, kind: "classic", value } },
     reply: { type: "picked", instance, ballot: STANDING_RECOVERY, value },
   };
+}
+
+/**
+ * Uncoordinated recovery (Fast Paxos §3.2): every acceptor that voted picks from what the others reported and votes in
+ * the recovery ballot itself. Nobody has promised anything, so no proposer counts as held back.
+ */
+function pickOwn(rules: AcceptorRules, record: AcceptorRecord, message: PickOwn, envelope: Envelope): Transition {
+  const { instance } = message;
+  const { mode } = record.state;
+  const picked = (value: Value): AcceptorReply => ({ type: "picked", instance, ballot: STANDING_RECOVERY, value });
+  if (mode.kind !== "fast" || mode.recovery !== "uncoordinated" || envelope.from !== rules.me) {
+    return { record, reply: { type: "rejected", reason: "recovery is not uncoordinated here" } };
+  }
+  if (record.vote !== null && sameBallot(record.vote.ballot, STANDING_RECOVERY)) {
+    return { record, reply: picked(record.vote.value) };
+  }
+  if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {
+    return { record, reply: refusal(record, STANDING_RECOVERY) };
+  }
+  const others = standingVotes(message.reports, rules.me);
+  const reports = [...others, { from: rules.me, vote: record.vote }];
+  if (record.vote === null || !rules.quorums.isPhase1(new Set(reports.map(({ from }) => from)))) {
+    return { record, reply: { type: "undecided", instance } };
+  }
+  const pick = pickValue(rules.quorums, reports, new Set());
+  if (pick.type === "ambiguous") return { record, reply: { type: "undecided", instance } };
+  // Only a value that stands already: each acceptor would make another new one, and none of them could win.
+  const value = pick.type === "forced" ? pick.value : mostVoted(reports);
+  const remainingMs = remaining(rules, record, value.claims ?? [], envelope);
+  if (remainingMs > 0) {
+    return { record, reply: { type: "not-lapsed", instance, ballot: STANDING_RECOVERY, remainingMs } };
+  }
+  const vote = { ballot: STANDING_RECOVERY, kind: "uncoordinated", value } as const;
+  return { record: { ...record, promised: STANDING_RECOVERY, vote }, reply: picked(value) };
+}
+
+/** The same on every acceptor that has heard the same: most votes, then smallest id. */
+function mostVoted(reports: readonly Report[]): Value {
+  const values = reports.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
+  const votes = (id: string) => values.filter((value) => value.id === id).length;
+  return values.reduce((a, b) => votes(b.id) - votes(a.id) > 0 || (votes(b.id) === votes(a.id) && b.id < a.id) ? b : a);
+}
+
+/** Votes of the standing fast ballot, read as 1b of its recovery; the own one comes from the own record. */
+function standingVotes(reports: readonly Report[], me: NodeId): readonly Report[] {
+  return reports.filter(({ from, vote }) => from !== me && vote !== null && sameBallot(vote.ballot, STANDING));
 }
 
 function learn(rules: AcceptorRules, record: AcceptorRecord, message: Learn): Transition {

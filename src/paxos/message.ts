@@ -108,10 +108,13 @@ export type Recover = Addressed & Alignment & {
   readonly freshId: string;
 };
 
+/** Uncoordinated recovery: an acceptor's own pick and vote, from what the others told it. Never on the wire. */
+export type PickOwn = Addressed & Alignment & { readonly type: "pick"; readonly reports: readonly Report[] };
+
 /** What a peer may send to an acceptor. */
 export type PeerMessage = Prepare | Accept | Learn | Read | AskLapsed;
 /** What the node's own roles may send besides. */
-export type AcceptorMessage = PeerMessage | Decide | Recover;
+export type AcceptorMessage = PeerMessage | Decide | Recover | PickOwn;
 
 /** One acceptor's vote at an instance: a 1b, or a 2b read as one. */
 export type Report = { readonly from: NodeId; readonly vote: Vote | null };
@@ -128,7 +131,7 @@ export type AcceptorReply =
     readonly kind: VoteKind;
     readonly valueId: string;
   }
-  /** The coordinator's pick, voted for in the same write. Never on the wire. */
+  /** A recovery's pick, voted for in the same write. Never on the wire. */
   | { readonly type: "picked"; readonly instance: number; readonly ballot: Ballot; readonly value: Value }
   /** No vote for it: promised higher, or voted in this ballot already (`vote` tells for what). */
   | {
@@ -158,6 +161,15 @@ export type Collision = Addressed & Alignment & {
   readonly type: "collision";
   readonly reports: readonly Report[];
 };
+
+/** 2b to a learner: what acceptors tell each other where recovery is uncoordinated (§4). */
+export type Accepted = Addressed & { readonly type: "accepted"; readonly vote: Vote };
+
+/**
+ * Commands for the coordinator of a classic standing ballot, from a node that may not propose there. The answer only
+ * says that they arrived; what they came to is learned.
+ */
+export type Forward = Addressed & { readonly type: "forward"; readonly commands: readonly Command[] };
 
 /** What the acceptor's host adds to a message: who sent it, as authenticated, and what its clock saw. */
 export type Envelope = {

@@ -20,3 +20,4 @@ export * from "./message.ts";
 export * from "./pick_value.ts";
 export * from "./proposer.ts";
 export * from "./quorum.ts";
+export * from "./split.ts";

@@ -19,6 +19,7 @@ import type {
 } from "./message.ts";
 import { pickAvoiding } from "./pick_value.ts";
 import type { QuorumSystem } from "./quorum.ts";
+import { canStillWin } from "./split.ts";
 
 /** What stays the same for one instance. */
 export type ProposerContext = {
@@ -327,16 +328,8 @@ function judgeStanding(context: ProposerContext, state: ProposerState): Step {
   return suspect(context, state);
 }
 
-/** Whether `value` may still get a quorum of the standing ballot. Silence is no vote and no "did not vote". */
 function canWin(context: ProposerContext, state: ProposerState, value: Value): boolean {
-  const votes = new Map(state.standing.map(({ from, vote }) => [from, vote?.value.id]));
-  const possible = new Set(context.quorums.members.filter((member) => {
-    const vote = votes.get(member);
-    return vote === undefined ? !state.withheld.includes(member) : vote === value.id;
-  }));
-  if (context.quorums.isOpenFast(possible)) return true;
-  return value.proposer !== "" && !state.withheld.includes(value.proposer) &&
-    context.quorums.isInclusiveFast(possible, value.proposer);
+  return canStillWin(context.quorums, state.standing, new Set(state.withheld), value);
 }
 
 /** The coordinator gets what we know, so that it can start its recovery ballot in the same round trip (§3.2). */
@@ -345,7 +338,8 @@ function suspect(context: ProposerContext, state: ProposerState): Step {
   if (state.phase !== "standing" || state.told === "stuck") return { state, out: [] };
   const { key, epoch, opening } = context;
   const next = tell(state, "stuck");
-  if (mode.kind !== "fast" || state.standing.length === 0) return next;
+  // Where recovery is uncoordinated the acceptors see the collision themselves.
+  if (mode.kind !== "fast" || mode.recovery !== "coordinated" || state.standing.length === 0) return next;
   const { instance } = opening;
   const message = {
     type: "collision",

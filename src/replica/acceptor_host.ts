@@ -20,6 +20,8 @@ import type { LeaseClock } from "./lease_clock.ts";
 import type { BallotStore } from "./ports.ts";
 
 export type View = { readonly snapshot: Snapshot; readonly vote: Vote | null };
+/** Called after the own record cast a vote, once that is durable. */
+export type VoteListener = (key: string, instance: number, vote: Vote, mode: Mode) => void;
 /** Called after a record has moved to a later instance, once that is durable. */
 export type MoveListener = (key: string, snapshot: Snapshot) => void;
 
@@ -30,6 +32,7 @@ export class AcceptorHost {
   readonly #modeOf: (key: string) => Mode;
   /** Why this node may not vote, or null. */
   readonly #whyNot: () => string | null;
+  #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
 
   constructor(
@@ -53,14 +56,19 @@ export class AcceptorHost {
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const { key } = message;
     let moved: Snapshot | null = null;
+    let voted: (() => void) | null = null;
     const reply = await this.#store.update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.instance, record.state);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
+      const { vote, instance, state } = next.record;
+      const isNew = vote !== null && vote !== record.vote;
+      voted = isNew ? () => this.#voteListener(key, instance, vote, state.mode) : null;
       return { record: next.record === record ? null : next.record, reply: next.reply };
     });
+    (voted as (() => void) | null)?.();
     if (moved !== null) this.#tell(key, moved);
     return reply;
   }
@@ -74,6 +82,10 @@ export class AcceptorHost {
       this.#leases.see(key, record.instance, record.state);
       return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote } };
     });
+  }
+
+  onVote(listener: VoteListener): void {
+    this.#voteListener = listener;
   }
 
   /** Until the returned function is called. */
@@ -116,6 +128,7 @@ function leasesNamed(message: AcceptorMessage): readonly LeaseName[] {
     case "accept":
       return message.value.claims ?? [];
     case "recover":
+    case "pick":
       return message.reports.flatMap(({ vote }) => vote?.value.claims ?? []);
     default:
       return [];

@@ -9,6 +9,8 @@ import { waitingNodes } from "../machine/view.ts";
 import { fitting } from "../paxos/batch.ts";
 import type { Certificate, Command, LeaseName, Snapshot, State, Value } from "../paxos/message.ts";
 import type { Receipt } from "../api.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { Modes } from "./modes.ts";
 import { receiptOf } from "./receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
@@ -26,6 +28,8 @@ export type Submission = {
   readonly timeoutMs: number;
   /** Leases this command needs ended because they ran out; it then travels in a value of its own (§7). */
   readonly claims?: readonly LeaseName[];
+  /** The node that forwarded it and waits to learn what it came to. */
+  readonly origin?: NodeId;
   /** What the caller calls its command, told when the outcome is unknown. */
   readonly idempotencyKey?: string;
 };
@@ -37,9 +41,15 @@ type Pending = {
   readonly cancelDeadline: () => void;
   /** As last sent; null while no vote was cast for it. */
   command: Command | null;
+  /** The coordinator it went to: once is enough, it decides it or is taken over. */
+  forwarded: { readonly to: NodeId; readonly atMs: number } | null;
 };
 
-export type KeyLogParts = Drive & { readonly machine: LockMachine; readonly epoch: number };
+export type KeyLogParts = Drive & {
+  readonly machine: LockMachine;
+  readonly epoch: number;
+  readonly modes: Modes;
+};
 
 export class KeyLog {
   readonly #parts: KeyLogParts;
@@ -47,6 +57,7 @@ export class KeyLog {
   readonly #onIdle: () => void;
   #pending: Pending[] = [];
   #running = false;
+  #wake: () => void = () => {};
   #giveUp = new AbortController();
 
   /** @param onIdle called when no command is left */
@@ -65,8 +76,10 @@ export class KeyLog {
       reject,
       cancelDeadline: this.#parts.clock.after(submission.timeoutMs, () => this.#late(pending)),
       command: null,
+      forwarded: null,
     };
     this.#pending.push(pending);
+    this.#wake();
     this.#run();
     return promise;
   }
@@ -88,12 +101,55 @@ export class KeyLog {
   async #round(): Promise<void> {
     const { snapshot: opening } = await this.#parts.acceptor.view(this.#key);
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
-    const value = this.#nextValue(opening.instance);
+    if (this.#pending.length === 0 || await this.#forwarded(opening)) return;
+    const value = this.#nextValue(opening);
     if (value === null) return;
     this.#giveUp = new AbortController();
     const ending = await this.#drive(opening, value, this.#giveUp.signal);
     if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
     else if (ending.type === "over") await this.#follow(ending.snapshot);
+  }
+
+  /**
+   * Multi-Paxos away from the coordinator: the commands go to it, once each, and what they came to is learned. False if
+   * this node has to propose: it may, or the coordinator is silent and is taken over by a Prepare.
+   */
+  async #forwarded(opening: Snapshot): Promise<boolean> {
+    const { acceptor, clock, timing } = this.#parts;
+    const { mode } = opening.state;
+    if (mode.kind !== "classic" || mode.coordinator === acceptor.rules.me) return false;
+    // What its clock saw belongs to a claim; it is proposed here.
+    if (this.#pending.some(({ submission }) => submission.claims !== undefined)) return false;
+    const fresh = this.#pending.filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
+    if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) return false;
+    const oldestMs = Math.min(...this.#pending.map(({ forwarded }) => forwarded?.atMs ?? Infinity));
+    const leftMs = oldestMs + timing.patienceMs(0) - clock.now();
+    if (this.#pending.length === 0) return true;
+    return leftMs > 0 && await this.#moved(leftMs);
+  }
+
+  async #forward(opening: Snapshot, to: NodeId, fresh: readonly Pending[]): Promise<boolean> {
+    const { transport, clock, epoch } = this.#parts;
+    const { instance } = opening;
+    const commands = fitting(fresh.map(({ submission }) => stamped(submission, instance)));
+    commands.forEach((command, i) => {
+      fresh[i]!.command = command;
+      fresh[i]!.forwarded = { to, atMs: clock.now() };
+    });
+    const message = { type: "forward", key: this.#key, epoch, instance, commands } as const;
+    return await transport.send(to, "coordinator", message).then(() => true, () => false);
+  }
+
+  /** Resolves when the key has moved on or another command came; also, with true, after `ms`: the next round looks. */
+  #moved(ms: number): Promise<true> {
+    const { promise, resolve } = Promise.withResolvers<true>();
+    const stopListening = this.#parts.acceptor.onMove(this.#key, () => resolve(true));
+    const cancel = this.#parts.clock.after(ms, () => resolve(true));
+    this.#wake = () => resolve(true);
+    return promise.finally(() => {
+      stopListening();
+      cancel();
+    });
   }
 
   #drive(opening: Snapshot, value: Value, giveUp: AbortSignal): Promise<Ending> {
@@ -103,7 +159,7 @@ export class KeyLog {
   }
 
   /** The commands that wait, in order of arrival; one that claims leases goes alone, before its clock answer grows old. */
-  #nextValue(instance: number): Value | null {
+  #nextValue({ instance, state: { mode } }: Snapshot): Value | null {
     const claiming = this.#pending.find(({ submission }) => submission.claims !== undefined);
     const chosen = claiming === undefined ? this.#pending : [claiming];
     if (chosen.length === 0) return null;
@@ -113,7 +169,14 @@ export class KeyLog {
     const { me } = this.#parts.acceptor.rules;
     const id = `${me}/${this.#parts.random.id()}/${instance}`;
     const claims = claiming?.submission.claims;
-    return { id, proposer: me, commands, ...(claims === undefined ? {} : { claims }) };
+    const nextMode = this.#parts.modes.next(this.#key, mode, me);
+    return {
+      id,
+      proposer: me,
+      commands,
+      ...(claims === undefined ? {} : { claims }),
+      ...(nextMode === null ? {} : { nextMode }),
+    };
   }
 
   #settleFrom(pending: Pending, opening: Snapshot): void {
@@ -130,9 +193,14 @@ export class KeyLog {
   async #decided(opening: Snapshot, value: Value, certificate: Certificate, losers: readonly string[]): Promise<void> {
     const { machine, learning } = this.#parts;
     const { instance } = opening;
+    const origins = this.#originsOf(value);
     // Losers propose again as soon as they know, and waiters' nodes take up what this may have granted.
     // The own record may be a write behind; the answer does not wait for it, the next instance does (§5).
-    const moved = learning.decided(this.#key, certificate, value, [...losers, ...waitingNodes(opening.state)]);
+    const moved = learning.decided(this.#key, certificate, value, [
+      ...losers,
+      ...origins,
+      ...waitingNodes(opening.state),
+    ]);
     const { state, results } = machine.applyWithResults(opening.state, instance, value);
     value.commands.forEach((command, i) => {
       for (const pending of [...this.#pending]) {
@@ -144,6 +212,13 @@ export class KeyLog {
       }
     });
     await moved;
+  }
+
+  #originsOf({ commands }: Value): NodeId[] {
+    const ids = new Set(commands.map(({ id }) => id));
+    return this.#pending.flatMap(({ submission: { id, origin } }) =>
+      origin !== undefined && ids.has(id) ? [origin] : []
+    );
   }
 
   async #follow(snapshot: Snapshot): Promise<void> {

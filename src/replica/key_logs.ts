@@ -1,4 +1,7 @@
 /** The key logs of one node: made when a command comes, dropped when nothing is under way. */
+import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { Forward } from "../paxos/message.ts";
 import { KeyLog, type KeyLogParts, type Outcome, type Submission } from "./key_log.ts";
 
 export class KeyLogs {
@@ -21,5 +24,14 @@ export class KeyLogs {
 
   submit(key: string, submission: Submission): Promise<Outcome> {
     return this.of(key).submit(submission);
+  }
+
+  /** Commands of a node that may not propose here: decided once, like its own, and learned by it at once. */
+  forwarded(from: NodeId, { key, commands }: Forward): void {
+    const log = this.of(key);
+    for (const { subject, id, op } of commands) {
+      // Only their decision answers them; if it does not come in time the sender takes the key over.
+      log.submit({ subject, id, op, timeoutMs: TIMEOUT_DEFAULT_MS, origin: from }).catch(() => {});
+    }
   }
 }

@@ -45,7 +45,13 @@ export class Learning {
     if (rest.length > 0 && !this.#closed) {
       this.#pending.set(key, { learn, to: rest, cancel: this.#clock.after(LEARN_DELAY_MS, () => this.#flush(key)) });
     }
-    return this.#acceptor.handle(learn, me).then(() => {}, () => {});
+    return this.#own(learn);
+  }
+
+  /** Moves only the own record on: the others learn it the same way. */
+  learn(key: string, certificate: Certificate, value: Value): Promise<void> {
+    const { instance } = certificate;
+    return this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate, value });
   }
 
   /** The next message for the key is about to say it to the same members: no Learn is needed. */
@@ -59,6 +65,10 @@ export class Learning {
     for (const key of [...this.#pending.keys()]) this.superseded(key);
     this.#again?.();
     this.#lagging.clear();
+  }
+
+  #own(learn: Learn): Promise<void> {
+    return this.#acceptor.handle(learn, this.#acceptor.rules.me).then(() => {}, () => {});
   }
 
   #flush(key: string): void {

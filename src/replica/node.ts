@@ -3,15 +3,16 @@ import type { NodeStatus } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { AcceptorRules } from "../paxos/acceptor.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Mode } from "../paxos/message.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
 import { Learning } from "./learning.ts";
+import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Locks } from "./locks.ts";
+import type { Modes } from "./modes.ts";
 import type { Identity, Mailbox, Mark, Ports, WireMessage, WireReply } from "./ports.ts";
 import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
@@ -25,8 +26,7 @@ export type NodeOptions = {
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly quorums: QuorumSystem;
   readonly machine: LockMachine;
-  /** The mode of a key nobody has used (§3). */
-  readonly modeOf: (key: string) => Mode;
+  readonly modes: Modes;
   readonly version: string;
   /** One line for the operator. */
   readonly report: (line: string) => void;
@@ -43,12 +43,14 @@ export class ReplicaNode implements NodeService {
   readonly #acceptor: AcceptorHost;
   readonly #coordinator: CoordinatorHost;
   readonly #learning: Learning;
+  readonly #learner: LearnerHost;
+  readonly #logs: KeyLogs;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
-    const { id, quorums, machine, modeOf, report } = options;
+    const { id, quorums, machine, modes, report } = options;
     const { store, transport, clock, random } = ports;
     this.id = id;
     this.#options = options;
@@ -56,7 +58,7 @@ export class ReplicaNode implements NodeService {
     this.#standing = new Standing(id, quorums, store, transport, clock, report);
     const leases = new LeaseClock(clock, machine);
     const rules: AcceptorRules = { me: id, quorums, machine };
-    this.#acceptor = new AcceptorHost(rules, store, leases, modeOf, () => this.#standing.reason());
+    this.#acceptor = new AcceptorHost(rules, store, leases, (key) => modes.initial(key), () => this.#standing.reason());
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
     const parts: KeyLogParts = {
@@ -68,9 +70,12 @@ export class ReplicaNode implements NodeService {
       random,
       timing: new Timing(id, quorums, transport, random),
       machine,
+      modes,
       epoch: EPOCH,
     };
+    this.#learner = new LearnerHost(this.#acceptor, transport, this.#learning, clock, parts.timing);
     const logs = new KeyLogs(parts);
+    this.#logs = logs;
     const reader = new Reader(parts);
     const queueParts = { ...parts, logs, leases };
     this.locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store });
@@ -84,6 +89,7 @@ export class ReplicaNode implements NodeService {
   close(): void {
     this.#standing.close();
     this.#learning.close();
+    this.#learner.close();
     this.#ports.transport.close();
   }
 
@@ -166,6 +172,14 @@ export class ReplicaNode implements NodeService {
       }
       if (message.type === "collision") {
         if (mailbox === "coordinator") this.#coordinator.collision(message);
+        return { type: "noted" };
+      }
+      if (message.type === "forward") {
+        if (mailbox === "coordinator") this.#logs.forwarded(from, message);
+        return { type: "noted" };
+      }
+      if (message.type === "accepted") {
+        if (mailbox === "learner") this.#learner.accepted(from, message);
         return { type: "noted" };
       }
       return await this.#acceptor.handle(message, from);

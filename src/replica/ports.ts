@@ -3,7 +3,15 @@
  * and one contract suite under test/ that all of them pass.
  */
 import type { NodeId } from "../paxos/ballot.ts";
-import type { AcceptorMessage, AcceptorRecord, AcceptorReply, Collision, Machine } from "../paxos/message.ts";
+import type {
+  Accepted,
+  AcceptorRecord,
+  AcceptorReply,
+  Collision,
+  Forward,
+  Machine,
+  PeerMessage,
+} from "../paxos/message.ts";
 
 /** Who a store belongs to. Written once, by an explicit init; a store without one never votes (PROTOCOL.md §9). */
 export type Identity = {
@@ -64,7 +72,7 @@ export type Mailbox = "acceptor" | "coordinator" | "learner";
 /** Asks a peer which of this node's commits it has heard of; answering needs no vote. */
 export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
 export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
-export type WireMessage = Exclude<AcceptorMessage, { type: "decide" | "recover" }> | Collision | AskMarks;
+export type WireMessage = PeerMessage | Collision | Forward | Accepted | AskMarks;
 export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } | {
   readonly type: "unavailable";
   readonly reason: string;

@@ -112,6 +112,8 @@ class InstanceDrive {
       case "stuck":
         return this.#wait(timing.loserMs() + timing.backOffMs(this.#attempt), () => this.#prepare());
       case "retry":
+        // The first explicit ballot competes with nobody yet; only those after a refusal have somebody to let pass.
+        if (this.#attempt === 0) return this.#prepare();
         return this.#wait(timing.backOffMs(this.#attempt), () => this.#prepare());
     }
   }
@@ -144,7 +146,7 @@ class InstanceDrive {
       );
       return;
     }
-    if (message.type === "decide" || message.type === "recover") return;
+    if (message.type === "decide" || message.type === "recover" || message.type === "pick") return;
     this.#drive.learning.superseded(message.key);
     transport.send(to, "acceptor", message).then(
       (reply) => isAcceptorReply(reply) && this.#feed({ type: "reply", from: to, reply }),

@@ -25,6 +25,7 @@ import {
 import {
   checkBallot,
   checkCertificate,
+  checkCommands,
   checkId,
   checkKey,
   checkLeases,
@@ -57,7 +58,7 @@ type Checks<U extends { type: string }> = {
 const ADDRESS = { type: 1, key: 1, epoch: 1, instance: 1 } as const;
 const ALIGNMENT = { decided: 1, snapshot: 1 } as const;
 
-/** `decide` and `recover` are no part of it: only a node itself may conclude from its own votes (R2). */
+/** `decide`, `recover` and `pick` are no part of it: only a node itself may conclude from its own votes (R2). */
 const MESSAGES: Checks<WireMessage> = {
   prepare: [fieldsOf<Of<WireMessage, "prepare">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1 }), (message, at) => {
     checkAddress(message, at);
@@ -85,6 +86,14 @@ const MESSAGES: Checks<WireMessage> = {
     checkAddress(message, at);
     checkAlignment(message, at);
     checkReports(message["reports"], `${at}.reports`);
+  }],
+  forward: [fieldsOf<Of<WireMessage, "forward">>({ ...ADDRESS, commands: 1 }), (message, at) => {
+    checkAddress(message, at);
+    checkCommands(message["commands"], `${at}.commands`);
+  }],
+  accepted: [fieldsOf<Of<WireMessage, "accepted">>({ ...ADDRESS, vote: 1 }), (message, at) => {
+    checkAddress(message, at);
+    if (checkVote(message["vote"], `${at}.vote`) === null) refuse(`${at}.vote`, "is null");
   }],
   marks: [fieldsOf<Of<WireMessage, "marks">>({ type: 1, of: 1 }), (message, at) => {
     checkNode(message["of"], `${at}.of`);

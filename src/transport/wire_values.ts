@@ -122,8 +122,7 @@ export function checkValue(value: unknown, field: string): Value {
   const fields = record(value, field, VALUE);
   checkId(fields["id"], `${field}.id`);
   if (fields["proposer"] !== "") checkNode(fields["proposer"], `${field}.proposer`);
-  const commands = list(fields["commands"], `${field}.commands`, COMMANDS_PER_VALUE);
-  for (let i = 0; i < commands.length; i++) checkCommand(commands[i], `${field}.commands[${i}]`);
+  checkCommands(fields["commands"], `${field}.commands`);
   if (fields["claims"] !== undefined) checkLeases(fields["claims"], `${field}.claims`);
   if (fields["nextMode"] !== undefined) checkMode(fields["nextMode"], `${field}.nextMode`);
   weigh(value, field, VALUE_MAX_BYTES);
@@ -174,6 +173,12 @@ export function checkReports(value: unknown, field: string): readonly Report[] {
   });
   distinct(senders, field);
   return value as readonly Report[];
+}
+
+export function checkCommands(value: unknown, field: string): readonly Command[] {
+  const commands = list(value, field, COMMANDS_PER_VALUE);
+  for (let i = 0; i < commands.length; i++) checkCommand(commands[i], `${field}[${i}]`);
+  return commands as readonly Command[];
 }
 
 function checkCommand(value: unknown, field: string): void {

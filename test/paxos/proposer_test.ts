@@ -425,6 +425,17 @@ Deno.test("votes are never added across ballots: those of an abandoned one do no
   assertEquals(a.told, ["retry", "decided"]);
 });
 
+Deno.test("in an explicit ballot too a vote repeated counts once, and stands once in the certificate", () => {
+  const cluster = new Cluster(5, classic("a"));
+  const a = cluster.propose("a", valueOf("a"));
+  cluster.settle(at("a"));
+  const vote = { ...accepted("b", "a"), kind: "classic" } as const;
+  for (let i = 0; i < 4; i++) cluster.step(a, { type: "reply", from: "b", reply: vote });
+  assertEquals([a.told, a.state.accepted], [[], ["a", "b"]]);
+  cluster.step(a, { type: "reply", from: "c", reply: vote });
+  assertEquals(cluster.decisions[0]?.certificate.acceptors, ["a", "b", "c"]);
+});
+
 Deno.test("in an explicit ballot votes of the standing one count no more, and a late refusal of it does not end it", () => {
   const cluster = new Cluster(5, fast("e"));
   const a = cluster.propose("a", valueOf("a"));

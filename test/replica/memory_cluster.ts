@@ -3,7 +3,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { realClock, realRandomness } from "../../src/cli/world.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import { defaultMode } from "../../src/replica/default_mode.ts";
+import { createModes, type ModeRule } from "../../src/replica/modes.ts";
 import { ReplicaNode } from "../../src/replica/node.ts";
 import type { Clock } from "../../src/replica/ports.ts";
 import type { Caller } from "../../src/replica/service.ts";
@@ -28,12 +28,14 @@ export type MemoryClusterOptions = {
   /** Of the network, and of every node that `clockOf` gives no other. Default: the real one. */
   readonly clock?: Clock;
   readonly clockOf?: (id: string) => Clock | null;
+  /** How keys use their standing ballot. */
+  readonly modes?: readonly ModeRule[];
   /** Of peers. */
   readonly deadlineMs?: number;
 };
 
 export async function memoryCluster(n: number, options: MemoryClusterOptions = {}): Promise<MemoryCluster> {
-  const { clock = realClock, clockOf = () => null, deadlineMs } = options;
+  const { clock = realClock, clockOf = () => null, deadlineMs, modes = [] } = options;
   const ids = "abcdefghi".slice(0, n).split("");
   const network = createLocalNetwork(deadlineMs === undefined ? { clock } : { clock, deadlineMs });
   const quorums = new QuorumSystem(ids);
@@ -59,7 +61,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       urls: {},
       quorums,
       machine,
-      modeOf: defaultMode(ids, sha256Hex),
+      modes: createModes(ids, modes, sha256Hex),
       version: "test",
       report: () => {},
     }, { store, transport, clock: clockOf(id) ?? clock, random: realRandomness, machine });

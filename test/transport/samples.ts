@@ -44,6 +44,8 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
     reports: [{ from: "a", vote: VOTE }, { from: "b", vote: null }],
     snapshot: SNAPSHOT,
   },
+  forward: { type: "forward", ...ADDRESS, commands: VALUE.commands },
+  accepted: { type: "accepted", ...ADDRESS, vote: VOTE },
   marks: { type: "marks", of: "a" },
 };
 

@@ -17,6 +17,7 @@ import type {
   ProposerInput,
   ProposerOutput,
   ProposerState,
+  Report,
   Value,
   Vote,
 } from "../../../src/paxos/mod.ts";
@@ -106,7 +107,7 @@ class Search {
   #fresh(): AcceptorRecord {
     return this.#core.freshRecord(logMachine, {
       kind: "fast",
-      recovery: "coordinated",
+      recovery: this.#plan.recovery ?? "coordinated",
       coordinator: this.#plan.coordinator,
     });
   }
@@ -197,6 +198,14 @@ class Search {
         () => `coordinator hears of the votes ${ids.map((id) => this.#showVote(id))}`,
       );
     }
+    if (this.#plan.recovery === "uncoordinated") {
+      this.#nodes.forEach((node, part) => {
+        for (const ids of this.#voteSets(row, node)) {
+          const effect = this.#ownPick(row.parts[part]!, part, ids);
+          this.#visit(row, part, effect, visit, () => `${node} picks from ${ids.map((id) => this.#showVote(id))}`);
+        }
+      });
+    }
     this.#plan.actors.forEach((actor, i) => {
       const effect = actor.role === "proposer" ? this.#timeout(row.parts[n + i]!, i, actor.explicitBallots) : null;
       if (effect !== null) this.#visit(row, n + i, effect, visit, () => `actor ${i} prepares`);
@@ -239,9 +248,7 @@ class Search {
     if (after.stopped !== undefined) this.#fault = `acceptor ${this.#nodes[to]} stopped: ${after.stopped}`;
     const told = asFact(reply);
     const added = told === null ? [] : [this.#messages.id({ kind: "reply", actor, from: to, reply: told })];
-    if (after.vote !== null && after.vote !== before.vote) {
-      added.push(this.#messages.id({ kind: "vote", acceptor: this.#nodes[to]!, vote: after.vote }));
-    }
+    added.push(...this.#voteCast(to, before, after));
     if (after.instance > 1 && before.instance === 1) {
       const value = after.decidedBy!.valueId;
       added.push(this.#messages.id({ kind: "decided", by: this.#nodes[to]!, how: "record", value }));
@@ -258,9 +265,14 @@ class Search {
   #reportSets(row: Row): readonly (readonly number[])[] {
     if (this.#coordinator < 0) return [];
     if (this.#actors.items[row.parts[this.#plan.n + this.#coordinator]!]!.state.phase !== "gather") return [];
+    return this.#voteSets(row, this.#plan.coordinator);
+  }
+
+  /** Sets of sent votes of the standing ballot that together with a report of `node` are a phase-1 quorum. */
+  #voteSets(row: Row, node: string): readonly (readonly number[])[] {
     const votes = row.sent.filter((id) => {
       const message = this.#messages.items[id]!;
-      return message.kind === "vote" && message.vote.kind === "fast" && message.acceptor !== this.#plan.coordinator;
+      return message.kind === "vote" && message.vote.kind === "fast" && message.acceptor !== node;
     });
     const enough = this.#rules[0]!.quorums.sizes.classic - 1;
     const sets: number[][] = [];
@@ -276,6 +288,27 @@ class Search {
     return message.kind === "vote" ? `${message.acceptor}:${message.vote.value.id}` : "";
   }
 
+  #ownPick(record: number, part: number, votes: readonly number[]): Effect {
+    const reports = this.#reportsOf(votes);
+    const message = { type: "pick", key: "k", epoch: 0, instance: 1, reports } as const;
+    return this.#actorMemo(`${record} ${part} pick ${votes}`, () => {
+      const before = this.#records.items[record]!;
+      const envelope = { from: this.#nodes[part]!, seenMs: {} };
+      const { record: after } = this.#core.transition(this.#rules[part]!, before, message, envelope);
+      return { next: this.#records.id(after), added: this.#voteCast(part, before, after) };
+    });
+  }
+
+  #voteCast(acceptor: number, before: AcceptorRecord, after: AcceptorRecord): number[] {
+    if (after.vote === null || after.vote === before.vote) return [];
+    return [this.#messages.id({ kind: "vote", acceptor: this.#nodes[acceptor]!, vote: after.vote })];
+  }
+
+  #reportsOf(votes: readonly number[]): Report[] {
+    return votes.map((id) => this.#messages.items[id] as Extract<Message, { kind: "vote" }>)
+      .map(({ acceptor, vote }) => ({ from: acceptor, vote }));
+  }
+
   #replyStep(actor: number, id: number, message: Extract<Message, { kind: "reply" }>): Effect {
     return this.#actorMemo(`${actor} ${id}`, () => {
       const from = this.#nodes[message.from]!;
@@ -286,8 +319,7 @@ class Search {
 
   #collisionStep(actor: number, votes: readonly number[]): Effect {
     return this.#actorMemo(`${actor} votes ${votes}`, () => {
-      const reports = votes.map((id) => this.#messages.items[id] as Extract<Message, { kind: "vote" }>)
-        .map(({ acceptor, vote }) => ({ from: acceptor, vote }));
+      const reports = this.#reportsOf(votes);
       const collision = { type: "collision", key: "k", epoch: 0, instance: 1, reports } as const;
       return this.#step(this.#actors.items[actor]!, this.#coordinator, { type: "collision", message: collision });
     });
@@ -363,6 +395,7 @@ class Search {
         tallies.set(tally, voters.add(message.acceptor));
         if (kind === "classic" ? quorums.isClassic(voters) : quorums.isOpenFast(voters)) {
           decided.set(value.id, `votes in ${ballot.join(".")}`);
+          if (kind === "uncoordinated") sometimes.recovered++;
         }
       } else if (message.kind === "reply") {
         ahead ||= message.reply.type === "ahead";

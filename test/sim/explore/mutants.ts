@@ -71,8 +71,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "twin coordinator without the self-vote check",
     file: "acceptor.ts",
-    text: "if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {",
-    replacement: "if (record.promised[0] > 99) {",
+    text: "value: record.vote.value } };\n  }\n  if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {",
+    replacement: "value: record.vote.value } };\n  }\n  if (record.promised[0] > 99) {",
     caughtBy: "FCX n=3, c coordinates, a finishes",
   },
   {
@@ -88,6 +88,20 @@ export const MUTANTS: readonly Mutant[] = [
     text: "if (quorums.isOpenFast(possible)) return true;",
     replacement: "if (quorums.members.length > 0) return quorums.isOpenFast(possible);",
     caughtBy: "FX n=3, c finishes",
+  },
+  {
+    name: "one-value rule dropped",
+    file: "pick_value.ts",
+    text: "if (candidates.length === 1)",
+    replacement: "if (candidates.length === 0)",
+    caughtBy: "FUX n=3, a finishes",
+  },
+  {
+    name: "proposers counted as promised by uncoordinated votes",
+    file: "acceptor.ts",
+    text: "pickValue(rules.quorums, reports, new Set())",
+    replacement: "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
+    caughtBy: "FUX n=3, a finishes",
   },
 ];
 

@@ -1,5 +1,6 @@
 /**
- * What is searched (PROTOCOL.md §10). F: the standing fast ballot; C: its coordinated recovery; X: one explicit
+ * What is searched (PROTOCOL.md §10). F: the standing fast ballot; C, U: its coordinated or
+ * uncoordinated recovery; X: one explicit
  * ballot after a Prepare. Small plans hide bugs: each mutant names the plan that must catch it.
  */
 export type PlanActor =
@@ -15,6 +16,8 @@ export type PlanActor =
 export type Plan = {
   readonly name: string;
   readonly n: number;
+  /** Of the standing ballot; coordinated where absent. */
+  readonly recovery?: "uncoordinated";
   /** The node that owns the recovery of the standing ballot. */
   readonly coordinator: string;
   readonly actors: readonly PlanActor[];
@@ -48,6 +51,18 @@ export const PLANS = {
     n: 3,
     coordinator: "b",
     actors: [proposer("a", 1), proposer("b"), { role: "coordinator" }],
+  },
+  "FUX n=3, a finishes": {
+    n: 3,
+    coordinator: "c",
+    recovery: "uncoordinated",
+    actors: [proposer("a", 1), proposer("b")],
+  },
+  "FUX n=3, c finishes": {
+    n: 3,
+    coordinator: "c",
+    recovery: "uncoordinated",
+    actors: [proposer("a"), proposer("b"), finisher("c")],
   },
   "FX n=5, a finishes": {
     n: 5,

@@ -1,0 +1,129 @@
+/**
+ * `deno task ok`, the gate: every step that has to pass before a change goes in, timed, and the slowest ten tests.
+ * All steps run even if one fails. `--tests=FILE` takes a JUnit report of `deno task test` instead of running them.
+ */
+import { eachLine } from "../src/cli/lines.ts";
+
+type Step = { readonly name: string; readonly run: () => Promise<boolean> };
+type TestCase = { readonly file: string; readonly name: string; readonly seconds: number };
+
+const ROOT = new URL("../", import.meta.url);
+/** Above the largest plan at n = 3, so that each is searched to its end; those at n = 5 end at theirs. */
+const STATES_COMPLETE = 3_000_000;
+const STATES_BOUNDED = 400_000;
+/** The whole gate is to end in 12 minutes, and no step of it needs a third of that. */
+const STEP_WITHIN_MS = 240_000;
+const SLOWEST = 10;
+
+const TESTS = ["test", "-A", "--parallel", "--quiet"];
+
+async function main(args: readonly string[]): Promise<number> {
+  const given = args.find((arg) => arg.startsWith("--tests="))?.slice("--tests=".length);
+  const folder = await Deno.makeTempDir({ prefix: "quorate-ok-" });
+  const report = given ?? `${folder}/tests.xml`;
+  const steps: readonly Step[] = [
+    { name: "format", run: () => deno("fmt", "--check", "--quiet") },
+    { name: "lint", run: () => deno("lint", "--quiet") },
+    { name: "types", run: () => deno("check", "--quiet", ".") },
+    ...(given === undefined ? [{ name: "tests", run: () => deno(...TESTS, `--junit-path=${report}`, "test/") }] : []),
+    { name: "doc examples", run: () => docExamples() },
+    { name: "explorer, n=3 to the end", run: () => explorer(STATES_COMPLETE, "n=3", true) },
+    { name: "explorer, n=5", run: () => explorer(STATES_BOUNDED, "n=5", false) },
+  ];
+  try {
+    const results: { readonly name: string; readonly passed: boolean; readonly seconds: number }[] = [];
+    for (const { name, run } of steps) {
+      console.log(`\n== ${name}`);
+      const startedMs = performance.now();
+      const passed = await run();
+      results.push({ name, passed, seconds: (performance.now() - startedMs) / 1_000 });
+    }
+    const cases = await testCases(report);
+    printSlowest(cases);
+    console.log("\n== the gate");
+    for (const { name, passed, seconds } of results) {
+      console.log(`${passed ? "ok    " : "FAILED"} ${seconds.toFixed(1).padStart(6)} s  ${name}`);
+    }
+    if (cases === null) console.log("FAILED           there is no report of the tests");
+    const failed = results.filter(({ passed }) => !passed).length + (cases === null ? 1 : 0);
+    console.log(`gate: ${results.length - results.filter(({ passed }) => !passed).length} passed, ${failed} failed`);
+    return failed === 0 ? 0 : 1;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Runs this Deno with these arguments; whether it ended well and in time. */
+async function deno(...args: string[]): Promise<boolean> {
+  return await denoLines(args, (line) => console.log(line));
+}
+
+async function denoLines(args: string[], call: (line: string) => void): Promise<boolean> {
+  const child = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdin: "null", stdout: "piped", stderr: "piped" })
+    .spawn();
+  const timer = setTimeout(() => {
+    console.log(`not done within ${STEP_WITHIN_MS / 1_000} s`);
+    child.kill("SIGKILL");
+  }, STEP_WITHIN_MS);
+  await Promise.all([eachLine(child.stdout, call), eachLine(child.stderr, call)]);
+  const { success } = await child.status;
+  clearTimeout(timer);
+  return success;
+}
+
+/** The examples in JSDoc under src; none is no failure. */
+async function docExamples(): Promise<boolean> {
+  const files: string[] = [];
+  for await (const path of sources(new URL("src/", ROOT))) {
+    if (/^ *\* ```(ts|js)/m.test(await Deno.readTextFile(path))) files.push(path.pathname);
+  }
+  if (files.length === 0) {
+    console.log("no file under src has an example");
+    return true;
+  }
+  return await deno("test", "-A", "--quiet", "--doc", ...files);
+}
+
+async function* sources(folder: URL): AsyncGenerator<URL> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) yield* sources(new URL(`${name}/`, folder));
+    else if (name.endsWith(".ts")) yield new URL(name, folder);
+  }
+}
+
+async function explorer(bound: number, which: string, toTheEnd: boolean): Promise<boolean> {
+  let plans = 0;
+  let ended = true;
+  const success = await denoLines(["run", "-A", "test/sim/explore/main.ts", String(bound), which], (line) => {
+    console.log(line);
+    if (line.includes(" states")) plans++;
+    if (line.includes("(not complete)")) ended = false;
+  });
+  return success && plans > 0 && (ended || !toTheEnd);
+}
+
+/** What the report holds; null if it is missing, holds no test or one that failed. */
+async function testCases(path: string): Promise<readonly TestCase[] | null> {
+  const xml = await Deno.readTextFile(path).catch(() => "");
+  const failures = Number(/<testsuites [^>]*failures="(\d+)"/.exec(xml)?.[1] ?? 1);
+  const cases = [...xml.matchAll(/<testcase name="([^"]*)" classname="([^"]*)" time="([\d.]+)"/g)]
+    .map(([, name, file, time]) => ({ name: plain(name!), file: plain(file!), seconds: Number(time) }));
+  if (failures > 0 || cases.length === 0) return null;
+  return cases;
+}
+
+function plain(text: string): string {
+  const names: Readonly<Record<string, string>> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replace(/&(lt|gt|quot|apos|amp);/g, (_, name: string) => names[name]!);
+}
+
+function printSlowest(cases: readonly TestCase[] | null): void {
+  // A step is part of its test, whose time holds it.
+  const tests = (cases ?? []).filter(({ name }) => !name.includes(" > "));
+  console.log(`\n== slowest ${SLOWEST} of ${tests.length} tests`);
+  for (const { name, file, seconds } of tests.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)) {
+    console.log(`${seconds.toFixed(1).padStart(6)} s  ${file.replace(/^\.\//, "")}: ${name}`);
+  }
+}
+
+Deno.exit(await main(Deno.args));

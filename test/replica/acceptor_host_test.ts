@@ -1,0 +1,275 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { QuorateError } from "../../src/errors.ts";
+import { STANDING } from "../../src/paxos/ballot.ts";
+import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../src/paxos/message.ts";
+import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
+import { LeaseClock } from "../../src/replica/lease_clock.ts";
+import { StoreError, type WireMessage } from "../../src/replica/ports.ts";
+import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
+import { ballotOf, certificateOf, command, fast, KEY, machine, rulesOf, valueOf } from "../paxos/samples.ts";
+import { ManualClock, settled } from "../transport/manual_clock.ts";
+import { memoryCluster } from "./memory_cluster.ts";
+
+const MODE = fast("c");
+const AT = { key: KEY, epoch: 0, instance: 1 } as const;
+
+function acceptOf(node: string, n = 1): AcceptorMessage {
+  return { type: "accept", ...AT, ballot: STANDING, value: valueOf(node, n) };
+}
+
+function prepareOf(node: string, n = 1): Prepare {
+  return { type: "prepare", ...AT, ballot: ballotOf(n, node) };
+}
+
+async function rig() {
+  const disk = new MemoryDisk();
+  const gate = { open: Promise.resolve() };
+  const store = await openMemoryStore({ disk, schedule: () => gate.open });
+  const clock = new ManualClock();
+  let whyNot: string | null = null;
+  const leases = new LeaseClock(clock, machine);
+  const host = new AcceptorHost(rulesOf("a", 3), store, leases, () => MODE, () => whyNot);
+  return {
+    host,
+    store,
+    disk,
+    clock,
+    forbid: (reason: string | null) => whyNot = reason,
+    /** Commits wait until the returned function is called. */
+    hold() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      gate.open = promise;
+      return resolve;
+    },
+  };
+}
+
+/** Its outcome so far, without waiting for it. */
+function watched<T>(promise: Promise<T>) {
+  const seen: { reply: T | null; error: unknown } = { reply: null, error: null };
+  promise.then((reply) => seen.reply = reply, (error) => seen.error = error);
+  return seen;
+}
+
+Deno.test("acceptor host: nothing is said of a vote or promise before its commit", async () => {
+  for (const message of [acceptOf("b"), prepareOf("b")]) {
+    const { host, disk, hold } = await rig();
+    const commit = hold();
+    const seen = watched<AcceptorReply>(host.handle(message, "b"));
+    await settled();
+    assertEquals(seen, { reply: null, error: null });
+    assertEquals(disk.records.size, 0);
+    commit();
+    await settled();
+    assertEquals(seen.reply?.type, message.type === "accept" ? "accepted" : "promise");
+    assertEquals(disk.records.size, 1);
+  }
+});
+
+Deno.test("acceptor host: neither a view nor a refusal tells of a vote that is not committed", async () => {
+  const { host, hold } = await rig();
+  const commit = hold();
+  watched(host.handle(acceptOf("b"), "b"));
+  const view = watched(host.view(KEY));
+  const refusal = watched(host.handle(acceptOf("c"), "c"));
+  await settled();
+  assertEquals([view, refusal], [{ reply: null, error: null }, { reply: null, error: null }]);
+  commit();
+  await settled();
+  assertEquals(view.reply?.vote?.value.id, valueOf("b").id);
+  assert(refusal.reply?.type === "refused");
+  assertEquals(refusal.reply.vote?.value.id, valueOf("b").id);
+});
+
+Deno.test("acceptor host: a process that dies before the commit has said nothing, and its successor may vote anew", async () => {
+  const { host, store, disk, hold } = await rig();
+  const commit = hold();
+  const seen = watched(host.handle(acceptOf("b"), "b"));
+  await settled();
+  store.crash();
+  commit();
+  await settled();
+  assertEquals(seen, { reply: null, error: null });
+  const again = await openMemoryStore({ disk });
+  const next = new AcceptorHost(
+    rulesOf("a", 3),
+    again,
+    new LeaseClock(new ManualClock(), machine),
+    () => MODE,
+    () => null,
+  );
+  assertEquals((await next.handle(acceptOf("c"), "c")).type, "accepted");
+});
+
+for (const fault of ["unknown-applied", "unknown-lost"] as const) {
+  Deno.test(`acceptor host: a commit of unknown outcome (${fault}) rejects, and what is asked next tells the truth`, async () => {
+    const { host, store } = await rig();
+    store.failNext = fault;
+    const moves: number[] = [];
+    host.onMove(KEY, (_key, { instance }) => moves.push(instance));
+    await assertRejects(() => host.handle(acceptOf("b"), "b"), StoreError);
+    const { vote } = await host.view(KEY);
+    assertEquals(vote?.value.id ?? null, fault === "unknown-applied" ? valueOf("b").id : null);
+    // The vote that may have been cast is never another one's.
+    const second = await host.handle(acceptOf("c"), "c");
+    assertEquals(second.type, fault === "unknown-applied" ? "refused" : "accepted");
+    assertEquals(moves, []);
+  });
+}
+
+Deno.test("acceptor host: a commit that lost its check runs the step again on what is there, and answers from that", async () => {
+  const { host, store } = await rig();
+  store.failNext = "conflict";
+  const reply = await host.handle(acceptOf("b"), "b");
+  assertEquals(reply.type, "accepted");
+  assertEquals((await host.view(KEY)).vote?.value.id, valueOf("b").id);
+});
+
+Deno.test("acceptor host: of two votes that arrive together in one ballot one is cast", async () => {
+  const { host } = await rig();
+  const replies = await Promise.all([host.handle(acceptOf("b"), "b"), host.handle(acceptOf("c"), "c")]);
+  assertEquals(replies.map(({ type }) => type), ["accepted", "refused"]);
+});
+
+Deno.test("acceptor host: R1, a node's value from anybody else is not voted for", async () => {
+  const { host, disk } = await rig();
+  for (const from of ["c", "a", ""]) assertEquals((await host.handle(acceptOf("b"), from)).type, "rejected");
+  assertEquals(disk.records.size, 0);
+});
+
+Deno.test("acceptor host: who may not vote says nothing at all of a record, and writes nothing", async () => {
+  const { host, store, disk, forbid } = await rig();
+  await host.handle(acceptOf("b"), "b");
+  const before = { records: disk.snapshot().records, seq: store.seq() };
+  forbid("not confirmed");
+  const certificate = certificateOf(1, valueOf("b"), "open", "abc");
+  const messages: AcceptorMessage[] = [
+    acceptOf("c"),
+    prepareOf("c", 7),
+    { type: "read", ...AT },
+    { type: "learn", ...AT, certificate, value: valueOf("b") },
+    { type: "lapsed?", ...AT, leases: [] },
+    { type: "decide", ...AT, certificate },
+    { type: "recover", ...AT, reports: [], freshId: "x" },
+  ];
+  for (const message of messages) {
+    const error = await assertRejects(() => host.handle(message, "c"), QuorateError, "not confirmed");
+    assertEquals(error.code, "not-ready", message.type);
+  }
+  assertEquals((await assertRejects(() => host.view(KEY), QuorateError)).code, "not-ready");
+  assertEquals({ records: disk.snapshot().records, seq: store.seq() }, before);
+});
+
+Deno.test("acceptor host: a move is told once it is durable, to whoever still listens, with the state it came to", async () => {
+  const { host, hold } = await rig();
+  const value = valueOf("b");
+  await host.handle(acceptOf("b"), "b");
+  const told: Snapshot[] = [];
+  const stop = host.onMove(KEY, (_key, snapshot) => told.push(snapshot));
+  host.onMove(KEY, () => {})();
+  const commit = hold();
+  const certificate = certificateOf(1, value, "open", "abc");
+  const learned = host.handle({ type: "learn", ...AT, certificate, value }, "b");
+  await settled();
+  assertEquals(told, []);
+  commit();
+  await learned;
+  assertEquals(told.map(({ instance, decidedBy }) => [instance, decidedBy?.valueId]), [[2, value.id]]);
+  stop();
+  const next = { type: "accept", ...AT, instance: 2, ballot: STANDING, value: valueOf("b", 2) } as const;
+  await host.handle(next, "b");
+  const second = certificateOf(2, valueOf("b", 2), "open", "abc");
+  await host.handle({ type: "learn", ...AT, instance: 2, certificate: second, value: valueOf("b", 2) }, "b");
+  assertEquals(told.length, 1);
+});
+
+Deno.test("acceptor host: a Learn whose commit fails is told to nobody", async () => {
+  const { host, store } = await rig();
+  const value = valueOf("b");
+  const told: number[] = [];
+  host.onMove(KEY, (_key, { instance }) => told.push(instance));
+  await host.handle(acceptOf("b"), "b");
+  store.failNext = "unknown-lost";
+  const certificate = certificateOf(1, value, "open", "abc");
+  await assertRejects(() => host.handle({ type: "learn", ...AT, certificate, value }, "b"), StoreError);
+  assertEquals(told, []);
+  assertEquals((await host.view(KEY)).snapshot.instance, 1);
+});
+
+Deno.test("acceptor host: the clock in the envelope is this process's own; a claim before its time is refused in any ballot", async () => {
+  const { host, clock } = await rig();
+  const leasing = valueOf("b", 1, { commands: [command("l1", "lease")] });
+  await host.handle({ type: "accept", ...AT, ballot: STANDING, value: leasing }, "b");
+  const certificate = certificateOf(1, leasing, "open", "abc");
+  await host.handle({ type: "learn", ...AT, certificate, value: leasing }, "b");
+  const claims = [{ id: "l1", by: leasing.id }];
+  const claim = valueOf("c", 2, { claims });
+  const asked = { type: "lapsed?", ...AT, instance: 1, leases: claims } as const;
+  const claiming = { type: "accept", ...AT, instance: 2, ballot: STANDING, value: claim } as const;
+  const prepare = { ...prepareOf("c"), instance: 2 };
+  const explicit = { ...claiming, ballot: ballotOf(1, "c") };
+  await clock.pass(1_000);
+  const early = await host.handle(asked, "c");
+  assert(early.type === "lapsed" && early.remainingMs > 9 && early.remainingMs <= 10, JSON.stringify(early));
+  assertEquals((await host.handle(claiming, "c")).type, "not-lapsed");
+  await host.handle(prepare, "c");
+  assertEquals((await host.handle(explicit, "c")).type, "not-lapsed");
+  assertEquals((await host.view(KEY)).vote, null);
+  await clock.pass(10);
+  const ripe = await host.handle(asked, "c");
+  assert(ripe.type === "lapsed" && ripe.remainingMs === 0);
+  assertEquals((await host.handle(explicit, "c")).type, "accepted");
+});
+
+Deno.test("acceptor host: a lease nobody has is never called lapsed", async () => {
+  const { host, clock } = await rig();
+  await clock.pass(1e9);
+  const reply = await host.handle({ type: "lapsed?", ...AT, leases: [{ id: "f:9", by: "z" }] }, "c");
+  assert(reply.type === "lapsed" && reply.remainingMs > 0);
+});
+
+Deno.test("acceptor host: a step that throws rejects its own message only", async () => {
+  const { store } = await rig();
+  const throwing = { ...machine, init: () => assert(false, "no state for this key") as never };
+  const host = new AcceptorHost(
+    { ...rulesOf("a", 3), machine: throwing },
+    store,
+    new LeaseClock(new ManualClock(), machine),
+    () => MODE,
+    () => null,
+  );
+  await assertRejects(() => host.handle(acceptOf("b"), "b"), Error, "no state");
+  assertEquals(await store.update("other", (record) => ({ record: null, reply: record })), null);
+});
+
+Deno.test("a node that may not vote answers unavailable to every peer message but marks, and its store stays as it was", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    for (const peer of ["b", "c"]) cluster.network.cut("a", peer);
+    cluster.kill("a");
+    void cluster.restart("a");
+    await settled();
+    await settled();
+    const node = cluster.node("a");
+    assertEquals(node.status().voting, false);
+    const records = cluster.disk("a").snapshot().records;
+    const at = { key: "lock/x", epoch: 0, instance: 1 } as const;
+    const messages: WireMessage[] = [
+      { type: "accept", ...at, ballot: STANDING, value: valueOf("b") },
+      { type: "prepare", ...at, ballot: ballotOf(3, "b") },
+      { type: "read", ...at },
+      { type: "lapsed?", ...at, leases: [] },
+      { type: "learn", ...at, certificate: certificateOf(1, valueOf("b"), "open", "abc"), value: valueOf("b") },
+    ];
+    const replies = await node.receive("b", "acceptor", messages);
+    assertEquals(replies.map(({ type }) => type), messages.map(() => "unavailable"));
+    const [marks] = await node.receive("b", "acceptor", [{ type: "marks", of: "b" }]);
+    assertEquals(marks?.type, "marks");
+    // A collision makes no pick either.
+    await node.receive("b", "coordinator", [{ type: "collision", ...at, reports: [] }]);
+    await settled();
+    assertEquals(cluster.disk("a").snapshot().records, records);
+  } finally {
+    cluster.close();
+  }
+});

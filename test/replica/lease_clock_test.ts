@@ -1,0 +1,116 @@
+import { assertEquals } from "@std/assert";
+import { DRIFT } from "../../src/limits.ts";
+import type { LeaseTerm, Machine, State } from "../../src/paxos/message.ts";
+import { LeaseClock } from "../../src/replica/lease_clock.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
+import { machine as samples } from "../paxos/samples.ts";
+
+const KEY = "lock/a";
+const LEASE: LeaseTerm = { id: "f:1025", by: "a/v/1", ttlMs: 1_000 };
+const RENEWED: LeaseTerm = { ...LEASE, by: "a/v/2" };
+const LAPSE_MS = LEASE.ttlMs * (1 + DRIFT);
+
+type Leased = State & { readonly leases: readonly LeaseTerm[] };
+
+function stateOf(...leases: readonly LeaseTerm[]): Leased {
+  return { mode: { kind: "prepare" }, leases };
+}
+
+function rig() {
+  const clock = new ManualClock();
+  const machine: Machine = { ...samples, leases: (state) => (state as Leased).leases };
+  return { clock, leases: new LeaseClock(clock, machine) };
+}
+
+Deno.test("lease clock: a lease counts from its first sight, and seeing it again does not begin it anew", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, 2, stateOf(LEASE));
+  await clock.pass(600);
+  leases.see(KEY, 2, stateOf(LEASE));
+  assertEquals(leases.seenMs(KEY, LEASE), 600);
+  assertEquals(leases.remainingMs(KEY, LEASE), LAPSE_MS - 600);
+  await clock.pass(LAPSE_MS - 601);
+  assertEquals(leases.remainingMs(KEY, LEASE), 1);
+  await clock.pass(5_000);
+  assertEquals(leases.remainingMs(KEY, LEASE), 0);
+});
+
+Deno.test("lease clock: a lease carried on into a later instance goes on counting", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, 2, stateOf(LEASE));
+  await clock.pass(300);
+  leases.see(KEY, 3, stateOf(LEASE, { id: "p:x", by: "b/v/1", ttlMs: 10_000 }));
+  await clock.pass(300);
+  assertEquals(leases.seenMs(KEY, LEASE), 600);
+  assertEquals(leases.seenMs(KEY, { id: "p:x", by: "b/v/1" }), 300);
+});
+
+Deno.test("lease clock: a renewal is another lease, and counts from its own beginning", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, 2, stateOf(LEASE));
+  await clock.pass(LAPSE_MS - 1);
+  leases.see(KEY, 3, stateOf(RENEWED));
+  assertEquals(leases.remainingMs(KEY, RENEWED), LAPSE_MS);
+  await clock.pass(1);
+  assertEquals(leases.remainingMs(KEY, RENEWED), LAPSE_MS - 1);
+  // What a claim of the old name is told: never seen.
+  assertEquals(leases.seenMs(KEY, LEASE), 0);
+});
+
+Deno.test("lease clock: a lease counts from the vote for the value that grants it, if that came first", async () => {
+  const { clock, leases } = rig();
+  const before = stateOf();
+  leases.see(KEY, 1, before);
+  leases.voted(KEY, 1, before, LEASE.by);
+  await clock.pass(400);
+  leases.voted(KEY, 1, before, LEASE.by);
+  leases.see(KEY, 2, stateOf(LEASE));
+  assertEquals(leases.seenMs(KEY, LEASE), 400);
+});
+
+Deno.test("lease clock: a vote for another value begins no lease", async () => {
+  const { clock, leases } = rig();
+  const before = stateOf();
+  leases.see(KEY, 1, before);
+  leases.voted(KEY, 1, before, "b/v/1");
+  await clock.pass(400);
+  leases.see(KEY, 2, stateOf(LEASE));
+  assertEquals(leases.seenMs(KEY, LEASE), 0);
+});
+
+Deno.test("lease clock: the records of a vote are read again and again, and its beginning is kept", async () => {
+  const { clock, leases } = rig();
+  const held = () => stateOf({ id: "f:7", by: "z/v/1", ttlMs: 1_000 });
+  leases.see(KEY, 1, held());
+  leases.voted(KEY, 1, held(), LEASE.by);
+  await clock.pass(400);
+  leases.see(KEY, 1, held());
+  await clock.pass(100);
+  leases.see(KEY, 2, stateOf(LEASE));
+  assertEquals(leases.seenMs(KEY, LEASE), 500);
+});
+
+Deno.test("lease clock: a lease that ended and came back under its name counts anew; another key's never counts", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, 2, stateOf(LEASE));
+  await clock.pass(900);
+  leases.see(KEY, 3, stateOf());
+  leases.see(KEY, 4, stateOf(LEASE));
+  assertEquals(leases.seenMs(KEY, LEASE), 0);
+  assertEquals(leases.seenMs("lock/b", LEASE), 0);
+});
+
+Deno.test("lease clock: a record seen late, of an instance that is over, shortens and ends nothing", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, 3, stateOf(LEASE));
+  await clock.pass(200);
+  leases.see(KEY, 2, stateOf());
+  await clock.pass(200);
+  assertEquals(leases.seenMs(KEY, LEASE), 400);
+});
+
+Deno.test("lease clock: of nothing seen, the whole lease remains", () => {
+  const { leases } = rig();
+  assertEquals(leases.seenMs(KEY, LEASE), 0);
+  assertEquals(leases.remainingMs(KEY, LEASE), LAPSE_MS);
+});
