@@ -57,6 +57,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       quorums: new QuorumSystem(members),
       machine: createMachine({ digest: sha256Hex }),
       modes: createModes(members, modes, sha256Hex),
+      digest: sha256Hex,
       version: VERSION,
       report,
     }, { store, transport, clock: realClock, random: realRandomness, machine: createMachine({ digest: sha256Hex }) });

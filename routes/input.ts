@@ -91,6 +91,17 @@ export function idempotencyKey(c: Ctx, newId: () => string): string {
   return key;
 }
 
+/** `Quorate-Race: BORN`: the same write goes to several nodes, so nothing in it may be made up by one of them. */
+export function raceOf(c: Ctx): number | null {
+  const given = c.req.raw.headers.get("quorate-race");
+  if (given === null) return null;
+  if (!/^(0|[1-9][0-9]{0,14})$/.test(given)) throw invalid("Quorate-Race", "is not the number of an instance");
+  if (c.req.raw.headers.get("idempotency-key") === null) {
+    throw invalid("Idempotency-Key", "is required of a raced write");
+  }
+  return Number(given);
+}
+
 /** The caller's `X-Request-Id` if it is fit to be repeated, else a new one: a bad one is no reason to refuse. */
 export function requestIdOf(request: Request, newId: () => string): string {
   const given = request.headers.get("x-request-id");

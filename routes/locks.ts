@@ -15,6 +15,7 @@ import {
   idempotencyKey,
   nameOf,
   queryOf,
+  raceOf,
   whileConnected,
 } from "./input.ts";
 import {
@@ -111,6 +112,8 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () 
   publish(app, acquire, async (c) => {
     const { caller, name } = write(c, newId);
     const body = checked(AcquireBody, await readObject(c.req.raw), "body");
+    if (caller.race !== undefined && body.holder === undefined) throw invalid("holder", "is required of a raced write");
+    if (caller.race !== undefined && body.waitMs > 0) throw invalid("waitMs", "is not for a raced write");
     const request: AcquireRequest = {
       holder: body.holder ?? defaultHolder(caller.subject, caller.idempotencyKey),
       ttlMs: body.ttlMs,
@@ -181,5 +184,8 @@ function write(c: Ctx, newId: () => string, verb: "write" | "admin" = "write"): 
   const { name: named, timeoutMs } = queryOf(c, NamedQuery);
   const name = nameOf(c, named);
   permit(c, { ...LOCK, verb }, name);
-  return { name, caller: { subject: c.get("client").subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs } };
+  const race = raceOf(c);
+  const { subject } = c.get("client");
+  const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
+  return { name, caller: race === null ? caller : { ...caller, race } };
 }

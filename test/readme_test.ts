@@ -10,6 +10,7 @@ const README = await Deno.readTextFile(new URL("README.md", ROOT));
 const TASKS = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks as Record<string, string>;
 /** The ports README shows; the test takes five others. */
 const README_PORT = 8701;
+const TOKENS = JSON.stringify([{ subject: "ci", sha256: "0".repeat(64), scopes: ["lock:read,write:deploy/*"] }]);
 const READY_WITHIN_MS = 30_000;
 const BLOCK_WITHIN_MS = 30_000;
 
@@ -36,7 +37,7 @@ Deno.test("README: its commands are tasks of deno.json, at the version .ci/run p
 
 Deno.test("README: the node it starts for real use is one that would start", async () => {
   const line = BLOCKS.filter(isCommand).map(({ text }) => text.trim()).find((text) => text.includes(" task node "));
-  const env = { QUORATE_PEER_SECRET: "sixteen characters", QUORATE_TOKENS: "[]" };
+  const env = { QUORATE_PEER_SECRET: "sixteen characters", QUORATE_TOKENS: TOKENS };
   const pem = "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n";
   const config = await parseConfig(line!.split(" task node ")[1]!.split(" "), env, () => Promise.resolve(pem));
   assertEquals(Object.keys(config.urls), ["a", "b", "c"]);
@@ -82,15 +83,23 @@ Deno.test("README: the session with curl goes as it is printed", async () => {
   const asPrinted = (text: string) => readable(text, folder, port);
   try {
     await cluster.ready();
+    // Which instance decides a grant, and so its fence, may differ from run to run; their order may not.
+    const fences = new Map<string, string>();
     let printed = "";
     let session = 0;
     for (const block of BLOCKS) {
       if (isCommand(block)) printed = "";
       else if (block.language === "sh") {
-        printed = asPrinted(await runBlock(block.text.replace(/\b870[1-5]\b/g, (p) => shifted(p, port)), folder));
+        const script = block.text
+          .replace(/\b870[1-5]\b/g, (text) => String(Number(text) - README_PORT + port))
+          .replace(/(?<=\/)\d+(?= )/g, (fence) => fences.get(fence) ?? fence);
+        printed = await runBlock(script, folder);
         session++;
       } else if (block.language === "json") {
-        assertEquals(steady(JSON.parse(printed)), steady(JSON.parse(block.text)), printed);
+        const actual: unknown = JSON.parse(printed);
+        const expected: unknown = JSON.parse(block.text);
+        assertEquals(steady(actual), steady(expected), printed);
+        noteFences(fences, expected, actual);
       } else if (block.language === "text") {
         await cluster.said(asPrinted, printed, block.text.trimEnd().split("\n").map((line) => asPrinted(line)));
       }
@@ -134,10 +143,6 @@ function fivePorts(): number {
     }
   }
   throw new Error("no five free ports in a row");
-}
-
-function shifted(port: string, base: number): string {
-  return String(Number(port) - README_PORT + base);
 }
 
 /** `deno task start` as deno.json has it, by this Deno and without a shell between. */
@@ -207,10 +212,11 @@ function readable(text: string, folder: string, port: number): string {
   return shown
     .replace(/\bpid \d+/g, "pid N")
     .replace(/\b\d+\.\d s\b/g, "N s")
+    .replace(/^Consensus-Instance: \d+/gm, "Consensus-Instance: N")
     .replace(/\bnpx deno@[\d.]+/g, "deno");
 }
 
-const ALWAYS_VARIES = new Set(["requestId", "retryAfterMs", "waitedMs"]);
+const ALWAYS_VARIES = new Set(["requestId", "retryAfterMs", "waitedMs", "fence", "lastFence", "revision"]);
 /** Exact in a grant that came at once, counted down or up otherwise. */
 const VARIES_LATER = new Set(["notBeforeMs", "notAfterMs"]);
 
@@ -224,5 +230,23 @@ function steady(value: unknown): unknown {
       const varies = ALWAYS_VARIES.has(name) || (VARIES_LATER.has(name) && !isFresh);
       return [name, varies ? typeof inner : steady(inner)];
     }),
+  );
+}
+
+/** Notes which fence of this run is which of README, and checks that they stand in the same order. */
+function noteFences(fences: Map<string, string>, expected: unknown, actual: unknown): void {
+  const printed = fencesIn(expected);
+  fencesIn(actual).forEach((fence, index) => {
+    assertEquals(fences.get(printed[index]!) ?? fence, fence);
+    fences.set(printed[index]!, fence);
+  });
+  const inOrder = [...fences].sort(([a], [b]) => Number(a) - Number(b)).map(([, fence]) => Number(fence));
+  assertEquals(inOrder, [...new Set(inOrder)].sort((a, b) => a - b));
+}
+
+function fencesIn(value: unknown): readonly string[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) =>
+    name === "fence" || name === "lastFence" ? [String(inner)] : fencesIn(inner)
   );
 }

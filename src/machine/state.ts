@@ -67,7 +67,8 @@ export function emptyState(mode: Mode): KeyState {
     cooling: null,
     history: [],
     window: "",
-    evicted: 0,
+    // A raced command of a name nobody has used is born at 0 (api.md), and nothing has left the window yet.
+    evicted: -1,
   });
 }
 

@@ -28,6 +28,8 @@ export type CoordinatorContext = {
 export type CoordinatorState = {
   readonly phase: "gather" | "pick" | "accept" | "done";
   readonly reports: readonly Report[];
+  /** How many of them the last pick was asked with. */
+  readonly asked: number;
   /** What a member that is behind needs, as far as the reporters sent it. */
   readonly alignment: Alignment;
   readonly value: Value | null;
@@ -49,6 +51,7 @@ type Step = { readonly state: CoordinatorState; readonly out: readonly Coordinat
 export const initialCoordinator: CoordinatorState = {
   phase: "gather",
   reports: [],
+  asked: 0,
   alignment: {},
   value: null,
   accepted: [],
@@ -94,7 +97,7 @@ function pick(context: CoordinatorContext, state: CoordinatorState): Step {
     freshId,
     ...state.alignment,
   } as const;
-  return { state: { ...state, phase: "pick" }, out: [{ type: "send", to: me, message }] };
+  return { state: { ...state, phase: "pick", asked: state.reports.length }, out: [{ type: "send", to: me, message }] };
 }
 
 function onReply(
@@ -108,14 +111,24 @@ function onReply(
   switch (reply.type) {
     case "picked": {
       if (state.phase !== "pick" || from !== me || reply.instance !== instance) return { state, out: [] };
-      const next: CoordinatorState = { ...state, phase: "accept", reports: [], value: reply.value, accepted: [me] };
+      const next: CoordinatorState = {
+        ...state,
+        phase: "accept",
+        reports: [],
+        asked: 0,
+        value: reply.value,
+        accepted: [me],
+      };
       if (quorums.isClassic(new Set([me]))) return decided(context, next, reply.value, [me]);
       const others = quorums.members.filter((member) => member !== me);
       return { state: next, out: others.map((to) => sendAccept(context, to, reply.value, state.alignment)) };
     }
     case "undecided":
-      // A repeated report may have come in between; without news there is nothing to ask again.
-      return state.phase === "pick" ? { state: { ...state, phase: "gather" }, out: [] } : { state, out: [] };
+      if (state.phase !== "pick") return { state, out: [] };
+      // What came in meanwhile nobody will report again; without news there is nothing to ask again.
+      return state.reports.length > state.asked
+        ? pick(context, state)
+        : { state: { ...state, phase: "gather" }, out: [] };
     case "accepted": {
       const { value } = state;
       const counts = state.phase === "accept" && value !== null && reply.instance === instance &&

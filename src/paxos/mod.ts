@@ -19,5 +19,6 @@ export * from "./learner.ts";
 export * from "./message.ts";
 export * from "./pick_value.ts";
 export * from "./proposer.ts";
+export * from "./proposer_state.ts";
 export * from "./quorum.ts";
 export * from "./split.ts";

@@ -1,6 +1,6 @@
 /**
- * What a later ballot may propose, given what a phase-1 quorum reports: Fast Paxos §3.2 (rule "CP"), widened for
- * proposer-inclusive quorums (PROTOCOL.md §4). This is R3.
+ * What a later ballot may propose, given what a phase-1 quorum reports: Fast Paxos §2.2.2 (CP) and
+ * §3.1 (O4), widened for proposer-inclusive quorums (PROTOCOL.md §4). This is R3.
  */
 import { assert } from "../assert.ts";
 import { type Ballot, compareBallots, type NodeId, sameBallot } from "./ballot.ts";

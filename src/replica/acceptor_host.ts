@@ -14,10 +14,12 @@ import {
   type LeaseName,
   type Mode,
   type Snapshot,
+  type Value,
   type Vote,
 } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import type { BallotStore } from "./ports.ts";
+import { sharedValueId } from "./shared_value.ts";
 
 export type View = { readonly snapshot: Snapshot; readonly vote: Vote | null };
 /** Called after the own record cast a vote, once that is durable. */
@@ -32,6 +34,7 @@ export class AcceptorHost {
   readonly #modeOf: (key: string) => Mode;
   /** Why this node may not vote, or null. */
   readonly #whyNot: () => string | null;
+  readonly #digest: (text: string) => string;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
 
@@ -41,12 +44,14 @@ export class AcceptorHost {
     leases: LeaseClock,
     modeOf: (key: string) => Mode,
     whyNot: () => string | null,
+    digest: (text: string) => string,
   ) {
     this.rules = rules;
     this.#store = store;
     this.#leases = leases;
     this.#modeOf = modeOf;
     this.#whyNot = whyNot;
+    this.#digest = digest;
   }
 
   /** Rejects with StoreError when the outcome is unknown, then nothing may be said of a vote; `not-ready` if this node may not vote. */
@@ -55,6 +60,9 @@ export class AcceptorHost {
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const { key } = message;
+    if (message.type === "accept" && message.value.proposer === "" && !this.#isShared(key, message.value)) {
+      return { type: "rejected", reason: "the value's id is not the digest of its content" };
+    }
     let moved: Snapshot | null = null;
     let voted: (() => void) | null = null;
     const reply = await this.#store.update(key, (stored) => {
@@ -96,6 +104,11 @@ export class AcceptorHost {
       listeners.delete(listener);
       if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key);
     };
+  }
+
+  /** Two contents under one id would be two values that vote as one. */
+  #isShared(key: string, { id, commands, claims, nextMode }: Value): boolean {
+    return claims === undefined && nextMode === undefined && id === sharedValueId(this.#digest, key, commands);
   }
 
   #tell(key: string, snapshot: Snapshot): void {

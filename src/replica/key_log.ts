@@ -11,6 +11,7 @@ import type { Certificate, Command, LeaseName, Snapshot, State, Value } from "..
 import type { Receipt } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Modes } from "./modes.ts";
+import { sharedValueId } from "./shared_value.ts";
 import { receiptOf } from "./receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
@@ -28,6 +29,8 @@ export type Submission = {
   readonly timeoutMs: number;
   /** Leases this command needs ended because they ran out; it then travels in a value of its own (§7). */
   readonly claims?: readonly LeaseName[];
+  /** Raced: the command's `born` as the caller said it, so that every node proposes the same bytes. */
+  readonly race?: number;
   /** The node that forwarded it and waits to learn what it came to. */
   readonly origin?: NodeId;
   /** What the caller calls its command, told when the outcome is unknown. */
@@ -49,6 +52,8 @@ export type KeyLogParts = Drive & {
   readonly machine: LockMachine;
   readonly epoch: number;
   readonly modes: Modes;
+  /** SHA-256 in hex. */
+  readonly digest: (text: string) => string;
 };
 
 export class KeyLog {
@@ -158,17 +163,24 @@ export class KeyLog {
     return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, value }, giveUp);
   }
 
-  /** The commands that wait, in order of arrival; one that claims leases goes alone, before its clock answer grows old. */
+  /**
+   * The commands that wait, in order of arrival. One that claims leases goes alone, before its clock answer grows old; so
+   * does a raced one, whose value must be the same wherever it is made.
+   */
   #nextValue({ instance, state: { mode } }: Snapshot): Value | null {
-    const claiming = this.#pending.find(({ submission }) => submission.claims !== undefined);
-    const chosen = claiming === undefined ? this.#pending : [claiming];
+    const alone = this.#pending.find(({ submission: { claims, race } }) => claims !== undefined || race !== undefined);
+    const chosen = alone === undefined ? this.#pending : [alone];
     if (chosen.length === 0) return null;
     // Known not to be applied below this instance, as the state that opens it was just asked (§6).
     for (const pending of chosen) pending.command = stamped(pending.submission, instance);
     const commands = fitting(chosen.map(({ command }) => command!));
+    // Nobody's own: each node that got it sends these very bytes, and votes for one of them are votes for all.
+    if (alone?.submission.race !== undefined) {
+      return { id: sharedValueId(this.#parts.digest, this.#key, commands), proposer: "", commands };
+    }
     const { me } = this.#parts.acceptor.rules;
     const id = `${me}/${this.#parts.random.id()}/${instance}`;
-    const claims = claiming?.submission.claims;
+    const claims = alone?.submission.claims;
     const nextMode = this.#parts.modes.next(this.#key, mode, me);
     return {
       id,
@@ -260,8 +272,8 @@ export class KeyLog {
   }
 }
 
-function stamped({ subject, id, op }: Submission, born: number): Command {
-  return { subject, id, born, op };
+function stamped({ subject, id, op, race }: Submission, born: number): Command {
+  return { subject, id, born: race ?? born, op };
 }
 
 function holdsAll(leases: readonly LeaseName[], claims: readonly LeaseName[]): boolean {

@@ -65,7 +65,7 @@ export class Locks implements LockService {
   }
 
   async release(name: string, fence: string, caller: Caller): Promise<Answer<Released>> {
-    const op = { type: "release", fence, atMs: this.#parts.clock.wall() } as const;
+    const op = { type: "release", fence, atMs: this.#label(caller) } as const;
     const { result, state, receipt } = await this.#submit(name, op, caller);
     switch (result.outcome) {
       case "released":
@@ -80,7 +80,7 @@ export class Locks implements LockService {
   }
 
   async force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>> {
-    const op = { type: "force", reason, atMs: this.#parts.clock.wall() } as const;
+    const op = { type: "force", reason, atMs: this.#label(caller) } as const;
     const { result, state, receipt } = await this.#submit(name, op, caller);
     if (result.outcome !== "forced-all") throw unexpected(result, "", receipt);
     return { body: { outcome: "forced", count: result.count, revision: viewLock(state).revision }, receipt };
@@ -126,7 +126,7 @@ export class Locks implements LockService {
   async #ask(name: string, id: string, request: AcquireRequest, caller: Caller): Promise<Outcome> {
     const { acceptor, machine, clock, reader } = this.#parts;
     const key = PREFIX + name;
-    const op = this.#acquireOp(request);
+    const op = this.#acquireOp(request, this.#label(caller));
     const untilMs = clock.now() + caller.timeoutMs;
     const submit = (claims?: readonly LeaseName[]) =>
       this.#parts.logs.submit(key, {
@@ -135,8 +135,11 @@ export class Locks implements LockService {
         op,
         timeoutMs: Math.max(1, untilMs - clock.now()),
         idempotencyKey: caller.idempotencyKey,
+        ...(caller.race === undefined ? {} : { race: caller.race }),
         ...(claims === undefined ? {} : { claims }),
       });
+    // Raced: every node that got it must propose it, whatever it alone knows.
+    if (caller.race !== undefined) return submit();
     const { snapshot } = await acceptor.view(key);
     const command = { subject: caller.subject, id, born: snapshot.instance, op };
     // Asked before: the answer stands already.
@@ -168,7 +171,7 @@ export class Locks implements LockService {
     return [...holding, ...places, ...(cooling === null ? [] : [cooling])];
   }
 
-  #acquireOp({ holder, ttlMs, waitMs, mode, metadata, lockDelayMs }: AcquireRequest): Acquire {
+  #acquireOp({ holder, ttlMs, waitMs, mode, metadata, lockDelayMs }: AcquireRequest, atMs: number): Acquire {
     return {
       type: "acquire",
       holder,
@@ -177,8 +180,13 @@ export class Locks implements LockService {
       lockDelayMs,
       ...(waitMs > 0 ? { wait: { node: this.#parts.acceptor.rules.me } } : {}),
       ...(metadata === undefined ? {} : { metadata }),
-      atMs: this.#parts.clock.wall(),
+      atMs,
     };
+  }
+
+  /** When it was asked for, for people; a raced command carries none, as it must be the same wherever it is made. */
+  #label({ race }: Caller): number {
+    return race === undefined ? this.#parts.clock.wall() : 0;
   }
 
   /** Waits for the grant of a queued command and confirms it; null if place and grant are both gone. */
@@ -243,8 +251,15 @@ export class Locks implements LockService {
     return { body: this.#views.grant(name, renewed, state, waitedMs, waitedMs), receipt };
   }
 
-  #submit(name: string, op: Op, { subject, idempotencyKey, timeoutMs }: Caller): Promise<Outcome> {
-    return this.#parts.logs.submit(PREFIX + name, { subject, id: idempotencyKey, op, timeoutMs, idempotencyKey });
+  #submit(name: string, op: Op, { subject, idempotencyKey, timeoutMs, race }: Caller): Promise<Outcome> {
+    return this.#parts.logs.submit(PREFIX + name, {
+      subject,
+      id: idempotencyKey,
+      op,
+      timeoutMs,
+      idempotencyKey,
+      ...(race === undefined ? {} : { race }),
+    });
   }
 
   #refusal(name: string, request: AcquireRequest, caller: Caller, { result, state, receipt }: Outcome): QuorateError {

@@ -27,6 +27,8 @@ export type NodeOptions = {
   readonly quorums: QuorumSystem;
   readonly machine: LockMachine;
   readonly modes: Modes;
+  /** SHA-256 in hex. */
+  readonly digest: (text: string) => string;
   readonly version: string;
   /** One line for the operator. */
   readonly report: (line: string) => void;
@@ -50,7 +52,7 @@ export class ReplicaNode implements NodeService {
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
-    const { id, quorums, machine, modes, report } = options;
+    const { id, quorums, machine, modes, digest, report } = options;
     const { store, transport, clock, random } = ports;
     this.id = id;
     this.#options = options;
@@ -58,7 +60,14 @@ export class ReplicaNode implements NodeService {
     this.#standing = new Standing(id, quorums, store, transport, clock, report);
     const leases = new LeaseClock(clock, machine);
     const rules: AcceptorRules = { me: id, quorums, machine };
-    this.#acceptor = new AcceptorHost(rules, store, leases, (key) => modes.initial(key), () => this.#standing.reason());
+    this.#acceptor = new AcceptorHost(
+      rules,
+      store,
+      leases,
+      (key) => modes.initial(key),
+      () => this.#standing.reason(),
+      digest,
+    );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
     const parts: KeyLogParts = {
@@ -71,9 +80,18 @@ export class ReplicaNode implements NodeService {
       timing: new Timing(id, quorums, transport, random),
       machine,
       modes,
+      digest,
       epoch: EPOCH,
     };
-    this.#learner = new LearnerHost(this.#acceptor, transport, this.#learning, clock, parts.timing);
+    this.#learner = new LearnerHost({
+      acceptor: this.#acceptor,
+      coordinator: this.#coordinator,
+      transport,
+      learning: this.#learning,
+      clock,
+      timing: parts.timing,
+      epoch: EPOCH,
+    });
     const logs = new KeyLogs(parts);
     this.#logs = logs;
     const reader = new Reader(parts);

@@ -13,6 +13,8 @@ import type {
   PeerMessage,
 } from "../paxos/message.ts";
 
+export type { NodeId };
+
 /** Who a store belongs to. Written once, by an explicit init; a store without one never votes (PROTOCOL.md §9). */
 export type Identity = {
   readonly cluster: string;

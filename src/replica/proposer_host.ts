@@ -4,14 +4,14 @@
  */
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorMessage, Certificate, Snapshot, Value } from "../paxos/message.ts";
+import { stepProposer } from "../paxos/proposer.ts";
 import {
   initialProposer,
   type ProposerContext,
   type ProposerInput,
   type ProposerOutput,
   type ProposerState,
-  stepProposer,
-} from "../paxos/proposer.ts";
+} from "../paxos/proposer_state.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";

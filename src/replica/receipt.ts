@@ -11,7 +11,7 @@ export function receiptOf(decidedBy: Certificate | null): Receipt {
 
 function pathOf({ kind, ballot }: Certificate): Receipt["path"] {
   if (kind === "inclusive") return "fast";
-  if (kind === "open") return "open-fast";
-  // A classic quorum of the standing ballot is Multi-Paxos; of any other, it ended what that ballot could not.
-  return sameBallot(ballot, STANDING) ? "classic" : "recovered";
+  // Any other ballot ended what the standing one could not.
+  if (!sameBallot(ballot, STANDING)) return "recovered";
+  return kind === "open" ? "open-fast" : "classic";
 }

@@ -8,6 +8,11 @@ export type Caller = {
   readonly subject: string;
   readonly idempotencyKey: string;
   readonly timeoutMs: number;
+  /**
+   * A raced write: the same request goes to several nodes, and each proposes the same bytes. The instance the caller last
+   * saw of the name, which becomes the command's `born`; it must not wait.
+   */
+  readonly race?: number;
   /** Aborts when the client went away; a waiter then gives up its place. */
   readonly signal?: AbortSignal;
 };

@@ -6,7 +6,7 @@ Deno.test("a fresh key", () => {
   assertEquals(
     JSON.stringify(machine.init({ kind: "prepare" })),
     '{"mode":{"kind":"prepare"},"version":1,"kind":"unused","revision":"0","lastFence":"0","holders":[],"queue":[],' +
-      '"cooling":null,"history":[],"window":"","evicted":0}',
+      '"cooling":null,"history":[],"window":"","evicted":-1}',
   );
 });
 

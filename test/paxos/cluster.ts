@@ -23,14 +23,14 @@ import type {
   Value,
   Vote,
 } from "../../src/paxos/message.ts";
+import { stepProposer } from "../../src/paxos/proposer.ts";
 import {
   initialProposer,
   type ProposerContext,
   type ProposerInput,
   type ProposerOutput,
   type ProposerState,
-  stepProposer,
-} from "../../src/paxos/proposer.ts";
+} from "../../src/paxos/proposer_state.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { fresh, frozen, KEY, machine, nodesOf, rulesOf } from "./samples.ts";
 

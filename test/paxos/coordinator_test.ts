@@ -137,6 +137,7 @@ Deno.test("votes are counted by sender, value, full ballot and instance; a repea
   }
   coordinator.hear("z", accepted(A));
   assertEquals(coordinator.state.phase, "accept");
+  assertEquals(coordinator.state.accepted.filter((from) => from === "a").length, 1);
   assertEquals(shown(coordinator.hear("b", accepted(A))), ["decided"]);
 });
 

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type { Mode, Value } from "../../src/paxos/message.ts";
-import { initialProposer, stepProposer } from "../../src/paxos/proposer.ts";
+import { stepProposer } from "../../src/paxos/proposer.ts";
+import { initialProposer } from "../../src/paxos/proposer_state.ts";
 import { at, both, Cluster, collisions, of, type ProposerActor, replies, seeded } from "./cluster.ts";
 import {
   ballotOf,

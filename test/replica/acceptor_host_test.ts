@@ -1,3 +1,4 @@
+import { sha256Hex } from "../../src/auth/digest.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
@@ -28,7 +29,7 @@ async function rig() {
   const clock = new ManualClock();
   let whyNot: string | null = null;
   const leases = new LeaseClock(clock, machine);
-  const host = new AcceptorHost(rulesOf("a", 3), store, leases, () => MODE, () => whyNot);
+  const host = new AcceptorHost(rulesOf("a", 3), store, leases, () => MODE, () => whyNot, sha256Hex);
   return {
     host,
     store,
@@ -97,6 +98,7 @@ Deno.test("acceptor host: a process that dies before the commit has said nothing
     new LeaseClock(new ManualClock(), machine),
     () => MODE,
     () => null,
+    sha256Hex,
   );
   assertEquals((await next.handle(acceptOf("c"), "c")).type, "accepted");
 });
@@ -237,6 +239,7 @@ Deno.test("acceptor host: a step that throws rejects its own message only", asyn
     new LeaseClock(new ManualClock(), machine),
     () => MODE,
     () => null,
+    sha256Hex,
   );
   await assertRejects(() => host.handle(acceptOf("b"), "b"), Error, "no state");
   assertEquals(await store.update("other", (record) => ({ record: null, reply: record })), null);

@@ -62,6 +62,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       quorums,
       machine,
       modes: createModes(ids, modes, sha256Hex),
+      digest: sha256Hex,
       version: "test",
       report: () => {},
     }, { store, transport, clock: clockOf(id) ?? clock, random: realRandomness, machine });

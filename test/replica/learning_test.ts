@@ -1,0 +1,108 @@
+/** Who is told of a decision, when, and when it need not be (PROTOCOL.md §5). */
+import { assert, assertEquals } from "@std/assert";
+import { fastClock, until } from "./clocks.ts";
+import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
+
+function instanceOn(cluster: MemoryCluster, id: string, name: string): number {
+  const text = cluster.disk(id).records.get(`lock/${name}`);
+  return text === undefined ? 1 : (JSON.parse(text) as { instance: number }).instance;
+}
+
+/** Learn messages for `name`, as they leave: [instance, to]. */
+function watchLearns(cluster: MemoryCluster, name: string): [number, string][] {
+  const seen: [number, string][] = [];
+  cluster.network.drop(({ kind, to, content }) => {
+    if (kind === "request" && content.type === "learn" && content.key === `lock/${name}`) {
+      seen.push([content.instance, to]);
+    }
+    return false;
+  });
+  return seen;
+}
+
+Deno.test("learning: everybody has what was decided, without another message of the key", async () => {
+  const cluster = await memoryCluster(5);
+  try {
+    await cluster.node("a").locks.acquire("x", request("me"), caller());
+    await until("all moved on", () => cluster.ids.every((id) => instanceOn(cluster, id, "x") === 2));
+    const records = cluster.ids.map((id) => JSON.parse(cluster.disk(id).records.get("lock/x")!).stateHash);
+    assertEquals(new Set(records).size, 1);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("learning: a Learn is dropped when the next message of the key says it too", async () => {
+  // Slowed down, so that 5 ms are long.
+  const cluster = await memoryCluster(5, { clock: fastClock(0.02) });
+  try {
+    const learns = watchLearns(cluster, "x");
+    const { locks } = cluster.node("a");
+    const { body } = await locks.acquire("x", request("me", { ttlMs: 600_000 }), caller());
+    for (let i = 0; i < 5; i++) await locks.renew("x", body.fence, {}, caller());
+    await until("the last one is learned", () => cluster.ids.every((id) => instanceOn(cluster, id, "x") === 7));
+    assertEquals(learns.filter(([instance]) => instance < 6), []);
+    assertEquals(learns.map(([, to]) => to).sort(), ["b", "c", "d", "e"]);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("learning: a node that was cut off gets the state when it returns, though nobody uses the key any more", async () => {
+  const cluster = await memoryCluster(5, { clock: fastClock(10) });
+  try {
+    for (const peer of ["a", "b", "c", "d"]) cluster.network.cut("e", peer);
+    const names = Array.from({ length: 20 }, (_, i) => `n${i}`);
+    for (const name of names) {
+      const { body } = await cluster.node("a").locks.acquire(name, request("me"), caller());
+      await cluster.node("a").locks.release(name, body.fence, caller());
+      await cluster.node("a").locks.acquire(name, request("you"), caller());
+    }
+    for (const peer of ["a", "b", "c", "d"]) cluster.network.heal("e", peer);
+    await until("it has them all", () => names.every((name) => instanceOn(cluster, "e", name) === 4));
+    const { body } = await cluster.node("e").locks.get("n7", { stale: true, timeoutMs: 500 });
+    assertEquals(body.holders.map(({ holder }) => holder), ["you"]);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("learning: a node that was down gets the state after its restart", async () => {
+  const cluster = await memoryCluster(3, { clock: fastClock(10) });
+  try {
+    cluster.kill("c");
+    for (let i = 0; i < 5; i++) await cluster.node("a").locks.acquire(`d${i}`, request("me"), caller());
+    await cluster.restart("c");
+    await until("it has them all", () => [0, 1, 2, 3, 4].every((i) => instanceOn(cluster, "c", `d${i}`) === 2));
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("learning: a node that missed many decisions of a key is sent the whole state, not each", async () => {
+  const cluster = await memoryCluster(3, { clock: fastClock(10) });
+  try {
+    const { body } = await cluster.node("a").locks.acquire("many", request("me"), caller());
+    const back = cluster.network.drop(({ to, from }) => to === "c" || from === "c");
+    for (let i = 0; i < 50; i++) await cluster.node("a").locks.renew("many", body.fence, {}, caller());
+    const learns = watchLearns(cluster, "many");
+    back();
+    await until("c has it", () => instanceOn(cluster, "c", "many") === 52);
+    assert(learns.filter(([, to]) => to === "c").length < 20, `${learns.length}`);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("learning: closed, a node tells nobody any more", async () => {
+  const cluster = await memoryCluster(3, { clock: fastClock(0.02) });
+  try {
+    const learns = watchLearns(cluster, "x");
+    await cluster.node("a").locks.acquire("x", request("me", { ttlMs: 600_000 }), caller());
+    cluster.node("a").close();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    assertEquals(learns, []);
+  } finally {
+    cluster.close();
+  }
+});
