@@ -53,7 +53,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     }
   });
 
-  // Not over /paxos, whose callers are no clients: there only a peer's MAC counts, and here it counts for nothing.
+  // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, tokens));
     await next();
@@ -62,7 +62,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   healthRoutes(app, node);
   lockRoutes(app, node.locks, newId);
   docsRoutes(app, () => node.status().version);
-  if (peers !== null) paxosRoutes(app, node, peers);
+  if (peers !== null) paxosRoutes(app, node, peers, tokens);
 
   app.notFound((c) => notFound(app, c));
   app.onError((error, c) => {

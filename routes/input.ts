@@ -6,7 +6,8 @@ import { IDEMPOTENCY_KEY_MAX_CHARS, NAME_MAX_BYTES } from "../src/limits.ts";
 import type { Ctx } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 
-const VISIBLE = new RegExp(`^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_MAX_CHARS}}$`);
+/** An Idempotency-Key. */
+export const VISIBLE = new RegExp(`^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_MAX_CHARS}}$`);
 const FENCE = /^[1-9][0-9]{0,19}$/;
 const encoder = new TextEncoder();
 
@@ -56,7 +57,8 @@ export function nameOf(c: Ctx, fromQuery: string | undefined): string {
   return checkedName(fromQuery);
 }
 
-function checkedName(name: string): string {
+/** A name as it is, decoded. */
+export function checkedName(name: string): string {
   if (name === "") throw invalid("name", "is empty");
   checkBytes("name", name, NAME_MAX_BYTES);
   if (/\p{Cc}/u.test(name)) throw invalid("name", "holds a control character");

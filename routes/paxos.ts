@@ -1,7 +1,8 @@
 /** The Paxos mailboxes, POST /paxos/acceptor, /coordinator and /learner: peers only, none of them in /openapi.json. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { sha256Hex } from "../src/auth/digest.ts";
-import { type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
+import { PEER_HEADER, type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
+import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
 import type { Mailbox, Mark, NodeId, WireMessage } from "../src/replica/ports.ts";
@@ -9,7 +10,9 @@ import type { NodeService } from "../src/replica/service.ts";
 import { decodeRequest, encodeResponse } from "../src/transport/wire.ts";
 import { type Ctx, type Env, sendText } from "./answer.ts";
 import { decodeUtf8, readBytes } from "./body.ts";
+import { answerDirect } from "./direct.ts";
 import { invalid, problem } from "./error_response.ts";
+import { clientOf } from "./gate.ts";
 
 /** What a node has to know to talk with its peers. */
 export type PeerSide = {
@@ -34,10 +37,23 @@ const TYPES: Readonly<Record<Mailbox, ReadonlySet<WireMessage["type"]>>> = {
   learner: new Set(["accepted"]),
 };
 
-/** `{config, mark, messages}` in, `{mark, replies}` out, one reply per message in order. */
-export function paxosRoutes(app: OpenAPIHono<Env>, node: NodeService, peers: PeerSide): void {
+/**
+ * Peers, told by their MAC, and direct clients, by their own credential (direct.ts). Between peers
+ * `{config, mark, messages}` in, `{mark, replies}` out, one reply per message in order.
+ */
+export function paxosRoutes(
+  app: OpenAPIHono<Env>,
+  node: NodeService,
+  peers: PeerSide,
+  tokens: readonly ClientToken[] | null,
+): void {
   for (const mailbox of ["acceptor", "coordinator", "learner"] as const) {
     app.post(`/paxos/${mailbox}`, async (c) => {
+      const { headers } = c.req.raw;
+      if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-race")) {
+        c.set("client", clientOf(c, tokens));
+        return await answerDirect(c, node);
+      }
       const body = await readBytes(c.req.raw, PAXOS_BODY_MAX_BYTES);
       const verdict = verify(c, node.id, peers, body);
       if (!verdict.ok) return refuse(c, verdict);

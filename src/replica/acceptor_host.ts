@@ -18,7 +18,7 @@ import {
   type Vote,
 } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
-import type { BallotStore } from "./ports.ts";
+import { type BallotStore, NO_TRACE, type Trace } from "./ports.ts";
 import { sharedValueId } from "./shared_value.ts";
 
 export type View = { readonly snapshot: Snapshot; readonly vote: Vote | null };
@@ -35,6 +35,7 @@ export class AcceptorHost {
   /** Why this node may not vote, or null. */
   readonly #whyNot: () => string | null;
   readonly #digest: (text: string) => string;
+  readonly #trace: Trace;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
 
@@ -45,6 +46,7 @@ export class AcceptorHost {
     modeOf: (key: string) => Mode,
     whyNot: () => string | null,
     digest: (text: string) => string,
+    trace: Trace = NO_TRACE,
   ) {
     this.rules = rules;
     this.#store = store;
@@ -52,10 +54,11 @@ export class AcceptorHost {
     this.#modeOf = modeOf;
     this.#whyNot = whyNot;
     this.#digest = digest;
+    this.#trace = trace;
   }
 
   /** Rejects with StoreError when the outcome is unknown, then nothing may be said of a vote; `not-ready` if this node may not vote. */
-  async handle(message: AcceptorMessage, from: NodeId): Promise<AcceptorReply> {
+  async handle(message: AcceptorMessage, from: NodeId | ""): Promise<AcceptorReply> {
     // Not even a view: a store that is empty or was rolled back would answer for votes it does not remember.
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
@@ -76,6 +79,7 @@ export class AcceptorHost {
       voted = isNew ? () => this.#voteListener(key, instance, vote, state.mode) : null;
       return { record: next.record === record ? null : next.record, reply: next.reply };
     });
+    if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     (voted as (() => void) | null)?.();
     if (moved !== null) this.#tell(key, moved);
     return reply;
@@ -119,7 +123,7 @@ export class AcceptorHost {
     return freshRecord(this.rules.machine, this.#modeOf(key));
   }
 
-  #envelope(message: AcceptorMessage, from: NodeId): Envelope {
+  #envelope(message: AcceptorMessage, from: NodeId | ""): Envelope {
     const seenMs: Record<string, number> = {};
     for (const lease of leasesNamed(message)) seenMs[leaseKey(lease)] = this.#leases.seenMs(message.key, lease);
     return { from, seenMs };

@@ -6,7 +6,7 @@ import { LEARN_DELAY_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Certificate, Learn, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
-import type { Clock, Transport } from "./ports.ts";
+import { type Clock, NO_TRACE, type Trace, type Transport } from "./ports.ts";
 
 /** How often members that were away are tried again. */
 const AGAIN_MS = 500;
@@ -22,21 +22,24 @@ export class Learning {
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #epoch: number;
+  readonly #trace: Trace;
   readonly #pending = new Map<string, Pending>();
   readonly #lagging = new Map<NodeId, Set<string>>();
   #again: (() => void) | null = null;
   #closed = false;
 
-  constructor(acceptor: AcceptorHost, transport: Transport, clock: Clock, epoch: number) {
+  constructor(acceptor: AcceptorHost, transport: Transport, clock: Clock, epoch: number, trace: Trace = NO_TRACE) {
     this.#acceptor = acceptor;
     this.#transport = transport;
     this.#clock = clock;
     this.#epoch = epoch;
+    this.#trace = trace;
   }
 
   /** Moves the own record on and tells the others; `atOnce` are those who wait. Resolves when the own record has it. */
   decided(key: string, certificate: Certificate, value: Value, atOnce: readonly NodeId[]): Promise<void> {
     const { me, quorums } = this.#acceptor.rules;
+    if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "drove" });
     const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance: certificate.instance, certificate, value };
     const others = quorums.members.filter((member) => member !== me);
     this.#flush(key);
@@ -51,6 +54,7 @@ export class Learning {
   /** Moves only the own record on: the others learn it the same way. */
   learn(key: string, certificate: Certificate, value: Value): Promise<void> {
     const { instance } = certificate;
+    if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "counted" });
     return this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate, value });
   }
 

@@ -13,12 +13,22 @@ import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Locks } from "./locks.ts";
 import type { Modes } from "./modes.ts";
-import type { Identity, Mailbox, Mark, Ports, WireMessage, WireReply } from "./ports.ts";
+import {
+  type Identity,
+  type Mailbox,
+  type Mark,
+  NO_TRACE,
+  type Ports,
+  type WireMessage,
+  type WireReply,
+} from "./ports.ts";
 import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
-import type { LockService, NodeService } from "./service.ts";
+import { acceptDirect } from "./direct.ts";
+import type { DirectAccept, DirectReply, LockService, NodeService } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
+import { tracedLocks } from "./traced_locks.ts";
 
 export type NodeOptions = {
   readonly id: NodeId;
@@ -53,7 +63,7 @@ export class ReplicaNode implements NodeService {
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, quorums, machine, modes, digest, report } = options;
-    const { store, transport, clock, random } = ports;
+    const { store, transport, clock, random, trace = NO_TRACE } = ports;
     this.id = id;
     this.#options = options;
     this.#ports = ports;
@@ -67,8 +77,9 @@ export class ReplicaNode implements NodeService {
       (key) => modes.initial(key),
       () => this.#standing.reason(),
       digest,
+      trace,
     );
-    this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH);
+    this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
     const parts: KeyLogParts = {
       acceptor: this.#acceptor,
@@ -96,7 +107,8 @@ export class ReplicaNode implements NodeService {
     this.#logs = logs;
     const reader = new Reader(parts);
     const queueParts = { ...parts, logs, leases };
-    this.locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store });
+    const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store });
+    this.locks = trace.on ? tracedLocks(locks, trace) : locks;
   }
 
   /** Resolves when this node may vote, or never will. */
@@ -133,6 +145,10 @@ export class ReplicaNode implements NodeService {
 
   identity(): Identity | null {
     return this.#ports.store.identity();
+  }
+
+  acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]> {
+    return Promise.all(messages.map((message) => acceptDirect(this.#acceptor, this.#options.machine, message)));
   }
 
   status(): NodeStatus {
@@ -188,6 +204,9 @@ export class ReplicaNode implements NodeService {
         // Needs no vote: whoever has just started asks before it may give any.
         return { type: "marks", of: message.of, mark: this.#ports.store.marks()[message.of] ?? null };
       }
+      const { trace = NO_TRACE } = this.#ports;
+      const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted";
+      if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
       if (message.type === "collision") {
         if (mailbox === "coordinator") this.#coordinator.collision(message);
         return { type: "noted" };

@@ -3,10 +3,13 @@
  * and one contract suite under test/ that all of them pass.
  */
 import type { NodeId } from "../paxos/ballot.ts";
+import type { Receipt } from "../api.ts";
 import type {
   Accepted,
+  AcceptorMessage,
   AcceptorRecord,
   AcceptorReply,
+  Certificate,
   Collision,
   Forward,
   Machine,
@@ -108,6 +111,48 @@ export interface Randomness {
   id(): string;
 }
 
+/** What a trace is shown, as it is: of messages between nodes, of a node's own steps, of its clients' requests. */
+export type Sighting =
+  | { readonly type: "sent"; readonly to: NodeId; readonly message: WireMessage }
+  /** The peer's reply to it; null: none came, or none that can be believed. */
+  | {
+    readonly type: "answered";
+    readonly from: NodeId;
+    readonly message: WireMessage;
+    readonly reply: WireReply | null;
+  }
+  /** What this node made of a message, once that is durable; its own steps too, which never travel. */
+  | {
+    readonly type: "handled";
+    readonly from: NodeId;
+    readonly message: AcceptorMessage | Collision | Forward | Accepted;
+    readonly reply: WireReply;
+  }
+  /** This node knows a decision: it drove the ballot, or it counted the votes others told it. */
+  | {
+    readonly type: "decided";
+    readonly key: string;
+    readonly certificate: Certificate;
+    readonly how: "drove" | "counted";
+  }
+  | { readonly type: "request"; readonly key: string; readonly id: string; readonly what: string }
+  | {
+    readonly type: "response";
+    readonly key: string;
+    readonly id: string;
+    readonly what: string;
+    readonly outcome: string;
+    readonly receipt: Receipt | null;
+  };
+
+/** Records what a node sees. Callers ask `on` first, so that a trace that is off costs no object. */
+export interface Trace {
+  readonly on: boolean;
+  record(seen: Sighting): void;
+}
+
+export const NO_TRACE: Trace = { on: false, record: () => {} };
+
 /** What every part of one node shares. */
 export type Ports = {
   readonly store: BallotStore;
@@ -115,4 +160,6 @@ export type Ports = {
   readonly clock: Clock;
   readonly random: Randomness;
   readonly machine: Machine;
+  /** Default: none. */
+  readonly trace?: Trace;
 };

@@ -1,6 +1,8 @@
 /** What the routes call. The lock service and the status of one node, without HTTP. */
 import type { Answer, Forced, Grant, History, LockState, NodeStatus, Page, Released } from "../api.ts";
-import type { NodeId } from "../paxos/ballot.ts";
+import type { Result } from "../machine/op.ts";
+import type { Ballot, NodeId } from "../paxos/ballot.ts";
+import type { Accept } from "../paxos/message.ts";
 import type { Mailbox, WireMessage, WireReply } from "./ports.ts";
 
 /** Who calls and how long they wait. `subject` owns what it holds. */
@@ -50,11 +52,31 @@ export interface LockService {
   ): Promise<Page<LockState>>;
 }
 
+/** A client's own Accept!, without what only peers may add. */
+export type DirectAccept = Omit<Accept, "decided" | "snapshot">;
+
+/** One acceptor's word to a direct client; a quorum of equal ones, open fast, is a decision (PROTOCOL.md §2). */
+export type DirectReply =
+  /** Voted for; `results` is what the commands come to if the value is chosen at `instance`. */
+  | {
+    readonly type: "accepted";
+    readonly instance: number;
+    readonly ballot: Ballot;
+    readonly valueId: string;
+    readonly results: readonly Result[];
+  }
+  /** The instance is over; `results` has what each command came to by now, null where it was not applied. */
+  | { readonly type: "ahead"; readonly instance: number; readonly results: readonly (Result | null)[] }
+  /** No vote for it here, for a reason that another try through a node settles. */
+  | { readonly type: "refused" | "behind" | "unavailable"; readonly instance: number };
+
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
   /** One reply per message, in order; never rejects for what one message holds. */
   receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]>;
+  /** One reply per message, in order. */
+  acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]>;
   status(): NodeStatus;
   /** null when a classic quorum, this node included, answers; else why not, in one line. */
   readiness(): Promise<string | null>;

@@ -1,11 +1,11 @@
-/** Waiting in line (PROTOCOL.md §7): nodes that die, clients that go away or come back elsewhere. Ten times as fast as life. */
+/** Waiting in line (PROTOCOL.md §7): nodes that die, clients that go away or come back elsewhere. Faster than life. */
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import type { Answer, Grant } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
-const TIMES = 10;
+const TIMES = 20;
 
 async function withCluster(n: number, run: (cluster: MemoryCluster) => Promise<void>): Promise<void> {
   const cluster = await memoryCluster(n, { clock: fastClock(TIMES) });

@@ -16,7 +16,8 @@ const TROUBLES = [
 ] as const;
 
 for (const n of [3, 4, 5]) {
-  for (const { what, down, learnLost } of TROUBLES) {
+  // The even one, whose quorums overlap most, under the worst only.
+  for (const { what, down, learnLost } of n === 4 ? TROUBLES.slice(-1) : TROUBLES) {
     const dead = down === "d" && n === 3 ? "c" : down;
     Deno.test(`reader, n=${n}: 200 rounds, ${what}: a read through any node sees what any other acknowledged (seed ${SEED})`, async () => {
       const random = seeded(SEED + n);

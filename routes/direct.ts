@@ -1,0 +1,83 @@
+/**
+ * Fast Paxos without a server in between: a client's own Accept! in a standing fast ballot (PROTOCOL.md §1, flow 3).
+ * `POST /paxos/acceptor` with `Quorate-Race: BORN`, `{messages: [Accept!]}` in, `{replies}` out.
+ */
+import { QuorateError } from "../src/errors.ts";
+import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
+import type { DirectAccept, NodeService } from "../src/replica/service.ts";
+import { decodeMessages } from "../src/transport/wire.ts";
+import { type Ctx, send } from "./answer.ts";
+import { readObject } from "./body.ts";
+import { invalid } from "./error_response.ts";
+import { permit } from "./gate.ts";
+import { checked, checkedName, raceOf, VISIBLE } from "./input.ts";
+import { AcquireBody, RenewBody } from "./schemas.ts";
+
+const PREFIX = "lock/";
+
+export async function answerDirect(c: Ctx, node: NodeService): Promise<Response> {
+  const born = raceOf(c);
+  const { messages, ...rest } = await readObject(c.req.raw) as { messages?: unknown };
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw invalid(unknown, "is not a known field");
+  if (!Array.isArray(messages) || messages.length > LIST_DEFAULT_ITEMS) {
+    throw invalid("messages", `is not an array of at most ${LIST_DEFAULT_ITEMS}`);
+  }
+  const accepts = decodeMessages(JSON.stringify(messages)).map((message, i) => {
+    const at = `messages[${i}]`;
+    if (message.type !== "accept") throw invalid(`${at}.type`, "is for peers only");
+    const { decided, snapshot, ...accept } = message;
+    // Only members may say that something was decided: a client could be wrong, or lying.
+    if (decided !== undefined) throw invalid(`${at}.decided`, "is for peers only");
+    if (snapshot !== undefined) throw invalid(`${at}.snapshot`, "is for peers only");
+    checkValue(c, accept, at, born);
+    return accept;
+  });
+  return send(c, 200, { replies: await node.acceptDirect(accepts) });
+}
+
+/** Each command is checked as under /v1; nobody can speak for another, or as a node. */
+function checkValue(c: Ctx, { key, ballot, value }: DirectAccept, at: string, born: number | null): void {
+  if (ballot[0] !== 0 || ballot[2] !== 0) throw invalid(`${at}.ballot`, "is not the standing one");
+  if (value.proposer !== "") throw invalid(`${at}.value.proposer`, "is a node's");
+  if (value.claims !== undefined) throw invalid(`${at}.value.claims`, "is for peers only");
+  if (value.nextMode !== undefined) throw invalid(`${at}.value.nextMode`, "is for peers only");
+  if (!key.startsWith(PREFIX)) throw invalid(`${at}.key`, `does not begin with ${PREFIX}`);
+  permit(c, { noun: "lock", verb: "write" }, checkedName(key.slice(PREFIX.length)));
+  if (value.commands.length === 0) throw invalid(`${at}.value.commands`, "is empty");
+  for (const command of value.commands) {
+    if (command.subject !== c.get("client").subject) {
+      throw new QuorateError("forbidden", `commands of ${command.subject} are not yours to send`);
+    }
+    if (!VISIBLE.test(command.id)) throw invalid(`${at}.value.commands.id`, "is not an Idempotency-Key");
+    if (command.born !== born) throw invalid(`${at}.value.commands.born`, "is not that of Quorate-Race");
+    checkOp(command.op, at);
+  }
+}
+
+function checkOp(op: { readonly type: string }, at: string): void {
+  const { type, atMs, fence, ...fields } = op as Record<string, unknown>;
+  // A label would have to be the same on every node, and nobody here can vouch for it.
+  if (atMs !== undefined && atMs !== 0) throw invalid(`${at}.value.commands.op.atMs`, "is not 0");
+  switch (type) {
+    case "acquire": {
+      const { holder, waitMs } = checked(AcquireBody, fields, "body");
+      if (holder === undefined) throw invalid("holder", "is required");
+      if (waitMs > 0) throw invalid("waitMs", "needs a node to wait at");
+      return;
+    }
+    case "renew":
+      checked(RenewBody, fields, "body");
+      return checkFence(fence);
+    case "release":
+      return checkFence(fence);
+    default:
+      throw invalid(`${at}.value.commands.op.type`, "is not acquire, renew or release");
+  }
+}
+
+function checkFence(fence: unknown): void {
+  if (typeof fence !== "string" || !/^[1-9][0-9]{0,19}$/.test(fence)) {
+    throw invalid("fence", "is not a decimal number from 1 on");
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * A Fast Paxos client without a server in between (Fast Paxos §3.1; PROTOCOL.md §1, flow 3): its Accept! goes straight to
+ * every acceptor, and their Accepted are its answer. One round trip, to as many acceptors as an open quorum takes.
+ */
+import { QuorumSystem } from "../paxos/quorum.ts";
+
+export type DirectOptions = {
+  /** Base url of every member, by id. */
+  readonly members: Readonly<Record<string, string>>;
+  /** Who the token speaks for; `local` without tokens on loopback. */
+  readonly subject: string;
+  readonly token?: string;
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+  /** SHA-256 in hex. */
+  readonly digest: (text: string) => Promise<string>;
+};
+
+/** An op of the lock machine; `atMs` is 0, as it must be the same wherever it arrives. */
+export type DirectOp =
+  | {
+    readonly type: "acquire";
+    readonly holder: string;
+    readonly mode: "exclusive" | "shared";
+    readonly ttlMs: number;
+    readonly lockDelayMs: number;
+    readonly metadata?: string;
+    readonly atMs: 0;
+  }
+  | { readonly type: "renew"; readonly fence: string; readonly ttlMs?: number }
+  | { readonly type: "release"; readonly fence: string; readonly atMs: 0 };
+
+export type DirectEnd =
+  /** Chosen by an open quorum: `result` as the machine says it, such as `{outcome: "granted", fence, ttlMs}`. */
+  | {
+    readonly type: "decided";
+    readonly instance: number;
+    readonly result: { readonly outcome: string; readonly fence?: string };
+  }
+  /**
+   * Nobody knows yet: it collided, or too few acceptors answered. Send the same through a node, with this
+   * Idempotency-Key and `Quorate-Race: BORN`: it is decided once, and the node says how.
+   */
+  | { readonly type: "unsettled" };
+
+/** @param lastInstance the `Consensus-Instance` last seen for this name, 0 if none */
+export async function submitDirect(
+  options: DirectOptions,
+  name: string,
+  op: DirectOp,
+  idempotencyKey: string,
+  lastInstance: number,
+): Promise<DirectEnd> {
+  const quorums = new QuorumSystem(Object.keys(options.members));
+  const key = `lock/${name}`;
+  const command = { subject: options.subject, id: idempotencyKey, born: lastInstance, op };
+  const fields = Object.entries(op).filter(([, value]) => value !== undefined).sort(([a], [b]) => a < b ? -1 : 1);
+  // The name of the value is the digest of its content, so the same bytes are the same value at every acceptor.
+  const id = await options.digest(JSON.stringify([key, [command.subject, command.id, command.born, fields]]));
+  const instance = lastInstance + 1;
+  const value = { id, proposer: "", commands: [command] };
+  const message = { type: "accept", key, epoch: 0, instance, ballot: [0, "", 0], value };
+  const body = JSON.stringify({ messages: [message] });
+
+  const { promise, resolve } = Promise.withResolvers<DirectEnd>();
+  /** Who said the same, by what they said: one vote per acceptor, of one instance, ballot and value. */
+  const voters = new Map<string, Set<string>>();
+  const members = Object.entries(options.members);
+  let open = members.length;
+  for (const [member, base] of members) {
+    send(options, base, body, lastInstance).then((reply) => {
+      open--;
+      const result = reply?.results?.[0];
+      if (reply?.type === "accepted" && reply.valueId === id && reply.instance === instance && result) {
+        const said = JSON.stringify(result);
+        const same = (voters.get(said) ?? new Set()).add(member);
+        voters.set(said, same);
+        if (quorums.isOpenFast(same)) resolve({ type: "decided", instance, result });
+      }
+      if (open === 0) resolve({ type: "unsettled" });
+    });
+  }
+  return await promise;
+}
+
+type Reply = {
+  readonly type: string;
+  readonly instance: number;
+  readonly valueId?: string;
+  readonly results?: readonly ({ readonly outcome: string; readonly fence?: string } | null)[];
+};
+
+/** null: no answer, which is neither a vote nor "did not vote". */
+async function send(options: DirectOptions, base: string, body: string, born: number): Promise<Reply | null> {
+  const headers: Record<string, string> = { "Quorate-Race": String(born), "Idempotency-Key": "direct" };
+  if (options.token !== undefined) headers["Authorization"] = `Bearer ${options.token}`;
+  try {
+    const response = await options.fetch(`${base}/paxos/acceptor`, { method: "POST", body, headers });
+    const { replies } = await response.json() as { replies?: readonly Reply[] };
+    return replies?.[0] ?? null;
+  } catch {
+    return null;
+  }
+}

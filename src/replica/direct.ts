@@ -1,0 +1,30 @@
+/** An acceptor's side of a direct client: its vote, and what the client's commands would come to (PROTOCOL.md §3). */
+import type { LockMachine } from "../machine/machine.ts";
+import type { AcceptorHost } from "./acceptor_host.ts";
+import type { DirectAccept, DirectReply } from "./service.ts";
+
+/** Never rejects: what cannot be answered is `unavailable`, which is neither a vote nor "did not vote". */
+export async function acceptDirect(
+  acceptor: AcceptorHost,
+  machine: LockMachine,
+  message: DirectAccept,
+): Promise<DirectReply> {
+  const { key, instance, value } = message;
+  try {
+    const reply = await acceptor.handle(message, "");
+    const { snapshot } = await acceptor.view(key);
+    const { state } = snapshot;
+    if (reply.type === "accepted" && snapshot.instance === instance) {
+      // The client needs no state machine: what it asked for comes to this if the value is chosen here.
+      const { results } = machine.applyWithResults(state, instance, value);
+      return { type: "accepted", instance, ballot: reply.ballot, valueId: reply.valueId, results };
+    }
+    if (snapshot.instance > instance) {
+      const results = value.commands.map((command) => machine.resultOf(state, command));
+      return { type: "ahead", instance: snapshot.instance, results };
+    }
+    return { type: reply.type === "behind" ? "behind" : "refused", instance: snapshot.instance };
+  } catch {
+    return { type: "unavailable", instance };
+  }
+}
