@@ -10,9 +10,11 @@ import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
+import { TraceRing } from "./src/observe/trace.ts";
+import { tracingTransport } from "./src/observe/tracing_transport.ts";
 import { createModes } from "./src/replica/modes.ts";
 import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
-import type { BallotStore, Mark, Transport } from "./src/replica/ports.ts";
+import { type BallotStore, type Mark, NO_TRACE, type Transport } from "./src/replica/ports.ts";
 import { knownLife } from "./src/replica/standing.ts";
 import { openOwnerStore } from "./src/store/kv_ballot_store.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
@@ -50,6 +52,9 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     });
     if (config.init) await initialise(config.id, cluster, text, members, store, transport);
     mustBelong(config.id, cluster, text, store);
+    // Of this process, not of the cluster: each node may be traced or not.
+    const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(config.id, realClock) : null;
+    const trace = ring ?? NO_TRACE;
     const node = new ReplicaNode({
       id: config.id,
       cluster,
@@ -60,7 +65,14 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       digest: sha256Hex,
       version: VERSION,
       report,
-    }, { store, transport, clock: realClock, random: realRandomness, machine: createMachine({ digest: sha256Hex }) });
+    }, {
+      store,
+      transport: tracingTransport(transport, trace),
+      clock: realClock,
+      random: realRandomness,
+      machine: createMachine({ digest: sha256Hex }),
+      trace,
+    });
     holder.node = node;
     const app = createApp(node, {
       tokens: config.tokens,
@@ -73,6 +85,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         mark: () => node.mark(),
         note: (from, mark) => node.note(from, mark),
       },
+      ...(ring === null ? {} : { trace: ring }),
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
       report: (error, { requestId, method, path }) =>

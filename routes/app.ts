@@ -11,12 +11,15 @@ import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
+import { traceRoutes, type TraceSource } from "./trace.ts";
 
 export type AppOptions = {
   /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
   readonly tokens: readonly ClientToken[] | null;
   /** null: a cluster of one node; there is no /paxos. */
   readonly peers: PeerSide | null;
+  /** Absent: the node is not traced, and there is no /v1/trace. */
+  readonly trace?: TraceSource;
   /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
   readonly newId: () => string;
   /** Monotonic, in ms. */
@@ -33,7 +36,7 @@ const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, peers, newId, now, report } = options;
+  const { tokens, peers, trace, newId, now, report } = options;
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
   app.use("*", async (c, next) => {
@@ -61,6 +64,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
 
   healthRoutes(app, node);
   lockRoutes(app, node.locks, newId);
+  if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);
   if (peers !== null) paxosRoutes(app, node, peers, tokens);
 

@@ -1,12 +1,14 @@
 /** The composition root: what importing it does, and what it refuses to compose. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { compose, type Composed } from "../deploy.ts";
+import { sha256Hex } from "../src/auth/digest.ts";
 import { type NodeConfig, parseConfig } from "../src/config.ts";
 import { QuorateError } from "../src/errors.ts";
 import { StoreError } from "../src/replica/ports.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const SECRET = "a secret of this test only";
+const TOKEN = "a-token-of-this-test-only";
 const THREE = "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3";
 
 /** Runs `code` as a module of its own, with these permissions only. */
@@ -64,11 +66,12 @@ Deno.test("deploy: importing it opens nothing: it needs no permission but to rea
 function asking(times: number): string {
   return `const { default: app } = await import("DEPLOY");
     const answers = await Promise.all(Array.from({ length: ${times} }, async () => {
-      const response = await app.fetch(new Request("http://127.0.0.1:8701/v1/status"));
+      const headers = { Authorization: "Bearer TOKEN" };
+      const response = await app.fetch(new Request("http://127.0.0.1:8701/v1/status", { headers }));
       return { status: response.status, type: response.headers.get("content-type"), body: await response.json() };
     }));
     console.log(JSON.stringify(answers));
-    Deno.exit(0);`;
+    Deno.exit(0);`.replace("TOKEN", TOKEN);
 }
 
 type Asked = { status: number; type: string; body: Record<string, unknown> };
@@ -85,7 +88,7 @@ Deno.test("deploy: asked without configuration it answers 503 and says in one li
   }
 });
 
-Deno.test("deploy: many first requests at once are answered by one node", () =>
+Deno.test("deploy: many first requests at once are answered by one node; without tokens by none", () =>
   withFolder(async (folder) => {
     await used(await configOf(`${folder}/a.sqlite`, { init: true }));
     const env = {
@@ -94,7 +97,13 @@ Deno.test("deploy: many first requests at once are answered by one node", () =>
       QUORATE_CLUSTER: THREE,
       QUORATE_PEER_SECRET: SECRET,
     };
-    const { success, out, err } = await runModule(asking(8), ["-A"], env);
+    const open = await runModule(asking(1), ["-A"], env);
+    assert(open.success, open.err);
+    const [refused] = JSON.parse(open.out) as Asked[];
+    assertEquals(refused?.status, 503);
+    assertStringIncludes(String(refused?.body["detail"]), "QUORATE_TOKENS");
+    const tokens = JSON.stringify([{ subject: "s", sha256: sha256Hex(TOKEN), scopes: ["admin:*"] }]);
+    const { success, out, err } = await runModule(asking(8), ["-A"], { ...env, QUORATE_TOKENS: tokens });
     assert(success, err);
     assertEquals((JSON.parse(out) as Asked[]).map(({ status }) => status), Array(8).fill(200), out);
   }));

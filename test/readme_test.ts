@@ -92,7 +92,7 @@ Deno.test("README: the session with curl goes as it is printed", async () => {
       else if (block.language === "sh") {
         const script = block.text
           .replace(/\b870[1-5]\b/g, (text) => String(Number(text) - README_PORT + port))
-          .replace(/(?<=\/)\d+(?= )/g, (fence) => fences.get(fence) ?? fence);
+          .replace(/(?<=\/)\d+(?=\s)/g, (fence) => fences.get(fence) ?? fence);
         printed = await runBlock(script, folder);
         session++;
       } else if (block.language === "json") {

@@ -12,7 +12,10 @@ const USAGE = `usage:
       one node; --init once, to make its file a member
       or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER; flags win
       QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD"
-      QUORATE_TOKENS: clients' tokens as JSON, or @FILE`;
+      QUORATE_TOKENS: clients' tokens as JSON, or @FILE
+      --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
+  deno run --allow-net --allow-env src/cli/main.ts trace NAME [--svg]
+      what just happened to one name, from the nodes at QUORATE_URL, comma between, and with QUORATE_TOKEN`;
 
 async function run([command, ...args]: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);
@@ -28,7 +31,11 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
     case "start":
       return await (await import("./start.ts")).runStart(args);
     case "node":
-      return await (await import("./node.ts")).runNode(args);
+      // No setting that members share or a store keeps; the composition root asks for the variable alone.
+      if (args.includes("--trace")) Deno.env.set("QUORATE_TRACE", "1");
+      return await (await import("./node.ts")).runNode(args.filter((arg) => arg !== "--trace"));
+    case "trace":
+      return await (await import("./trace.ts")).runTrace(args);
     default:
       console.error(USAGE);
       return 2;

@@ -66,7 +66,11 @@ export function detailOf(message: Message | WireReply): MessageDetail {
   return {
     type: message.type,
     ...(letter === undefined ? {} : { letter }),
-    ...("instance" in message ? { instance: message.instance } : {}),
+    ...("instance" in message
+      ? { instance: message.instance }
+      : "snapshot" in message
+      ? { instance: message.snapshot.instance }
+      : {}),
     ...("ballot" in message ? { ballot: valueName(message.ballot.join(".")) } : {}),
     ...valueOf(message),
     ...votesOf(message),
@@ -110,7 +114,7 @@ function votesOf(message: Message | WireReply): Pick<MessageDetail, "vote" | "vo
     case "pick":
       return {
         votes: Object.fromEntries(
-          message.reports.flatMap(({ from, vote }) => vote === null ? [] : [[from, valueName(vote.value.id)]]),
+          message.reports.flatMap(({ from, vote }) => vote === null ? [] : [[from, valueName(vote.value.id)]]).sort(),
         ),
       };
     default:

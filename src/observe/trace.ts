@@ -87,10 +87,10 @@ export class TraceRing implements Trace {
     return [...this.#rings.get(key) ?? []];
   }
 
-  #isKnown(key: string, remark: CollisionRemark): boolean {
-    const text = JSON.stringify(remark);
+  /** A message that comes again is detected only once. */
+  #isKnown(key: string, { by, instance, values }: CollisionRemark): boolean {
     return (this.#rings.get(key) ?? []).some((event) =>
-      event.kind === "remark" && JSON.stringify({ ...remark, ...pickRemark(event) }) === text
+      event.kind === "remark" && event.by === by && event.instance === instance && sameList(event.values, values)
     );
   }
 
@@ -106,8 +106,8 @@ export class TraceRing implements Trace {
   }
 }
 
-function pickRemark({ kind, remark, by, instance, values }: CollisionRemark): CollisionRemark {
-  return { kind, remark, by, instance, values };
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
 /** null: about no key. */

@@ -70,7 +70,7 @@ export function transition(
   if (message.epoch !== record.epoch) return { record, reply: { type: "rejected", reason: "another epoch" } };
   switch (message.type) {
     case "prepare":
-      return aligned(rules, record, message, (at) => prepare(at, message, envelope));
+      return aligned(rules, record, message, (at) => prepare(rules, at, message, envelope));
     case "accept":
       return aligned(rules, record, message, (at) => accept(rules, at, message, envelope));
     case "recover":
@@ -166,10 +166,10 @@ function moveOn(
 }
 
 /** Phase 1b (Fast Paxos §2.2). The vote it carries is the one of the same write as the promise. */
-function prepare(record: AcceptorRecord, message: Prepare, envelope: Envelope): Transition {
+function prepare(rules: AcceptorRules, record: AcceptorRecord, message: Prepare, envelope: Envelope): Transition {
   const { instance, ballot } = message;
-  if (ballot[0] < 1 || ballotOwner(ballot) !== envelope.from) {
-    return { record, reply: { type: "rejected", reason: "a ballot is prepared by its owner" } };
+  if (ballot[0] < 1 || ballotOwner(ballot) !== envelope.from || !rules.quorums.isMember(envelope.from)) {
+    return { record, reply: { type: "rejected", reason: "a ballot is prepared by its owner, a member" } };
   }
   if (compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };
   const reply = { type: "promise", instance, ballot, vote: record.vote } as const;
@@ -216,19 +216,19 @@ function kindOf(
   value: Value,
   from: NodeId | "",
 ): VoteKind | null {
+  const isMember = rules.quorums.isMember(from);
   if (sameBallot(ballot, STANDING)) {
     if (mode.kind === "classic") return from === mode.coordinator ? "classic" : null;
     if (mode.kind === "prepare") return null;
     // R1: a vote for p's value in a fast ballot exists only because p itself sent it, having voted for it
     // before. So a vote for it anywhere proves p's own vote, which the pick rule relies on.
-    const own = value.proposer === from && rules.quorums.isMember(from);
-    return value.proposer === "" || own ? "fast" : null;
+    return value.proposer === "" || (value.proposer === from && isMember) ? "fast" : null;
   }
   if (sameBallot(ballot, STANDING_RECOVERY)) {
     const coordinated = mode.kind === "fast" && mode.recovery === "coordinated";
     return coordinated && from === mode.coordinator ? "classic" : null;
   }
-  return ballot[0] >= 1 && ballot[2] === 0 && from !== "" && ballotOwner(ballot) === from ? "classic" : null;
+  return ballot[0] >= 1 && ballot[2] === 0 && isMember && ballotOwner(ballot) === from ? "classic" : null;
 }
 
 /** R2, the guarded decision: possible only while nothing was promised above the ballot, and it moves on at once. */

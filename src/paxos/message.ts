@@ -166,10 +166,15 @@ export type Collision = Addressed & Alignment & {
 export type Accepted = Addressed & { readonly type: "accepted"; readonly vote: Vote };
 
 /**
- * Commands for the coordinator of a classic standing ballot, from a node that may not propose there. The answer only
- * says that they arrived; what they came to is learned.
+ * Commands for the coordinator of a classic standing ballot, from a node that may not propose there, or for any member
+ * from a node that does not vote. The answer only says that they arrived; what they came to is learned.
  */
-export type Forward = Addressed & { readonly type: "forward"; readonly commands: readonly Command[] };
+export type Forward = Addressed & {
+  readonly type: "forward";
+  readonly commands: readonly Command[];
+  /** From a node that does not vote: leases that ran out on its clock and must end for these commands to take effect. */
+  readonly claims?: readonly LeaseName[];
+};
 
 /** What the acceptor's host adds to a message: who sent it, as authenticated, and what its clock saw. */
 export type Envelope = {

@@ -40,10 +40,15 @@ function start(context: ProposerContext, state: ProposerState): Step {
       out: [sendAccept(context, me, STANDING, value)],
     };
   }
+  // Who votes for nothing has no vote of its own to cast first; its value is one that anybody may send (§3).
+  if (!context.quorums.isMember(me)) {
+    return { state: { ...state, phase: "standing" }, out: sendOthers(context, STANDING, value) };
+  }
   return { state, out: [sendAccept(context, me, STANDING, value)] };
 }
 
 function prepareBallot(context: ProposerContext, state: ProposerState, nonce: string): Step {
+  assert(context.quorums.isMember(context.me), "only acceptors own ballots");
   const ballot = explicitBallot(state.highestN + 1, context.me, nonce);
   const { key, epoch, opening } = context;
   const message = { type: "prepare", key, epoch, instance: opening.instance, ballot, ...alignment(opening) } as const;
@@ -230,13 +235,18 @@ function judgeStanding(context: ProposerContext, state: ProposerState): Step {
     const message = { type: "decide", key, epoch, instance: opening.instance, certificate } as const;
     return { state: { ...state, guard: "asked" }, out: [{ type: "send", to: me, message }] };
   }
-  if (state.guard === "asked" || (mine.has(me) && state.guard === "none" && canWin(context, state, value!))) {
+  if (state.guard === "asked" || (hasLeftHome(context, state) && state.guard === "none" && canWin(context, state, value!))) {
     return { state, out: [] };
   }
   // A split that still has a possible winner is left to the winner (§4).
   const values = state.standing.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
   if (values.some((other) => other.id !== value?.id && canWin(context, state, other))) return tell(state, "lost");
   return suspect(context, state);
+}
+
+/** Whether anybody else has been sent the value: a member casts its own vote before (R1). */
+function hasLeftHome({ value, quorums, me }: ProposerContext, { standing }: ProposerState): boolean {
+  return value !== null && (!quorums.isMember(me) || votersOf(standing, STANDING, value.id).has(me));
 }
 
 function canWin(context: ProposerContext, state: ProposerState, value: Value): boolean {
@@ -330,10 +340,7 @@ function resend(context: ProposerContext, state: ProposerState, to: NodeId): Pro
     case "self-vote":
       return value === null || to !== context.me ? [] : [accept(STANDING, value)];
     case "standing":
-      // Only if the value has left home at all.
-      return value === null || !votersOf(state.standing, STANDING, value.id).has(context.me)
-        ? []
-        : [accept(STANDING, value)];
+      return value === null || !hasLeftHome(context, state) ? [] : [accept(STANDING, value)];
     case "prepare":
       return [{ type: "send", to, message: { ...base, type: "prepare", ballot: state.ballot } }];
     case "own-accept":

@@ -18,7 +18,7 @@ import {
   type Vote,
 } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
-import { type BallotStore, NO_TRACE, type Trace } from "./ports.ts";
+import { type BallotStore, NO_TRACE, type StepResult, StoreError, type Trace } from "./ports.ts";
 import { sharedValueId } from "./shared_value.ts";
 
 export type View = { readonly snapshot: Snapshot; readonly vote: Vote | null };
@@ -29,6 +29,8 @@ export type MoveListener = (key: string, snapshot: Snapshot) => void;
 
 export class AcceptorHost {
   readonly rules: AcceptorRules;
+  /** False: no member, so nothing it says is counted; its record holds what it has learned. */
+  readonly votes: boolean;
   readonly #store: BallotStore;
   readonly #leases: LeaseClock;
   readonly #modeOf: (key: string) => Mode;
@@ -36,9 +38,11 @@ export class AcceptorHost {
   readonly #whyNot: () => string | null;
   readonly #digest: (text: string) => string;
   readonly #trace: Trace;
+  readonly #heard: (key: string) => void;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
 
+  /** @param heard called when the own record is known to be as new as a member's */
   constructor(
     rules: AcceptorRules,
     store: BallotStore,
@@ -47,28 +51,33 @@ export class AcceptorHost {
     whyNot: () => string | null,
     digest: (text: string) => string,
     trace: Trace = NO_TRACE,
+    heard: (key: string) => void = () => {},
   ) {
     this.rules = rules;
+    this.votes = rules.quorums.isMember(rules.me);
     this.#store = store;
     this.#leases = leases;
     this.#modeOf = modeOf;
     this.#whyNot = whyNot;
     this.#digest = digest;
     this.#trace = trace;
+    this.#heard = heard;
   }
 
-  /** Rejects with StoreError when the outcome is unknown, then nothing may be said of a vote; `not-ready` if this node may not vote. */
+  /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
   async handle(message: AcceptorMessage, from: NodeId | ""): Promise<AcceptorReply> {
     // Not even a view: a store that is empty or was rolled back would answer for votes it does not remember.
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const { key } = message;
+    // Whoever took a vote, a promise or a view of it for an acceptor's would count to a quorum that is none.
+    if (!this.votes && message.type !== "learn") return { type: "rejected", reason: "this node does not vote" };
     if (message.type === "accept" && message.value.proposer === "" && !this.#isShared(key, message.value)) {
       return { type: "rejected", reason: "the value's id is not the digest of its content" };
     }
     let moved: Snapshot | null = null;
     let voted: (() => void) | null = null;
-    const reply = await this.#store.update(key, (stored) => {
+    const reply = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.instance, record.state);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
@@ -80,6 +89,7 @@ export class AcceptorHost {
       return { record: next.record === record ? null : next.record, reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
+    if (moved !== null || (from !== "" && isAsNew(message, reply))) this.#heard(key);
     (voted as (() => void) | null)?.();
     if (moved !== null) this.#tell(key, moved);
     return reply;
@@ -89,7 +99,7 @@ export class AcceptorHost {
   async view(key: string): Promise<View> {
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
-    return await this.#store.update(key, (stored) => {
+    return await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.instance, record.state);
       return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote } };
@@ -108,6 +118,15 @@ export class AcceptorHost {
       listeners.delete(listener);
       if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key);
     };
+  }
+
+  async #update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
+    try {
+      return await this.#store.update(key, step);
+    } catch (error) {
+      if (error instanceof StoreError) throw new QuorateError("not-ready", `the store failed: ${error.message}`);
+      throw error;
+    }
   }
 
   /** Two contents under one id would be two values that vote as one. */
@@ -135,6 +154,21 @@ export class AcceptorHost {
       this.#leases.voted(key, after.instance, after.state, after.vote.value.id);
     }
     if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
+  }
+}
+
+/** Whether the record stands where the sender of the message stood; behind it, it is old, and past it, the sender is. */
+function isAsNew(message: AcceptorMessage, reply: AcceptorReply): boolean {
+  switch (message.type) {
+    case "accept":
+    case "prepare":
+      return (reply.type === "accepted" || reply.type === "promise" || reply.type === "refused") &&
+        reply.instance === message.instance;
+    case "learn":
+      return reply.type === "learned" &&
+        reply.instance === (message.certificate === null ? message.snapshot?.instance : message.instance + 1);
+    default:
+      return false;
   }
 }
 

@@ -36,12 +36,16 @@ export class CoordinatorHost {
     this.#transport.send(to, "coordinator", message).catch(() => {});
   }
 
-  collision(message: Collision): void {
+  collision(reported: Collision): void {
+    const { quorums } = this.#acceptor.rules;
+    // What a node that does not vote claims to have voted for must not sway the pick.
+    const reports = reported.reports.filter(({ from }) => quorums.isMember(from));
+    const message: Collision = { ...reported, reports };
     const { key, epoch, instance } = message;
     const known = this.#recoveries.get(key);
     if (known !== undefined && known.context.instance > instance) return;
     if (known === undefined || known.context.instance < instance) {
-      const { me, quorums } = this.#acceptor.rules;
+      const { me } = this.#acceptor.rules;
       const freshId = `${me}/${this.#random.id()}/c`;
       const recovery: Recovery = {
         context: { me, key, epoch, instance, quorums, freshId },

@@ -96,7 +96,7 @@ export class KeyLog {
       while (this.#pending.length > 0) await this.#round();
     } catch (error) {
       // The store failed: what was sent may be decided by others, and nothing more can be done here.
-      for (const pending of [...this.#pending]) this.#fail(pending, error as Error);
+      for (const pending of [...this.#pending]) this.#fail(pending, afterFailure(pending, error as Error));
     } finally {
       this.#running = false;
       this.#onIdle();
@@ -270,6 +270,14 @@ export class KeyLog {
     this.#pending = this.#pending.filter((other) => other !== pending);
     if (this.#pending.length === 0) this.#giveUp.abort();
   }
+}
+
+/** What its caller can be told when this node cannot go on with it. */
+function afterFailure({ command, submission }: Pending, error: Error): Error {
+  if (command === null) return error;
+  const { idempotencyKey } = submission;
+  const facts = idempotencyKey === undefined ? {} : { idempotencyKey };
+  return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", ...facts });
 }
 
 function stamped({ subject, id, op, race }: Submission, born: number): Command {

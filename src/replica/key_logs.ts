@@ -3,6 +3,7 @@ import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Forward } from "../paxos/message.ts";
 import { KeyLog, type KeyLogParts, type Outcome, type Submission } from "./key_log.ts";
+import { haveLapsed } from "./lapse.ts";
 
 export class KeyLogs {
   readonly #parts: KeyLogParts;
@@ -27,11 +28,13 @@ export class KeyLogs {
   }
 
   /** Commands of a node that may not propose here: decided once, like its own, and learned by it at once. */
-  forwarded(from: NodeId, { key, commands }: Forward): void {
-    const log = this.of(key);
+  async forwarded(from: NodeId, { key, commands, claims }: Forward): Promise<void> {
+    // A claim is proposed by a member that has asked about it itself; else the sender hears nothing, and tries another.
+    if (claims !== undefined && !await haveLapsed(this.#parts, key, claims).catch(() => false)) return;
     for (const { subject, id, op } of commands) {
+      const submission = { subject, id, op, timeoutMs: TIMEOUT_DEFAULT_MS, origin: from };
       // Only their decision answers them; if it does not come in time the sender takes the key over.
-      log.submit({ subject, id, op, timeoutMs: TIMEOUT_DEFAULT_MS, origin: from }).catch(() => {});
+      this.submit(key, claims === undefined ? submission : { ...submission, claims }).catch(() => {});
     }
   }
 }

@@ -1,4 +1,5 @@
-/** Whether leases have run out, as a classic quorum with this node in it sees it, each by its own clock (PROTOCOL.md §7). */
+/** Whether leases have run out, as a classic quorum sees it, this node in it if it votes, each by its own clock (PROTOCOL.md §7). */
+import type { NodeId } from "../paxos/ballot.ts";
 import type { LeaseName } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 
@@ -10,9 +11,12 @@ export async function haveLapsed(
 ): Promise<boolean> {
   const { me, quorums } = acceptor.rules;
   const message = { type: "lapsed?", key, epoch, instance: 1, leases } as const;
-  const own = await acceptor.handle(message, me);
-  if (own.type !== "lapsed" || own.remainingMs > 0) return false;
-  const agreed = new Set([me]);
+  const agreed = new Set<NodeId>();
+  if (acceptor.votes) {
+    const own = await acceptor.handle(message, me);
+    if (own.type !== "lapsed" || own.remainingMs > 0) return false;
+    agreed.add(me);
+  }
   if (quorums.isClassic(agreed)) return true;
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const others = quorums.members.filter((member) => member !== me);

@@ -35,6 +35,8 @@ export class LearnerHost {
   }
 
   accepted(from: NodeId, { key, instance, vote }: Accepted): void {
+    // Only acceptors vote.
+    if (!this.#parts.acceptor.rules.quorums.isMember(from)) return;
     this.#note(key, instance, { from, vote });
   }
 
@@ -46,12 +48,12 @@ export class LearnerHost {
   #voted(key: string, instance: number, vote: Vote, mode: Mode): void {
     const uncoordinated = mode.kind === "fast" && mode.recovery === "uncoordinated";
     if (vote.kind === "classic" || (!uncoordinated && vote.value.proposer !== "")) return;
-    const { acceptor, transport, epoch } = this.#parts;
+    const { acceptor, transport, learning, epoch } = this.#parts;
     const { me, quorums } = acceptor.rules;
     const message: Accepted = { type: "accepted", key, epoch, instance, vote };
-    for (const to of quorums.members) {
-      // Silence is no vote: whoever does not hear it waits for others, or for a Learn.
-      if (to !== me) transport.send(to, "learner", message).catch(() => {});
+    for (const to of learning.others) {
+      // Silence is no vote: a member that does not hear it waits for others, or for a Learn.
+      transport.send(to, "learner", message).catch(() => quorums.isMember(to) || learning.missed(to, key));
     }
     this.#note(key, instance, { from: me, vote });
   }

@@ -4,15 +4,15 @@
  */
 import { LEARN_DELAY_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Certificate, Learn, Value } from "../paxos/message.ts";
+import type { Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import { type Clock, NO_TRACE, type Trace, type Transport } from "./ports.ts";
 
-/** How often members that were away are tried again. */
+/** How often nodes that were away are tried again. */
 const AGAIN_MS = 500;
-/** Keys remembered per member that is away; beyond that it catches up when the key is next used. */
+/** Keys remembered per node that is away; beyond that it catches up when the key is next used. */
 const LAGGING_MAX_KEYS = 10_000;
-/** Keys sent to a returning member in one go. */
+/** Keys sent to a returning node in one go. */
 const AGAIN_MAX_KEYS = 256;
 
 type Pending = { readonly learn: Learn; readonly to: readonly NodeId[]; readonly cancel: () => void };
@@ -23,12 +23,24 @@ export class Learning {
   readonly #clock: Clock;
   readonly #epoch: number;
   readonly #trace: Trace;
+  /** Those told of decisions besides this node: the members, and nodes that do not vote. */
+  readonly others: readonly NodeId[];
   readonly #pending = new Map<string, Pending>();
   readonly #lagging = new Map<NodeId, Set<string>>();
   #again: (() => void) | null = null;
   #closed = false;
 
-  constructor(acceptor: AcceptorHost, transport: Transport, clock: Clock, epoch: number, trace: Trace = NO_TRACE) {
+  /** @param learners nodes that do not vote */
+  constructor(
+    acceptor: AcceptorHost,
+    transport: Transport,
+    clock: Clock,
+    epoch: number,
+    trace: Trace = NO_TRACE,
+    learners: readonly NodeId[] = [],
+  ) {
+    const { me, quorums } = acceptor.rules;
+    this.others = [...quorums.members, ...learners].filter((node) => node !== me);
     this.#acceptor = acceptor;
     this.#transport = transport;
     this.#clock = clock;
@@ -38,46 +50,83 @@ export class Learning {
 
   /** Moves the own record on and tells the others; `atOnce` are those who wait. Resolves when the own record has it. */
   decided(key: string, certificate: Certificate, value: Value, atOnce: readonly NodeId[]): Promise<void> {
-    const { me, quorums } = this.#acceptor.rules;
     if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "drove" });
     const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance: certificate.instance, certificate, value };
-    const others = quorums.members.filter((member) => member !== me);
     this.#flush(key);
-    for (const to of others) if (atOnce.includes(to)) this.#send(to, learn);
-    const rest = others.filter((to) => !atOnce.includes(to));
+    for (const to of this.others) if (atOnce.includes(to)) this.#send(to, learn);
+    const rest = this.others.filter((to) => !atOnce.includes(to));
     if (rest.length > 0 && !this.#closed) {
       this.#pending.set(key, { learn, to: rest, cancel: this.#clock.after(LEARN_DELAY_MS, () => this.#flush(key)) });
     }
-    return this.#own(learn);
+    return this.#own(learn).then(() => {});
   }
 
   /** Moves only the own record on: the others learn it the same way. */
-  learn(key: string, certificate: Certificate, value: Value): Promise<void> {
+  async learn(key: string, certificate: Certificate, value: Value): Promise<void> {
     const { instance } = certificate;
     if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "counted" });
-    return this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate, value });
+    const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate, value };
+    const standsAt = await this.#own(learn);
+    // A member that is behind is brought along by the next message it has to vote on; nobody asks a learner to vote.
+    if (this.#acceptor.votes || standsAt === null || standsAt > instance) return;
+    await this.refresh(key);
+    await this.#own(learn);
   }
 
-  /** The next message for the key is about to say it to the same members: no Learn is needed. */
+  /** Takes over the newest state that a member has: for a node that missed what was decided, and needs to know. */
+  async refresh(key: string): Promise<void> {
+    const { me, quorums } = this.#acceptor.rules;
+    const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
+    await Promise.all(quorums.members.filter((member) => member !== me).map(async (member) => {
+      const reply = await this.#transport.send(member, "acceptor", ask).catch(() => null);
+      if (reply?.type === "view") await this.install(key, reply.snapshot);
+    }));
+  }
+
+  /** A state that a member holds decided, or a read quorum's, for the own record if that is older. */
+  async install(key: string, snapshot: Snapshot): Promise<void> {
+    const { instance } = snapshot;
+    await this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot });
+  }
+
+  /** A node was not told: it is sent the state when it answers again. */
+  missed(to: NodeId, key: string): void {
+    this.#remember(to, key);
+  }
+
+  /** The next message for the key is about to say it to the members: no Learn is needed, but for those that do not vote. */
   superseded(key: string): void {
-    this.#pending.get(key)?.cancel();
-    this.#pending.delete(key);
+    const pending = this.#pending.get(key);
+    const { quorums } = this.#acceptor.rules;
+    const to = pending?.to.filter((node) => !quorums.isMember(node)) ?? [];
+    if (pending !== undefined && to.length > 0) this.#pending.set(key, { ...pending, to });
+    else this.#take(key);
   }
 
   close(): void {
     this.#closed = true;
-    for (const key of [...this.#pending.keys()]) this.superseded(key);
+    for (const key of [...this.#pending.keys()]) this.#take(key);
     this.#again?.();
     this.#lagging.clear();
   }
 
-  #own(learn: Learn): Promise<void> {
-    return this.#acceptor.handle(learn, this.#acceptor.rules.me).then(() => {}, () => {});
+  /** The instance the own record stands at afterwards; null if it cannot tell. */
+  #own(learn: Learn): Promise<number | null> {
+    return this.#acceptor.handle(learn, this.#acceptor.rules.me).then(
+      (reply) => reply.type === "learned" ? reply.instance : null,
+      () => null,
+    );
+  }
+
+  #take(key: string): Pending | undefined {
+    const pending = this.#pending.get(key);
+    pending?.cancel();
+    this.#pending.delete(key);
+    return pending;
   }
 
   #flush(key: string): void {
-    const pending = this.#pending.get(key);
-    this.superseded(key);
+    const pending = this.#take(key);
     for (const to of pending?.to ?? []) this.#send(to, pending!.learn);
   }
 
@@ -117,7 +166,7 @@ export class Learning {
   async #catchUp(to: NodeId, keys: Set<string>): Promise<void> {
     const some = [...keys].slice(0, AGAIN_MAX_KEYS);
     const [first, ...more] = some;
-    // One key shows whether the member is back; only then the rest goes out.
+    // One key shows whether the node is back; only then the rest goes out.
     if (first === undefined || !await this.#sendState(to, first)) return;
     const delivered = await Promise.all(more.map((key) => this.#sendState(to, key)));
     keys.delete(first);

@@ -96,7 +96,7 @@ export interface Transport {
   close(): void;
 }
 
-/** Monotonic and wall time in ms, and timers. */
+/** Monotonic time in ms, wall time in whole ms, and timers. */
 export interface Clock {
   now(): number;
   wall(): number;

@@ -31,6 +31,8 @@ export type Ending =
   | { readonly type: "over"; readonly snapshot: Snapshot }
   /** Nothing was under way and there was nothing to propose. */
   | { readonly type: "idle" }
+  /** Only a ballot of its own could go on, and a node that does not vote owns none. */
+  | { readonly type: "stuck" }
   | { readonly type: "given-up" };
 
 export type Drive = {
@@ -124,6 +126,7 @@ class InstanceDrive {
   }
 
   #prepare(): void {
+    if (!this.#drive.acceptor.votes) return this.#finish({ type: "stuck" });
     this.#attempt++;
     this.#wait(this.#drive.timing.patienceMs(this.#attempt), () => this.#prepare());
     this.#feed({ type: "prepare", nonce: this.#drive.random.id() });

@@ -43,17 +43,19 @@ export class Standing {
     return this.#checked;
   }
 
-  /** Why this node does not vote, in one line, or null if it does. */
+  /** Why this node's store cannot be used, in one line, or null if it can: to vote with, if the node is a member. */
   reason(): string | null {
     const quarantined = this.#store.quarantined();
     if (quarantined !== null) return `quarantined: ${quarantined}`;
     if (this.#store.identity() === null) return "this store belongs to no member: run once with --init";
-    if (!this.#checked) return "waiting for a quorum to confirm that this store was not rolled back";
+    if (!this.#checked && this.#votes) return "waiting for a quorum to confirm that this store was not rolled back";
     return null;
   }
 
   /** Asks until a phase-1 quorum, this node included, and everybody else that answers, has confirmed the store. */
   async confirm(): Promise<void> {
+    // No vote rests on what a learner has lost.
+    if (!this.#votes) return;
     while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null) {
       if (await this.#round()) return;
       await new Promise<void>((resolve) => this.#clock.after(ASK_AGAIN_MS, resolve));
@@ -62,6 +64,10 @@ export class Standing {
 
   close(): void {
     this.#closed = true;
+  }
+
+  get #votes(): boolean {
+    return this.#quorums.isMember(this.#me);
   }
 
   async #round(): Promise<boolean> {

@@ -9,13 +9,14 @@ const RTT_FLOOR_MS = 5;
 
 export class Timing {
   readonly #others: readonly NodeId[];
+  /** Others that make a classic quorum together with this node, or without it if it does not vote. */
   readonly #needed: number;
   readonly #transport: Transport;
   readonly #random: Randomness;
 
   constructor(me: NodeId, quorums: QuorumSystem, transport: Transport, random: Randomness) {
     this.#others = quorums.members.filter((member) => member !== me);
-    this.#needed = quorums.sizes.classic - 1;
+    this.#needed = quorums.sizes.classic - (quorums.isMember(me) ? 1 : 0);
     this.#transport = transport;
     this.#random = random;
   }

@@ -54,9 +54,15 @@ export interface LocalNetwork {
   duplicate(test: ParcelTest): () => void;
   /** Delays each parcel by the sum of what all of these say, in ms. */
   delay(ms: (parcel: Parcel) => number): () => void;
-  /** Keeps what matches until released, then delivers it in order and keeps no more. */
-  hold(test: ParcelTest): { readonly held: readonly Parcel[]; release(): void };
+  /** Keeps what matches until released, and keeps no more then. */
+  hold(test: ParcelTest): Hold;
 }
+
+export type Hold = {
+  readonly held: readonly Parcel[];
+  /** Delivers what was held in the order it came in, or in the one made of it; what that leaves out is lost. */
+  release(order?: (held: readonly Parcel[]) => readonly Parcel[]): void;
+};
 
 type Node = { readonly receive: Receive; readonly marks: Marks | undefined };
 type Sent = {
@@ -126,22 +132,23 @@ class Network implements LocalNetwork {
     return added(this.#delays, ms);
   }
 
-  hold(test: ParcelTest): { readonly held: readonly Parcel[]; release(): void } {
+  hold(test: ParcelTest): Hold {
     const held: Parcel[] = [];
-    const waiting: (() => void)[] = [];
+    const waiting = new Map<Parcel, () => void>();
     const end = added(this.#holds, {
       test,
       keep: (parcel: Parcel, go: () => void) => {
         held.push(parcel);
-        waiting.push(go);
+        waiting.set(parcel, go);
       },
     });
     return {
       held,
-      release: () => {
+      release: (order = (parcels) => parcels) => {
         end();
-        held.length = 0;
-        for (const go of waiting.splice(0)) go();
+        const ready = order(held.splice(0)).flatMap((parcel) => waiting.get(parcel) ?? []);
+        waiting.clear();
+        for (const go of ready) go();
       },
     };
   }

@@ -87,9 +87,10 @@ const MESSAGES: Checks<WireMessage> = {
     checkAlignment(message, at);
     checkReports(message["reports"], `${at}.reports`);
   }],
-  forward: [fieldsOf<Of<WireMessage, "forward">>({ ...ADDRESS, commands: 1 }), (message, at) => {
+  forward: [fieldsOf<Of<WireMessage, "forward">>({ ...ADDRESS, commands: 1, claims: 1 }), (message, at) => {
     checkAddress(message, at);
     checkCommands(message["commands"], `${at}.commands`);
+    if (message["claims"] !== undefined) checkLeases(message["claims"], `${at}.claims`);
   }],
   accepted: [fieldsOf<Of<WireMessage, "accepted">>({ ...ADDRESS, vote: 1 }), (message, at) => {
     checkAddress(message, at);

@@ -49,7 +49,7 @@ Deno.test("bad input on real processes: a 4xx that names it, and nothing is writ
 
     await t.step("a node of another cluster with the same secret reaches nobody and never votes", async () => {
       const before = await factsOf(cluster);
-      const stray = await startStray(cluster);
+      const stray = startStray(cluster);
       try {
         const { status, body } = await stray.readiness();
         assertEquals([status, body["code"]], [503, "not-ready"], stray.output());
@@ -413,7 +413,7 @@ async function whoIs(port: number, cluster: string, id: string, hash: string, pa
 }
 
 /** A process z that believes to be in a cluster with a and b. */
-async function startStray(cluster: RealCluster) {
+function startStray(cluster: RealCluster) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();

@@ -5,7 +5,8 @@ import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../src/paxos/message.ts";
 import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
-import { StoreError, type WireMessage } from "../../src/replica/ports.ts";
+import type { WireMessage } from "../../src/replica/ports.ts";
+import { sharedValueId } from "../../src/replica/shared_value.ts";
 import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { ballotOf, certificateOf, command, fast, KEY, machine, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
@@ -109,7 +110,7 @@ for (const fault of ["unknown-applied", "unknown-lost"] as const) {
     store.failNext = fault;
     const moves: number[] = [];
     host.onMove(KEY, (_key, { instance }) => moves.push(instance));
-    await assertRejects(() => host.handle(acceptOf("b"), "b"), StoreError);
+    await assertRejects(() => host.handle(acceptOf("b"), "b"), Error, "outcome of a commit unknown");
     const { vote } = await host.view(KEY);
     assertEquals(vote?.value.id ?? null, fault === "unknown-applied" ? valueOf("b").id : null);
     // The vote that may have been cast is never another one's.
@@ -137,6 +138,27 @@ Deno.test("acceptor host: R1, a node's value from anybody else is not voted for"
   const { host, disk } = await rig();
   for (const from of ["c", "a", ""]) assertEquals((await host.handle(acceptOf("b"), from)).type, "rejected");
   assertEquals(disk.records.size, 0);
+});
+
+Deno.test("acceptor host: a value of nobody is voted for only under the id that its commands make", async () => {
+  const { host, disk } = await rig();
+  const { commands } = valueOf("b");
+  const id = sharedValueId(sha256Hex, KEY, commands);
+  const shared = { id, proposer: "" as const, commands };
+  const wrong = [
+    { ...shared, id: "b/v/1" },
+    { ...shared, commands: valueOf("c").commands },
+    { ...shared, commands: [] },
+    { ...shared, claims: [] },
+    { ...shared, nextMode: MODE },
+  ];
+  for (const value of wrong) {
+    const reply = await host.handle({ type: "accept", ...AT, ballot: STANDING, value }, "b");
+    assertEquals(reply.type, "rejected", JSON.stringify(value));
+  }
+  assertEquals(disk.records.size, 0);
+  const reply = await host.handle({ type: "accept", ...AT, ballot: STANDING, value: shared }, "b");
+  assertEquals(reply.type, "accepted");
 });
 
 Deno.test("acceptor host: who may not vote says nothing at all of a record, and writes nothing", async () => {
@@ -193,7 +215,11 @@ Deno.test("acceptor host: a Learn whose commit fails is told to nobody", async (
   await host.handle(acceptOf("b"), "b");
   store.failNext = "unknown-lost";
   const certificate = certificateOf(1, value, "open", "abc");
-  await assertRejects(() => host.handle({ type: "learn", ...AT, certificate, value }, "b"), StoreError);
+  await assertRejects(
+    () => host.handle({ type: "learn", ...AT, certificate, value }, "b"),
+    Error,
+    "outcome of a commit unknown",
+  );
   assertEquals(told, []);
   assertEquals((await host.view(KEY)).snapshot.instance, 1);
 });

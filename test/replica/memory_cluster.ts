@@ -5,7 +5,8 @@ import { createMachine } from "../../src/machine/machine.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { createModes, type ModeRule } from "../../src/replica/modes.ts";
 import { ReplicaNode } from "../../src/replica/node.ts";
-import type { Clock } from "../../src/replica/ports.ts";
+import { type Clock, NO_TRACE, type Randomness, type Trace } from "../../src/replica/ports.ts";
+import { tracingTransport } from "../../src/observe/tracing_transport.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import { type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { createLocalNetwork, type LocalNetwork } from "../../src/transport/local_transport.ts";
@@ -30,12 +31,26 @@ export type MemoryClusterOptions = {
   readonly clockOf?: (id: string) => Clock | null;
   /** How keys use their standing ballot. */
   readonly modes?: readonly ModeRule[];
+  /** Of every node. Default: real. */
+  readonly random?: Randomness;
+  /** When a node's disk gets to its next atomic. Default: a microtask. */
+  readonly schedule?: (id: string) => Promise<void>;
   /** Of peers. */
   readonly deadlineMs?: number;
+  /** What each node shows its messages to. Default: nothing. */
+  readonly trace?: (id: string) => Trace;
 };
 
 export async function memoryCluster(n: number, options: MemoryClusterOptions = {}): Promise<MemoryCluster> {
-  const { clock = realClock, clockOf = () => null, deadlineMs, modes = [] } = options;
+  const {
+    clock = realClock,
+    clockOf = () => null,
+    deadlineMs,
+    modes = [],
+    trace: traceOf = () => NO_TRACE,
+    random = realRandomness,
+    schedule,
+  } = options;
   const ids = "abcdefghi".slice(0, n).split("");
   const network = createLocalNetwork(deadlineMs === undefined ? { clock } : { clock, deadlineMs });
   const quorums = new QuorumSystem(ids);
@@ -44,9 +59,13 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
   const stores = new Map<string, MemoryBallotStore>();
 
   async function start(id: string): Promise<Promise<void>> {
-    const store = await openMemoryStore({ disk: disks.get(id)!, run: () => realRandomness.id() });
+    const store = await openMemoryStore({
+      disk: disks.get(id)!,
+      run: () => random.id(),
+      ...(schedule === undefined ? {} : { schedule: () => schedule(id) }),
+    });
     if (store.identity() === null) {
-      await store.init({ cluster: "test", id, incarnation: realRandomness.id(), config: "{}" });
+      await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
     }
     const holder: { node?: ReplicaNode } = {};
     network.connect(id, (from, mailbox, messages) => holder.node!.receive(from, mailbox, messages), {
@@ -54,7 +73,8 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       seen: (peer, mark) => holder.node!.note(peer, mark),
     });
     const machine = createMachine({ digest: sha256Hex });
-    const transport = network.transportOf(id);
+    const trace = traceOf(id);
+    const transport = tracingTransport(network.transportOf(id), trace);
     const node = new ReplicaNode({
       id,
       cluster: "test",
@@ -65,7 +85,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       digest: sha256Hex,
       version: "test",
       report: () => {},
-    }, { store, transport, clock: clockOf(id) ?? clock, random: realRandomness, machine });
+    }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace });
     holder.node = node;
     nodes.set(id, node);
     stores.set(id, store);

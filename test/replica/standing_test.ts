@@ -271,7 +271,7 @@ Deno.test("standing: a copy of a store that ran in place of the original makes t
 });
 
 Deno.test("standing: a rolled back node that starts alone gives no vote while it waits, and is found out when peers return", async () => {
-  const cluster = await memoryCluster(3);
+  const cluster = await memoryCluster(3, { deadlineMs: 100 });
   try {
     const image = cluster.disk("a").snapshot();
     for (let i = 0; i < 5; i++) await write(cluster, "a", `w${i}`);

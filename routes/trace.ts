@@ -1,0 +1,46 @@
+/** What just happened to one name on this node, where it is traced: as events, or drawn. */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { chartOf } from "../src/observe/chart.ts";
+import { svgChart } from "../src/observe/chart_svg.ts";
+import { textChart } from "../src/observe/chart_text.ts";
+import type { TraceEvent } from "../src/observe/trace.ts";
+import { type Env, send, sendText } from "./answer.ts";
+import { publish } from "./docs.ts";
+import { permit } from "./gate.ts";
+import { nameOf, queryOf } from "./input.ts";
+import { NameParam, responses } from "./schemas.ts";
+
+export interface TraceSource {
+  /** In the order they happened on this node. */
+  events(key: string): readonly TraceEvent[];
+}
+
+const TraceQuery = z.strictObject({
+  name: z.string().optional(),
+  format: z.enum(["json", "text", "svg"], { error: "is none of json, text, svg" }).default("json"),
+});
+const TraceShape = z.object({ node: z.string(), key: z.string(), events: z.array(z.looseObject({ kind: z.string() })) })
+  .openapi("Trace");
+
+const trace = createRoute({
+  method: "get",
+  path: "/v1/trace/{name}",
+  summary: "The newest messages of a name as this node saw them; charts of several nodes are merged by the client",
+  request: { params: NameParam, query: TraceQuery },
+  responses: responses(TraceShape, ["invalid-request", "unauthenticated", "forbidden", "cross-site"]),
+});
+
+export function traceRoutes(app: OpenAPIHono<Env>, node: string, source: TraceSource): void {
+  publish(app, trace, (c) => {
+    const { name: named, format } = queryOf(c, TraceQuery);
+    const name = nameOf(c, named);
+    permit(c, { noun: "lock", verb: "read" }, name);
+    const key = `lock/${name}`;
+    const events = source.events(key);
+    if (format === "json") return send(c, 200, { node, key, events });
+    const chart = chartOf([events]);
+    return format === "text"
+      ? sendText(c, 200, textChart(chart), { "Content-Type": "text/plain; charset=utf-8" })
+      : sendText(c, 200, svgChart(chart), { "Content-Type": "image/svg+xml" });
+  });
+}

@@ -1,0 +1,51 @@
+/** `trace NAME`: draws what just happened to one name, from what the nodes that answer remember. */
+import { chartOf } from "../observe/chart.ts";
+import { svgChart } from "../observe/chart_svg.ts";
+import { textChart } from "../observe/chart_text.ts";
+import type { TraceEvent } from "../observe/trace.ts";
+import { CommandError, EXIT_USAGE, oneLine, reportFailure } from "./report.ts";
+
+const ANSWER_WITHIN_MS = 2_000;
+/** As `deno task start` has them. */
+const URLS_DEFAULT = [8701, 8702, 8703, 8704, 8705].map((port) => `http://127.0.0.1:${port}`).join(",");
+
+export type NodeTrace = { readonly node: string; readonly events: readonly TraceEvent[] };
+
+/** Draws to stdout; the exit code. */
+export async function runTrace(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args.filter((arg) => arg !== "--svg");
+  if (name === undefined || rest.length > 0) {
+    console.error("usage: trace NAME [--svg], with the nodes' URLs in QUORATE_URL, comma between");
+    return EXIT_USAGE;
+  }
+  try {
+    const urls = (Deno.env.get("QUORATE_URL") ?? URLS_DEFAULT).split(",").map((url) => url.trim().replace(/\/$/, ""));
+    const answers = await Promise.allSettled(urls.map((url) => traceFrom(url, name, Deno.env.get("QUORATE_TOKEN"))));
+    for (const answer of answers) if (answer.status === "rejected") console.error(oneLine(answer.reason));
+    const traces = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
+    if (traces.length === 0) {
+      throw new CommandError("no node that was asked is traced; start them with QUORATE_TRACE=1");
+    }
+    const chart = chartOf(traces.map(({ events }) => events), traces.map(({ node }) => node).sort());
+    if (chart.rows.length === 0) throw new CommandError(`nothing is remembered of ${name}`);
+    console.log((args.includes("--svg") ? svgChart(chart) : textChart(chart)).trimEnd());
+    return 0;
+  } catch (error) {
+    return reportFailure("trace", error);
+  }
+}
+
+/** What one node remembers of a name. Rejects with one line that says why there is nothing. */
+export async function traceFrom(url: string, name: string, token?: string): Promise<NodeTrace> {
+  const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+  // In the query, where every name there can be is written alike.
+  const response = await fetch(`${url}/v1/trace/-?name=${encodeURIComponent(name)}`, { headers, signal })
+    .catch((error: Error) => {
+      throw new CommandError(`${url} does not answer: ${error.message}`);
+    });
+  const body = await response.json().catch(() => ({})) as NodeTrace & { detail?: string };
+  if (response.status === 404) throw new CommandError(`${url} is not traced`);
+  if (!response.ok) throw new CommandError(`${url} answers ${response.status}: ${body.detail ?? ""}`);
+  return body;
+}

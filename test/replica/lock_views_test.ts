@@ -1,0 +1,120 @@
+import { assert, assertEquals } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { DRIFT } from "../../src/limits.ts";
+import { createMachine } from "../../src/machine/machine.ts";
+import { holdOfFence } from "../../src/machine/view.ts";
+import type { Op } from "../../src/machine/op.ts";
+import type { State } from "../../src/paxos/message.ts";
+import { LeaseClock } from "../../src/replica/lease_clock.ts";
+import { LockViews } from "../../src/replica/lock_views.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
+
+const KEY = "lock/x";
+const machine = createMachine({ digest: sha256Hex });
+
+/** One key of one node, decided one command at a time. */
+function rig() {
+  const clock = new ManualClock();
+  const leases = new LeaseClock(clock, machine);
+  let state: State = machine.init({ kind: "prepare" });
+  let instance = 0;
+  return {
+    clock,
+    views: new LockViews(leases),
+    get state() {
+      return state;
+    },
+    decide(op: Op, subject = "s") {
+      const command = { subject, id: `c${instance}`, born: instance + 1, op };
+      state = machine.apply(state, ++instance, { id: `a/v/${instance}`, proposer: "a", commands: [command] });
+      leases.see(KEY, instance + 1, state);
+    },
+  };
+}
+
+function acquire(holder: string, more: Partial<Extract<Op, { type: "acquire" }>> = {}): Op {
+  return { type: "acquire", holder, mode: "exclusive", ttlMs: 10_000, lockDelayMs: 0, atMs: 1_000, ...more };
+}
+
+Deno.test("lock views: a key nobody used is free, with nothing in it", () => {
+  const { views, state } = rig();
+  assertEquals(views.lock("x", KEY, state), {
+    name: "x",
+    state: "free",
+    holders: [],
+    waiters: [],
+    waiterCount: 0,
+    lastFence: "0",
+    revision: "0",
+  });
+});
+
+Deno.test("lock views: a grant's guarantee is the ttl less the drift, counted from the send, and never rounded up", () => {
+  const it = rig();
+  it.decide(acquire("me", { metadata: "m" }));
+  const hold = holdOfFence(it.state, "1025")!;
+  const grant = it.views.grant("x", hold, it.state, 12.6, 3.9);
+  assertEquals(grant, {
+    name: "x",
+    holder: "me",
+    fence: "1025",
+    mode: "exclusive",
+    ttlMs: 10_000,
+    notBeforeMs: 3 + 10_000 * (1 - DRIFT),
+    notAfterMs: 4 + 10_000 * (1 + DRIFT),
+    waitedMs: 13,
+    metadata: "m",
+    revision: "1025",
+  });
+  for (const ttlMs of [1_000, 1_001, 1_099, 3_599_999]) {
+    const { notBeforeMs, notAfterMs } = it.views.grant("x", { ...hold, ttlMs }, it.state, 0, 0);
+    assert(notBeforeMs <= ttlMs * (1 - DRIFT) && Number.isInteger(notBeforeMs), `${ttlMs}`);
+    assert(notAfterMs >= ttlMs * (1 + DRIFT) && Number.isInteger(notAfterMs), `${ttlMs}`);
+  }
+});
+
+Deno.test("lock views: what is left of a hold is what this node's clock has not seen of it", async () => {
+  const it = rig();
+  it.decide(acquire("me"));
+  await it.clock.pass(4_000);
+  assertEquals(it.views.lock("x", KEY, it.state).holders[0]!.notAfterMs, 6_100);
+  await it.clock.pass(60_000);
+  assertEquals(it.views.lock("x", KEY, it.state).holders[0]!.notAfterMs, 0);
+});
+
+Deno.test("lock views: held says who, how many wait, and when to come back: not at once, and not in an hour", async () => {
+  const it = rig();
+  it.decide(acquire("me", { ttlMs: 3_600_000 }));
+  it.decide(acquire("w", { wait: { node: "b" } }), "t");
+  const held = it.views.held(KEY, it.state);
+  assertEquals([held.holders.map(({ holder }) => holder), held.queue, held.retryAfterMs], [["me"], 1, 5_000]);
+  await it.clock.pass(3_600_000 * (1 + DRIFT) - 700);
+  assertEquals(it.views.held(KEY, it.state).retryAfterMs, 700);
+  await it.clock.pass(10_000);
+  assertEquals(it.views.held(KEY, it.state).retryAfterMs, 100);
+});
+
+Deno.test("lock views: of several shared holders the first to lapse says when to come back", async () => {
+  const it = rig();
+  it.decide(acquire("one", { mode: "shared", ttlMs: 4_000 }));
+  await it.clock.pass(1_000);
+  it.decide(acquire("two", { mode: "shared", ttlMs: 2_000 }), "t");
+  const held = it.views.held(KEY, it.state);
+  assertEquals(held.holders.map(({ holder, notAfterMs }) => [holder, notAfterMs]), [["one", 3_040], ["two", 2_020]]);
+  assertEquals(held.retryAfterMs, 2_020);
+});
+
+Deno.test("lock views: the history has its times as text, and a reason only where somebody gave one", () => {
+  const { views } = rig();
+  const ended = { fence: "1025", holder: "me", subject: "s", fromMs: 0, toMs: 1_500, end: "forced" } as const;
+  const shown = {
+    fence: "1025",
+    holder: "me",
+    subject: "s",
+    from: "1970-01-01T00:00:00.000Z",
+    to: "1970-01-01T00:00:01.500Z",
+    end: "forced",
+  };
+  assertEquals(views.ended(ended) as unknown, shown);
+  assertEquals(views.ended({ ...ended, reason: "stuck" }) as unknown, { ...shown, reason: "stuck" });
+});

@@ -1,0 +1,219 @@
+/** The proposer's host: timers, silence and a store that fails (PROTOCOL.md §3 to §5), on a clock the test moves. */
+import { assert, assertEquals } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { freshRecord, snapshotOf, transition } from "../../src/paxos/acceptor.ts";
+import { STANDING } from "../../src/paxos/ballot.ts";
+import type { AcceptorMessage, AcceptorRecord, Mode } from "../../src/paxos/message.ts";
+import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
+import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
+import { Learning } from "../../src/replica/learning.ts";
+import { LeaseClock } from "../../src/replica/lease_clock.ts";
+import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
+import { driveInstance, type Ending } from "../../src/replica/proposer_host.ts";
+import { sharedValueId } from "../../src/replica/shared_value.ts";
+import { Timing } from "../../src/replica/timing.ts";
+import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
+import { classic, fast, KEY, logOf, machine, nodesOf, rulesOf, valueOf } from "../paxos/samples.ts";
+import { ManualClock, settled } from "../transport/manual_clock.ts";
+
+/** Says of a message to a peer that it is lost. */
+type Loss = (to: string, message: WireMessage) => boolean;
+
+/** Node a, and peers that are real acceptors behind a network that loses what the test says. */
+async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
+  const store = await openMemoryStore();
+  const clock = new ManualClock();
+  const peers = new Map<string, AcceptorRecord>(nodesOf(n).slice(1).map((id) => [id, freshRecord(machine, mode)]));
+  const sent: { to: string; message: WireMessage }[] = [];
+  const network = { lost: (() => false) as Loss };
+  function answer(to: string, message: WireMessage): WireReply {
+    if (network.lost(to, message)) throw new PeerError("silence");
+    if (message.type === "collision" || message.type === "marks") return { type: "noted" };
+    const next = transition(rulesOf(to, n), peers.get(to)!, message as AcceptorMessage, { from: "a", seenMs: {} });
+    peers.set(to, next.record);
+    return structuredClone(next.reply) as WireReply;
+  }
+  const transport: Transport = {
+    send: (to, _mailbox, message) => {
+      sent.push({ to, message });
+      return Promise.resolve().then(() => answer(to, message));
+    },
+    rttMs: () => 0,
+    close: () => {},
+  };
+  const rules = rulesOf("a", n);
+  const acceptor = new AcceptorHost(rules, store, new LeaseClock(clock, machine), () => mode, () => null, sha256Hex);
+  const learning = new Learning(acceptor, transport, clock, 0);
+  let ids = 0;
+  const random = { next: () => 0.5, id: () => `id${++ids}` };
+  const coordinator = new CoordinatorHost(acceptor, transport, learning, random);
+  const timing = new Timing("a", rules.quorums, transport, random);
+  const giveUp = new AbortController();
+  const ended: { ending: Ending | null } = { ending: null };
+  return {
+    store,
+    clock,
+    acceptor,
+    sent,
+    peers,
+    giveUp,
+    lose: (lost: Loss) => network.lost = lost,
+    async drive(value = valueOf("a") as ReturnType<typeof valueOf> | null) {
+      const opening = (await acceptor.view(KEY)).snapshot;
+      const context = { me: "a", key: KEY, epoch: 0, quorums: rules.quorums, machine, opening, value };
+      driveInstance({ acceptor, coordinator, learning, transport, clock, random, timing }, context, giveUp.signal)
+        .then((ending) => ended.ending = ending);
+      await settled();
+      return ended;
+    },
+    /** Passes until it has ended, a bounded number of times. */
+    async end(ended: { ending: Ending | null }): Promise<Ending> {
+      for (let i = 0; i < 200 && ended.ending === null; i++) await clock.pass(50);
+      assert(ended.ending !== null, "it ends");
+      return ended.ending;
+    },
+  };
+}
+
+Deno.test("proposer host: calm, it is decided with no timer run, and none is left", async () => {
+  const { drive, clock } = await rig();
+  const { ending } = await drive();
+  assert(ending?.type === "decided");
+  assertEquals(ending.value.id, valueOf("a").id);
+  assert(ending.certificate.kind !== "classic", ending.certificate.kind);
+  assertEquals(clock.timers, 0);
+});
+
+Deno.test("proposer host: nobody hears of the value before the own vote is durable (R1)", async () => {
+  const { drive, store, sent } = await rig();
+  store.failNext = "unknown-lost";
+  await drive();
+  assertEquals(sent.filter(({ message }) => message.type === "accept"), []);
+});
+
+for (const fault of ["unknown-lost", "unknown-applied"] as const) {
+  Deno.test(`proposer host: after an own vote of unknown outcome (${fault}) it goes on by Prepare, with one value`, async () => {
+    const { drive, store, end, sent } = await rig();
+    store.failNext = fault;
+    const ending = await end(await drive());
+    assert(ending.type === "decided");
+    assertEquals(ending.value.id, valueOf("a").id);
+    const values = sent.flatMap(({ message }) => message.type === "accept" ? [message.value.id] : []);
+    assertEquals(new Set(values).size, 1);
+  });
+}
+
+Deno.test("proposer host: while a quorum is silent it prepares again and again, each time in a ballot of its own, later and later", async () => {
+  const { drive, lose, clock, sent, end } = await rig();
+  lose(() => true);
+  const ended = await drive();
+  const atMs: number[] = [];
+  let seen = 0;
+  for (let i = 0; i < 300; i++) {
+    await clock.pass(20);
+    const prepares = sent.filter(({ to, message }) => to === "b" && message.type === "prepare").length;
+    if (prepares > seen) atMs.push(clock.now());
+    seen = prepares;
+  }
+  assertEquals(ended.ending, null);
+  const ballots = sent.flatMap(({ to, message }) => to === "b" && message.type === "prepare" ? [message.ballot] : []);
+  assert(ballots.length >= 3 && ballots.length < 40, `${ballots.length} in 6 s`);
+  assertEquals(new Set(ballots.map((ballot) => JSON.stringify(ballot))).size, ballots.length);
+  const gaps = atMs.slice(1).map((ms, i) => ms - atMs[i]!);
+  assert(gaps.at(-1)! >= gaps[0]!, `${gaps}`);
+  lose(() => false);
+  assertEquals((await end(ended)).type, "decided");
+});
+
+Deno.test("proposer host: given up, it stops at once: no timer, and nothing more is sent", async () => {
+  const { drive, lose, giveUp, clock, sent } = await rig();
+  lose(() => true);
+  const ended = await drive();
+  await clock.pass(500);
+  giveUp.abort();
+  await settled();
+  assertEquals(ended.ending?.type, "given-up");
+  const count = sent.length;
+  await clock.pass(10_000);
+  assertEquals([sent.length, clock.timers], [count, 0]);
+});
+
+Deno.test("proposer host: given up before it began, it does not begin", async () => {
+  const { drive, giveUp, sent, store } = await rig();
+  giveUp.abort();
+  const { ending } = await drive();
+  assertEquals([ending?.type, sent.length, store.disk.records.size], ["given-up", 0, 0]);
+});
+
+Deno.test("proposer host: another's value on the own record: it keeps its own at home, waits for word, and then finishes that one", async () => {
+  const { drive, acceptor, end, sent } = await rig();
+  const other = valueOf("c");
+  await acceptor.handle({ type: "accept", key: KEY, epoch: 0, instance: 1, ballot: STANDING, value: other }, "c");
+  const ended = await drive();
+  assertEquals(sent.filter(({ message }) => message.type === "accept"), []);
+  const ending = await end(ended);
+  assert(ending.type === "decided");
+  // c may have decided with a's vote and its own: nothing else may be chosen while c's report is missing.
+  assert(logOf(machine.apply(machine.init(fast("b")), 1, ending.value)).length >= 1);
+});
+
+Deno.test("proposer host: the record moves on by somebody else's decision: it is over, with that state", async () => {
+  const { drive, lose, acceptor } = await rig();
+  lose(() => true);
+  const ended = await drive();
+  const value = valueOf("c");
+  const state = machine.apply(machine.init(fast("b")), 1, value);
+  const snapshot = { instance: 2, state, stateHash: machine.hash(state), decidedBy: null };
+  await acceptor.handle({ type: "learn", key: KEY, epoch: 0, instance: 2, certificate: null, snapshot }, "c");
+  await settled();
+  assert(ended.ending?.type === "over");
+  assertEquals(ended.ending.snapshot.instance, 2);
+});
+
+Deno.test("proposer host: a peer that is ahead ends it with the peer's state", async () => {
+  const { drive, peers } = await rig();
+  const value = valueOf("c");
+  const state = machine.apply(machine.init(fast("b")), 1, value);
+  const record = { ...freshRecord(machine, fast("b")), instance: 2, state, stateHash: machine.hash(state) };
+  for (const id of peers.keys()) peers.set(id, record);
+  const { ending } = await drive();
+  assert(ending?.type === "over");
+  assertEquals(ending.snapshot, snapshotOf(record));
+});
+
+Deno.test("proposer host: nothing to propose and nothing under way is idle; a vote under way is finished", async () => {
+  const calm = await rig();
+  assertEquals((await calm.end(await calm.drive(null))).type, "idle");
+  const stuck = await rig();
+  // A client's value, of no proposer: two of three voted, so it may be chosen.
+  const { commands } = valueOf("c");
+  const id = sharedValueId(sha256Hex, KEY, commands);
+  const value = { id, proposer: "" as const, commands };
+  const accept = { type: "accept", key: KEY, epoch: 0, instance: 1, ballot: STANDING, value } as const;
+  for (const peer of ["b", "c"]) {
+    const { record } = transition(rulesOf(peer, 3), stuck.peers.get(peer)!, accept, { from: "", seenMs: {} });
+    stuck.peers.set(peer, record);
+  }
+  const ending = await stuck.end(await stuck.drive(null));
+  assert(ending.type === "decided");
+  assertEquals(ending.value.id, id);
+});
+
+Deno.test("proposer host: under another's classic ballot it prepares, and its value is decided", async () => {
+  const { drive, end } = await rig({ mode: classic("b") });
+  const ending = await end(await drive());
+  assert(ending.type === "decided");
+  assertEquals([ending.value.id, ending.certificate.ballot[0] >= 1], [valueOf("a").id, true]);
+});
+
+Deno.test("proposer host: a peer that is behind is sent what it lacks, and then votes", async () => {
+  const { drive, acceptor, peers, sent } = await rig();
+  const value = valueOf("c");
+  const state = machine.apply(machine.init(fast("b")), 1, value);
+  const snapshot = { instance: 2, state, stateHash: machine.hash(state), decidedBy: null };
+  await acceptor.handle({ type: "learn", key: KEY, epoch: 0, instance: 2, certificate: null, snapshot }, "c");
+  const { ending } = await drive(valueOf("a", 2));
+  assert(ending?.type === "decided", JSON.stringify(ending));
+  assert(sent.some(({ message }) => message.type === "accept" && message.snapshot !== undefined));
+  assertEquals([...peers.values()].some(({ instance, vote }) => instance === 2 && vote !== null), true);
+});
