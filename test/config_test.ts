@@ -37,6 +37,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     port: 8701,
     urls: { a: "http://127.0.0.1:8701" },
     kv: "data/a.sqlite",
+    modes: [],
     init: false,
     secrets: [],
     tokens: null,
@@ -181,8 +182,8 @@ Deno.test("parseConfig: what has to be set before strangers can reach a node", a
 });
 
 Deno.test("clusterConfigOf: the same text on every member, whatever the order and the URLs", () => {
-  const one = clusterConfigOf({ urls: { b: "http://x", a: "http://y", "10": "http://z" } });
-  const other = clusterConfigOf({ urls: { a: "https://1", "10": "https://2", b: "https://3" } });
+  const one = clusterConfigOf({ urls: { b: "http://x", a: "http://y", "10": "http://z" }, modes: [] });
+  const other = clusterConfigOf({ urls: { a: "https://1", "10": "https://2", b: "https://3" }, modes: [] });
   assertEquals(one, other);
   assertEquals(one.members, ["10", "a", "b"]);
   assertEquals(one.cluster, `q-${sha256Hex("10,a,b").slice(0, 12)}`);
@@ -196,4 +197,12 @@ Deno.test("parseFlags and portOf: on their own", () => {
   assertEquals(parseFlags([], { port: "value" }), {});
   assertThrows(() => parseFlags(["--", "x"], { port: "value" }), QuorateError, "not expected here");
   assertEquals([portOf(null), portOf({ name: "--port", text: "65535" })], [8701, 65535]);
+});
+
+Deno.test("modes: by prefix, in one order whatever the flag's; an unknown one and a prefix twice are refused", async () => {
+  const { modes } = await parse("--id a --kv x --modes lock/z/=multi,lock/a/=prepare");
+  assertEquals(modes, [{ prefix: "lock/a/", mode: "prepare" }, { prefix: "lock/z/", mode: "multi" }]);
+  for (const bad of ["lock/a", "=fast", "lock/a=slow", "lock/a=fast=fast", "lock/a=fast,lock/a=multi"]) {
+    await assertRejects(() => parse(`--id a --kv x --modes ${bad}`), QuorateError);
+  }
 });

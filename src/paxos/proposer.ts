@@ -235,7 +235,9 @@ function judgeStanding(context: ProposerContext, state: ProposerState): Step {
     const message = { type: "decide", key, epoch, instance: opening.instance, certificate } as const;
     return { state: { ...state, guard: "asked" }, out: [{ type: "send", to: me, message }] };
   }
-  if (state.guard === "asked" || (hasLeftHome(context, state) && state.guard === "none" && canWin(context, state, value!))) {
+  if (
+    state.guard === "asked" || (hasLeftHome(context, state) && state.guard === "none" && canWin(context, state, value!))
+  ) {
     return { state, out: [] };
   }
   // A split that still has a possible winner is left to the winner (§4).

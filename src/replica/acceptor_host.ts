@@ -89,7 +89,7 @@ export class AcceptorHost {
       return { record: next.record === record ? null : next.record, reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
-    if (moved !== null || (from !== "" && isAsNew(message, reply))) this.#heard(key);
+    if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
     if (moved !== null) this.#tell(key, moved);
     return reply;
@@ -158,11 +158,11 @@ export class AcceptorHost {
 }
 
 /** Whether the record stands where the sender of the message stood; behind it, it is old, and past it, the sender is. */
-function isAsNew(message: AcceptorMessage, reply: AcceptorReply): boolean {
+function isAsNew(message: AcceptorMessage, reply: AcceptorReply, isOwn: boolean): boolean {
   switch (message.type) {
     case "accept":
     case "prepare":
-      return (reply.type === "accepted" || reply.type === "promise" || reply.type === "refused") &&
+      return !isOwn && (reply.type === "accepted" || reply.type === "promise" || reply.type === "refused") &&
         reply.instance === message.instance;
     case "learn":
       return reply.type === "learned" &&

@@ -7,7 +7,7 @@ import {
   initialCoordinator,
   stepCoordinator,
 } from "../paxos/coordinator.ts";
-import type { AcceptorMessage, AcceptorReply, Collision } from "../paxos/message.ts";
+import type { AcceptorMessage, AcceptorReply, Collision, Snapshot } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
@@ -98,8 +98,17 @@ export class CoordinatorHost {
 
   async #reply(recovery: Recovery, from: NodeId, reply: AcceptorReply): Promise<void> {
     const { key, instance } = recovery.context;
-    const opening = reply.type === "behind" ? (await this.#acceptor.view(key)).snapshot : null;
+    const opening = reply.type === "behind" ? await this.#opening(key) : null;
     const current = opening?.instance === instance ? opening : null;
     this.#feed(recovery, { type: "reply", from, reply, opening: current });
+  }
+
+  /** null where the own store cannot say: then the one behind goes without, and a Prepare brings it up. */
+  async #opening(key: string): Promise<Snapshot | null> {
+    try {
+      return (await this.#acceptor.view(key)).snapshot;
+    } catch {
+      return null;
+    }
   }
 }

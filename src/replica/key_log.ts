@@ -5,12 +5,14 @@
 import { QuorateError } from "../errors.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
-import { waitingNodes } from "../machine/view.ts";
+import { readOp } from "../machine/read_op.ts";
+import { placesOfNode, waitingNodes } from "../machine/view.ts";
 import { fitting } from "../paxos/batch.ts";
 import type { Certificate, Command, LeaseName, Snapshot, State, Value } from "../paxos/message.ts";
 import type { Receipt } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Modes } from "./modes.ts";
+import { MemberChoice } from "./learner_node.ts";
 import { sharedValueId } from "./shared_value.ts";
 import { receiptOf } from "./receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
@@ -44,8 +46,8 @@ type Pending = {
   readonly cancelDeadline: () => void;
   /** As last sent; null while no vote was cast for it. */
   command: Command | null;
-  /** The coordinator it went to: once is enough, it decides it or is taken over. */
-  forwarded: { readonly to: NodeId; readonly atMs: number } | null;
+  /** The member it went to: once is enough, it decides it or is taken over. */
+  forwarded: { readonly to: NodeId; readonly atMs: number; readonly instance: number } | null;
 };
 
 export type KeyLogParts = Drive & {
@@ -64,12 +66,16 @@ export class KeyLog {
   #running = false;
   #wake: () => void = () => {};
   #giveUp = new AbortController();
+  readonly #choice: MemberChoice;
+  /** Where open proposing came to nothing, at a node that does not vote. */
+  #stuckAt = 0;
 
   /** @param onIdle called when no command is left */
   constructor(parts: KeyLogParts, key: string, onIdle: () => void) {
     this.#parts = parts;
     this.#key = key;
     this.#onIdle = onIdle;
+    this.#choice = new MemberChoice(parts.acceptor.rules.quorums, parts.transport);
   }
 
   /** Rejects with `no-quorum` or `outcome-unknown` at the deadline. */
@@ -106,13 +112,15 @@ export class KeyLog {
   async #round(): Promise<void> {
     const { snapshot: opening } = await this.#parts.acceptor.view(this.#key);
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
-    if (this.#pending.length === 0 || await this.#forwarded(opening)) return;
+    if (this.#pending.length === 0) return;
+    if (await (this.#parts.acceptor.votes ? this.#forwarded(opening) : this.#handedOver(opening))) return;
     const value = this.#nextValue(opening);
     if (value === null) return;
     this.#giveUp = new AbortController();
     const ending = await this.#drive(opening, value, this.#giveUp.signal);
     if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
     else if (ending.type === "over") await this.#follow(ending.snapshot);
+    else if (ending.type === "stuck") this.#stuckAt = opening.instance;
   }
 
   /**
@@ -133,15 +141,49 @@ export class KeyLog {
     return leftMs > 0 && await this.#moved(leftMs);
   }
 
+  /**
+   * A node that does not vote owns no ballot. Openly it may propose while the standing ballot is fast, without claims, which
+   * only members vouch for; all else goes to one member after another. True unless it may propose now.
+   */
+  async #handedOver(opening: Snapshot): Promise<boolean> {
+    const { clock, timing, learning } = this.#parts;
+    const { mode } = opening.state;
+    // What a member has been given it would collide with.
+    const isOpen = this.#pending.every(({ submission, forwarded }) => submission.claims === undefined && !forwarded);
+    if (mode.kind === "fast" && isOpen && this.#stuckAt < opening.instance) return false;
+    const to = this.#choice.member(mode);
+    const fresh = this.#pending.filter(({ forwarded }) => forwarded?.to !== to);
+    const plain = fresh.filter(({ submission }) => submission.claims === undefined);
+    const messages = [...fresh.filter((pending) => !plain.includes(pending)).map((pending) => [pending]), plain];
+    const sent = messages.filter(({ length }) => length > 0).map((some) => this.#forward(opening, to, some));
+    const arrived = (await Promise.all(sent)).every((ok) => ok);
+    if (this.#pending.length === 0) return true;
+    const oldestMs = Math.min(...this.#pending.map(({ forwarded }) => forwarded?.atMs ?? Infinity));
+    const leftMs = oldestMs + timing.patienceMs(1) - clock.now();
+    if (arrived && leftMs > 0) return await this.#moved(leftMs);
+    this.#choice.giveUp();
+    // It may have been decided and only the word of it lost. The pause is for when nobody can be reached.
+    learning.refresh(this.#key);
+    return await this.#moved(timing.loserMs());
+  }
+
   async #forward(opening: Snapshot, to: NodeId, fresh: readonly Pending[]): Promise<boolean> {
     const { transport, clock, epoch } = this.#parts;
     const { instance } = opening;
     const commands = fitting(fresh.map(({ submission }) => stamped(submission, instance)));
     commands.forEach((command, i) => {
       fresh[i]!.command = command;
-      fresh[i]!.forwarded = { to, atMs: clock.now() };
+      fresh[i]!.forwarded = { to, atMs: clock.now(), instance };
     });
-    const message = { type: "forward", key: this.#key, epoch, instance, commands } as const;
+    const claims = fresh[0]?.submission.claims;
+    const message = {
+      type: "forward",
+      key: this.#key,
+      epoch,
+      instance,
+      commands,
+      ...(claims === undefined ? {} : { claims }),
+    } as const;
     return await transport.send(to, "coordinator", message).then(() => true, () => false);
   }
 
@@ -175,7 +217,7 @@ export class KeyLog {
     for (const pending of chosen) pending.command = stamped(pending.submission, instance);
     const commands = fitting(chosen.map(({ command }) => command!));
     // Nobody's own: each node that got it sends these very bytes, and votes for one of them are votes for all.
-    if (alone?.submission.race !== undefined) {
+    if (alone?.submission.race !== undefined || !this.#parts.acceptor.votes) {
       return { id: sharedValueId(this.#parts.digest, this.#key, commands), proposer: "", commands };
     }
     const { me } = this.#parts.acceptor.rules;
@@ -194,7 +236,8 @@ export class KeyLog {
   #settleFrom(pending: Pending, opening: Snapshot): void {
     const { machine } = this.#parts;
     const { submission, command } = pending;
-    const known = machine.resultOf(opening.state, command ?? stamped(submission, opening.instance));
+    const known = machine.resultOf(opening.state, command ?? stamped(submission, opening.instance)) ??
+      keptElsewhere(machine, pending, opening);
     if (known !== null) return this.#settle(pending, known, opening.state, opening.decidedBy);
     // The lease it claims was renewed or ended at this instance; it never ran out any more.
     if (submission.claims !== undefined && !holdsAll(machine.leases(opening.state), submission.claims)) {
@@ -278,6 +321,20 @@ function afterFailure({ command, submission }: Pending, error: Error): Error {
   const { idempotencyKey } = submission;
   const facts = idempotencyKey === undefined ? {} : { idempotencyKey };
   return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", ...facts });
+}
+
+/**
+ * A renewal of places leaves no result behind. Once the key has moved on it counts as decided where it went: if it was
+ * not, the next one comes before the places lapse. Places to be taken over must show it.
+ */
+function keptElsewhere(machine: LockMachine, pending: Pending, { instance, state }: Snapshot): Result | null {
+  const { forwarded, submission: { subject, op, claims } } = pending;
+  if (forwarded === null || forwarded.instance >= instance || claims !== undefined) return null;
+  const asked = readOp(op);
+  if (asked?.type !== "keep-places") return null;
+  const own = new Set(placesOfNode(state, subject).map(({ id }) => id));
+  const isGone = (place: string) => machine.leases(state).every(({ id }) => id !== `p:${place}`);
+  return asked.places.every((place) => own.has(place) || isGone(place)) ? { outcome: "kept" } : null;
 }
 
 function stamped({ subject, id, op, race }: Submission, born: number): Command {

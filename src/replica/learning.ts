@@ -77,10 +77,12 @@ export class Learning {
   async refresh(key: string): Promise<void> {
     const { me, quorums } = this.#acceptor.rules;
     const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
-    await Promise.all(quorums.members.filter((member) => member !== me).map(async (member) => {
-      const reply = await this.#transport.send(member, "acceptor", ask).catch(() => null);
-      if (reply?.type === "view") await this.install(key, reply.snapshot);
-    }));
+    await Promise.all(
+      quorums.members.filter((member) => member !== me).map(async (member) => {
+        const reply = await this.#transport.send(member, "acceptor", ask).catch(() => null);
+        if (reply?.type === "view") await this.install(key, reply.snapshot);
+      }),
+    );
   }
 
   /** A state that a member holds decided, or a read quorum's, for the own record if that is older. */

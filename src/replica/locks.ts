@@ -4,6 +4,7 @@ import { QuorateError } from "../errors.ts";
 import type { Acquire, Hold, Op, Result } from "../machine/op.ts";
 import { holdOfFence, holdOfHolder, viewHistory, viewLock } from "../machine/view.ts";
 import type { LeaseName, LeaseTerm, State } from "../paxos/message.ts";
+import type { Heard } from "./heard.ts";
 import type { Outcome } from "./key_log.ts";
 import { haveLapsed } from "./lapse.ts";
 import { LockViews } from "./lock_views.ts";
@@ -17,6 +18,7 @@ export type LockParts = QueueParts & {
   readonly reader: Reader;
   readonly queues: Queues;
   readonly store: BallotStore;
+  readonly heard: Heard;
 };
 
 const PREFIX = "lock/";
@@ -95,7 +97,9 @@ export class Locks implements LockService {
       ? (await this.#parts.acceptor.view(key)).snapshot
       : await this.#parts.reader.read(key, timeoutMs);
     const body = this.#views.lock(name, key, snapshot.state);
-    return { body, receipt: { ...receiptOf(snapshot.decidedBy), path: "read" } };
+    const answer = { body, receipt: { ...receiptOf(snapshot.decidedBy), path: "read" } } as const;
+    const staleMs = stale ? this.#parts.heard.ageMs(key) : null;
+    return staleMs === null ? answer : { ...answer, staleMs };
   }
 
   async history(name: string, { timeoutMs }: { timeoutMs: number }): Promise<Answer<History>> {

@@ -9,6 +9,7 @@ import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
 import { Learning } from "./learning.ts";
+import { Heard } from "./heard.ts";
 import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Locks } from "./locks.ts";
@@ -35,6 +36,8 @@ export type NodeOptions = {
   readonly cluster: string;
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly quorums: QuorumSystem;
+  /** Nodes that do not vote, this one included if it is one. Default: none. */
+  readonly learners?: readonly NodeId[];
   readonly machine: LockMachine;
   readonly modes: Modes;
   /** SHA-256 in hex. */
@@ -62,13 +65,14 @@ export class ReplicaNode implements NodeService {
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
-    const { id, quorums, machine, modes, digest, report } = options;
+    const { id, quorums, learners = [], machine, modes, digest, report } = options;
     const { store, transport, clock, random, trace = NO_TRACE } = ports;
     this.id = id;
     this.#options = options;
     this.#ports = ports;
     this.#standing = new Standing(id, quorums, store, transport, clock, report);
     const leases = new LeaseClock(clock, machine);
+    const heard = new Heard(clock);
     const rules: AcceptorRules = { me: id, quorums, machine };
     this.#acceptor = new AcceptorHost(
       rules,
@@ -78,8 +82,9 @@ export class ReplicaNode implements NodeService {
       () => this.#standing.reason(),
       digest,
       trace,
+      (key) => heard.note(key),
     );
-    this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace);
+    this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
     const parts: KeyLogParts = {
       acceptor: this.#acceptor,
@@ -105,9 +110,9 @@ export class ReplicaNode implements NodeService {
     });
     const logs = new KeyLogs(parts);
     this.#logs = logs;
-    const reader = new Reader(parts);
+    const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
-    const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store });
+    const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store, heard });
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
   }
 
@@ -154,7 +159,7 @@ export class ReplicaNode implements NodeService {
   status(): NodeStatus {
     const { cluster, urls, quorums, version } = this.#options;
     const { store, transport } = this.#ports;
-    const reason = this.#standing.reason();
+    const reason = this.#standing.reason() ?? (this.#acceptor.votes ? null : "learner");
     return {
       id: this.id,
       cluster,
@@ -193,7 +198,8 @@ export class ReplicaNode implements NodeService {
       ),
     );
     this.#reachable = new Set(others.filter((_, i) => answers[i]));
-    const heard = this.#reachable.size + 1;
+    const heard = this.#reachable.size + (this.#acceptor.votes ? 1 : 0);
+    // A node that does not vote is no member: it counts for nothing here either.
     if (quorums.isClassic(new Set([this.id, ...this.#reachable]))) return null;
     return `only ${heard} of ${quorums.members.length} members answer, ${quorums.sizes.classic} are needed`;
   }
@@ -201,12 +207,18 @@ export class ReplicaNode implements NodeService {
   async #answer(from: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
     try {
       if (message.type === "marks") {
-        // Needs no vote: whoever has just started asks before it may give any.
+        // Needs no vote: whoever has just started asks before it may give any. But a store that was rolled back has lost
+        // what it knew of others too, and must not count among those that confirm them.
+        const quarantined = this.#ports.store.quarantined();
+        if (quarantined !== null) return { type: "unavailable", reason: "quarantined" };
         return { type: "marks", of: message.of, mark: this.#ports.store.marks()[message.of] ?? null };
       }
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted";
       if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
+      if (!this.#acceptor.votes && (message.type === "collision" || message.type === "forward")) {
+        return { type: "unavailable", reason: "this node does not vote" };
+      }
       if (message.type === "collision") {
         if (mailbox === "coordinator") this.#coordinator.collision(message);
         return { type: "noted" };

@@ -56,6 +56,13 @@ export interface BallotStore {
   config(): string | null;
   /** Number of the last commit; it grows in every atomic. */
   seq(): number;
+  /**
+   * The last commit made by a process that `confirm` was called in. Opening is a commit too: a store that was rolled back
+   * and then opened some times in vain must not look as new as what its peers have heard of (PROTOCOL.md §9).
+   */
+  spokenSeq(): number;
+  /** From now on commits may be spoken of; resolves when that is durable. */
+  confirm(): Promise<void>;
   /** Notes a peer's mark; it becomes durable with the next commit, at the latest on `flush`. */
   note(peer: NodeId, mark: Mark): void;
   marks(): Readonly<Record<NodeId, Mark>>;

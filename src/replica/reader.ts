@@ -3,26 +3,37 @@ import { QuorateError } from "../errors.ts";
 import { judgeRead, type ReadJudgement, type View } from "../paxos/learner.ts";
 import type { Snapshot } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
+import type { KeyLogs } from "./key_logs.ts";
 import { driveInstance } from "./proposer_host.ts";
 
 export class Reader {
   readonly #parts: KeyLogParts;
+  readonly #logs: KeyLogs;
 
-  constructor(parts: KeyLogParts) {
+  constructor(parts: KeyLogParts, logs: KeyLogs) {
     this.#parts = parts;
+    this.#logs = logs;
   }
 
   /** The newest decided state; every write that was answered before the call is in it. Rejects with `no-quorum`. */
   async read(key: string, timeoutMs: number): Promise<Snapshot> {
-    const { clock } = this.#parts;
+    const { clock, acceptor, learning } = this.#parts;
+    const untilMs = clock.now() + timeoutMs;
     const late = new AbortController();
     const cancel = clock.after(timeoutMs, () => late.abort());
     try {
       while (!late.signal.aborted) {
         const judgement = await this.#ask(key, late.signal);
-        if (judgement === null) break;
-        const snapshot = await this.#conclude(key, judgement, late.signal);
-        if (snapshot !== null) return snapshot;
+        if (judgement === null) {
+          // Too few answered, or the time is up; what was lost this time may get through the next.
+          await this.#pause(late.signal);
+          continue;
+        }
+        const snapshot = await this.#conclude(key, judgement, late.signal, untilMs);
+        if (snapshot === null) continue;
+        // What a learner missed while it was away it has now.
+        if (!acceptor.votes) await learning.install(key, snapshot);
+        return snapshot;
       }
     } finally {
       cancel();
@@ -42,7 +53,7 @@ export class Reader {
       open--;
       if (view !== null) views.push(view);
       const judgement = judgeRead(quorums, views);
-      if (judgement === null) return;
+      if (judgement === null) return open === 0 ? resolve(null) : undefined;
       if (judgement.type !== "unsettled" || open === 0) return resolve(judgement);
       cancelPatience();
       cancelPatience = clock.after(timing.loserMs(), () => resolve(judgement));
@@ -60,8 +71,22 @@ export class Reader {
     return promise.finally(() => cancelPatience());
   }
 
-  async #conclude(key: string, judgement: ReadJudgement, giveUp: AbortSignal): Promise<Snapshot | null> {
-    const { acceptor, machine, epoch } = this.#parts;
+  #pause(giveUp: AbortSignal): Promise<void> {
+    const { clock, timing } = this.#parts;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(timing.loserMs(), resolve);
+    if (giveUp.aborted) resolve();
+    giveUp.addEventListener("abort", () => resolve(), { once: true });
+    return promise.finally(cancel);
+  }
+
+  async #conclude(
+    key: string,
+    judgement: ReadJudgement,
+    giveUp: AbortSignal,
+    untilMs: number,
+  ): Promise<Snapshot | null> {
+    const { acceptor, machine, epoch, random, clock } = this.#parts;
     const { me, quorums } = acceptor.rules;
     const { snapshot } = judgement;
     const { instance } = snapshot;
@@ -76,6 +101,13 @@ export class Reader {
       case "unsettled": {
         // Something may be decided there: it is settled by a ballot of our own, then read again.
         await acceptor.handle({ type: "learn", key, epoch, instance, certificate: null, snapshot }, me);
+        if (!acceptor.votes) {
+          // A node that owns no ballot has a command decided that changes nothing: the instance ends by it, or before it.
+          const timeoutMs = Math.max(1, untilMs - clock.now());
+          const op = { type: "keep-places", places: [] } as const;
+          await this.#logs.submit(key, { subject: me, id: random.id(), op, timeoutMs }).catch(() => {});
+          return null;
+        }
         const context = { me, key, epoch, quorums, machine, opening: snapshot, value: null };
         const ending = await driveInstance(this.#parts, context, giveUp);
         if (ending.type === "idle") return snapshot;

@@ -38,6 +38,10 @@ export interface LockService {
   renew(name: string, fence: string, request: { readonly ttlMs?: number }, caller: Caller): Promise<Answer<Grant>>;
   release(name: string, fence: string, caller: Caller): Promise<Answer<Released>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
+  /**
+   * `stale`: the own record, `staleMs` after this node last heard of the name from a member; without it where it has not
+   * since it started, and so cannot tell.
+   */
   get(
     name: string,
     options: { readonly stale: boolean; readonly timeoutMs: number },
@@ -78,6 +82,6 @@ export interface NodeService {
   /** One reply per message, in order. */
   acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]>;
   status(): NodeStatus;
-  /** null when a classic quorum, this node included, answers; else why not, in one line. */
+  /** null when a classic quorum, this node included if it votes, answers; else why not, in one line. */
   readiness(): Promise<string | null>;
 }

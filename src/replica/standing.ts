@@ -15,7 +15,7 @@ export class Standing {
   readonly #store: BallotStore;
   readonly #transport: Transport;
   readonly #clock: Clock;
-  /** The last commit before this start: opening the store is itself a commit, which would hide the loss of one. */
+  /** The last commit that anybody can have been told of. */
   readonly #lastSeq: number;
   #checked = false;
   #closed = false;
@@ -35,7 +35,7 @@ export class Standing {
     this.#transport = transport;
     this.#clock = clock;
     this.#report = report;
-    this.#lastSeq = store.seq() - 1;
+    this.#lastSeq = store.spokenSeq();
   }
 
   /** A store under suspicion says nothing of its commits: its word would overwrite what peers have to hold against it. */
@@ -57,7 +57,8 @@ export class Standing {
     // No vote rests on what a learner has lost.
     if (!this.#votes) return;
     while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null) {
-      if (await this.#round()) return;
+      // A store that fails now may work the next time; until then this node does not vote.
+      if (await this.#round().catch(() => false)) return;
       await new Promise<void>((resolve) => this.#clock.after(ASK_AGAIN_MS, resolve));
     }
   }
@@ -85,8 +86,11 @@ export class Standing {
       this.#report(`quarantined, this node never votes again with this store: ${fault}`);
       return true;
     }
-    this.#checked = this.#quorums.isPhase1(agreed);
-    return this.#checked;
+    if (!this.#quorums.isPhase1(agreed)) return false;
+    // Durable before the first word: peers hold against a later start what this one says from here on.
+    await this.#store.confirm();
+    this.#checked = true;
+    return true;
   }
 }
 

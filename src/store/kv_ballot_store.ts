@@ -176,6 +176,16 @@ class OwnerStore implements BallotStore {
     return this.#ledger.seq;
   }
 
+  spokenSeq(): number {
+    return this.#ledger.spoken;
+  }
+
+  async confirm(): Promise<void> {
+    this.#assertUsable();
+    this.#ledger.confirm();
+    await this.#flush();
+  }
+
   note(peer: NodeId, mark: Mark): void {
     this.#ledger.note(peer, mark);
   }

@@ -22,6 +22,8 @@ export class Ledger {
   #identity: IdentityRow | null = null;
   #boot = 0;
   #seq = 0;
+  #spoken = 0;
+  #confirmed = false;
   /** Versionstamp of the meta row as this process last wrote or read it. */
   #version: string | null = null;
   #marks = new Marks();
@@ -47,6 +49,7 @@ export class Ledger {
     const ledger = new Ledger(kv, path, run, deadlineMs);
     const meta = await ledger.#read();
     ledger.#boot = meta?.boot ?? 0;
+    ledger.#spoken = meta?.spoken ?? 0;
     ledger.#marks = new Marks(meta?.marks);
     ledger.#quarantined = meta?.quarantined ?? null;
     if (ledger.#identity !== null) {
@@ -59,6 +62,16 @@ export class Ledger {
 
   get seq(): number {
     return this.#seq;
+  }
+
+  get spoken(): number {
+    return this.#spoken;
+  }
+
+  /** From the next atomic on, commits count as spoken of. */
+  confirm(): void {
+    this.#confirmed = true;
+    this.#asked++;
   }
 
   get identity(): Identity | null {
@@ -127,6 +140,7 @@ export class Ledger {
     const meta: MetaRow = {
       format: 1,
       seq,
+      spoken: this.#confirmed ? seq : this.#spoken,
       boot,
       run: this.#run,
       marks: this.#marks.all(),
@@ -157,6 +171,7 @@ export class Ledger {
     }
     this.#version = result.versionstamp;
     this.#seq = seq;
+    this.#spoken = meta.spoken;
     this.#boot = boot;
     this.#durable = asked;
     if (identity !== null) {

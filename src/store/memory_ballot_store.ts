@@ -85,6 +85,8 @@ export class MemoryBallotStore implements BallotStore {
   #pending: IdentityRow | null = null;
   #boot = 0;
   #seq = 0;
+  #spoken = 0;
+  #confirmed = false;
   #marks: Marks;
   #quarantined: string | null;
   #dirty = false;
@@ -161,6 +163,16 @@ export class MemoryBallotStore implements BallotStore {
 
   seq(): number {
     return this.#seq;
+  }
+
+  spokenSeq(): number {
+    return this.#spoken;
+  }
+
+  async confirm(): Promise<void> {
+    this.#assertOpen();
+    this.#confirmed = true;
+    await this.#ask<void>(null);
   }
 
   note(peer: NodeId, mark: Mark): void {
@@ -250,6 +262,7 @@ export class MemoryBallotStore implements BallotStore {
       format: 1,
       identity,
       seq: this.#seq + 1,
+      spoken: this.#confirmed ? this.#seq + 1 : this.#spoken,
       boot: this.#identity === null && identity !== null ? 1 : this.#boot,
       run: this.#run,
       marks: this.#marks.all(),
@@ -287,6 +300,7 @@ export class MemoryBallotStore implements BallotStore {
     this.#identity = meta.identity;
     this.#boot = meta.boot;
     this.#seq = meta.seq;
+    this.#spoken = meta.spoken;
     return meta;
   }
 }

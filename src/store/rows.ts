@@ -21,6 +21,8 @@ export type IdentityRow = {
 export type MetaRow = {
   readonly format: 1;
   readonly seq: number;
+  /** The last `seq` of a process that had been confirmed: peers may have heard of commits up to it, and of none after. */
+  readonly spoken: number;
   readonly boot: number;
   readonly run: string;
   readonly marks: Readonly<Record<string, Mark>>;
@@ -91,7 +93,10 @@ export function decodeIdentity(value: unknown): IdentityRow {
 export function decodeMeta(value: unknown): MetaRow {
   const row = decodeRow(value, "meta row");
   if (row.format !== 1) throw new StoreError(`this store has format ${row.format}; this version reads format 1`);
-  if (!Number.isSafeInteger(row.seq) || !Number.isSafeInteger(row.boot) || typeof row.run !== "string") {
+  if (
+    !Number.isSafeInteger(row.seq) || !Number.isSafeInteger(row.spoken) || !Number.isSafeInteger(row.boot) ||
+    typeof row.run !== "string"
+  ) {
     throw new StoreError("the meta row is damaged");
   }
   return row as unknown as MetaRow;

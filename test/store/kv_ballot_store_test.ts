@@ -186,7 +186,7 @@ Deno.test("owner store: a store another process took over stays refused", () =>
   withStore(async ({ store, raw }) => {
     await store.init(IDENTITY);
     await store.update("k", increment);
-    const meta = { format: 1, seq: 9, boot: 2, run: "somebody else", marks: {}, quarantined: null };
+    const meta = { format: 1, seq: 9, spoken: 9, boot: 2, run: "somebody else", marks: {}, quarantined: null };
     await raw.set(META_ROW, new TextEncoder().encode(JSON.stringify(meta)));
     await assertRejects(() => store.update("k", increment), StoreError, "taken this store over");
     await assertRejects(() => store.update("k", look), StoreError, "taken this store over");

@@ -206,29 +206,42 @@ export async function finalRecord(
   return first;
 }
 
+/** The window of a key nobody used for long: what each command came to, oldest first. */
+export function windowOf({ state }: AcceptorRecord): readonly { command: string; letter: string; numbers: string[] }[] {
+  const { window, evicted } = keyState(state);
+  assertEquals(evicted, -1, "nothing has left the window");
+  return window.split(";").slice(1).map((entry) => ({
+    command: entry.slice(0, 16),
+    letter: entry.charAt(24),
+    numbers: entry.slice(25).split(","),
+  }));
+}
+
+export function commandOf({ subject, idempotencyKey }: Caller): string {
+  return commandKey(sha256Hex, subject, idempotencyKey);
+}
+
+/** These commands, and nothing else, are in the window, once each. */
+export function assertCommands(record: AcceptorRecord, callers: readonly Caller[]): void {
+  const commands = windowOf(record).map(({ command }) => command);
+  assertEquals([...commands].sort(), callers.map(commandOf).sort(), "each command once");
+}
+
 /**
  * Every one of these commands, and nothing else, is in the window once; one of them has the grant, with a fence of the
- * instance that granted it, and it is the one who was told so.
+ * instance that granted it, and it is the one who was told so. What was raced counts once.
  */
-export function assertOnce({ state }: AcceptorRecord, ends: readonly Told[]): void {
-  const { window, holders, lastFence, evicted } = keyState(state);
-  assertEquals(evicted, -1, "nothing has left the window");
-  const entries = window.split(";").slice(1);
-  const keys = ends.map(({ client: { caller: { subject, idempotencyKey } } }) =>
-    commandKey(sha256Hex, subject, idempotencyKey)
-  );
-  assertEquals(entries.map((entry) => entry.slice(0, 16)).sort(), [...keys].sort(), "each command once");
-  const granted = ends.flatMap(({ fence }) => fence === null ? [] : [fence]);
+export function assertOnce(record: AcceptorRecord, told: readonly Told[]): void {
+  const ends = [...new Map(told.map((end) => [end.client.caller.idempotencyKey, end])).values()];
+  assertCommands(record, ends.map(({ client }) => client.caller));
+  const granted = ends.filter(({ fence }) => fence !== null);
   assertEquals(granted.length, 1, "one client has it");
-  const grants = entries.filter((entry) => entry.charAt(24) === "g");
-  assertEquals(grants.length, 1, "one command was granted");
-  const [instance, fence] = grants[0]!.slice(25).split(",");
-  assertEquals([fence, lastFence, holders.map((hold) => hold.fence)], [granted[0], granted[0], [granted[0]]]);
-  const winner = ends.findIndex((end) => end.fence !== null);
-  assertEquals(grants[0]!.slice(0, 16), keys[winner], "the one who was told so");
-  assertEquals(
-    Math.floor((Number(fence) - 1) / GRANTS_PER_INSTANCE),
-    parseInt(instance!, 36),
-    "a fence of its instance",
-  );
+  const [{ fence, client: { caller: winner } }] = granted as [Told];
+  for (const end of told.filter(({ client }) => client.caller === winner)) assertEquals(end.fence, fence);
+  const grants = windowOf(record).filter(({ letter }) => letter === "g");
+  assertEquals(grants.map(({ command }) => command), [commandOf(winner)], "one grant, of the one who was told so");
+  const { holders, lastFence } = keyState(record.state);
+  const [instance, inWindow] = grants[0]!.numbers;
+  assertEquals([inWindow, lastFence, holders.map((hold) => hold.fence)], [fence, fence, [fence]]);
+  assertEquals(Number(fence) - parseInt(instance!, 36) * GRANTS_PER_INSTANCE, 1, "the first grant of its instance");
 }
