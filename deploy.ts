@@ -37,11 +37,12 @@ export type Composed = {
  */
 export async function compose(config: NodeConfig, report: (line: string) => void): Promise<Composed> {
   const { cluster, text, hash, members, modes } = clusterConfigOf(config);
+  const learners = Object.keys(config.learners);
   const store = await openOwnerStore({ path: config.kv, run: () => realRandomness.id() });
   try {
     const holder: { node?: ReplicaNode } = {};
     const transport = createHttpTransport({
-      urls: config.urls,
+      urls: { ...config.urls, ...config.learners },
       config: hash,
       // A cluster of one has no peers, and so no secret to sign with.
       sign: config.secrets.length === 0 ? () => ({}) : peerSigner({ cluster, id: config.id, secrets: config.secrets }),
@@ -50,7 +51,8 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
     });
-    if (config.init) await initialise(config.id, cluster, text, members, store, transport);
+    // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
+    if (config.init) await initialise(config.id, cluster, text, config.learner ? [] : members, store, transport);
     mustBelong(config.id, cluster, text, store);
     // Of this process, not of the cluster: each node may be traced or not.
     const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(config.id, realClock) : null;
@@ -60,6 +62,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       cluster,
       urls: config.urls,
       quorums: new QuorumSystem(members),
+      learners,
       machine: createMachine({ digest: sha256Hex }),
       modes: createModes(members, modes, sha256Hex),
       digest: sha256Hex,
@@ -76,10 +79,10 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     holder.node = node;
     const app = createApp(node, {
       tokens: config.tokens,
-      peers: members.length === 1 ? null : {
+      peers: members.length + learners.length === 1 ? null : {
         cluster,
         secrets: config.secrets,
-        members: () => members,
+        members: () => [...members, ...learners],
         config: () => hash,
         identity: () => node.identity(),
         mark: () => node.mark(),
@@ -115,14 +118,14 @@ async function initialise(
   id: NodeId,
   cluster: string,
   config: string,
-  members: readonly NodeId[],
+  witnesses: readonly NodeId[],
   store: BallotStore,
   transport: Transport,
 ): Promise<void> {
   if (store.identity() !== null) {
     throw new QuorateError("invalid-request", `this store is ${store.identity()!.id}'s already: start without --init`);
   }
-  const witness = await knownLife(transport, members, id);
+  const witness = await knownLife(transport, witnesses, id);
   if (witness !== null) {
     throw new QuorateError(
       "invalid-request",
@@ -138,7 +141,7 @@ function mustBelong(id: NodeId, cluster: string, config: string, store: BallotSt
   if (identity.id !== id || identity.cluster !== cluster) {
     throw new QuorateError(
       "invalid-request",
-      `this store belongs to member ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`,
+      `this store belongs to node ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`,
     );
   }
   // Members and modes were decided at init; a flag that says otherwise would split the cluster.

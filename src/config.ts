@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { sha256Hex } from "./auth/digest.ts";
 import { type ClientToken, parseTokens } from "./auth/tokens.ts";
 import { QuorateError } from "./errors.ts";
-import { MEMBERS_MAX } from "./limits.ts";
+import { LEARNERS_MAX, MEMBERS_MAX } from "./limits.ts";
 import { MODE_NAMES, type ModeRule } from "./replica/modes.ts";
 import type { NodeId } from "./paxos/ballot.ts";
 
@@ -17,12 +17,16 @@ export const SECRET_MIN_CHARS = 16;
 
 export type NodeConfig = {
   readonly id: NodeId;
+  /** This node is no member: it learns, serves, and counts in no quorum. */
+  readonly learner: boolean;
   /** To listen on; an IPv6 address has no brackets. */
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
-  /** Origins of all members, this one included, by id. */
+  /** Origins of all members, by id; of a member its own is among them. */
   readonly urls: Readonly<Record<NodeId, string>>;
+  /** Origins of all learners, by id; of a learner its own is among them. They are no part of ClusterConfig. */
+  readonly learners: Readonly<Record<NodeId, string>>;
   /** File of the store. */
   readonly kv: string;
   /** How keys use their standing ballot, by prefix; read at init only. */
@@ -59,6 +63,8 @@ const NODE_FLAGS = {
   kv: "value",
   modes: "value",
   init: "switch",
+  learner: "switch",
+  learners: "value",
   "tls-cert": "value",
   "tls-key": "value",
   "behind-proxy": "switch",
@@ -96,7 +102,10 @@ export async function parseConfig(
   const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], read);
   const cluster = setting("cluster", "QUORATE_CLUSTER");
   const own = `${tls === null ? "http" : "https"}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
-  const urls = cluster === null ? { [id]: own } : clusterOf(cluster, id);
+  const learner = flags.learner !== undefined;
+  if (learner && cluster === null) refuse("--learner", "needs --cluster: whom it learns from");
+  const urls = cluster === null ? { [id]: own } : clusterOf(cluster, learner ? null : id);
+  const learners = learnersOf(setting("learners", "QUORATE_LEARNERS"), urls, learner ? id : null);
   const secrets = secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"));
   const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
   const behindProxy = flags["behind-proxy"] !== undefined;
@@ -106,6 +115,8 @@ export async function parseConfig(
     host,
     port,
     urls,
+    learner,
+    learners,
     kv: kv.text,
     modes: modesOf(setting("modes", "QUORATE_MODES")),
     init: flags.init !== undefined,
@@ -221,26 +232,61 @@ async function tlsOf(cert: string | undefined, key: string | undefined, read: Re
   return tls;
 }
 
-function clusterOf({ name, text }: Setting, own: NodeId): Readonly<Record<NodeId, string>> {
+/** @param own null: a learner, which must not be listed */
+function clusterOf(setting: Setting, own: NodeId | null): Readonly<Record<NodeId, string>> {
+  const { name } = setting;
+  const urls = urlsOf(setting);
+  const ids = Object.keys(urls);
+  // Two members are no safer than one and stop when either does.
+  if (ids.length === 2) refuse(name, "lists 2 members, which stop when either does; take 1 or 3 to 9");
+  if (ids.length > MEMBERS_MAX) refuse(name, `lists ${ids.length} members; at most ${MEMBERS_MAX} can be`);
+  if (own !== null && !ids.includes(own)) refuse(name, `does not list this node, ${own}, but ${ids.join(", ")}`);
+  return urls;
+}
+
+/** @param own null: a member */
+function learnersOf(
+  setting: Setting | null,
+  members: Readonly<Record<NodeId, string>>,
+  own: NodeId | null,
+): Readonly<Record<NodeId, string>> {
+  if (own !== null && Object.hasOwn(members, own)) refuse("--learner", `is not for ${own}, which is a member`);
+  if (setting === null) {
+    if (own !== null) {
+      refuse("--learners", "or QUORATE_LEARNERS is needed, the same on every node, with this one in it");
+    }
+    return {};
+  }
+  const { name } = setting;
+  const learners = urlsOf(setting);
+  const ids = Object.keys(learners);
+  if (ids.length > LEARNERS_MAX) refuse(name, `lists ${ids.length} learners; at most ${LEARNERS_MAX} can be`);
+  for (const id of ids) {
+    // As both, a node that does not vote would be counted as one that does.
+    if (Object.hasOwn(members, id)) refuse(name, `lists ${id}, which is a member`);
+    const member = Object.keys(members).find((other) => members[other] === learners[id]);
+    if (member !== undefined) refuse(name, `gives ${id} the URL of member ${member}, ${learners[id]}`);
+  }
+  if (own !== null && !ids.includes(own)) refuse(name, `does not list this node, ${own}, but ${ids.join(", ")}`);
+  return learners;
+}
+
+/** Sorted by id. */
+function urlsOf({ name, text }: Setting): Readonly<Record<NodeId, string>> {
   const urls = new Map<NodeId, string>();
   for (const entry of text.split(",").map((part) => part.trim())) {
     const at = entry.indexOf("=");
     if (at < 0) refuse(name, `has ${JSON.stringify(entry)} where id=URL is needed, as in a=http://10.0.0.1:8701`);
     const id = nodeId({ name, text: entry.slice(0, at) });
-    const url = memberUrl(name, id, entry.slice(at + 1));
+    const url = nodeUrl(name, id, entry.slice(at + 1));
     if (urls.has(id)) refuse(name, `lists ${id} twice`);
     for (const [other, taken] of urls) if (taken === url) refuse(name, `gives ${other} and ${id} the same URL, ${url}`);
     urls.set(id, url);
   }
-  const ids = [...urls.keys()].sort();
-  // Two members are no safer than one and stop when either does.
-  if (ids.length === 2) refuse(name, "lists 2 members, which stop when either does; take 1 or 3 to 9");
-  if (ids.length > MEMBERS_MAX) refuse(name, `lists ${ids.length} members; at most ${MEMBERS_MAX} can be`);
-  if (!urls.has(own)) refuse(name, `does not list this node, ${own}, but ${ids.join(", ")}`);
-  return Object.fromEntries(ids.map((id) => [id, urls.get(id) ?? ""]));
+  return Object.fromEntries([...urls].sort(([a], [b]) => a < b ? -1 : 1));
 }
 
-function memberUrl(name: string, id: NodeId, text: string): string {
+function nodeUrl(name: string, id: NodeId, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\//i.test(text)) {
     refuse(name, `gives ${id} something else than an http or https URL: ${JSON.stringify(text)}`);
@@ -273,10 +319,10 @@ async function tokensOf(setting: Setting | null, read: Read): Promise<NodeConfig
 }
 
 /** What has to be set before anybody but this machine's owner can reach the node. */
-function refuseStrangers({ host, urls, secrets, tokens, tls, behindProxy }: NodeConfig): void {
-  const size = Object.keys(urls).length;
+function refuseStrangers({ host, urls, learners, secrets, tokens, tls, behindProxy }: NodeConfig): void {
+  const size = Object.keys({ ...urls, ...learners }).length;
   if (size > 1 && secrets.length === 0) {
-    refuse("QUORATE_PEER_SECRET", `is needed in a cluster of ${size}, the same on every member`);
+    refuse("QUORATE_PEER_SECRET", `is needed in a cluster of ${size}, the same on every node`);
   }
   const beyond = !LOOPBACK_HOSTS.includes(host);
   // A proxy's callers come from elsewhere even if it calls from this machine.

@@ -59,6 +59,8 @@ export const BACKOFF_MAX_MS = 1_000;
 export const LOSER_WAIT_MIN_MS = 20;
 
 export const MEMBERS_MAX = 9;
+/** Nodes that do not vote; every member sends each of them every decision. */
+export const LEARNERS_MAX = 16;
 
 assert(DEDUP_WINDOW < COMMANDS_PER_VALUE * 2, "the window's entries of one instance are bounded");
 assert(GRANTS_PER_INSTANCE >= HOLDERS_PER_KEY, "one value can fill a lock");

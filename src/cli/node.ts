@@ -29,7 +29,10 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
 
   const { id, kv } = config;
   const { cluster, members } = clusterConfigOf(config);
-  if (config.init) console.log(`node ${id}: ${kv} is now a member of cluster ${cluster} (${members.join(", ")})`);
+  if (config.init) {
+    const role = config.learner ? "learner" : "member";
+    console.log(`node ${id}: ${kv} is now a ${role} of cluster ${cluster} (${members.join(", ")})`);
+  }
   console.log(`node ${id} ready to serve on ${listener.url}`);
   if (!node.initialised) {
     const again = ["--init", ...args].map(shellWord).join(" ");

@@ -65,6 +65,8 @@ export class KeyLog {
   #pending: Pending[] = [];
   #running = false;
   #wake: () => void = () => {};
+  /** The instance of the last attempt of this node's own. */
+  #triedAt = 0;
   #giveUp = new AbortController();
   readonly #choice: MemberChoice;
   /** Where open proposing came to nothing, at a node that does not vote. */
@@ -113,7 +115,12 @@ export class KeyLog {
     const { snapshot: opening } = await this.#parts.acceptor.view(this.#key);
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
     if (this.#pending.length === 0) return;
+    // An instance that was tried and neither ended nor waited for anything must not be tried again in the same breath:
+    // this loop would keep the whole node from its other work.
+    if (opening.instance === this.#triedAt) await this.#moved(this.#parts.timing.rttMs());
+    this.#triedAt = 0;
     if (await (this.#parts.acceptor.votes ? this.#forwarded(opening) : this.#handedOver(opening))) return;
+    this.#triedAt = opening.instance;
     const value = this.#nextValue(opening);
     if (value === null) return;
     this.#giveUp = new AbortController();

@@ -12,7 +12,6 @@ import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import type { DirectAccept } from "../../src/replica/service.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
-import { caller } from "../replica/memory_cluster.ts";
 import {
   acquire,
   assertCommands,
@@ -105,12 +104,13 @@ async function stuckSplit(setting: Setting, name: string): Promise<{ ends: reado
   const { cluster, up } = setting;
   const { ids } = cluster;
   const proposers = up.slice(0, ids.length === 4 && up.length === 4 ? 2 : 3);
-  const [p, q] = proposers as [NodeId, NodeId];
+  const [p, q, ...more] = proposers as [NodeId, NodeId];
   const hold = holdUntil(cluster, proposers.length * (ids.length - 1), isProposal(`lock/${name}`));
   const asked = proposers.map((id) => acquire(cluster, name, client(id)));
   await hold.all;
   const others = up.filter((id) => !proposers.includes(id));
-  hold.release(inOrder(Object.fromEntries(others.map((id, i) => [id, (i % 2 === 0 ? [p, q] : [q, p]).join("")]))));
+  const order = (i: number) => [...i % 2 === 0 ? [p, q] : [q, p], ...more].join("");
+  hold.release(inOrder(Object.fromEntries(others.map((id, i) => [id, order(i)]))));
   const ends = await Promise.all(asked);
   await cluster.settle();
   assertOnce(await finalRecord(cluster, `lock/${name}`, up), ends);
@@ -118,10 +118,6 @@ async function stuckSplit(setting: Setting, name: string): Promise<{ ends: reado
   assertEquals(pathOf(first), "recovered", JSON.stringify(first));
   return { ends, first: first! };
 }
-
-const isOwner = (owner: string) => ({ content }: Parcel) =>
-  "ballot" in content && content.type === "accept" && content.ballot[0] >= 1 && content.ballot[1].startsWith(owner);
-void isOwner;
 
 function about({ cluster: { parcels } }: Setting, name: string, ...types: string[]): readonly Parcel[] {
   return parcels.filter(({ kind, content }) =>
@@ -140,18 +136,19 @@ async function basic(setting: Setting): Promise<void> {
 }
 
 async function multi(setting: Setting): Promise<void> {
-  const { cluster, up } = setting;
+  const { cluster } = setting;
   const name = "multi/turns";
   const [first, ...rest] = await takeTurns(setting, name);
   assertEquals(first!.receipt.path, "recovered");
   for (const { receipt } of rest) assertEquals([receipt.path, receipt.ballot], ["classic", "0..0"]);
   // Phase 1 was paid once, by the first.
+  const leader = first!.client.node;
   const prepares = about(setting, name, "prepare");
-  assert(prepares.every(({ from }) => from === up[0]), JSON.stringify(prepares));
+  assertEquals(prepares.map(({ from }) => from).filter((from) => from !== leader), []);
   if (setting.prompt) {
     assertEquals(prepares.length, cluster.ids.length - 1);
     // Requests reach the coordinator from any node, once each.
-    assertEquals(about(setting, name, "forward").length, rest.filter((end) => end.client.node !== up[0]).length);
+    assertEquals(about(setting, name, "forward").length, rest.filter((end) => end.client.node !== leader).length);
   }
   await askAtOnce(setting, name.replace("turns", "all"));
 }
@@ -265,8 +262,8 @@ async function direct(
     await clock.sleep(place++ % 2 === turn ? 1 : 2);
     const { messages } = JSON.parse(String(init.body)) as { messages: DirectAccept[] };
     const replies = await cluster.node(id).acceptDirect(messages);
-    const again = twice ? await cluster.node(id).acceptDirect(messages) : replies;
-    assertEquals(again.map(({ type }) => type === "ahead"), again.map(({ type }) => type === "ahead"));
+    // A message that comes twice gets the same answer, and casts no second vote.
+    if (twice) await cluster.node(id).acceptDirect(messages);
     return Response.json({ replies });
   };
   const members = Object.fromEntries(cluster.ids.map((id) => [id, `http://${id}`]));
@@ -315,4 +312,3 @@ for (const flow of FLOWS) {
     });
   }
 }
-void caller;
