@@ -144,9 +144,10 @@ async function multi(setting: Setting): Promise<void> {
   // Phase 1 was paid once, by the first.
   const leader = first!.client.node;
   const prepares = about(setting, name, "prepare");
-  assertEquals(prepares.map(({ from }) => from).filter((from) => from !== leader), []);
+  // A node that had not learned of it yet may ask at instance 1 too, and is told that it is over.
+  assertEquals(prepares.filter(({ content }) => "instance" in content && content.instance > 1), []);
   if (setting.prompt) {
-    assertEquals(prepares.length, cluster.ids.length - 1);
+    assertEquals(prepares.filter(({ from }) => from === leader).length, cluster.ids.length - 1);
     // Requests reach the coordinator from any node, once each.
     assertEquals(about(setting, name, "forward").length, rest.filter((end) => end.client.node !== leader).length);
   }
