@@ -141,7 +141,7 @@ function mustBelong(id: NodeId, cluster: string, config: string, store: BallotSt
   if (identity.id !== id || identity.cluster !== cluster) {
     throw new QuorateError(
       "invalid-request",
-      `this store belongs to node ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`,
+      `this store belongs to member ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`,
     );
   }
   // Members and modes were decided at init; a flag that says otherwise would split the cluster.

@@ -38,6 +38,8 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     urls: { a: "http://127.0.0.1:8701" },
     kv: "data/a.sqlite",
     modes: [],
+    learners: {},
+    learner: false,
     init: false,
     secrets: [],
     tokens: null,

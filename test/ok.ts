@@ -11,6 +11,7 @@ const ROOT = new URL("../", import.meta.url);
 /** Above the largest plan at n = 3, so that each is searched to its end; those at n = 5 end at theirs. */
 const STATES_COMPLETE = 3_000_000;
 const STATES_BOUNDED = 400_000;
+const SEEDS = 1_000;
 /** The whole gate is to end in 12 minutes, and no step of it needs a third of that. */
 const STEP_WITHIN_MS = 240_000;
 const SLOWEST = 10;
@@ -29,6 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
     { name: "doc examples", run: () => docExamples() },
     { name: "explorer, n=3 to the end", run: () => explorer(STATES_COMPLETE, "n=3", true) },
     { name: "explorer, n=5", run: () => explorer(STATES_BOUNDED, "n=5", false) },
+    { name: `simulator, ${SEEDS} seeds`, run: () => deno("run", "-A", "test/sim/main.ts", "--seeds", String(SEEDS)) },
   ];
   try {
     const results: { readonly name: string; readonly passed: boolean; readonly seconds: number }[] = [];

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { parseConfig } from "../src/config.ts";
 import { eachLine } from "../src/cli/lines.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
-import { pause } from "./processes/real_cluster.ts";
+import { pause } from "./chaos/real_cluster.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const README = await Deno.readTextFile(new URL("README.md", ROOT));

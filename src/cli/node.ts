@@ -37,8 +37,8 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
   if (!node.initialised) {
     const again = ["--init", ...args].map(shellWord).join(" ");
     console.error(
-      `node ${id}: ${kv} is not initialised, so this node does not vote; ` +
-        `if it never was a member, stop it and run once: deno task node ${again}`,
+      `node ${id}: ${kv} is not initialised, so this node does not ${config.learner ? "learn" : "vote"}; ` +
+        `if it never was a ${config.learner ? "learner" : "member"}, stop it and run once: deno task node ${again}`,
     );
   }
 

@@ -12,7 +12,10 @@ import { type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/s
 import { createLocalNetwork, type LocalNetwork } from "../../src/transport/local_transport.ts";
 
 export type MemoryCluster = {
+  /** Of the members. */
   readonly ids: readonly string[];
+  /** Of nodes that do not vote: v, w, … */
+  readonly learners: readonly string[];
   readonly network: LocalNetwork;
   node(id: string): ReplicaNode;
   store(id: string): MemoryBallotStore;
@@ -26,6 +29,8 @@ export type MemoryCluster = {
 };
 
 export type MemoryClusterOptions = {
+  /** How many nodes that do not vote there are besides. Default: none. */
+  readonly learners?: number;
   /** Of the network, and of every node that `clockOf` gives no other. Default: the real one. */
   readonly clock?: Clock;
   readonly clockOf?: (id: string) => Clock | null;
@@ -50,11 +55,14 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     trace: traceOf = () => NO_TRACE,
     random = realRandomness,
     schedule,
+    learners: learnerCount = 0,
   } = options;
   const ids = "abcdefghi".slice(0, n).split("");
+  const learners = [..."vwxyz".slice(0, learnerCount)];
+  const all = [...ids, ...learners];
   const network = createLocalNetwork(deadlineMs === undefined ? { clock } : { clock, deadlineMs });
   const quorums = new QuorumSystem(ids);
-  const disks = new Map(ids.map((id) => [id, new MemoryDisk()]));
+  const disks = new Map(all.map((id) => [id, new MemoryDisk()]));
   const nodes = new Map<string, ReplicaNode>();
   const stores = new Map<string, MemoryBallotStore>();
 
@@ -80,6 +88,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       cluster: "test",
       urls: {},
       quorums,
+      learners,
       machine,
       modes: createModes(ids, modes, sha256Hex),
       digest: sha256Hex,
@@ -93,11 +102,12 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
   }
 
   const started: Promise<void>[] = [];
-  for (const id of ids) started.push(Promise.resolve(start(id)).then((confirmed) => confirmed));
+  for (const id of all) started.push(Promise.resolve(start(id)).then((confirmed) => confirmed));
   await Promise.all(started);
 
   return {
     ids,
+    learners,
     network,
     node: (id) => nodes.get(id)!,
     store: (id) => stores.get(id)!,
@@ -109,7 +119,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     },
     restart: (id) => start(id).then(() => {}),
     close() {
-      for (const id of ids) {
+      for (const id of all) {
         network.disconnect(id);
         nodes.get(id)!.close();
       }

@@ -1,5 +1,5 @@
 /** What clients and disks saw in one run, and what is wrong with it. Knows nothing of the code it checks but its records' shape. */
-import { fenceFaults, type GrantEvent } from "../check/fences.ts";
+import { fenceFaults, type GrantEvent } from "./check/fences.ts";
 import type { MemoryCluster } from "../replica/memory_cluster.ts";
 
 export type Held = GrantEvent & {

@@ -9,7 +9,7 @@ import { textChart } from "../../src/observe/chart_text.ts";
 import { mergeTraces } from "../../src/observe/merge.ts";
 import type { TraceEvent } from "../../src/observe/trace.ts";
 import { createModes } from "../../src/replica/modes.ts";
-import { call, pause, RealCluster, type Reply } from "../processes/real_cluster.ts";
+import { call, pause, RealCluster, type Reply } from "../chaos/real_cluster.ts";
 import { checkBasic, checkCollapsed, checkCoordinated, checkFast, checkMulti, checkUncoordinated } from "./flows.ts";
 
 /** By prefix of the name. Nodes of this process inherit both. */

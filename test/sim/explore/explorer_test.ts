@@ -7,7 +7,17 @@ import { type PlanName, planNamed, PLANS } from "./plans.ts";
 /** Plans at n = 3 are searched to their end; those at n = 5 up to here. */
 const BOUND = { 3: 3_000_000, 5: 150_000 } as const;
 
-for (const name of Object.keys(PLANS) as PlanName[]) {
+/** The others, as large or larger, are searched by the gate (`deno task ok`), which repeats these to their end. */
+const HERE: readonly PlanName[] = [
+  "FX n=3, a finishes",
+  "FX n=3, c finishes",
+  "FCX n=3, c coordinates, a finishes",
+  "FUX n=3, a finishes",
+  "FX n=5, a finishes",
+  "FCX n=5, c coordinates, a finishes",
+];
+
+for (const name of HERE) {
   Deno.test(`explorer: ${name}: agreement in every interleaving`, () => {
     const plan = planNamed(name);
     const verdict = explore(core, plan, BOUND[plan.n as 3 | 5]);

@@ -1,6 +1,6 @@
 /** Amnesia on real processes and real Deno KV files: rolled back, emptied, copied (PROTOCOL.md §9). */
 import { assert, assertEquals } from "@std/assert";
-import { call, pause, RealCluster, type Reply } from "../processes/real_cluster.ts";
+import { call, pause, RealCluster, type Reply } from "./real_cluster.ts";
 
 const PARTS = ["", "-wal", "-shm"] as const;
 

@@ -1,6 +1,6 @@
 /** The main promise, on five real processes: fences never repeat or sink, and nothing acknowledged is lost. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { fenceFaults, type GrantEvent } from "../check/fences.ts";
+import { fenceFaults, type GrantEvent } from "../sim/check/fences.ts";
 import { call, callAny, pause, RealCluster } from "./real_cluster.ts";
 
 const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 10);

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Answer, Grant } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
-import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
+import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
 
 /** First Accept! of each of these nodes for `name`, all on their way before any arrives; `lateMs` orders them. */
 async function collide(

@@ -1,0 +1,382 @@
+/**
+ * The owner store: one process has the Deno KV file to itself, keeps records in memory and commits in groups.
+ * All updates that wait when a commit ends go together into the next atomic (PROTOCOL.md §3, "Durable step").
+ */
+import { assert } from "../assert.ts";
+import { ATOMIC_MAX_BYTES, ATOMIC_MAX_KEY_BYTES, ATOMIC_MAX_RECORDS, ROW_MAX_BYTES } from "../limits.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { AcceptorRecord } from "../paxos/message.ts";
+import { type BallotStore, type Identity, type Mark, type StepResult, StoreError } from "../replica/ports.ts";
+import type { FileLock } from "./file_lock.ts";
+import { assertKey, ballotRow, keyWeightBytes, listKeys, stateRow } from "./key_space.ts";
+import { asStoreError, closeKv, within } from "./kv_calls.ts";
+import type { Ledger } from "./ledger.ts";
+import { type Entry, RecordCache } from "./record_cache.ts";
+import { decodeRecord, encodeRecord, type RecordRows } from "./rows.ts";
+import type { Flush, Part, Run, Waiter } from "./updates.ts";
+
+/** Deno KV allows 100 checks; the meta row's and, at init, the identity row's are two of them. */
+const PARTS_MAX = ATOMIC_MAX_RECORDS - 2;
+const PARTS_MAX_BYTES = ATOMIC_MAX_BYTES - 2 * ROW_MAX_BYTES;
+const PARTS_MAX_KEY_BYTES = ATOMIC_MAX_KEY_BYTES - 256;
+const REFUSALS_MAX = 5;
+
+assert(2 * ROW_MAX_BYTES < PARTS_MAX_BYTES, "the largest record fits an atomic");
+
+/** Use `openOwnerStore`. */
+export class OwnerStore implements BallotStore {
+  readonly #kv: Deno.Kv;
+  readonly #path: string;
+  readonly #ledger: Ledger;
+  readonly #lock: FileLock | null;
+  readonly #deadlineMs: number;
+  readonly #cache: RecordCache<Waiter>;
+  /** Loaded entries with a queue and no commit under way, in order of arrival. */
+  readonly #ready = new Set<Entry<Waiter>>();
+  #flushes: Flush[] = [];
+  #pumping = false;
+  #closing: Promise<void> | null = null;
+  /** Updates and flushes not settled yet. */
+  #open = 0;
+  #whenIdle: (() => void) | null = null;
+
+  constructor(
+    kv: Deno.Kv,
+    path: string,
+    ledger: Ledger,
+    lock: FileLock | null,
+    deadlineMs: number,
+    cachedKeys: number,
+  ) {
+    this.#kv = kv;
+    this.#path = path;
+    this.#ledger = ledger;
+    this.#lock = lock;
+    this.#deadlineMs = deadlineMs;
+    this.#cache = new RecordCache(cachedKeys);
+  }
+
+  async update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
+    this.#assertUsable();
+    assertKey(key);
+    return await this.#tracked<R>((resolve, reject) => {
+      const entry = this.#cache.use(key);
+      entry.queue.push({ step, resolve: resolve as (reply: unknown) => void, reject, refusals: 0, run: null });
+      if (!entry.loaded) this.#load(entry);
+      else if (!entry.flying) {
+        // Alone on a committed record: a step that changes nothing is answered without waiting for anybody's
+        // commit, and one that does is encoded while another commit is under way.
+        if (entry.queue.length === 1) play(entry);
+        this.#enqueue(entry);
+      }
+    });
+  }
+
+  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+    this.#assertUsable();
+    // A commit of unknown outcome might add a key after it was listed.
+    await this.#ledger.settle();
+    return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit));
+  }
+
+  identity(): Identity | null {
+    return this.#ledger.identity;
+  }
+
+  async init(
+    identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
+  ): Promise<Identity> {
+    this.#assertUsable();
+    await this.#ledger.settle();
+    const { cluster, id, incarnation, config } = identity;
+    this.#ledger.setIdentity({ cluster, id, incarnation, config });
+    try {
+      await this.#flush();
+    } catch (error) {
+      this.#ledger.dropPendingIdentity();
+      throw error;
+    }
+    const written = this.#ledger.identity;
+    assert(written !== null, "a committed init leaves an identity");
+    return written;
+  }
+
+  config(): string | null {
+    return this.#ledger.config;
+  }
+
+  seq(): number {
+    return this.#ledger.seq;
+  }
+
+  spokenSeq(): number {
+    return this.#ledger.spoken;
+  }
+
+  async confirm(): Promise<void> {
+    this.#assertUsable();
+    this.#ledger.confirm();
+    await this.#flush();
+  }
+
+  note(peer: NodeId, mark: Mark): void {
+    this.#ledger.note(peer, mark);
+  }
+
+  marks(): Readonly<Record<NodeId, Mark>> {
+    return this.#ledger.marks();
+  }
+
+  async flush(): Promise<void> {
+    this.#assertUsable();
+    await this.#flush();
+  }
+
+  async quarantine(reason: string): Promise<void> {
+    this.#assertUsable();
+    // Known at once, before it is durable: a store under suspicion stops being trusted now.
+    this.#ledger.quarantine(reason.slice(0, 1_000));
+    await this.#flush();
+  }
+
+  quarantined(): string | null {
+    return this.#ledger.quarantined;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // What was accepted before is finished: somebody may wait for it.
+    if (this.#open > 0) await new Promise<void>((resolve) => this.#whenIdle = resolve);
+    // Marks are evidence against others; losing them when asked to close would be a pity but no fault.
+    await this.#flush().catch(() => {});
+    await closeKv(this.#kv, this.#deadlineMs, this.#path);
+    this.#lock?.release();
+  }
+
+  #assertUsable(): void {
+    if (this.#closing !== null) throw new StoreError(`${this.#path}: this store is closed`);
+    this.#ledger.assertOurs();
+  }
+
+  async #tracked<T>(start: (resolve: (value: T) => void, reject: (error: unknown) => void) => void): Promise<T> {
+    this.#open++;
+    try {
+      return await new Promise<T>(start);
+    } finally {
+      this.#open--;
+      if (this.#open === 0) this.#whenIdle?.();
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const upTo = this.#ledger.asked;
+    if (this.#ledger.durable >= upTo) return;
+    await this.#tracked<void>((resolve, reject) => {
+      this.#flushes.push({ upTo, resolve, reject });
+      this.#kick();
+    });
+  }
+
+  async #load(entry: Entry<Waiter>): Promise<void> {
+    if (entry.loading) return;
+    entry.loading = true;
+    try {
+      // Before that, a commit of unknown outcome may still change what is read here.
+      await this.#ledger.settle();
+      const rows = this.#kv.getMany<[unknown, unknown]>([ballotRow(entry.key), stateRow(entry.key)]);
+      const [ballot, state] = await within(this.#deadlineMs, this.#path, rows);
+      entry.record = decodeRecord(entry.key, ballot.value, state.value);
+      entry.version = ballot.versionstamp;
+      entry.loaded = true;
+    } catch (error) {
+      this.#rejectQueue(entry, asStoreError(this.#path, error));
+    }
+    entry.loading = false;
+    this.#enqueue(entry);
+  }
+
+  /** After an entry's queue, or what it may do with it, changed. */
+  #enqueue(entry: Entry<Waiter>): void {
+    if (entry.queue.length === 0) {
+      this.#ready.delete(entry);
+      this.#cache.rest(entry);
+    } else if (!entry.loaded) {
+      this.#load(entry);
+    } else {
+      this.#ready.add(entry);
+      this.#kick();
+    }
+  }
+
+  /** Starts the pump after the current callers had their say, so that what they ask for shares one commit. */
+  #kick(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    queueMicrotask(() => this.#pump());
+  }
+
+  async #pump(): Promise<void> {
+    while (this.#ready.size > 0 || this.#flushes.length > 0) {
+      if (this.#ledger.suspect) {
+        try {
+          await this.#ledger.settle();
+        } catch (error) {
+          this.#rejectAll(error);
+          break;
+        }
+      }
+      const parts = this.#assemble();
+      this.#finishFlushes();
+      if (parts.length > 0 || this.#flushes.length > 0) await this.#commit(parts);
+    }
+    this.#pumping = false;
+  }
+
+  /** Runs the steps that wait and takes as many keys as one atomic holds. */
+  #assemble(): Part[] {
+    const parts: Part[] = [];
+    let bytes = 0;
+    let keyBytes = 0;
+    for (const entry of this.#ready) {
+      const part = play(entry);
+      if (part === null) {
+        this.#enqueue(entry);
+        continue;
+      }
+      bytes += part.bytes;
+      keyBytes += part.keyBytes;
+      if (parts.length === PARTS_MAX || bytes > PARTS_MAX_BYTES || keyBytes > PARTS_MAX_KEY_BYTES) break;
+      parts.push(part);
+    }
+    return parts;
+  }
+
+  async #commit(parts: readonly Part[]): Promise<void> {
+    // Later updates of these keys queue up anew and wait for this commit.
+    const waiters = parts.map(({ entry }) => {
+      const taken = entry.queue;
+      entry.queue = [];
+      entry.flying = true;
+      this.#ready.delete(entry);
+      return taken;
+    });
+    const upTo = this.#ledger.asked;
+    let version: string | null = null;
+    let failure: unknown = null;
+    try {
+      version = await this.#ledger.commit(parts.map((part) => part.write));
+    } catch (error) {
+      failure = error;
+    }
+    for (const [index, { entry, record }] of parts.entries()) {
+      const taken = waiters[index] ?? [];
+      entry.flying = false;
+      if (version !== null) {
+        entry.record = record;
+        entry.version = version;
+        for (const waiter of taken) waiter.resolve(waiter.run?.result.reply);
+      } else {
+        // What this process believes of the key is no longer known to be so.
+        entry.loaded = false;
+        if (failure !== null) reject(taken, failure);
+        else entry.queue.unshift(...this.#again(taken));
+      }
+      this.#enqueue(entry);
+    }
+    if (failure !== null) this.#rejectFlushes(failure, upTo);
+    this.#finishFlushes();
+  }
+
+  /** A check failed, so nothing was written: the steps may run again on what is there now. */
+  #again(waiters: readonly Waiter[]): Waiter[] {
+    return waiters.filter((waiter) => {
+      waiter.run = null;
+      waiter.refusals++;
+      if (waiter.refusals < REFUSALS_MAX) return true;
+      waiter.reject(new StoreError(`${this.#path}: another writer changed the record ${REFUSALS_MAX} times`));
+      return false;
+    });
+  }
+
+  #finishFlushes(): void {
+    const durable = this.#ledger.durable;
+    for (const flush of this.#flushes) if (flush.upTo <= durable) flush.resolve();
+    this.#flushes = this.#flushes.filter((flush) => flush.upTo > durable);
+  }
+
+  #rejectFlushes(error: unknown, upTo: number): void {
+    for (const flush of this.#flushes) if (flush.upTo <= upTo) flush.reject(error);
+    this.#flushes = this.#flushes.filter((flush) => flush.upTo > upTo);
+  }
+
+  #rejectQueue(entry: Entry<Waiter>, error: unknown): void {
+    reject(entry.queue, error);
+    entry.queue = [];
+  }
+
+  #rejectAll(error: unknown): void {
+    for (const entry of [...this.#ready]) {
+      this.#rejectQueue(entry, error);
+      this.#enqueue(entry);
+    }
+    this.#rejectFlushes(error, Infinity);
+  }
+}
+
+function reject(waiters: readonly Waiter[], error: unknown): void {
+  for (const waiter of waiters) waiter.reject(error);
+}
+
+/**
+ * Runs the queued steps one after another, the first on the committed record, each on what the one before
+ * left. Steps that saw only what is committed and changed nothing are answered and leave the queue, as do
+ * those that failed. What stays waits for the commit of the returned part; null if nothing is to be written.
+ */
+function play(entry: Entry<Waiter>): Part | null {
+  let record = entry.record;
+  let rows: RecordRows | null = null;
+  entry.queue = entry.queue.filter((waiter) => {
+    try {
+      waiter.run = runStep(entry, waiter, record);
+    } catch (error) {
+      waiter.reject(error);
+      return false;
+    }
+    if (waiter.run.rows !== null) {
+      rows = waiter.run.rows;
+      record = waiter.run.result.record;
+    } else if (rows === null) {
+      waiter.resolve(waiter.run.result.reply);
+      return false;
+    }
+    return true;
+  });
+  return rows === null || record === null ? null : makePart(entry, record, rows);
+}
+
+function runStep(entry: Entry<Waiter>, waiter: Waiter, saw: AcceptorRecord | null): Run {
+  const last = waiter.run;
+  if (last !== null && last.base === entry.record && last.saw === saw) return last;
+  const result = waiter.step(saw);
+  const rows = result.record === null ? null : encodeRecord(entry.key, result.record, entry.record);
+  return { base: entry.record, saw, result, rows };
+}
+
+function makePart(entry: Entry<Waiter>, record: AcceptorRecord, rows: RecordRows): Part {
+  const ballot = ballotRow(entry.key);
+  const sets: [Deno.KvKey, Uint8Array][] = [[ballot, rows.ballot]];
+  if (rows.state !== null) sets.push([stateRow(entry.key), rows.state]);
+  const keyBytes = keyWeightBytes(entry.key);
+  return {
+    entry,
+    record,
+    // One check for both rows: whoever writes the state row writes this one too.
+    write: { check: { key: ballot, versionstamp: entry.version }, sets },
+    bytes: rows.ballot.length + (rows.state?.length ?? 0) + keyBytes,
+    keyBytes,
+  };
+}
