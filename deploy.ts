@@ -96,6 +96,8 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     });
     const confirmed = node.start();
     confirmed.catch((error: Error) => report(`the store cannot be used: ${error.message}`));
+    // Alone it has nobody to wait for, and its first caller should not have to either.
+    if (members.length === 1) await confirmed;
     return {
       handler: (request) => app.fetch(request),
       node,

@@ -250,3 +250,11 @@ function fencesIn(value: unknown): readonly string[] {
     name === "fence" || name === "lastFence" ? [String(inner)] : fencesIn(inner)
   );
 }
+
+Deno.test("README: its charts are the stored ones", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  for (const flow of [1, 3]) {
+    const chart = await Deno.readTextFile(new URL(`trace/flow_${flow}.txt`, import.meta.url));
+    assert(readme.includes(chart.trimEnd()), `flow ${flow}`);
+  }
+});

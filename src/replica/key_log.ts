@@ -8,7 +8,15 @@ import type { Result } from "../machine/op.ts";
 import { readOp } from "../machine/read_op.ts";
 import { placesOfNode, waitingNodes } from "../machine/view.ts";
 import { fitting } from "../paxos/batch.ts";
-import type { Certificate, Command, LeaseName, Snapshot, State, Value } from "../paxos/message.ts";
+import {
+  type Certificate,
+  type Command,
+  leaseKey,
+  type LeaseName,
+  type Snapshot,
+  type State,
+  type Value,
+} from "../paxos/message.ts";
 import type { Receipt } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Modes } from "./modes.ts";
@@ -47,7 +55,9 @@ type Pending = {
   /** As last sent; null while no vote was cast for it. */
   command: Command | null;
   /** The member it went to: once is enough, it decides it or is taken over. */
-  forwarded: { readonly to: NodeId; readonly atMs: number; readonly instance: number } | null;
+  forwarded: { readonly to: NodeId; readonly atMs: number } | null;
+  /** What opened the instance it was first sent for. */
+  sentIn: Snapshot | null;
 };
 
 export type KeyLogParts = Drive & {
@@ -90,6 +100,7 @@ export class KeyLog {
       cancelDeadline: this.#parts.clock.after(submission.timeoutMs, () => this.#late(pending)),
       command: null,
       forwarded: null,
+      sentIn: null,
     };
     this.#pending.push(pending);
     this.#wake();
@@ -180,7 +191,8 @@ export class KeyLog {
     const commands = fitting(fresh.map(({ submission }) => stamped(submission, instance)));
     commands.forEach((command, i) => {
       fresh[i]!.command = command;
-      fresh[i]!.forwarded = { to, atMs: clock.now(), instance };
+      fresh[i]!.forwarded = { to, atMs: clock.now() };
+      fresh[i]!.sentIn ??= opening;
     });
     const claims = fresh[0]?.submission.claims;
     const message = {
@@ -216,12 +228,16 @@ export class KeyLog {
    * The commands that wait, in order of arrival. One that claims leases goes alone, before its clock answer grows old; so
    * does a raced one, whose value must be the same wherever it is made.
    */
-  #nextValue({ instance, state: { mode } }: Snapshot): Value | null {
+  #nextValue(opening: Snapshot): Value | null {
+    const { instance, state: { mode } } = opening;
     const alone = this.#pending.find(({ submission: { claims, race } }) => claims !== undefined || race !== undefined);
     const chosen = alone === undefined ? this.#pending : [alone];
     if (chosen.length === 0) return null;
     // Known not to be applied below this instance, as the state that opens it was just asked (§6).
-    for (const pending of chosen) pending.command = stamped(pending.submission, instance);
+    for (const pending of chosen) {
+      pending.command = stamped(pending.submission, instance);
+      pending.sentIn ??= opening;
+    }
     const commands = fitting(chosen.map(({ command }) => command!));
     // Nobody's own: each node that got it sends these very bytes, and votes for one of them are votes for all.
     if (alone?.submission.race !== undefined || !this.#parts.acceptor.votes) {
@@ -330,18 +346,17 @@ function afterFailure({ command, submission }: Pending, error: Error): Error {
   return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", ...facts });
 }
 
-/**
- * A renewal of places leaves no result behind. Once the key has moved on it counts as decided where it went: if it was
- * not, the next one comes before the places lapse. Places to be taken over must show it.
- */
+/** A renewal of places leaves no result behind: where others decided it, the places that are left are this node's and new. */
 function keptElsewhere(machine: LockMachine, pending: Pending, { instance, state }: Snapshot): Result | null {
-  const { forwarded, submission: { subject, op, claims } } = pending;
-  if (forwarded === null || forwarded.instance >= instance || claims !== undefined) return null;
+  const { sentIn, submission: { subject, op, claims } } = pending;
   const asked = readOp(op);
-  if (asked?.type !== "keep-places") return null;
-  const own = new Set(placesOfNode(state, subject).map(({ id }) => id));
-  const isGone = (place: string) => machine.leases(state).every(({ id }) => id !== `p:${place}`);
-  return asked.places.every((place) => own.has(place) || isGone(place)) ? { outcome: "kept" } : null;
+  if (asked?.type !== "keep-places" || sentIn === null || sentIn.instance >= instance || claims !== undefined) {
+    return null;
+  }
+  const before = new Set(machine.leases(sentIn.state).map(leaseKey));
+  const left = machine.leases(state).filter(({ id }) => asked.places.some((place) => id === `p:${place}`));
+  const own = new Set(placesOfNode(state, subject).map(({ id }) => `p:${id}`));
+  return left.every((lease) => own.has(lease.id) && !before.has(leaseKey(lease))) ? { outcome: "kept" } : null;
 }
 
 function stamped({ subject, id, op, race }: Submission, born: number): Command {

@@ -12,6 +12,7 @@ import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import type { DirectAccept } from "../../src/replica/service.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
+import { caller, request } from "../replica/memory_cluster.ts";
 import {
   acquire,
   assertCommands,
@@ -66,8 +67,11 @@ const TROUBLES: readonly Trouble[] = [
   { name: "forwards late", late: ofType("forward") },
 ];
 
-/** Every node that is up takes the name and the next one gives it back. */
-async function takeTurns({ cluster, up }: Setting, name: string): Promise<readonly Told[]> {
+/** Longer than it takes every node to learn of a decision. */
+const HEARD_MS = 50;
+
+/** Every node that is up takes the name and the next one, which may not have heard of it, gives it back. */
+async function takeTurns({ cluster, up }: Setting, name: string, pauseMs = 0): Promise<readonly Told[]> {
   const asked: Caller[] = [];
   const ends: Told[] = [];
   let last = 0;
@@ -77,9 +81,11 @@ async function takeTurns({ cluster, up }: Setting, name: string): Promise<readon
     assert(taken.fence !== null, `${id} gets it`);
     assertGreater(Number(taken.fence), last);
     last = Number(taken.fence);
+    if (pauseMs > 0) await cluster.clock.sleep(pauseMs);
     const giver = client(up[(i + 1) % up.length]!);
     const { body, receipt } = await cluster.node(giver.node).locks.release(name, taken.fence, giver.caller);
     assertEquals(body.outcome, "released");
+    if (pauseMs > 0) await cluster.clock.sleep(pauseMs);
     asked.push(taker.caller, giver.caller);
     ends.push(taken, { client: giver, receipt, fence: taken.fence });
   }
@@ -136,9 +142,9 @@ async function basic(setting: Setting): Promise<void> {
 }
 
 async function multi(setting: Setting): Promise<void> {
-  const { cluster } = setting;
+  const { cluster, up } = setting;
   const name = "multi/turns";
-  const [first, ...rest] = await takeTurns(setting, name);
+  const [first, ...rest] = await takeTurns(setting, name, HEARD_MS);
   assertEquals(first!.receipt.path, "recovered");
   for (const { receipt } of rest) assertEquals([receipt.path, receipt.ballot], ["classic", "0..0"]);
   // Phase 1 was paid once, by the first.
@@ -151,7 +157,22 @@ async function multi(setting: Setting): Promise<void> {
     // Requests reach the coordinator from any node, once each.
     assertEquals(about(setting, name, "forward").length, rest.filter((end) => end.client.node !== leader).length);
   }
-  await askAtOnce(setting, name.replace("turns", "all"));
+  await takeTurns(setting, "multi/hurried");
+  await askAtOnce(setting, "multi/all");
+  // The coordinator dies: one Prepare takes the key over, not one for each instance.
+  const left = up.filter((id) => id !== leader);
+  if (!setting.quorums.isClassic(new Set(left))) return;
+  cluster.kill(leader);
+  const paid = about(setting, name, "prepare").length;
+  const { body, receipt } = await cluster.node(left[0]!).locks.acquire(name, request("next"), caller());
+  assertEquals(receipt.path, "recovered");
+  await cluster.clock.sleep(HEARD_MS);
+  for (const id of left) {
+    const renewed = await cluster.node(id).locks.renew(name, body.fence, {}, caller());
+    assertEquals([renewed.receipt.path, renewed.receipt.ballot], ["classic", "0..0"]);
+  }
+  const takeover = about(setting, name, "prepare").slice(paid);
+  assertEquals(new Set(takeover.map(({ content }) => "ballot" in content && content.ballot[1])).size, 1);
 }
 
 async function fastFromNodes(setting: Setting): Promise<void> {
@@ -205,7 +226,7 @@ async function coordinated(setting: Setting): Promise<void> {
 }
 
 async function uncoordinated(setting: Setting): Promise<void> {
-  const { cluster, up, prompt, quorums } = setting;
+  const { up, prompt, quorums } = setting;
   const name = "uncoordinated/split";
   const { first } = await stuckSplit(setting, name);
   if (!quorums.isOpenFast(new Set(up))) {
@@ -213,7 +234,6 @@ async function uncoordinated(setting: Setting): Promise<void> {
     return;
   }
   if (!prompt) return;
-  console.log(cluster.ids.length, up.length, JSON.stringify(first));
   assertEquals([first.kind, first.ballot], ["open", STANDING_RECOVERY], "by the acceptors themselves");
   const fromAbove = about(setting, name, "accept", "prepare", "collision").filter(({ content }) =>
     content.type === "accept" && content.instance === 1

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import * as core from "../../../src/paxos/mod.ts";
 import { explore } from "./explorer.ts";
 import { MUTANTS, mutated } from "./mutants.ts";
-import { type PlanName, planNamed, PLANS } from "./plans.ts";
+import { type PlanName, planNamed } from "./plans.ts";
 
 /** Plans at n = 3 are searched to their end; those at n = 5 up to here. */
 const BOUND = { 3: 3_000_000, 5: 150_000 } as const;
