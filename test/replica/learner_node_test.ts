@@ -191,7 +191,7 @@ Deno.test("learners: a read of what is left unsettled is settled by a member, an
     );
     const lost = cluster.network.drop(({ kind, from, to }) => kind === "reply" && from === "b" && to === "a");
     cluster.node("a").locks.acquire("u", request("me"), caller({ timeoutMs: 200 })).catch(() => {});
-    await until("b voted", () => recordOn(cluster, "b", "u")?.vote != null);
+    await until("b voted", () => Boolean(recordOn(cluster, "b", "u")?.vote));
     cluster.kill("a");
     lost();
     const { body } = await cluster.node("v").locks.get("u", { stale: false, timeoutMs: 5_000 });
