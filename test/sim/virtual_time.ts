@@ -1,6 +1,7 @@
 /** Time that passes as fast as the work in it is done, and the same way for the same seed. */
 import { setImmediate } from "node:timers";
 import type { Clock, Randomness } from "../../src/replica/ports.ts";
+import { seeded } from "../replica/clocks.ts";
 
 /** 2026-01-01 */
 const EPOCH_MS = 1_767_225_600_000;
@@ -74,16 +75,9 @@ export type Seeded = Randomness & {
   pick<T>(items: readonly T[]): T;
 };
 
-/** Mulberry32: small, and the same everywhere. */
 export function seededRandomness(seed: number): Seeded {
-  let state = seed >>> 0;
+  const next = seeded(seed);
   let ids = 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
   const below = (limit: number) => Math.floor(next() * limit);
   return {
     next,

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Answer, Grant } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { SEED, seeded } from "../replica/clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
 
 /** First Accept! of each of these nodes for `name`, all on their way before any arrives; `lateMs` orders them. */
@@ -61,9 +62,8 @@ const STUCK = [
 ] as const;
 
 for (const { n, nodes, down, why } of STUCK) {
-  const seed = Number(Deno.env.get("QUORATE_SEED") ?? 20261123);
-  Deno.test(`receipts: ${why}: stuck splits are recovered with nobody asking again (seed ${seed})`, async () => {
-    const random = seeded(seed);
+  Deno.test(`receipts: ${why}: stuck splits are recovered with nobody asking again (seed ${SEED})`, async () => {
+    const random = seeded(SEED);
     const cluster = await memoryCluster(n);
     try {
       for (const id of down) cluster.kill(id);
@@ -83,15 +83,4 @@ for (const { n, nodes, down, why } of STUCK) {
       cluster.close();
     }
   });
-}
-
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    // Mulberry32: small, and the same everywhere.
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
