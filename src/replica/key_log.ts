@@ -346,7 +346,7 @@ function afterFailure({ command, submission }: Pending, error: Error): Error {
   return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", ...facts });
 }
 
-/** A renewal of places leaves no result behind: where others decided it, the places that are left are this node's and new. */
+/** A renewal of places leaves no result behind: where others decided it, the leases of this node's places are new ones. */
 function keptElsewhere(machine: LockMachine, pending: Pending, { instance, state }: Snapshot): Result | null {
   const { sentIn, submission: { subject, op, claims } } = pending;
   const asked = readOp(op);
@@ -356,7 +356,9 @@ function keptElsewhere(machine: LockMachine, pending: Pending, { instance, state
   const before = new Set(machine.leases(sentIn.state).map(leaseKey));
   const left = machine.leases(state).filter(({ id }) => asked.places.some((place) => id === `p:${place}`));
   const own = new Set(placesOfNode(state, subject).map(({ id }) => `p:${id}`));
-  return left.every((lease) => own.has(lease.id) && !before.has(leaseKey(lease))) ? { outcome: "kept" } : null;
+  // A place that another node has taken over since is that one's to renew.
+  const isDone = (lease: LeaseName) => own.has(lease.id) ? !before.has(leaseKey(lease)) : asked.adopt !== true;
+  return left.every(isDone) ? { outcome: "kept" } : null;
 }
 
 function stamped({ subject, id, op, race }: Submission, born: number): Command {
