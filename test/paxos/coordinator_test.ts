@@ -247,7 +247,7 @@ Deno.test("reports that come in during an undecided pick are used at once: nobod
   const coordinator = new Coordinator(5);
   coordinator.collide(reportsOf("a:a b:b"));
   coordinator.collide(reportsOf("d:b"));
-  // OPEN: fails today. onReply("undecided") goes back to gather and leaves the new report lying.
+  // They came in while the pick was under way; nobody will report them again.
   // What it was asked with did not settle it; what it has now may.
   assertEquals(shown(coordinator.hear("c", { type: "undecided", instance: 1 })), ["recover c"]);
 });
