@@ -17,7 +17,7 @@ const healthz = createRoute({
 const readyz = createRoute({
   method: "get",
   path: "/readyz",
-  summary: "A classic quorum, this node included, answers",
+  summary: "A classic quorum answers, this node included if it votes",
   security: [],
   responses: responses(z.object({ ready: z.literal(true) }), ["not-ready"]),
 });

@@ -183,6 +183,35 @@ Deno.test("parseConfig: what has to be set before strangers can reach a node", a
   assertEquals((await parse("--behind-proxy", { ...ONE, ...tokens })).behindProxy, true);
 });
 
+Deno.test("parseConfig: learners, the same list on every node, and no part of what the members agreed on", async () => {
+  const learners = { f: "http://10.0.0.9:1", g: "http://10.0.0.9:2" };
+  const list = "g=http://10.0.0.9:2,f=http://10.0.0.9:1/";
+  const member = await parse(`--learners ${list}`, THREE);
+  const learner = await parse("--learner --id f --kv f", { ...THREE, QUORATE_LEARNERS: list });
+  assertEquals([member.learner, member.learners], [false, learners]);
+  assertEquals([learner.learner, learner.learners, learner.urls], [true, learners, member.urls]);
+  assertEquals(clusterConfigOf(learner), clusterConfigOf(await parse("", THREE)));
+});
+
+Deno.test("parseConfig: learners that cannot be", async () => {
+  const f = "--learner --id f";
+  await refused(f, { QUORATE_KV: "x" }, "--learner", "needs --cluster");
+  await refused(f, THREE, "--learners", "or QUORATE_LEARNERS is needed");
+  await refused("--learner --learners a=http://x", THREE, "--learner", "not for a, which is a member");
+  await refused(`${f} --learners g=http://x`, THREE, "--learners", "does not list this node, f, but g");
+  await refused("--id f", THREE, "QUORATE_CLUSTER", "does not list this node, f");
+  const list = (text: string, why: string) => refused(`--learners ${text}`, THREE, "--learners", why);
+  await list("b=http://x", "lists b, which is a member");
+  await list("f=http://10.0.0.2:8701", "gives f the URL of member b");
+  await list("f=http://x,f=http://y", "lists f twice");
+  await list("f=http://x,g=http://x", "gives f and g the same URL");
+  await list("f", "id=URL is needed");
+  await list(Array.from({ length: 17 }, (_, i) => `l${i}=http://l${i}`).join(), "lists 17 learners; at most 16");
+  await refused("", { ...THREE, QUORATE_LEARNERS: "" }, "QUORATE_LEARNERS", "is empty");
+  // One member alone has peers, too, if it has learners.
+  await refused("--learners f=http://x", ONE, "QUORATE_PEER_SECRET", "is needed in a cluster of 2");
+});
+
 Deno.test("clusterConfigOf: the same text on every member, whatever the order and the URLs", () => {
   const one = clusterConfigOf({ urls: { b: "http://x", a: "http://y", "10": "http://z" }, modes: [] });
   const other = clusterConfigOf({ urls: { a: "https://1", "10": "https://2", b: "https://3" }, modes: [] });

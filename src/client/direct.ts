@@ -76,6 +76,8 @@ export async function submitDirect(
         voters.set(said, same);
         if (quorums.isOpenFast(same)) resolve({ type: "decided", instance, result });
       }
+      // Acceptors tell each other: one that has learned of the decision already says what it came to.
+      if (reply?.type === "ahead" && result) resolve({ type: "decided", instance: reply.instance - 1, result });
       if (open === 0) resolve({ type: "unsettled" });
     });
   }

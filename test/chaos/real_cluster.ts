@@ -11,24 +11,29 @@ export type RealNode = {
 
 export class RealCluster {
   readonly folder: string;
+  /** Of the members. */
   readonly ids: readonly string[];
+  /** Of nodes that do not vote: v, w, … */
+  readonly learners: readonly string[];
   readonly #ports = new Map<string, number>();
   readonly #running = new Map<string, { child: Deno.ChildProcess; output: string[] }>();
 
-  private constructor(folder: string, ids: readonly string[]) {
+  private constructor(folder: string, ids: readonly string[], learners: readonly string[]) {
     this.folder = folder;
     this.ids = ids;
+    this.learners = learners;
   }
 
-  static async start(n: number): Promise<RealCluster> {
+  static async start(n: number, learners = 0): Promise<RealCluster> {
     const folder = await Deno.makeTempDir({ prefix: "quorate-cluster-" });
-    const cluster = new RealCluster(folder, "abcdefghi".slice(0, n).split(""));
+    const cluster = new RealCluster(folder, [..."abcdefghi".slice(0, n)], [..."vwxyz".slice(0, learners)]);
+    const all = [...cluster.ids, ...cluster.learners];
     // All are held open until each is known, so that no two nodes get the same.
-    const listeners = cluster.ids.map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-    cluster.ids.forEach((id, i) => cluster.#ports.set(id, (listeners[i]!.addr as Deno.NetAddr).port));
+    const listeners = all.map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+    all.forEach((id, i) => cluster.#ports.set(id, (listeners[i]!.addr as Deno.NetAddr).port));
     for (const listener of listeners) listener.close();
     try {
-      await Promise.all(cluster.ids.map((id) => cluster.startNode(id, ["--init"])));
+      await Promise.all(all.map((id) => cluster.startNode(id, ["--init"])));
       return cluster;
     } catch (error) {
       await cluster.stop();
@@ -50,7 +55,7 @@ export class RealCluster {
 
   /** Resolves when the node is ready to vote with a quorum, or, with `ready: false`, as soon as it is spawned. */
   async startNode(id: string, more: readonly string[] = [], { ready = true } = {}): Promise<void> {
-    const members = this.ids.map((member) => `${member}=${this.url(member)}`).join(",");
+    const urls = (ids: readonly string[]) => ids.map((other) => `${other}=${this.url(other)}`).join(",");
     const child = new Deno.Command(Deno.execPath(), {
       args: [
         "run",
@@ -58,7 +63,9 @@ export class RealCluster {
         "-A",
         "src/cli/main.ts",
         "node",
-        ...["--id", id, "--port", String(this.#ports.get(id)), "--cluster", members],
+        ...["--id", id, "--port", String(this.#ports.get(id)), "--cluster", urls(this.ids)],
+        ...(this.learners.length > 0 ? ["--learners", urls(this.learners)] : []),
+        ...(this.learners.includes(id) ? ["--learner"] : []),
         ...["--kv", `${this.folder}/${id}.sqlite`],
         ...more,
       ],

@@ -1,15 +1,22 @@
 /** Nodes that do not vote: they learn, serve, take requests, and count in no quorum (PROTOCOL.md §1, §3, §5). */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { MemberChoice } from "../../src/replica/learner_node.ts";
 import { MODE_NAMES, type ModeRule } from "../../src/replica/modes.ts";
 import type { WireMessage, WireReply } from "../../src/replica/ports.ts";
+import { sharedValueId } from "../../src/replica/shared_value.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, type MemoryClusterOptions, request } from "./memory_cluster.ts";
 
-type StoredRecord = { readonly instance: number; readonly stateHash: string; readonly vote: unknown };
+type StoredRecord = {
+  readonly instance: number;
+  readonly stateHash: string;
+  readonly vote: unknown;
+  readonly decidedBy: { readonly valueId: string } | null;
+};
 
 function recordOn(cluster: MemoryCluster, id: string, name: string): StoredRecord | null {
   const text = cluster.disk(id).records.get(`lock/${name}`);
@@ -75,6 +82,21 @@ for (const [n, learners] of [[1, 1], [3, 1], [4, 1], [5, 2]] as const) {
       }
     }, { modes: MODES }));
 }
+
+Deno.test("learners: each decision is told them, though to members the next message says it", () =>
+  // Slowed down, so that 5 ms are long.
+  withCluster(3, 1, async (cluster) => {
+    const told: number[] = [];
+    cluster.network.drop(({ kind, to, content }) => {
+      if (kind === "request" && to === "v" && content.type === "learn") told.push(content.instance);
+      return false;
+    });
+    const { locks } = cluster.node("a");
+    const { body } = await locks.acquire("told", request("me", { ttlMs: 600_000 }), caller());
+    for (let i = 0; i < 5; i++) await locks.renew("told", body.fence, {}, caller());
+    await until("it has all", () => instanceOn(cluster, "v", "told") === 7);
+    assertEquals(told, [1, 2, 3, 4, 5, 6]);
+  }, { clock: fastClock(0.02) }));
 
 Deno.test("learners: in a fast ballot they propose openly: an open quorum of members, no other message before the answer", () =>
   withCluster(5, 1, async (cluster) => {
@@ -220,28 +242,30 @@ Deno.test("learners: away for 10,000 instances: one snapshot on its return", () 
     assertEquals(state.holders.map(({ fence }) => fence), [body.fence]);
   }));
 
-Deno.test("learners: one that missed values nobody proposed but clients has them when it returns", () =>
+Deno.test("learners: what is proposed openly they learn from the votes, and fetch what they missed before it", () =>
   withCluster(3, 2, async (cluster) => {
-    cluster.kill("v");
-    // A node that does not vote proposes as clients do; its Learn and the members' to the other are lost here.
+    // No Learn ever: as if the proposer were a client, which sends none.
     cluster.network.drop(({ kind, to, content }) => kind === "request" && to === "v" && content.type === "learn");
-    await cluster.node("w").locks.acquire("clients", request("me"), caller());
-    cluster.network.drop(() => false);
-    await cluster.restart("v");
-    await cluster.node("v").locks.get("clients", { stale: false, timeoutMs: 3_000 });
-    assertEquals(instanceOn(cluster, "v", "clients"), 2);
-    // Behind again, it hears the votes of a later instance, and fetches what lies before.
-    for (const member of [...cluster.ids, "w"]) cluster.network.cut("v", member);
-    for (const holder of ["x", "y"]) {
-      await cluster.node("w").locks.acquire("clients", request(holder, { waitMs: 0 }), caller({ race: 3 })).catch(
-        () => {},
-      );
-    }
-    for (const member of [...cluster.ids, "w"]) cluster.network.heal("v", member);
-    await cluster.node("w").locks.acquire("clients", request("z"), caller({ race: 4 })).catch(() => {});
-    const target = instanceOn(cluster, "a", "clients");
-    await until("it has them", () => instanceOn(cluster, "v", "clients") >= target);
+    const { locks } = cluster.node("w");
+    const { body } = await locks.acquire("votes", request("me"), caller());
+    await until("it counted", () => instanceOn(cluster, "v", "votes") === 2);
+    for (const other of [...cluster.ids, "w"]) cluster.network.cut("v", other);
+    for (let i = 0; i < 3; i++) await locks.renew("votes", body.fence, {}, caller());
+    assertEquals(instanceOn(cluster, "v", "votes"), 2);
+    for (const other of [...cluster.ids, "w"]) cluster.network.heal("v", other);
+    await locks.renew("votes", body.fence, {}, caller());
+    await until("it fetched", () => instanceOn(cluster, "v", "votes") === 6);
+    assertEquals(recordOn(cluster, "v", "votes")!.stateHash, recordOn(cluster, "a", "votes")!.stateHash);
   }));
+
+Deno.test("learners: votes that did not reach one: the acceptors send it the state when it is back", () =>
+  withCluster(3, 2, async (cluster) => {
+    cluster.network.drop(({ kind, from, to }) => kind === "request" && from === "w" && to === "v");
+    cluster.kill("v");
+    await cluster.node("w").locks.acquire("missed", request("me"), caller());
+    await cluster.restart("v");
+    await until("it has the state", () => instanceOn(cluster, "v", "missed") === 2);
+  }, { clock: fastClock(10) }));
 
 Deno.test("learners: with a majority of members down learners make no quorum: writes and reads are refused", () =>
   withCluster(3, 2, async (cluster) => {
@@ -326,6 +350,25 @@ Deno.test("learners: what one says as if it voted is never counted", () =>
       assertEquals(instanceOn(cluster, id, "cheat"), 1, id);
       assertEquals(recordOn(cluster, id, "cheat")?.vote ?? null, null, id);
     }
+  }));
+
+Deno.test("learners: a vote one claims to have cast does not join what a coordinator picks from", () =>
+  withCluster(3, 1, async (cluster) => {
+    const view = await send(cluster, "b", "a", { type: "read", ...AT });
+    const mode = view.type === "view" ? view.snapshot.state.mode : null;
+    assert(mode?.kind === "fast");
+    const { coordinator } = mode;
+    const voter = cluster.ids.find((id) => id !== coordinator)!;
+    const commands = [{ subject: "s", id: "real", born: 1, op: { type: "force", reason: "x", atMs: 0 } }];
+    const value = { id: sharedValueId(sha256Hex, AT.key, commands), proposer: "", commands };
+    const accepted = await send(cluster, "v", voter, { type: "accept", ...AT, ballot: STANDING, value });
+    assertEquals(accepted.type, "accepted");
+    const vote = { ballot: STANDING, kind: "fast", value } as const;
+    const reports = [{ from: "v", vote: VOTE }, { from: voter, vote }];
+    await send(cluster, "v", coordinator, { type: "collision", ...AT, reports });
+    await until("it is recovered", () => instanceOn(cluster, coordinator, "cheat") === 2);
+    // A batch of both would have another id.
+    assertEquals(recordOn(cluster, coordinator, "cheat")!.decidedBy?.valueId, value.id);
   }));
 
 Deno.test("members for a learner: the coordinator first, then the nearest, then each again", () => {

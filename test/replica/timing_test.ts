@@ -4,14 +4,14 @@ import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import type { Transport } from "../../src/replica/ports.ts";
 import { Timing } from "../../src/replica/timing.ts";
 
-function timing(rtts: Readonly<Record<string, number>>, random = 0.5, n = 5): Timing {
+function timing(rtts: Readonly<Record<string, number>>, random = 0.5, n = 5, me = "a"): Timing {
   const transport: Transport = {
     send: () => Promise.reject(new Error("nothing is sent")),
     rttMs: (to) => rtts[to] ?? 0,
     close: () => {},
   };
   const members = "abcdefghi".slice(0, n).split("");
-  return new Timing("a", new QuorumSystem(members), transport, { next: () => random, id: () => "x" });
+  return new Timing(me, new QuorumSystem(members), transport, { next: () => random, id: () => "x" });
 }
 
 const WORLD = { b: 78, c: 136, d: 173, e: 174 };
@@ -19,6 +19,8 @@ const WORLD = { b: 78, c: 136, d: 173, e: 174 };
 Deno.test("timing: the round trip is the one to the farthest of the nearest classic quorum", () => {
   assertEquals(timing(WORLD).rttMs(), 136);
   assertEquals(timing({ b: 10, c: 200 }, 0.5, 3).rttMs(), 10);
+  // Of a node that does not vote it takes one member more.
+  assertEquals(timing({ a: 30, b: 10, c: 200 }, 0.5, 3, "v").rttMs(), 30);
 });
 
 Deno.test("timing: alone, or with nobody met yet, it is the floor, not 0", () => {

@@ -122,6 +122,8 @@ flow(
     const events = s.events("flow-6");
     checkCollapsed(events, "one");
     assertEquals(waves(events).filter(({ type }) => type === "accept").map(({ node }) => node), nodes);
+    // Here, where nothing but distance makes a difference, the first that learns is the first that answers.
+    assertEquals(ofKind(events, "response")[0]!.node, ofKind(events, "decided")[0]!.node);
     // Every server tells every other its vote, and each counts for itself.
     assertEquals(waves(events).filter(({ type }) => type === "accepted").map(({ to }) => to.length), [4, 4, 4, 4, 4]);
     assertEquals(ofKind(events, "decided").map(({ how }) => how), [

@@ -97,8 +97,9 @@ async function collideUntilStuck(
       console.log(`(collision ${i + 1} of at most ${TRIES_MAX} was stuck and recovered at 0..1)\n`);
       return recorded;
     } catch (error) {
-      // A Prepare of somebody impatient may have crossed it: another one then.
+      // Said, not hidden: a Prepare of somebody impatient may have crossed it, or something is wrong.
       why = error;
+      console.log(`(collision ${i + 1} ended at 0..1 but shows something else: ${(error as Error).message})\n`);
     }
   }
   throw new Error(`none of ${TRIES_MAX} collisions shows it`, { cause: why });

@@ -44,7 +44,7 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
     reports: [{ from: "a", vote: VOTE }, { from: "b", vote: null }],
     snapshot: SNAPSHOT,
   },
-  forward: { type: "forward", ...ADDRESS, commands: VALUE.commands },
+  forward: { type: "forward", ...ADDRESS, commands: VALUE.commands, claims: [{ id: "1024", by: "a/n0/1" }] },
   accepted: { type: "accepted", ...ADDRESS, vote: VOTE },
   marks: { type: "marks", of: "a" },
 };
