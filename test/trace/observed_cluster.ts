@@ -29,7 +29,7 @@ export const MODES: readonly ModeRule[] = (["fast", "uncoordinated", "classic", 
 export type Observed = MemoryCluster & {
   readonly clock: VirtualClock;
   readonly random: Seeded;
-  /** Every parcel that left, requests and replies. */
+  /** Every parcel that left, requests and replies, whether or not it arrived. */
   readonly parcels: readonly Parcel[];
   /** The certificates nodes held for this instance of this key, first known first. */
   decisions(key: string, instance: number): readonly Certificate[];
@@ -80,9 +80,10 @@ export async function withCluster(
   const cluster = await clock.run(memoryCluster(n, options), LIMIT_MS);
   const parcels: Parcel[] = [];
   if (keepParcels) {
-    cluster.network.delay((parcel) => {
+    // The first to be asked, so that it also sees what a test then loses.
+    cluster.network.drop((parcel) => {
       parcels.push(parcel);
-      return 0;
+      return false;
     });
   }
   const observed: Observed = {
