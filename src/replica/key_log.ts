@@ -11,6 +11,7 @@ import { fitting } from "../paxos/batch.ts";
 import {
   type Certificate,
   type Command,
+  type FastBallot,
   leaseKey,
   type LeaseName,
   type Snapshot,
@@ -18,7 +19,7 @@ import {
   type Value,
 } from "../paxos/message.ts";
 import type { Receipt } from "../api.ts";
-import type { NodeId } from "../paxos/ballot.ts";
+import { ballotOwner, type NodeId } from "../paxos/ballot.ts";
 import type { Modes } from "./modes.ts";
 import { MemberChoice } from "./learner_node.ts";
 import { sharedValueId } from "./shared_value.ts";
@@ -77,6 +78,8 @@ export class KeyLog {
   #wake: () => void = () => {};
   /** The instance of the last attempt of this node's own. */
   #triedAt = 0;
+  /** The last instance in which a coordinator was given time to propose what had lost. */
+  #takenUpAt = 0;
   #giveUp = new AbortController();
   readonly #choice: MemberChoice;
   /** Where open proposing came to nothing, at a node that does not vote. */
@@ -123,22 +126,43 @@ export class KeyLog {
   }
 
   async #round(): Promise<void> {
-    const { snapshot: opening } = await this.#parts.acceptor.view(this.#key);
+    const { snapshot: opening, fast } = await this.#parts.acceptor.view(this.#key);
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
     if (this.#pending.length === 0) return;
     // An instance that was tried and neither ended nor waited for anything must not be tried again in the same breath:
     // this loop would keep the whole node from its other work.
     if (opening.instance === this.#triedAt) await this.#moved(this.#parts.timing.rttMs());
     this.#triedAt = 0;
+    if (this.#isTakenUp(opening)) return void await this.#moved(this.#parts.timing.rttMs());
     if (await (this.#parts.acceptor.votes ? this.#forwarded(opening) : this.#handedOver(opening))) return;
     this.#triedAt = opening.instance;
     const value = this.#nextValue(opening);
     if (value === null) return;
     this.#giveUp = new AbortController();
-    const ending = await this.#drive(opening, value, this.#giveUp.signal);
+    const ending = await this.#drive(opening, fast, value, this.#giveUp.signal);
     if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
     else if (ending.type === "over") await this.#follow(ending.snapshot);
     else if (ending.type === "stuck") this.#stuckAt = opening.instance;
+  }
+
+  /**
+   * Whether another node's recovery has just left out what this one proposed: its coordinator has the bytes and proposes
+   * them at once (§4). It gets one round trip, once; then this node does so itself.
+   */
+  #isTakenUp({ instance, decidedBy, state: { mode } }: Snapshot): boolean {
+    if (decidedBy === null || decidedBy.kind !== "classic" || decidedBy.ballot[2] !== 1) return false;
+    const coordinator = decidedBy.ballot[0] > 0
+      ? ballotOwner(decidedBy.ballot)
+      : mode.kind === "fast"
+      ? mode.coordinator
+      : "";
+    if (coordinator === this.#parts.acceptor.rules.me || this.#takenUpAt === instance) return false;
+    const lost = this.#pending.filter(({ command, sentIn, submission: { claims } }) =>
+      command !== null && claims === undefined && sentIn !== null && sentIn.instance < instance
+    );
+    if (lost.length === 0) return false;
+    this.#takenUpAt = instance;
+    return true;
   }
 
   /**
@@ -218,10 +242,10 @@ export class KeyLog {
     });
   }
 
-  #drive(opening: Snapshot, value: Value, giveUp: AbortSignal): Promise<Ending> {
+  #drive(opening: Snapshot, fast: FastBallot | null, value: Value, giveUp: AbortSignal): Promise<Ending> {
     const { machine, epoch, acceptor } = this.#parts;
     const { me, quorums } = acceptor.rules;
-    return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, value }, giveUp);
+    return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, fast, value }, giveUp);
   }
 
   /**
@@ -262,6 +286,9 @@ export class KeyLog {
     const known = machine.resultOf(opening.state, command ?? stamped(submission, opening.instance)) ??
       keptElsewhere(machine, pending, opening);
     if (known !== null) return this.#settle(pending, known, opening.state, opening.decidedBy);
+    // Not applied so far, so it was applied in no instance below this one (§6); what is decided while it waits must not
+    // make it look older than the window.
+    if (command !== null) pending.command = stamped(submission, opening.instance);
     // The lease it claims was renewed or ended at this instance; it never ran out any more.
     if (submission.claims !== undefined && !holdsAll(machine.leases(opening.state), submission.claims)) {
       this.#fail(pending, new QuorateError("held", "the lease was renewed"));

@@ -1,9 +1,9 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
-import type { AcceptorRules } from "../paxos/acceptor.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
@@ -110,6 +110,7 @@ export class ReplicaNode implements NodeService {
     });
     const logs = new KeyLogs(parts);
     this.#logs = logs;
+    this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
     const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store, heard });
