@@ -5,6 +5,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
+import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
@@ -86,6 +87,7 @@ export class ReplicaNode implements NodeService {
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
+    const contention = new Contention();
     const parts: KeyLogParts = {
       acceptor: this.#acceptor,
       coordinator: this.#coordinator,
@@ -96,6 +98,7 @@ export class ReplicaNode implements NodeService {
       timing: new Timing(id, quorums, transport, random),
       machine,
       modes,
+      contention,
       digest,
       epoch: EPOCH,
     };
@@ -106,6 +109,7 @@ export class ReplicaNode implements NodeService {
       learning: this.#learning,
       clock,
       timing: parts.timing,
+      contention,
       epoch: EPOCH,
     });
     const logs = new KeyLogs(parts);
