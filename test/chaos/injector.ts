@@ -2,7 +2,8 @@
 import type { Disks } from "./disk.ts";
 import type { Mesh } from "./mesh.ts";
 import { type Fault, NODES, type Step } from "./mixes.ts";
-import { call, pause, type RealCluster } from "./real_cluster.ts";
+import { pause, type RealCluster } from "./real_cluster.ts";
+import { votesOf } from "./quarantine.ts";
 import { copyStore, recordsOf, restoreStore } from "./store_files.ts";
 
 export type InjectorParts = {
@@ -11,7 +12,6 @@ export type InjectorParts = {
   readonly disks: Disks | null;
 };
 
-const QUARANTINE_TRIES = 200;
 const LOOK_AGAIN_MS = 50;
 
 export class Injector {
@@ -124,22 +124,9 @@ export class Injector {
       this.#rolledBack.set(id, await recordsOf(cluster, id));
     }
     await Promise.all(nodes.map((id) => cluster.startNode(id, [], { ready: false })));
-    this.#watch = Promise.all(nodes.map((id) => this.#mustNotVote(id))).then(() => {});
-  }
-
-  async #mustNotVote(id: string): Promise<void> {
-    const { cluster } = this.#parts;
-    let isFoundOut = false;
-    for (let i = 0; !this.#isOver || (!isFoundOut && i < QUARANTINE_TRIES); i++) {
-      const status = await call(cluster.url(id), "GET", "/v1/status");
-      if (status?.body["voting"] === true) {
-        this.faults.push(`${id} votes with a store that was put back`);
-        return;
-      }
-      isFoundOut ||= /quarantined/.test(String(status?.body["reason"]));
-      await pause(LOOK_AGAIN_MS);
-    }
-    if (!isFoundOut) this.faults.push(`${id} was not found out: its store was put back`);
+    this.#watch = Promise.all(
+      nodes.map(async (id) => this.faults.push(...await votesOf(cluster, id, () => this.#isOver))),
+    ).then(() => {});
   }
 }
 

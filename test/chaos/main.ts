@@ -6,18 +6,18 @@ import { table, verdict } from "./report.ts";
 import { type MixResult, runMix } from "./run_mix.ts";
 import { CLIENTS, LOCKS } from "./workload.ts";
 
-const CALM_MS = 4_000;
+const CALM_MS = 6_000;
 /** For starting, healing and reading back. */
-const AROUND_MS = 8_000;
+const AROUND_MS = 7_000;
 const FAULTS_MIN_MS = 5_000;
 
 const HELP = `deno task chaos [--minutes 5] [--seed 1] [--mix NAME]… [--history FILE] [--verbose]
 
 Five node processes on real files, each reaching each other through a proxy of its own; ${CLIENTS} clients on ${LOCKS} locks and on
-resources that these guard. Every mix starts a fresh cluster, measures ${
-  CALM_MS / 1000
-} s without faults, then with, heals, and reads
-everything back through every node.
+resources that these guard. Every mix starts a fresh cluster, measures how fast it is without faults (${
+  CALM_MS / 1_000
+} s, the second
+half counts), goes on with them, heals, and reads everything back through every node.
 
   --minutes   in all, shared evenly by the mixes
   --seed      the same seed is the same schedule of faults and the same draws per link; not the same interleaving

@@ -16,6 +16,7 @@ import { Workload } from "./workload.ts";
 export type MixOptions = {
   readonly mix: Mix;
   readonly seed: number;
+  /** The throughput is measured in the second half, when everything is warm. */
   readonly calmMs: number;
   readonly faultsMs: number;
 };
@@ -42,8 +43,6 @@ export type MixResult = {
   readonly history: History;
 };
 
-/** Before the throughput is measured. */
-const WARM_UP_MS = 500;
 const READERS = 16;
 
 /** @param step told what happens, one line each */
@@ -83,9 +82,9 @@ async function play(
   const [guarded, unguarded] = [new Resource({ guarded: true }), new Resource({ guarded: false })];
   const shared = { nodes, history, seed, guarded, unguarded };
   const workload = new Workload(shared);
-  await pause(WARM_UP_MS);
+  await pause(calmMs / 2);
   const calmFrom = history.now();
-  await pause(calmMs);
+  await pause(calmMs / 2);
   const faultsFrom = history.now();
   const calm = history.operations.filter(({ returnMs }) => returnMs >= calmFrom && returnMs < faultsFrom).length;
 

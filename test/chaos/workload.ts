@@ -4,8 +4,8 @@ import { Client, type ClientOptions } from "./client.ts";
 import { pause } from "./real_cluster.ts";
 import type { Resource } from "./resource.ts";
 
-export const CLIENTS = 24;
-export const LOCKS = 20;
+export const CLIENTS = 32;
+export const LOCKS = 40;
 export const TTLS_MS: readonly number[] = [1_000, 2_000, 3_000];
 const WAITS_MS = [0, 0, 1_500];
 /** Far beyond any run: such a hold can only be lost by a fault. */
