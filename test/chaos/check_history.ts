@@ -8,9 +8,9 @@ import { type Hold, holdsOf } from "./holds.ts";
 
 /** What an operation may be told; a code beyond these is one that no client of this workload gives cause for. */
 const EXPECTED: Readonly<Record<Operation["op"], readonly string[]>> = {
-  acquire: ["granted", "held", "cooling", "lost", "unknown"],
-  renew: ["renewed", "lost", "unknown"],
-  release: ["released", "already-released", "taken-over", "ended", "unknown"],
+  acquire: ["granted", "held", "cooling", "lost", "expired-command", "unknown"],
+  renew: ["renewed", "lost", "expired-command", "unknown"],
+  release: ["released", "already-released", "taken-over", "ended", "expired-command", "unknown"],
   read: ["read", "unknown"],
 };
 

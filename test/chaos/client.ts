@@ -8,7 +8,8 @@ export const TIMEOUT_MS = 2_000;
 export const TRIES_MAX = 6;
 /** A node that says nothing at all is given up on after its timeout and this. */
 const SILENCE_MS = 300;
-const BACK_OFF_MS = 50;
+/** Before the second try, at most; doubled with each. Together longer than a node takes to start. */
+const BACK_OFF_MS = 100;
 
 export type ClientOptions = {
   /** Where the nodes are, by id. */
@@ -64,7 +65,7 @@ export class Client {
     let reply: Reply | null = null;
     let tries = 0;
     while (tries < TRIES_MAX) {
-      if (tries > 0) await pause(random() * BACK_OFF_MS * tries);
+      if (tries > 0) await pause(random() * BACK_OFF_MS * 2 ** (tries - 1));
       node = ids[(first + tries++) % ids.length]!;
       reply = await send(nodes.get(node)!, request, idempotencyKey);
       if (reply !== null && isDefinite(reply)) break;
@@ -107,8 +108,6 @@ function told(operation: Asked, asked: string | null, reply: Reply | null): Oper
   if (reply === null || !isDefinite(reply)) return base;
   const { status, body } = reply;
   const code = String(body["code"] ?? body["outcome"] ?? status);
-  // Too old to know what became of it: as good as no answer.
-  if (code === "expired-command") return base;
   if (status !== 200) return { ...base, outcome: code };
   if (operation.op === "release") return { ...base, outcome: code };
   if (operation.op === "read") return { ...base, outcome: "read", state: stateOf(body) };
@@ -127,5 +126,6 @@ function stateOf(body: Record<string, unknown>): ReadState {
 
 /** A request that was answered definitely within its tries: what the success rate counts. */
 export function isSuccess({ outcome }: Operation): boolean {
-  return outcome !== "unknown";
+  // Too old to know what became of it: as good as no answer.
+  return outcome !== "unknown" && outcome !== "expired-command";
 }

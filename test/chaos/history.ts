@@ -20,7 +20,7 @@ export type Operation = {
   readonly returnMs: number;
   /**
    * `granted`, `renewed`, `read`, what a release was answered, the code of a refusal as in `held`, or `unknown`:
-   * nobody told the client, and it may have happened.
+   * nobody told the client, and it may have happened; so it may after `expired-command`.
    */
   readonly outcome: string;
   readonly fence: string | null;

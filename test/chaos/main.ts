@@ -1,5 +1,6 @@
 /** `deno task chaos`: five real processes, their links, stores and disks under faults, and what their users saw. */
 import { parseArgs } from "node:util";
+import { stopSignal } from "../../src/cli/stop_signal.ts";
 import { TIMEOUT_MS, TRIES_MAX } from "./client.ts";
 import { type Mix, MIXES } from "./mixes.ts";
 import { table, verdict } from "./report.ts";
@@ -25,8 +26,9 @@ half counts), goes on with them, heals, and reads everything back through every 
   --history   JSON lines, one per operation: mix, process, key, op, callMs, returnMs, outcome, fence, node, tries
   --verbose   tells the plan of each mix
 
-success %       of the operations begun during the faults, those with a definite answer: anything but 503 and 504, within
-                ${TIMEOUT_MS} ms a try (a wait for a held lock on top) and ${TRIES_MAX} tries through one node after another
+success %       of the operations begun during the faults, those with a definite answer: anything but 503, 504 and
+                expired-command, within ${TIMEOUT_MS} ms a try (a wait for a held lock on top) and ${TRIES_MAX} tries through
+                one node after another
 writable        after healing, until a write of the lock was decided and answered
 granted         after healing, until the lock was granted: what was left behind had to lapse before
 lost acked      acknowledged grants, holds or releases that a later linearizable read does not show
@@ -59,11 +61,16 @@ async function main(): Promise<number> {
     Math.round(numberOf("--minutes", values.minutes, 0) * 60_000 / mixes.length) - CALM_MS - AROUND_MS,
   );
   if (values.history !== undefined) await Deno.writeTextFile(values.history, "");
+  const stopped = stopSignal().then((): never => {
+    throw new Error("stopped");
+  });
+  // Between mixes nobody listens.
+  stopped.catch(() => {});
   const results: MixResult[] = [];
   for (const mix of mixes) {
     console.log(`== ${mix}, seed ${seed}, ${faultsMs / 1_000} s of faults`);
     const step = values.verbose ? (line: string) => console.log(`   ${line}`) : () => {};
-    const result = await runMix({ mix, seed, calmMs: CALM_MS, faultsMs }, step);
+    const result = await runMix({ mix, seed, calmMs: CALM_MS, faultsMs }, step, stopped);
     if (values.history !== undefined) {
       await Deno.writeTextFile(values.history, result.history.lines(mix), { append: true });
     }

@@ -54,8 +54,9 @@ export class PausedHolders {
     }
   }
 
-  /** Ends them, stopped or not. */
+  /** Ends them, stopped or not; once is enough. */
   async stop(): Promise<void> {
+    if (this.#isOver) return;
     this.#isOver = true;
     for (const child of this.#children.values()) {
       try {

@@ -4,7 +4,7 @@ import { Client, isSuccess } from "./client.ts";
 import { type Disks, openDisks } from "./disk.ts";
 import { type HealTimes, healTimes } from "./heal.ts";
 import { History } from "./history.ts";
-import { Injector } from "./injector.ts";
+import { Injector, type InjectorParts } from "./injector.ts";
 import { Mesh } from "./mesh.ts";
 import { type Mix, NODES, plan } from "./mixes.ts";
 import { PausedHolders } from "./paused_holders.ts";
@@ -45,36 +45,36 @@ export type MixResult = {
 
 const READERS = 16;
 
-/** @param step told what happens, one line each */
-export async function runMix(options: MixOptions, step: (line: string) => void): Promise<MixResult> {
-  const disks = options.mix === "full-disk" ? await openDisks(NODES) : null;
-  let mesh: Mesh | null = null;
-  try {
-    const cluster = await RealCluster.start(NODES.length, 0, {
-      links: (urls) => {
-        const opened = new Mesh(urls, options.seed);
-        mesh = opened;
-        return (from, to) => opened.link([from, to]).url;
-      },
-      ...(disks === null ? {} : { through: disks.through }),
-      ...(disks?.folder ? { store: (id) => `${disks.folder!(id)}/store.sqlite` } : {}),
-    });
-    try {
-      return await play(options, cluster, mesh!, disks, step);
-    } finally {
-      await cluster.stop();
-    }
-  } finally {
-    (mesh as Mesh | null)?.close();
-    await disks?.close();
-  }
+/**
+ * Rejects if `stopped` does before the end; either way everything it started is ended.
+ *
+ * @param step told what is going to happen, one line each
+ */
+export async function runMix(
+  options: MixOptions,
+  step: (line: string) => void,
+  stopped: Promise<never> = new Promise(() => {}),
+): Promise<MixResult> {
+  await using started = new AsyncDisposableStack();
+  const disks = options.mix === "full-disk" ? started.adopt(await openDisks(NODES), (disks) => disks.close()) : null;
+  let mesh!: Mesh;
+  const links = (urls: ReadonlyMap<string, string>) => {
+    mesh = started.adopt(new Mesh(urls, options.seed), (opened) => opened.close());
+    return (from: string, to: string) => mesh.link([from, to]).url;
+  };
+  const cluster = await RealCluster.start(NODES.length, 0, {
+    links,
+    ...(disks === null ? {} : { through: disks.through }),
+    ...(disks?.folder ? { store: (id) => `${disks.folder!(id)}/store.sqlite` } : {}),
+  });
+  started.defer(() => cluster.stop());
+  return await Promise.race([play(options, { cluster, mesh, disks }, started, step), stopped]);
 }
 
 async function play(
   { mix, seed, calmMs, faultsMs }: MixOptions,
-  cluster: RealCluster,
-  mesh: Mesh,
-  disks: Disks | null,
+  { cluster, mesh, disks }: InjectorParts,
+  started: AsyncDisposableStack,
   step: (line: string) => void,
 ): Promise<MixResult> {
   const history = new History();
@@ -86,10 +86,9 @@ async function play(
   const calmFrom = history.now();
   await pause(calmMs / 2);
   const faultsFrom = history.now();
-  const calm = history.operations.filter(({ returnMs }) => returnMs >= calmFrom && returnMs < faultsFrom).length;
 
   const injector = new Injector({ cluster, mesh, disks });
-  const holders = mix === "pause" ? new PausedHolders(shared) : null;
+  const holders = mix === "pause" ? started.adopt(new PausedHolders(shared), (paused) => paused.stop()) : null;
   const steps = plan(mix, seed, faultsMs);
   for (const { atMs, untilMs, fault } of steps) step(`plan: ${atMs} to ${untilMs} ms ${JSON.stringify(fault)}`);
   await injector.run(steps, faultsMs);
@@ -101,11 +100,12 @@ async function play(
   await injector.settle();
 
   const { operations } = history;
+  const calm = operations.filter(({ returnMs }) => returnMs >= calmFrom && returnMs < faultsFrom);
   const during = operations.filter(({ callMs }) => callMs >= faultsFrom && callMs < faultsTo);
   return {
     mix,
     operations: operations.length,
-    calmPerSecond: calm / ((faultsFrom - calmFrom) / 1_000),
+    calmPerSecond: calm.length / ((faultsFrom - calmFrom) / 1_000),
     grants: operations.filter(({ op, outcome }) => op === "acquire" && outcome === "granted").length,
     unknown: operations.filter((operation) => !isSuccess(operation)).length,
     counts: injector.counts,
