@@ -55,6 +55,26 @@ Deno.test("locks: the same Idempotency-Key through another node is the same gran
   }
 });
 
+Deno.test("locks: asked again through a node that missed the grant, it is that grant, not `held` by oneself", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const { body: old } = await cluster.node("a").locks.acquire("missed", request("old"), caller());
+    await until(async () =>
+      (await cluster.node("c").locks.get("missed", { stale: true, timeoutMs: 2_000 })).body.lastFence === old.fence
+    );
+    // From here on c hears of nothing: to it the old holder is still there.
+    for (const other of ["a", "b"]) cluster.network.cut("c", other);
+    await cluster.node("a").locks.release("missed", old.fence, caller());
+    const same = caller();
+    const { body: granted } = await cluster.node("a").locks.acquire("missed", request("me"), same);
+    for (const other of ["a", "b"]) cluster.network.heal("c", other);
+    const { body: again } = await cluster.node("c").locks.acquire("missed", request("me"), same);
+    assertEquals(again.fence, granted.fence);
+  } finally {
+    cluster.close();
+  }
+});
+
 Deno.test("locks: a waiter on another node gets it in turn, confirmed, and first come is first served", async () => {
   const cluster = await memoryCluster(5);
   try {
