@@ -12,8 +12,6 @@ export type InjectorParts = {
   readonly disks: Disks | null;
 };
 
-const LOOK_AGAIN_MS = 50;
-
 export class Injector {
   readonly counts = { kills: 0, pauses: 0, partitions: 0, rollbacks: 0, fullDisks: 0 };
   /** What must not be, as far as faults themselves show it. */
@@ -38,7 +36,7 @@ export class Injector {
     const startMs = performance.now();
     let lateMs = 0;
     for (const { atMs, untilMs, fault } of steps) {
-      if (untilMs + lateMs > durationMs + LOOK_AGAIN_MS) break;
+      if (untilMs + lateMs > durationMs) break;
       await until(startMs + atMs + lateMs);
       await this.#begin(fault);
       await until(startMs + untilMs + lateMs);

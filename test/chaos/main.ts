@@ -97,4 +97,9 @@ function numberOf(flag: string, text: string, above: number): number {
   return value;
 }
 
-Deno.exit(await main());
+try {
+  Deno.exit(await main());
+} catch (error) {
+  console.error(`chaos: ${(error as Error).message}`);
+  Deno.exit(1);
+}
