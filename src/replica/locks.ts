@@ -161,6 +161,10 @@ export class Locks implements LockService {
     if (request.waitMs > 0) return submit();
     const read = await reader.read(key, Math.max(1, untilMs - clock.now()));
     if (this.#inTheWay(read.state, request).length === 0) return submit();
+    // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
+    // own grant, and that is the answer (§6).
+    const isOwn = machine.holdOfCommand(read.state, caller.subject, id) !== null;
+    if (isOwn || machine.lookup(read.state, caller.subject, id) !== null) return submit();
     const outcome = viewLock(read.state).state === "cooling" ? "cooling" : "held";
     return { result: { outcome }, state: read.state, receipt: { ...receiptOf(read.decidedBy), path: "read" } };
   }
