@@ -2,7 +2,7 @@
 import type { Grant, Held, HistoryItem, LockState } from "../api.ts";
 import { DRIFT } from "../limits.ts";
 import type { Ended, Hold } from "../machine/op.ts";
-import { type HoldView, viewLock } from "../machine/view.ts";
+import { type HoldView, viewGrants } from "../machine/view.ts";
 import type { LeaseTerm, State } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 
@@ -31,12 +31,12 @@ export class LockViews {
       notAfterMs: Math.ceil(countedMs) + Math.ceil(ttlMs * (1 + DRIFT)),
       waitedMs: Math.round(waitedMs),
       ...(metadata === undefined ? {} : { metadata }),
-      revision: viewLock(state).revision,
+      revision: viewGrants(state).revision,
     };
   }
 
   held(key: string, state: State): Held {
-    const { holders, waiterCount, cooling } = viewLock(state);
+    const { holders, waiterCount, cooling } = viewGrants(state);
     const remaining = [...holders.map(({ lease }) => lease), ...(cooling === null ? [] : [cooling])]
       .map((lease) => this.#remainingMs(key, lease));
     const soonest = Math.min(RETRY_MAX_MS, ...remaining);
@@ -48,7 +48,7 @@ export class LockViews {
   }
 
   lock(name: string, key: string, state: State): LockState {
-    const { holders, waiters, waiterCount, lastFence, revision, state: kind } = viewLock(state);
+    const { holders, waiters, waiterCount, lastFence, revision, state: kind } = viewGrants(state);
     return {
       name,
       state: kind,

@@ -2,7 +2,7 @@
 import type { Answer, Forced, Grant, Held, History, LockState, Page, Receipt, Released } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Acquire, Hold, Op, Result } from "../machine/op.ts";
-import { holdOfFence, holdOfHolder, viewHistory, viewLock } from "../machine/view.ts";
+import { holdOfFence, holdOfHolder, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, LeaseTerm, State } from "../paxos/message.ts";
 import type { Heard } from "./heard.ts";
 import type { Outcome } from "./key_log.ts";
@@ -75,7 +75,7 @@ export class Locks implements LockService {
       case "taken-over":
       case "forced":
       case "ended":
-        return { body: { outcome: result.outcome, fence, revision: viewLock(state).revision }, receipt };
+        return { body: { outcome: result.outcome, fence, revision: viewGrants(state).revision }, receipt };
       default:
         throw unexpected(result, fence, receipt);
     }
@@ -85,7 +85,7 @@ export class Locks implements LockService {
     const op = { type: "force", reason, atMs: this.#label(caller) } as const;
     const { result, state, receipt } = await this.#submit(name, op, caller);
     if (result.outcome !== "forced-all") throw unexpected(result, "", receipt);
-    return { body: { outcome: "forced", count: result.count, revision: viewLock(state).revision }, receipt };
+    return { body: { outcome: "forced", count: result.count, revision: viewGrants(state).revision }, receipt };
   }
 
   async get(
@@ -161,13 +161,13 @@ export class Locks implements LockService {
     if (request.waitMs > 0) return submit();
     const read = await reader.read(key, Math.max(1, untilMs - clock.now()));
     if (this.#inTheWay(read.state, request).length === 0) return submit();
-    const outcome = viewLock(read.state).state === "cooling" ? "cooling" : "held";
+    const outcome = viewGrants(read.state).state === "cooling" ? "cooling" : "held";
     return { result: { outcome }, state: read.state, receipt: { ...receiptOf(read.decidedBy), path: "read" } };
   }
 
   /** The leases because of which this request is not granted in this state. */
   #inTheWay(state: State, { mode }: AcquireRequest): readonly LeaseTerm[] {
-    const { holders, cooling, waiterCount } = viewLock(state);
+    const { holders, cooling, waiterCount } = viewGrants(state);
     const leases = this.#parts.machine.leases(state);
     const shares = mode === "shared" && waiterCount === 0 && holders.every((hold) => hold.mode === "shared");
     const holding = shares ? [] : holders.map(({ lease }) => lease);
