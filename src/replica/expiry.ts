@@ -1,7 +1,7 @@
 /** Ends of leases that ran out where nobody waits for the thing: by who reads it, and by the node that wrote it. */
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { LeaseName } from "../paxos/message.ts";
-import { haveLapsed } from "./lapse.ts";
+import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { QueueParts } from "./queue.ts";
 import { orNullIfHeld } from "./results.ts";
 
@@ -57,8 +57,7 @@ export class Expiry {
     const { acceptor, leases, machine } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(key);
-      const lapsed = machine.leases(snapshot.state).filter((lease) => leases.remainingMs(key, lease) === 0)
-        .map(({ id, by }) => ({ id, by }));
+      const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
       if (lapsed.length > 0) await endLapsed(this.#parts, key, lapsed);
     } catch {
       // Not decided in time: the next look says what is left to do.

@@ -16,7 +16,7 @@ import {
 } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import type { Outcome } from "./key_log.ts";
-import { haveLapsed } from "./lapse.ts";
+import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import { type ReadParts, Reads } from "./reads.ts";
 import { lost, orNullIfHeld, unexpected } from "./results.ts";
@@ -184,14 +184,11 @@ export class Grants {
     // Asked before: the answer stands already.
     if (machine.resultOf(snapshot.state, command) !== null) return submit();
     if (isFree(snapshot.state, asking, NONE)) return submit();
-    const lapsed = machine.leases(snapshot.state).filter((lease) => leases.remainingMs(key, lease) === 0);
-    const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map((lease) => lease.id)));
-    if (lapsed.length > 0 && wouldDo) {
-      const claims = lapsed.map(({ id, by }) => ({ id, by }));
-      if (await haveLapsed(this.#parts, key, claims)) {
-        const claimed = await submit(claims).catch(orNullIfHeld);
-        if (claimed !== null) return claimed;
-      }
+    const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
+    const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map(({ id }) => id)));
+    if (lapsed.length > 0 && wouldDo && await haveLapsed(this.#parts, key, lapsed)) {
+      const claimed = await submit(lapsed).catch(orNullIfHeld);
+      if (claimed !== null) return claimed;
     }
     if (asking.waitMs > 0) return submit();
     const read = await this.reads.get(name, { stale: false, timeoutMs: Math.max(1, untilMs - clock.now()) });

@@ -8,6 +8,7 @@ import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
 import { endLapsed } from "./expiry.ts";
+import { lapsedOf } from "./lapse.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 
 /** Nodes whose waiter is not first hold back this long, so that one of them proposes the end of a lease, not all. */
@@ -143,9 +144,7 @@ class KeyQueue {
     const { acceptor, leases } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(this.#key);
-      const lapsed = this.#blocking(snapshot.state)
-        .filter((lease) => leases.remainingMs(this.#key, lease) === 0)
-        .map(({ id, by }) => ({ id, by }));
+      const lapsed = lapsedOf(leases, this.#key, this.#blocking(snapshot.state));
       if (this.empty) return;
       if (lapsed.length > 0) await endLapsed(this.#parts, this.#key, lapsed);
     } catch {

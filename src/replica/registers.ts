@@ -6,7 +6,7 @@ import { viewRegister } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import { endLapsed, type Expiry } from "./expiry.ts";
 import type { Outcome } from "./key_log.ts";
-import { haveLapsed } from "./lapse.ts";
+import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { QueueParts } from "./queue.ts";
 import { RegisterViews } from "./register_views.ts";
 import { type Found, type ReadParts, Reads } from "./reads.ts";
@@ -94,8 +94,7 @@ export class Registers implements RegisterService {
 
   #lapsed(key: string, state: State): readonly LeaseName[] {
     const { machine, leases } = this.#parts;
-    return machine.leases(state).filter((lease) => leases.remainingMs(key, lease) === 0)
-      .map(({ id, by }) => ({ id, by }));
+    return lapsedOf(leases, key, machine.leases(state));
   }
 
   async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
