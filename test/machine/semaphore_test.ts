@@ -73,6 +73,12 @@ Deno.test("another limit is refused while it is in use, held, waited for or cool
   assertEquals(log.state.limit, 4);
 });
 
+Deno.test("a limit nobody was granted under is none", () => {
+  const log = new KeyLog();
+  assertEquals(take(log, "one", { metadata: "x".repeat(ROW_MAX_BYTES) }), { outcome: "too-large" });
+  assertEquals([log.state.kind, log.state.limit], ["unused", undefined]);
+});
+
 Deno.test("it is not reentrant: who holds permits under this name waits for itself", () => {
   const log = new KeyLog();
   take(log, "one");

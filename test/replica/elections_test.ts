@@ -139,3 +139,22 @@ Deno.test("elections: forced, the leader's term has ended and the next leads", (
     assertEquals(error.code, "lost");
     assertEquals((await cluster.node("b").elections.history("e", { timeoutMs: 2_000 })).body.items[0]?.reason, "stuck");
   }));
+
+Deno.test("elections: the node of the first in line dies: the next leads, and the dead one never did", () =>
+  withCluster(5, async (cluster) => {
+    const slow = () => caller({ timeoutMs: 20_000 });
+    const { body: first } = await cluster.node("a").elections.campaign("e", ask("first", { ttlMs: 600_000 }), slow());
+    cluster.node("b").elections.campaign("e", ask("dead", { waitMs: 200_000 }), slow()).catch(() => {});
+    await until("it waits", async () => (await stateOf(cluster, "d", "e")).waiterCount === 1);
+    const next = cluster.node("c").elections.campaign("e", ask("next", { waitMs: 200_000 }), slow());
+    await until("both wait", async () => (await stateOf(cluster, "d", "e")).waiterCount === 2);
+    cluster.kill("b");
+    await cluster.node("a").elections.resign("e", first.term, slow());
+    const { body } = await next;
+    assertEquals(body.candidate, "next");
+    const { body: history } = await cluster.node("d").elections.history("e", { timeoutMs: 20_000 });
+    assert(
+      history.items.every(({ candidate, end }) => candidate !== "dead" || end === "lapsed"),
+      JSON.stringify(history),
+    );
+  }, 20));

@@ -18,6 +18,11 @@ async function stateOf(cluster: MemoryCluster, id: string, name: string): Promis
   return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 20_000 })).body;
 }
 
+/** Of a node's own record. */
+function instanceAt(cluster: MemoryCluster, id: string, name: string): number {
+  return JSON.parse(cluster.disk(id).records.get(`lock/${name}`) ?? '{"instance":0}').instance;
+}
+
 async function holders(cluster: MemoryCluster, id: string, ...names: string[]): Promise<(string | null)[]> {
   return await Promise.all(names.map(async (name) => (await stateOf(cluster, id, name)).holders[0]?.holder ?? null));
 }
@@ -67,8 +72,15 @@ Deno.test("lock sets: what was taken first outlives the wait for the last, and a
       slow(),
     );
     await until("it waits", async () => (await stateOf(cluster, "c", "b")).waiterCount === 1);
-    // Three times its ttl.
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    // Three times its ttl, and somebody wants it all the while.
+    for (let i = 0; i < 12; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const refused = await assertRejects(
+        () => cluster.node("c").locks.acquire("a", request("thief"), slow()),
+        QuorateError,
+      );
+      assertEquals(refused.code, "held");
+    }
     assertEquals(await holders(cluster, "c", "a", "b"), ["me", "other"]);
     await cluster.node("a").locks.release("b", held.fence, slow());
     const { body } = await waiting;
@@ -171,6 +183,11 @@ Deno.test("lock sets: an answered request that comes late takes nothing again, a
     const { body } = await cluster.node("a").locks.acquireAll(["a", "b"], request("me"), same);
     const [first, second] = body.grants;
     await cluster.node("b").locks.release("b", second!.fence, caller());
+    await until(
+      "c has learned it all",
+      () => ["a", "b"].every((name) => instanceAt(cluster, "a", name) <= instanceAt(cluster, "c", name)),
+    );
+    await until("c has learned what b decided", () => instanceAt(cluster, "b", "b") <= instanceAt(cluster, "c", "b"));
     const late = await assertRejects(
       () => cluster.node("c").locks.acquireAll(["a", "b"], request("me"), same),
       QuorateError,

@@ -196,3 +196,28 @@ Deno.test("registers: the largest value goes through, at once from every node, a
     assertEquals(value?.length, KV_VALUE_MAX_BYTES);
     for (const id of cluster.ids) assertEquals(await read(cluster, id, "k"), value);
   }));
+
+for (const mode of ["uncoordinated", "classic", "multi", "prepare"] as const) {
+  Deno.test(`registers, mode ${mode}: the largest values from every node and a learner, one after the other and at once`, async () => {
+    const cluster = await memoryCluster(3, { learners: 1, modes: [{ prefix: "kv/", mode }] });
+    try {
+      const all = [...cluster.ids, ...cluster.learners];
+      const large = (id: string, more: Partial<PutRequest> = {}) => put(id.repeat(KV_VALUE_MAX_BYTES), more);
+      let revision = "0";
+      for (const id of all) {
+        const guard = revision === "0" ? { ifNoneMatch: ["*"] } : { ifMatch: [revision] };
+        const { body } = await cluster.node(id).registers.put("k", large(id, guard), caller({ timeoutMs: 20_000 }));
+        assertGreater(BigInt(body.revision), BigInt(revision));
+        revision = body.revision;
+        for (const other of all) assertEquals((await read(cluster, other, "k"))?.slice(0, 2), id + id);
+      }
+      await Promise.all(
+        all.map((id) => cluster.node(id).registers.put("k", large(id), caller({ timeoutMs: 20_000 }))),
+      );
+      const last = await read(cluster, "a", "k");
+      for (const id of all) assertEquals(await read(cluster, id, "k"), last);
+    } finally {
+      cluster.close();
+    }
+  });
+}
