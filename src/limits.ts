@@ -66,6 +66,8 @@ export const PAXOS_MAX_MESSAGES = 1_000;
 export const PEER_DEADLINE_MS = 1_000;
 export const LEARN_DELAY_MS = 5;
 export const BACKOFF_MAX_MS = 1_000;
+/** A node that came back asks what it missed before it proposes: others tell it by themselves within that time. */
+export const CATCH_UP_MS = 2_000;
 /** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
 export const LOSER_WAIT_MIN_MS = 20;
 

@@ -1,5 +1,6 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
+import { CATCH_UP_MS } from "../limits.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
@@ -62,6 +63,7 @@ export type NodeOptions = {
 
 /** Where readiness is polled, peers are asked no more often than this. */
 const READINESS_MS = 200;
+const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
   readonly id: NodeId;
@@ -79,6 +81,7 @@ export class ReplicaNode implements NodeService {
   readonly #expiry: Expiry;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
+  #returnedMs: number | null = null;
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
@@ -115,6 +118,7 @@ export class ReplicaNode implements NodeService {
       machine,
       modes,
       contention,
+      isCatchingUp: () => this.#returnedMs !== null && clock.now() - this.#returnedMs < CATCH_UP_MS,
       digest,
       epoch: EPOCH,
     };
@@ -143,8 +147,11 @@ export class ReplicaNode implements NodeService {
   }
 
   /** Resolves when this node may vote, or never will. */
-  start(): Promise<void> {
-    return this.#standing.confirm();
+  async start(): Promise<void> {
+    await this.#standing.confirm();
+    const boot = this.#ports.store.identity()?.boot ?? 0;
+    // On its first start a member has missed nothing that it was part of.
+    if (boot > FIRST_BOOT) this.#returnedMs = this.#ports.clock.now();
   }
 
   close(): void {
