@@ -91,6 +91,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       ...(ring === null ? {} : { trace: ring }),
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
+      after: (ms, run) => realClock.after(ms, run),
       report: (error, { requestId, method, path }) =>
         report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
     });

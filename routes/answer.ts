@@ -23,6 +23,11 @@ export function send(c: Ctx, status: number, body: unknown, headers: Record<stri
 /** As `send`, of a body that is JSON already. */
 export function sendText(c: Ctx, status: number, json: string, headers: Record<string, string> = {}): Response {
   headers["Content-Type"] ??= "application/json";
+  return sendBody(c, status, json, headers);
+}
+
+/** What every answer carries, around any body or none. */
+export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers: Record<string, string>): Response {
   headers["X-Request-Id"] = c.get("requestId");
   headers["Server-Timing"] = `total;dur=${c.get("elapsedMs")().toFixed(2)}`;
   // Who holds a lock is true for a moment only; no cache between may keep it.
@@ -30,7 +35,7 @@ export function sendText(c: Ctx, status: number, json: string, headers: Record<s
   const key = c.get("idempotencyKey");
   if (key !== undefined) headers["Idempotency-Key"] = key;
   // One plain Response: headers set through the context are copied twice.
-  return new Response(json, { status, headers });
+  return new Response(body, { status, headers });
 }
 
 /** 200 with its receipt. */

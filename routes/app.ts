@@ -6,12 +6,14 @@ import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { docsRoutes } from "./docs.ts";
 import { internal, invalid, problem } from "./error_response.ts";
+import { EventStreams } from "./event_stream.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
+import { watchRoutes } from "./watch.ts";
 
 export type AppOptions = {
   /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
@@ -24,6 +26,8 @@ export type AppOptions = {
   readonly newId: () => string;
   /** Monotonic, in ms. */
   readonly now: () => number;
+  /** Calls back once after `ms`; returns what cancels it. */
+  readonly after: (ms: number, run: () => void) => () => void;
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
 };
@@ -36,7 +40,8 @@ const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, peers, trace, newId, now, report } = options;
+  const { tokens, peers, trace, newId, now, after, report } = options;
+  const streams = new EventStreams(after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
   app.use("*", async (c, next) => {
@@ -63,6 +68,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   });
 
   healthRoutes(app, node);
+  watchRoutes(app, node.watches, streams);
   lockRoutes(app, node.locks, newId);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);

@@ -11,8 +11,13 @@ export function publish(
   route: ReturnType<typeof createRoute>,
   handle: (c: Ctx) => Response | Promise<Response>,
 ): void {
-  app.openAPIRegistry.registerPath(route);
+  describe(app, route);
   app.on(route.method, route.getRoutingPath(), handle);
+}
+
+/** Puts a route into the document that is mounted elsewhere. */
+export function describe(app: OpenAPIHono<Env>, route: ReturnType<typeof createRoute>): void {
+  app.openAPIRegistry.registerPath(route);
 }
 
 /** OpenAPI 3.1, made on the first request. */

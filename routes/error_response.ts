@@ -33,6 +33,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "idempotency-mismatch": { status: 422, title: "Idempotency-Key of another request", retryable: false },
   "rate-limited": { status: 429, title: "Rate limited", retryable: true },
   "queue-full": { status: 429, title: "Queue full", retryable: true },
+  "too-many-streams": { status: 503, title: "Too many streams", retryable: true },
   "no-quorum": { status: 503, title: "No quorum", retryable: true, outcome: "none" },
   "not-ready": { status: 503, title: "Not ready", retryable: true },
   "outcome-unknown": { status: 504, title: "Outcome unknown", retryable: true, outcome: "unknown" },

@@ -49,6 +49,12 @@ export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
   return checked(schema, query, "query");
 }
 
+/** Whether the raw query has this parameter; what it holds is for `queryOf` to check. */
+export function hasQuery(c: Ctx, name: string): boolean {
+  const start = c.req.raw.url.indexOf("?");
+  return start >= 0 && c.req.raw.url.slice(start + 1).split(/[&#]/).some((pair) => pair.split("=")[0] === name);
+}
+
 /** The name a request is about: segment 3 of its path, or `?name=` where that segment is `-`. */
 export function nameOf(c: Ctx, fromQuery: string | undefined): string {
   const segment = c.req.path.split("/")[3] ?? "";

@@ -6,7 +6,7 @@ import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
-import { permit, permitPrefix } from "./gate.ts";
+import { permit, readable } from "./gate.ts";
 import {
   checked,
   checkedPrefix,
@@ -18,6 +18,7 @@ import {
   raceOf,
   whileConnected,
 } from "./input.ts";
+import { listRanges } from "./listing.ts";
 import {
   AcquireBody,
   FenceParams,
@@ -167,8 +168,13 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () 
   publish(app, list, async (c) => {
     const { prefix: named, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
     const prefix = checkedPrefix(named);
-    permitPrefix(c, { ...LOCK, verb: "read" }, prefix);
-    return send(c, 200, await locks.list(prefix, limit, cursor ?? null, { timeoutMs }));
+    const page = await listRanges(
+      readable(c, LOCK.noun, prefix),
+      limit,
+      cursor ?? null,
+      (some, max, after) => locks.list(some, max, after, { timeoutMs }),
+    );
+    return send(c, 200, page);
   });
 
   // An empty name matches none of the above: it is a wrong name, not an unknown route.

@@ -68,6 +68,18 @@ export const StateQuery = z.strictObject({
   timeoutMs,
   consistency: z.literal("stale", { error: "is not stale" }).optional(),
 });
+export const PollQuery = z.strictObject({
+  name,
+  timeoutMs,
+  after: z.string({ error: "is needed with waitMs" }).regex(/^(0|[1-9][0-9]{0,19})$/, { error: "is not a revision" })
+    .openapi({ description: "Answer as soon as the revision is above this one." }),
+  waitMs: wholeText(0, WAIT_MAX_MS, 0),
+});
+export const EventsQuery = z.strictObject({ name, timeoutMs });
+export const RangeEventsQuery = z.strictObject({ prefix: z.string() });
+export const LastEventId = z.object({
+  "Last-Event-ID": z.string().optional().openapi({ description: "Goes on after this event." }),
+});
 export const ListQuery = z.strictObject({
   prefix: z.string().default(""),
   limit: wholeText(1, LIST_MAX_ITEMS, LIST_DEFAULT_ITEMS),
@@ -182,6 +194,17 @@ export function responses(shape: z.ZodType, codes: readonly ErrorCode[]) {
     200: { description: "OK", content: { "application/json": { schema: shape } } },
     ...Object.fromEntries(problems),
   };
+}
+
+/** As `responses`, of a route whose good answer is a stream of events with this shape as their data. */
+export function eventsOf(shape: z.ZodType, codes: readonly ErrorCode[]) {
+  const ok = {
+    description: "Server-sent events: `changed`, `deleted`, `resync`; a comment every 15 s",
+    content: {
+      "text/event-stream": { schema: z.string().openapi({ description: "The data of each event is JSON." }) },
+    },
+  };
+  return { ...responses(shape, [...codes, "unauthenticated", "forbidden", "cross-site"]), 200: ok };
 }
 
 /** Content of a request body that may be left out. */

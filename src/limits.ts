@@ -52,6 +52,12 @@ export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
 
+/** Event streams and waiting polls open at one node. */
+export const STREAMS_PER_NODE = 4_096;
+/** Events a stream's reader has not taken yet; whoever is further behind is cut off. */
+export const EVENTS_BEHIND_MAX = 256;
+export const STREAM_HEARTBEAT_MS = 15_000;
+
 export const PEER_DEADLINE_MS = 1_000;
 export const LEARN_DELAY_MS = 5;
 export const BACKOFF_MAX_MS = 1_000;

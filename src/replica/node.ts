@@ -30,6 +30,8 @@ import type { DirectAccept, DirectReply, LockService, NodeService } from "./serv
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
+import { nounViews } from "./nouns.ts";
+import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
   readonly id: NodeId;
@@ -53,6 +55,7 @@ const READINESS_MS = 200;
 export class ReplicaNode implements NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly watches: Watching;
   readonly #options: NodeOptions;
   readonly #ports: Ports;
   readonly #acceptor: AcceptorHost;
@@ -113,6 +116,7 @@ export class ReplicaNode implements NodeService {
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
     const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store, heard });
+    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
   }
 
@@ -123,6 +127,7 @@ export class ReplicaNode implements NodeService {
 
   close(): void {
     this.#standing.close();
+    this.watches.close();
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();

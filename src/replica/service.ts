@@ -4,6 +4,7 @@ import type { Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
 import type { Accept } from "../paxos/message.ts";
 import type { Mailbox, WireMessage, WireReply } from "./ports.ts";
+import type { WatchService } from "./watching.ts";
 
 /** Who calls and how long they wait. `subject` owns what it holds. */
 export type Caller = {
@@ -77,6 +78,7 @@ export type DirectReply =
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly watches: WatchService;
   /** One reply per message, in order; never rejects for what one message holds. */
   receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]>;
   /** One reply per message, in order. */

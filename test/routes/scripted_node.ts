@@ -1,6 +1,7 @@
 /** A NodeService that answers what a test scripts and notes what reaches it, and an app around it. */
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
+import { realClock } from "../../src/cli/world.ts";
 import type { Answer, Grant, LockState, NodeStatus, Receipt } from "../../src/api.ts";
 import type { WireMessage } from "../../src/replica/ports.ts";
 import type { NodeService } from "../../src/replica/service.ts";
@@ -95,6 +96,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
     peers: null,
     newId: () => `id-${++ids}`,
     now: () => clock++,
+    after: realClock.after,
     report: (error) => reports.push(error),
     ...options,
   });
