@@ -1,4 +1,5 @@
 /** Five real processes, each its own file, on free ports of 127.0.0.1; ended by their own handles only. */
+import { assert } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -161,4 +162,13 @@ export async function callAny(
     if (reply === null) await pause(20);
   }
   return null;
+}
+
+/** null where there is no /proc. */
+export async function residentBytes(pid: number): Promise<number | null> {
+  if (Deno.build.os !== "linux") return null;
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  const kib = /^VmRSS:\s+([0-9]+) kB$/m.exec(status)?.[1];
+  assert(kib !== undefined, status);
+  return Number(kib) * 1_024;
 }
