@@ -5,7 +5,7 @@ import { QuorateError } from "../src/errors.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { docsRoutes } from "./docs.ts";
-import { internal, invalid, problem } from "./error_response.ts";
+import { type Explain, internal, invalid, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
@@ -44,6 +44,12 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   const streams = new EventStreams(after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
+  const explain: Explain = (c, error) => {
+    if (error instanceof QuorateError) return error;
+    report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
+    return internal(c);
+  };
+
   app.use("*", async (c, next) => {
     const started = now();
     c.set("elapsedMs", () => now() - started);
@@ -69,17 +75,13 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
 
   healthRoutes(app, node);
   watchRoutes(app, node.watches, streams);
-  lockRoutes(app, node.locks, newId);
+  lockRoutes(app, node.locks, { newId, streams, explain });
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);
   if (peers !== null) paxosRoutes(app, node, peers, tokens);
 
   app.notFound((c) => notFound(app, c));
-  app.onError((error, c) => {
-    if (error instanceof QuorateError) return problem(c, error);
-    report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
-    return problem(c, internal(c));
-  });
+  app.onError((error, c) => problem(c, explain(c, error)));
   return app;
 }
 

@@ -4,7 +4,8 @@ import type { ErrorCode } from "../src/errors.ts";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
 import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
-import { invalid } from "./error_response.ts";
+import { type Explain, invalid } from "./error_response.ts";
+import type { EventStreams } from "./event_stream.ts";
 import { publish } from "./docs.ts";
 import { permit, readable } from "./gate.ts";
 import {
@@ -19,6 +20,7 @@ import {
   whileConnected,
 } from "./input.ts";
 import { listRanges } from "./listing.ts";
+import { acceptsEvents, answerQueued } from "./queued.ts";
 import {
   AcquireBody,
   FenceParams,
@@ -108,8 +110,14 @@ const list = createRoute({
 
 const LOCK = { noun: "lock" } as const;
 
-/** `newId` makes the Idempotency-Key of a write that came without. */
-export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () => string): void {
+export type RouteParts = {
+  /** Makes the Idempotency-Key of a write that came without. */
+  readonly newId: () => string;
+  readonly streams: EventStreams;
+  readonly explain: Explain;
+};
+
+export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, { newId, streams, explain }: RouteParts): void {
   publish(app, acquire, async (c) => {
     const { caller, name } = write(c, newId);
     const body = checked(AcquireBody, await readObject(c.req.raw), "body");
@@ -123,6 +131,14 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () 
       lockDelayMs: body.lockDelayMs,
       ...(body.metadata !== undefined && { metadata: body.metadata }),
     };
+    if (acceptsEvents(c)) {
+      return await answerQueued(
+        c,
+        streams,
+        explain,
+        (waiter) => locks.acquire(name, request, { ...caller, ...waiter }),
+      );
+    }
     // Only who waits can be given up on; the others are spared the listener.
     if (request.waitMs === 0) return sendAnswer(c, await locks.acquire(name, request, caller));
     const answer = whileConnected(c.req.raw, (signal) => locks.acquire(name, request, { ...caller, signal }));

@@ -16,8 +16,10 @@ export type Caller = {
    * saw of the name, which becomes the command's `born`; it must not wait.
    */
   readonly race?: number;
-  /** Aborts when the client went away; a waiter then gives up its place. */
+  /** Aborts when the client went away; its place is kept until it lapses, for it to come back to. */
   readonly signal?: AbortSignal;
+  /** Told a waiter's place in the queue, from 1, whenever it has changed; after a place that was lost, a later one. */
+  readonly onPosition?: (position: number) => void;
 };
 
 export type AcquireRequest = {
