@@ -4,6 +4,7 @@ import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
+import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";
 import { type Explain, internal, invalid, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
@@ -76,6 +77,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   healthRoutes(app, node);
   watchRoutes(app, node.watches, streams);
   lockRoutes(app, node.locks, { newId, streams, explain });
+  batchRoutes(app);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);
   if (peers !== null) paxosRoutes(app, node, peers, tokens);

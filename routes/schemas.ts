@@ -1,6 +1,7 @@
 /** What goes in and out under /v1, as zod: it checks requests and makes /openapi.json. */
 import { z } from "@hono/zod-openapi";
 import {
+  BATCH_MAX_OPERATIONS,
   HOLDER_MAX_BYTES,
   LIST_DEFAULT_ITEMS,
   LIST_MAX_ITEMS,
@@ -58,6 +59,19 @@ export const AcquireBody = z.strictObject({
 export const RenewBody = z.strictObject({ ttlMs: ttlMs.optional() }).openapi("Renew");
 export const ReleaseBody = z.strictObject({});
 export const ForceBody = z.strictObject({ reason: text(1, REASON_MAX_BYTES) }).openapi("Force");
+
+const operation = z.strictObject({
+  method: z.enum(["GET", "POST", "PUT", "DELETE"], { error: "is none of GET, POST, PUT, DELETE" }),
+  path: z.string({ error: "is not a text" }).regex(/^\/v1\/[^#]+$/, { error: "is not a path under /v1/" })
+    .openapi({ description: "With its query, percent-encoded as in a request of its own." }),
+  body: z.unknown().optional(),
+  headers: z.record(z.string(), z.string({ error: "is not a text" })).optional(),
+}).openapi("Operation");
+export const BatchBody = z.array(operation, { error: "is not an array" })
+  .min(1, { error: "is empty" })
+  .max(BATCH_MAX_OPERATIONS, { error: `holds more than ${BATCH_MAX_OPERATIONS} operations` })
+  .openapi("Batch");
+export const BatchShape = z.array(z.object({ status: z.int(), body: z.unknown() })).openapi("BatchResults");
 
 const timeoutMs = wholeText(TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, TIMEOUT_DEFAULT_MS);
 const name = z.string().optional().openapi({ description: "The name, if its segment of the path is `-`." });

@@ -21,6 +21,10 @@ export const REASON_MAX_BYTES = 256;
 export const IDEMPOTENCY_KEY_MAX_CHARS = 64;
 export const BODY_MAX_BYTES = 64 * 1024;
 export const JSON_MAX_DEPTH = 32;
+export const BATCH_MAX_OPERATIONS = 100;
+export const BATCH_MAX_BYTES = 256 * 1024;
+/** Names of one batch that are worked on at a time. */
+export const BATCH_AT_ONCE = 16;
 
 export const WAITERS_PER_KEY = 256;
 export const HOLDERS_PER_KEY = 64;

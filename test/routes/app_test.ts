@@ -157,6 +157,7 @@ describe("/openapi.json", () => {
     assertEquals(Object.keys(document.paths).sort(), [
       "/healthz",
       "/readyz",
+      "/v1/batch",
       "/v1/locks",
       "/v1/locks/events",
       "/v1/locks/{name}",
