@@ -55,7 +55,11 @@ export class RealCluster {
   }
 
   /** Resolves when the node is ready to vote with a quorum, or, with `ready: false`, as soon as it is spawned. */
-  async startNode(id: string, more: readonly string[] = [], { ready = true } = {}): Promise<void> {
+  async startNode(
+    id: string,
+    more: readonly string[] = [],
+    { ready = true, env = {} }: { readonly ready?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
     const urls = (ids: readonly string[]) => ids.map((other) => `${other}=${this.url(other)}`).join(",");
     const child = new Deno.Command(Deno.execPath(), {
       args: [
@@ -71,7 +75,7 @@ export class RealCluster {
         ...more,
       ],
       cwd: ROOT,
-      env: { QUORATE_PEER_SECRET: "a secret of this test only" },
+      env: { QUORATE_PEER_SECRET: "a secret of this test only", ...env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
