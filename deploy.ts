@@ -79,6 +79,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     holder.node = node;
     const app = createApp(node, {
       tokens: config.tokens,
+      rate: config.rate,
       peers: members.length + learners.length === 1 ? null : {
         cluster,
         secrets: config.secrets,

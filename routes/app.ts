@@ -1,5 +1,6 @@
 /** The HTTP side of one node: everything mounted, and what every request goes through. */
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Rate } from "../src/auth/rate.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { NodeService } from "../src/replica/service.ts";
@@ -13,12 +14,15 @@ import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
+import { isFree, limitOf } from "./rate_limit.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
 
 export type AppOptions = {
   /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
   readonly tokens: readonly ClientToken[] | null;
+  /** How often one subject may ask; null: as often as it likes. */
+  readonly rate: Rate | null;
   /** null: a cluster of one node; there is no /paxos. */
   readonly peers: PeerSide | null;
   /** Absent: the node is not traced, and there is no /v1/trace. */
@@ -41,8 +45,9 @@ const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, peers, trace, newId, now, after, report } = options;
+  const { tokens, rate, peers, trace, newId, now, after, report } = options;
   const streams = new EventStreams(after);
+  const limit = limitOf(rate, now);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
   const explain: Explain = (c, error) => {
@@ -71,6 +76,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, tokens));
+    if (!isFree(c.req.method, c.req.path)) limit(c);
     await next();
   });
 
@@ -80,7 +86,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   batchRoutes(app);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);
-  if (peers !== null) paxosRoutes(app, node, peers, tokens);
+  if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });
 
   app.notFound((c) => notFound(app, c));
   app.onError((error, c) => problem(c, explain(c, error)));

@@ -56,6 +56,11 @@ export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
 
+/** Requests of one subject at one node; renewals and releases are not counted. */
+export const RATE_PER_SECOND = 200;
+export const RATE_BURST = 400;
+export const RATE_SUBJECTS_MAX = 10_000;
+
 /** Event streams and waiting polls open at one node. */
 export const STREAMS_PER_NODE = 4_096;
 /** Events a stream's reader has not taken yet; whoever is further behind is cut off. */

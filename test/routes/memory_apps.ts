@@ -26,6 +26,7 @@ export async function memoryApps(
     id,
     createApp(cluster.node(id), {
       tokens: null,
+      rate: null,
       peers: null,
       newId: () => realRandomness.id(),
       now: () => realClock.now(),

@@ -52,6 +52,7 @@ const DEFAULTS: Script = {
   history: answer({ items: [], revision: "0" }),
   list: { items: [FREE], cursor: null },
   receive: (...args: unknown[]) => (args[2] as WireMessage[]).map(() => ({ type: "noted" })),
+  acceptDirect: [],
   status: STATUS,
   readiness: null,
 };
@@ -86,6 +87,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
       list: later("list"),
     },
     receive: later("receive"),
+    acceptDirect: later("acceptDirect"),
     status: play("status"),
     readiness: later("readiness"),
   } as unknown as NodeService;
@@ -93,6 +95,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
   let clock = 0;
   const app = createApp(node, {
     tokens: null,
+    rate: null,
     peers: null,
     newId: () => `id-${++ids}`,
     now: () => clock++,
