@@ -29,6 +29,11 @@ export class EventStreams {
     begin: (stream: EventStream) => Promise<() => void>,
     headers: Record<string, string> = {},
   ): Promise<Response> {
+    headers["Content-Type"] = "text/event-stream";
+    // Proxies that gather an answer before they pass it on would pass on nothing.
+    headers["X-Accel-Buffering"] = "no";
+    // Nobody would read it, nor ever end it.
+    if (c.req.raw.method === "HEAD") return sendBody(c, 200, null, headers);
     this.#admit();
     const stream = new EventStream((ended) => this.#remove(ended));
     this.#open.add(stream);
@@ -40,9 +45,6 @@ export class EventStreams {
       stream.end();
       throw error;
     }
-    headers["Content-Type"] = "text/event-stream";
-    // Proxies that gather an answer before they pass it on would pass on nothing.
-    headers["X-Accel-Buffering"] = "no";
     return sendBody(c, 200, stream.body, headers);
   }
 

@@ -110,6 +110,12 @@ export function raceOf(c: Ctx): number | null {
   return Number(given);
 }
 
+/** Whether `Accept` names this media type itself; a wildcard does not, and what it prefers is not weighed. */
+export function accepts(c: Ctx, mediaType: string): boolean {
+  const accept = c.req.raw.headers.get("accept") ?? "";
+  return accept.split(",").some((range) => range.split(";")[0]!.trim().toLowerCase() === mediaType);
+}
+
 /** The caller's `X-Request-Id` if it is fit to be repeated, else a new one: a bad one is no reason to refuse. */
 export function requestIdOf(request: Request, newId: () => string): string {
   const given = request.headers.get("x-request-id");

@@ -2,13 +2,14 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { ErrorCode } from "../src/errors.ts";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
-import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
+import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { type Explain, invalid } from "./error_response.ts";
 import type { EventStreams } from "./event_stream.ts";
 import { publish } from "./docs.ts";
 import { permit, readable } from "./gate.ts";
 import {
+  accepts,
   checked,
   checkedPrefix,
   defaultHolder,
@@ -20,7 +21,7 @@ import {
   whileConnected,
 } from "./input.ts";
 import { listRanges } from "./listing.ts";
-import { acceptsEvents, answerQueued } from "./queued.ts";
+import { answerQueued } from "./queued.ts";
 import {
   AcquireBody,
   FenceParams,
@@ -109,6 +110,7 @@ const list = createRoute({
 });
 
 const LOCK = { noun: "lock" } as const;
+const JSON_LINES = "application/x-ndjson";
 
 export type RouteParts = {
   /** Makes the Idempotency-Key of a write that came without. */
@@ -131,7 +133,7 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, { newId, s
       lockDelayMs: body.lockDelayMs,
       ...(body.metadata !== undefined && { metadata: body.metadata }),
     };
-    if (acceptsEvents(c)) {
+    if (accepts(c, "text/event-stream")) {
       return await answerQueued(
         c,
         streams,
@@ -178,7 +180,11 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, { newId, s
     const { name: named, timeoutMs } = queryOf(c, NamedQuery);
     const name = nameOf(c, named);
     permit(c, { ...LOCK, verb: "read" }, name);
-    return sendAnswer(c, await locks.history(name, { timeoutMs }));
+    const answer = await locks.history(name, { timeoutMs });
+    if (!accepts(c, JSON_LINES)) return sendAnswer(c, answer);
+    // Each line stands for itself, so that exports of many names can be put together.
+    const lines = answer.body.items.map((item) => `${JSON.stringify({ name, ...item })}\n`).join("");
+    return sendText(c, 200, lines, withReceipt({ "Content-Type": JSON_LINES }, answer.receipt));
   });
 
   publish(app, list, async (c) => {

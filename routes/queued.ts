@@ -5,11 +5,6 @@ import type { Ctx } from "./answer.ts";
 import { type Explain, problemDocument } from "./error_response.ts";
 import { eventBytes, type EventStreams } from "./event_stream.ts";
 
-export function acceptsEvents(c: Ctx): boolean {
-  const accept = c.req.raw.headers.get("accept") ?? "";
-  return accept.split(",").some((range) => range.split(";")[0]!.trim().toLowerCase() === "text/event-stream");
-}
-
 /**
  * What is refused before there is a place to tell of is an ordinary answer. If the client goes away its place is kept until
  * it lapses: the same request with the same Idempotency-Key goes on with it, through any node.

@@ -182,3 +182,12 @@ Deno.test("clients that go away in the middle of a stream or a poll leave nothin
     assertEquals(apps.reports, []);
     assert((await apps.ask("b", "/v1/locks/g")).ok);
   }));
+
+Deno.test("HEAD of a stream is its headers, and watches nothing", () =>
+  withApps(3, async (apps) => {
+    for (const path of ["/v1/locks/h/events", "/v1/locks/events?prefix="]) {
+      const response = await apps.ask("a", path, { method: "HEAD" });
+      assertEquals([response.status, response.headers.get("content-type")], [200, "text/event-stream"]);
+      assertEquals([await response.text(), apps.cluster.node("a").watches.watchers], ["", 0]);
+    }
+  }));
