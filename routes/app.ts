@@ -85,7 +85,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   lockRoutes(app, node.locks, { newId, streams, explain });
   batchRoutes(app);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
-  docsRoutes(app, () => node.status().version);
+  docsRoutes(app, () => node.status().version, tokens === null);
   if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });
 
   app.notFound((c) => notFound(app, c));

@@ -16,7 +16,7 @@ const batch = createRoute({
   path: "/v1/batch",
   summary: "Independent operations; those of one name in their order, results in the order of all",
   request: { body: { ...json(BatchBody), required: true } },
-  responses: responses(BatchShape, ["invalid-request", "unauthenticated", "cross-site", "too-large", "internal"]),
+  responses: responses(BatchShape, ["too-large"]),
 });
 
 /** What an operation may say for itself. Who calls, and from where, is said once for all. */

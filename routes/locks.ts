@@ -1,5 +1,5 @@
 /** Locks under /v1/locks: parse, call, render. */
-import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { ErrorCode } from "../src/errors.ts";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
 import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
@@ -7,6 +7,7 @@ import { readObject } from "./body.ts";
 import { type Explain, invalid } from "./error_response.ts";
 import type { EventStreams } from "./event_stream.ts";
 import { publish } from "./docs.ts";
+import { needs } from "./document.ts";
 import { permit, readable } from "./gate.ts";
 import {
   accepts,
@@ -28,6 +29,7 @@ import {
   ForceBody,
   ForcedShape,
   GrantShape,
+  HistoryLineShape,
   HistoryShape,
   json,
   ListQuery,
@@ -35,44 +37,58 @@ import {
   LockStateShape,
   NamedQuery,
   NameParam,
+  NOT_MODIFIED,
+  ProblemShape,
+  QueuedShape,
   ReleaseBody,
   ReleasedShape,
   RenewBody,
   responses,
+  responsesAs,
   StateQuery,
+  WatchableQuery,
   WriteHeaders,
 } from "./schemas.ts";
 
-const ANY: readonly ErrorCode[] = ["invalid-request", "unauthenticated", "forbidden", "cross-site", "internal"];
-const READ: readonly ErrorCode[] = [...ANY, "no-quorum"];
+/** Besides what any request may be answered. */
+const READ: readonly ErrorCode[] = ["no-quorum", "not-ready"];
 const WRITE: readonly ErrorCode[] = [
-  ...ANY,
+  ...READ,
   "expired-command",
   "too-large",
   "idempotency-mismatch",
-  "no-quorum",
   "outcome-unknown",
 ];
+
+const LOCK = { noun: "lock" } as const;
+const JSON_LINES = "application/x-ndjson";
+const MAY_READ = needs({ ...LOCK, verb: "read" });
+const MAY_WRITE = needs({ ...LOCK, verb: "write" });
 
 const acquire = createRoute({
   method: "post",
   path: "/v1/locks/{name}",
-  summary: "Acquire, or wait in a FIFO queue for up to waitMs",
+  summary: "Acquire, or wait in a FIFO queue for up to waitMs; 410 if it was granted and is over already",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
-  responses: responses(GrantShape, [...WRITE, "held", "cooling", "queue-full"]),
+  security: MAY_WRITE,
+  responses: responsesAs(GrantShape, [...WRITE, "held", "cooling", "lost", "queue-full", "too-many-streams"], {
+    "text/event-stream": z.union([QueuedShape, GrantShape, ProblemShape]),
+  }),
 });
 const renew = createRoute({
   method: "put",
   path: "/v1/locks/{name}/{fence}",
-  summary: "Renew a grant",
+  summary: "Renew a grant; 404 for a fence that was never granted",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
-  responses: responses(GrantShape, [...WRITE, "lost"]),
+  security: MAY_WRITE,
+  responses: responses(GrantShape, [...WRITE, "not-found", "lost"]),
 });
 const release = createRoute({
   method: "delete",
   path: "/v1/locks/{name}/{fence}",
   summary: "Release a grant; 404 for a fence that was never granted",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
+  security: MAY_WRITE,
   responses: responses(ReleasedShape, [...WRITE, "not-found"]),
 });
 const force = createRoute({
@@ -85,32 +101,34 @@ const force = createRoute({
     headers: WriteHeaders,
     body: { ...json(ForceBody), required: true },
   },
+  security: needs({ ...LOCK, verb: "admin" }),
   responses: responses(ForcedShape, WRITE),
 });
 const get = createRoute({
   method: "get",
   path: "/v1/locks/{name}",
   summary: "State of a lock; one never used is free",
-  request: { params: NameParam, query: StateQuery },
-  responses: responses(LockStateShape, READ),
+  request: { params: NameParam, query: WatchableQuery },
+  security: MAY_READ,
+  responses: { ...responses(LockStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
 });
 const history = createRoute({
   method: "get",
   path: "/v1/locks/{name}/history",
   summary: "How the latest grants ended",
   request: { params: NameParam, query: NamedQuery },
-  responses: responses(HistoryShape, READ),
+  security: MAY_READ,
+  responses: responsesAs(HistoryShape, READ, { [JSON_LINES]: HistoryLineShape }),
 });
 const list = createRoute({
   method: "get",
   path: "/v1/locks",
   summary: "Locks by prefix, in pages; each item is read on its own",
   request: { query: ListQuery },
+  security: MAY_READ,
+  "x-filtered-by-scope": true,
   responses: responses(LockPageShape, READ),
 });
-
-const LOCK = { noun: "lock" } as const;
-const JSON_LINES = "application/x-ndjson";
 
 export type RouteParts = {
   /** Makes the Idempotency-Key of a write that came without. */

@@ -5,6 +5,7 @@ import type { WatchedNoun } from "../src/replica/nouns.ts";
 import type { WatchEvent, WatchService } from "../src/replica/watching.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withReceipt } from "./answer.ts";
 import { describe, publish } from "./docs.ts";
+import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
 import { eventBytes, type EventStream, type EventStreams } from "./event_stream.ts";
 import { permit, readable } from "./gate.ts";
@@ -16,6 +17,7 @@ import {
   LockStateShape,
   NameParam,
   PollQuery,
+  PrefixShape,
   RangeEventsQuery,
 } from "./schemas.ts";
 
@@ -32,14 +34,17 @@ export function watchRoutes(app: OpenAPIHono<Env>, watches: WatchService, stream
       path: `${path}/events`,
       summary: `Events of every ${noun} with a prefix, as far as the caller may read; \`resync\` says: list again`,
       request: { query: RangeEventsQuery, headers: LastEventId },
-      responses: eventsOf(shape, ["invalid-request", "not-ready", "too-many-streams"]),
+      security: needs({ noun, verb: "read" }),
+      "x-filtered-by-scope": true,
+      responses: eventsOf(z.union([shape, PrefixShape]), ["not-ready", "too-many-streams"]),
     });
     const one = createRoute({
       method: "get",
       path: `${path}/{name}/events`,
       summary: `Events of one ${noun}, the first with its present state`,
       request: { params: NameParam, query: EventsQuery, headers: LastEventId },
-      responses: eventsOf(shape, ["invalid-request", "no-quorum", "too-many-streams"]),
+      security: needs({ noun, verb: "read" }),
+      responses: eventsOf(shape, ["no-quorum", "not-ready", "too-many-streams"]),
     });
 
     // Without a prefix it is the state of a thing that is named events.

@@ -155,7 +155,9 @@ describe("/openapi.json", () => {
     const document = JSON.parse(text);
     assertEquals([response.status, document.openapi, document.info.version], [200, "3.1.0", STATUS.version]);
     assertEquals(Object.keys(document.paths).sort(), [
+      "/docs",
       "/healthz",
+      "/openapi.json",
       "/readyz",
       "/v1/batch",
       "/v1/locks",
@@ -173,6 +175,7 @@ describe("/openapi.json", () => {
       "401",
       "403",
       "409",
+      "410",
       "413",
       "422",
       "429",
