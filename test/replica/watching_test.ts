@@ -45,6 +45,8 @@ Deno.test("watching: every acknowledged change of a name, at another node, in it
     const { events, push } = collector();
     const stop = await cluster.node("c").watches.watch("lock", "w", null, 3_000, push);
     assertEquals(events.map(({ type, id }) => [type, id]), [["changed", "0"]], "it begins with what is there");
+    const all = collector();
+    await cluster.node("c").watches.watchRanges("lock", [{ prefix: "", exact: false }], null, all.push);
     const { body } = await acquire(cluster, "a", "w");
     await cluster.node("b").locks.renew("w", body.fence, {}, caller());
     const released = await cluster.node("b").locks.release("w", body.fence, caller());
@@ -53,6 +55,7 @@ Deno.test("watching: every acknowledged change of a name, at another node, in it
     assertEquals(events.map(({ id }) => id), ["0", body.revision, last]);
     assertEquals(events.map((event) => bodyOf(event).state), ["free", "held", "free"]);
     assertEquals(bodyOf(events[1]).holders[0]?.fence, body.fence);
+    assertEquals(all.events.map((event) => bodyOf(event)?.revision), [undefined, body.revision, last]);
     stop();
     await acquire(cluster, "a", "w");
     await until("c has it", async () => await revisionAt(cluster, "c", "w") !== last);
@@ -88,6 +91,41 @@ Deno.test("watching: begun while changes go on, each watcher sees a run of them 
       }
     }
   }));
+
+Deno.test("watching: what is decided between the first read and its answer is told", () =>
+  withCluster(3, async (cluster) => {
+    const { events, push } = collector();
+    const { body } = await acquire(cluster, "a", "between");
+    await until("c has it", async () => await revisionAt(cluster, "c", "between") === body.revision);
+    // The views that the read asked for stay on their way until c has learned more than is in them.
+    const { release } = cluster.network.hold(({ to, content }) => to === "c" && content.type === "view");
+    const watching = cluster.node("c").watches.watch("lock", "between", null, 3_000, push);
+    const released = await cluster.node("a").locks.release("between", body.fence, caller());
+    const seenByC = async () =>
+      (await cluster.node("c").locks.get("between", { stale: true, timeoutMs: 1 })).body.revision;
+    await until("c has learned it", async () => await seenByC() === released.body.revision);
+    assertEquals(events, [], "it waits for its read");
+    release();
+    (await watching)();
+    assertEquals(events.map(({ id }) => id), [released.body.revision]);
+  }));
+
+Deno.test("watching: nodes that do not vote tell of changes too", async () => {
+  const cluster = await memoryCluster(3, { learners: 1 });
+  try {
+    const { events, push } = collector();
+    const { watches } = cluster.node("v");
+    await watches.watch("lock", "l", null, 3_000, push);
+    const all = collector();
+    await watches.watchRanges("lock", [{ prefix: "l", exact: false }], null, all.push);
+    const revisions = await change(cluster, "l", 3);
+    await until("the last is seen", () => events.at(-1)?.id === revisions.at(-1));
+    assertEquals(bodyOf(all.events.at(-1)).revision, revisions.at(-1));
+    for (const { id } of events) assert(id === "0" || revisions.includes(id), id);
+  } finally {
+    cluster.close();
+  }
+});
 
 Deno.test("watching: a name goes on from its revision, says nothing twice, and resyncs from one that never was", () =>
   withCluster(3, async (cluster) => {
