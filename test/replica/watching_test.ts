@@ -2,7 +2,14 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import type { LockState } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
-import type { WatchEvent } from "../../src/replica/watching.ts";
+import { keyState } from "../../src/machine/state.ts";
+import type { Snapshot } from "../../src/paxos/message.ts";
+import type { AcceptorHost, AnyMoveListener } from "../../src/replica/acceptor_host.ts";
+import type { Learning } from "../../src/replica/learning.ts";
+import type { BallotStore } from "../../src/replica/ports.ts";
+import type { Reader } from "../../src/replica/reader.ts";
+import { type WatchEvent, Watching } from "../../src/replica/watching.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
 import { fastClock, SEED, seeded, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
@@ -226,3 +233,58 @@ Deno.test("watching: a poll answers when there is something newer, at the end of
     gone.abort();
     assertEquals((await left).isNewer, false);
   }));
+
+Deno.test("watching: what is deleted is told as such, to those who watch the name and the prefix, and to a poll", async () => {
+  const state = (revision: string) => ({ version: 1, revision }) as unknown as Snapshot["state"];
+  const snapshot = (instance: number, revision: string) =>
+    ({ instance, state: state(revision), stateHash: "", decidedBy: null }) as Snapshot;
+  let newest = snapshot(1, "0");
+  let moved: AnyMoveListener = () => {};
+  const clock = new ManualClock();
+  const watching = new Watching({
+    acceptor: {
+      rules: { me: "a" },
+      onAnyMove: (listener: AnyMoveListener) => void (moved = listener),
+      view: () => Promise.resolve({ snapshot: newest, vote: null }),
+    } as unknown as AcceptorHost,
+    reader: { read: () => Promise.resolve(newest) } as unknown as Reader,
+    learning: {} as Learning,
+    store: { identity: () => ({ boot: 7 }) } as unknown as BallotStore,
+    clock,
+    random: { next: () => 0, id: () => "" },
+    // There while its revision is odd.
+    views: {
+      lock(name, _key, state) {
+        const { revision } = keyState(state);
+        return Number(revision) % 2 === 1 ? { name, revision } : null;
+      },
+    },
+  });
+  const { events, push } = collector();
+  const all = collector();
+  const stops = [
+    await watching.watch("lock", "x", null, 1_000, push),
+    await watching.watchRanges("lock", [{ prefix: "", exact: false }], null, all.push),
+  ];
+  const move = (revision: string) => {
+    const from = newest.instance;
+    newest = snapshot(from + 1, revision);
+    moved("lock/x", newest, from);
+  };
+  move("1025");
+  move("2050");
+  const gone = { name: "x", revision: "2050" };
+  assertEquals(events, [
+    { type: "deleted", id: "0", body: { name: "x", revision: "0" } },
+    { type: "changed", id: "1025", body: { name: "x", revision: "1025" } },
+    { type: "deleted", id: "2050", body: gone },
+  ]);
+  assertEquals(all.events.slice(1).map(({ type, id }) => [type, id]), [["changed", "a.7.1"], ["deleted", "a.7.2"]]);
+  assertEquals(all.events[2]!.body, gone);
+  const polled = await watching.poll("lock", "x", 1_025n, { waitMs: 0, timeoutMs: 1 });
+  assertEquals([polled.isNewer, polled.body], [true, null]);
+  assertEquals([watching.watchers, clock.timers], [2, 1]);
+  for (const stop of stops) stop();
+  assertEquals([watching.watchers, clock.timers], [0, 0], "nothing is left running");
+  for (const key of ["readyz", "members"]) moved(key, newest, 1);
+});

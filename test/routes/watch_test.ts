@@ -4,6 +4,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { EventReader, type SeenEvent } from "./event_reader.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
+import { scripted } from "./scripted_node.ts";
 
 const JSON_HEADERS = { "content-type": "application/json" };
 
@@ -191,3 +192,11 @@ Deno.test("HEAD of a stream is its headers, and watches nothing", () =>
       assertEquals([await response.text(), apps.cluster.node("a").watches.watchers], ["", 0]);
     }
   }));
+
+Deno.test("a poll for what was deleted since is a 404", async () => {
+  const receipt = { path: "read", instance: 3, ballot: "0..0" } as const;
+  const { app } = scripted({ poll: { isNewer: true, body: null, receipt } });
+  const response = await app.request("/v1/locks/gone?after=1");
+  assertEquals([response.status, (await response.json()).code], [404, "not-found"]);
+  assertEquals(response.headers.get("consensus-instance"), "3");
+});
