@@ -73,6 +73,12 @@ export const BACKOFF_MAX_MS = 1_000;
 /** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
 export const LOSER_WAIT_MIN_MS = 20;
 
+/** A key that collided this often within so many instances goes through one coordinator (PROTOCOL.md §8). */
+export const HOT_COLLISIONS = 2;
+export const HOT_INSTANCES = 8;
+/** Calm for so many instances, it is fast again. */
+export const CALM_INSTANCES = 16;
+
 export const MEMBERS_MAX = 9;
 /** Nodes that do not vote; every member sends each of them every decision. */
 export const LEARNERS_MAX = 16;

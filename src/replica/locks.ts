@@ -5,9 +5,9 @@ import type { Acquire, Hold, Op, Result } from "../machine/op.ts";
 import { holdOfFence, holdOfHolder, viewHistory, viewLock } from "../machine/view.ts";
 import type { LeaseName, LeaseTerm, State } from "../paxos/message.ts";
 import type { Heard } from "./heard.ts";
-import type { Outcome } from "./key_log.ts";
 import { haveLapsed } from "./lapse.ts";
 import { LockViews } from "./lock_views.ts";
+import type { Outcome } from "./pending.ts";
 import type { BallotStore } from "./ports.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import type { Reader } from "./reader.ts";
@@ -161,6 +161,10 @@ export class Locks implements LockService {
     if (request.waitMs > 0) return submit();
     const read = await reader.read(key, Math.max(1, untilMs - clock.now()));
     if (this.#inTheWay(read.state, request).length === 0) return submit();
+    // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
+    // own grant, and that is the answer (§6).
+    const isOwn = machine.holdOfCommand(read.state, caller.subject, id) !== null;
+    if (isOwn || machine.lookup(read.state, caller.subject, id) !== null) return submit();
     const outcome = viewLock(read.state).state === "cooling" ? "cooling" : "held";
     return { result: { outcome }, state: read.state, receipt: { ...receiptOf(read.decidedBy), path: "read" } };
   }

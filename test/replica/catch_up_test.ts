@@ -4,7 +4,7 @@ import { CatchUp, type CatchUpParts, type Target } from "../../src/replica/catch
 import type { Learning } from "../../src/replica/learning.ts";
 import type { Reader } from "../../src/replica/reader.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
-import { freshRecord } from "../../src/paxos/acceptor.ts";
+import { freshRecord } from "../../src/paxos/record.ts";
 import { fast, machine } from "../paxos/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 
