@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
+import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
   Variables: {
@@ -41,6 +42,16 @@ export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers:
 /** 200 with its receipt. */
 export function sendAnswer(c: Ctx, answer: Answer<unknown>, headers: Record<string, string> = {}): Response {
   return send(c, 200, answer.body, withReceipt(headers, answer.receipt));
+}
+
+/** As `sendAnswer`, of a read: `Quorate-Stale-Ms` says how old the own record is where that was asked for. */
+export function sendRead(c: Ctx, answer: ReadAnswer<unknown>): Response {
+  return sendAnswer(c, answer, withAge({}, answer));
+}
+
+export function withAge(headers: Record<string, string>, { staleMs }: ReadAnswer<unknown>): Record<string, string> {
+  if (staleMs !== undefined) headers["Quorate-Stale-Ms"] = `${Math.ceil(staleMs)}`;
+  return headers;
 }
 
 /** `Consensus-Path`, `Consensus-Instance`, `Consensus-Ballot`: how an answer or a refusal came about. */

@@ -9,12 +9,15 @@ import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";
 import { type Explain, internal, invalid, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
+import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
+import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
 import { isFree, limitOf } from "./rate_limit.ts";
+import { semaphoreRoutes } from "./semaphores.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
 
@@ -82,7 +85,11 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
 
   healthRoutes(app, node);
   watchRoutes(app, node.watches, streams);
-  lockRoutes(app, node.locks, { newId, streams, explain });
+  const parts = { newId, streams, explain };
+  lockRoutes(app, node.locks, parts);
+  electionRoutes(app, node.elections, parts);
+  semaphoreRoutes(app, node.semaphores, parts);
+  kvRoutes(app, node.registers, newId);
   batchRoutes(app);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

@@ -63,6 +63,8 @@ export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boo
   return { ...made, paths, components: { ...made.components, examples: PROBLEM_EXAMPLES } };
 }
 
+const PROBLEM = { $ref: "#/components/schemas/Problem" };
+
 function completed(method: string, path: string, operation: Operation, isOpen: boolean): Operation {
   const { responses, security } = operation;
   const codes = new Set(Object.values(responses).flatMap((response) => response["x-codes"] ?? []));
@@ -76,7 +78,7 @@ function completed(method: string, path: string, operation: Operation, isOpen: b
       description: listed.join(", "),
       content: {
         "application/problem+json": {
-          schema: { $ref: `#/components/schemas/${status === "409" && codes.has("held") ? "Conflict" : "Problem"}` },
+          schema: responses[status]?.content?.["application/problem+json"]?.schema ?? PROBLEM,
           examples: Object.fromEntries(listed.map((each) => [each, { $ref: `#/components/examples/${each}` }])),
         },
       },

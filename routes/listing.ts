@@ -14,9 +14,9 @@ export async function listRanges<T extends { readonly name: string }>(
     // A name is the first of those that begin with it.
     const page = await list(prefix, exact ? 1 : limit - items.length, cursor);
     items.push(...page.items.filter(({ name }) => !exact || name === prefix));
-    const isMore = !exact && page.cursor !== null;
-    if (!isMore && (items.length < limit || i === ranges.length - 1)) continue;
-    // Always a name that was shown: another would tell of one that is not.
+    // Within the range, so a name that the caller may know of, though what it named may be deleted.
+    if (!exact && page.cursor !== null) return { items, cursor: page.cursor };
+    if (items.length < limit || i === ranges.length - 1) continue;
     return { items, cursor: items.at(-1)?.name ?? null };
   }
   return { items, cursor: null };

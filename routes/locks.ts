@@ -1,33 +1,33 @@
 /** Locks under /v1/locks: parse, call, render. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { ErrorCode } from "../src/errors.ts";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
-import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
+import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
-import { type Explain, invalid } from "./error_response.ts";
-import type { EventStreams } from "./event_stream.ts";
+import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
-import { needs } from "./document.ts";
-import { permit, readable } from "./gate.ts";
+import { permit } from "./gate.ts";
+import { checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
 import {
-  accepts,
-  checked,
-  checkedPrefix,
-  defaultHolder,
-  fenceOf,
-  idempotencyKey,
-  nameOf,
-  queryOf,
-  raceOf,
-  whileConnected,
-} from "./input.ts";
-import { listRanges } from "./listing.ts";
-import { answerQueued } from "./queued.ts";
+  callerOf,
+  historyOf,
+  holderOf,
+  JSON_LINES,
+  listReadable,
+  READ,
+  readOf,
+  refuseEmptyNames,
+  type RouteParts,
+  sendHistory,
+  WRITE,
+  writeOf,
+} from "./noun.ts";
 import {
+  AcquireAllBody,
   AcquireBody,
   FenceParams,
   ForceBody,
   ForcedShape,
+  GrantSetShape,
   GrantShape,
   HistoryLineShape,
   HistoryShape,
@@ -45,50 +45,49 @@ import {
   RenewBody,
   responses,
   responsesAs,
-  StateQuery,
   WatchableQuery,
+  WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
+import { needs } from "./document.ts";
+import { answerWaiting } from "./queued.ts";
 
-/** Besides what any request may be answered. */
-const READ: readonly ErrorCode[] = ["no-quorum", "not-ready"];
-const WRITE: readonly ErrorCode[] = [
-  ...READ,
-  "expired-command",
-  "too-large",
-  "idempotency-mismatch",
-  "outcome-unknown",
-];
-
-const LOCK = { noun: "lock" } as const;
-const JSON_LINES = "application/x-ndjson";
-const MAY_READ = needs({ ...LOCK, verb: "read" });
-const MAY_WRITE = needs({ ...LOCK, verb: "write" });
+const LOCK = "lock";
 
 const acquire = createRoute({
   method: "post",
   path: "/v1/locks/{name}",
-  summary: "Acquire, or wait in a FIFO queue for up to waitMs; 410 if it was granted and is over already",
+  summary: "Acquire, or wait in a FIFO queue for up to waitMs",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
-  security: MAY_WRITE,
-  responses: responsesAs(GrantShape, [...WRITE, "held", "cooling", "lost", "queue-full", "too-many-streams"], {
+  security: needs({ noun: LOCK, verb: "write" }),
+  responses: responsesAs(GrantShape, [...WRITE, "held", "cooling", "queue-full", "too-many-streams", "lost"], {
     "text/event-stream": z.union([QueuedShape, GrantShape, ProblemShape]),
   }),
+});
+const acquireAll = createRoute({
+  method: "post",
+  path: "/v1/locks",
+  summary:
+    "Acquire several locks, all or none, in byte order of their names; a node that dies meanwhile leaves what it " +
+    "took to the same request at another node, or to lapse",
+  request: { query: WholeQuery, headers: WriteHeaders, body: { ...json(AcquireAllBody), required: true } },
+  security: needs({ noun: LOCK, verb: "write" }),
+  responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost"]),
 });
 const renew = createRoute({
   method: "put",
   path: "/v1/locks/{name}/{fence}",
-  summary: "Renew a grant; 404 for a fence that was never granted",
+  summary: "Renew a grant",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
-  security: MAY_WRITE,
-  responses: responses(GrantShape, [...WRITE, "not-found", "lost"]),
+  security: needs({ noun: LOCK, verb: "write" }),
+  responses: responses(GrantShape, [...WRITE, "lost", "not-found"]),
 });
 const release = createRoute({
   method: "delete",
   path: "/v1/locks/{name}/{fence}",
   summary: "Release a grant; 404 for a fence that was never granted",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
-  security: MAY_WRITE,
+  security: needs({ noun: LOCK, verb: "write" }),
   responses: responses(ReleasedShape, [...WRITE, "not-found"]),
 });
 const force = createRoute({
@@ -101,7 +100,7 @@ const force = createRoute({
     headers: WriteHeaders,
     body: { ...json(ForceBody), required: true },
   },
-  security: needs({ ...LOCK, verb: "admin" }),
+  security: needs({ noun: LOCK, verb: "admin" }),
   responses: responses(ForcedShape, WRITE),
 });
 const get = createRoute({
@@ -109,7 +108,7 @@ const get = createRoute({
   path: "/v1/locks/{name}",
   summary: "State of a lock; one never used is free",
   request: { params: NameParam, query: WatchableQuery },
-  security: MAY_READ,
+  security: needs({ noun: LOCK, verb: "read" }),
   responses: { ...responses(LockStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
 });
 const history = createRoute({
@@ -117,7 +116,7 @@ const history = createRoute({
   path: "/v1/locks/{name}/history",
   summary: "How the latest grants ended",
   request: { params: NameParam, query: NamedQuery },
-  security: MAY_READ,
+  security: needs({ noun: LOCK, verb: "read" }),
   responses: responsesAs(HistoryShape, READ, { [JSON_LINES]: HistoryLineShape }),
 });
 const list = createRoute({
@@ -125,113 +124,88 @@ const list = createRoute({
   path: "/v1/locks",
   summary: "Locks by prefix, in pages; each item is read on its own",
   request: { query: ListQuery },
-  security: MAY_READ,
+  security: needs({ noun: LOCK, verb: "read" }),
   "x-filtered-by-scope": true,
   responses: responses(LockPageShape, READ),
 });
 
-export type RouteParts = {
-  /** Makes the Idempotency-Key of a write that came without. */
-  readonly newId: () => string;
-  readonly streams: EventStreams;
-  readonly explain: Explain;
-};
-
-export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, { newId, streams, explain }: RouteParts): void {
+export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: RouteParts): void {
+  const { newId } = parts;
   publish(app, acquire, async (c) => {
-    const { caller, name } = write(c, newId);
+    const { caller, name } = writeOf(c, LOCK, newId);
     const body = checked(AcquireBody, await readObject(c.req.raw), "body");
-    if (caller.race !== undefined && body.holder === undefined) throw invalid("holder", "is required of a raced write");
-    if (caller.race !== undefined && body.waitMs > 0) throw invalid("waitMs", "is not for a raced write");
-    const request: AcquireRequest = {
-      holder: body.holder ?? defaultHolder(caller.subject, caller.idempotencyKey),
-      ttlMs: body.ttlMs,
-      waitMs: body.waitMs,
-      mode: body.mode,
-      lockDelayMs: body.lockDelayMs,
-      ...(body.metadata !== undefined && { metadata: body.metadata }),
-    };
-    if (accepts(c, "text/event-stream")) {
-      return await answerQueued(
-        c,
-        streams,
-        explain,
-        (waiter) => locks.acquire(name, request, { ...caller, ...waiter }),
-      );
-    }
-    // Only who waits can be given up on; the others are spared the listener.
-    if (request.waitMs === 0) return sendAnswer(c, await locks.acquire(name, request, caller));
-    const answer = whileConnected(c.req.raw, (signal) => locks.acquire(name, request, { ...caller, signal }));
+    const request = requestOf(body, caller);
+    return await answerWaiting(
+      c,
+      parts,
+      request.waitMs,
+      (waiter) => locks.acquire(name, request, { ...caller, ...waiter }),
+    );
+  });
+
+  publish(app, acquireAll, async (c) => {
+    const { timeoutMs } = queryOf(c, WholeQuery);
+    const { names: given, ...body } = checked(AcquireAllBody, await readObject(c.req.raw), "body");
+    const names = given.map((name) => checkedName(name, "names"));
+    for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
+    const caller = callerOf(c, newId, timeoutMs);
+    if (caller.race !== undefined) throw invalid("Quorate-Race", "is not for several names");
+    const request = requestOf(body, caller);
+    const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
     return sendAnswer(c, await answer);
   });
 
   publish(app, renew, async (c) => {
-    const { caller, name } = write(c, newId);
+    const { caller, name } = writeOf(c, LOCK, newId);
     const fence = fenceOf(c);
     const { ttlMs } = checked(RenewBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await locks.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
   });
 
   publish(app, release, async (c) => {
-    const { caller, name } = write(c, newId);
+    const { caller, name } = writeOf(c, LOCK, newId);
     const fence = fenceOf(c);
     checked(ReleaseBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await locks.release(name, fence, caller));
   });
 
   publish(app, force, async (c) => {
-    const { caller, name } = write(c, newId, "admin");
+    const { caller, name } = writeOf(c, LOCK, newId, "admin");
     const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await locks.force(name, reason, caller));
   });
 
   publish(app, get, async (c) => {
-    const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
-    const name = nameOf(c, named);
-    permit(c, { ...LOCK, verb: "read" }, name);
-    const answer = await locks.get(name, { stale: consistency === "stale", timeoutMs });
-    const { staleMs } = answer;
-    return sendAnswer(c, answer, staleMs === undefined ? {} : { "Quorate-Stale-Ms": `${Math.ceil(staleMs)}` });
+    const { name, options } = readOf(c, LOCK);
+    return sendRead(c, await locks.get(name, options));
   });
 
   publish(app, history, async (c) => {
-    const { name: named, timeoutMs } = queryOf(c, NamedQuery);
-    const name = nameOf(c, named);
-    permit(c, { ...LOCK, verb: "read" }, name);
-    const answer = await locks.history(name, { timeoutMs });
-    if (!accepts(c, JSON_LINES)) return sendAnswer(c, answer);
-    // Each line stands for itself, so that exports of many names can be put together.
-    const lines = answer.body.items.map((item) => `${JSON.stringify({ name, ...item })}\n`).join("");
-    return sendText(c, 200, lines, withReceipt({ "Content-Type": JSON_LINES }, answer.receipt));
+    const { name, timeoutMs } = historyOf(c, LOCK);
+    return sendHistory(c, name, await locks.history(name, { timeoutMs }));
   });
 
-  publish(app, list, async (c) => {
-    const { prefix: named, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
-    const prefix = checkedPrefix(named);
-    const page = await listRanges(
-      readable(c, LOCK.noun, prefix),
-      limit,
-      cursor ?? null,
-      (some, max, after) => locks.list(some, max, after, { timeoutMs }),
-    );
-    return send(c, 200, page);
-  });
+  publish(
+    app,
+    list,
+    (c) =>
+      listReadable(
+        c,
+        LOCK,
+        ({ prefix, limit, cursor, timeoutMs }) => locks.list(prefix, limit, cursor, { timeoutMs }),
+      ),
+  );
 
-  // An empty name matches none of the above: it is a wrong name, not an unknown route.
-  for (const path of ["/v1/locks/", "/v1/locks//*"]) {
-    app.all(path, () => {
-      throw invalid("name", "is empty");
-    });
-  }
+  refuseEmptyNames(app, "/v1/locks");
 }
 
-/** What every write says before its body: the name, and who calls, allowed to. */
-function write(c: Ctx, newId: () => string, verb: "write" | "admin" = "write"): { caller: Caller; name: string } {
-  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
-  const name = nameOf(c, named);
-  permit(c, { ...LOCK, verb }, name);
-  const race = raceOf(c);
-  const { subject } = c.get("client");
-  const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
-  return { name, caller: race === null ? caller : { ...caller, race } };
+function requestOf(body: z.output<typeof AcquireBody>, caller: Caller): AcquireRequest {
+  return {
+    holder: holderOf("holder", body.holder, body.waitMs, caller),
+    ttlMs: body.ttlMs,
+    waitMs: body.waitMs,
+    mode: body.mode,
+    lockDelayMs: body.lockDelayMs,
+    ...(body.metadata !== undefined && { metadata: body.metadata }),
+  };
 }

@@ -1,6 +1,7 @@
 /** Watching over HTTP, the same for every noun: long poll, events of one name, events of a prefix. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
+import type { Answer } from "../src/api.ts";
 import type { WatchedNoun } from "../src/replica/nouns.ts";
 import type { WatchEvent, WatchService } from "../src/replica/watching.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withReceipt } from "./answer.ts";
@@ -8,6 +9,9 @@ import { describe, publish } from "./docs.ts";
 import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
 import { eventBytes, type EventStream, type EventStreams } from "./event_stream.ts";
+import { ElectionStateShape } from "./election_schemas.ts";
+import { KvGoneShape, KvValueShape, sendValue } from "./kv.ts";
+import { SemaphoreStateShape } from "./semaphore_schemas.ts";
 import { permit, readable } from "./gate.ts";
 import { checkedPrefix, hasQuery, nameOf, queryOf, whileConnected } from "./input.ts";
 import {
@@ -21,14 +25,27 @@ import {
   RangeEventsQuery,
 } from "./schemas.ts";
 
+type Watched = {
+  readonly noun: WatchedNoun;
+  readonly path: string;
+  /** Of the data of its events. */
+  readonly shape: z.ZodType;
+  /** How a poll is answered, where a GET is not JSON. */
+  readonly render?: (c: Ctx, answer: Answer<never>) => Response;
+};
+
 /** The nouns that can be watched; a further one is a row. */
-const WATCHED: readonly { readonly noun: WatchedNoun; readonly path: string; readonly shape: z.ZodType }[] = [
+const WATCHED: readonly Watched[] = [
   { noun: "lock", path: "/v1/locks", shape: LockStateShape },
+  { noun: "election", path: "/v1/elections", shape: ElectionStateShape },
+  { noun: "semaphore", path: "/v1/semaphores", shape: SemaphoreStateShape },
+  { noun: "kv", path: "/v1/kv", shape: z.union([KvValueShape, KvGoneShape]), render: sendValue },
 ];
 
 /** To be mounted before the nouns' own routes: `/v1/locks/events?prefix=` and `/v1/locks/NAME?after=` are theirs too. */
 export function watchRoutes(app: OpenAPIHono<Env>, watches: WatchService, streams: EventStreams): void {
-  for (const { noun, path, shape } of WATCHED) {
+  for (const row of WATCHED) {
+    const { noun, path, shape } = row;
     const ranges = createRoute({
       method: "get",
       path: `${path}/events`,
@@ -56,14 +73,14 @@ export function watchRoutes(app: OpenAPIHono<Env>, watches: WatchService, stream
     publish(app, one, (c) => answerEvents(c, noun, watches, streams));
     app.get(`${path}/:name`, (c, next) => {
       if (!hasQuery(c, "after") && !hasQuery(c, "waitMs")) return next();
-      return answerPoll(c, noun, watches, streams);
+      return answerPoll(c, row, watches, streams);
     });
   }
 }
 
 async function answerPoll(
   c: Ctx,
-  noun: WatchedNoun,
+  { noun, render = sendAnswer }: Watched,
   watches: WatchService,
   streams: EventStreams,
 ): Promise<Response> {
@@ -78,7 +95,7 @@ async function answerPoll(
   const { isNewer, body, receipt } = await (waitMs === 0 ? poll() : streams.during(poll));
   if (!isNewer) return sendBody(c, 304, null, withReceipt({}, receipt));
   if (body === null) throw new QuorateError("not-found", `${name} is deleted`, { receipt });
-  return sendAnswer(c, { body, receipt });
+  return render(c, { body: body as never, receipt });
 }
 
 async function answerEvents(

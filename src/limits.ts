@@ -26,6 +26,15 @@ export const BATCH_MAX_BYTES = 256 * 1024;
 /** Names of one batch that are worked on at a time. */
 export const BATCH_AT_ONCE = 16;
 
+/** What a leader says of itself. */
+export const ELECTION_VALUE_MAX_BYTES = 1_024;
+export const SEMAPHORE_LIMIT_MAX = 1_024;
+export const LOCKS_TOGETHER_MAX = 16;
+export const KV_VALUE_MAX_BYTES = 32 * 1024;
+export const CONTENT_TYPE_MAX_CHARS = 256;
+/** Entity tags in one If-Match or If-None-Match. */
+export const ENTITY_TAGS_MAX = 16;
+
 export const WAITERS_PER_KEY = 256;
 export const HOLDERS_PER_KEY = 64;
 export const HISTORY_ITEMS = 32;
@@ -87,5 +96,6 @@ assert(DEDUP_WINDOW < COMMANDS_PER_VALUE * 2, "the window's entries of one insta
 assert(GRANTS_PER_INSTANCE >= HOLDERS_PER_KEY, "one value can fill a lock");
 assert(COMMANDS_PER_VALUE + WAITERS_PER_KEY <= GRANTS_PER_INSTANCE, "grants of one value have room");
 assert(VALUE_MAX_BYTES < ROW_MAX_BYTES, "a vote fits its row");
+assert(Math.ceil(KV_VALUE_MAX_BYTES / 3) * 4 + 2_048 < VALUE_MAX_BYTES, "a register's value fits one vote in base64");
 assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
 assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");

@@ -9,6 +9,8 @@ import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
+import { Elections } from "./elections.ts";
+import { Expiry } from "./expiry.ts";
 import { Learning } from "./learning.ts";
 import { Heard } from "./heard.ts";
 import { LearnerHost } from "./learner_host.ts";
@@ -26,8 +28,18 @@ import {
 } from "./ports.ts";
 import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
+import { Registers } from "./registers.ts";
+import { Semaphores } from "./semaphores.ts";
 import { acceptDirect } from "./direct.ts";
-import type { DirectAccept, DirectReply, LockService, NodeService } from "./service.ts";
+import type {
+  DirectAccept,
+  DirectReply,
+  ElectionService,
+  LockService,
+  NodeService,
+  RegisterService,
+  SemaphoreService,
+} from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
@@ -57,6 +69,9 @@ export class ReplicaNode implements NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
   readonly watches: Watching;
+  readonly elections: ElectionService;
+  readonly semaphores: SemaphoreService;
+  readonly registers: RegisterService;
   readonly #options: NodeOptions;
   readonly #ports: Ports;
   readonly #acceptor: AcceptorHost;
@@ -64,6 +79,7 @@ export class ReplicaNode implements NodeService {
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
   readonly #logs: KeyLogs;
+  readonly #expiry: Expiry;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
@@ -120,9 +136,14 @@ export class ReplicaNode implements NodeService {
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
-    const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store, heard });
     this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
+    const grantParts = { ...queueParts, reader, queues: new Queues(queueParts), store, heard };
+    const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
+    this.elections = new Elections(grantParts);
+    this.semaphores = new Semaphores(grantParts);
+    this.#expiry = new Expiry(queueParts);
+    this.registers = new Registers({ ...grantParts, expiry: this.#expiry });
   }
 
   /** Resolves when this node may vote, or never will. */
@@ -133,6 +154,7 @@ export class ReplicaNode implements NodeService {
   close(): void {
     this.#standing.close();
     this.watches.close();
+    this.#expiry.close();
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();

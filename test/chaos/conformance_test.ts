@@ -27,7 +27,7 @@ Deno.test(`${REQUESTS} generated requests over HTTP to three real nodes: every a
         assertEquals(checker.complaint(path, method, answer), null, what);
         statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
         if (answer.status === 200 && method === "POST" && answer.text.startsWith('{"name"')) {
-          generator.granted(JSON.parse(answer.text));
+          generator.granted(path, JSON.parse(answer.text));
         }
       }
     };

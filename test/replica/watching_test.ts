@@ -2,10 +2,14 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import type { LockState } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { createMachine } from "../../src/machine/machine.ts";
 import { keyState } from "../../src/machine/state.ts";
 import type { Snapshot } from "../../src/paxos/message.ts";
 import type { AcceptorHost, AnyMoveListener } from "../../src/replica/acceptor_host.ts";
+import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { Learning } from "../../src/replica/learning.ts";
+import { type NounView, nounViews } from "../../src/replica/nouns.ts";
 import type { BallotStore } from "../../src/replica/ports.ts";
 import type { Reader } from "../../src/replica/reader.ts";
 import { type WatchEvent, Watching } from "../../src/replica/watching.ts";
@@ -241,6 +245,10 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
   let newest = snapshot(1, "0");
   let moved: AnyMoveListener = () => {};
   const clock = new ManualClock();
+  const oddOnly: NounView = (name, _key, state) => {
+    const { revision } = keyState(state);
+    return Number(revision) % 2 === 1 ? { name, revision } : null;
+  };
   const watching = new Watching({
     acceptor: {
       rules: { me: "a" },
@@ -253,12 +261,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
     clock,
     random: { next: () => 0, id: () => "" },
     // There while its revision is odd.
-    views: {
-      lock(name, _key, state) {
-        const { revision } = keyState(state);
-        return Number(revision) % 2 === 1 ? { name, revision } : null;
-      },
-    },
+    views: { ...nounViews(new LeaseClock(clock, createMachine({ digest: sha256Hex }))), lock: oddOnly },
   });
   const { events, push } = collector();
   const all = collector();

@@ -22,7 +22,7 @@ export class DocumentChecker {
     if (response === undefined) return `status ${status} is not documented`;
     if (response.content === undefined) return text === "" ? null : "has a body";
     const type = contentType?.split(";")[0] ?? "";
-    const media = response.content[type];
+    const media = response.content[type] ?? response.content["*/*"];
     if (media === undefined) return `media type ${contentType} of status ${status} is not documented`;
     for (const value of valuesIn(type, text)) {
       const wrong = this.wrongIn(media, value);

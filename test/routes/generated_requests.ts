@@ -11,7 +11,8 @@ export type Generated = {
   readonly body: string | null;
 };
 
-type Granted = { readonly name: string; readonly fence: string; readonly revision: string };
+/** Of an answer with a grant, or with a term. */
+type Granted = { readonly name: string; readonly fence?: string; readonly term?: string; readonly revision: string };
 
 type Schema = {
   readonly $ref?: string;
@@ -51,8 +52,8 @@ export class RequestGenerator {
   readonly #document: OpenApi;
   readonly #random: () => number;
   readonly #operations: readonly { readonly path: string; readonly method: string; readonly operation: Operation }[];
-  /** What was granted lately, to be used again. */
-  readonly #grants: Granted[] = [];
+  /** What was granted lately, by noun, to be used again. */
+  readonly #grants = new Map<string, Granted[]>();
 
   constructor(document: OpenApi, random: () => number) {
     this.#document = document;
@@ -65,15 +66,18 @@ export class RequestGenerator {
     );
   }
 
-  granted(grant: Granted): void {
-    this.#grants.push(grant);
-    if (this.#grants.length > 20) this.#grants.shift();
+  /** `path` is that of the operation. */
+  granted(path: string, grant: Granted): void {
+    const grants = this.#grants.get(nounOf(path)) ?? [];
+    this.#grants.set(nounOf(path), grants);
+    grants.push(grant);
+    if (grants.length > 10) grants.shift();
   }
 
   next(): Generated {
     const { path, method, operation } = this.#pick(this.#operations);
     const { parameters = [], requestBody } = operation;
-    const grant = this.#chance(0.7) ? this.#pick(this.#grants) : undefined;
+    const grant = this.#chance(0.7) ? this.#pick(this.#grants.get(nounOf(path)) ?? []) : undefined;
     const target = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => this.#segment(name, grant));
     const query: string[] = [];
     const headers: Record<string, string> = {};
@@ -84,7 +88,7 @@ export class RequestGenerator {
     if (this.#chance(0.03)) query.push(this.#pick(["x=1", "%FF=1", "=", "timeoutMs", "name=%00"]));
     const types = Object.keys(operation.responses["200"]?.content ?? {});
     if (this.#chance(0.3)) headers["Accept"] = this.#pick([...types, "*/*", "text/unheard-of"]);
-    const schema = requestBody?.content["application/json"]?.schema;
+    const schema = Object.values(requestBody?.content ?? {})[0]?.schema;
     const body = schema === undefined ? (this.#chance(0.05) ? "{}" : null) : this.#body(schema);
     return {
       path,
@@ -102,6 +106,7 @@ export class RequestGenerator {
     if (schema.enum !== undefined) return this.#pick(schema.enum);
     // What only the clock would end is kept short.
     if (name === "waitMs") return Math.floor(this.#random() * 4);
+    if (name === "names") return NAMES.filter(() => this.#chance(0.3)).slice(0, 5);
     if (name === "path") return `/v1/locks/${encodeURIComponent(this.#pick(NAMES))}`;
     switch (type) {
       case "object": {
@@ -164,8 +169,8 @@ export class RequestGenerator {
   }
 
   #segment(name: string, grant: Granted | undefined): string {
-    if (name === "fence") {
-      if (grant !== undefined) return grant.fence;
+    if (name === "fence" || name === "term") {
+      if (grant !== undefined) return grant.fence ?? grant.term ?? "1";
       return this.#pick(["1", this.#number(), "0", "-1", "x", "01", "1".repeat(30), "%FF"]);
     }
     if (grant !== undefined) return encodeURIComponent(grant.name);
@@ -210,6 +215,10 @@ export class RequestGenerator {
   #chance(share: number): boolean {
     return this.#random() < share;
   }
+}
+
+function nounOf(path: string): string {
+  return path.split("/")[2] ?? "";
 }
 
 function wellFormed(text: string): string {

@@ -135,3 +135,27 @@ Deno.test("a waiter's stream: a failure of the node's own is an event without it
   assertEquals(reports.length, 1);
   assert(!(reports[0] instanceof QuorateError));
 });
+
+Deno.test("a waiter's stream: elections and semaphores tell positions and grants likewise", () =>
+  withApps(3, async (apps) => {
+    const cases = [
+      ["/v1/elections/q", { candidate: "first" }, { candidate: "second", waitMs: 60_000 }, "term"],
+      ["/v1/semaphores/q", { limit: 1, holder: "first" }, { limit: 1, holder: "second", waitMs: 60_000 }, "fence"],
+    ] as const;
+    for (const [path, first, second, number] of cases) {
+      const held = await apps.ask("a", path, { method: "POST", body: JSON.stringify(first) });
+      const fence = (await held.json())[number];
+      const response = await fetch(apps.url("b") + path, {
+        method: "POST",
+        headers: EVENTS,
+        body: JSON.stringify(second),
+      });
+      const reader = new EventReader(response);
+      assertEquals(await reader.next(), { event: "queued", id: null, data: { position: 1 } });
+      assertEquals((await apps.ask("c", `${path}/${fence}`, { method: "DELETE" })).status, 200);
+      const granted = await reader.next();
+      assertEquals(granted?.event, "granted");
+      assert(BigInt(`${granted?.data[number]}`) > BigInt(fence));
+      assertEquals(await reader.next(), null);
+    }
+  }));

@@ -200,3 +200,43 @@ Deno.test("a poll for what was deleted since is a 404", async () => {
   assertEquals([response.status, (await response.json()).code], [404, "not-found"]);
   assertEquals(response.headers.get("consensus-instance"), "3");
 });
+
+const CHANGES: readonly (readonly [path: string, init: RequestInit, shows: Record<string, unknown>])[] = [
+  ["/v1/locks/n", { method: "POST", body: '{"holder":"h"}' }, { state: "held" }],
+  ["/v1/elections/n", { method: "POST", body: '{"candidate":"h"}' }, { lastTerm: "1025" }],
+  ["/v1/semaphores/n", { method: "POST", body: '{"limit":2}' }, { limit: 2 }],
+  ["/v1/kv/n", { method: "PUT", body: "v", headers: { "content-type": "text/plain" } }, { bytes: "dg==" }],
+];
+
+Deno.test("every noun is watched alike: by its name, by a prefix and by a poll, changed at one node and seen at another", () =>
+  withApps(3, async (apps) => {
+    for (const [path, init, shows] of CHANGES) {
+      const one = await open(`${apps.url("b")}${path}/events`);
+      const isKv = path.startsWith("/v1/kv/");
+      assertEquals((await one.next())?.event, isKv ? "deleted" : "changed", path);
+      const all = await open(`${apps.url("c")}${path.slice(0, -2)}/events?prefix=`);
+      assertEquals((await all.next())?.event, "resync");
+      const poll = apps.ask("c", `${path}?after=0&waitMs=60000`);
+      const changed = await apps.ask("a", path, init);
+      const { revision } = await changed.json();
+      for (const event of [await one.next(), await all.next()]) {
+        assertEquals([event?.event, event?.data["name"], event?.data["revision"]], ["changed", "n", revision]);
+        for (const [key, value] of Object.entries(shows)) assertEquals(event?.data[key], value, `${path} ${key}`);
+      }
+      const polled = await poll;
+      assertEquals([polled.status, isKv ? await polled.text() : (await polled.json()).revision], [
+        200,
+        isKv ? "v" : revision,
+      ]);
+      if (isKv) {
+        assertEquals(polled.headers.get("content-type"), "text/plain");
+        assertEquals((await apps.ask("a", path, { method: "DELETE" })).status, 200);
+        const gone = await one.next();
+        assertEquals([gone?.event, (await all.next())?.event], ["deleted", "deleted"]);
+        assertEquals(gone?.data, { name: "n", revision: gone?.id });
+        assertEquals((await apps.ask("c", `${path}?after=${revision}`)).status, 404);
+      }
+      await one.close();
+      await all.close();
+    }
+  }));

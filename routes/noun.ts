@@ -1,0 +1,112 @@
+/** What the routes of every noun have in common: who may say what of which name, and what they may all answer. */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Answer, Page } from "../src/api.ts";
+import type { Noun, Verb } from "../src/auth/scopes.ts";
+import type { ErrorCode } from "../src/errors.ts";
+import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts";
+import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
+import { invalid } from "./error_response.ts";
+import { permit, readable } from "./gate.ts";
+import { accepts, checkedPrefix, defaultHolder, idempotencyKey, nameOf, queryOf, raceOf } from "./input.ts";
+import { listRanges } from "./listing.ts";
+import type { WaitParts } from "./queued.ts";
+import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
+
+/** Besides what any request may be answered (document.ts). */
+export const READ: readonly ErrorCode[] = ["no-quorum", "not-ready"];
+export const WRITE: readonly ErrorCode[] = [
+  ...READ,
+  "expired-command",
+  "too-large",
+  "idempotency-mismatch",
+  "outcome-unknown",
+];
+
+/** What the routes of every noun need besides its service. */
+export type RouteParts = WaitParts & {
+  /** Makes the Idempotency-Key of a write that came without. */
+  readonly newId: () => string;
+};
+
+/** What every write says before its body: the name, and who calls, allowed to. `newId` makes a key it came without. */
+export function writeOf(
+  c: Ctx,
+  noun: Noun,
+  newId: () => string,
+  verb: Verb = "write",
+): { readonly caller: Caller; readonly name: string } {
+  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb }, name);
+  return { name, caller: callerOf(c, newId, timeoutMs) };
+}
+
+/** Who calls, once it is known to be allowed. */
+export function callerOf(c: Ctx, newId: () => string, timeoutMs: number): Caller {
+  const race = raceOf(c);
+  const { subject } = c.get("client");
+  const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
+  return race === null ? caller : { ...caller, race };
+}
+
+/** Who asks for a grant; of a raced request nothing may be made up, and nobody waits for it. */
+export function holderOf(
+  field: "holder" | "candidate",
+  given: string | undefined,
+  waitMs: number,
+  { subject, idempotencyKey, race }: Caller,
+): string {
+  if (race !== undefined && given === undefined) throw invalid(field, "is required of a raced write");
+  if (race !== undefined && waitMs > 0) throw invalid("waitMs", "is not for a raced write");
+  return given ?? defaultHolder(subject, idempotencyKey);
+}
+
+export function readOf(c: Ctx, noun: Noun): { readonly name: string; readonly options: ReadOptions } {
+  const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb: "read" }, name);
+  return { name, options: { stale: consistency === "stale", timeoutMs } };
+}
+
+/** As `readOf`, where there is no other consistency to ask for. */
+export function historyOf(c: Ctx, noun: Noun): { readonly name: string; readonly timeoutMs: number } {
+  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb: "read" }, name);
+  return { name, timeoutMs };
+}
+
+/** A page of what the caller may read. */
+export async function listReadable<T extends { readonly name: string }>(
+  c: Ctx,
+  noun: Noun,
+  list: (request: ListRequest) => Promise<Page<T>>,
+): Promise<Response> {
+  const { prefix, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
+  const ranges = readable(c, noun, checkedPrefix(prefix));
+  const page = await listRanges(
+    ranges,
+    limit,
+    cursor ?? null,
+    (some, max, after) => list({ prefix: some, limit: max, cursor: after, timeoutMs }),
+  );
+  return send(c, 200, page);
+}
+
+export const JSON_LINES = "application/x-ndjson";
+
+/** As JSON lines for who asks for them; each stands for itself, so that exports of many names can be put together. */
+export function sendHistory(c: Ctx, name: string, answer: Answer<{ readonly items: readonly object[] }>): Response {
+  if (!accepts(c, JSON_LINES)) return sendAnswer(c, answer);
+  const lines = answer.body.items.map((item) => `${JSON.stringify({ name, ...item })}\n`).join("");
+  return sendText(c, 200, lines, withReceipt({ "Content-Type": JSON_LINES }, answer.receipt));
+}
+
+/** To be mounted last: an empty name matches no other route, and it is a wrong name, not an unknown route. */
+export function refuseEmptyNames(app: OpenAPIHono<Env>, path: string): void {
+  for (const empty of [`${path}/`, `${path}//*`]) {
+    app.all(empty, () => {
+      throw invalid("name", "is empty");
+    });
+  }
+}
