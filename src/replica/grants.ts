@@ -193,6 +193,10 @@ export class Grants {
     if (asking.waitMs > 0) return submit();
     const read = await this.reads.get(name, { stale: false, timeoutMs: Math.max(1, untilMs - clock.now()) });
     if (isFree(read.state, asking, NONE)) return submit();
+    // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
+    // own grant, and that is the answer (§6).
+    const isOwn = machine.holdOfCommand(read.state, caller.subject, id) !== null;
+    if (isOwn || machine.lookup(read.state, caller.subject, id) !== null) return submit();
     return { result: refusedIn(read.state, asking), state: read.state, receipt: read.receipt };
   }
 
