@@ -1,5 +1,5 @@
 /** What the routes of every noun have in common: who may say what of which name, and what they may all answer. */
-import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Answer, Page } from "../src/api.ts";
 import type { Noun, Verb } from "../src/auth/scopes.ts";
 import type { ErrorCode } from "../src/errors.ts";
@@ -81,8 +81,9 @@ export async function listReadable<T extends { readonly name: string }>(
   c: Ctx,
   noun: Noun,
   list: (request: ListRequest) => Promise<Page<T>>,
+  query: z.output<typeof ListQuery> = queryOf(c, ListQuery),
 ): Promise<Response> {
-  const { prefix, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
+  const { prefix, limit, cursor, timeoutMs } = query;
   const ranges = readable(c, noun, checkedPrefix(prefix));
   const page = await listRanges(
     ranges,

@@ -15,8 +15,8 @@ import {
   type Wanted,
 } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
-import type { Outcome } from "./pending.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
+import type { Outcome } from "./pending.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import { type ReadParts, Reads } from "./reads.ts";
 import { lost, orNullIfHeld, unexpected } from "./results.ts";

@@ -146,7 +146,7 @@ export interface RegisterService {
   delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>>;
   /** Names without a value are left out; only where very many stand in a row is a page short and not the last. */
-  list(request: ListRequest): Promise<Page<KvItem>>;
+  list(request: ListRequest & { readonly values: boolean }): Promise<Page<KvItem>>;
 }
 
 /** A client's own Accept!, without what only peers may add. */
