@@ -44,6 +44,8 @@ import type {
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
+import { nounViews } from "./nouns.ts";
+import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
   readonly id: NodeId;
@@ -68,6 +70,7 @@ const FIRST_BOOT = 1;
 export class ReplicaNode implements NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly watches: Watching;
   readonly elections: ElectionService;
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
@@ -137,6 +140,7 @@ export class ReplicaNode implements NodeService {
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
+    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
     const grantParts = { ...queueParts, reader, queues: new Queues(queueParts), store, heard };
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
@@ -156,6 +160,7 @@ export class ReplicaNode implements NodeService {
 
   close(): void {
     this.#standing.close();
+    this.watches.close();
     this.#expiry.close();
     this.#learning.close();
     this.#learner.close();

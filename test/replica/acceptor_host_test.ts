@@ -302,3 +302,28 @@ Deno.test("a node that may not vote answers unavailable to every peer message bu
     cluster.close();
   }
 });
+
+Deno.test("acceptor host: the listener for all keys hears every durable move, and from where", async () => {
+  const { host, store } = await rig();
+  const told: unknown[] = [];
+  host.onAnyMove((key, { instance }, from) => told.push([key, from, instance]));
+  const value = valueOf("b");
+  await host.handle(acceptOf("b"), "b");
+  assertEquals(told, [], "a vote is no move");
+  store.failNext = "unknown-lost";
+  const learn = { type: "learn", ...AT, certificate: certificateOf(1, value, "open", "abc"), value } as const;
+  await assertRejects(() => host.handle(learn, "b"));
+  assertEquals(told, [], "nor is what may be lost");
+  await host.handle(learn, "b");
+  await host.handle(learn, "b");
+  const { snapshot } = await host.view(KEY);
+  await host.handle({
+    type: "learn",
+    ...AT,
+    key: "other",
+    instance: 9,
+    certificate: null,
+    snapshot: { ...snapshot, instance: 9 },
+  }, "b");
+  assertEquals(told, [[KEY, 1, 2], ["other", 1, 9]]);
+});
