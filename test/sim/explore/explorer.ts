@@ -25,7 +25,10 @@ export function explore(core: Core, plan: Plan, bound: number): Verdict {
   return new Search(new Model(core, plan)).run(bound);
 }
 
-/** Votes of one ballot for one value, and which acceptors make up a quorum of them. */
+const NONE: readonly never[] = [];
+const LATER: readonly Sometimes[] = ["later instance decided"];
+
+/** Votes of one ballot, of one kind, for one value, and which acceptors make up a quorum of them. */
 type Tally = {
   readonly votes: { readonly bit: number; readonly thing: VoteThing }[];
   readonly chosen: Map<number, boolean>;
@@ -111,21 +114,21 @@ export class Search {
     const number = this.#action++;
     if (this.#violation !== null || this.#seen.size >= this.#bound) return;
     if (this.#replayed !== null && this.#replayed.action !== number) return;
-    const { parts, sent } = this.#row;
     if (effect.fault !== null) return this.#fail(effect.fault, number, action);
-    const fresh = effect.added.filter((id) => this.#present[id] !== this.#at + 1);
+    const { parts, sent } = this.#row;
+    const isFresh = (id: number) => this.#present[id] !== this.#at + 1;
+    const fresh = effect.added.length === 0 ? NONE : effect.added.filter(isFresh);
     if (effect.next === parts[part] && fresh.length === 0 && effect.concluded.length === 0) return;
 
+    const chosen = fresh.flatMap((id) => this.#tallied(id));
     let decided = parts[parts.length - 1]!;
-    const seen = [...effect.seen];
-    for (const conclusion of [...effect.concluded, ...fresh.flatMap((id) => this.#tallied(id, seen))]) {
+    for (const conclusion of chosen.length === 0 ? effect.concluded : [...effect.concluded, ...chosen]) {
       const next = this.#model.conclude(decided, conclusion);
       if (next === null) {
         const { instance, value } = conclusion;
         const other = this.#model.decidedAt(decided, instance);
         return this.#fail(`two values decided at instance ${instance}: ${other} and ${value}`, number, action);
       }
-      if (next !== decided && conclusion.instance > 1) seen.push("later instance decided");
       decided = next;
     }
 
@@ -135,23 +138,19 @@ export class Search {
     this.#next.set(this.#hash);
     this.#hashThing(parts[part]!, -1);
     this.#hashThing(effect.next, 1);
-    this.#hashThing(parts[parts.length - 1]!, -1);
-    this.#hashThing(decided, 1);
-    const kept = fresh.filter((id) => !this.#model.isDead(id, nextParts));
-    for (const id of kept) this.#hashThing(id, 1);
-    let gone = 0;
-    if (effect.next !== parts[part]) {
-      for (const id of sent) {
-        if (!this.#model.concerns(id, part) || !this.#model.isDead(id, nextParts)) continue;
-        this.#hashThing(id, -1);
-        gone++;
-      }
+    if (decided !== parts[parts.length - 1]) {
+      this.#hashThing(parts[parts.length - 1]!, -1);
+      this.#hashThing(decided, 1);
     }
+    const kept = fresh.length === 0 ? NONE : fresh.filter((id) => !this.#model.isDead(id, nextParts));
+    for (const id of kept) this.#hashThing(id, 1);
+    const dies = (id: number) => this.#model.concerns(id, part) && this.#model.isDead(id, nextParts);
+    const gone: readonly number[] = effect.next === parts[part] ? NONE : sent.filter(dies);
+    for (const id of gone) this.#hashThing(id, -1);
+
     const isNew = this.#replayed === null && this.#isNew();
     if (!isNew && this.#replayed === null && this.#onStep === null) return;
-    const alive = gone === 0
-      ? sent
-      : sent.filter((id) => !this.#model.concerns(id, part) || !this.#model.isDead(id, nextParts));
+    const alive = gone.length === 0 ? sent : sent.filter((id) => !gone.includes(id));
     const next: Row = { parts: nextParts, sent: [...alive, ...kept] };
     if (this.#replayed !== null) {
       this.#replayed.row = next;
@@ -162,6 +161,8 @@ export class Search {
     if (!isNew) return;
     this.#ancestry.add(this.#at, number);
     this.#frontier.push(next);
+    const isLater = decided !== parts[parts.length - 1] && this.#model.decidedAt(decided, 2) !== null;
+    const seen = [...effect.seen, ...fresh.flatMap((id) => this.#seenBy(id)), ...(isLater ? LATER : NONE)];
     for (const name of new Set(seen)) this.#sometimes[name] = (this.#sometimes[name] ?? 0) + 1;
   }
 
@@ -187,27 +188,34 @@ export class Search {
   // Votes
 
   /** What a new vote makes chosen, as any learner concludes that hears of all votes of its ballot. */
-  #tallied(id: number, seen: Sometimes[]): readonly { readonly instance: number; readonly value: string }[] {
+  #tallied(id: number): readonly { readonly instance: number; readonly value: string }[] {
     const thing = this.#model.vote(id);
-    if (thing === null) return [];
+    if (thing === null) return NONE;
     const { tally, bit } = this.#tally(id, thing);
     let mask = bit;
     for (const other of this.#row.sent) {
       const known = this.#tallyOf.get(other);
-      if (known === undefined) continue;
-      if (known.tally === tally) mask |= known.bit;
-      else if (isCollision(thing, known.tally.votes[0]!.thing)) seen.push("collision");
+      if (known?.tally === tally) mask |= known.bit;
     }
-    if (!this.#isChosen(tally, mask)) return [];
-    seen.push(...nameOf(thing.vote));
-    return [{ instance: thing.instance, value: thing.vote.value.id }];
+    return this.#isChosen(tally, mask) ? [{ instance: thing.instance, value: thing.vote.value.id }] : NONE;
+  }
+
+  /** What a new vote shows. */
+  #seenBy(id: number): readonly Sometimes[] {
+    const thing = this.#model.vote(id);
+    if (thing === null) return NONE;
+    const others = this.#row.sent.flatMap((other) => this.#model.vote(other) ?? NONE);
+    return [
+      ...(others.some((other) => isCollision(thing, other)) ? ["collision" as const] : NONE),
+      ...(this.#tallied(id).length > 0 ? nameOf(thing.vote) : NONE),
+    ];
   }
 
   #tally(id: number, thing: VoteThing): { readonly tally: Tally; readonly bit: number } {
     const known = this.#tallyOf.get(id);
     if (known !== undefined) return known;
-    const { ballot, value } = thing.vote;
-    const name = `${thing.instance} ${ballot.join(".")} ${value.id}`;
+    const { ballot, kind, value } = thing.vote;
+    const name = `${thing.instance} ${ballot.join(".")} ${kind} ${value.id}`;
     const tally: Tally = this.#tallies.get(name) ?? { votes: [], chosen: new Map() };
     const entry = { tally, bit: 1 << this.#model.nodes.indexOf(thing.acceptor) };
     tally.votes.push({ bit: entry.bit, thing });
@@ -239,9 +247,10 @@ export class Search {
 
   #hashThing(id: number, sign: 1 | -1): void {
     const { hashes } = this.#model.things;
-    const width = this.#next.length;
+    const next = this.#next;
+    const width = next.length;
     const from = id * width;
-    for (let i = 0; i < width; i++) this.#next[i]! += sign * hashes[from + i]!;
+    for (let i = 0; i < width; i++) next[i] = next[i]! + sign * hashes[from + i]!;
   }
 
   /** Under its least name, so that a state and its renamings are one. */
@@ -260,12 +269,13 @@ export class Search {
 }
 
 function isCollision(a: VoteThing, b: VoteThing): boolean {
-  return a.instance === b.instance && a.vote.kind === "fast" && b.vote.kind === "fast";
+  return a.instance === b.instance && a.vote.kind === "fast" && b.vote.kind === "fast" &&
+    a.vote.ballot.join() === b.vote.ballot.join() && a.vote.value.id !== b.vote.value.id;
 }
 
 function nameOf({ ballot, kind, value }: Vote): readonly Sometimes[] {
   if (kind === "fast") return ["open"];
-  if (ballot[0] === 0 && ballot[2] === 1) return ["recovered"];
+  if (ballot[2] === 1) return ["recovered"];
   return /\/v\/|^[xyz]$/.test(value.id) && ballot[0] > 0 ? ["classic", "carried"] : ["classic"];
 }
 

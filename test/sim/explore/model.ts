@@ -111,11 +111,13 @@ export class Model {
   }
 
   initial(): Row {
-    const record = this.#core.freshRecord(logMachine, modeOf(this.#plan));
+    const records = this.nodes.map((node) => this.#firstRecord(node));
     const sent: number[] = [];
     const actors = this.#actors.map((actor, index) => {
       if (actor.role === "proposer") {
-        const { next, added } = this.#begin(index, record);
+        const record = records[this.nodes.indexOf(actor.node)]!;
+        const isSilent = actor.proposes && typeof this.#plan.ballots[0] === "object" && record.any === undefined;
+        const { next, added } = isSilent ? this.#waiting(index, record) : this.#begin(index, record);
         sent.push(...added);
         return next;
       }
@@ -130,8 +132,20 @@ export class Model {
       );
     });
     const decided = this.things.id({ kind: "decided", values: Array(this.#plan.instances).fill(null) });
-    const records = this.nodes.map((at) => this.things.id({ kind: "record", at, record }));
-    return { parts: [...records, ...actors, decided], sent };
+    const ids = records.map((record, i) => this.things.id({ kind: "record", at: this.nodes[i]!, record }));
+    return { parts: [...ids, ...actors, decided], sent };
+  }
+
+  /** Fresh, but for a ballot opened before. */
+  #firstRecord(at: NodeId): AcceptorRecord {
+    const [first] = this.#plan.ballots;
+    const record = this.#core.freshRecord(logMachine, modeOf(this.#plan));
+    if (typeof first !== "object" || !first.isOpen) return record;
+    const recovery = picksIn(this.#plan).length > 0 ? "uncoordinated" as const : "coordinated" as const;
+    const placed = { key: KEY, epoch: 0, instance: 1, ballot: this.#core.explicitBallot(1, first.x, "o") };
+    const envelope = { from: first.x, seenMs: {} };
+    const prepared = this.#core.transition(this.#rules(at), record, { ...placed, type: "prepare" }, envelope).record;
+    return this.#core.transition(this.#rules(at), prepared, { ...placed, type: "any", recovery }, envelope).record;
   }
 
   /** Every action of a state, always in the same order. */
@@ -359,11 +373,19 @@ export class Model {
   }
 
   #begin(actor: number, own: AcceptorRecord): Effect {
+    return this.#propose(this.#proposer(actor, own), { type: "start" });
+  }
+
+  /** Until a ballot is opened. */
+  #waiting(actor: number, own: AcceptorRecord): Effect {
+    return nothing(this.things.id(this.#proposer(actor, own)));
+  }
+
+  #proposer(actor: number, own: AcceptorRecord): ProposerThing {
     const opening = this.#core.snapshotOf(own);
     const fast = this.#core.fastBallotOf(own);
-    const { instance } = opening;
     const state = this.#core.initialProposer;
-    return this.#propose({ kind: "proposer", actor, instance, prepared: 0, opening, fast, state }, { type: "start" });
+    return { kind: "proposer", actor, instance: opening.instance, prepared: 0, opening, fast, state };
   }
 
   #propose(thing: ProposerThing, input: ProposerInput): Effect {
@@ -604,15 +626,18 @@ export class Model {
    * is refused adds no state.
    */
   #clientRequests(): readonly number[] {
-    const { STANDING, STANDING_RECOVERY, explicitBallot } = this.#core;
+    const { STANDING, STANDING_RECOVERY, explicitBallot, recoveryOf } = this.#core;
     const attempts = this.#actors.flatMap((actor) =>
       Array.from({ length: explicitBallots(actor) }, (_, i) => ({ node: actor.node, nonce: String(i + 1) }))
     );
     const explicit = attempts.flatMap(({ node, nonce }) => attempts.map((_, i) => explicitBallot(i + 1, node, nonce)));
+    const opened = this.#firstRecord("a").any?.ballot;
     return Array.from({ length: this.#plan.clients }).flatMap((_, i) => {
       const name = "xyz"[i]!;
       const own: Value = { id: name, proposer: "", commands: [commandOf(name)] };
-      const sent = [STANDING, STANDING_RECOVERY, ...explicit].map((ballot) => ({ ballot, value: own }));
+      const inOpened = opened === undefined ? [] : [opened, recoveryOf(opened)];
+      const ballots = [STANDING, STANDING_RECOVERY, ...explicit, ...inOpened];
+      const sent = ballots.map((ballot) => ({ ballot, value: own }));
       const forged = this.#plan.proposers.map((proposer) => {
         return { ballot: STANDING, value: { ...own, id: `${proposer}/forged/${name}`, proposer } };
       });
@@ -651,14 +676,14 @@ function attemptOf(thing: ProposerThing | CoordinatorThing): number {
 
 function actorsOf({ ballots, proposers, coordinator, coordinators, reader }: Plan): readonly Actor[] {
   const explicit = ballots.flatMap((ballot) => typeof ballot === "object" ? [ballot] : []);
-  const nodes = [...new Set([...proposers, ...explicit.map(({ x }) => x)])];
+  const nodes = [...new Set([...proposers, ...explicit.filter(({ isOpen }) => !isOpen).map(({ x }) => x)])];
   const standing: Actor = { role: "coordinator", node: coordinator, of: "standing" };
   return [
     ...nodes.map((node): Actor => ({
       role: "proposer",
       node,
       proposes: proposers.includes(node),
-      explicitBallots: explicit.filter(({ x }) => x === node).length,
+      explicitBallots: explicit.filter(({ x, isOpen }) => x === node && !isOpen).length,
     })),
     ...(ballots.includes("C") ? Array<Actor>(coordinators ?? 1).fill(standing) : []),
     ...explicit.filter(({ then }) => then === "C").map(({ x: node }): Actor => ({
@@ -685,7 +710,6 @@ function explicitBallots(actor: Actor): number {
 function modeOf(plan: Plan): Mode {
   const { ballots, coordinator } = plan;
   if (ballots[0] === "K") return { kind: "classic", coordinator };
-  if (ballots[0] !== "F") return { kind: "prepare" };
   return { kind: "fast", recovery: picksIn(plan).length > 0 ? "uncoordinated" : "coordinated", coordinator };
 }
 

@@ -51,6 +51,16 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
     passes: "FX n=3 2+0, a finishes",
   },
   {
+    name: "R1's vote in another ballot",
+    file: "paxos/proposer.ts",
+    edits: edit(
+      "    return { state, out: [sendAccept(context, me, fast.ballot, value)] };",
+      '    return fast.ballot[0] === 0 ? { state, out: [sendAccept(context, me, fast.ballot, value)] } : { state: { ...state, phase: "fast" }, out: [sendAccept(context, me, fast.ballot, value), ...sendOthers(context, fast.ballot, value)] };',
+    ),
+    caughtBy: "OC n=5 2+0, c opened and coordinates",
+    passes: "OX n=3 2+0, a opened, c finishes",
+  },
+  {
     name: "forged proposer",
     file: "paxos/acceptor.ts",
     edits: edit(
@@ -280,6 +290,16 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     edits: edit("if (!seen.voted.has(valueId)) seen.voted", "seen.voted"),
     of: "test/replica/lease_clock_test.ts",
     test: "lease clock: a lease counts from the vote for the value that grants it, if that came first",
+  },
+  {
+    name: "ttl counted from a retry: the renewal that confirms it is another node's",
+    file: "replica/locks.ts",
+    edits: edit(
+      "{ ...caller, idempotencyKey: random.id() }),",
+      "{ ...caller, idempotencyKey: random.id() === '' ? '' : confirmId(id) }),",
+    ),
+    of: "test/replica/locks_test.ts",
+    test: "locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives",
   },
   {
     name: "a fence without the position in the batch",

@@ -1,7 +1,8 @@
 /**
  * What is searched (PROTOCOL.md §10), as data: who proposes, and the ballots of each instance in their order.
  * F: the standing fast ballot, K: a standing classic one; C, U: the coordinated or uncoordinated recovery of F;
- * X: an explicit classic ballot of the node named. Small plans hide bugs: each mutant names the plan that must catch it.
+ * X: an explicit ballot of the node named; where it is the first, nobody proposes before one is opened. O: an explicit
+ * ballot that is open from the beginning. Small plans hide bugs: each mutant names the plan that must catch it.
  */
 import type { Mode, NodeId } from "../../../src/paxos/mod.ts";
 
@@ -34,7 +35,13 @@ export const SOMETIMES = [
 export type Sometimes = typeof SOMETIMES[number];
 
 /** An explicit ballot is opened to everybody's values if its owner has none; `then` says how that is recovered. */
-export type PlanBallot = "F" | "K" | "C" | "U" | { readonly x: NodeId; readonly then?: "C" | "U" };
+export type PlanBallot = "F" | "K" | "C" | "U" | Explicit;
+export type Explicit = {
+  readonly x: NodeId;
+  readonly then?: "C" | "U";
+  /** At every acceptor, before the search begins: its owner has nothing more to do. */
+  readonly isOpen?: true;
+};
 
 export type Plan = {
   readonly n: number;
@@ -62,18 +69,27 @@ const FOLLOWED: readonly Sometimes[] = ["behind", "installed", "later instance d
 const READ: readonly Sometimes[] = ["read", "read settled"];
 
 const x = (node: NodeId, then?: "C" | "U"): PlanBallot => then === undefined ? { x: node } : { x: node, then };
+const o = (node: NodeId, then?: "C" | "U"): PlanBallot => ({
+  x: node,
+  isOpen: true,
+  ...(then === undefined ? {} : { then }),
+});
 
 /** Two nodes that propose, at one instance, unless said otherwise. */
 function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Partial<Plan> = {}): Plan {
-  const isFast = ballots[0] === "F";
-  const recovers = ballots.includes("C") || ballots.includes("U");
-  const isExplicit = ballots.some((ballot) => typeof ballot === "object");
-  const { instances = 1, reader } = more;
+  const isFast = ballots[0] !== "K";
+  const recovers = ballots.some((ballot) =>
+    ballot === "C" || ballot === "U" || (typeof ballot === "object" && ballot.then)
+  );
+  const isExplicit = ballots.some((ballot) => typeof ballot === "object" && !ballot.isOpen);
+  const { instances = 1, reader, proposers = ["a", "b"] } = more;
+  const opens = isFast &&
+    ballots.some((ballot) => typeof ballot === "object" && !ballot.isOpen && !proposers.includes(ballot.x));
   return {
     n,
     ballots,
     coordinator,
-    proposers: ["a", "b"],
+    proposers,
     clients: 0,
     instances,
     sometimes: [
@@ -81,6 +97,7 @@ function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Pa
       ...(isFast ? n === 4 ? ["open" as const, "collision" as const] : FAST : ["classic" as const]),
       ...(recovers ? RECOVERED : []),
       ...(isFast && isExplicit ? CARRIED : []),
+      ...(opens ? ["opened" as const] : []),
       ...(instances > 1 ? FOLLOWED : []),
       ...(reader === undefined ? [] : READ),
     ],
@@ -152,6 +169,17 @@ export const PLANS = {
   "FUX n=4 2+0, c finishes": plan(4, ["F", "U", x("c")], "c"),
   "FUX n=4 2+1, c finishes": plan(4, ["F", "U", x("c")], "c", { clients: 1 }),
   "FUX n=4 3+0, a finishes": plan(4, ["F", "U", x("a")], "a", { proposers: ["a", "b", "c"] }),
+
+  "XX n=3 2+0, c opens, a finishes": plan(3, [x("c"), x("a")], "c"),
+  "XcX n=3 2+0, c opens, a finishes": plan(3, [x("c", "C"), x("a")], "c"),
+  "XuX n=3 2+0, c opens, a finishes": plan(3, [x("c", "U"), x("a")], "c"),
+  "OX n=3 2+0, c opened, a finishes": plan(3, [o("c"), x("a")], "c"),
+  "OX n=3 2+0, a opened, c finishes": plan(3, [o("a"), x("c")], "a"),
+  "OCX n=3 2+0, c opened and coordinates, a finishes": plan(3, [o("c", "C"), x("a")], "c"),
+  "OUX n=3 2+1, c opened, a finishes": plan(3, [o("c", "U"), x("a")], "c", { clients: 1 }),
+  "OC n=3 2+0, c opened and coordinates": plan(3, [o("c", "C")], "c"),
+  "OC n=5 2+0, c opened and coordinates": plan(5, [o("c", "C")], "c"),
+  "OX n=5 2+0, a opened, c finishes": plan(5, [o("a"), x("c")], "a"),
 
   "FX n=5 2+0, a finishes": plan(5, ["F", x("a")], "a"),
   "FX n=5 2+1, a finishes": plan(5, ["F", x("a")], "a", { clients: 1 }),
