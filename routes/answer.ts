@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
+import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
   Variables: {
@@ -23,6 +24,11 @@ export function send(c: Ctx, status: number, body: unknown, headers: Record<stri
 /** As `send`, of a body that is JSON already. */
 export function sendText(c: Ctx, status: number, json: string, headers: Record<string, string> = {}): Response {
   headers["Content-Type"] ??= "application/json";
+  return sendBody(c, status, json, headers);
+}
+
+/** What every answer carries, around any body or none. */
+export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers: Record<string, string>): Response {
   headers["X-Request-Id"] = c.get("requestId");
   headers["Server-Timing"] = `total;dur=${c.get("elapsedMs")().toFixed(2)}`;
   // Who holds a lock is true for a moment only; no cache between may keep it.
@@ -30,12 +36,22 @@ export function sendText(c: Ctx, status: number, json: string, headers: Record<s
   const key = c.get("idempotencyKey");
   if (key !== undefined) headers["Idempotency-Key"] = key;
   // One plain Response: headers set through the context are copied twice.
-  return new Response(json, { status, headers });
+  return new Response(body, { status, headers });
 }
 
 /** 200 with its receipt. */
 export function sendAnswer(c: Ctx, answer: Answer<unknown>, headers: Record<string, string> = {}): Response {
   return send(c, 200, answer.body, withReceipt(headers, answer.receipt));
+}
+
+/** As `sendAnswer`, of a read: `Quorate-Stale-Ms` says how old the own record is where that was asked for. */
+export function sendRead(c: Ctx, answer: ReadAnswer<unknown>): Response {
+  return sendAnswer(c, answer, withAge({}, answer));
+}
+
+export function withAge(headers: Record<string, string>, { staleMs }: ReadAnswer<unknown>): Record<string, string> {
+  if (staleMs !== undefined) headers["Quorate-Stale-Ms"] = `${Math.ceil(staleMs)}`;
+  return headers;
 }
 
 /** `Consensus-Path`, `Consensus-Instance`, `Consensus-Ballot`: how an answer or a refusal came about. */

@@ -5,12 +5,15 @@ import { QuorateError } from "../src/errors.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { docsRoutes } from "./docs.ts";
+import { electionRoutes } from "./elections.ts";
 import { internal, invalid, problem } from "./error_response.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
+import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
+import { semaphoreRoutes } from "./semaphores.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 
 export type AppOptions = {
@@ -64,6 +67,9 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
 
   healthRoutes(app, node);
   lockRoutes(app, node.locks, newId);
+  electionRoutes(app, node.elections, newId);
+  semaphoreRoutes(app, node.semaphores, newId);
+  kvRoutes(app, node.registers, newId);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);
   if (peers !== null) paxosRoutes(app, node, peers, tokens);

@@ -3,7 +3,7 @@ import { type ErrorCode, QuorateError } from "../src/errors.ts";
 import { type Ctx, send, withReceipt } from "./answer.ts";
 
 type Row = {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 422 | 429 | 500 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 422 | 429 | 500 | 503 | 504;
   readonly title: string;
   /** The same request may succeed later; a write with the same Idempotency-Key is decided at most once. */
   readonly retryable: boolean;
@@ -25,10 +25,14 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "no-route": { status: 404, title: "No such route", retryable: false },
   "method-not-allowed": { status: 405, title: "Method not allowed", retryable: false },
   "held": { status: 409, title: "Held", retryable: true },
+  "led": { status: 409, title: "Led", retryable: true },
   "cooling": { status: 409, title: "Cooling", retryable: true },
+  "limit-mismatch": { status: 409, title: "In use with another limit", retryable: true },
   "expired-command": { status: 409, title: "Command expired", retryable: false },
   "config-mismatch": { status: 409, title: "Another ClusterConfig", retryable: false },
   "lost": { status: 410, title: "Lost", retryable: false },
+  "precondition-failed": { status: 412, title: "Precondition failed", retryable: false },
+  "fence-too-low": { status: 412, title: "Fence too low", retryable: false },
   "too-large": { status: 413, title: "Too large", retryable: false },
   "idempotency-mismatch": { status: 422, title: "Idempotency-Key of another request", retryable: false },
   "rate-limited": { status: 429, title: "Rate limited", retryable: true },

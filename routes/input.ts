@@ -58,13 +58,14 @@ export function nameOf(c: Ctx, fromQuery: string | undefined): string {
 }
 
 /** A name as it is, decoded. */
-export function checkedName(name: string): string {
-  if (name === "") throw invalid("name", "is empty");
-  checkBytes("name", name, NAME_MAX_BYTES);
-  if (/\p{Cc}/u.test(name)) throw invalid("name", "holds a control character");
-  if (name.startsWith("/") || name.endsWith("/")) throw invalid("name", "begins or ends with /");
+export function checkedName(name: string, field = "name"): string {
+  if (name === "") throw invalid(field, "is empty");
+  if (!name.isWellFormed()) throw invalid(field, "holds half a surrogate pair");
+  checkBytes(field, name, NAME_MAX_BYTES);
+  if (/\p{Cc}/u.test(name)) throw invalid(field, "holds a control character");
+  if (name.startsWith("/") || name.endsWith("/")) throw invalid(field, "begins or ends with /");
   // Some proxy would fold it, and one name would become another.
-  if (/(^|\/)\.\.?(\/|$)/.test(name)) throw invalid("name", "holds a segment . or ..");
+  if (/(^|\/)\.\.?(\/|$)/.test(name)) throw invalid(field, "holds a segment . or ..");
   return name;
 }
 
@@ -76,9 +77,12 @@ export function checkedPrefix(prefix: string): string {
 }
 
 /** The fence, segment 4 of the path. */
-export function fenceOf(c: Ctx): string {
-  const fence = c.req.path.split("/")[4] ?? "";
-  if (!FENCE.test(fence)) throw invalid("fence", "is not a decimal number from 1 on");
+export function fenceOf(c: Ctx, field = "fence"): string {
+  return checkedFence(c.req.path.split("/")[4] ?? "", field);
+}
+
+export function checkedFence(fence: string, field: string): string {
+  if (!FENCE.test(fence)) throw invalid(field, "is not a decimal number from 1 on");
   return fence;
 }
 

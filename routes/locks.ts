@@ -1,28 +1,20 @@
 /** Locks under /v1/locks: parse, call, render. */
-import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import type { ErrorCode } from "../src/errors.ts";
+import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
-import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
+import { type Env, send, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
-import { permit, permitPrefix } from "./gate.ts";
+import { permit } from "./gate.ts";
+import { checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
+import { callerOf, historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
 import {
-  checked,
-  checkedPrefix,
-  defaultHolder,
-  fenceOf,
-  idempotencyKey,
-  nameOf,
-  queryOf,
-  raceOf,
-  whileConnected,
-} from "./input.ts";
-import {
+  AcquireAllBody,
   AcquireBody,
   FenceParams,
   ForceBody,
   ForcedShape,
+  GrantSetShape,
   GrantShape,
   HistoryShape,
   json,
@@ -36,19 +28,9 @@ import {
   RenewBody,
   responses,
   StateQuery,
+  WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
-
-const ANY: readonly ErrorCode[] = ["invalid-request", "unauthenticated", "forbidden", "cross-site", "internal"];
-const READ: readonly ErrorCode[] = [...ANY, "no-quorum"];
-const WRITE: readonly ErrorCode[] = [
-  ...ANY,
-  "expired-command",
-  "too-large",
-  "idempotency-mismatch",
-  "no-quorum",
-  "outcome-unknown",
-];
 
 const acquire = createRoute({
   method: "post",
@@ -56,6 +38,15 @@ const acquire = createRoute({
   summary: "Acquire, or wait in a FIFO queue for up to waitMs",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
   responses: responses(GrantShape, [...WRITE, "held", "cooling", "queue-full"]),
+});
+const acquireAll = createRoute({
+  method: "post",
+  path: "/v1/locks",
+  summary:
+    "Acquire several locks, all or none, in byte order of their names; a node that dies meanwhile leaves what it " +
+    "took to the same request at another node, or to lapse",
+  request: { query: WholeQuery, headers: WriteHeaders, body: { ...json(AcquireAllBody), required: true } },
+  responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost"]),
 });
 const renew = createRoute({
   method: "put",
@@ -105,87 +96,77 @@ const list = createRoute({
   responses: responses(LockPageShape, READ),
 });
 
-const LOCK = { noun: "lock" } as const;
+const LOCK = "lock";
 
 /** `newId` makes the Idempotency-Key of a write that came without. */
 export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () => string): void {
   publish(app, acquire, async (c) => {
-    const { caller, name } = write(c, newId);
+    const { caller, name } = writeOf(c, LOCK, newId);
     const body = checked(AcquireBody, await readObject(c.req.raw), "body");
-    if (caller.race !== undefined && body.holder === undefined) throw invalid("holder", "is required of a raced write");
-    if (caller.race !== undefined && body.waitMs > 0) throw invalid("waitMs", "is not for a raced write");
-    const request: AcquireRequest = {
-      holder: body.holder ?? defaultHolder(caller.subject, caller.idempotencyKey),
-      ttlMs: body.ttlMs,
-      waitMs: body.waitMs,
-      mode: body.mode,
-      lockDelayMs: body.lockDelayMs,
-      ...(body.metadata !== undefined && { metadata: body.metadata }),
-    };
+    const request = requestOf(body, caller);
     // Only who waits can be given up on; the others are spared the listener.
     if (request.waitMs === 0) return sendAnswer(c, await locks.acquire(name, request, caller));
     const answer = whileConnected(c.req.raw, (signal) => locks.acquire(name, request, { ...caller, signal }));
     return sendAnswer(c, await answer);
   });
 
+  publish(app, acquireAll, async (c) => {
+    const { timeoutMs } = queryOf(c, WholeQuery);
+    const { names: given, ...body } = checked(AcquireAllBody, await readObject(c.req.raw), "body");
+    const names = given.map((name) => checkedName(name, "names"));
+    for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
+    const caller = callerOf(c, newId, timeoutMs);
+    if (caller.race !== undefined) throw invalid("Quorate-Race", "is not for several names");
+    const request = requestOf(body, caller);
+    const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
+    return sendAnswer(c, await answer);
+  });
+
   publish(app, renew, async (c) => {
-    const { caller, name } = write(c, newId);
+    const { caller, name } = writeOf(c, LOCK, newId);
     const fence = fenceOf(c);
     const { ttlMs } = checked(RenewBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await locks.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
   });
 
   publish(app, release, async (c) => {
-    const { caller, name } = write(c, newId);
+    const { caller, name } = writeOf(c, LOCK, newId);
     const fence = fenceOf(c);
     checked(ReleaseBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await locks.release(name, fence, caller));
   });
 
   publish(app, force, async (c) => {
-    const { caller, name } = write(c, newId, "admin");
+    const { caller, name } = writeOf(c, LOCK, newId, "admin");
     const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await locks.force(name, reason, caller));
   });
 
   publish(app, get, async (c) => {
-    const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
-    const name = nameOf(c, named);
-    permit(c, { ...LOCK, verb: "read" }, name);
-    const answer = await locks.get(name, { stale: consistency === "stale", timeoutMs });
-    const { staleMs } = answer;
-    return sendAnswer(c, answer, staleMs === undefined ? {} : { "Quorate-Stale-Ms": `${Math.ceil(staleMs)}` });
+    const { name, options } = readOf(c, LOCK);
+    return sendRead(c, await locks.get(name, options));
   });
 
   publish(app, history, async (c) => {
-    const { name: named, timeoutMs } = queryOf(c, NamedQuery);
-    const name = nameOf(c, named);
-    permit(c, { ...LOCK, verb: "read" }, name);
+    const { name, timeoutMs } = historyOf(c, LOCK);
     return sendAnswer(c, await locks.history(name, { timeoutMs }));
   });
 
   publish(app, list, async (c) => {
-    const { prefix: named, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
-    const prefix = checkedPrefix(named);
-    permitPrefix(c, { ...LOCK, verb: "read" }, prefix);
-    return send(c, 200, await locks.list(prefix, limit, cursor ?? null, { timeoutMs }));
+    const { prefix, limit, cursor, timeoutMs } = listOf(c, LOCK);
+    return send(c, 200, await locks.list(prefix, limit, cursor, { timeoutMs }));
   });
 
-  // An empty name matches none of the above: it is a wrong name, not an unknown route.
-  for (const path of ["/v1/locks/", "/v1/locks//*"]) {
-    app.all(path, () => {
-      throw invalid("name", "is empty");
-    });
-  }
+  refuseEmptyNames(app, "/v1/locks");
 }
 
-/** What every write says before its body: the name, and who calls, allowed to. */
-function write(c: Ctx, newId: () => string, verb: "write" | "admin" = "write"): { caller: Caller; name: string } {
-  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
-  const name = nameOf(c, named);
-  permit(c, { ...LOCK, verb }, name);
-  const race = raceOf(c);
-  const { subject } = c.get("client");
-  const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
-  return { name, caller: race === null ? caller : { ...caller, race } };
+function requestOf(body: z.output<typeof AcquireBody>, caller: Caller): AcquireRequest {
+  return {
+    holder: holderOf("holder", body.holder, body.waitMs, caller),
+    ttlMs: body.ttlMs,
+    waitMs: body.waitMs,
+    mode: body.mode,
+    lockDelayMs: body.lockDelayMs,
+    ...(body.metadata !== undefined && { metadata: body.metadata }),
+  };
 }

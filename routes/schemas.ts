@@ -5,6 +5,7 @@ import {
   LIST_DEFAULT_ITEMS,
   LIST_MAX_ITEMS,
   LOCK_DELAY_MAX_MS,
+  LOCKS_TOGETHER_MAX,
   METADATA_MAX_BYTES,
   REASON_MAX_BYTES,
   TIMEOUT_DEFAULT_MS,
@@ -22,19 +23,24 @@ import { utf8Length } from "./input.ts";
 const CURSOR_MAX_CHARS = 4_096;
 
 /** A JSON number: never a string of digits, never rounded or clamped. */
-function whole(min: number, max: number) {
+export function whole(min: number, max: number) {
   const error = `is not a whole number from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
 /** The same in a query, where everything is text. */
-function wholeText(min: number, max: number, byDefault: number) {
+export function wholeText(min: number, max: number) {
   const error = `is not a whole number from ${min} to ${max}`;
   return z.string().regex(/^(0|[1-9][0-9]{0,8})$/, { error }).transform(Number).pipe(whole(min, max))
-    .default(byDefault).openapi({ type: "integer", minimum: min, maximum: max, default: byDefault });
+    .openapi({ type: "integer", minimum: min, maximum: max });
 }
 
-function text(minBytes: number, maxBytes: number) {
+function wholeTextOr(byDefault: number, min: number, max: number) {
+  return wholeText(min, max).default(byDefault)
+    .openapi({ type: "integer", minimum: min, maximum: max, default: byDefault });
+}
+
+export function text(minBytes: number, maxBytes: number) {
   const error = `is not a text of ${minBytes} to ${maxBytes} bytes of UTF-8`;
   return z.string({ error }).refine((value) => {
     const bytes = utf8Length(value);
@@ -42,26 +48,37 @@ function text(minBytes: number, maxBytes: number) {
   }, { error }).openapi({ minLength: minBytes, maxLength: maxBytes });
 }
 
-const ttlMs = whole(TTL_MIN_MS, TTL_MAX_MS);
+export const ttlMs = whole(TTL_MIN_MS, TTL_MAX_MS);
 const mode = z.enum(["exclusive", "shared"], { error: "is neither exclusive nor shared" });
 
+export const holder = text(1, HOLDER_MAX_BYTES)
+  .refine((value) => !/\p{Cc}/u.test(value), { error: "holds a control character" })
+  .optional().openapi({ description: "Default: a UUID, the same for the same subject and Idempotency-Key." });
+export const waitMs = whole(0, WAIT_MAX_MS).default(0);
+export const metadata = text(0, METADATA_MAX_BYTES).optional();
+export const lockDelayMs = whole(0, LOCK_DELAY_MAX_MS).default(0);
+
 export const AcquireBody = z.strictObject({
-  holder: text(1, HOLDER_MAX_BYTES)
-    .refine((value) => !/\p{Cc}/u.test(value), { error: "holds a control character" })
-    .optional().openapi({ description: "Default: a UUID, the same for the same subject and Idempotency-Key." }),
+  holder,
   ttlMs: ttlMs.default(TTL_DEFAULT_MS),
-  waitMs: whole(0, WAIT_MAX_MS).default(0),
+  waitMs,
   mode: mode.default("exclusive"),
-  metadata: text(0, METADATA_MAX_BYTES).optional(),
-  lockDelayMs: whole(0, LOCK_DELAY_MAX_MS).default(0),
+  metadata,
+  lockDelayMs,
 }).openapi("Acquire");
+const names = { error: `is not an array of 1 to ${LOCKS_TOGETHER_MAX} names` };
+export const AcquireAllBody = AcquireBody.extend({
+  names: z.array(z.string(names), names).min(1, names).max(LOCKS_TOGETHER_MAX, names),
+}).openapi("AcquireAll");
 export const RenewBody = z.strictObject({ ttlMs: ttlMs.optional() }).openapi("Renew");
 export const ReleaseBody = z.strictObject({});
 export const ForceBody = z.strictObject({ reason: text(1, REASON_MAX_BYTES) }).openapi("Force");
 
-const timeoutMs = wholeText(TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, TIMEOUT_DEFAULT_MS);
-const name = z.string().optional().openapi({ description: "The name, if its segment of the path is `-`." });
+export const timeoutMs = wholeTextOr(TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
+export const name = z.string().optional().openapi({ description: "The name, if its segment of the path is `-`." });
 
+/** Of a request that is about no one name. */
+export const WholeQuery = z.strictObject({ timeoutMs });
 export const NamedQuery = z.strictObject({ name, timeoutMs });
 export const StateQuery = z.strictObject({
   name,
@@ -70,7 +87,7 @@ export const StateQuery = z.strictObject({
 });
 export const ListQuery = z.strictObject({
   prefix: z.string().default(""),
-  limit: wholeText(1, LIST_MAX_ITEMS, LIST_DEFAULT_ITEMS),
+  limit: wholeTextOr(LIST_DEFAULT_ITEMS, 1, LIST_MAX_ITEMS),
   cursor: z.string().min(1, { error: "is empty" }).max(CURSOR_MAX_CHARS, { error: "is none of ours" }).optional(),
   timeoutMs,
 });
@@ -79,14 +96,14 @@ export const NoQuery = z.strictObject({});
 export const NameParam = z.object({
   name: z.string().openapi({ description: "One percent-encoded segment, 1 to 512 bytes of UTF-8; `-` with `?name=`." }),
 });
-const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
+export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
 export const FenceParams = NameParam.extend({ fence });
 export const WriteHeaders = z.object({
   "Idempotency-Key": z.string().regex(/^[\x21-\x7e]{1,64}$/).optional()
     .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
 });
 
-const count = z.string().regex(/^(0|[1-9][0-9]*)$/).openapi({ description: "A decimal number" });
+export const count = z.string().regex(/^(0|[1-9][0-9]*)$/).openapi({ description: "A decimal number" });
 
 export const GrantShape = z.object({
   name: z.string(),
@@ -100,6 +117,7 @@ export const GrantShape = z.object({
   metadata: z.string().optional(),
   revision: count,
 }).openapi("Grant");
+export const GrantSetShape = z.object({ grants: z.array(GrantShape) }).openapi("GrantSet");
 const HolderShape = z.object({
   holder: z.string(),
   fence,
@@ -149,7 +167,7 @@ export const StatusShape = z.object({
   version: z.string(),
 }).openapi("NodeStatus");
 
-const problemShape = {
+export const problemShape = {
   type: z.literal("about:blank"),
   title: z.string(),
   status: z.int(),
@@ -170,12 +188,16 @@ const HeldShape = z.object({
   yours: z.string().optional(),
 }).openapi("Held");
 
-/** A 200 of this shape, and the problems with these codes by their status, for a route's `responses`. */
-export function responses(shape: z.ZodType, codes: readonly ErrorCode[]) {
+/**
+ * A 200 of this shape, and the problems with these codes by their status, for a route's `responses`; `refused` is the
+ * shape of a 409 that says who has it.
+ */
+export function responses(shape: z.ZodType, codes: readonly ErrorCode[], refused: z.ZodType = HeldShape) {
   const byStatus: Record<number, ErrorCode[]> = {};
   for (const code of codes) (byStatus[PROBLEMS[code].status] ??= []).push(code);
   const problems = Object.entries(byStatus).map(([status, some]) => {
-    const schema = some.includes("held") ? z.union([HeldShape, ProblemShape]) : ProblemShape;
+    const isRefusal = some.includes("held") || some.includes("led");
+    const schema = isRefusal ? z.union([refused, ProblemShape]) : ProblemShape;
     return [status, { description: some.join(", "), content: { "application/problem+json": { schema } } }];
   });
   return {

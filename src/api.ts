@@ -60,6 +60,87 @@ export type HistoryItem = {
   reason?: string;
 };
 export type History = { items: HistoryItem[]; revision: string };
+
+/** Grants of several locks, in the order in which they were asked for; all of them or none. */
+export type GrantSet = { grants: Grant[] };
+
+/** A leader's grant. `term` is its fence, under the name elections use: guard with it what only the leader may do. */
+export type Leadership = {
+  name: string;
+  candidate: string;
+  term: string;
+  ttlMs: number;
+  /** As in `Grant`: nobody else leads for this long. */
+  notBeforeMs: number;
+  notAfterMs: number;
+  waitedMs: number;
+  value?: string;
+  revision: string;
+};
+
+export type LeaderView = { candidate: string; term: string; notAfterMs: number; value?: string };
+
+/** Why a campaign was not won; rides in the 409 problem document. */
+export type Led = { leader: LeaderView | null; queue: number; retryAfterMs: number; yours?: string };
+
+export type ElectionState = {
+  name: string;
+  /** Null: nobody leads. */
+  leader: LeaderView | null;
+  /** At most LIST_DEFAULT_ITEMS of them. */
+  waiters: { candidate: string; position: number }[];
+  waiterCount: number;
+  /** "0" if nobody ever led. */
+  lastTerm: string;
+  revision: string;
+};
+
+export type Resigned = { outcome: ReleaseOutcome; term: string; revision: string };
+export type Term = Omit<HistoryItem, "fence" | "holder"> & { term: string; candidate: string };
+export type ElectionHistory = { items: Term[]; revision: string };
+
+export type SemaphoreGrant = Omit<Grant, "mode"> & { permits: number; limit: number };
+export type SemaphoreHolder = Omit<HolderView, "mode"> & { permits: number };
+/** Why permits were not granted. At most HOLDERS_PER_KEY have some at a time, however many are `available`. */
+export type SemaphoreHeld = Omit<Held, "holders"> & {
+  holders: SemaphoreHolder[];
+  limit: number | null;
+  available: number | null;
+};
+export type SemaphoreState = {
+  name: string;
+  state: "free" | "held" | "cooling";
+  /** As of its last use; null if it was never used. */
+  limit: number | null;
+  available: number | null;
+  holders: SemaphoreHolder[];
+  /** At most LIST_DEFAULT_ITEMS of them. */
+  waiters: { holder: string; position: number; permits: number }[];
+  waiterCount: number;
+  lastFence: string;
+  revision: string;
+};
+
+/** A register's value. `revision` is its entity tag. */
+export type KvValue = {
+  name: string;
+  revision: string;
+  contentType: string;
+  /** Base64. */
+  bytes: string;
+};
+export type KvItem = {
+  name: string;
+  revision: string;
+  contentType: string;
+  sizeBytes: number;
+  /** Of an ephemeral value, and an estimate of when it ends unless it is put again. */
+  ttlMs?: number;
+  notAfterMs?: number;
+};
+export type KvWritten = { name: string; revision: string; ttlMs?: number };
+export type KvDeleted = { outcome: "deleted"; name: string; revision: string };
+
 export type Page<T> = { items: T[]; cursor: string | null };
 
 /** How an answer came about; sent as Consensus-… headers. */

@@ -22,6 +22,15 @@ export const IDEMPOTENCY_KEY_MAX_CHARS = 64;
 export const BODY_MAX_BYTES = 64 * 1024;
 export const JSON_MAX_DEPTH = 32;
 
+/** What a leader says of itself. */
+export const ELECTION_VALUE_MAX_BYTES = 1_024;
+export const SEMAPHORE_LIMIT_MAX = 1_024;
+export const LOCKS_TOGETHER_MAX = 16;
+export const KV_VALUE_MAX_BYTES = 32 * 1024;
+export const CONTENT_TYPE_MAX_CHARS = 256;
+/** Entity tags in one If-Match or If-None-Match. */
+export const ENTITY_TAGS_MAX = 16;
+
 export const WAITERS_PER_KEY = 256;
 export const HOLDERS_PER_KEY = 64;
 export const HISTORY_ITEMS = 32;
@@ -58,6 +67,12 @@ export const BACKOFF_MAX_MS = 1_000;
 /** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
 export const LOSER_WAIT_MIN_MS = 20;
 
+/** A key that collided this often within so many instances goes through one coordinator (PROTOCOL.md §8). */
+export const HOT_COLLISIONS = 2;
+export const HOT_INSTANCES = 8;
+/** Calm for so many instances, it is fast again. */
+export const CALM_INSTANCES = 16;
+
 export const MEMBERS_MAX = 9;
 /** Nodes that do not vote; every member sends each of them every decision. */
 export const LEARNERS_MAX = 16;
@@ -66,5 +81,6 @@ assert(DEDUP_WINDOW < COMMANDS_PER_VALUE * 2, "the window's entries of one insta
 assert(GRANTS_PER_INSTANCE >= HOLDERS_PER_KEY, "one value can fill a lock");
 assert(COMMANDS_PER_VALUE + WAITERS_PER_KEY <= GRANTS_PER_INSTANCE, "grants of one value have room");
 assert(VALUE_MAX_BYTES < ROW_MAX_BYTES, "a vote fits its row");
+assert(Math.ceil(KV_VALUE_MAX_BYTES / 3) * 4 + 2_048 < VALUE_MAX_BYTES, "a register's value fits one vote in base64");
 assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
 assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");

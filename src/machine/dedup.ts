@@ -131,6 +131,18 @@ function encode(result: Kept): readonly [letter: string, ...numbers: (string | n
       return ["v"];
     case "too-large":
       return ["L"];
+    case "limit-mismatch":
+      return ["m", result.limit];
+    case "written":
+      return ["w", result.revision];
+    case "deleted":
+      return ["x", result.revision];
+    case "absent":
+      return ["o", result.revision];
+    case "precondition-failed":
+      return ["p", result.revision];
+    case "fence-too-low":
+      return ["b", result.fence];
     default:
       return unreachable(result);
   }
@@ -170,6 +182,18 @@ function decode(letter: string, key: string, a: string, b: string): Kept {
       return { outcome: "left" };
     case "L":
       return { outcome: "too-large" };
+    case "m":
+      return { outcome: "limit-mismatch", limit: Number(a) };
+    case "w":
+      return { outcome: "written", revision: a };
+    case "x":
+      return { outcome: "deleted", revision: a };
+    case "o":
+      return { outcome: "absent", revision: a };
+    case "p":
+      return { outcome: "precondition-failed", revision: a };
+    case "b":
+      return { outcome: "fence-too-low", fence: a };
   }
   assert(false, `the dedup window has an outcome "${letter}"`);
 }

@@ -1,9 +1,10 @@
 /** Leases of a key: how they are named, how long they last, and what ends when a value claims that one ran out (§7). */
 import { HANDOVER_TTL_MS, PLACE_TTL_MS } from "../limits.ts";
 import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
-import { endHold, handOver } from "./lock.ts";
+import { endHold, handOver } from "./grants.ts";
 import type { Hold } from "./op.ts";
 import { indexOfPlace } from "./place.ts";
+import { endValue, VALUE_LEASE_ID } from "./register.ts";
 import { change, type Draft, type KeyState } from "./state.ts";
 
 export const COOLING_LEASE_ID = "cooling";
@@ -14,11 +15,13 @@ export function holdLease(hold: Hold): LeaseTerm {
   return { id: `f:${hold.fence}`, by: hold.by, ttlMs };
 }
 
-/** Holders, then places, then cooling. */
-export function leasesOf(state: Pick<KeyState, "holders" | "queue" | "cooling">): readonly LeaseTerm[] {
+/** Holders, then places, then cooling; or the value of a register. */
+export function leasesOf(state: KeyState): readonly LeaseTerm[] {
   const leases = state.holders.map(holdLease);
   for (const row of state.queue) leases.push({ id: `p:${row[0]}`, by: row[7], ttlMs: PLACE_TTL_MS });
   if (state.cooling !== null) leases.push({ id: COOLING_LEASE_ID, ...state.cooling });
+  const value = state.register?.value?.lease;
+  if (value !== undefined) leases.push({ id: VALUE_LEASE_ID, ...value });
   return leases;
 }
 
@@ -31,6 +34,7 @@ export function endLapsed(draft: Draft, claims: readonly LeaseName[]): void {
   for (const claim of claims) endPlace(draft, claim);
   for (const claim of claims) endCooling(draft, claim);
   for (const claim of claims) endLapsedHold(draft, claim);
+  for (const claim of claims) endValue(draft, claim);
   if (draft.changes > changes) handOver(draft);
 }
 

@@ -2,13 +2,17 @@
 import { unreachable } from "../assert.ts";
 import type { Command, Machine, Mode, State, Value } from "../paxos/message.ts";
 import { addEntry, bodyOf, commandKey, type Digest, findEntry, type Kept } from "./dedup.ts";
+import { campaign, proclaim } from "./election.ts";
+import { force, keepPlaces, leave, release, renew } from "./grants.ts";
 import { endLapsed, leasesOf } from "./lease.ts";
-import { acquire, force, keepPlaces, leave, release, renew } from "./lock.ts";
+import { acquire } from "./lock.ts";
 import type { Hold, KeepPlaces, Op, Place, Result } from "./op.ts";
 import { orderCommands } from "./order.ts";
 import { indexOfPlace, unpackPlace } from "./place.ts";
 import { readOp } from "./read_op.ts";
-import { closeDraft, type Draft, emptyState, type KeyState, keyState, openDraft } from "./state.ts";
+import { put, remove } from "./register.ts";
+import { take } from "./semaphore.ts";
+import { closeDraft, type Draft, emptyState, type KeyState, keyState, type Kind, openDraft } from "./state.ts";
 
 export type Applied = {
   readonly state: KeyState;
@@ -64,7 +68,7 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
     order: orderCommands,
     resultOf(state, command) {
       const op = readOp(command.op);
-      if (op === null) return { outcome: "unknown-op" };
+      if (op === null || !fitsKind(op, keyState(state).kind)) return { outcome: "unknown-op" };
       if (op.type === "keep-places") return null;
       return firstResult(keyState(state), identify(command, op, digest));
     },
@@ -95,7 +99,7 @@ function labelOfOp(op: Op | null): number {
 /** PROTOCOL.md §6: the first result again, or this command's own. */
 function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
   const op = readOp(command.op);
-  if (op === null) return { outcome: "unknown-op" };
+  if (op === null || !fitsKind(op, draft.kind)) return { outcome: "unknown-op" };
   // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
   if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
   const asked = identify(command, op, digest);
@@ -108,6 +112,32 @@ function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
   return result;
 }
 
+/** A key's name begins with its noun, so an op of another one is some sender's mistake. */
+function fitsKind(op: Op, kind: Kind): boolean {
+  switch (op.type) {
+    case "acquire":
+      return kind === "unused" || kind === "lock";
+    case "take":
+      return kind === "unused" || kind === "semaphore";
+    case "campaign":
+    case "proclaim":
+      return kind === "unused" || kind === "election";
+    case "put":
+    case "delete":
+      return kind === "unused" || kind === "register";
+    case "renew":
+    case "release":
+    case "force":
+    case "leave":
+      return kind !== "register";
+    case "keep-places":
+      // Without places it changes nothing, and so is what a value says that only claims a lapse.
+      return true;
+    default:
+      return unreachable(op);
+  }
+}
+
 type OnceOp = Exclude<Op, KeepPlaces>;
 
 /** The one dispatcher; each noun adds its cases. */
@@ -115,14 +145,24 @@ function execute(draft: Draft, subject: string, key: string, op: OnceOp): Kept {
   switch (op.type) {
     case "acquire":
       return acquire(draft, subject, key, op);
+    case "take":
+      return take(draft, subject, key, op);
+    case "campaign":
+      return campaign(draft, subject, key, op);
     case "renew":
       return renew(draft, subject, op);
+    case "proclaim":
+      return proclaim(draft, subject, op);
     case "release":
       return release(draft, subject, op);
     case "force":
       return force(draft, op);
     case "leave":
       return leave(draft, subject, op);
+    case "put":
+      return put(draft, op);
+    case "delete":
+      return remove(draft, op);
     default:
       return unreachable(op);
   }
@@ -147,16 +187,30 @@ function firstResult(known: Known, asked: Asked): Result | null {
   return asked.born <= known.evicted ? { outcome: "expired-command" } : null;
 }
 
-/** Of a command that holds or waits still. Renewals may have changed its ttl, so that is not compared. */
+/** Of a command that holds or waits still. */
 function livingResult({ holders, queue }: Known, { key, op }: Asked): Result | null {
   const hold = holders.find(({ command }) => command === key);
   const index = hold === undefined ? indexOfPlace(queue, key) : -1;
   const row = queue[index];
   const living = hold ?? (row === undefined ? undefined : unpackPlace(row));
   if (living === undefined) return null;
-  const same = op.type === "acquire" && op.holder === living.holder && op.mode === living.mode &&
-    op.lockDelayMs === living.lockDelayMs && op.metadata === living.metadata;
-  if (!same) return { outcome: "idempotency-mismatch" };
+  if (!asksFor(op, living)) return { outcome: "idempotency-mismatch" };
   if (hold !== undefined) return { outcome: "granted", fence: hold.fence, ttlMs: hold.ttlMs };
   return { outcome: "queued", place: key, position: index + 1 };
+}
+
+/** Renewals may have changed ttl and, of a leader, value, so they are not compared. */
+function asksFor(op: OnceOp, living: Hold | Place): boolean {
+  switch (op.type) {
+    case "campaign":
+      return op.candidate === living.holder;
+    case "acquire":
+      return op.holder === living.holder && op.mode === living.mode && op.lockDelayMs === living.lockDelayMs &&
+        op.metadata === living.metadata;
+    case "take":
+      return op.holder === living.holder && op.permits === living.permits && op.lockDelayMs === living.lockDelayMs &&
+        op.metadata === living.metadata;
+    default:
+      return false;
+  }
 }

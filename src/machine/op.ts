@@ -11,12 +11,50 @@ export type Acquire = {
   readonly wait?: { readonly node: string };
   readonly lockDelayMs: number;
   readonly metadata?: string;
+  /** Digest of all names asked for together: with others the same command id is another request. */
+  readonly set?: string;
   /** For people only: the proposer's wall clock. Nothing is decided by it. */
   readonly atMs: number;
 };
+/** Asks for permits of a semaphore; `wait` as in `Acquire`. */
+export type Take = {
+  readonly type: "take";
+  /** Of all permits together; the same for everybody while the semaphore is in use. */
+  readonly limit: number;
+  readonly permits: number;
+  readonly holder: string;
+  readonly ttlMs: number;
+  readonly wait?: { readonly node: string };
+  readonly lockDelayMs: number;
+  readonly metadata?: string;
+  readonly atMs: number;
+};
+/** Asks to be the leader; `wait` as in `Acquire`. */
+export type Campaign = {
+  readonly type: "campaign";
+  readonly candidate: string;
+  /** What the leader says of itself. */
+  readonly value?: string;
+  readonly ttlMs: number;
+  readonly wait?: { readonly node: string };
+  readonly atMs: number;
+};
+/** A leader's renewal, with another value or the one it has. */
+export type Proclaim = {
+  readonly type: "proclaim";
+  readonly fence: string;
+  readonly ttlMs?: number;
+  readonly value?: string;
+};
 /** Extends a hold; the waiter's node takes up a grant out of the queue with one (PROTOCOL.md §7). */
 export type Renew = { readonly type: "renew"; readonly fence: string; readonly ttlMs?: number };
-export type Release = { readonly type: "release"; readonly fence: string; readonly atMs: number };
+export type Release = {
+  readonly type: "release";
+  readonly fence: string;
+  /** Only while its lease is the one this value granted or renewed; else it comes to `renewed`. */
+  readonly by?: string;
+  readonly atMs: number;
+};
 export type Force = { readonly type: "force"; readonly reason: string; readonly atMs: number };
 /**
  * Renews places in the queue, by place id. The command's subject is the node that answers them: places of other nodes
@@ -33,7 +71,37 @@ export type KeepPlaces = {
 /** Gives up the subject's own place; answers with the grant if it was granted meanwhile. */
 export type Leave = { readonly type: "leave"; readonly place: string; readonly atMs: number };
 
-export type Op = Acquire | Renew | Release | Force | KeepPlaces | Leave;
+/** What a write of a register asks of it before; entity tags are revisions, `*` is any value there is. */
+export type Conditions = {
+  /** Some of these is the value's. */
+  readonly ifMatch?: readonly string[];
+  /** None of these is. */
+  readonly ifNoneMatch?: readonly string[];
+  /** The writer's grant elsewhere: refused once the register saw a higher one. */
+  readonly fence?: string;
+};
+export type Put = Conditions & {
+  readonly type: "put";
+  /** Base64. */
+  readonly bytes: string;
+  readonly contentType: string;
+  /** The value ends unless it is put again in time. */
+  readonly ttlMs?: number;
+};
+export type Delete = Conditions & { readonly type: "delete" };
+
+export type Op =
+  | Acquire
+  | Take
+  | Campaign
+  | Renew
+  | Proclaim
+  | Release
+  | Force
+  | KeepPlaces
+  | Leave
+  | Put
+  | Delete;
 
 /** What a command came to; kept in the dedup window, so small. Fences are decimal strings. */
 export type Result =
@@ -48,10 +116,20 @@ export type Result =
   | { readonly outcome: "released" | "already-released" | "taken-over" | "forced" | "ended"; readonly fence: string }
   | { readonly outcome: "never-granted"; readonly fence: string }
   | { readonly outcome: "forced-all"; readonly count: number }
+  /** The semaphore is in use with this limit. */
+  | { readonly outcome: "limit-mismatch"; readonly limit: number }
+  | { readonly outcome: "written"; readonly revision: string }
+  | { readonly outcome: "deleted"; readonly revision: string }
+  /** There was nothing to delete. */
+  | { readonly outcome: "absent"; readonly revision: string }
+  /** `revision` is the value's, "0" if there is none. */
+  | { readonly outcome: "precondition-failed"; readonly revision: string }
+  /** `fence` is the highest that was seen. */
+  | { readonly outcome: "fence-too-low"; readonly fence: string }
   | { readonly outcome: "kept" }
   | { readonly outcome: "left" }
   | { readonly outcome: "too-large" }
-  /** The op is of no known type, or not of its type's shape; never stored. */
+  /** The op is of no known type, not of its type's shape, or of another noun than the key; never stored. */
   | { readonly outcome: "unknown-op" }
   | { readonly outcome: "expired-command" }
   | { readonly outcome: "idempotency-mismatch" };
@@ -63,8 +141,11 @@ export type Hold = {
   /** Digest of the subject and the id of the command that asked for it; its place, if it had one, had this id. */
   readonly command: string;
   readonly mode: "exclusive" | "shared";
+  /** Of a semaphore. */
+  readonly permits?: number;
   readonly ttlMs: number;
   readonly lockDelayMs: number;
+  /** What the holder says of itself; an election calls it the leader's value. */
   readonly metadata?: string;
   /** Id of the value that granted or last renewed it: names its lease. */
   readonly by: string;
@@ -79,6 +160,7 @@ export type Place = {
   readonly holder: string;
   readonly subject: string;
   readonly mode: "exclusive" | "shared";
+  readonly permits?: number;
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly metadata?: string;

@@ -5,6 +5,7 @@ import type { Command } from "../paxos/message.ts";
 function classOf(command: Command): number {
   switch (command.op.type) {
     case "renew":
+    case "proclaim":
     case "keep-places":
       return 0;
     case "force":

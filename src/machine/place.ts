@@ -5,7 +5,8 @@ export type PlaceRow = readonly [
   id: string,
   holder: string,
   subject: string,
-  mode: "x" | "s",
+  /** Exclusive, shared, or so many permits. */
+  share: "x" | "s" | number,
   ttlMs: number,
   lockDelayMs: number,
   node: string,
@@ -15,19 +16,20 @@ export type PlaceRow = readonly [
 
 export function packPlace(place: Place): PlaceRow {
   const { id, holder, subject, ttlMs, lockDelayMs, node, by, metadata } = place;
-  const mode = place.mode === "shared" ? "s" : "x";
+  const share = place.permits ?? (place.mode === "shared" ? "s" : "x");
   return metadata === undefined
-    ? [id, holder, subject, mode, ttlMs, lockDelayMs, node, by]
-    : [id, holder, subject, mode, ttlMs, lockDelayMs, node, by, metadata];
+    ? [id, holder, subject, share, ttlMs, lockDelayMs, node, by]
+    : [id, holder, subject, share, ttlMs, lockDelayMs, node, by, metadata];
 }
 
 export function unpackPlace(row: PlaceRow): Place {
-  const [id, holder, subject, mode, ttlMs, lockDelayMs, node, by, metadata] = row;
+  const [id, holder, subject, share, ttlMs, lockDelayMs, node, by, metadata] = row;
   return {
     id,
     holder,
     subject,
-    mode: mode === "s" ? "shared" : "exclusive",
+    mode: share === "x" ? "exclusive" : "shared",
+    ...(typeof share === "number" ? { permits: share } : {}),
     ttlMs,
     lockDelayMs,
     ...(metadata === undefined ? {} : { metadata }),

@@ -1,6 +1,6 @@
 /** Reads an op that anybody may have written: null, or one of the known shapes with its fields in a fixed order. */
 import { isDecimal } from "./fence.ts";
-import type { Acquire, Op } from "./op.ts";
+import type { Acquire, Campaign, Conditions, Delete, Op, Put, Take } from "./op.ts";
 
 /**
  * Types only. Ranges are checked where requests come in and may change from release to release,
@@ -8,49 +8,93 @@ import type { Acquire, Op } from "./op.ts";
  */
 export function readOp(op: unknown): Op | null {
   if (!isObject(op)) return null;
-  const { type, fence, ttlMs, atMs, reason, place } = op;
+  const { type, fence, ttlMs, value, atMs, reason, place, by } = op;
   switch (type) {
     case "acquire":
       return readAcquire(op);
+    case "take":
+      return readTake(op);
+    case "campaign":
+      return readCampaign(op);
     case "renew":
-      if (!isDecimal(fence) || (ttlMs !== undefined && !isPositive(ttlMs))) return null;
-      return ttlMs === undefined ? { type, fence } : { type, fence, ttlMs };
+      if (!isDecimal(fence) || !isOptional(ttlMs, isPositive)) return null;
+      return { type, fence, ...(ttlMs === undefined ? {} : { ttlMs }) };
+    case "proclaim":
+      if (!isDecimal(fence) || !isOptional(ttlMs, isPositive) || !isOptional(value, isText)) return null;
+      return { type, fence, ...(ttlMs === undefined ? {} : { ttlMs }), ...(value === undefined ? {} : { value }) };
     case "release":
-      return isDecimal(fence) && isCount(atMs) ? { type, fence, atMs } : null;
+      if (!isDecimal(fence) || !isOptional(by, isText) || !isCount(atMs)) return null;
+      return { type, fence, ...(by === undefined ? {} : { by }), atMs };
     case "force":
-      return typeof reason === "string" && isCount(atMs) ? { type, reason, atMs } : null;
+      return isText(reason) && isCount(atMs) ? { type, reason, atMs } : null;
     case "keep-places":
       return readKeepPlaces(op);
     case "leave":
-      return typeof place === "string" && isCount(atMs) ? { type, place, atMs } : null;
+      return isText(place) && isCount(atMs) ? { type, place, atMs } : null;
+    case "put":
+      return readPut(op);
+    case "delete":
+      return readDelete(op);
     default:
       return null;
   }
 }
 
 function readAcquire(op: Fields): Acquire | null {
-  const { holder, mode, ttlMs, wait, lockDelayMs, metadata, atMs } = op;
-  if (typeof holder !== "string" || (mode !== "exclusive" && mode !== "shared")) return null;
+  const { holder, mode, ttlMs, lockDelayMs, metadata, set, atMs } = op;
+  const wait = readWait(op);
+  if (!isText(holder) || (mode !== "exclusive" && mode !== "shared") || wait === null) return null;
   if (!isPositive(ttlMs) || !isCount(lockDelayMs) || !isCount(atMs)) return null;
-  if (metadata !== undefined && typeof metadata !== "string") return null;
-  const node = isObject(wait) ? wait.node : undefined;
-  if (wait !== undefined && typeof node !== "string") return null;
+  if (!isOptional(metadata, isText) || !isOptional(set, isText)) return null;
   return {
     type: "acquire",
     holder,
     mode,
     ttlMs,
-    ...(typeof node === "string" ? { wait: { node } } : {}),
+    ...wait,
+    lockDelayMs,
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(set === undefined ? {} : { set }),
+    atMs,
+  };
+}
+
+function readTake(op: Fields): Take | null {
+  const { limit, permits, holder, ttlMs, lockDelayMs, metadata, atMs } = op;
+  const wait = readWait(op);
+  // More than there are could never be granted, and would hold up the queue for ever.
+  if (!isPositive(limit) || !isPositive(permits) || permits > limit) return null;
+  if (!isText(holder) || !isPositive(ttlMs) || !isCount(lockDelayMs) || !isCount(atMs) || wait === null) return null;
+  if (!isOptional(metadata, isText)) return null;
+  return {
+    type: "take",
+    limit,
+    permits,
+    holder,
+    ttlMs,
+    ...wait,
     lockDelayMs,
     ...(metadata === undefined ? {} : { metadata }),
     atMs,
   };
 }
 
+function readCampaign(op: Fields): Campaign | null {
+  const { candidate, value, ttlMs, atMs } = op;
+  const wait = readWait(op);
+  if (!isText(candidate) || !isOptional(value, isText) || wait === null) return null;
+  if (!isPositive(ttlMs) || !isCount(atMs)) return null;
+  return { type: "campaign", candidate, ...(value === undefined ? {} : { value }), ttlMs, ...wait, atMs };
+}
+
+function readWait({ wait }: Fields): { readonly wait?: { readonly node: string } } | null {
+  if (wait === undefined) return {};
+  return isObject(wait) && isText(wait.node) ? { wait: { node: wait.node } } : null;
+}
+
 function readKeepPlaces(op: Fields): Op | null {
   const { places, adopt, atMs } = op;
-  if (!Array.isArray(places) || !places.every((place) => typeof place === "string")) return null;
-  if (atMs !== undefined && !isCount(atMs)) return null;
+  if (!isTexts(places) || !isOptional(atMs, isCount)) return null;
   return {
     type: "keep-places",
     places,
@@ -59,10 +103,43 @@ function readKeepPlaces(op: Fields): Op | null {
   };
 }
 
+function readPut(op: Fields): Put | null {
+  const { bytes, contentType, ttlMs } = op;
+  const conditions = readConditions(op);
+  if (!isText(bytes) || !isText(contentType) || !isOptional(ttlMs, isPositive) || conditions === null) return null;
+  return { type: "put", bytes, contentType, ...(ttlMs === undefined ? {} : { ttlMs }), ...conditions };
+}
+
+function readDelete(op: Fields): Delete | null {
+  const conditions = readConditions(op);
+  return conditions === null ? null : { type: "delete", ...conditions };
+}
+
+function readConditions({ ifMatch, ifNoneMatch, fence }: Fields): Conditions | null {
+  if (!isOptional(ifMatch, isTexts) || !isOptional(ifNoneMatch, isTexts) || !isOptional(fence, isDecimal)) return null;
+  return {
+    ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
+    ...(fence === undefined ? {} : { fence }),
+  };
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null;
+}
+
+function isOptional<T>(value: unknown, is: (value: unknown) => value is T): value is T | undefined {
+  return value === undefined || is(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(isText);
 }
 
 function isCount(value: unknown): value is number {

@@ -3,7 +3,7 @@ import { COMMANDS_PER_VALUE, DEDUP_WINDOW, HOLDERS_PER_KEY, ROW_MAX_BYTES } from
 import { ENTRY_MAX_BYTES } from "./dedup.ts";
 import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
-import type { Draft } from "./state.ts";
+import type { Draft, RegisterValue } from "./state.ts";
 
 /** The full window, mode, numbers and field names; kept free so that any command's result can be recorded. */
 const FIXED_BYTES = (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_MAX_BYTES + 1_024;
@@ -28,10 +28,15 @@ export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
   return true;
 }
 
+/** Whether a register's row has room for this value beside all results that may follow. */
+export function fitsRow(value: RegisterValue): boolean {
+  return jsonBytes(value) + FIXED_BYTES <= ROW_MAX_BYTES;
+}
+
 function freeBytes(draft: Draft): number {
   const { holders, queue } = draft;
-  const shared = queue.reduce((count, row) => row[3] === "s" ? count + 1 : count, 0);
-  // One exclusive waiter at a time becomes a holder, shared ones all at once.
+  const shared = queue.reduce((count, row) => row[3] === "x" ? count : count + 1, 0);
+  // One exclusive waiter at a time becomes a holder, all others maybe at once.
   const handovers = Math.min(shared + 1, HOLDERS_PER_KEY) * HANDOVER_BYTES;
   const renewals = (holders.length + queue.length) * RENEWAL_BYTES;
   return ROW_MAX_BYTES - FIXED_BYTES - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);

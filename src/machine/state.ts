@@ -8,6 +8,23 @@ import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
 import { trimToRow } from "./size.ts";
 
+/** What a key is used for; its name begins with the noun, so one key never serves two. */
+export type Kind = "unused" | "lock" | "election" | "semaphore" | "register";
+
+export type RegisterValue = {
+  /** Base64. */
+  readonly bytes: string;
+  readonly contentType: string;
+  /** Of a value that ends unless it is put again: the value id that put it last, and for how long that counts. */
+  readonly lease?: { readonly by: string; readonly ttlMs: number };
+};
+export type Register = {
+  /** Null: there is none. Fence and revision outlive it. */
+  readonly value: RegisterValue | null;
+  /** The highest that any write brought; "0" if none did. */
+  readonly fence: string;
+};
+
 /** A lease of nobody: nothing is granted until a claim names it and ends it (PROTOCOL.md §7). */
 export type Cooling = { readonly by: string; readonly ttlMs: number };
 
@@ -15,8 +32,8 @@ export type KeyState = State & {
   readonly mode: Mode;
   /** Of these rules; raised by a decided command only (PROTOCOL.md §3). */
   readonly version: 1;
-  /** The noun that uses the key, from its first grant on. */
-  readonly kind: "unused" | "lock";
+  /** The noun that uses the key, from its first grant or write on. */
+  readonly kind: Kind;
   /** Number of the last change that a reader can see; "0" if none. */
   readonly revision: string;
   /** "0" if never granted. */
@@ -32,6 +49,9 @@ export type KeyState = State & {
   readonly window: string;
   /** The highest instance of an entry that left the window. */
   readonly evicted: number;
+  /** Of a semaphore: permits there are, as of its last use. */
+  readonly limit?: number;
+  readonly register?: Register;
 };
 
 /** The working copy that one value changes; it never leaves `apply`. */
@@ -40,7 +60,7 @@ export type Draft = {
   /** The value's id: names every lease it grants or renews. */
   readonly by: string;
   mode: Mode;
-  kind: KeyState["kind"];
+  kind: Kind;
   revision: string;
   lastFence: string;
   holders: Hold[];
@@ -48,6 +68,9 @@ export type Draft = {
   cooling: Cooling | null;
   history: Ended[];
   readonly window: Window;
+  /** Null but for a semaphore. */
+  limit: number | null;
+  register: Register | null;
   grants: number;
   changes: number;
   /** The label for what happens now; 0 if nobody gave one. */
@@ -69,6 +92,8 @@ export function emptyState(mode: Mode): KeyState {
     window: "",
     // A raced command of a name nobody has used is born at 0 (api.md), and nothing has left the window yet.
     evicted: -1,
+    limit: null,
+    register: null,
   });
 }
 
@@ -91,6 +116,8 @@ export function openDraft(state: KeyState, instance: number, value: Value): Draf
     cooling: state.cooling,
     history: [...state.history],
     window: openWindow(state.window, state.evicted),
+    limit: state.limit ?? null,
+    register: state.register ?? null,
     grants: 0,
     changes: 0,
     atMs: 0,
@@ -111,7 +138,9 @@ export function change(draft: Draft): void {
   draft.revision = numberOf(draft.instance, draft.changes);
 }
 
-function build(parts: Omit<KeyState, "version">): KeyState {
+type Parts = Omit<KeyState, "version" | "limit" | "register"> & Pick<Draft, "limit" | "register">;
+
+function build(parts: Parts): KeyState {
   return {
     mode: parts.mode,
     version: 1,
@@ -124,6 +153,8 @@ function build(parts: Omit<KeyState, "version">): KeyState {
     history: parts.history,
     window: parts.window,
     evicted: parts.evicted,
+    ...(parts.limit === null ? {} : { limit: parts.limit }),
+    ...(parts.register === null ? {} : { register: parts.register }),
   };
 }
 

@@ -1,55 +1,93 @@
 /** What readers see of a state: projections without clock or name, which the replica adds. */
-import { LIST_DEFAULT_ITEMS } from "../limits.ts";
+import { HOLDERS_PER_KEY, LIST_DEFAULT_ITEMS } from "../limits.ts";
 import type { State } from "../paxos/message.ts";
-import { COOLING_LEASE_ID, holdLease } from "./lease.ts";
+import { capacityOf, permitsOf } from "./grants.ts";
+import { COOLING_LEASE_ID, holdLease, leasesOf } from "./lease.ts";
 import type { Ended, Hold, LeaseTerm, Place } from "./op.ts";
 import { unpackPlace } from "./place.ts";
-import { keyState } from "./state.ts";
+import { keyState, type RegisterValue } from "./state.ts";
 
-/** `LockState` of api.ts, but each holder with the lease that its `notAfterMs` comes from. */
-export type LockView = {
+/** Who holds and who waits, whatever the noun; each holder with the lease that its `notAfterMs` comes from. */
+export type GrantsView = {
   readonly state: "free" | "held" | "cooling";
   readonly holders: readonly HoldView[];
   /** The first LIST_DEFAULT_ITEMS; positions count from 1. */
-  readonly waiters: readonly {
-    readonly holder: string;
-    readonly position: number;
-    readonly mode: "exclusive" | "shared";
-  }[];
+  readonly waiters: readonly WaiterView[];
   readonly waiterCount: number;
   readonly lastFence: string;
   readonly revision: string;
   /** The lease that ends the cooling period, or null. */
   readonly cooling: LeaseTerm | null;
+  /** Of a semaphore that was ever used, else null. */
+  readonly limit: number | null;
+  /** Permits that nobody has. */
+  readonly available: number;
 };
-export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "metadata"> & { readonly lease: LeaseTerm };
+export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "permits" | "metadata"> & {
+  readonly lease: LeaseTerm;
+};
+type WaiterView = Pick<Place, "holder" | "mode" | "permits"> & { readonly position: number };
 
-export function viewLock(state: State): LockView {
-  const { holders, queue, cooling, lastFence, revision } = keyState(state);
+export function viewGrants(state: State): GrantsView {
+  const { holders, queue, cooling, lastFence, revision, limit = null } = keyState(state);
   return {
     state: holders.length > 0 ? "held" : cooling !== null ? "cooling" : "free",
     holders: holders.map((hold) => ({
       holder: hold.holder,
       fence: hold.fence,
       mode: hold.mode,
+      ...(hold.permits === undefined ? {} : { permits: hold.permits }),
       ...(hold.metadata === undefined ? {} : { metadata: hold.metadata }),
       lease: holdLease(hold),
     })),
     waiters: queue.slice(0, LIST_DEFAULT_ITEMS).map((row, index) => {
-      const { holder, mode } = unpackPlace(row);
-      return { holder, position: index + 1, mode };
+      const { holder, mode, permits } = unpackPlace(row);
+      return { holder, position: index + 1, mode, ...(permits === undefined ? {} : { permits }) };
     }),
     waiterCount: queue.length,
     lastFence,
     revision,
     cooling: cooling === null ? null : { id: COOLING_LEASE_ID, ...cooling },
+    limit,
+    available: capacityOf(limit) - usedOf(holders),
   };
+}
+
+function usedOf(holders: readonly Hold[]): number {
+  return holders.reduce((sum, hold) => sum + permitsOf(hold), 0);
+}
+
+/** What somebody asks for, as far as it says what is in the way. */
+export type Wanted = Pick<Place, "mode" | "permits"> & { readonly limit?: number };
+
+/** Whether nothing would be in the way of this once the leases with the ids in `gone` have ended. */
+export function isFree(state: State, wanted: Wanted, gone: ReadonlySet<string>): boolean {
+  const all = keyState(state);
+  const left = leasesOf(all).filter(({ id }) => !gone.has(id));
+  if (left.length === 0) return true;
+  const { limit = all.limit ?? null } = wanted;
+  // Who stays is a holder, and of a semaphore with this limit: places and a cooling period let nobody pass.
+  const holders = all.holders.filter((hold) => !gone.has(holdLease(hold).id));
+  if (holders.length < left.length || holders.length >= HOLDERS_PER_KEY || limit !== (all.limit ?? null)) return false;
+  return usedOf(holders) + permitsOf(wanted) <= capacityOf(limit);
+}
+
+/** Whether a semaphore is in use with another limit. */
+export function isOtherLimit(state: State, { limit }: Wanted): boolean {
+  const all = keyState(state);
+  return limit !== undefined && all.limit !== undefined && limit !== all.limit && leasesOf(all).length > 0;
 }
 
 /** Oldest first. `fromMs` and `toMs` are labels from proposers' wall clocks, 0 where nobody gave one. */
 export function viewHistory(state: State): { readonly items: readonly Ended[]; readonly revision: string } {
   const { history, revision } = keyState(state);
   return { items: history, revision };
+}
+
+/** A register's value, null if there is none; `revision` is its entity tag. */
+export function viewRegister(state: State): { readonly value: RegisterValue | null; readonly revision: string } {
+  const { register, revision } = keyState(state);
+  return { value: register?.value ?? null, revision };
 }
 
 export function holdOfFence(state: State, fence: string): Hold | null {

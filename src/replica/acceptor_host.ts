@@ -101,7 +101,14 @@ export class AcceptorHost {
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
       const { vote, instance } = next.record;
       const fast = fastBallotOf(next.record);
-      const why = vote === null ? null : vote !== record.vote ? "cast" : hasMet(vote, message) ? "met" : null;
+      // An own value that its own record has no vote for has met nobody: it stays at home.
+      const why = vote === null
+        ? null
+        : vote !== record.vote
+        ? "cast"
+        : hasMet(vote, message) && from !== this.rules.me
+        ? "met"
+        : null;
       voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
       return { record: next.record === record ? null : next.record, reply: next.reply };
     });

@@ -2,8 +2,9 @@
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Forward, Value } from "../paxos/message.ts";
-import { KeyLog, type KeyLogParts, type Outcome, type Submission } from "./key_log.ts";
+import { KeyLog, type KeyLogParts } from "./key_log.ts";
 import { haveLapsed } from "./lapse.ts";
+import type { Outcome, Submission } from "./pending.ts";
 
 export class KeyLogs {
   readonly #parts: KeyLogParts;

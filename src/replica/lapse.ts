@@ -1,7 +1,15 @@
 /** Whether leases have run out, as a classic quorum sees it, this node in it if it votes, each by its own clock (PROTOCOL.md §7). */
+import { CLAIMS_PER_VALUE } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { LeaseName } from "../paxos/message.ts";
+import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
+import type { LeaseClock } from "./lease_clock.ts";
+
+/** Those of `terms` that ran out by this node's clock, as far as one value can claim them: the rest is for the next. */
+export function lapsedOf(clock: LeaseClock, key: string, terms: readonly LeaseTerm[]): readonly LeaseName[] {
+  return terms.filter((lease) => clock.remainingMs(key, lease) === 0).slice(0, CLAIMS_PER_VALUE)
+    .map(({ id, by }) => ({ id, by }));
+}
 
 /** A claim is voted for only after this said yes; an acceptor that disagrees refuses it all the same. */
 export async function haveLapsed(

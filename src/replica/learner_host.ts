@@ -7,6 +7,7 @@ import { chosenValue } from "../paxos/learner.ts";
 import type { Accepted, Report } from "../paxos/message.ts";
 import { canStillWin } from "../paxos/split.ts";
 import type { AcceptorHost, OwnVote } from "./acceptor_host.ts";
+import type { Contention } from "./contention.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";
 import type { Clock, Transport } from "./ports.ts";
@@ -28,6 +29,7 @@ export type LearnerParts = {
   readonly learning: Learning;
   readonly clock: Clock;
   readonly timing: Timing;
+  readonly contention: Contention;
   readonly epoch: number;
 };
 
@@ -68,6 +70,7 @@ export class LearnerHost {
 
   /** A collision of nodes' values: the coordinator sees it from the Accepted it is sent (§1), without any proposer's help. */
   #met({ key, instance, vote, fast }: OwnVote): void {
+    this.#parts.contention.collided(key, instance);
     if (fast?.recovery !== "coordinated" || vote.value.proposer === "" || !sameBallot(vote.ballot, fast.ballot)) return;
     const { acceptor, transport, epoch } = this.#parts;
     const { me } = acceptor.rules;

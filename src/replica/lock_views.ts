@@ -1,74 +1,51 @@
-/** The shapes of api.ts from a decided state: what the state cannot say, the lease clock of this node estimates. */
-import type { Grant, Held, HistoryItem, LockState } from "../api.ts";
-import { DRIFT } from "../limits.ts";
-import type { Ended, Hold } from "../machine/op.ts";
-import { type HoldView, viewLock } from "../machine/view.ts";
-import type { LeaseTerm, State } from "../paxos/message.ts";
+/** The shapes of api.ts for locks, from a decided state. */
+import type { Grant, Held, LockState } from "../api.ts";
+import type { Hold } from "../machine/op.ts";
+import { type HoldView, viewGrants } from "../machine/view.ts";
+import type { State } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
-
-/** Who polls a held lock need not come back sooner. */
-const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 5_000;
+import { boundsOf, LeaseViews } from "./lease_views.ts";
 
 export class LockViews {
-  readonly #leases: LeaseClock;
+  readonly #leases: LeaseViews;
 
   constructor(leases: LeaseClock) {
-    this.#leases = leases;
+    this.#leases = new LeaseViews(leases);
   }
 
   /** @param countedMs how long after the caller's send the ttl began to count */
   grant(name: string, hold: Hold, state: State, waitedMs: number, countedMs: number): Grant {
-    const { holder, fence, mode, ttlMs, metadata } = hold;
+    const { holder, fence, mode, metadata } = hold;
     return {
       name,
       holder,
       fence,
       mode,
-      ttlMs,
-      // Rounded down: both ends of the drift are the caller's to be safe from.
-      notBeforeMs: Math.floor(countedMs) + Math.floor(ttlMs * (1 - DRIFT)),
-      notAfterMs: Math.ceil(countedMs) + Math.ceil(ttlMs * (1 + DRIFT)),
-      waitedMs: Math.round(waitedMs),
+      ...boundsOf(hold, waitedMs, countedMs),
       ...(metadata === undefined ? {} : { metadata }),
-      revision: viewLock(state).revision,
+      revision: viewGrants(state).revision,
     };
   }
 
   held(key: string, state: State): Held {
-    const { holders, waiterCount, cooling } = viewLock(state);
-    const remaining = [...holders.map(({ lease }) => lease), ...(cooling === null ? [] : [cooling])]
-      .map((lease) => this.#remainingMs(key, lease));
-    const soonest = Math.min(RETRY_MAX_MS, ...remaining);
+    const view = viewGrants(state);
     return {
-      holders: holders.map((hold) => this.#holder(key, hold)),
-      queue: waiterCount,
-      retryAfterMs: Math.max(RETRY_MIN_MS, soonest),
+      holders: view.holders.map((hold) => this.#holder(key, hold)),
+      queue: view.waiterCount,
+      retryAfterMs: this.#leases.retryAfterMs(key, view),
     };
   }
 
   lock(name: string, key: string, state: State): LockState {
-    const { holders, waiters, waiterCount, lastFence, revision, state: kind } = viewLock(state);
+    const { holders, waiters, waiterCount, lastFence, revision, state: kind } = viewGrants(state);
     return {
       name,
       state: kind,
       holders: holders.map((hold) => this.#holder(key, hold)),
-      waiters: waiters.map((waiter) => ({ ...waiter })),
+      waiters: waiters.map(({ holder, position, mode }) => ({ holder, position, mode })),
       waiterCount,
       lastFence,
       revision,
-    };
-  }
-
-  ended({ fence, holder, subject, fromMs, toMs, end, reason }: Ended): HistoryItem {
-    return {
-      fence,
-      holder,
-      subject,
-      from: new Date(fromMs).toISOString(),
-      to: new Date(toMs).toISOString(),
-      end,
-      ...(reason === undefined ? {} : { reason }),
     };
   }
 
@@ -77,12 +54,8 @@ export class LockViews {
       holder,
       fence,
       mode,
-      notAfterMs: this.#remainingMs(key, lease),
+      notAfterMs: this.#leases.remainingMs(key, lease),
       ...(metadata === undefined ? {} : { metadata }),
     };
-  }
-
-  #remainingMs(key: string, lease: LeaseTerm): number {
-    return Math.ceil(this.#leases.remainingMs(key, lease));
   }
 }

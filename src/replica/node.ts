@@ -5,9 +5,12 @@ import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
+import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
+import { Elections } from "./elections.ts";
+import { Expiry } from "./expiry.ts";
 import { Learning } from "./learning.ts";
 import { Heard } from "./heard.ts";
 import { LearnerHost } from "./learner_host.ts";
@@ -25,8 +28,18 @@ import {
 } from "./ports.ts";
 import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
+import { Registers } from "./registers.ts";
+import { Semaphores } from "./semaphores.ts";
 import { acceptDirect } from "./direct.ts";
-import type { DirectAccept, DirectReply, LockService, NodeService } from "./service.ts";
+import type {
+  DirectAccept,
+  DirectReply,
+  ElectionService,
+  LockService,
+  NodeService,
+  RegisterService,
+  SemaphoreService,
+} from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
@@ -53,6 +66,9 @@ const READINESS_MS = 200;
 export class ReplicaNode implements NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly elections: ElectionService;
+  readonly semaphores: SemaphoreService;
+  readonly registers: RegisterService;
   readonly #options: NodeOptions;
   readonly #ports: Ports;
   readonly #acceptor: AcceptorHost;
@@ -60,6 +76,7 @@ export class ReplicaNode implements NodeService {
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
   readonly #logs: KeyLogs;
+  readonly #expiry: Expiry;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
@@ -86,6 +103,7 @@ export class ReplicaNode implements NodeService {
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
+    const contention = new Contention();
     const parts: KeyLogParts = {
       acceptor: this.#acceptor,
       coordinator: this.#coordinator,
@@ -96,6 +114,7 @@ export class ReplicaNode implements NodeService {
       timing: new Timing(id, quorums, transport, random),
       machine,
       modes,
+      contention,
       digest,
       epoch: EPOCH,
     };
@@ -106,6 +125,7 @@ export class ReplicaNode implements NodeService {
       learning: this.#learning,
       clock,
       timing: parts.timing,
+      contention,
       epoch: EPOCH,
     });
     const logs = new KeyLogs(parts);
@@ -113,8 +133,13 @@ export class ReplicaNode implements NodeService {
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
-    const locks = new Locks({ ...queueParts, reader, queues: new Queues(queueParts), store, heard });
+    const grantParts = { ...queueParts, reader, queues: new Queues(queueParts), store, heard };
+    const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
+    this.elections = new Elections(grantParts);
+    this.semaphores = new Semaphores(grantParts);
+    this.#expiry = new Expiry(queueParts);
+    this.registers = new Registers({ ...grantParts, expiry: this.#expiry });
   }
 
   /** Resolves when this node may vote, or never will. */
@@ -124,6 +149,7 @@ export class ReplicaNode implements NodeService {
 
   close(): void {
     this.#standing.close();
+    this.#expiry.close();
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();

@@ -2,12 +2,13 @@
  * The waiters this node answers for, by key (PROTOCOL.md §7). A place lives in the decided state; this side keeps it
  * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
  */
-import { PLACE_RENEW_MS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import { PLACE_RENEW_MS } from "../limits.ts";
 import { placesOfNode } from "../machine/view.ts";
 import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
-import { haveLapsed } from "./lapse.ts";
+import { endLapsed } from "./expiry.ts";
+import { lapsedOf } from "./lapse.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 
 /** Nodes whose waiter is not first hold back this long, so that one of them proposes the end of a lease, not all. */
@@ -113,18 +114,17 @@ class KeyQueue {
 
   /** For the first lease before us that runs out: whoever wants the thing proposes the end of what is in its way. */
   #setTimer(state: State, atLeastMs: number): void {
-    const { leases, clock, acceptor } = this.#parts;
+    const { leases, clock } = this.#parts;
     this.#cancelLapse();
     const blocking = this.#blocking(state);
     if (this.empty || blocking.length === 0) return;
-    const { me } = acceptor.rules;
     const remaining = Math.min(...blocking.map((lease) => leases.remainingMs(this.#key, lease)));
     const first = this.#parts.machine.leases(state).find(({ id }) => id.startsWith("p:"));
     const holdBack = first !== undefined && this.#placeIds(state).has(first.id)
       ? 0
       : NOT_FIRST_MS + (this.#parts.random.next() * NOT_FIRST_MS);
     const ms = Math.max(remaining + holdBack, atLeastMs);
-    this.#cancelLapse = clock.after(ms, () => this.#expire(me));
+    this.#cancelLapse = clock.after(ms, () => this.#expire());
   }
 
   /** All leases of the key but those of our own places, which we renew. */
@@ -140,25 +140,13 @@ class KeyQueue {
     return new Set(ids.filter((id) => places.includes(id)));
   }
 
-  async #expire(me: string): Promise<void> {
-    const { acceptor, leases, logs, random, clock } = this.#parts;
+  async #expire(): Promise<void> {
+    const { acceptor, leases } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(this.#key);
-      const lapsed = this.#blocking(snapshot.state)
-        .filter((lease) => leases.remainingMs(this.#key, lease) === 0)
-        .map(({ id, by }) => ({ id, by }));
+      const lapsed = lapsedOf(leases, this.#key, this.#blocking(snapshot.state));
       if (this.empty) return;
-      if (lapsed.length > 0 && await haveLapsed(this.#parts, this.#key, lapsed)) {
-        // A value needs a command to carry its label for the history; this one changes nothing itself.
-        const op = { type: "keep-places", places: [], atMs: clock.wall() } as const;
-        await logs.submit(this.#key, {
-          subject: me,
-          id: random.id(),
-          op,
-          timeoutMs: TIMEOUT_DEFAULT_MS,
-          claims: lapsed,
-        });
-      }
+      if (lapsed.length > 0) await endLapsed(this.#parts, this.#key, lapsed);
     } catch {
       // Not decided in time, or no longer true: the next look says what is still in the way.
     }

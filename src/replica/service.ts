@@ -1,6 +1,26 @@
-/** What the routes call. The lock service and the status of one node, without HTTP. */
-import type { Answer, Forced, Grant, History, LockState, NodeStatus, Page, Released } from "../api.ts";
-import type { Result } from "../machine/op.ts";
+/** What the routes call: a service for each noun and the status of one node, without HTTP. */
+import type {
+  Answer,
+  ElectionHistory,
+  ElectionState,
+  Forced,
+  Grant,
+  GrantSet,
+  History,
+  KvDeleted,
+  KvItem,
+  KvValue,
+  KvWritten,
+  Leadership,
+  LockState,
+  NodeStatus,
+  Page,
+  Released,
+  Resigned,
+  SemaphoreGrant,
+  SemaphoreState,
+} from "../api.ts";
+import type { Conditions, Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
 import type { Accept } from "../paxos/message.ts";
 import type { Mailbox, WireMessage, WireReply } from "./ports.ts";
@@ -28,6 +48,39 @@ export type AcquireRequest = {
   readonly lockDelayMs: number;
 };
 
+export type CampaignRequest = {
+  readonly candidate: string;
+  readonly value?: string;
+  readonly ttlMs: number;
+  readonly waitMs: number;
+};
+
+export type TakeRequest = Omit<AcquireRequest, "mode"> & { readonly limit: number; readonly permits: number };
+
+export type PutRequest = Conditions & {
+  /** Base64. */
+  readonly bytes: string;
+  readonly contentType: string;
+  readonly ttlMs?: number;
+};
+
+/** `stale`: the own record instead of a quorum's. */
+export type ReadOptions = { readonly stale: boolean; readonly timeoutMs: number };
+/**
+ * `staleMs` comes with a stale read: how long ago this node last heard of the name from a member; without it where it has
+ * not since it started, and so cannot tell.
+ */
+export type ReadAnswer<T> = Answer<T> & { readonly staleMs?: number };
+
+/** Each item is read from a quorum of its own; a page is not a snapshot. */
+export type ListRequest = {
+  readonly prefix: string;
+  readonly limit: number;
+  /** Where the page before ended, or null. */
+  readonly cursor: string | null;
+  readonly timeoutMs: number;
+};
+
 /**
  * Every method rejects with QuorateError: `held`, `cooling`, `queue-full`, `lost`, `not-found`, `expired-command`,
  * `idempotency-mismatch`, `too-large`, `no-quorum` (this node cast no vote for the command) or `outcome-unknown`.
@@ -35,17 +88,12 @@ export type AcquireRequest = {
  */
 export interface LockService {
   acquire(name: string, request: AcquireRequest, caller: Caller): Promise<Answer<Grant>>;
+  /** All of `names` or none: the one that is refused is in `more: {name}`. */
+  acquireAll(names: readonly string[], request: AcquireRequest, caller: Caller): Promise<Answer<GrantSet>>;
   renew(name: string, fence: string, request: { readonly ttlMs?: number }, caller: Caller): Promise<Answer<Grant>>;
   release(name: string, fence: string, caller: Caller): Promise<Answer<Released>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
-  /**
-   * `stale`: the own record, `staleMs` after this node last heard of the name from a member; without it where it has not
-   * since it started, and so cannot tell.
-   */
-  get(
-    name: string,
-    options: { readonly stale: boolean; readonly timeoutMs: number },
-  ): Promise<Answer<LockState> & { readonly staleMs?: number }>;
+  get(name: string, options: ReadOptions): Promise<ReadAnswer<LockState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
   /** Each item is read from a quorum of its own; the page is not a snapshot. */
   list(
@@ -54,6 +102,48 @@ export interface LockService {
     cursor: string | null,
     options: { readonly timeoutMs: number },
   ): Promise<Page<LockState>>;
+}
+
+/** As LockService, but `led` with `more: Led` instead of `held` and `cooling`. */
+export interface ElectionService {
+  campaign(name: string, request: CampaignRequest, caller: Caller): Promise<Answer<Leadership>>;
+  /** Renews, and says `value` from now on if there is one. */
+  proclaim(
+    name: string,
+    term: string,
+    request: { readonly ttlMs?: number; readonly value?: string },
+    caller: Caller,
+  ): Promise<Answer<Leadership>>;
+  resign(name: string, term: string, caller: Caller): Promise<Answer<Resigned>>;
+  force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
+  get(name: string, options: ReadOptions): Promise<ReadAnswer<ElectionState>>;
+  history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<ElectionHistory>>;
+  list(request: ListRequest): Promise<Page<ElectionState>>;
+}
+
+/** As LockService, and `limit-mismatch` while it is in use with another limit; `held` carries `more: SemaphoreHeld`. */
+export interface SemaphoreService {
+  take(name: string, request: TakeRequest, caller: Caller): Promise<Answer<SemaphoreGrant>>;
+  renew(
+    name: string,
+    fence: string,
+    request: { readonly ttlMs?: number },
+    caller: Caller,
+  ): Promise<Answer<SemaphoreGrant>>;
+  release(name: string, fence: string, caller: Caller): Promise<Answer<Released>>;
+  force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
+  get(name: string, options: ReadOptions): Promise<ReadAnswer<SemaphoreState>>;
+  history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
+  list(request: ListRequest): Promise<Page<SemaphoreState>>;
+}
+
+/** `precondition-failed`, `fence-too-low` and `not-found` (there is no value) besides what every command may come to. */
+export interface RegisterService {
+  put(name: string, request: PutRequest, caller: Caller): Promise<Answer<KvWritten>>;
+  delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>>;
+  get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>>;
+  /** Names without a value are left out; only where very many stand in a row is a page short and not the last. */
+  list(request: ListRequest): Promise<Page<KvItem>>;
 }
 
 /** A client's own Accept!, without what only peers may add. */
@@ -79,6 +169,9 @@ export type DirectReply =
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly elections: ElectionService;
+  readonly semaphores: SemaphoreService;
+  readonly registers: RegisterService;
   /** One reply per message, in order; never rejects for what one message holds. */
   receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]>;
   /** One reply per message, in order. */

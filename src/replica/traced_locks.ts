@@ -23,6 +23,8 @@ export function tracedLocks(locks: LockService, trace: Trace): LockService {
   return {
     acquire: (name, request, caller) =>
       seen(name, "acquire", caller.idempotencyKey, () => locks.acquire(name, request, caller)),
+    // Of several names: what was decided for each shows in the messages of that one.
+    acquireAll: (names, request, caller) => locks.acquireAll(names, request, caller),
     renew: (name, fence, request, caller) =>
       seen(name, "renew", caller.idempotencyKey, () => locks.renew(name, fence, request, caller)),
     release: (name, fence, caller) =>

@@ -14,6 +14,12 @@ Deno.test("every outcome comes out of the window as it went in, and no entry is 
     { outcome: "queued", place: key(2), position: 256 },
     { outcome: "forced-all", count: 64 },
     ...fates.map((outcome) => ({ outcome, fence: FENCE })),
+    { outcome: "limit-mismatch", limit: 1_024 },
+    { outcome: "written", revision: FENCE },
+    { outcome: "deleted", revision: FENCE },
+    { outcome: "absent", revision: "0" },
+    { outcome: "precondition-failed", revision: FENCE },
+    { outcome: "fence-too-low", fence: FENCE },
     ...(["held", "cooling", "queue-full", "left", "too-large"] as const).map((outcome) => ({ outcome })),
   ];
   const window = openWindow("", 0);

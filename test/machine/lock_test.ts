@@ -121,6 +121,17 @@ Deno.test("a renewal as such is no change of the revision, another ttl is", () =
   assertEquals(log.state.revision, "3073");
 });
 
+Deno.test("a release that names a lease spares a hold that was taken up since", () => {
+  const log = new KeyLog();
+  const fence = log.grant("h");
+  const { by } = log.hold;
+  log.renew(fence);
+  assertEquals(log.do({ type: "release", fence, by, atMs: 1 }), { outcome: "renewed", fence, ttlMs: 30_000 });
+  assertEquals(log.holders, ["h"]);
+  assertEquals(log.do({ type: "release", fence, by: log.hold.by, atMs: 1 }).outcome, "released");
+  assertEquals(log.do({ type: "release", fence, by, atMs: 1 }).outcome, "already-released");
+});
+
 Deno.test("what became of a released fence", () => {
   const log = new KeyLog();
   const fence = log.grant("h");

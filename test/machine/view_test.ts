@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { LIST_DEFAULT_ITEMS } from "../../src/limits.ts";
-import { holdOfFence, holdOfHolder, placesOfNode, viewHistory, viewLock } from "../../src/machine/view.ts";
+import { HOLDERS_PER_KEY, LIST_DEFAULT_ITEMS } from "../../src/limits.ts";
+import { holdOfFence, holdOfHolder, placesOfNode, viewGrants, viewHistory } from "../../src/machine/view.ts";
 import { KeyLog, machine } from "./key_log.ts";
 
 Deno.test("a lock that was never used is free", () => {
   const log = new KeyLog();
-  assertEquals(viewLock(log.state), {
+  assertEquals(viewGrants(log.state), {
     state: "free",
     holders: [],
     waiters: [],
@@ -13,6 +13,8 @@ Deno.test("a lock that was never used is free", () => {
     lastFence: "0",
     revision: "0",
     cooling: null,
+    limit: null,
+    available: HOLDERS_PER_KEY,
   });
   assertEquals(viewHistory(log.state), { items: [], revision: "0" });
 });
@@ -22,7 +24,7 @@ Deno.test("held, with positions from 1, then cooling, then free, each fence in t
   log.grant("h", { metadata: "m", lockDelayMs: 3_000, atMs: 1_000 });
   log.acquire("w1", { wait: "a", id: "w1" });
   log.acquire("w2", { wait: "b", mode: "shared" });
-  const held = viewLock(log.state);
+  const held = viewGrants(log.state);
   assertEquals(held.state, "held");
   const lease = { id: "f:1025", by: "a/n/1", ttlMs: 30_000 };
   assertEquals(held.holders, [{ holder: "h", fence: "1025", mode: "exclusive", metadata: "m", lease }]);
@@ -31,7 +33,7 @@ Deno.test("held, with positions from 1, then cooling, then free, each fence in t
     { holder: "w2", position: 2, mode: "shared" },
   ]);
   log.lapse("f:1025");
-  const cooling = viewLock(log.state);
+  const cooling = viewGrants(log.state);
   assertEquals([cooling.state, cooling.cooling?.ttlMs, cooling.lastFence], ["cooling", 3_000, "1025"]);
   assertEquals(viewHistory(log.state).items, [
     { fence: "1025", holder: "h", subject: "s", fromMs: 1_000, toMs: 31_000, end: "lapsed", lastFence: "1025" },
@@ -42,7 +44,7 @@ Deno.test("waiters beyond the list are counted only", () => {
   const log = new KeyLog();
   log.grant("h");
   for (let i = 0; i < LIST_DEFAULT_ITEMS + 5; i++) log.acquire(`w${i}`, { wait: "a" });
-  const view = viewLock(log.state);
+  const view = viewGrants(log.state);
   assertEquals([view.waiters.length, view.waiterCount], [LIST_DEFAULT_ITEMS, LIST_DEFAULT_ITEMS + 5]);
 });
 

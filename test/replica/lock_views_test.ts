@@ -103,18 +103,3 @@ Deno.test("lock views: of several shared holders the first to lapse says when to
   assertEquals(held.holders.map(({ holder, notAfterMs }) => [holder, notAfterMs]), [["one", 3_040], ["two", 2_020]]);
   assertEquals(held.retryAfterMs, 2_020);
 });
-
-Deno.test("lock views: the history has its times as text, and a reason only where somebody gave one", () => {
-  const { views } = rig();
-  const ended = { fence: "1025", holder: "me", subject: "s", fromMs: 0, toMs: 1_500, end: "forced" } as const;
-  const shown = {
-    fence: "1025",
-    holder: "me",
-    subject: "s",
-    from: "1970-01-01T00:00:00.000Z",
-    to: "1970-01-01T00:00:01.500Z",
-    end: "forced",
-  };
-  assertEquals(views.ended(ended) as unknown, shown);
-  assertEquals(views.ended({ ...ended, reason: "stuck" }) as unknown, { ...shown, reason: "stuck" });
-});

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import type { Answer, Grant } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { CLAIMS_PER_VALUE } from "../../src/limits.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
@@ -224,4 +225,19 @@ Deno.test("queue: a held lock with lockDelayMs whose holder vanishes cools befor
     await until("cooling", async () => (await stateOf(cluster, "c", "q")).state === "cooling");
     assertEquals((await next).body.holder, "next");
     assert(clock.now() - beganMs >= 3_000, "never before the delay");
+  }));
+
+Deno.test("queue: more places lapse at once than one value may claim: they end in several, and the next gets the lock", () =>
+  withCluster(3, async (cluster) => {
+    const { body: held } = await cluster.node("a").locks.acquire("q", request("holder", { ttlMs: 600_000 }), caller());
+    const who = () => caller({ timeoutMs: 20_000 });
+    const dead = Array.from(
+      { length: CLAIMS_PER_VALUE + 10 },
+      (_, i) => cluster.node("b").locks.acquire("q", request(`dead${i}`, { waitMs: 200_000 }), who()).catch(() => {}),
+    );
+    await until("all wait", async () => (await stateOf(cluster, "c", "q")).waiterCount === dead.length);
+    const next = await queued(cluster, "c", "q", "next");
+    cluster.kill("b");
+    await cluster.node("a").locks.release("q", held.fence, who());
+    assertEquals(granted(await next.ending).holder, "next");
   }));

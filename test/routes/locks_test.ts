@@ -1,8 +1,18 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { defaultHolder } from "../../routes/input.ts";
-import { GrantShape, HistoryShape, LockPageShape, LockStateShape, ReleasedShape } from "../../routes/schemas.ts";
+import {
+  GrantSetShape,
+  GrantShape,
+  HistoryShape,
+  LockPageShape,
+  LockStateShape,
+  ReleasedShape,
+} from "../../routes/schemas.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { LOCKS_TOGETHER_MAX } from "../../src/limits.ts";
+import { withApps } from "./memory_apps.ts";
+import { refuseAll, tell, tokensFor } from "./noun_requests.ts";
 import { answer, FREE, GRANT, type Json, raw, RECEIPT, scripted, serving } from "./scripted_node.ts";
 
 const json = (body: unknown) => JSON.stringify(body);
@@ -225,4 +235,64 @@ describe("the other lock routes", () => {
 it("the published shape of a grant is that of src/api.ts", () => {
   GrantShape.strict().parse(GRANT);
   GrantShape.strict().parse({ ...GRANT, metadata: "m" });
+});
+
+describe("POST /v1/locks", () => {
+  const ask = { names: ["deploy/b", "deploy/a"], holder: "me" };
+
+  it("grants all in the order asked, the same to the same key at another node, 422 to other names", () =>
+    withApps(3, async (apps) => {
+      const key = { "idempotency-key": "set-1" };
+      const granted = await tell(apps, "a", "POST", "/v1/locks", ask, key);
+      const { grants } = GrantSetShape.strict().parse(granted.body);
+      assertEquals([granted.status, grants.map(({ name }) => name)], [200, ask.names]);
+      const again = await tell(apps, "b", "POST", "/v1/locks", ask, key);
+      assertEquals(again.body.grants.map((grant: Json) => grant.fence), grants.map(({ fence }) => fence));
+      const other = await tell(apps, "c", "POST", "/v1/locks", { ...ask, names: ["deploy/b", "deploy/c"] }, key);
+      assertEquals([other.status, other.body.code], [422, "idempotency-mismatch"]);
+      const taken = await tell(apps, "c", "POST", "/v1/locks/deploy%2Fa", { holder: "you" });
+      assertEquals([taken.status, taken.body.holders[0].holder], [409, "me"]);
+    }));
+
+  it("keeps none where one is held, and names it", () =>
+    withApps(3, async (apps) => {
+      await tell(apps, "a", "POST", "/v1/locks/deploy%2Fb", { holder: "you" });
+      const refused = await tell(apps, "b", "POST", "/v1/locks", ask);
+      assertEquals([refused.status, refused.body.code, refused.body.name, refused.body.holders[0].holder], [
+        409,
+        "held",
+        "deploy/b",
+        "you",
+      ]);
+      assertEquals((await tell(apps, "c", "GET", "/v1/locks/deploy%2Fa")).body.state, "free");
+    }));
+
+  it("names the field that is wrong, and takes as many as there may be", () =>
+    withApps(3, async (apps) => {
+      const many = Array.from({ length: LOCKS_TOGETHER_MAX + 1 }, (_, i) => `n${i}`);
+      await refuseAll(apps, [
+        ["POST", "/v1/locks", undefined, "names"],
+        ["POST", "/v1/locks", { names: [] }, "names"],
+        ["POST", "/v1/locks", { names: "a" }, "names"],
+        ["POST", "/v1/locks", { names: [7] }, "names.0"],
+        ["POST", "/v1/locks", { names: many }, "names"],
+        ["POST", "/v1/locks", { names: ["a", ""] }, "names"],
+        ["POST", "/v1/locks", { names: ["a", "../b"] }, "names"],
+        ["POST", "/v1/locks", '{"names":["\\ud800"]}', "names"],
+        ["POST", "/v1/locks", { ...ask, ttlMs: 1 }, "ttlMs"],
+        ["POST", "/v1/locks?name=a", ask, "name"],
+        ["POST", "/v1/locks", ask, "Quorate-Race", { "quorate-race": "0", "idempotency-key": "k" }],
+      ]);
+      const most = await tell(apps, "b", "POST", "/v1/locks", { names: many.slice(1) });
+      assertEquals([most.status, most.body.grants.length], [200, LOCKS_TOGETHER_MAX]);
+      assertEquals(apps.reports, []);
+    }));
+
+  it("is for who may write every one of them", () =>
+    withApps(3, async (apps) => {
+      const status = async (names: string[]) =>
+        (await tell(apps, "a", "POST", "/v1/locks", { names }, { authorization: "Bearer ours" })).status;
+      assertEquals([await status(["mine/a", "mine/b"]), await status(["mine/c", "theirs/a"])], [200, 403]);
+      assertEquals((await tell(apps, "b", "POST", "/v1/locks", { names: ["mine/a"] })).status, 401);
+    }, { tokens: tokensFor("lock") }));
 });

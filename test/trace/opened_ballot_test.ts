@@ -130,3 +130,23 @@ for (const mode of ["fast", "uncoordinated"]) {
       assert(ballot[1].startsWith("a/"), "its owner's");
     }));
 }
+
+for (const n of [3, 4, 5]) {
+  Deno.test(`what if an explicit Any is lost on its way, n=${n}: a node that has not heard of it prepares, and is decided`, () =>
+    withCluster(n, async (cluster) => {
+      const name = nameWhere(cluster, "fast/lost-", (node) => node === "c");
+      const key = `lock/${name}`;
+      cluster.network.drop(isSent("any", key));
+      await opened(cluster, name);
+      const ends = [await acquire(cluster, name, client("b"))];
+      await cluster.settle();
+      assertOnce(await finalRecord(cluster, key, cluster.ids), ends);
+      assertEquals(cluster.decisions(key, 1)[0]!.ballot[0], 2);
+      // Its owner knows of it, and those that it tells by its value do then: the second name.
+      const other = nameWhere(cluster, "fast/lost-too-", (node) => node === "c");
+      cluster.network.drop(isSent("any", `lock/${other}`));
+      await opened(cluster, other);
+      const told = await acquire(cluster, other, client("a"));
+      assert(told.receipt.ballot.startsWith("1.a/"), told.receipt.ballot);
+    }));
+}

@@ -293,17 +293,17 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "ttl counted from a retry: the renewal that confirms it is another node's",
-    file: "replica/locks.ts",
+    file: "replica/grants.ts",
     edits: edit(
-      "{ ...caller, idempotencyKey: random.id() }),",
-      "{ ...caller, idempotencyKey: random.id() === '' ? '' : confirmId(id) }),",
+      "{ ...caller, idempotencyKey: this.#parts.random.id() }),",
+      "{ ...caller, idempotencyKey: confirmId }),",
     ),
     of: "test/replica/locks_test.ts",
     test: "locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives",
   },
   {
     name: "a fence without the position in the batch",
-    file: "machine/lock.ts",
+    file: "machine/grants.ts",
     edits: edit("numberOf(draft.instance, draft.grants + 1)", "numberOf(draft.instance, 1)"),
     of: "test/machine/lock_test.ts",
     test: "grants of one value have consecutive fences, and a hand-over is unconfirmed until renewed",

@@ -1,0 +1,66 @@
+/** What goes in and out under /v1/elections. */
+import { z } from "@hono/zod-openapi";
+import { ELECTION_VALUE_MAX_BYTES, TTL_DEFAULT_MS } from "../src/limits.ts";
+import { count, fence, holder, NameParam, problemShape, text, ttlMs, waitMs } from "./schemas.ts";
+
+const value = text(0, ELECTION_VALUE_MAX_BYTES).optional();
+
+export const CampaignBody = z.strictObject({
+  candidate: holder,
+  value,
+  ttlMs: ttlMs.default(TTL_DEFAULT_MS),
+  waitMs,
+}).openapi("Campaign");
+export const ProclaimBody = z.strictObject({ ttlMs: ttlMs.optional(), value }).openapi("Proclaim");
+export const TermParams = NameParam.extend({ term: fence });
+
+export const LeadershipShape = z.object({
+  name: z.string(),
+  candidate: z.string(),
+  term: fence,
+  ttlMs: z.int(),
+  notBeforeMs: z.number(),
+  notAfterMs: z.number(),
+  waitedMs: z.number(),
+  value: z.string().optional(),
+  revision: count,
+}).openapi("Leadership");
+const LeaderShape = z.object({
+  candidate: z.string(),
+  term: fence,
+  notAfterMs: z.number(),
+  value: z.string().optional(),
+}).openapi("Leader");
+export const ElectionStateShape = z.object({
+  name: z.string(),
+  leader: LeaderShape.nullable(),
+  waiters: z.array(z.object({ candidate: z.string(), position: z.int() })),
+  waiterCount: z.int(),
+  lastTerm: count,
+  revision: count,
+}).openapi("ElectionState");
+export const ElectionPageShape = z.object({ items: z.array(ElectionStateShape), cursor: z.string().nullable() })
+  .openapi("ElectionPage");
+export const ResignedShape = z.object({
+  outcome: z.enum(["released", "already-released", "taken-over", "forced", "ended"]),
+  term: fence,
+  revision: count,
+}).openapi("Resigned");
+export const ElectionHistoryShape = z.object({
+  items: z.array(z.object({
+    term: fence,
+    candidate: z.string(),
+    subject: z.string(),
+    from: z.string(),
+    to: z.string(),
+    end: z.enum(["released", "lapsed", "forced", "session"]),
+    reason: z.string().optional(),
+  })),
+  revision: count,
+}).openapi("ElectionHistory");
+export const LedShape = z.object({
+  ...problemShape,
+  leader: LeaderShape.nullable(),
+  queue: z.int(),
+  yours: z.string().optional(),
+}).openapi("Led");

@@ -1,0 +1,182 @@
+/** Registers under /v1/kv: bytes in, bytes out, with the conditions of HTTP (RFC 9110, section 13). */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { CONTENT_TYPE_MAX_CHARS, ENTITY_TAGS_MAX, KV_VALUE_MAX_BYTES, TTL_MAX_MS, TTL_MIN_MS } from "../src/limits.ts";
+import type { PutRequest, RegisterService } from "../src/replica/service.ts";
+import { type Ctx, type Env, send, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
+import { fromBase64, toBase64 } from "./base64.ts";
+import { readBytes, readObject } from "./body.ts";
+import { publish } from "./docs.ts";
+import { invalid } from "./error_response.ts";
+import { permit } from "./gate.ts";
+import { checked, checkedFence, nameOf, queryOf } from "./input.ts";
+import { callerOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import {
+  count,
+  ListQuery,
+  name,
+  NamedQuery,
+  NameParam,
+  ReleaseBody,
+  responses,
+  StateQuery,
+  timeoutMs,
+  wholeText,
+  WriteHeaders,
+} from "./schemas.ts";
+
+const PutQuery = z.strictObject({
+  name,
+  timeoutMs,
+  ttlMs: wholeText(TTL_MIN_MS, TTL_MAX_MS).optional().openapi({
+    description: "The value ends after this long unless it is put again; putting the same keeps it alive unchanged.",
+  }),
+});
+const tags = z.string().optional();
+const ReadHeaders = z.object({ "If-None-Match": tags });
+const ConditionHeaders = WriteHeaders.extend({
+  "If-Match": tags,
+  "If-None-Match": tags,
+  "Fence": z.string().regex(/^[1-9][0-9]{0,19}$/).optional()
+    .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
+});
+
+export const KvWrittenShape = z.object({ name: z.string(), revision: count, ttlMs: z.int().optional() })
+  .openapi("KvWritten");
+export const KvDeletedShape = z.object({ outcome: z.literal("deleted"), name: z.string(), revision: count })
+  .openapi("KvDeleted");
+const KvItemShape = z.object({
+  name: z.string(),
+  revision: count,
+  contentType: z.string(),
+  sizeBytes: z.int(),
+  ttlMs: z.int().optional(),
+  notAfterMs: z.number().optional(),
+}).openapi("KvItem");
+export const KvPageShape = z.object({ items: z.array(KvItemShape), cursor: z.string().nullable() }).openapi("KvPage");
+
+const bytes = { "*/*": { schema: z.string().openapi({ format: "binary", maxLength: KV_VALUE_MAX_BYTES }) } };
+
+const get = createRoute({
+  method: "get",
+  path: "/v1/kv/{name}",
+  summary: "The value, with the Content-Type it was put with; its ETag is its revision. 404 if there is none",
+  request: { params: NameParam, query: StateQuery, headers: ReadHeaders },
+  responses: {
+    ...responses(z.never(), [...READ, "not-found"]),
+    200: { description: "OK", content: bytes },
+    304: { description: "It is what If-None-Match names." },
+  },
+});
+const put = createRoute({
+  method: "put",
+  path: "/v1/kv/{name}",
+  summary: "Write a value; If-Match, If-None-Match and Fence are decided with the write",
+  request: { params: NameParam, query: PutQuery, headers: ConditionHeaders, body: { content: bytes, required: false } },
+  responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low"]),
+});
+const remove = createRoute({
+  method: "delete",
+  path: "/v1/kv/{name}",
+  summary: "Delete a value; revision and highest fence outlive it. 404 if there is none",
+  request: { params: NameParam, query: NamedQuery, headers: ConditionHeaders },
+  responses: responses(KvDeletedShape, [...WRITE, "precondition-failed", "fence-too-low", "not-found"]),
+});
+const list = createRoute({
+  method: "get",
+  path: "/v1/kv",
+  summary:
+    "Names that have a value, by prefix, in pages; each is read from a quorum of its own, so a page is no snapshot",
+  request: { query: ListQuery },
+  responses: responses(KvPageShape, READ),
+});
+
+const KV = "kv";
+const DEFAULT_TYPE = "application/octet-stream";
+
+/** `newId` makes the Idempotency-Key of a write that came without. */
+export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newId: () => string): void {
+  publish(app, get, async (c) => {
+    const { name, options } = readOf(c, KV);
+    const known = tagsOf(c, "If-None-Match");
+    const answer = await registers.get(name, options);
+    const { revision, contentType, bytes } = answer.body;
+    const headers = withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt);
+    if (known?.some((tag) => tag === "*" || tag === revision)) return sendBody(c, 304, null, headers);
+    const value = fromBase64(bytes);
+    return sendBody(c, 200, value, {
+      ...headers,
+      "Content-Type": contentType,
+      // Also for HEAD, which has no body to count.
+      "Content-Length": `${value.length}`,
+      // Whoever may write a value could otherwise have a browser run it as a page of this origin.
+      "Content-Security-Policy": "sandbox; default-src 'none'",
+      "X-Content-Type-Options": "nosniff",
+    });
+  });
+
+  publish(app, put, async (c) => {
+    const { name: named, timeoutMs, ttlMs } = queryOf(c, PutQuery);
+    const name = nameOf(c, named);
+    permit(c, { noun: KV, verb: "write" }, name);
+    const caller = callerOf(c, newId, timeoutMs);
+    const conditions = conditionsOf(c);
+    const contentType = contentTypeOf(c);
+    const bytes = toBase64(await readBytes(c.req.raw, KV_VALUE_MAX_BYTES));
+    const request: PutRequest = { bytes, contentType, ...(ttlMs !== undefined && { ttlMs }), ...conditions };
+    const answer = await registers.put(name, request, caller);
+    return sendAnswer(c, answer, { "ETag": `"${answer.body.revision}"` });
+  });
+
+  publish(app, remove, async (c) => {
+    const { caller, name } = writeOf(c, KV, newId);
+    const conditions = conditionsOf(c);
+    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await registers.delete(name, conditions, caller));
+  });
+
+  publish(app, list, async (c) => send(c, 200, await registers.list(listOf(c, KV))));
+
+  refuseEmptyNames(app, "/v1/kv");
+}
+
+function conditionsOf(c: Ctx) {
+  const ifMatch = tagsOf(c, "If-Match");
+  const ifNoneMatch = tagsOf(c, "If-None-Match");
+  const fence = c.req.raw.headers.get("fence");
+  return {
+    ...(ifMatch !== null && { ifMatch }),
+    ...(ifNoneMatch !== null && { ifNoneMatch }),
+    ...(fence !== null && { fence: checkedFence(fence, "Fence") }),
+  };
+}
+
+/** One entity tag and what follows it; a comma may stand inside the quotes too. */
+const TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e]*)"[ \t]*(,|$)/y;
+const REVISION = /^[1-9][0-9]{0,19}$/;
+
+/**
+ * The revisions a header of entity tags names, or `*`; null if there is none. A tag that is no revision is nobody's, and
+ * neither is a weak one for If-Match, which compares strongly; If-None-Match compares weakly.
+ */
+function tagsOf(c: Ctx, header: "If-Match" | "If-None-Match"): string[] | null {
+  const given = c.req.raw.headers.get(header);
+  if (given === null) return null;
+  if (given.trim() === "*") return ["*"];
+  const tags: string[] = [];
+  TAG.lastIndex = 0;
+  for (let i = 0; i < ENTITY_TAGS_MAX; i++) {
+    const [, weak, tag = "", separator] = TAG.exec(given) ?? [];
+    if (separator === undefined) break;
+    if (REVISION.test(tag) && (weak === undefined || header === "If-None-Match")) tags.push(tag);
+    if (separator === "") return tags;
+  }
+  throw invalid(header, `is neither * nor 1 to ${ENTITY_TAGS_MAX} entity tags as in "1025"`);
+}
+
+function contentTypeOf(c: Ctx): string {
+  const given = c.req.raw.headers.get("content-type") ?? DEFAULT_TYPE;
+  if (given.length > CONTENT_TYPE_MAX_CHARS || !/^[\x21-\x7e]+\/[\x20-\x7e]+$/.test(given)) {
+    throw invalid("Content-Type", `is not a media type of at most ${CONTENT_TYPE_MAX_CHARS} ASCII characters`);
+  }
+  return given;
+}

@@ -1,0 +1,85 @@
+/** What the routes of every noun have in common: who may say what of which name, and what they may all answer. */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Noun, Verb } from "../src/auth/scopes.ts";
+import type { ErrorCode } from "../src/errors.ts";
+import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts";
+import type { Ctx, Env } from "./answer.ts";
+import { invalid } from "./error_response.ts";
+import { permit, permitPrefix } from "./gate.ts";
+import { checkedPrefix, defaultHolder, idempotencyKey, nameOf, queryOf, raceOf } from "./input.ts";
+import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
+
+const ANY: readonly ErrorCode[] = ["invalid-request", "unauthenticated", "forbidden", "cross-site", "internal"];
+export const READ: readonly ErrorCode[] = [...ANY, "no-quorum"];
+export const WRITE: readonly ErrorCode[] = [
+  ...ANY,
+  "expired-command",
+  "too-large",
+  "idempotency-mismatch",
+  "no-quorum",
+  "outcome-unknown",
+];
+
+/** What every write says before its body: the name, and who calls, allowed to. `newId` makes a key it came without. */
+export function writeOf(
+  c: Ctx,
+  noun: Noun,
+  newId: () => string,
+  verb: Verb = "write",
+): { readonly caller: Caller; readonly name: string } {
+  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb }, name);
+  return { name, caller: callerOf(c, newId, timeoutMs) };
+}
+
+/** Who calls, once it is known to be allowed. */
+export function callerOf(c: Ctx, newId: () => string, timeoutMs: number): Caller {
+  const race = raceOf(c);
+  const { subject } = c.get("client");
+  const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
+  return race === null ? caller : { ...caller, race };
+}
+
+/** Who asks for a grant; of a raced request nothing may be made up, and nobody waits for it. */
+export function holderOf(
+  field: "holder" | "candidate",
+  given: string | undefined,
+  waitMs: number,
+  { subject, idempotencyKey, race }: Caller,
+): string {
+  if (race !== undefined && given === undefined) throw invalid(field, "is required of a raced write");
+  if (race !== undefined && waitMs > 0) throw invalid("waitMs", "is not for a raced write");
+  return given ?? defaultHolder(subject, idempotencyKey);
+}
+
+export function readOf(c: Ctx, noun: Noun): { readonly name: string; readonly options: ReadOptions } {
+  const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb: "read" }, name);
+  return { name, options: { stale: consistency === "stale", timeoutMs } };
+}
+
+/** As `readOf`, where there is no other consistency to ask for. */
+export function historyOf(c: Ctx, noun: Noun): { readonly name: string; readonly timeoutMs: number } {
+  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb: "read" }, name);
+  return { name, timeoutMs };
+}
+
+export function listOf(c: Ctx, noun: Noun): ListRequest {
+  const { prefix: named, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
+  const prefix = checkedPrefix(named);
+  permitPrefix(c, { noun, verb: "read" }, prefix);
+  return { prefix, limit, cursor: cursor ?? null, timeoutMs };
+}
+
+/** To be mounted last: an empty name matches no other route, and it is a wrong name, not an unknown route. */
+export function refuseEmptyNames(app: OpenAPIHono<Env>, path: string): void {
+  for (const empty of [`${path}/`, `${path}//*`]) {
+    app.all(empty, () => {
+      throw invalid("name", "is empty");
+    });
+  }
+}

@@ -1,0 +1,149 @@
+/** Semaphores under /v1/semaphores: parse, call, render. */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { SemaphoreService } from "../src/replica/service.ts";
+import { type Env, send, sendAnswer, sendRead } from "./answer.ts";
+import { readObject } from "./body.ts";
+import { publish } from "./docs.ts";
+import { invalid } from "./error_response.ts";
+import { checked, fenceOf, whileConnected } from "./input.ts";
+import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import {
+  FenceParams,
+  ForceBody,
+  ForcedShape,
+  HistoryShape,
+  json,
+  ListQuery,
+  NamedQuery,
+  NameParam,
+  ReleaseBody,
+  ReleasedShape,
+  RenewBody,
+  responses,
+  StateQuery,
+  WriteHeaders,
+} from "./schemas.ts";
+import {
+  SemaphoreGrantShape,
+  SemaphoreHeldShape,
+  SemaphorePageShape,
+  SemaphoreStateShape,
+  TakeBody,
+} from "./semaphore_schemas.ts";
+
+const take = createRoute({
+  method: "post",
+  path: "/v1/semaphores/{name}",
+  summary: "Take permits, or wait in a FIFO queue for up to waitMs; all who use it at a time say the same limit",
+  request: {
+    params: NameParam,
+    query: NamedQuery,
+    headers: WriteHeaders,
+    body: { ...json(TakeBody), required: true },
+  },
+  responses: responses(
+    SemaphoreGrantShape,
+    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost"],
+    SemaphoreHeldShape,
+  ),
+});
+const renew = createRoute({
+  method: "put",
+  path: "/v1/semaphores/{name}/{fence}",
+  summary: "Renew a grant",
+  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
+  responses: responses(SemaphoreGrantShape, [...WRITE, "lost", "not-found"]),
+});
+const release = createRoute({
+  method: "delete",
+  path: "/v1/semaphores/{name}/{fence}",
+  summary: "Give the permits of a grant back; 404 for a fence that was never granted",
+  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
+  responses: responses(ReleasedShape, [...WRITE, "not-found"]),
+});
+const force = createRoute({
+  method: "delete",
+  path: "/v1/semaphores/{name}",
+  summary: "End every grant of a name (admin)",
+  request: {
+    params: NameParam,
+    query: NamedQuery,
+    headers: WriteHeaders,
+    body: { ...json(ForceBody), required: true },
+  },
+  responses: responses(ForcedShape, WRITE),
+});
+const get = createRoute({
+  method: "get",
+  path: "/v1/semaphores/{name}",
+  summary: "State of a semaphore; one never used is free and has no limit",
+  request: { params: NameParam, query: StateQuery },
+  responses: responses(SemaphoreStateShape, READ),
+});
+const history = createRoute({
+  method: "get",
+  path: "/v1/semaphores/{name}/history",
+  summary: "How the latest grants ended",
+  request: { params: NameParam, query: NamedQuery },
+  responses: responses(HistoryShape, READ),
+});
+const list = createRoute({
+  method: "get",
+  path: "/v1/semaphores",
+  summary: "Semaphores by prefix, in pages; each item is read on its own",
+  request: { query: ListQuery },
+  responses: responses(SemaphorePageShape, READ),
+});
+
+const SEMAPHORE = "semaphore";
+
+/** `newId` makes the Idempotency-Key of a write that came without. */
+export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreService, newId: () => string): void {
+  publish(app, take, async (c) => {
+    const { caller, name } = writeOf(c, SEMAPHORE, newId);
+    const { holder, metadata, ...body } = checked(TakeBody, await readObject(c.req.raw), "body");
+    if (body.permits > body.limit) throw invalid("permits", `is more than the limit of ${body.limit}`);
+    const request = {
+      ...body,
+      holder: holderOf("holder", holder, body.waitMs, caller),
+      ...(metadata !== undefined && { metadata }),
+    };
+    if (body.waitMs === 0) return sendAnswer(c, await semaphores.take(name, request, caller));
+    const answer = whileConnected(c.req.raw, (signal) => semaphores.take(name, request, { ...caller, signal }));
+    return sendAnswer(c, await answer);
+  });
+
+  publish(app, renew, async (c) => {
+    const { caller, name } = writeOf(c, SEMAPHORE, newId);
+    const fence = fenceOf(c);
+    const { ttlMs } = checked(RenewBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await semaphores.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
+  });
+
+  publish(app, release, async (c) => {
+    const { caller, name } = writeOf(c, SEMAPHORE, newId);
+    const fence = fenceOf(c);
+    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await semaphores.release(name, fence, caller));
+  });
+
+  publish(app, force, async (c) => {
+    const { caller, name } = writeOf(c, SEMAPHORE, newId, "admin");
+    const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await semaphores.force(name, reason, caller));
+  });
+
+  publish(app, get, async (c) => {
+    const { name, options } = readOf(c, SEMAPHORE);
+    return sendRead(c, await semaphores.get(name, options));
+  });
+
+  publish(app, history, async (c) => {
+    const { name, timeoutMs } = historyOf(c, SEMAPHORE);
+    return sendAnswer(c, await semaphores.history(name, { timeoutMs }));
+  });
+
+  publish(app, list, async (c) => send(c, 200, await semaphores.list(listOf(c, SEMAPHORE))));
+
+  refuseEmptyNames(app, "/v1/semaphores");
+}

@@ -1,0 +1,29 @@
+/** An election: a lock whose holder is the leader, and says something of itself that it may change. */
+import { ask, type Granting, holdOf, renew } from "./grants.ts";
+import type { Campaign, Hold, Proclaim } from "./op.ts";
+import { takeRoom } from "./size.ts";
+import { change, type Draft } from "./state.ts";
+
+/** `command` is the key of the command, see `commandKey`. */
+export function campaign(draft: Draft, subject: string, command: string, op: Campaign): Granting {
+  const { candidate, value, ttlMs } = op;
+  const asker = { holder: candidate, subject, mode: "exclusive", ttlMs, lockDelayMs: 0, command } as const;
+  return ask(draft, "election", value === undefined ? asker : { ...asker, metadata: value }, op.wait);
+}
+
+export function proclaim(draft: Draft, subject: string, op: Proclaim) {
+  const { fence, value } = op;
+  const hold = holdOf(draft, subject, fence);
+  if (hold !== undefined && value !== undefined && value !== hold.metadata) {
+    const saying = withValue(hold, value);
+    if (!takeRoom(draft, saying)) return { outcome: "too-large" } as const;
+    draft.holders[draft.holders.indexOf(hold)] = saying;
+    change(draft);
+  }
+  return renew(draft, subject, op);
+}
+
+/** With its fields in the order every hold has them. */
+function withValue({ by, unconfirmed, fromMs, ...hold }: Hold, value: string): Hold {
+  return { ...hold, metadata: value, by, unconfirmed, fromMs };
+}

@@ -1,0 +1,67 @@
+/** Ends of leases that ran out where nobody waits for the thing: by who reads it, and by the node that wrote it. */
+import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import type { LeaseName } from "../paxos/message.ts";
+import { haveLapsed, lapsedOf } from "./lapse.ts";
+import type { QueueParts } from "./queue.ts";
+import { orNullIfHeld } from "./results.ts";
+
+/** After a quorum did not agree yet that a lease ran out, or could not be asked. */
+const ASK_AGAIN_MS = 1_000;
+/** Keys this node looks after; of more than that the readers see to it. */
+const WATCHED_MAX_KEYS = 10_000;
+
+/** Decides the end of leases that a quorum saw run out; false if it did not, or they were renewed after all. */
+export async function endLapsed(parts: QueueParts, key: string, claims: readonly LeaseName[]): Promise<boolean> {
+  const { acceptor, clock, logs, random } = parts;
+  if (!await haveLapsed(parts, key, claims)) return false;
+  // A value needs a command to carry its label for the history; this one changes nothing itself.
+  const op = { type: "keep-places", places: [], atMs: clock.wall() } as const;
+  const { me } = acceptor.rules;
+  const submission = { subject: me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS, claims };
+  return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
+}
+
+export class Expiry {
+  readonly #parts: QueueParts;
+  /** By key, what ends its watch. */
+  readonly #watches = new Map<string, () => void>();
+
+  constructor(parts: QueueParts) {
+    this.#parts = parts;
+  }
+
+  /** Ends whatever lease of the key is not renewed, from `afterMs` on, until it has none. */
+  watch(key: string, afterMs: number): void {
+    if (this.#watches.has(key) || this.#watches.size >= WATCHED_MAX_KEYS) return;
+    this.#watches.set(key, this.#parts.clock.after(afterMs, () => this.#end(key)));
+  }
+
+  close(): void {
+    for (const cancel of this.#watches.values()) cancel();
+    this.#watches.clear();
+  }
+
+  /** Sets the timer for the first lease that runs out. */
+  async #look(key: string): Promise<void> {
+    const { acceptor, clock, leases, machine } = this.#parts;
+    const view = await acceptor.view(key).catch(() => null);
+    if (!this.#watches.has(key)) return;
+    const terms = view === null ? null : machine.leases(view.snapshot.state);
+    if (terms?.length === 0) return void this.#watches.delete(key);
+    const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
+    const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining));
+    this.#watches.set(key, clock.after(ms, () => this.#end(key)));
+  }
+
+  async #end(key: string): Promise<void> {
+    const { acceptor, leases, machine } = this.#parts;
+    try {
+      const { snapshot } = await acceptor.view(key);
+      const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
+      if (lapsed.length > 0) await endLapsed(this.#parts, key, lapsed);
+    } catch {
+      // Not decided in time: the next look says what is left to do.
+    }
+    await this.#look(key);
+  }
+}

@@ -1,0 +1,53 @@
+/** What the state cannot say of a hold and this node's lease clock estimates: how long it is safe, and how long it lasts. */
+import type { HistoryItem } from "../api.ts";
+import { DRIFT } from "../limits.ts";
+import type { Ended, Hold } from "../machine/op.ts";
+import type { GrantsView } from "../machine/view.ts";
+import type { LeaseTerm } from "../paxos/message.ts";
+import type { LeaseClock } from "./lease_clock.ts";
+
+/** Who polls a held name need not come back sooner. */
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 5_000;
+
+export class LeaseViews {
+  readonly #leases: LeaseClock;
+
+  constructor(leases: LeaseClock) {
+    this.#leases = leases;
+  }
+
+  remainingMs(key: string, lease: LeaseTerm): number {
+    return Math.ceil(this.#leases.remainingMs(key, lease));
+  }
+
+  /** When to ask again: as the first of what is in the way may end, but neither at once nor in an hour. */
+  retryAfterMs(key: string, { holders, cooling }: GrantsView): number {
+    const remaining = [...holders.map(({ lease }) => lease), ...(cooling === null ? [] : [cooling])]
+      .map((lease) => this.remainingMs(key, lease));
+    return Math.max(RETRY_MIN_MS, Math.min(RETRY_MAX_MS, ...remaining));
+  }
+}
+
+/** @param countedMs how long after the caller's send the ttl began to count */
+export function boundsOf({ ttlMs }: Hold, waitedMs: number, countedMs: number) {
+  return {
+    ttlMs,
+    // Rounded down: both ends of the drift are the caller's to be safe from.
+    notBeforeMs: Math.floor(countedMs) + Math.floor(ttlMs * (1 - DRIFT)),
+    notAfterMs: Math.ceil(countedMs) + Math.ceil(ttlMs * (1 + DRIFT)),
+    waitedMs: Math.round(waitedMs),
+  };
+}
+
+export function historyItem({ fence, holder, subject, fromMs, toMs, end, reason }: Ended): HistoryItem {
+  return {
+    fence,
+    holder,
+    subject,
+    from: new Date(fromMs).toISOString(),
+    to: new Date(toMs).toISOString(),
+    end,
+    ...(reason === undefined ? {} : { reason }),
+  };
+}

@@ -1,0 +1,35 @@
+/** The shapes of api.ts for registers, from a decided state; null where there is no value. */
+import type { KvItem, KvValue } from "../api.ts";
+import { VALUE_LEASE_ID } from "../machine/register.ts";
+import { viewRegister } from "../machine/view.ts";
+import type { State } from "../paxos/message.ts";
+import type { LeaseClock } from "./lease_clock.ts";
+
+export class RegisterViews {
+  readonly #leases: LeaseClock;
+
+  constructor(leases: LeaseClock) {
+    this.#leases = leases;
+  }
+
+  value(name: string, state: State): KvValue | null {
+    const { value, revision } = viewRegister(state);
+    return value === null ? null : { name, revision, contentType: value.contentType, bytes: value.bytes };
+  }
+
+  item(name: string, key: string, state: State): KvItem | null {
+    const { value, revision } = viewRegister(state);
+    if (value === null) return null;
+    const { contentType, bytes, lease } = value;
+    const item = { name, revision, contentType, sizeBytes: sizeOf(bytes) };
+    if (lease === undefined) return item;
+    const remaining = this.#leases.remainingMs(key, { id: VALUE_LEASE_ID, ...lease });
+    return { ...item, ttlMs: lease.ttlMs, notAfterMs: Math.ceil(remaining) };
+  }
+}
+
+/** Of what the base64 text stands for. */
+function sizeOf(base64: string): number {
+  const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
+  return base64.length / 4 * 3 - padding;
+}

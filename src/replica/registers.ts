@@ -1,0 +1,150 @@
+/** Registers as users know them: one value a key, written under conditions that are decided with the write. */
+import type { Answer, KvDeleted, KvItem, KvValue, KvWritten, Page, Receipt } from "../api.ts";
+import { QuorateError } from "../errors.ts";
+import type { Conditions, Delete, Put, Result } from "../machine/op.ts";
+import { viewRegister } from "../machine/view.ts";
+import type { LeaseName, State } from "../paxos/message.ts";
+import { endLapsed, type Expiry } from "./expiry.ts";
+import type { Outcome } from "./pending.ts";
+import { haveLapsed, lapsedOf } from "./lapse.ts";
+import type { QueueParts } from "./queue.ts";
+import { RegisterViews } from "./register_views.ts";
+import { type Found, type ReadParts, Reads } from "./reads.ts";
+import { orNullIfHeld, unexpected } from "./results.ts";
+import type { Caller, ListRequest, PutRequest, ReadAnswer, ReadOptions, RegisterService } from "./service.ts";
+
+type RegisterParts = QueueParts & ReadParts & { readonly expiry: Expiry };
+
+const PREFIX = "kv/";
+/** A value that ran out is ended by who reads it; each time it may have been put again meanwhile. */
+const READS_MAX = 3;
+/** So often a page is filled up for names that have no value any more. */
+const LIST_PAGES_MAX = 100;
+
+export class Registers implements RegisterService {
+  readonly #parts: RegisterParts;
+  readonly #reads: Reads;
+  readonly #views: RegisterViews;
+
+  constructor(parts: RegisterParts) {
+    this.#parts = parts;
+    this.#views = new RegisterViews(parts.leases);
+    this.#reads = new Reads(parts, PREFIX);
+  }
+
+  async put(name: string, request: PutRequest, caller: Caller): Promise<Answer<KvWritten>> {
+    const { ttlMs } = request;
+    const { result, receipt } = await this.#write(name, { type: "put", ...request }, caller);
+    if (result.outcome !== "written") throw refusal(name, result, receipt);
+    if (ttlMs !== undefined) this.#parts.expiry.watch(PREFIX + name, ttlMs);
+    return { body: { name, revision: result.revision, ...(ttlMs === undefined ? {} : { ttlMs }) }, receipt };
+  }
+
+  async delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>> {
+    const { result, receipt } = await this.#write(name, { type: "delete", ...conditions }, caller);
+    if (result.outcome !== "deleted") throw refusal(name, result, receipt);
+    return { body: { outcome: "deleted", name, revision: result.revision }, receipt };
+  }
+
+  async get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>> {
+    const { state, receipt, staleMs } = await this.#live(name, options);
+    const body = this.#views.value(name, state);
+    if (body === null) throw noValue(name, viewRegister(state).revision, receipt);
+    return { body, receipt, ...(staleMs === undefined ? {} : { staleMs }) };
+  }
+
+  async list({ limit, ...request }: ListRequest): Promise<Page<KvItem>> {
+    const items: KvItem[] = [];
+    let { cursor } = request;
+    for (let pages = 0; pages < LIST_PAGES_MAX; pages++) {
+      const page = await this.#reads.list({ ...request, cursor, limit: limit - items.length }, async (name) => {
+        const { key, state } = await this.#live(name, { stale: false, timeoutMs: request.timeoutMs });
+        return this.#views.item(name, key, state);
+      });
+      items.push(...page.items);
+      cursor = page.cursor;
+      if (cursor === null || items.length === limit) break;
+    }
+    return { items, cursor };
+  }
+
+  /** What a reader may be shown: a value whose lease ran out, as a quorum sees it, has ended before it is. */
+  async #live(name: string, options: ReadOptions): Promise<Found & { readonly staleMs?: number }> {
+    for (let i = 1;; i++) {
+      const found = await this.#reads.get(name, options);
+      if (options.stale || i === READS_MAX) return found;
+      await this.#spread(found);
+      const lapsed = this.#lapsed(found.key, found.state);
+      // Until its end is decided the value is there, and where that cannot be decided now it is what a reader sees.
+      const hasEnded = lapsed.length > 0 && await endLapsed(this.#parts, found.key, lapsed).catch(() => false);
+      if (!hasEnded) return found;
+    }
+  }
+
+  /**
+   * Clocks time a lease from when they first see it. Where word of it was lost with its writer, and nobody writes, the only
+   * ones to see it are its readers: so they pass it on.
+   */
+  async #spread({ key, snapshot }: Found): Promise<void> {
+    const { learning, leases, machine } = this.#parts;
+    if (machine.leases(snapshot.state).every((lease) => leases.seenMs(key, lease) > 0)) return;
+    await learning.install(key, snapshot);
+    for (const node of learning.others) learning.missed(node, key);
+  }
+
+  #lapsed(key: string, state: State): readonly LeaseName[] {
+    const { machine, leases } = this.#parts;
+    return lapsedOf(leases, key, machine.leases(state));
+  }
+
+  async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
+    const { acceptor, machine, clock, logs } = this.#parts;
+    const key = PREFIX + name;
+    const { subject, idempotencyKey: id, race } = caller;
+    const untilMs = clock.now() + caller.timeoutMs;
+    const submit = (claims?: readonly LeaseName[]) =>
+      logs.submit(key, {
+        subject,
+        id,
+        op,
+        timeoutMs: Math.max(1, untilMs - clock.now()),
+        idempotencyKey: id,
+        ...(race === undefined ? {} : { race }),
+        ...(claims === undefined ? {} : { claims }),
+      });
+    // Only a condition can hang on whether the value that ran out has ended; raced bytes must be the same everywhere.
+    if (race !== undefined || (op.ifMatch === undefined && op.ifNoneMatch === undefined)) return submit();
+    const { snapshot } = await acceptor.view(key);
+    const lapsed = this.#lapsed(key, snapshot.state);
+    const isNew = machine.resultOf(snapshot.state, { subject, id, born: snapshot.instance, op }) === null;
+    if (isNew && lapsed.length > 0 && await haveLapsed(this.#parts, key, lapsed)) {
+      const claimed = await submit(lapsed).catch(orNullIfHeld);
+      if (claimed !== null) return claimed;
+    }
+    return submit();
+  }
+}
+
+function refusal(name: string, result: Result, receipt: Receipt): QuorateError {
+  switch (result.outcome) {
+    case "precondition-failed": {
+      const more = { revision: result.revision };
+      return new QuorateError("precondition-failed", `${name} is not as the request says it must be`, {
+        receipt,
+        more,
+      });
+    }
+    case "fence-too-low": {
+      const more = { fence: result.fence };
+      return new QuorateError("fence-too-low", `${name} has seen fence ${result.fence}`, { receipt, more });
+    }
+    case "absent":
+      return noValue(name, result.revision, receipt);
+    default:
+      return unexpected(result, "", receipt);
+  }
+}
+
+function noValue(name: string, revision: string, receipt: Receipt): QuorateError {
+  return new QuorateError("not-found", `${name} has no value`, { receipt, more: { revision } });
+}

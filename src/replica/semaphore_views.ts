@@ -1,0 +1,76 @@
+/** The shapes of api.ts for semaphores, from a decided state. */
+import type { SemaphoreGrant, SemaphoreHeld, SemaphoreHolder, SemaphoreState } from "../api.ts";
+import { assert } from "../assert.ts";
+import type { Hold } from "../machine/op.ts";
+import { type GrantsView, type HoldView, viewGrants } from "../machine/view.ts";
+import type { State } from "../paxos/message.ts";
+import type { LeaseClock } from "./lease_clock.ts";
+import { boundsOf, LeaseViews } from "./lease_views.ts";
+
+export class SemaphoreViews {
+  readonly #leases: LeaseViews;
+
+  constructor(leases: LeaseClock) {
+    this.#leases = new LeaseViews(leases);
+  }
+
+  semaphore(name: string, key: string, all: State): SemaphoreState {
+    const view = viewGrants(all);
+    const { state, waiters, waiterCount, lastFence, revision } = view;
+    return {
+      name,
+      state,
+      ...capacity(view),
+      holders: view.holders.map((hold) => this.#holder(key, hold)),
+      waiters: waiters.map(({ holder, position, permits }) => ({ holder, position, permits: known(permits) })),
+      waiterCount,
+      lastFence,
+      revision,
+    };
+  }
+
+  held(key: string, state: State): SemaphoreHeld {
+    const view = viewGrants(state);
+    return {
+      ...capacity(view),
+      holders: view.holders.map((hold) => this.#holder(key, hold)),
+      queue: view.waiterCount,
+      retryAfterMs: this.#leases.retryAfterMs(key, view),
+    };
+  }
+
+  #holder(key: string, { holder, fence, permits, metadata, lease }: HoldView): SemaphoreHolder {
+    return {
+      holder,
+      fence,
+      permits: known(permits),
+      notAfterMs: this.#leases.remainingMs(key, lease),
+      ...(metadata === undefined ? {} : { metadata }),
+    };
+  }
+}
+
+/** @param waitedMs how long after the caller's send the ttl began to count */
+export function semaphoreGrant(name: string, hold: Hold, state: State, waitedMs: number): SemaphoreGrant {
+  const { holder, fence, permits, metadata } = hold;
+  const { limit, revision } = viewGrants(state);
+  return {
+    name,
+    holder,
+    fence,
+    permits: known(permits),
+    limit: known(limit),
+    ...boundsOf(hold, waitedMs, waitedMs),
+    ...(metadata === undefined ? {} : { metadata }),
+    revision,
+  };
+}
+
+function capacity({ limit, available }: GrantsView) {
+  return { limit, available: limit === null ? null : available };
+}
+
+function known(count: number | null | undefined): number {
+  assert(typeof count === "number", "what a semaphore granted has permits and a limit");
+  return count;
+}

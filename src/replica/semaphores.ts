@@ -1,0 +1,96 @@
+/** Semaphores as users know them. */
+import type { Answer, Forced, History, Page, Released, SemaphoreGrant, SemaphoreState } from "../api.ts";
+import { QuorateError } from "../errors.ts";
+import { type Asking, type Granted, type GrantParts, Grants, type Refused } from "./grants.ts";
+import { historyItem } from "./lease_views.ts";
+import { semaphoreGrant, SemaphoreViews } from "./semaphore_views.ts";
+import type { Caller, ListRequest, ReadAnswer, ReadOptions, SemaphoreService, TakeRequest } from "./service.ts";
+
+export class Semaphores implements SemaphoreService {
+  readonly #grants: Grants;
+  readonly #views: SemaphoreViews;
+
+  constructor(parts: GrantParts) {
+    const views = new SemaphoreViews(parts.leases);
+    this.#views = views;
+    this.#grants = new Grants(parts, {
+      prefix: "semaphore/",
+      retryAfterMs: (key, state) => views.held(key, state).retryAfterMs,
+      refusal: (refused) => refusal(views, refused),
+    });
+  }
+
+  async take(name: string, request: TakeRequest, caller: Caller): Promise<Answer<SemaphoreGrant>> {
+    return answer(name, await this.#grants.ask(name, askingOf(request), caller));
+  }
+
+  async renew(
+    name: string,
+    fence: string,
+    { ttlMs }: { ttlMs?: number },
+    caller: Caller,
+  ): Promise<Answer<SemaphoreGrant>> {
+    const op = { type: "renew", fence, ...(ttlMs === undefined ? {} : { ttlMs }) } as const;
+    return answer(name, await this.#grants.renew(name, op, caller));
+  }
+
+  async release(name: string, fence: string, caller: Caller): Promise<Answer<Released>> {
+    const { outcome, revision, receipt } = await this.#grants.release(name, fence, caller);
+    return { body: { outcome, fence, revision }, receipt };
+  }
+
+  force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>> {
+    return this.#grants.force(name, reason, caller);
+  }
+
+  async get(name: string, options: ReadOptions): Promise<ReadAnswer<SemaphoreState>> {
+    const { key, state, receipt, staleMs } = await this.#grants.reads.get(name, options);
+    return { body: this.#views.semaphore(name, key, state), receipt, ...(staleMs === undefined ? {} : { staleMs }) };
+  }
+
+  history(name: string, { timeoutMs }: { timeoutMs: number }): Promise<Answer<History>> {
+    return this.#grants.history(name, timeoutMs, historyItem);
+  }
+
+  list(request: ListRequest): Promise<Page<SemaphoreState>> {
+    return this.#grants.reads.pages(request, (name, key, state) => this.#views.semaphore(name, key, state));
+  }
+}
+
+function answer(name: string, { hold, state, receipt, waitedMs }: Granted): Answer<SemaphoreGrant> {
+  return { body: semaphoreGrant(name, hold, state, waitedMs), receipt };
+}
+
+function askingOf({ limit, permits, holder, ttlMs, waitMs, metadata, lockDelayMs }: TakeRequest): Asking {
+  return {
+    holder,
+    mode: "shared",
+    limit,
+    permits,
+    waitMs,
+    op: (wait, atMs) => ({
+      type: "take",
+      limit,
+      permits,
+      holder,
+      ttlMs,
+      ...wait,
+      lockDelayMs,
+      ...(metadata === undefined ? {} : { metadata }),
+      atMs,
+    }),
+  };
+}
+
+function refusal(views: SemaphoreViews, { name, key, why, state, yours, receipt }: Refused): QuorateError {
+  const held = views.held(key, state);
+  const facts = { receipt, more: { ...held, ...(yours === null ? {} : { yours: yours.fence }) } };
+  switch (why) {
+    case "limit-mismatch":
+      return new QuorateError(why, `${name} is in use with a limit of ${held.limit}`, facts);
+    case "cooling":
+      return new QuorateError(why, `${name} is cooling after a lapse`, facts);
+    case "held":
+      return new QuorateError(why, `not so many permits of ${name} can be had`, facts);
+  }
+}

@@ -1,0 +1,66 @@
+/** The HTTP side of every node of a cluster in this process, on a real socket each or without one. */
+import { createApp } from "../../routes/app.ts";
+import type { AppOptions } from "../../routes/app.ts";
+import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { type MemoryCluster, memoryCluster, type MemoryClusterOptions } from "../replica/memory_cluster.ts";
+
+export type Apps = {
+  readonly cluster: MemoryCluster;
+  /** What became a 500. */
+  readonly reports: Error[];
+  /** A request to one node, without a socket. */
+  ask(id: string, path: string, init?: RequestInit): Promise<Response>;
+  /** Its origin on 127.0.0.1, served from the first call on. */
+  url(id: string): string;
+  close(): Promise<void>;
+};
+
+export async function memoryApps(
+  n: number,
+  options: Partial<AppOptions> = {},
+  clusterOptions: MemoryClusterOptions = {},
+): Promise<Apps> {
+  const cluster = await memoryCluster(n, clusterOptions);
+  const reports: Error[] = [];
+  const apps = new Map(cluster.ids.map((id) => [
+    id,
+    createApp(cluster.node(id), {
+      tokens: null,
+      peers: null,
+      newId: () => realRandomness.id(),
+      now: () => realClock.now(),
+      report: (error) => reports.push(error),
+      ...options,
+    }),
+  ]));
+  const servers = new Map<string, Deno.HttpServer<Deno.NetAddr>>();
+  return {
+    cluster,
+    reports,
+    ask: async (id, path, init) => await apps.get(id)!.fetch(new Request(`http://localhost${path}`, init)),
+    url(id) {
+      const server = servers.get(id) ??
+        Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => apps.get(id)!.fetch(request));
+      servers.set(id, server);
+      return `http://127.0.0.1:${server.addr.port}`;
+    },
+    async close() {
+      await Promise.all([...servers.values()].map((server) => server.shutdown()));
+      cluster.close();
+    },
+  };
+}
+
+export async function withApps(
+  n: number,
+  run: (apps: Apps) => Promise<void>,
+  options: Partial<AppOptions> = {},
+  clusterOptions: MemoryClusterOptions = {},
+): Promise<void> {
+  const apps = await memoryApps(n, options, clusterOptions);
+  try {
+    await run(apps);
+  } finally {
+    await apps.close();
+  }
+}
