@@ -25,7 +25,7 @@ import type {
 import { canonicalText, renamings } from "./canonical.ts";
 import type { Row } from "./frontier.ts";
 import { decidedIn, logMachine } from "./log_machine.ts";
-import type { Plan, Sometimes } from "./plans.ts";
+import type { Explicit, Plan, Sometimes } from "./plans.ts";
 import {
   type CoordinatorThing,
   type ProposerThing,
@@ -99,7 +99,8 @@ export class Model {
     this.#actors = actorsOf(plan);
     this.#picksIn = picksIn(plan);
     this.#quorums = new core.QuorumSystem(this.nodes);
-    const busy = new Set([plan.coordinator, ...this.#actors.map(({ node }) => node)]);
+    const owners = explicitOf(plan).map(({ x }) => x);
+    const busy = new Set([plan.coordinator, ...owners, ...this.#actors.map(({ node }) => node)]);
     const idle = renamings(this.nodes.filter((node) => !busy.has(node)));
     this.names = Object.values(reductions).every((on) => on) ? idle.length : 1;
     this.things = new Things((thing) => {
@@ -337,7 +338,9 @@ export class Model {
     const id = row.parts[part]!;
     if (thing.state.phase !== "done" && thing.prepared < explicitBallots(actor)) {
       const prepared = thing.prepared + 1;
-      const nonce = `${prepared}${thing.mustOpen === undefined ? "" : "r"}`;
+      // Never one ballot for two attempts, or for a read and a write of one node.
+      const nonce = [prepared, ...(attemptOf(thing) === 0 ? [] : [attemptOf(thing)]), ...(thing.mustOpen ? ["r"] : [])]
+        .join(".");
       for (const highestN of this.#ballotsMet(row, thing)) {
         const effect = this.#step(`${id} prepare above ${highestN}`, id, () => {
           const state = { ...thing.state, highestN };
@@ -674,8 +677,13 @@ function attemptOf(thing: ProposerThing | CoordinatorThing): number {
   return (thing.kind === "coordinator" ? thing.ballot : thing.fast?.ballot)?.[0] ?? 0;
 }
 
-function actorsOf({ ballots, proposers, coordinator, coordinators, reader }: Plan): readonly Actor[] {
-  const explicit = ballots.flatMap((ballot) => typeof ballot === "object" ? [ballot] : []);
+function explicitOf({ ballots }: Plan): readonly Explicit[] {
+  return ballots.flatMap((ballot) => typeof ballot === "object" ? [ballot] : []);
+}
+
+function actorsOf(plan: Plan): readonly Actor[] {
+  const { ballots, proposers, coordinator, coordinators, reader } = plan;
+  const explicit = explicitOf(plan);
   const nodes = [...new Set([...proposers, ...explicit.filter(({ isOpen }) => !isOpen).map(({ x }) => x)])];
   const standing: Actor = { role: "coordinator", node: coordinator, of: "standing" };
   return [
@@ -696,10 +704,10 @@ function actorsOf({ ballots, proposers, coordinator, coordinators, reader }: Pla
 }
 
 /** Of which fast ballots the acceptors recover by themselves. */
-function picksIn({ ballots }: Plan): readonly ("standing" | "opened")[] {
+function picksIn(plan: Plan): readonly ("standing" | "opened")[] {
   return [
-    ...(ballots.includes("U") ? ["standing" as const] : []),
-    ...(ballots.some((ballot) => typeof ballot === "object" && ballot.then === "U") ? ["opened" as const] : []),
+    ...(plan.ballots.includes("U") ? ["standing" as const] : []),
+    ...(explicitOf(plan).some(({ then }) => then === "U") ? ["opened" as const] : []),
   ];
 }
 

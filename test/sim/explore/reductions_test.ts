@@ -16,6 +16,7 @@ const PLANS: Readonly<Record<string, Plan>> = {
   "F 2+0": { ...base, n: 3, ballots: ["F"] },
   "F 1+1, two nodes idle": { ...base, coordinator: "a", proposers: ["a"], clients: 1, n: 3, ballots: ["F"] },
   "FX 1+0": { ...base, proposers: ["a"], n: 3, ballots: ["F", { x: "b" }] },
+  "X 1+0, b opens": { ...base, coordinator: "b", proposers: ["a"], n: 3, ballots: [{ x: "b" }] },
   "FC 1+1": { ...base, proposers: ["a"], clients: 1, n: 3, ballots: ["F", "C"] },
   "FU 2+0": { ...base, n: 3, ballots: ["F", "U"] },
   "KX 1+0": { ...base, coordinator: "a", proposers: ["a"], n: 3, ballots: ["K", { x: "b" }] },
