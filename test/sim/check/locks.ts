@@ -3,7 +3,7 @@
  * that exclude each other the later was not answered while the earlier was guaranteed and not given back.
  * Independent of the code it checks: it knows only times and numbers.
  */
-import { fenceFaults, type GrantEvent } from "./fences.ts";
+import { fenceFaults, type FenceRead, type GrantEvent } from "./fences.ts";
 
 /** Times in ms of one clock. */
 export type HoldEvent = GrantEvent & {
@@ -15,8 +15,8 @@ export type HoldEvent = GrantEvent & {
 };
 
 /** One line per violation. Without `leases` only fences count: clocks were outside the bound guarantees are given for. */
-export function lockFaults(holds: readonly HoldEvent[], leases: boolean): string[] {
-  return [...fenceFaults(holds), ...(leases ? overlaps(holds) : [])];
+export function lockFaults(holds: readonly HoldEvent[], leases: boolean, reads: readonly FenceRead[] = []): string[] {
+  return [...fenceFaults(holds, reads), ...(leases ? overlaps(holds) : [])];
 }
 
 /** Sweeps the fences of each lock upwards, with the guarantees below that last longest, of all modes and of exclusive. */
