@@ -61,6 +61,10 @@ export class CrashPoints {
     this.#armed.set(node, [...this.#armed.get(node) ?? [], { point, left: skip, crash }]);
   }
 
+  isArmed(node: string): boolean {
+    return (this.#armed.get(node)?.length ?? 0) > 0;
+  }
+
   disarm(): void {
     this.#armed.clear();
   }

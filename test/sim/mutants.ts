@@ -130,6 +130,15 @@ export const MUTANTS: readonly Mutant[] = [
     seeds: 1_000,
   },
   {
+    name: "a store that lost commits takes no notice",
+    edits: [{
+      file: "replica/standing.ts",
+      text: "  if (heard.seq > own.seq) return",
+      replacement: "  if (heard.seq > own.seq + 1e9) return",
+    }],
+    seeds: 100,
+  },
+  {
     name: "R2 without its guard",
     edits: [{
       file: "paxos/acceptor.ts",

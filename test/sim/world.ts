@@ -156,8 +156,12 @@ export class World {
     const life = this.#lives.get(id)!;
     return (moment, steps) => {
       if (life.isOver) return;
+      const isArmed = this.points.isArmed(id);
+      if (moment === "ready" && !isArmed) return;
       const records = steps.map(([key, text]) => [key, JSON.parse(text) as AcceptorRecord] as const);
-      const changes = records.map(([key, record]) => changeOf(this.#records.get(`${id} ${key}`) ?? null, record));
+      const changes = !isArmed
+        ? []
+        : records.map(([key, record]) => changeOf(this.#records.get(`${id} ${key}`) ?? null, record));
       if (moment === "committed") {
         for (const [key, record] of records) this.#committed(id, key, record);
         for (const [key, text] of steps) this.digest.add(this.clock.now(), `${id} ${key} ${text}`);

@@ -12,6 +12,7 @@ type Seen = {
   readonly ballotParts: Set<string>;
   /** `instance stateHash` of some committed record. */
   readonly stateParts: Set<string>;
+  readonly instances: Set<number>;
 };
 
 /** Everybody's votes for one value in one ballot. */
@@ -65,11 +66,12 @@ export class AcceptorMonitor {
     seen.last = record;
     seen.ballotParts.add(ballotPart(record.instance, record.promised, record.vote));
     seen.stateParts.add(`${record.instance} ${record.stateHash}`);
+    seen.instances.add(record.instance);
   }
 
   /** `node` says this of `key` to somebody: it must be so in a record that is durable. */
   replied(node: string, key: string, reply: AcceptorReply): void {
-    const { ballotParts, stateParts } = this.#of(node, key);
+    const { ballotParts, stateParts, instances } = this.#of(node, key);
     const rests = (holds: boolean) => {
       if (!holds) this.#fault(`${node} ${key}: its ${reply.type} rests on nothing committed: ${JSON.stringify(reply)}`);
     };
@@ -92,7 +94,7 @@ export class AcceptorMonitor {
         return rests(knows(reply.snapshot));
       case "learned":
       case "behind":
-        return rests(reply.instance === 1 || [...stateParts].some((part) => part.startsWith(`${reply.instance} `)));
+        return rests(instances.has(reply.instance));
       case "picked":
       case "decided":
         return this.#fault(`${node} ${key}: a ${reply.type} is nobody else's to hear`);
@@ -114,8 +116,12 @@ export class AcceptorMonitor {
   #of(node: string, key: string): Seen {
     const name = `${node} ${key}`;
     // A key without a record is at instance 1, with nothing promised and nothing voted.
-    const seen = this.#seen.get(name) ??
-      { last: null, ballotParts: new Set([ballotPart(1, [0, "", 0], null)]), stateParts: new Set<string>() };
+    const seen = this.#seen.get(name) ?? {
+      last: null,
+      ballotParts: new Set([ballotPart(1, [0, "", 0], null)]),
+      stateParts: new Set<string>(),
+      instances: new Set([1]),
+    };
     this.#seen.set(name, seen);
     return seen;
   }

@@ -16,9 +16,10 @@ export type FenceRead = GrantEvent;
 
 /** One line per violation. */
 export function fenceFaults(grants: readonly GrantEvent[], reads: readonly FenceRead[] = []): string[] {
+  const grantsOf = Map.groupBy(grants, ({ lock }) => lock);
   const readsOf = Map.groupBy(reads, ({ lock }) => lock);
-  return [...Map.groupBy([...grants, ...reads], ({ lock }) => lock).keys()].flatMap((lock) => {
-    const granted = grants.filter((grant) => grant.lock === lock);
+  return [...new Set([...grantsOf.keys(), ...readsOf.keys()])].flatMap((lock) => {
+    const granted = grantsOf.get(lock) ?? [];
     return [...repeated(lock, granted), ...sunk(lock, granted, readsOf.get(lock) ?? [])];
   });
 }
