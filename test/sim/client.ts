@@ -4,6 +4,7 @@
  */
 import type { Answer, Grant } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { DRIFT } from "../../src/limits.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { AcquireRequest, Caller } from "../../src/replica/service.ts";
 import { askDirectly } from "./direct.ts";
@@ -19,8 +20,9 @@ const ATTEMPTS = 5;
 const ANSWERS_LOST = 0.03;
 /** Nobody knows what became of it: asked again. */
 const OPEN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum", "not-ready"]);
+const REFUSED: ReadonlySet<string> = new Set(["held", "cooling"]);
 /** What a client may be told for good. */
-const FINAL: ReadonlySet<string> = new Set(["held", "cooling", "queue-full", "lost", "expired-command"]);
+const FINAL: ReadonlySet<string> = new Set([...REFUSED, "queue-full", "lost", "expired-command"]);
 
 export type ClientCounts = {
   operations: number;
@@ -35,6 +37,10 @@ export function noCounts(): ClientCounts {
 }
 
 type Call<T> = (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>;
+type How = "node" | "race" | "direct";
+type Taken = { readonly fence: string; readonly notBeforeMs: number; readonly node: string } | {
+  readonly code: string;
+};
 type Told<T> = { readonly answer: Answer<T>; readonly node: string } | { readonly code: string };
 
 export class Client {
@@ -92,7 +98,7 @@ export class Client {
   }
 
   /** Takes the lock, perhaps renews it, then releases it or lets it lapse. */
-  async #useLock(key: string, id: string, how: "node" | "race" | "direct"): Promise<void> {
+  async #useLock(key: string, id: string, how: How): Promise<void> {
     const random = this.#random;
     const ttlMs = random.pick([1_000, 2_000, 5_000]);
     const waitMs = random.pick([0, 0, 1_000, 4_000]);
@@ -107,22 +113,18 @@ export class Client {
     const [renews, letsLapse] = [random.chance(0.3), random.chance(0.2)];
     const calledMs = this.#now();
     const grant = await this.#acquire(key, id, request, how);
-    if (grant === null) {
-      return this.#note(key, "acquire", request, "unknown", calledMs);
-    }
+    if (grant === null) return this.#note(key, "acquire", request, "unknown", calledMs);
     if ("code" in grant) return this.#note(key, "acquire", request, { code: grant.code }, calledMs);
-    const { fence, notBeforeMs } = grant.answer.body;
-    const { mode } = request;
-    const guaranteedUntilMs = calledMs + notBeforeMs;
+    const { fence, notBeforeMs, node } = grant;
     const held = this.#history.granted({
       lock: key,
-      mode,
+      mode: request.mode,
       calledMs,
       returnedMs: this.#now(),
       fence: BigInt(fence),
-      guaranteedUntilMs,
+      guaranteedUntilMs: calledMs + notBeforeMs,
     });
-    this.#note(key, "acquire", request, { notBeforeMs }, calledMs, { fence, node: grant.node });
+    this.#note(key, "acquire", request, { notBeforeMs }, calledMs, { fence, node });
     await this.#sleep(heldMs);
     if (renews && !this.#isOver) await this.#renew(key, id, fence, held);
     if (letsLapse || this.#isOver) return;
@@ -140,84 +142,87 @@ export class Client {
     else if (renewed.code === "lost") this.#history.lost(held, this.#now());
   }
 
-  async #acquire(
-    key: string,
-    id: string,
-    request: AcquireRequest,
-    how: "node" | "race" | "direct",
-  ): Promise<Told<Grant> | null> {
+  async #acquire(key: string, id: string, request: AcquireRequest, how: How): Promise<Taken | null> {
     const call: Call<Grant> = (node, caller) => node.locks.acquire(key, request, caller);
-    const tell = (told: Told<Grant> | null) => {
-      if (told === null || !("answer" in told)) return;
-      this.#history.answered(id, told.answer.body.fence);
-      this.#sawInstance(key, told.answer.receipt.instance);
+    const ask = async (race?: number): Promise<Taken | null> => {
+      const told = await this.#ask(id, call, race === undefined ? {} : { race });
+      if (told === null) return null;
+      if ("code" in told) {
+        // Of a raced one a refusal is decided too, and stays what it was.
+        if (race !== undefined && REFUSED.has(told.code)) this.#history.answered(id, told.code);
+        return told;
+      }
+      const { body: { fence, notBeforeMs }, receipt } = told.answer;
+      this.#history.answered(id, fence);
+      this.#sawInstance(key, receipt.instance);
+      return { fence, notBeforeMs, node: told.node };
     };
-    if (how === "node") return await this.#ask(id, call, {}, tell);
-    const race = this.#instances.get(key) ?? 0;
-    if (how === "race") {
-      this.#counts.raced++;
-      // Both go on to the end, and must not contradict each other.
-      const both = [this.#ask(id, call, { race }, tell), this.#ask(id, call, { race }, tell)];
-      return await Promise.race(both) ?? await Promise.any(both);
+    const born = this.#instances.get(key) ?? 0;
+    switch (how) {
+      case "node":
+        return await ask();
+      case "race": {
+        this.#counts.raced++;
+        // Both go on to the end, and must not contradict each other.
+        const [one, other] = [ask(born), ask(born)];
+        const first = await Promise.race([
+          one.then((told) => [told, other] as const),
+          other.then((told) => [told, one] as const),
+        ]);
+        return first[0] ?? await first[1];
+      }
+      case "direct":
+        return await this.#acquireDirectly(key, id, request, born) ?? await ask(born);
     }
+  }
+
+  /** Null: unsettled. */
+  async #acquireDirectly(key: string, id: string, request: AcquireRequest, born: number): Promise<Taken | null> {
     this.#counts.direct++;
     this.#counts.operations++;
     const { holder, mode, ttlMs, lockDelayMs } = request;
     const op = { type: "acquire", holder, mode, ttlMs, lockDelayMs, atMs: 0 } as const;
-    const end = await this.#until(askDirectly(this.#world, this.#random, key, op, id, race));
-    if (end === null) return null;
-    if (end.type === "unsettled") return await this.#ask(id, call, { race }, tell);
+    const end = await this.#until(askDirectly(this.#world, this.#random, key, op, id, born));
+    if (end === null || end.type === "unsettled") return null;
     this.#sawInstance(key, end.instance);
     const { outcome, fence } = end.result;
-    if (outcome !== "granted" || fence === undefined) return { code: outcome };
-    this.#history.answered(id, fence);
-    const notBeforeMs = Math.floor(ttlMs * 0.99);
-    const body = {
-      name: key,
-      holder,
-      fence,
-      mode,
-      ttlMs,
-      notBeforeMs,
-      notAfterMs: ttlMs,
-      waitedMs: 0,
-      revision: fence,
-    };
-    return { answer: { body, receipt: { path: "open-fast", instance: end.instance, ballot: "0..0" } }, node: "direct" };
+    this.#history.answered(id, fence ?? outcome);
+    if (fence !== undefined) return { fence, notBeforeMs: Math.floor(ttlMs * (1 - DRIFT)), node: "direct" };
+    if (!FINAL.has(outcome)) this.#history.fault(`${id}: ${outcome}`);
+    return { code: outcome };
   }
 
-  /**
-   * The same request, under the same id, through node after node, until one says something definite. Null: nobody ever did.
-   * @param each hears of every answer, those included that come to nothing
-   */
-  async #ask<T>(
-    idempotencyKey: string,
-    call: Call<T>,
-    more: Partial<Caller> = {},
-    each: (told: Told<T> | null) => void = () => {},
-  ): Promise<Told<T> | null> {
+  /** The same request, under the same id, through node after node, until one says something definite. Null: nobody ever did. */
+  async #ask<T>(idempotencyKey: string, call: Call<T>, more: Partial<Caller> = {}): Promise<Told<T> | null> {
     this.#counts.operations++;
     const caller: Caller = { subject: "sim", idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
     for (let attempt = 0; attempt < ATTEMPTS && !this.#isOver; attempt++) {
-      const id = this.#pickNode();
-      const lost = this.#random.chance(ANSWERS_LOST);
-      const told = id === undefined ? null : await this.#until(
-        this.#world.ask(id, (node) => call(node, caller)).then((answer) => ({ answer, node: id }), told_),
-      );
-      each(told);
-      if (told !== null && "code" in told && !OPEN.has(told.code)) {
-        if (!FINAL.has(told.code)) this.#history.fault(`${idempotencyKey}: ${told.code}`);
-        return told;
-      }
-      if (told !== null && "answer" in told && !lost) {
+      const told = await this.#askOne(call, caller);
+      if (told !== null && "answer" in told) {
         const { path } = told.answer.receipt;
         this.#counts.paths[path] = (this.#counts.paths[path] ?? 0) + 1;
+        return told;
+      }
+      if (told !== null && !OPEN.has(told.code)) {
+        if (!FINAL.has(told.code)) this.#history.fault(`${idempotencyKey}: ${told.code}`);
         return told;
       }
       await this.#sleep(this.#random.next() * 100);
     }
     this.#counts.unknown++;
     return null;
+  }
+
+  /** Null: the answer was lost on its way, or everything is over. */
+  async #askOne<T>(call: Call<T>, caller: Caller): Promise<Told<T> | null> {
+    const node = this.#pickNode();
+    const isLost = this.#random.chance(ANSWERS_LOST);
+    if (node === undefined) return null;
+    const asked = this.#world.ask(node, (replica) => call(replica, caller));
+    const told = await this.#until<Told<T>>(
+      asked.then((answer) => ({ answer, node }), (error) => ({ code: codeOf(error) })),
+    );
+    return isLost ? null : told;
   }
 
   #pickNode(): string | undefined {
@@ -259,10 +264,6 @@ export class Client {
 function codeOf(error: unknown): string {
   if (error instanceof QuorateError) return error.code;
   throw error;
-}
-
-function told_(error: unknown): { readonly code: string } {
-  return { code: codeOf(error) };
 }
 
 function outputOf<T>(told: Told<T> | null): Readonly<Record<string, unknown>> | "unknown" {

@@ -13,7 +13,7 @@ export class History {
   readonly events: HistoryEvent[] = [];
   readonly #held: Held[] = [];
   readonly #reads: GrantEvent[] = [];
-  readonly #fences = new Map<string, string>();
+  readonly #answers = new Map<string, string>();
   readonly #faults: string[] = [];
   readonly #leases: boolean;
 
@@ -44,11 +44,11 @@ export class History {
     this.#reads.push(read);
   }
 
-  /** Every answer to one command names one fence, whoever gives it and how often. */
-  answered(command: string, fence: string): void {
-    const first = this.#fences.get(command) ?? fence;
-    this.#fences.set(command, first);
-    if (first !== fence) this.fault(`${command} was answered with fence ${first}, then with ${fence}`);
+  /** Every answer to one command is the same, a fence or a refusal, whoever gives it and how often. */
+  answered(command: string, what: string): void {
+    const first = this.#answers.get(command) ?? what;
+    this.#answers.set(command, first);
+    if (first !== what) this.fault(`${command} was answered ${first}, then ${what}`);
   }
 
   fault(what: string): void {

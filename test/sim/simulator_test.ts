@@ -106,7 +106,7 @@ Deno.test("history: a hold lost too early, and two answers to one request, are f
   history.answered("c1", "7");
   assertEquals(history.faults().length, 1);
   history.answered("c1", "8");
-  assert(history.faults().some((fault) => fault.includes("was answered with fence 7, then with 8")));
+  assert(history.faults().some((fault) => fault.includes("was answered 7, then 8")));
   const untimely = new History(false);
   untimely.lost(untimely.granted(grant), 50);
   assertEquals(untimely.faults(), []);
