@@ -3,11 +3,11 @@
  * allow, and a waiter must be woken by a release.
  */
 import { QuorateError } from "../../src/errors.ts";
-import type { Answer } from "../../src/api.ts";
+import type { Answer, Grant } from "../../src/api.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import type { Faults } from "./faults.ts";
-import type { History } from "./history.ts";
+import type { Held, History } from "./history.ts";
 import { type Seeded, seededRandomness } from "./virtual_time.ts";
 import type { World } from "./world.ts";
 
@@ -73,38 +73,36 @@ export class Heal {
   async #key(key: string): Promise<void> {
     const { clock } = this.#world;
     const calledMs = clock.now();
-    const { answer: taken } = await this.#inTime(
+    const { body } = await this.#inTime(
       () => Math.max(this.#startMs, this.#freeMs(key)),
       (node, caller) => this.#acquire(node, key, "last", caller),
       `${key} is not writable`,
     );
-    this.#granted(key, calledMs, taken.body.fence, taken.body.notBeforeMs);
     this.figures.healedMs = Math.max(this.figures.healedMs, clock.now() - this.#startMs);
-    await this.#wakeUp(key, taken.body.fence);
+    await this.#wakeUp(key, body.fence, this.#granted(key, calledMs, body));
   }
 
   /** Somebody waits, the lock is given back, and that is all it takes. */
-  async #wakeUp(key: string, fence: string): Promise<void> {
+  async #wakeUp(key: string, fence: string, held: Held): Promise<void> {
     const { clock, leftovers } = this.#world;
-    let releasedMs = -Infinity;
     const calledMs = clock.now();
+    let isReleased = false;
     const waiting = this.#inTime(
       // Others may still be before it, who left before the healing.
-      () => releasedMs === -Infinity ? clock.now() : Math.max(releasedMs, this.#freeMs(key)),
+      () => isReleased ? this.#freeMs(key) : clock.now(),
       (node, caller) => this.#acquire(node, key, "next", caller),
       `${key}: the next in its queue was not woken by the release`,
     );
     waiting.catch(() => {});
     await this.#comes(() => leftovers.isWaiting(`lock/${key}`, "next"), `${key}: no place in its queue`);
-    const released = clock.now();
+    held.releasedMs = clock.now();
     await this.#inTime(
-      () => released,
+      () => held.releasedMs,
       (node, caller) => node.locks.release(key, fence, caller),
       `${key} is not given back`,
     );
-    releasedMs = clock.now();
-    const { answer: woken } = await waiting;
-    this.#granted(key, calledMs, woken.body.fence, woken.body.notBeforeMs);
+    isReleased = true;
+    this.#granted(key, calledMs, (await waiting).body);
   }
 
   #acquire(node: ReplicaNode, name: string, holder: string, caller: Caller) {
@@ -112,18 +110,15 @@ export class Heal {
     return node.locks.acquire(name, request, caller);
   }
 
-  #granted(key: string, calledMs: number, fence: string, notBeforeMs: number): void {
-    const returnedMs = this.#world.clock.now();
-    // Both are this run's own: the first is given back early, the second never used.
-    const held = this.#history.granted({
+  #granted(key: string, calledMs: number, { fence, notBeforeMs }: Grant): Held {
+    return this.#history.granted({
       lock: key,
       mode: "exclusive",
       calledMs,
-      returnedMs,
+      returnedMs: this.#world.clock.now(),
       fence: BigInt(fence),
       guaranteedUntilMs: calledMs + notBeforeMs,
     });
-    held.releasedMs = returnedMs;
   }
 
   /** The same request through node after node, as long as it is allowed to take; that may grow while it is under way. */
@@ -131,7 +126,7 @@ export class Heal {
     fromMs: () => number,
     call: (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>,
     what: string,
-  ): Promise<{ readonly answer: Answer<T> }> {
+  ): Promise<Answer<T>> {
     const { clock } = this.#world;
     const caller = { subject: "sim", idempotencyKey: `heal-${this.#calls++}`, timeoutMs: 1_500 };
     let isDone = false;
@@ -141,7 +136,7 @@ export class Heal {
       for (;;) {
         const id = this.#random.pick(this.#world.up);
         try {
-          return { answer: await call(this.#world.cluster.node(id), caller) };
+          return await call(this.#world.cluster.node(id), caller);
         } catch (error) {
           if (!(error instanceof QuorateError) || !AGAIN.has(error.code)) throw error;
           if (isDone) throw error;
@@ -159,9 +154,9 @@ export class Heal {
       return await new Promise<never>(() => {});
     };
     try {
-      const told = await Promise.race([asking(), watching()]);
+      const answer = await Promise.race([asking(), watching()]);
       this.figures.recoveryMs = Math.max(this.figures.recoveryMs, clock.now() - dueMs);
-      return told;
+      return answer;
     } finally {
       isDone = true;
     }

@@ -5,7 +5,7 @@ import type { KeyState } from "../../src/machine/state.ts";
 import { MODE_NAMES } from "../../src/replica/modes.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
 import { isAcceptorReply } from "../../src/replica/peer_reply.ts";
-import type { Trace } from "../../src/replica/ports.ts";
+import type { Sighting, Trace } from "../../src/replica/ports.ts";
 import type { AtomicWatch } from "../../src/store/memory_ballot_store.ts";
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";
@@ -186,7 +186,12 @@ export class World {
 
   #trace(id: string): Trace {
     const life = this.#lives.get(id)!;
-    return { on: true, record: (sighting) => life.isOver || this.points.sighted(id, sighting) };
+    const record = (sighting: Sighting) => {
+      if (life.isOver) return;
+      if (sighting.type === "sent") this.monitor.sent(id, sighting.message);
+      this.points.sighted(id, sighting);
+    };
+    return { on: true, record };
   }
 
   #received(id: string, receive: Receive): Receive {

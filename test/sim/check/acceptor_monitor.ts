@@ -2,7 +2,16 @@
  * Watches every acceptor: each record as it is committed, each reply as it leaves. It keeps its own tally of votes and
  * its own idea of quorums, and knows nothing of the code it checks but the shape of what it is shown.
  */
-import type { AcceptorRecord, AcceptorReply, Ballot, Certificate, Snapshot, Vote } from "../../../src/paxos/mod.ts";
+import type {
+  AcceptorRecord,
+  AcceptorReply,
+  Ballot,
+  Certificate,
+  Report,
+  Snapshot,
+  Vote,
+} from "../../../src/paxos/mod.ts";
+import type { WireMessage } from "../../../src/replica/ports.ts";
 import { type QuorumRow, quorumRow } from "./quorum_table.ts";
 
 /** What one acceptor has committed of one key. */
@@ -108,9 +117,39 @@ export class AcceptorMonitor {
     }
   }
 
+  /** `node` sends this to a peer: what it claims there must have happened as well. */
+  sent(node: string, message: WireMessage): void {
+    switch (message.type) {
+      case "accept": {
+        const { key, instance, ballot, value, decided } = message;
+        if (decided !== undefined) this.#decision(key, decided, `an Accept! of ${node}`);
+        // R1, and that no process sends two values in a ballot it owns: its own vote came first. An open value is nobody's.
+        if (value.proposer === "" && ballot[0] === 0) return;
+        if (this.#votes.get(`${node} ${key} ${instance} ${ballot}`) === value.id) return;
+        return this.#fault(`${node} ${key}/${instance}: sends ${value.id} in ${ballot} without its own vote for it`);
+      }
+      case "learn":
+        if (message.certificate === null) return;
+        return this.#decision(message.key, message.certificate, `a Learn of ${node}`);
+      case "accepted":
+        return this.#claims(node, message, [{ from: node, vote: message.vote }]);
+      case "collision":
+        return this.#claims(node, message, message.reports);
+      default:
+        return;
+    }
+  }
+
   /** The simulator put an older image of `node`'s disk in place: its records may sink, its votes stay cast. */
   rolledBack(node: string): void {
     for (const [name, seen] of this.#seen) if (name.startsWith(`${node} `)) seen.last = null;
+  }
+
+  #claims(node: string, { key, instance }: { key: string; instance: number }, reports: readonly Report[]): void {
+    for (const { from, vote } of reports) {
+      if (vote === null || this.#votes.get(`${from} ${key} ${instance} ${vote.ballot}`) === vote.value.id) continue;
+      this.#fault(`${node} ${key}/${instance}: tells of a vote of ${from} in ${vote.ballot} that was never cast`);
+    }
   }
 
   #of(node: string, key: string): Seen {

@@ -125,6 +125,36 @@ Deno.test("acceptor monitor: a reply that rests on what is not committed is foun
   }
 });
 
+Deno.test("acceptor monitor: a message that claims what never happened is found", () => {
+  const at = { key: "k", epoch: 0, instance: 1 } as const;
+  const value = { id: "v", proposer: "a", commands: [] };
+  const cast = { ballot: STANDING, kind: "fast", value } as const;
+  const certificate = {
+    instance: 1,
+    ballot: STANDING,
+    kind: "inclusive",
+    valueId: "v",
+    acceptors: ["a", "b"],
+  } as const;
+  const messages = [
+    [{ type: "accept", ...at, ballot: STANDING, value }, "without its own vote for it"],
+    [{ type: "learn", ...at, certificate, value }, "of whom only nobody voted for it"],
+    [{ type: "accept", ...at, instance: 2, ballot: FIRST, value, decided: certificate }, "of whom only nobody voted"],
+    [{ type: "accepted", ...at, vote: cast }, "a vote of a in 0,,0 that was never cast"],
+    [{ type: "collision", ...at, reports: [{ from: "b", vote: cast }] }, "a vote of b in 0,,0 that was never cast"],
+  ] as const;
+  for (const [message, what] of messages) {
+    const monitor = watch();
+    monitor.sent("a", message);
+    assertFinds(monitor, what);
+  }
+  const monitor = watch(["a", vote("v")], ["b", vote("v")]);
+  for (const [message] of messages) if (!("decided" in message)) monitor.sent("a", message);
+  // A value that anybody may send needs nobody's vote first.
+  monitor.sent("c", { type: "accept", ...at, ballot: STANDING, value: { ...value, id: "w", proposer: "" } });
+  assertEquals(monitor.faults(), []);
+});
+
 Deno.test("acceptor monitor: an announced rollback may sink a record, but takes no vote back", () => {
   const monitor = watch(["a", vote("v")], ["a", { instance: 3 }]);
   monitor.rolledBack("a");
