@@ -13,6 +13,8 @@ import { Totals } from "./totals.ts";
 import { forEachSeed } from "./workers.ts";
 
 const FAILURES_MAX = 10;
+/** Seeds between two lines of a long run. */
+const PROGRESS = 1_000;
 const SHRUNK_MAX = 2;
 /** So many runs must have died at every step there is. */
 const SEEDS_FOR_EVERY_STEP = 500;
@@ -58,16 +60,19 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
   const totals = new Totals();
   const failed: { readonly seed: number; readonly faults: readonly string[] }[] = [];
   const startMs = performance.now();
+  const seconds = () => (performance.now() - startMs) / 1_000;
   await forEachSeed({ from, count, jobs }, ({ seed, figures, faults }) => {
     totals.add(figures);
     if (faults.length > 0) failed.push({ seed, faults });
+    if (totals.seeds % PROGRESS === 0 && totals.seeds < count) {
+      console.log(`${totals.seeds} seeds, ${failed.length} failed, ${seconds().toFixed(0)} s`);
+    }
     return failed.length < FAILURES_MAX;
   });
-  const seconds = (performance.now() - startMs) / 1_000;
   failed.sort((a, b) => a.seed - b.seed);
   for (const [i, { seed, faults }] of failed.entries()) await report(seed, faults, i < SHRUNK_MAX);
   for (const line of totals.lines()) console.log(line);
-  console.log(`${seconds.toFixed(1)} s, ${(totals.seeds / seconds).toFixed(1)} seeds a second in ${jobs} jobs`);
+  console.log(`${seconds().toFixed(1)} s, ${(totals.seeds / seconds()).toFixed(1)} seeds a second in ${jobs} jobs`);
   const missed = totals.seeds >= SEEDS_FOR_EVERY_STEP ? totals.missed() : [];
   if (missed.length > 0) console.log(`no process has died at: ${missed.join("; ")}`);
   console.log(`${totals.seeds - failed.length} passed, ${failed.length} failed`);

@@ -139,15 +139,6 @@ export const MUTANTS: readonly Mutant[] = [
     seeds: 100,
   },
   {
-    name: "R2 without its guard",
-    edits: [{
-      file: "paxos/acceptor.ts",
-      text: "!sameBallot(record.promised, certificate.ballot) || ",
-      replacement: "",
-    }],
-    seeds: 1_000,
-  },
-  {
     name: "a learner that concludes from a classic quorum of a fast ballot",
     edits: [{
       file: "paxos/learner.ts",
