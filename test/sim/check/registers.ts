@@ -62,6 +62,8 @@ type Op = {
 /** `isExact`: the revision is known; else it is some number above this one. Blind searches leave it as it was. */
 type State = { readonly value: Value; readonly revision: bigint; readonly isExact: boolean };
 
+type Taken = { readonly op: number; readonly state: State; readonly isForced: boolean };
+
 class Search {
   readonly #ops: readonly Op[];
   readonly #versioned: boolean;
@@ -76,24 +78,27 @@ class Search {
   readonly #byRevision: readonly number[];
   readonly #rank: readonly number[];
   #lowest = 0;
+  /** By operation: one of unknown outcome that does the same and was called before; whoever needs one takes that first. */
+  readonly #twin: readonly number[];
 
   constructor(events: readonly HistoryEvent[], versioned: boolean) {
     this.#versioned = versioned;
-    this.#ops = relevant(expecting(events.flatMap((event) => opOf(event))));
+    this.#ops = relevant(revised(events.flatMap((event) => opOf(event))));
     this.#done = new Uint32Array(Math.ceil(this.#ops.length / 32));
     this.#link();
-    const revised = [...this.#ops.keys()].filter((i) =>
+    const completed = [...this.#ops.keys()].filter((i) =>
       versioned && this.#ops[i]!.revision !== null && this.#returnOf[i] !== -1
     );
-    this.#byRevision = revised.sort((a, b) => this.#ops[a]!.revision! < this.#ops[b]!.revision! ? -1 : 1);
+    this.#byRevision = completed.sort((a, b) => this.#ops[a]!.revision! < this.#ops[b]!.revision! ? -1 : 1);
     const rank = this.#ops.map(() => -1);
     this.#byRevision.forEach((op, i) => rank[op] = i);
     this.#rank = rank;
+    this.#twin = twins(this.#ops);
   }
 
   run(statesMax: number): RegisterVerdict {
     const seen = new Set<string>();
-    const path: { readonly op: number; readonly state: State }[] = [];
+    const path: Taken[] = [];
     let state: State = { value: null, revision: -1n, isExact: false };
     let open = this.#returnOf.filter((entry) => entry !== -1).length;
     let longest: readonly number[] = [];
@@ -104,7 +109,9 @@ class Search {
         const next = this.#step(state, op);
         if (next !== null && this.#isNew(seen, op, next)) {
           if (seen.size > statesMax) return { type: "gave-up", states: seen.size };
-          path.push({ op, state });
+          // What reads and fits fits here best: it changes nothing, so no order needs it later.
+          const isForced = this.#isRead(op) && (!this.#versioned || state.isExact);
+          path.push({ op, state, isForced });
           state = next;
           this.#take(op);
           if (this.#returnOf[op] !== -1) open--;
@@ -114,11 +121,14 @@ class Search {
       }
       // It returned, and no order tried so far has it before here.
       if (path.length > longest.length) longest = path.map(({ op: done }) => done);
-      const last = path.pop();
-      if (last === undefined) return { type: "violation", what: this.#explain(op, longest) };
+      let last: Taken | undefined;
+      do {
+        last = path.pop();
+        if (last === undefined) return { type: "violation", what: this.#explain(op, longest) };
+        this.#putBack(last.op);
+        if (this.#returnOf[last.op] !== -1) open++;
+      } while (last.isForced);
       state = last.state;
-      this.#putBack(last.op);
-      if (this.#returnOf[last.op] !== -1) open++;
       at = this.#next[this.#callOf[last.op]!]!;
     }
     return { type: "linearizable", states: seen.size };
@@ -175,9 +185,16 @@ class Search {
     return seen.add(name).size > size;
   }
 
+  #isRead(op: number): boolean {
+    const { kind } = this.#ops[op]!;
+    return kind === "get" || kind === "failed-cas";
+  }
+
   /** The state after this operation, or null if it cannot come next. */
   #step(state: State, index: number): State | null {
     const op = this.#ops[index]!;
+    const twin = this.#twin[index]!;
+    if (twin !== -1 && !this.#isDone(twin)) return null;
     const lowest = this.#byRevision[this.#lowest];
     if (this.#versioned && op.revision !== null && lowest !== undefined) {
       if (op.revision > this.#ops[lowest]!.revision!) return null;
@@ -245,6 +262,7 @@ function opOf(event: HistoryEvent): Op[] {
       const expect = valueOf(input, "expect");
       const ifRevision = input["ifRevision"] === undefined ? null : BigInt(String(input["ifRevision"]));
       if (expect === undefined && ifRevision === null) throw new Error("a cas names what it expects");
+      if (!isUnknown && typeof told["ok"] !== "boolean") throw new Error("a cas says whether it was ok");
       if (!isUnknown && told["ok"] !== true) {
         return [{ ...base, kind: "failed-cas", expect, ifRevision, value: valueOf(told, "value") }];
       }
@@ -261,14 +279,23 @@ function valueOf(object: Readonly<Record<string, unknown>>, name: string): Value
   throw new Error(`${name} is no text and not null`);
 }
 
-/** A revision stands for one value: who names it expects that value, as far as anybody was told which it is. */
-function expecting(ops: readonly Op[]): readonly Op[] {
-  const values = new Map(
-    ops.flatMap(({ revision, value }) => revision === null || value === undefined ? [] : [[revision, value] as const]),
-  );
-  return ops.map((op) =>
-    op.ifRevision !== null && values.has(op.ifRevision) ? { ...op, expect: values.get(op.ifRevision) } : op
-  );
+/**
+ * A revision stands for one value: who names it expects that value, as far as anybody was told which it is. And a write of
+ * unknown outcome has the revision that somebody read its value at.
+ */
+function revised(ops: readonly Op[]): readonly Op[] {
+  const values = new Map<bigint, Value>();
+  const revisions = new Map<Value, bigint>();
+  for (const { kind, value, revision } of ops) {
+    if (revision === null || value === undefined) continue;
+    values.set(revision, value);
+    if (kind === "get" && value !== null) revisions.set(value, revision);
+  }
+  return ops.map((op) => ({
+    ...op,
+    expect: op.ifRevision !== null && values.has(op.ifRevision) ? values.get(op.ifRevision) : op.expect,
+    revision: op.event.output === "unknown" ? revisions.get(op.value ?? null) ?? null : op.revision,
+  }));
 }
 
 /**
@@ -283,4 +310,19 @@ function relevant(ops: readonly Op[]): readonly Op[] {
   return ops.filter(({ event, value, ifRevision }) =>
     event.output !== "unknown" || met.has(value) || ifRevision !== null || ops.some((op) => op.ifRevision !== null)
   );
+}
+
+/** What never returned is never too late: of two that do the same the one called first can stand in for the other. */
+function twins(ops: readonly Op[]): number[] {
+  const last = new Map<string, number>();
+  const order = [...ops.keys()].sort((a, b) => ops[a]!.event.callMs - ops[b]!.event.callMs);
+  const twin = ops.map(() => -1);
+  for (const i of order) {
+    const { event, kind, value, expect, ifRevision, revision } = ops[i]!;
+    if (event.output !== "unknown") continue;
+    const name = JSON.stringify([kind, value, expect, String(ifRevision), String(revision)]);
+    twin[i] = last.get(name) ?? -1;
+    last.set(name, i);
+  }
+  return twin;
 }

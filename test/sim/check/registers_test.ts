@@ -111,6 +111,11 @@ Deno.test("registers: keys count apart, and what is no operation of a register i
   assertEquals(registerFaults([put, get]).length, 1);
   assertThrows(() => registerFaults([{ ...put, op: "incr" }]), Error, "incr is no operation of a register");
   assertThrows(() => registerFaults([{ ...put, op: "cas", input: { value: "x" } }]), Error, "what it expects");
+  assertThrows(
+    () => registerFaults([{ ...put, op: "cas", input: { expect: null, value: "x" }, output: {} }]),
+    Error,
+    "says whether it was ok",
+  );
   const named = { ...put, op: "cas", input: { value: "x", ifRevision: "7" } };
   assertThrows(() => registerFaults([named]), Error, "no answer tells one");
 });
