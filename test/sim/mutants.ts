@@ -156,12 +156,12 @@ export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
   const folder = await Deno.makeTempDir({ prefix: "quorate-mutant-" });
   try {
     await plant(mutant, folder);
-    let caught: Verdict = null;
+    const caught: { readonly seed: number; readonly fault: string }[] = [];
     await forEachSeed({ from: 1, count: mutant.seeds, jobs }, ({ seed, faults }) => {
-      if (faults.length > 0) caught = { seed, fault: faults[0]! };
+      if (faults[0] !== undefined) caught.push({ seed, fault: faults[0] });
       return faults.length === 0;
     }, new URL(`file://${folder}/test/sim/worker.ts`));
-    return caught;
+    return caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -44,6 +44,12 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
   const faults = new Faults(world);
   let healed: HealFigures = { healedMs: 0, recoveryMs: 0, quarantined: 0 };
   const failures: string[] = [];
+  // A rejection that nobody handles ends a process.
+  const stray = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    failures.push(`nobody handles ${(event.reason as Error)?.stack ?? event.reason}`);
+  };
+  addEventListener("unhandledrejection", stray);
   const whole = async () => {
     await trouble(world, history, counts);
     faults.heal();
@@ -55,6 +61,8 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     await world.clock.run(whole(), LIMIT_MS);
   } catch (error) {
     failures.push((error as Error).message);
+  } finally {
+    removeEventListener("unhandledrejection", stray);
   }
   world.cluster.close();
   const { monitor, order, points, kills } = world;
