@@ -62,13 +62,13 @@ export type Plan = {
 export const KEYS = 4;
 const CLIENTS = 6;
 const FAULTY_MS = 6_000;
-const MEMBERS = "abcde";
-const LEARNERS = "vw";
+export const MEMBERS = "abcdefg";
+export const LEARNERS = "vw";
 const WALL_JUMP_MS = 3_600_000;
 
 export function planOf(seed: number): Plan {
   const random = seededRandomness(seed);
-  const n = random.pick([3, 3, 4, 5, 5]);
+  const n = random.pick([3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7]);
   const learners = random.pick([0, 0, 1, 2]);
   const nodes = [...MEMBERS.slice(0, n), ...LEARNERS.slice(0, learners)];
   const keys = Array.from({ length: KEYS }, (_, i) => `${MODE_NAMES[(seed + i) % MODE_NAMES.length]}/${i}`);

@@ -9,7 +9,8 @@ export type Shrunk = { readonly plan: Plan; readonly faults: readonly string[]; 
 
 /** What kind of fault it is: its words without names, numbers and times. */
 export function kindOf(fault: string): string {
-  return fault.replace(/\{.*\}/g, "").replace(/\S*\d\S*/g, "#").replace(/\b[a-ew]\b/g, "@").replace(/\s+/g, " ").trim();
+  return fault.replace(/\{.*\}/g, "").replace(/\S*\d\S*/g, "#").replace(/\b[a-gvw]\b/g, "@").replace(/\s+/g, " ")
+    .trim();
 }
 
 /** The smallest plan found that has a fault of the same kind as `fault`. */

@@ -14,7 +14,7 @@ import { QueueOrder } from "./check/queue_order.ts";
 import { changeOf, CrashPoints } from "./crash_points.ts";
 import { Digest } from "./digest.ts";
 import { Leftovers } from "./leftovers.ts";
-import type { Link, Plan } from "./plan.ts";
+import { LEARNERS, type Link, MEMBERS, type Plan } from "./plan.ts";
 import { MachineClock, type Seeded, seededRandomness, VirtualClock } from "./virtual_time.ts";
 
 /** Streams of randomness, so that fewer clients or faults leave the other decisions of a seed as they were. */
@@ -60,8 +60,8 @@ export class World {
     this.digest = digest;
     this.#network = seededRandomness(plan.seed, NETWORK);
     this.#disks = seededRandomness(plan.seed, DISKS);
-    const members = [..."abcde".slice(0, plan.n)];
-    const all = [...members, ..."vw".slice(0, plan.learners)];
+    const members = [...MEMBERS.slice(0, plan.n)];
+    const all = [...members, ...LEARNERS.slice(0, plan.learners)];
     this.#clocks = new Map(all.map((id, i) => [id, new MachineClock(this.clock, plan.rates[i]!)]));
     for (const id of all) this.#lives.set(id, newLife());
     this.monitor = new AcceptorMonitor(members);
