@@ -185,10 +185,11 @@ export class AcceptorHost {
 
   /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
   #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
+    // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
+    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
     if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
       this.#leases.voted(key, after.instance, after.state, after.vote.value.id);
     }
-    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
   }
 }
 

@@ -199,7 +199,7 @@ export class KeyLog {
       commands,
       ...(claims === undefined ? {} : { claims }),
     } as const;
-    return await transport.send(to, "coordinator", message).then(() => true, () => false);
+    return await transport.send(to, "coordinator", message).then(({ type }) => type === "noted", () => false);
   }
 
   /** Resolves when the key has moved on or another command came; also, with true, after `ms`: the next round looks. */

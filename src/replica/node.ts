@@ -255,8 +255,10 @@ export class ReplicaNode implements NodeService {
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted";
       if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
-      if (!this.#acceptor.votes && (message.type === "collision" || message.type === "forward")) {
-        return { type: "unavailable", reason: "this node does not vote" };
+      if (message.type === "collision" || message.type === "forward") {
+        // Who cannot vote cannot propose. Told so, the sender goes on elsewhere at once instead of waiting for it in vain.
+        const reason = this.#acceptor.votes ? this.#standing.reason() : "this node does not vote";
+        if (reason !== null) return { type: "unavailable", reason };
       }
       if (message.type === "collision") {
         if (mailbox === "coordinator") this.#coordinator.collision(message);
