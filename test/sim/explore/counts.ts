@@ -22,7 +22,7 @@ function upTo(states: number): Count {
 
 export const COUNTS: Readonly<Record<PlanName, Count>> = {
   "FXX n=3 2+0, c opens, a finishes": all("deep", 1_960_385),
-  "FXcX n=3 2+0, c opens, a finishes": upTo(1_000_000),
+  "FXcX n=3 2+0, c opens, a finishes": all("deep", 7_054_527),
   "FXuX n=3 2+0, c opens, a finishes": upTo(1_000_000),
   "FX n=3 2+0, a finishes": all("test", 10_157),
   "FC n=3 2+0, b coordinates": all("test", 9_247),

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import * as core from "../../../src/paxos/mod.ts";
 import { COUNTS, pinnedBound, unlikePinned } from "./counts.ts";
 import { explore, unseen } from "./explorer.ts";
@@ -56,4 +56,11 @@ Deno.test("explorer: the script of a violation leads there, action by action", a
   // Breadth first: no shorter way has two values decided.
   assertEquals(violation.script.at(0), "a gets accept at 1 0..0 a/v/1");
   assert(violation.script.every((line) => /^(\w|proposer \w) (gets|prepares)/.test(line)), violation.script.join("\n"));
+});
+
+Deno.test("explorer: the gate has two million states at least, all plans together twenty", () => {
+  const counts = Object.values(COUNTS);
+  const total = (some: typeof counts) => some.reduce((sum, { states }) => sum + states, 0);
+  assertGreater(total(counts.filter((count) => count.in !== "deep")), 2_000_000);
+  assertGreater(total(counts), 20_000_000);
 });
