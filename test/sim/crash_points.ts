@@ -41,9 +41,10 @@ export const CRASH_POINTS = [
 
 export type CrashPoint = typeof CRASH_POINTS[number];
 
-/** Steps that few runs come to: only where two proposers collide while all of their coordinator's recovery works. */
+/** Steps that few runs come to: only where proposers collide and what recovers from that gets through. */
 export const RARE_POINTS: readonly CrashPoint[] = [
   "own vote in a recovery durable, Accept! not sent",
+  "own pick in an uncoordinated recovery durable, not told",
   "collision reported, nothing done",
 ];
 
