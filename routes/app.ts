@@ -14,6 +14,7 @@ import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
+import { sessionRoutes } from "./sessions.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 
 export type AppOptions = {
@@ -70,6 +71,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   electionRoutes(app, node.elections, newId);
   semaphoreRoutes(app, node.semaphores, newId);
   kvRoutes(app, node.registers, newId);
+  sessionRoutes(app, node.sessions, newId);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version);
   if (peers !== null) paxosRoutes(app, node, peers, tokens);

@@ -16,7 +16,7 @@ import {
   TermParams,
 } from "./election_schemas.ts";
 import { checked, fenceOf, whileConnected } from "./input.ts";
-import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   ForceBody,
   ForcedShape,
@@ -35,7 +35,7 @@ const campaign = createRoute({
   path: "/v1/elections/{name}",
   summary: "Campaign, or wait in a FIFO queue for up to waitMs; the leader's term is a fence",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(CampaignBody) },
-  responses: responses(LeadershipShape, [...WRITE, "led", "queue-full", "lost"], LedShape),
+  responses: responses(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "not-found"], LedShape),
 });
 const proclaim = createRoute({
   method: "put",
@@ -91,12 +91,14 @@ const ELECTION = "election";
 export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService, newId: () => string): void {
   publish(app, campaign, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
-    const { candidate, value, ttlMs, waitMs } = checked(CampaignBody, await readObject(c.req.raw), "body");
+    const given = await readObject(c.req.raw);
+    const { candidate, value, ttlMs, waitMs, session } = checked(CampaignBody, given, "body");
     const request = {
       candidate: holderOf("candidate", candidate, waitMs, caller),
       ttlMs,
       waitMs,
       ...(value !== undefined && { value }),
+      ...sessionOf(c, session, given, caller),
     };
     if (waitMs === 0) return sendAnswer(c, await elections.campaign(name, request, caller));
     const answer = whileConnected(c.req.raw, (signal) => elections.campaign(name, request, { ...caller, signal }));

@@ -9,7 +9,7 @@ import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedFence, nameOf, queryOf } from "./input.ts";
-import { callerOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import { callerOf, listOf, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   count,
   ListQuery,
@@ -18,6 +18,7 @@ import {
   NameParam,
   ReleaseBody,
   responses,
+  session,
   StateQuery,
   timeoutMs,
   wholeText,
@@ -30,6 +31,7 @@ const PutQuery = z.strictObject({
   ttlMs: wholeText(TTL_MIN_MS, TTL_MAX_MS).optional().openapi({
     description: "The value ends after this long unless it is put again; putting the same keeps it alive unchanged.",
   }),
+  session,
 });
 const tags = z.string().optional();
 const ReadHeaders = z.object({ "If-None-Match": tags });
@@ -40,7 +42,7 @@ const ConditionHeaders = WriteHeaders.extend({
     .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
 });
 
-export const KvWrittenShape = z.object({ name: z.string(), revision: count, ttlMs: z.int().optional() })
+export const KvWrittenShape = z.object({ name: z.string(), revision: count, ttlMs: z.int().optional(), session })
   .openapi("KvWritten");
 export const KvDeletedShape = z.object({ outcome: z.literal("deleted"), name: z.string(), revision: count })
   .openapi("KvDeleted");
@@ -50,6 +52,7 @@ const KvItemShape = z.object({
   contentType: z.string(),
   sizeBytes: z.int(),
   ttlMs: z.int().optional(),
+  session,
   notAfterMs: z.number().optional(),
 }).openapi("KvItem");
 export const KvPageShape = z.object({ items: z.array(KvItemShape), cursor: z.string().nullable() }).openapi("KvPage");
@@ -72,7 +75,7 @@ const put = createRoute({
   path: "/v1/kv/{name}",
   summary: "Write a value; If-Match, If-None-Match and Fence are decided with the write",
   request: { params: NameParam, query: PutQuery, headers: ConditionHeaders, body: { content: bytes, required: false } },
-  responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low"]),
+  responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low", "lost", "not-found"]),
 });
 const remove = createRoute({
   method: "delete",
@@ -115,14 +118,16 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
   });
 
   publish(app, put, async (c) => {
-    const { name: named, timeoutMs, ttlMs } = queryOf(c, PutQuery);
+    const { name: named, timeoutMs, ttlMs, session } = queryOf(c, PutQuery);
     const name = nameOf(c, named);
     permit(c, { noun: KV, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
+    const bound = sessionOf(c, session, { ttlMs }, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
     const bytes = toBase64(await readBytes(c.req.raw, KV_VALUE_MAX_BYTES));
-    const request: PutRequest = { bytes, contentType, ...(ttlMs !== undefined && { ttlMs }), ...conditions };
+    const life = ttlMs === undefined ? bound : { ttlMs };
+    const request: PutRequest = { bytes, contentType, ...life, ...conditions };
     const answer = await registers.put(name, request, caller);
     return sendAnswer(c, answer, { "ETag": `"${answer.body.revision}"` });
   });

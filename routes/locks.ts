@@ -7,7 +7,18 @@ import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
-import { callerOf, historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import {
+  callerOf,
+  historyOf,
+  holderOf,
+  listOf,
+  READ,
+  readOf,
+  refuseEmptyNames,
+  sessionOf,
+  WRITE,
+  writeOf,
+} from "./noun.ts";
 import {
   AcquireAllBody,
   AcquireBody,
@@ -37,7 +48,7 @@ const acquire = createRoute({
   path: "/v1/locks/{name}",
   summary: "Acquire, or wait in a FIFO queue for up to waitMs",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
-  responses: responses(GrantShape, [...WRITE, "held", "cooling", "queue-full"]),
+  responses: responses(GrantShape, [...WRITE, "held", "cooling", "queue-full", "lost", "not-found"]),
 });
 const acquireAll = createRoute({
   method: "post",
@@ -46,7 +57,7 @@ const acquireAll = createRoute({
     "Acquire several locks, all or none, in byte order of their names; a node that dies meanwhile leaves what it " +
     "took to the same request at another node, or to lapse",
   request: { query: WholeQuery, headers: WriteHeaders, body: { ...json(AcquireAllBody), required: true } },
-  responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost"]),
+  responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost", "not-found"]),
 });
 const renew = createRoute({
   method: "put",
@@ -102,8 +113,9 @@ const LOCK = "lock";
 export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () => string): void {
   publish(app, acquire, async (c) => {
     const { caller, name } = writeOf(c, LOCK, newId);
-    const body = checked(AcquireBody, await readObject(c.req.raw), "body");
-    const request = requestOf(body, caller);
+    const given = await readObject(c.req.raw);
+    const body = checked(AcquireBody, given, "body");
+    const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
     // Only who waits can be given up on; the others are spared the listener.
     if (request.waitMs === 0) return sendAnswer(c, await locks.acquire(name, request, caller));
     const answer = whileConnected(c.req.raw, (signal) => locks.acquire(name, request, { ...caller, signal }));
@@ -112,12 +124,13 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () 
 
   publish(app, acquireAll, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
-    const { names: given, ...body } = checked(AcquireAllBody, await readObject(c.req.raw), "body");
-    const names = given.map((name) => checkedName(name, "names"));
+    const given = await readObject(c.req.raw);
+    const body = checked(AcquireAllBody, given, "body");
+    const names = body.names.map((name) => checkedName(name, "names"));
     for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
     if (caller.race !== undefined) throw invalid("Quorate-Race", "is not for several names");
-    const request = requestOf(body, caller);
+    const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
     const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
     return sendAnswer(c, await answer);
   });
@@ -160,7 +173,11 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () 
   refuseEmptyNames(app, "/v1/locks");
 }
 
-function requestOf(body: z.output<typeof AcquireBody>, caller: Caller): AcquireRequest {
+function requestOf(
+  body: z.output<typeof AcquireBody>,
+  bound: { readonly session?: string },
+  caller: Caller,
+): AcquireRequest {
   return {
     holder: holderOf("holder", body.holder, body.waitMs, caller),
     ttlMs: body.ttlMs,
@@ -168,5 +185,6 @@ function requestOf(body: z.output<typeof AcquireBody>, caller: Caller): AcquireR
     mode: body.mode,
     lockDelayMs: body.lockDelayMs,
     ...(body.metadata !== undefined && { metadata: body.metadata }),
+    ...bound,
   };
 }

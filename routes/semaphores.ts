@@ -6,7 +6,7 @@ import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { checked, fenceOf, whileConnected } from "./input.ts";
-import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   FenceParams,
   ForceBody,
@@ -43,7 +43,7 @@ const take = createRoute({
   },
   responses: responses(
     SemaphoreGrantShape,
-    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost"],
+    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "not-found"],
     SemaphoreHeldShape,
   ),
 });
@@ -101,12 +101,14 @@ const SEMAPHORE = "semaphore";
 export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreService, newId: () => string): void {
   publish(app, take, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
-    const { holder, metadata, ...body } = checked(TakeBody, await readObject(c.req.raw), "body");
+    const given = await readObject(c.req.raw);
+    const { holder, metadata, session, ...body } = checked(TakeBody, given, "body");
     if (body.permits > body.limit) throw invalid("permits", `is more than the limit of ${body.limit}`);
     const request = {
       ...body,
       holder: holderOf("holder", holder, body.waitMs, caller),
       ...(metadata !== undefined && { metadata }),
+      ...sessionOf(c, session, given, caller),
     };
     if (body.waitMs === 0) return sendAnswer(c, await semaphores.take(name, request, caller));
     const answer = whileConnected(c.req.raw, (signal) => semaphores.take(name, request, { ...caller, signal }));

@@ -8,6 +8,7 @@ import { AcceptorHost } from "./acceptor_host.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
+import { Bindings } from "./bindings.ts";
 import { Elections } from "./elections.ts";
 import { Expiry } from "./expiry.ts";
 import { Learning } from "./learning.ts";
@@ -29,6 +30,8 @@ import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
 import { Registers } from "./registers.ts";
 import { Semaphores } from "./semaphores.ts";
+import { SessionEnds } from "./session_ends.ts";
+import { Sessions } from "./sessions.ts";
 import { acceptDirect } from "./direct.ts";
 import type {
   DirectAccept,
@@ -38,6 +41,7 @@ import type {
   NodeService,
   RegisterService,
   SemaphoreService,
+  SessionService,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
@@ -68,6 +72,7 @@ export class ReplicaNode implements NodeService {
   readonly elections: ElectionService;
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
+  readonly sessions: SessionService;
   readonly #options: NodeOptions;
   readonly #ports: Ports;
   readonly #acceptor: AcceptorHost;
@@ -76,6 +81,7 @@ export class ReplicaNode implements NodeService {
   readonly #learner: LearnerHost;
   readonly #logs: KeyLogs;
   readonly #expiry: Expiry;
+  readonly #ends: SessionEnds;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
@@ -128,7 +134,11 @@ export class ReplicaNode implements NodeService {
     this.#logs = logs;
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
-    const grantParts = { ...queueParts, reader, queues: new Queues(queueParts), store, heard };
+    this.#ends = new SessionEnds({ ...queueParts, reader });
+    const sessionParts = { ...queueParts, reader, ends: this.#ends };
+    const bindings = new Bindings(sessionParts);
+    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
+    this.sessions = new Sessions(sessionParts);
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
     this.elections = new Elections(grantParts);
@@ -145,6 +155,7 @@ export class ReplicaNode implements NodeService {
   close(): void {
     this.#standing.close();
     this.#expiry.close();
+    this.#ends.close();
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();

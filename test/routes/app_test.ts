@@ -174,6 +174,8 @@ describe("/openapi.json", () => {
       "/v1/semaphores/{name}",
       "/v1/semaphores/{name}/history",
       "/v1/semaphores/{name}/{fence}",
+      "/v1/sessions",
+      "/v1/sessions/{id}",
       "/v1/status",
     ]);
     const post = document.paths["/v1/locks/{name}"].post;
@@ -182,7 +184,9 @@ describe("/openapi.json", () => {
       "400",
       "401",
       "403",
+      "404",
       "409",
+      "410",
       "413",
       "422",
       "429",
