@@ -100,7 +100,7 @@ Deno.test("session: a claim of a lease that was renewed since ends nothing", () 
   assertEquals(viewSession(log.state)?.ended, null);
   log.lapse("session");
   assertEquals(viewSession(log.state)?.ended?.how, "lapsed");
-  log.lapse("session", old.by);
+  log.lapse("session", viewSession(log.state)!.by);
   assertEquals(viewSession(log.state)?.ended?.instance, log.instance - 1, "the first end stays");
 });
 
