@@ -1,5 +1,5 @@
 /** Sessions on whole nodes (PROTOCOL.md §7): one keep-alive for many names, and an end that frees them. Faster than life. */
-import { assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import { fastClock, until } from "./clocks.ts";
@@ -311,5 +311,7 @@ Deno.test("sessions: a set of locks is bound as one, and one that ends gives non
     await until("it waits", async () => (await lockOf(cluster, "a", "held")).waiterCount === 1);
     await cluster.node("b").sessions.end(session, slow());
     assertEquals(await waiting, { code: "lost", session });
+    const { receipt } = await cluster.node("a").sessions.end(session, slow());
+    assert(receipt.instance < 50, `it was asked ${receipt.instance} times for what has ended`);
     for (const name of ["x", "y", "first"]) assertEquals((await lockOf(cluster, "b", name)).state, "free", name);
   }));
