@@ -35,9 +35,10 @@ export class LeaseViews {
 export function boundsOf({ ttlMs }: Pick<Hold, "ttlMs">, waitedMs: number, countedMs: number) {
   return {
     ttlMs,
-    // Rounded down: both ends of the drift are the caller's to be safe from.
-    notBeforeMs: Math.floor(countedMs) + Math.floor(ttlMs * (1 - DRIFT)),
-    notAfterMs: Math.ceil(countedMs) + Math.ceil(ttlMs * (1 + DRIFT)),
+    // Rounded down: both ends of the drift are the caller's to be safe from. The wait was timed by this node's clock, which
+    // may be faster than the caller's: after a long one its share is more than that of a short ttl.
+    notBeforeMs: Math.floor(countedMs * (1 - DRIFT)) + Math.floor(ttlMs * (1 - DRIFT)),
+    notAfterMs: Math.ceil(countedMs * (1 + DRIFT)) + Math.ceil(ttlMs * (1 + DRIFT)),
     waitedMs: Math.round(waitedMs),
   };
 }
