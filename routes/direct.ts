@@ -26,10 +26,11 @@ export async function answerDirect(c: Ctx, node: NodeService): Promise<Response>
   const accepts = decodeMessages(JSON.stringify(messages)).map((message, i) => {
     const at = `messages[${i}]`;
     if (message.type !== "accept") throw invalid(`${at}.type`, "is for peers only");
-    const { decided, snapshot, ...accept } = message;
+    const { decided, snapshot, any, ...accept } = message;
     // Only members may say that something was decided: a client could be wrong, or lying.
     if (decided !== undefined) throw invalid(`${at}.decided`, "is for peers only");
     if (snapshot !== undefined) throw invalid(`${at}.snapshot`, "is for peers only");
+    if (any !== undefined) throw invalid(`${at}.any`, "is for peers only");
     checkValue(c, accept, at, born);
     return accept;
   });
@@ -38,7 +39,7 @@ export async function answerDirect(c: Ctx, node: NodeService): Promise<Response>
 
 /** Each command is checked as under /v1; nobody can speak for another, or as a node. */
 function checkValue(c: Ctx, { key, ballot, value }: DirectAccept, at: string, born: number | null): void {
-  if (ballot[0] !== 0 || ballot[2] !== 0) throw invalid(`${at}.ballot`, "is not the standing one");
+  if (ballot[2] !== 0) throw invalid(`${at}.ballot`, "is a recovery, which no client has a part in");
   if (value.proposer !== "") throw invalid(`${at}.value.proposer`, "is a node's");
   if (value.claims !== undefined) throw invalid(`${at}.value.claims`, "is for peers only");
   if (value.nextMode !== undefined) throw invalid(`${at}.value.nextMode`, "is for peers only");

@@ -1,6 +1,15 @@
 /** Registers under /v1/kv: bytes in, bytes out, with the conditions of HTTP (RFC 9110, section 13). */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { CONTENT_TYPE_MAX_CHARS, ENTITY_TAGS_MAX, KV_VALUE_MAX_BYTES, TTL_MAX_MS, TTL_MIN_MS } from "../src/limits.ts";
+import {
+  CONTENT_TYPE_MAX_CHARS,
+  ENTITY_TAGS_MAX,
+  KV_VALUE_MAX_BYTES,
+  LIST_DEFAULT_ITEMS,
+  LIST_MAX_ITEMS,
+  LIST_VALUES_MAX_ITEMS,
+  TTL_MAX_MS,
+  TTL_MIN_MS,
+} from "../src/limits.ts";
 import type { PutRequest, RegisterService } from "../src/replica/service.ts";
 import { type Ctx, type Env, send, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
@@ -33,6 +42,13 @@ const PutQuery = z.strictObject({
   }),
   session,
 });
+const KvListQuery = ListQuery.extend({
+  limit: wholeText(1, LIST_MAX_ITEMS).optional().openapi({
+    description: `Default: ${LIST_DEFAULT_ITEMS}, and with values ${LIST_VALUES_MAX_ITEMS}, which is then the most.`,
+  }),
+  values: z.literal("true", { error: "is not true" }).optional()
+    .openapi({ description: "Items bring their values, in base64." }),
+});
 const tags = z.string().optional();
 const ReadHeaders = z.object({ "If-None-Match": tags });
 const ConditionHeaders = WriteHeaders.extend({
@@ -51,6 +67,7 @@ const KvItemShape = z.object({
   revision: count,
   contentType: z.string(),
   sizeBytes: z.int(),
+  value: z.string().optional(),
   ttlMs: z.int().optional(),
   session,
   notAfterMs: z.number().optional(),
@@ -89,7 +106,7 @@ const list = createRoute({
   path: "/v1/kv",
   summary:
     "Names that have a value, by prefix, in pages; each is read from a quorum of its own, so a page is no snapshot",
-  request: { query: ListQuery },
+  request: { query: KvListQuery },
   responses: responses(KvPageShape, READ),
 });
 
@@ -139,7 +156,13 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     return sendAnswer(c, await registers.delete(name, conditions, caller));
   });
 
-  publish(app, list, async (c) => send(c, 200, await registers.list(listOf(c, KV))));
+  publish(app, list, async (c) => {
+    const { values, limit, ...query } = queryOf(c, KvListQuery);
+    const most = values === undefined ? LIST_MAX_ITEMS : LIST_VALUES_MAX_ITEMS;
+    if (limit !== undefined && limit > most) throw invalid("limit", `is more than ${most} with values`);
+    const request = listOf(c, KV, { ...query, limit: limit ?? Math.min(LIST_DEFAULT_ITEMS, most) });
+    return send(c, 200, await registers.list({ ...request, values: values !== undefined }));
+  });
 
   refuseEmptyNames(app, "/v1/kv");
 }

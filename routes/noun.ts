@@ -1,5 +1,5 @@
 /** What the routes of every noun have in common: who may say what of which name, and what they may all answer. */
-import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Noun, Verb } from "../src/auth/scopes.ts";
 import type { ErrorCode } from "../src/errors.ts";
 import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts";
@@ -83,8 +83,8 @@ export function historyOf(c: Ctx, noun: Noun): { readonly name: string; readonly
   return { name, timeoutMs };
 }
 
-export function listOf(c: Ctx, noun: Noun): ListRequest {
-  const { prefix: named, limit, cursor, timeoutMs } = queryOf(c, ListQuery);
+export function listOf(c: Ctx, noun: Noun, query: z.output<typeof ListQuery> = queryOf(c, ListQuery)): ListRequest {
+  const { prefix: named, limit, cursor, timeoutMs } = query;
   const prefix = checkedPrefix(named);
   permitPrefix(c, { noun, verb: "read" }, prefix);
   return { prefix, limit, cursor: cursor ?? null, timeoutMs };

@@ -137,6 +137,8 @@ export type KvItem = {
   revision: string;
   contentType: string;
   sizeBytes: number;
+  /** Base64, where values were asked for. */
+  value?: string;
   /** Of an ephemeral value: what it lives by, and an estimate of when it ends unless it is put again. */
   ttlMs?: number;
   session?: string;

@@ -28,6 +28,8 @@ export const SEMAPHORE_LIMIT_MAX = 1_024;
 export const LOCKS_TOGETHER_MAX = 16;
 export const KV_VALUE_MAX_BYTES = 32 * 1024;
 export const CONTENT_TYPE_MAX_CHARS = 256;
+/** Of a page that brings the values too: they may be large. */
+export const LIST_VALUES_MAX_ITEMS = 32;
 /** Entity tags in one If-Match or If-None-Match. */
 export const ENTITY_TAGS_MAX = 16;
 
@@ -71,6 +73,12 @@ export const LEARN_DELAY_MS = 5;
 export const BACKOFF_MAX_MS = 1_000;
 /** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
 export const LOSER_WAIT_MIN_MS = 20;
+
+/** A key that collided this often within so many instances goes through one coordinator (PROTOCOL.md §8). */
+export const HOT_COLLISIONS = 2;
+export const HOT_INSTANCES = 8;
+/** Calm for so many instances, it is fast again. */
+export const CALM_INSTANCES = 16;
 
 export const MEMBERS_MAX = 9;
 /** Nodes that do not vote; every member sends each of them every decision. */

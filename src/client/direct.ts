@@ -2,6 +2,7 @@
  * A Fast Paxos client without a server in between (Fast Paxos §3.1; PROTOCOL.md §1, flow 3): its Accept! goes straight to
  * every acceptor, and their Accepted are its answer. One round trip, to as many acceptors as an open quorum takes.
  */
+import { type Ballot, compareBallots, STANDING } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 
 export type DirectOptions = {
@@ -50,7 +51,6 @@ export async function submitDirect(
   idempotencyKey: string,
   lastInstance: number,
 ): Promise<DirectEnd> {
-  const quorums = new QuorumSystem(Object.keys(options.members));
   const key = `lock/${name}`;
   const command = { subject: options.subject, id: idempotencyKey, born: lastInstance, op };
   const fields = Object.entries(op).filter(([, value]) => value !== undefined).sort(([a], [b]) => a < b ? -1 : 1);
@@ -58,17 +58,38 @@ export async function submitDirect(
   const id = await options.digest(JSON.stringify([key, [command.subject, command.id, command.born, fields]]));
   const instance = lastInstance + 1;
   const value = { id, proposer: "", commands: [command] };
-  const message = { type: "accept", key, epoch: 0, instance, ballot: [0, "", 0], value };
-  const body = JSON.stringify({ messages: [message] });
+  let ballot: Ballot = STANDING;
+  // Each Any opens a higher ballot; who still finds none open after a few is better served by a node.
+  for (let attempt = 0; attempt < BALLOTS_MAX; attempt++) {
+    const message = { type: "accept", key, epoch: 0, instance, ballot, value };
+    const end = await propose(options, JSON.stringify({ messages: [message] }), { id, instance, lastInstance });
+    if (end.type !== "open" || compareBallots(end.ballot, ballot) <= 0) return end.type === "open" ? UNSETTLED : end;
+    ballot = end.ballot;
+  }
+  return UNSETTLED;
+}
 
-  const { promise, resolve } = Promise.withResolvers<DirectEnd>();
+const BALLOTS_MAX = 3;
+const UNSETTLED = { type: "unsettled" } as const;
+
+type Proposal = { readonly id: string; readonly instance: number; readonly lastInstance: number };
+
+/** One ballot. `open`: not chosen in it, and some acceptor knows a higher one that an Any has opened. */
+async function propose(
+  options: DirectOptions,
+  body: string,
+  { id, instance, lastInstance }: Proposal,
+): Promise<DirectEnd | { readonly type: "open"; readonly ballot: Ballot }> {
+  const quorums = new QuorumSystem(Object.keys(options.members));
+  const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<typeof propose>>>();
   /** Who said the same, by what they said: one vote per acceptor, of one instance, ballot and value. */
   const voters = new Map<string, Set<string>>();
   const members = Object.entries(options.members);
-  let open = members.length;
+  let open: Ballot | null = null;
+  let awaited = members.length;
   for (const [member, base] of members) {
     send(options, base, body, lastInstance).then((reply) => {
-      open--;
+      awaited--;
       const result = reply?.results?.[0];
       if (reply?.type === "accepted" && reply.valueId === id && reply.instance === instance && result) {
         const said = JSON.stringify(result);
@@ -78,7 +99,8 @@ export async function submitDirect(
       }
       // Acceptors tell each other: one that has learned of the decision already says what it came to.
       if (reply?.type === "ahead" && result) resolve({ type: "decided", instance: reply.instance - 1, result });
-      if (open === 0) resolve({ type: "unsettled" });
+      if (reply?.open !== undefined && (open === null || compareBallots(reply.open, open) > 0)) open = reply.open;
+      if (awaited === 0) resolve(open === null ? UNSETTLED : { type: "open", ballot: open });
     });
   }
   return await promise;
@@ -88,6 +110,7 @@ type Reply = {
   readonly type: string;
   readonly instance: number;
   readonly valueId?: string;
+  readonly open?: Ballot;
   readonly results?: readonly ({ readonly outcome: string; readonly fence?: string } | null)[];
 };
 

@@ -117,6 +117,8 @@ class Rows {
     switch (message.type) {
       case "prepare":
         return `${this.#title(message)} to itself: ${reply.type === "promise" ? "promises" : reply.type}`;
+      case "any":
+        return `${this.#title(message)} to itself: ${reply.type}`;
       case "accept": {
         if (reply.type === "accepted") return `own vote: ${this.#valued(message)} at ${this.#at(message)}`;
         const holds = reply.vote
@@ -165,11 +167,12 @@ class Rows {
     return id === "" ? what : `${what} ${this.#names.command(id)}`;
   }
 
-  #title({ letter, type, ballot, instance }: MessageDetail): string {
+  #title({ letter, type, ballot, instance, recovery }: MessageDetail): string {
     const name = type === "accept" ? "Accept!" : type[0]!.toUpperCase() + type.slice(1);
     const where = [
       ballot === undefined ? [] : [this.#names.ballot(ballot, instance ?? 0)],
       instance === undefined ? [] : [`${instance}`],
+      recovery === undefined ? [] : [recovery],
     ];
     return `${letter === undefined ? "" : `${letter} `}${name}(${where.flat().join(", ")})`;
   }

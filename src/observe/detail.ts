@@ -11,6 +11,7 @@ type Vote = Report["vote"];
 const LETTERS: Readonly<Record<string, "1a" | "1b" | "2a" | "2b">> = {
   prepare: "1a",
   promise: "1b",
+  any: "2a",
   accept: "2a",
   accepted: "2b",
 };
@@ -27,6 +28,8 @@ export type MessageDetail = {
   readonly letter?: "1a" | "1b" | "2a" | "2b";
   readonly instance?: number;
   readonly ballot?: string;
+  /** Of an Any: how a collision in the ballot it opens is recovered. */
+  readonly recovery?: Extract<Message, { type: "any" }>["recovery"];
   readonly value?: string;
   /** Who proposes the value; "" if anybody may. */
   readonly proposer?: NodeId;
@@ -72,6 +75,7 @@ export function detailOf(message: Message | WireReply): MessageDetail {
       ? { instance: message.snapshot.instance }
       : {}),
     ...("ballot" in message ? { ballot: valueName(message.ballot.join(".")) } : {}),
+    ...(message.type === "any" ? { recovery: message.recovery } : {}),
     ...valueOf(message),
     ...votesOf(message),
   };

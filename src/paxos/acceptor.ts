@@ -3,62 +3,27 @@
  * (Fast Paxos §2.2 and §3.1; PROTOCOL.md §3). Its host makes the record durable before the reply leaves.
  */
 import { unreachable } from "../assert.ts";
-import { DRIFT } from "../limits.ts";
-import {
-  type Ballot,
-  ballotOwner,
-  compareBallots,
-  type NodeId,
-  sameBallot,
-  STANDING,
-  STANDING_RECOVERY,
-} from "./ballot.ts";
-import { batchValues } from "./batch.ts";
+import { ballotOwner, compareBallots, type NodeId, recoveryOf, sameBallot, STANDING } from "./ballot.ts";
 import { faultIn } from "./certificate.ts";
-import {
-  type Accept,
-  type AcceptorMessage,
-  type AcceptorRecord,
-  type AcceptorReply,
-  type Alignment,
-  type AskLapsed,
-  type Certificate,
-  type Decide,
-  type Envelope,
-  type Learn,
-  leaseKey,
-  type LeaseName,
-  type Machine,
-  type Mode,
-  type PickOwn,
-  type Prepare,
-  type Recover,
-  type Report,
-  type Snapshot,
-  type Value,
-  type VoteKind,
+import { lapsed, remaining } from "./claims.ts";
+import type {
+  Accept,
+  AcceptorMessage,
+  AcceptorRecord,
+  Alignment,
+  Any,
+  Certificate,
+  Decide,
+  Envelope,
+  FastBallot,
+  Learn,
+  Prepare,
+  Snapshot,
+  Value,
+  VoteKind,
 } from "./message.ts";
-import { pickValue } from "./pick_value.ts";
-import type { QuorumSystem } from "./quorum.ts";
-
-export type AcceptorRules = { readonly me: NodeId; readonly quorums: QuorumSystem; readonly machine: Machine };
-
-/** `record` is the very one passed in where nothing changed. */
-export type Transition = { readonly record: AcceptorRecord; readonly reply: AcceptorReply };
-
-/** The record of a key nobody has used: instance 1 is open, on the mode its prefix has. */
-export function freshRecord(machine: Machine, mode: Mode): AcceptorRecord {
-  const state = machine.init(mode);
-  return {
-    epoch: 0,
-    instance: 1,
-    state,
-    stateHash: machine.hash(state),
-    decidedBy: null,
-    promised: STANDING,
-    vote: null,
-  };
-}
+import { type AcceptorRules, fastBallotOf, promising, refusal, snapshotOf, type Transition } from "./record.ts";
+import { pickOwn, recover } from "./recovery.ts";
 
 export function transition(
   rules: AcceptorRules,
@@ -71,6 +36,8 @@ export function transition(
   switch (message.type) {
     case "prepare":
       return aligned(rules, record, message, (at) => prepare(rules, at, message, envelope));
+    case "any":
+      return aligned(rules, record, message, (at) => open(rules, at, message, envelope));
     case "accept":
       return aligned(rules, record, message, (at) => accept(rules, at, message, envelope));
     case "recover":
@@ -91,11 +58,6 @@ export function transition(
     default:
       return unreachable(message);
   }
-}
-
-export function snapshotOf(record: AcceptorRecord): Snapshot {
-  const { instance, state, stateHash, decidedBy } = record;
-  return { instance, state, stateHash, decidedBy };
 }
 
 type Placed = { readonly instance: number } & Alignment;
@@ -179,13 +141,31 @@ function prepare(rules: AcceptorRules, record: AcceptorRecord, message: Prepare,
       ? { record, reply: refusal(record, ballot) }
       : { record, reply };
   }
-  return { record: { ...record, promised: ballot }, reply };
+  return { record: promising(record, ballot), reply };
+}
+
+/**
+ * Opens an explicit ballot to everybody's values (Fast Paxos §3.1, 2a with "any"). On its owner's record this comes first
+ * and bars a value of the owner's own there, so a ballot is never used both ways.
+ */
+function open(rules: AcceptorRules, record: AcceptorRecord, message: Any, envelope: Envelope): Transition {
+  const { instance, ballot, recovery } = message;
+  if (
+    ballot[0] < 1 || ballot[2] !== 0 || ballotOwner(ballot) !== envelope.from || !rules.quorums.isMember(envelope.from)
+  ) {
+    return { record, reply: { type: "rejected", reason: "a ballot is opened by its owner, a member" } };
+  }
+  const reply = { type: "opened", instance, ballot } as const;
+  if (record.any !== undefined && sameBallot(record.any.ballot, ballot)) return { record, reply };
+  const isTaken = record.vote !== null && sameBallot(record.vote.ballot, ballot);
+  if (isTaken || compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };
+  return { record: { ...promising(record, ballot), any: { ballot, recovery } }, reply };
 }
 
 /** Phase 2b (Fast Paxos §2.2 and §3.1): at most one vote per ballot, and none below a promise. */
 function accept(rules: AcceptorRules, record: AcceptorRecord, message: Accept, envelope: Envelope): Transition {
   const { instance, ballot, value } = message;
-  const kind = kindOf(rules, record.state.mode, ballot, value, envelope.from);
+  const kind = kindOf(rules, record, message, envelope.from);
   if (kind === null) return { record, reply: { type: "rejected", reason: "not this sender's to propose here" } };
   // The vote of this very ballot comes first: a repeated message gets its first answer, whatever was promised since.
   if (record.vote !== null && sameBallot(record.vote.ballot, ballot)) {
@@ -202,33 +182,44 @@ function accept(rules: AcceptorRules, record: AcceptorRecord, message: Accept, e
   if (compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };
   const remainingMs = remaining(rules, record, value.claims ?? [], envelope);
   if (remainingMs > 0) return { record, reply: { type: "not-lapsed", instance, ballot, remainingMs } };
+  const opened = message.any === undefined ? {} : { any: { ballot, recovery: message.any } };
   return {
-    record: { ...record, promised: ballot, vote: { ballot, kind, value } },
+    record: { ...promising(record, ballot), ...opened, vote: { ballot, kind, value } },
     reply: { type: "accepted", instance, ballot, kind, valueId: value.id },
   };
 }
 
-/** The kind of a vote for `value` from `from` in `ballot`, or null if the ballot is not theirs to use so. */
-function kindOf(
-  rules: AcceptorRules,
-  mode: Mode,
-  ballot: Ballot,
-  value: Value,
-  from: NodeId | "",
-): VoteKind | null {
+/** The kind of a vote for what `from` sends, or null if the ballot is not theirs to use so. */
+function kindOf(rules: AcceptorRules, record: AcceptorRecord, message: Accept, from: NodeId | ""): VoteKind | null {
+  const { ballot, value, any } = message;
+  const { mode } = record.state;
   const isMember = rules.quorums.isMember(from);
-  if (sameBallot(ballot, STANDING)) {
-    if (mode.kind === "classic") return from === mode.coordinator ? "classic" : null;
-    if (mode.kind === "prepare") return null;
+  if (any !== undefined && (ballot[0] < 1 || ballot[2] !== 0 || !isMember)) return null;
+  const fast = fastIn(record, message);
+  if (fast !== null && sameBallot(ballot, fast.ballot)) {
+    // A member knows that it proposes in an opened ballot, and says so: what does not is meant for a classic one.
+    if (ballot[0] > 0 && isMember && any === undefined) return null;
     // R1: a vote for p's value in a fast ballot exists only because p itself sent it, having voted for it
     // before. So a vote for it anywhere proves p's own vote, which the pick rule relies on.
     return value.proposer === "" || (value.proposer === from && isMember) ? "fast" : null;
   }
-  if (sameBallot(ballot, STANDING_RECOVERY)) {
-    const coordinated = mode.kind === "fast" && mode.recovery === "coordinated";
-    return coordinated && from === mode.coordinator ? "classic" : null;
+  if (fast !== null && sameBallot(ballot, recoveryOf(fast.ballot))) {
+    return fast.recovery === "coordinated" && from === fast.coordinator ? "classic" : null;
   }
-  return ballot[0] >= 1 && ballot[2] === 0 && isMember && ballotOwner(ballot) === from ? "classic" : null;
+  if (ballot[0] === 0) {
+    return ballot[2] === 0 && mode.kind === "classic" && from === mode.coordinator ? "classic" : null;
+  }
+  // Step 1 too: its coordinator recovers a ballot whose Any has not come this far.
+  return isMember && ballotOwner(ballot) === from ? "classic" : null;
+}
+
+/** The fast ballot that a message is about: the one on record, or one that a member says was opened. */
+function fastIn(record: AcceptorRecord, { ballot, any }: Accept): FastBallot | null {
+  if (any !== undefined) return { ballot, recovery: any, coordinator: ballotOwner(ballot) };
+  // The standing ballot stays what the mode says, whatever was opened above it: a message that comes again must not be
+  // taken for a breach of the rules.
+  if (ballot[0] === 0) return fastBallotOf({ state: record.state });
+  return record.any === undefined ? null : fastBallotOf(record);
 }
 
 /** R2, the guarded decision: possible only while nothing was promised above the ballot, and it moves on at once. */
@@ -254,89 +245,6 @@ function decide(rules: AcceptorRules, record: AcceptorRecord, message: Decide): 
   }));
 }
 
-/**
- * Coordinated recovery (Fast Paxos §3.2): 2b messages of the standing fast ballot read as 1b of its recovery.
- * Own report, pick and self-vote are one write, so the coordinator's own report is a Promise; the others are not.
- */
-function recover(rules: AcceptorRules, record: AcceptorRecord, message: Recover, envelope: Envelope): Transition {
-  const { instance } = message;
-  const mode = record.state.mode;
-  if (mode.kind !== "fast" || mode.recovery !== "coordinated" || mode.coordinator !== rules.me) {
-    return { record, reply: { type: "rejected", reason: "not the coordinator of this instance" } };
-  }
-  if (record.vote !== null && sameBallot(record.vote.ballot, STANDING_RECOVERY)) {
-    return { record, reply: { type: "picked", instance, ballot: STANDING_RECOVERY, value: record.vote.value } };
-  }
-  if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {
-    return { record, reply: refusal(record, STANDING_RECOVERY) };
-  }
-  const others = standingVotes(message.reports, rules.me);
-  const reports = [...others, { from: rules.me, vote: record.vote }];
-  if (!rules.quorums.isPhase1(new Set(reports.map(({ from }) => from)))) {
-    return { record, reply: { type: "undecided", instance } };
-  }
-  const pick = pickValue(rules.quorums, reports, new Set([rules.me]));
-  if (pick.type === "ambiguous") return { record, reply: { type: "undecided", instance } };
-  const value = pick.type === "forced"
-    ? pick.value
-    : batchValues(rules.machine, message.freshId, rules.me, pick.collided);
-  if (value === null) return { record, reply: { type: "undecided", instance } };
-  const remainingMs = remaining(rules, record, value.claims ?? [], envelope);
-  if (remainingMs > 0) {
-    return { record, reply: { type: "not-lapsed", instance, ballot: STANDING_RECOVERY, remainingMs } };
-  }
-  return {
-    record: { ...record, promised: STANDING_RECOVERY, vote: { ballot: STANDING_RECOVERY, kind: "classic", value } },
-    reply: { type: "picked", instance, ballot: STANDING_RECOVERY, value },
-  };
-}
-
-/**
- * Uncoordinated recovery (Fast Paxos §3.2): every acceptor that voted picks from what the others reported and votes in
- * the recovery ballot itself. Nobody has promised anything, so no proposer counts as held back.
- */
-function pickOwn(rules: AcceptorRules, record: AcceptorRecord, message: PickOwn, envelope: Envelope): Transition {
-  const { instance } = message;
-  const { mode } = record.state;
-  const picked = (value: Value): AcceptorReply => ({ type: "picked", instance, ballot: STANDING_RECOVERY, value });
-  if (mode.kind !== "fast" || mode.recovery !== "uncoordinated" || envelope.from !== rules.me) {
-    return { record, reply: { type: "rejected", reason: "recovery is not uncoordinated here" } };
-  }
-  if (record.vote !== null && sameBallot(record.vote.ballot, STANDING_RECOVERY)) {
-    return { record, reply: picked(record.vote.value) };
-  }
-  if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {
-    return { record, reply: refusal(record, STANDING_RECOVERY) };
-  }
-  const others = standingVotes(message.reports, rules.me);
-  const reports = [...others, { from: rules.me, vote: record.vote }];
-  if (record.vote === null || !rules.quorums.isPhase1(new Set(reports.map(({ from }) => from)))) {
-    return { record, reply: { type: "undecided", instance } };
-  }
-  const pick = pickValue(rules.quorums, reports, new Set());
-  if (pick.type === "ambiguous") return { record, reply: { type: "undecided", instance } };
-  // Only a value that stands already: each acceptor would make another new one, and none of them could win.
-  const value = pick.type === "forced" ? pick.value : mostVoted(reports);
-  const remainingMs = remaining(rules, record, value.claims ?? [], envelope);
-  if (remainingMs > 0) {
-    return { record, reply: { type: "not-lapsed", instance, ballot: STANDING_RECOVERY, remainingMs } };
-  }
-  const vote = { ballot: STANDING_RECOVERY, kind: "uncoordinated", value } as const;
-  return { record: { ...record, promised: STANDING_RECOVERY, vote }, reply: picked(value) };
-}
-
-/** The same on every acceptor that has heard the same: most votes, then smallest id. */
-function mostVoted(reports: readonly Report[]): Value {
-  const values = reports.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
-  const votes = (id: string) => values.filter((value) => value.id === id).length;
-  return values.reduce((a, b) => votes(b.id) - votes(a.id) > 0 || (votes(b.id) === votes(a.id) && b.id < a.id) ? b : a);
-}
-
-/** Votes of the standing fast ballot, read as 1b of its recovery; the own one comes from the own record. */
-function standingVotes(reports: readonly Report[], me: NodeId): readonly Report[] {
-  return reports.filter(({ from, vote }) => from !== me && vote !== null && sameBallot(vote.ballot, STANDING));
-}
-
 function learn(rules: AcceptorRules, record: AcceptorRecord, message: Learn): Transition {
   const { certificate, snapshot } = message;
   const learned = (moved: AcceptorRecord): Transition => ({
@@ -355,39 +263,6 @@ function learn(rules: AcceptorRules, record: AcceptorRecord, message: Learn): Tr
   }
   // Where the record stands tells the sender whether it has to send the whole state.
   return learned(record);
-}
-
-function lapsed(
-  rules: AcceptorRules,
-  record: AcceptorRecord,
-  message: AskLapsed,
-  envelope: Envelope,
-): AcceptorReply {
-  const remainingMs = remaining(rules, record, message.leases, envelope);
-  return { type: "lapsed", instance: record.instance, remainingMs };
-}
-
-/**
- * How long until this acceptor may vote for a value that claims these leases: 0 if now (§7). A lease that is not
- * in the state was renewed or ended meanwhile, so the claim is void: Infinity is no JSON, so its whole range.
- */
-function remaining(
-  rules: AcceptorRules,
-  record: AcceptorRecord,
-  claims: readonly LeaseName[],
-  envelope: Envelope,
-): number {
-  if (claims.length === 0) return 0;
-  const terms = new Map(rules.machine.leases(record.state).map((lease) => [leaseKey(lease), lease.ttlMs]));
-  return Math.max(...claims.map((claim) => {
-    const ttlMs = terms.get(leaseKey(claim));
-    if (ttlMs === undefined) return Number.MAX_SAFE_INTEGER;
-    return Math.max(0, ttlMs * (1 + DRIFT) - (envelope.seenMs[leaseKey(claim)] ?? 0));
-  }));
-}
-
-function refusal(record: AcceptorRecord, ballot: Ballot): AcceptorReply {
-  return { type: "refused", instance: record.instance, ballot, promised: record.promised, vote: record.vote };
 }
 
 function faulty(record: AcceptorRecord, fault: { rejected: string } | { stop: string }): Transition {

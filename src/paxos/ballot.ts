@@ -15,6 +15,11 @@ export type Ballot = readonly [n: number, owner: string, step: 0 | 1];
 export const STANDING: Ballot = [0, "", 0];
 export const STANDING_RECOVERY: Ballot = [0, "", 1];
 
+/** The recovery of a fast ballot: its immediate successor. */
+export function recoveryOf([n, owner]: Ballot): Ballot {
+  return [n, owner, 1];
+}
+
 /** Negative, 0 or positive, as `a` is below, equal to or above `b`. */
 export function compareBallots(a: Ballot, b: Ballot): number {
   if (a[0] !== b[0]) return a[0] - b[0];

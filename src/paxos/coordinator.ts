@@ -2,13 +2,14 @@
  * The coordinator of a fast ballot's collision at one instance of one key: coordinated recovery
  * (Fast Paxos §3.2; PROTOCOL.md §4). Its pick and its own vote are one write of its acceptor.
  */
-import { type NodeId, sameBallot, STANDING, STANDING_RECOVERY } from "./ballot.ts";
+import { type Ballot, type NodeId, recoveryOf, sameBallot } from "./ballot.ts";
 import type {
   AcceptorMessage,
   AcceptorReply,
   Alignment,
   Certificate,
   Collision,
+  Command,
   Report,
   Snapshot,
   Value,
@@ -20,6 +21,8 @@ export type CoordinatorContext = {
   readonly key: string;
   readonly epoch: number;
   readonly instance: number;
+  /** The fast ballot that collided. */
+  readonly ballot: Ballot;
   readonly quorums: QuorumSystem;
   /** Id for the value of a free pick. */
   readonly freshId: string;
@@ -33,6 +36,8 @@ export type CoordinatorState = {
   /** What a member that is behind needs, as far as the reporters sent it. */
   readonly alignment: Alignment;
   readonly value: Value | null;
+  /** What collided and the pick left out. */
+  readonly losers: readonly Value[];
   readonly accepted: readonly NodeId[];
 };
 
@@ -42,7 +47,13 @@ export type CoordinatorInput =
 
 export type CoordinatorOutput =
   | { readonly type: "send"; readonly to: NodeId; readonly message: AcceptorMessage }
-  | { readonly type: "decided"; readonly value: Value; readonly certificate: Certificate }
+  /** `losers` go on at the next instance: the coordinator has their bytes (§4). */
+  | {
+    readonly type: "decided";
+    readonly value: Value;
+    readonly certificate: Certificate;
+    readonly losers: readonly Value[];
+  }
   /** Somebody else has taken the instance further, or this acceptor may not. */
   | { readonly type: "given-up" };
 
@@ -54,6 +65,7 @@ export const initialCoordinator: CoordinatorState = {
   asked: 0,
   alignment: {},
   value: null,
+  losers: [],
   accepted: [],
 };
 
@@ -64,11 +76,11 @@ export function stepCoordinator(context: CoordinatorContext, state: CoordinatorS
 }
 
 function onCollision(context: CoordinatorContext, state: CoordinatorState, message: Collision): Step {
-  if (message.instance !== context.instance || state.phase === "accept") return { state, out: [] };
+  if (!isOfThis(context, message) || state.phase === "accept") return { state, out: [] };
   const known = new Set(state.reports.map(({ from }) => from));
   // The own report comes from the own record, in the write of the pick.
   const fresh = message.reports.filter(({ from, vote }) =>
-    from !== context.me && !known.has(from) && vote !== null && sameBallot(vote.ballot, STANDING)
+    from !== context.me && !known.has(from) && vote !== null && sameBallot(vote.ballot, context.ballot)
   );
   const reports = [...state.reports, ...fresh].sort((a, b) => a.from < b.from ? -1 : 1);
   const alignment: Alignment = {
@@ -82,17 +94,22 @@ function onCollision(context: CoordinatorContext, state: CoordinatorState, messa
   return pick(context, next);
 }
 
+function isOfThis({ instance, ballot }: CoordinatorContext, message: Collision): boolean {
+  return message.instance === instance && sameBallot(message.ballot, ballot);
+}
+
 function isEnough({ me, quorums }: CoordinatorContext, reports: readonly Report[]): boolean {
   return quorums.isPhase1(new Set([me, ...reports.map(({ from }) => from)]));
 }
 
 function pick(context: CoordinatorContext, state: CoordinatorState): Step {
-  const { me, key, epoch, instance, freshId } = context;
+  const { me, key, epoch, instance, ballot, freshId } = context;
   const message = {
     type: "recover",
     key,
     epoch,
     instance,
+    ballot,
     reports: state.reports,
     freshId,
     ...state.alignment,
@@ -117,6 +134,7 @@ function onReply(
         reports: [],
         asked: 0,
         value: reply.value,
+        losers: losersTo(reply.value, state.reports),
         accepted: [me],
       };
       if (quorums.isClassic(new Set([me]))) return decided(context, next, reply.value, [me]);
@@ -132,7 +150,8 @@ function onReply(
     case "accepted": {
       const { value } = state;
       const counts = state.phase === "accept" && value !== null && reply.instance === instance &&
-        sameBallot(reply.ballot, STANDING_RECOVERY) && reply.valueId === value.id && !state.accepted.includes(from);
+        sameBallot(reply.ballot, recoveryOf(context.ballot)) && reply.valueId === value.id &&
+        !state.accepted.includes(from);
       if (!counts) return { state, out: [] };
       const accepted = [...state.accepted, from].sort();
       if (quorums.isClassic(new Set(accepted))) return decided(context, state, value, accepted);
@@ -164,12 +183,23 @@ function decided(
 ): Step {
   const certificate: Certificate = {
     instance: context.instance,
-    ballot: STANDING_RECOVERY,
+    ballot: recoveryOf(context.ballot),
     kind: "classic",
     valueId: value.id,
     acceptors: accepted,
   };
-  return { state: { ...state, phase: "done", accepted }, out: [{ type: "decided", value, certificate }] };
+  return {
+    state: { ...state, phase: "done", accepted },
+    out: [{ type: "decided", value, certificate, losers: state.losers }],
+  };
+}
+
+/** Claims are true only of what their own proposer's acceptors saw, so they stay with it. */
+function losersTo(winner: Value, reports: readonly Report[]): readonly Value[] {
+  const values = new Map(reports.flatMap(({ vote }) => vote === null ? [] : [[vote.value.id, vote.value] as const]));
+  const isIn = (command: Command) =>
+    winner.commands.some(({ subject, id }) => subject === command.subject && id === command.id);
+  return [...values.values()].filter(({ claims, commands }) => claims === undefined && !commands.every(isIn));
 }
 
 function giveUp(state: CoordinatorState): Step {
@@ -178,6 +208,7 @@ function giveUp(state: CoordinatorState): Step {
 
 function sendAccept(context: CoordinatorContext, to: NodeId, value: Value, alignment: Alignment): CoordinatorOutput {
   const { key, epoch, instance } = context;
-  const message = { type: "accept", key, epoch, instance, ballot: STANDING_RECOVERY, value, ...alignment } as const;
+  const ballot = recoveryOf(context.ballot);
+  const message = { type: "accept", key, epoch, instance, ballot, value, ...alignment } as const;
   return { type: "send", to, message };
 }

@@ -4,9 +4,12 @@
  */
 import type { Ballot, NodeId } from "./ballot.ts";
 
+/** How a collision in a fast ballot is recovered (Fast Paxos §3.2): by its coordinator, or by the acceptors themselves. */
+export type RecoveryKind = "coordinated" | "uncoordinated";
+
 /** How the standing ballot of an instance is used (PROTOCOL.md §3); decided like everything else. */
 export type Mode =
-  | { readonly kind: "fast"; readonly recovery: "coordinated" | "uncoordinated"; readonly coordinator: NodeId }
+  | { readonly kind: "fast"; readonly recovery: RecoveryKind; readonly coordinator: NodeId }
   | { readonly kind: "classic"; readonly coordinator: NodeId }
   | { readonly kind: "prepare" };
 
@@ -61,7 +64,13 @@ export type Snapshot = {
   readonly decidedBy: Certificate | null;
 };
 
-/** What an acceptor keeps of one key: its ballot part (`promised`, `vote`, `instance`) and S(I−1). */
+/** A ballot that its owner opened to everybody's values by an Any, as an acceptor keeps it. */
+export type OpenedBallot = { readonly ballot: Ballot; readonly recovery: RecoveryKind };
+
+/** The fast ballot of an instance, and who recovers it where that is coordinated. */
+export type FastBallot = OpenedBallot & { readonly coordinator: NodeId };
+
+/** What an acceptor keeps of one key: its ballot part (`promised`, `any`, `vote`, `instance`) and S(I−1). */
 export type AcceptorRecord = {
   readonly epoch: number;
   readonly instance: number;
@@ -69,6 +78,8 @@ export type AcceptorRecord = {
   readonly stateHash: string;
   readonly decidedBy: Certificate | null;
   readonly promised: Ballot;
+  /** The explicit fast ballot it knows of; dropped once it has promised above that ballot's recovery. */
+  readonly any?: OpenedBallot;
   readonly vote: Vote | null;
   /** Set once the record contradicts what a peer proved; the key then answers only this. */
   readonly stopped?: string;
@@ -81,11 +92,21 @@ type Addressed = { readonly key: string; readonly epoch: number; readonly instan
 
 /** 1a */
 export type Prepare = Addressed & Alignment & { readonly type: "prepare"; readonly ballot: Ballot };
+/**
+ * 2a with the value "any" (Fast Paxos §3.1): the owner of `ballot`, whose phase 1 left the pick free, opens it to
+ * everybody's values.
+ */
+export type Any = Addressed & Alignment & OpenedBallot & { readonly type: "any" };
 /** 2a, or a proposal in a fast ballot */
 export type Accept = Addressed & Alignment & {
   readonly type: "accept";
   readonly ballot: Ballot;
   readonly value: Value;
+  /**
+   * In an explicit fast ballot, from a member: that an Any has opened it, and with which recovery. An acceptor that the
+   * Any has not reached would else take the owner's own proposal for the value of a classic ballot.
+   */
+  readonly any?: RecoveryKind;
 };
 /** "`instance` is decided": by `certificate`, or with everything before it by a snapshot of a later instance. */
 export type Learn = Addressed & {
@@ -100,19 +121,24 @@ export type AskLapsed = Addressed & { readonly type: "lapsed?"; readonly leases:
 
 /** R2: the proposer's guarded decision on its own record. Never on the wire. */
 export type Decide = Addressed & { readonly type: "decide"; readonly certificate: Certificate };
-/** The coordinator's pick and self-vote in the standing recovery, in one write. Never on the wire. */
+/** The coordinator's pick and self-vote in the recovery of the fast `ballot`, in one write. Never on the wire. */
 export type Recover = Addressed & Alignment & {
   readonly type: "recover";
+  readonly ballot: Ballot;
   readonly reports: readonly Report[];
   /** Id of the value to make if the pick is free. */
   readonly freshId: string;
 };
 
-/** Uncoordinated recovery: an acceptor's own pick and vote, from what the others told it. Never on the wire. */
-export type PickOwn = Addressed & Alignment & { readonly type: "pick"; readonly reports: readonly Report[] };
+/** Uncoordinated recovery of `ballot`: an acceptor's own pick and vote, from what the others told it. Never on the wire. */
+export type PickOwn = Addressed & Alignment & {
+  readonly type: "pick";
+  readonly ballot: Ballot;
+  readonly reports: readonly Report[];
+};
 
 /** What a peer may send to an acceptor. */
-export type PeerMessage = Prepare | Accept | Learn | Read | AskLapsed;
+export type PeerMessage = Prepare | Any | Accept | Learn | Read | AskLapsed;
 /** What the node's own roles may send besides. */
 export type AcceptorMessage = PeerMessage | Decide | Recover | PickOwn;
 
@@ -123,6 +149,8 @@ export type Report = { readonly from: NodeId; readonly vote: Vote | null };
 export type AcceptorReply =
   /** 1b */
   | { readonly type: "promise"; readonly instance: number; readonly ballot: Ballot; readonly vote: Vote | null }
+  /** The ballot is open to everybody's values here. */
+  | { readonly type: "opened"; readonly instance: number; readonly ballot: Ballot }
   /** 2b */
   | {
     readonly type: "accepted";
@@ -156,9 +184,10 @@ export type AcceptorReply =
   | { readonly type: "rejected"; readonly reason: string }
   | { readonly type: "stopped"; readonly reason: string };
 
-/** To the coordinator: votes seen at an instance whose fast ballot collided. */
+/** To the coordinator: votes seen at an instance whose fast `ballot` collided. */
 export type Collision = Addressed & Alignment & {
   readonly type: "collision";
+  readonly ballot: Ballot;
   readonly reports: readonly Report[];
 };
 

@@ -3,8 +3,8 @@
  *
  * | letter | role | file | says | hears |
  * |---|---|---|---|---|
- * | P | proposer | proposer.ts | Prepare (1a), Accept! (2a) | Promise (1b), Accepted (2b) |
- * | A | acceptor | acceptor.ts | Promise, Accepted, refusals | Prepare, Accept!, Learn, read |
+ * | P | proposer | proposer.ts | Prepare (1a), Any, Accept! (2a) | Promise (1b), Accepted (2b) |
+ * | A | acceptor | acceptor.ts, recovery.ts | Promise, Accepted, refusals | Prepare, Any, Accept!, Learn, read |
  * | C | coordinator | coordinator.ts | Accept! of a recovery ballot | collisions |
  * | L | learner | learner.ts | what was chosen | Accepted, views |
  *
@@ -21,4 +21,5 @@ export * from "./pick_value.ts";
 export * from "./proposer.ts";
 export * from "./proposer_state.ts";
 export * from "./quorum.ts";
+export * from "./record.ts";
 export * from "./split.ts";

@@ -1,13 +1,24 @@
 /**
- * The proposer of one instance of one key: drives the standing ballot and, when that cannot end it, explicit ones
+ * The proposer of one instance of one key: drives the fast or standing ballot and, when that cannot end it, explicit ones
  * (Fast Paxos §2.2 and §3; PROTOCOL.md §2 to §4). Time and randomness are its host's: they come in as inputs.
  */
 import { assert } from "../assert.ts";
 import { type Ballot, compareBallots, explicitBallot, type NodeId, sameBallot, STANDING } from "./ballot.ts";
 import { batchValues } from "./batch.ts";
-import { chosenValue, votersOf } from "./learner.ts";
-import type { AcceptorReply, Certificate, Report, Snapshot, Value, Vote } from "./message.ts";
+import { chosenValue } from "./learner.ts";
+import type { AcceptorReply, Certificate, Report, Value, Vote } from "./message.ts";
 import { pickAvoiding } from "./pick_value.ts";
+import {
+  alignment,
+  hasLeftHome,
+  isFast,
+  others,
+  ownVoters,
+  resend,
+  sendAccept,
+  sendAny,
+  sendOthers,
+} from "./proposer_messages.ts";
 import type { ProposerContext, ProposerInput, ProposerOutput, ProposerState } from "./proposer_state.ts";
 import { canStillWin } from "./split.ts";
 
@@ -28,29 +39,29 @@ export function stepProposer(context: ProposerContext, state: ProposerState, inp
 }
 
 function start(context: ProposerContext, state: ProposerState): Step {
-  const { value, opening, me } = context;
+  const { value, opening, me, fast } = context;
   const mode = opening.state.mode;
+  if (fast !== null && value !== null) {
+    // Who votes for nothing has no vote of its own to cast first; its value is one that anybody may send (§3).
+    if (!context.quorums.isMember(me)) {
+      return { state: { ...state, phase: "fast" }, out: sendOthers(context, fast.ballot, value) };
+    }
+    return { state, out: [sendAccept(context, me, fast.ballot, value)] };
+  }
   // Nothing to propose, or a standing ballot that is not ours: only an explicit ballot is left to us.
-  if (value === null || mode.kind === "prepare" || (mode.kind === "classic" && mode.coordinator !== me)) {
-    return tell({ ...state, phase: "standing" }, "retry");
+  if (value === null || mode.kind !== "classic" || mode.coordinator !== me) {
+    return tell({ ...state, phase: "fast" }, "retry");
   }
-  if (mode.kind === "classic") {
-    return {
-      state: { ...state, phase: "own-accept", proposal: value },
-      out: [sendAccept(context, me, STANDING, value)],
-    };
-  }
-  // Who votes for nothing has no vote of its own to cast first; its value is one that anybody may send (§3).
-  if (!context.quorums.isMember(me)) {
-    return { state: { ...state, phase: "standing" }, out: sendOthers(context, STANDING, value) };
-  }
-  return { state, out: [sendAccept(context, me, STANDING, value)] };
+  return {
+    state: { ...state, phase: "own-accept", proposal: value },
+    out: [sendAccept(context, me, STANDING, value)],
+  };
 }
 
 function prepareBallot(context: ProposerContext, state: ProposerState, nonce: string): Step {
   assert(context.quorums.isMember(context.me), "only acceptors own ballots");
-  const ballot = explicitBallot(state.highestN + 1, context.me, nonce);
-  const { key, epoch, opening } = context;
+  const { key, epoch, opening, fast } = context;
+  const ballot = explicitBallot(Math.max(state.highestN, fast?.ballot[0] ?? 0) + 1, context.me, nonce);
   const message = { type: "prepare", key, epoch, instance: opening.instance, ballot, ...alignment(opening) } as const;
   const next: ProposerState = {
     ...state,
@@ -81,6 +92,14 @@ function onReply(context: ProposerContext, state: ProposerState, from: NodeId, r
         return { state, out: [] };
       }
       return onPromise(context, state, { from, vote: reply.vote });
+    case "opened":
+      if (state.phase !== "own-any" || from !== context.me || !sameBallot(reply.ballot, state.ballot)) {
+        return { state, out: [] };
+      }
+      return {
+        state: { ...state, phase: "done" },
+        out: [...others(context).map((to) => sendAny(context, to, state.ballot)), { type: "idle" }],
+      };
     case "refused":
       if (reply.instance !== instance) return { state, out: [] };
       return onRefused(context, state, from, reply.ballot, reply.promised, reply.vote);
@@ -103,15 +122,15 @@ function onAccepted(
   valueId: string,
 ): Step {
   const { value, me, quorums, opening } = context;
-  if (isFastStanding(context, ballot)) {
-    // Once an explicit ballot is under way it alone is followed: what the standing one came to shows in its promises.
-    if (value === null || valueId !== value.id || hasLeftStanding(state)) return { state, out: [] };
-    const next = noteStanding(state, { from, vote: { ballot, kind: "fast", value } });
-    if (state.phase !== "self-vote") return judgeStanding(context, next);
+  if (isFast(context, ballot)) {
+    // Once a ballot of its own is under way it alone is followed: what the fast one came to shows in its promises.
+    if (value === null || valueId !== value.id || hasLeftFast(state)) return { state, out: [] };
+    const next = noteVote(state, { from, vote: { ballot, kind: "fast", value } });
+    if (state.phase !== "self-vote") return judgeFast(context, next);
     if (from !== me) return { state: next, out: [] };
     // R1: our own vote is durable; only now may anybody else hear of the value.
-    const judged = judgeStanding(context, { ...next, phase: "standing" });
-    return { state: judged.state, out: [...judged.out, ...sendOthers(context, STANDING, value)] };
+    const judged = judgeFast(context, { ...next, phase: "fast" });
+    return { state: judged.state, out: [...judged.out, ...sendOthers(context, ballot, value)] };
   }
   if (!sameBallot(ballot, state.ballot) || state.proposal === null || valueId !== state.proposal.id) {
     return { state, out: [] };
@@ -140,11 +159,22 @@ function onPromise(context: ProposerContext, state: ProposerState, report: Repor
   // Two proposers outside a set of real promises cannot both have had enough votes (PROTOCOL.md §2, R3).
   assert(pick.type !== "ambiguous", "promises leave one choosable value at most");
   const proposal = pick.type === "forced" ? pick.value : freeProposal(context, state, pick.collided);
-  if (proposal === null) return { state: { ...next, phase: "done" }, out: [{ type: "idle" }] };
+  if (proposal === null) return giveBack(context, next);
   return {
     state: { ...next, phase: "own-accept", proposal },
     out: [sendAccept(context, context.me, state.ballot, proposal)],
   };
+}
+
+/**
+ * Nothing to propose and nothing forced: where the key's instances are fast its phase 1 would leave this one slower for
+ * all others, so the ballot is opened to them (Fast Paxos §3.1).
+ */
+function giveBack(context: ProposerContext, state: ProposerState): Step {
+  if (context.opening.state.mode.kind !== "fast") {
+    return { state: { ...state, phase: "done" }, out: [{ type: "idle" }] };
+  }
+  return { state: { ...state, phase: "own-any" }, out: [sendAny(context, context.me, state.ballot)] };
 }
 
 function freeProposal(context: ProposerContext, state: ProposerState, collided: readonly Value[]): Value | null {
@@ -167,8 +197,8 @@ function onRefused(
 ): Step {
   const highestN = Math.max(state.highestN, promised[0], vote?.ballot[0] ?? 0);
   const seen: ProposerState = { ...state, highestN };
-  if (isFastStanding(context, ballot)) {
-    return hasLeftStanding(state) ? { state: seen, out: [] } : refusedStanding(context, seen, from, promised, vote);
+  if (isFast(context, ballot)) {
+    return hasLeftFast(state) ? { state: seen, out: [] } : refusedFast(context, seen, from, ballot, promised, vote);
   }
   if (!sameBallot(ballot, state.ballot)) return { state: seen, out: [] };
   // A twin of ours voted in this ballot on our record first: its value is the ballot's only one.
@@ -181,53 +211,53 @@ function onRefused(
   return tell(seen, "retry");
 }
 
-function refusedStanding(
+function refusedFast(
   context: ProposerContext,
   state: ProposerState,
   from: NodeId,
+  ballot: Ballot,
   promised: Ballot,
   vote: Vote | null,
 ): Step {
   if (from === context.me && state.guard === "asked") {
-    return judgeStanding(context, withhold({ ...state, guard: "refused" }, context.me, promised));
+    return judgeFast(context, withhold({ ...state, guard: "refused" }, context.me, ballot, promised));
   }
-  const standingVote = vote !== null && sameBallot(vote.ballot, STANDING) ? vote : null;
-  const known = standingVote === null ? state : noteStanding(state, { from, vote: standingVote });
-  const next = withhold(known, from, promised);
+  const known = vote !== null && sameBallot(vote.ballot, ballot) ? noteVote(state, { from, vote }) : state;
+  const next = withhold(known, from, ballot, promised);
   // The own record holds another's vote, or has promised: our value stays at home.
   if (state.phase === "self-vote" && from === context.me) {
-    return tell({ ...next, phase: "standing", guard: "refused" }, "lost");
+    return tell({ ...next, phase: "fast", guard: "refused" }, "lost");
   }
-  return judgeStanding(context, next);
+  return judgeFast(context, next);
 }
 
-function withhold(state: ProposerState, from: NodeId, promised: Ballot): ProposerState {
-  if (compareBallots(promised, STANDING) <= 0 || state.withheld.includes(from)) return state;
+function withhold(state: ProposerState, from: NodeId, ballot: Ballot, promised: Ballot): ProposerState {
+  if (compareBallots(promised, ballot) <= 0 || state.withheld.includes(from)) return state;
   return { ...state, withheld: [...state.withheld, from].sort() };
 }
 
 function onNotLapsed(context: ProposerContext, state: ProposerState, from: NodeId, ballot: Ballot): Step {
-  const claim = isFastStanding(context, ballot) ? context.value : state.proposal;
+  const claim = isFast(context, ballot) ? context.value : state.proposal;
   if (claim === null) return { state, out: [] };
   const refusedClaims = state.refusedClaims.includes(claim.id)
     ? state.refusedClaims
     : [...state.refusedClaims, claim.id];
   const next: ProposerState = { ...state, refusedClaims };
-  if (!isFastStanding(context, ballot) || hasLeftStanding(state)) {
+  if (!isFast(context, ballot) || hasLeftFast(state)) {
     return sameBallot(ballot, state.ballot) ? tell(next, "retry") : { state: next, out: [] };
   }
-  if (state.phase === "self-vote" && from === context.me) return tell({ ...next, phase: "standing" }, "retry");
+  if (state.phase === "self-vote" && from === context.me) return tell({ ...next, phase: "fast" }, "retry");
   const withheld = state.withheld.includes(from) ? state.withheld : [...state.withheld, from].sort();
-  return judgeStanding(context, { ...next, withheld });
+  return judgeFast(context, { ...next, withheld });
 }
 
-/** What the votes known of the standing ballot come to. */
-function judgeStanding(context: ProposerContext, state: ProposerState): Step {
+/** What the votes known of the fast ballot come to. */
+function judgeFast(context: ProposerContext, state: ProposerState): Step {
   const { quorums, me, value, opening, key, epoch } = context;
-  const chosen = chosenValue(quorums, opening.instance, state.standing);
+  const chosen = chosenValue(quorums, opening.instance, state.fastVotes);
   if (chosen !== null) return decided(state, chosen.value, chosen.certificate);
-  if (state.phase !== "standing") return { state, out: [] };
-  const mine = value === null ? new Set<NodeId>() : votersOf(state.standing, STANDING, value.id);
+  if (state.phase !== "fast") return { state, out: [] };
+  const mine = ownVoters(context, state);
   // A value anybody may send has no proposer to guard it: open quorums only (R1).
   const guarded = value !== null && value.proposer === me && quorums.isInclusiveFast(mine, me);
   if (guarded && state.guard === "none") {
@@ -241,45 +271,39 @@ function judgeStanding(context: ProposerContext, state: ProposerState): Step {
     return { state, out: [] };
   }
   // A split that still has a possible winner is left to the winner (§4).
-  const values = state.standing.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
+  const values = state.fastVotes.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
   if (values.some((other) => other.id !== value?.id && canWin(context, state, other))) return tell(state, "lost");
   return suspect(context, state);
 }
 
-/** Whether anybody else has been sent the value: a member casts its own vote before (R1). */
-function hasLeftHome({ value, quorums, me }: ProposerContext, { standing }: ProposerState): boolean {
-  return value !== null && (!quorums.isMember(me) || votersOf(standing, STANDING, value.id).has(me));
-}
-
 function canWin(context: ProposerContext, state: ProposerState, value: Value): boolean {
-  return canStillWin(context.quorums, state.standing, new Set(state.withheld), value);
+  return canStillWin(context.quorums, state.fastVotes, new Set(state.withheld), value);
 }
 
 /** The coordinator gets what we know, so that it can start its recovery ballot in the same round trip (§3.2). */
 function suspect(context: ProposerContext, state: ProposerState): Step {
-  const mode = context.opening.state.mode;
-  if (state.phase !== "standing" || state.told === "stuck") return { state, out: [] };
-  const { key, epoch, opening } = context;
+  if (state.phase !== "fast" || state.told === "stuck") return { state, out: [] };
+  const { key, epoch, opening, fast } = context;
   const next = tell(state, "stuck");
   // Where recovery is uncoordinated the acceptors see the collision themselves.
-  if (mode.kind !== "fast" || mode.recovery !== "coordinated" || state.standing.length === 0) return next;
-  const { instance } = opening;
+  if (fast === null || fast.recovery !== "coordinated" || state.fastVotes.length === 0) return next;
   const message = {
     type: "collision",
     key,
     epoch,
-    instance,
-    reports: state.standing,
+    instance: opening.instance,
+    ballot: fast.ballot,
+    reports: state.fastVotes,
     ...alignment(opening),
   } as const;
-  return { state: next.state, out: [{ type: "collision", to: mode.coordinator, message }, ...next.out] };
+  return { state: next.state, out: [{ type: "collision", to: fast.coordinator, message }, ...next.out] };
 }
 
-function noteStanding(state: ProposerState, report: Report): ProposerState {
+function noteVote(state: ProposerState, report: Report): ProposerState {
   // One vote per acceptor and ballot: the first word about it is the only one.
-  if (state.standing.some(({ from }) => from === report.from)) return state;
-  const standing = [...state.standing, report].sort((a, b) => a.from < b.from ? -1 : 1);
-  return { ...state, standing };
+  if (state.fastVotes.some(({ from }) => from === report.from)) return state;
+  const fastVotes = [...state.fastVotes, report].sort((a, b) => a.from < b.from ? -1 : 1);
+  return { ...state, fastVotes };
 }
 
 function decided(state: ProposerState, value: Value, certificate: Certificate): Step {
@@ -291,17 +315,14 @@ function tell(state: ProposerState, what: "lost" | "stuck" | "retry"): Step {
   return { state: { ...state, told: what }, out: [{ type: what }] };
 }
 
-function hasLeftStanding(state: ProposerState): boolean {
-  return state.phase !== "self-vote" && state.phase !== "standing";
-}
-
-function isFastStanding(context: ProposerContext, ballot: Ballot): boolean {
-  return sameBallot(ballot, STANDING) && context.opening.state.mode.kind === "fast";
+function hasLeftFast(state: ProposerState): boolean {
+  return state.phase !== "self-vote" && state.phase !== "fast";
 }
 
 function inclusiveCertificate(context: ProposerContext, state: ProposerState, value: Value): Certificate {
-  const acceptors = [...votersOf(state.standing, STANDING, value.id)].sort();
-  return { instance: context.opening.instance, ballot: STANDING, kind: "inclusive", valueId: value.id, acceptors };
+  const acceptors = [...ownVoters(context, state)].sort();
+  const ballot = context.fast!.ballot;
+  return { instance: context.opening.instance, ballot, kind: "inclusive", valueId: value.id, acceptors };
 }
 
 function classicCertificate(
@@ -311,45 +332,4 @@ function classicCertificate(
   acceptors: readonly NodeId[],
 ): Certificate {
   return { instance, ballot, kind: "classic", valueId: value.id, acceptors };
-}
-
-/** What lets a member one instance behind follow, at little cost. */
-export function alignment(opening: Snapshot): { readonly decided?: Certificate } {
-  return opening.decidedBy === null ? {} : { decided: opening.decidedBy };
-}
-
-function sendAccept(context: ProposerContext, to: NodeId, ballot: Ballot, value: Value): ProposerOutput {
-  const { key, epoch, opening } = context;
-  const { instance } = opening;
-  return { type: "send", to, message: { type: "accept", key, epoch, instance, ballot, value, ...alignment(opening) } };
-}
-
-function sendOthers(context: ProposerContext, ballot: Ballot, value: Value): ProposerOutput[] {
-  const others = context.quorums.members.filter((member) => member !== context.me);
-  return others.map((to) => sendAccept(context, to, ballot, value));
-}
-
-/** The message a member that is behind could not use, with all it lacks. */
-function resend(context: ProposerContext, state: ProposerState, to: NodeId): ProposerOutput[] {
-  const { key, epoch, opening, value } = context;
-  const base = { key, epoch, instance: opening.instance, snapshot: opening };
-  const accept = (ballot: Ballot, proposal: Value): ProposerOutput => ({
-    type: "send",
-    to,
-    message: { ...base, type: "accept", ballot, value: proposal },
-  });
-  switch (state.phase) {
-    case "self-vote":
-      return value === null || to !== context.me ? [] : [accept(STANDING, value)];
-    case "standing":
-      return value === null || !hasLeftHome(context, state) ? [] : [accept(STANDING, value)];
-    case "prepare":
-      return [{ type: "send", to, message: { ...base, type: "prepare", ballot: state.ballot } }];
-    case "own-accept":
-      return state.proposal === null || to !== context.me ? [] : [accept(state.ballot, state.proposal)];
-    case "accept":
-      return state.proposal === null ? [] : [accept(state.ballot, state.proposal)];
-    case "done":
-      return [];
-  }
 }

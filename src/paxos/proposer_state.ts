@@ -5,6 +5,7 @@ import type {
   AcceptorReply,
   Certificate,
   Collision,
+  FastBallot,
   Machine,
   Report,
   Snapshot,
@@ -21,6 +22,8 @@ export type ProposerContext = {
   readonly machine: Machine;
   /** Opens the instance; what a member that is behind gets. */
   readonly opening: Snapshot;
+  /** Where values may be proposed without a phase 1, or null (`fastBallotOf` of the own record). */
+  readonly fast: FastBallot | null;
   /** What to propose, or null only to finish what others left. */
   readonly value: Value | null;
 };
@@ -28,9 +31,11 @@ export type ProposerContext = {
 export type ProposerPhase =
   /** Voting for the own value on the own record first (R1). */
   | "self-vote"
-  /** Accept! is with everybody; also while the own record holds somebody else's vote. */
-  | "standing"
+  /** Accept! is with everybody in the fast ballot; also while the own record holds somebody else's vote. */
+  | "fast"
   | "prepare"
+  /** Opening the own ballot to everybody's values on the own record, before anybody else hears of it. */
+  | "own-any"
   /** Voting on the own record in a ballot of one's own, before anybody else hears of its value. */
   | "own-accept"
   | "accept"
@@ -39,9 +44,9 @@ export type ProposerPhase =
 export type ProposerState = {
   readonly phase: ProposerPhase;
   readonly ballot: Ballot;
-  /** Votes known of the standing ballot. */
-  readonly standing: readonly Report[];
-  /** Members that will not vote in the standing ballot any more. */
+  /** Votes known of the fast ballot. */
+  readonly fastVotes: readonly Report[];
+  /** Members that will not vote in the fast ballot any more. */
   readonly withheld: readonly NodeId[];
   /** The guarded decision (R2) is asked for, or was refused. */
   readonly guard: "none" | "asked" | "refused";
@@ -59,7 +64,7 @@ export type ProposerState = {
 export type ProposerInput =
   | { readonly type: "start" }
   | { readonly type: "reply"; readonly from: NodeId; readonly reply: AcceptorReply }
-  /** The standing ballot takes too long: let the coordinator recover with what is known. */
+  /** The fast ballot takes too long: let the coordinator recover with what is known. */
   | { readonly type: "suspect" }
   /** Go on by an explicit ballot; `nonce` is new for each attempt. */
   | { readonly type: "prepare"; readonly nonce: string };
@@ -70,19 +75,22 @@ export type ProposerOutput =
   | { readonly type: "decided"; readonly value: Value; readonly certificate: Certificate }
   /** The instance is over and somebody is past it. */
   | { readonly type: "ahead"; readonly snapshot: Snapshot }
-  /** Another value can still win the standing ballot: wait for its Learn, then send `suspect`, then `prepare`. */
+  /** Another value can still win the fast ballot: wait for its Learn, then send `suspect`, then `prepare`. */
   | { readonly type: "lost" }
   /** No value can: the coordinator is told; wait for its Learn, then send `prepare`. */
   | { readonly type: "stuck" }
   /** A higher ballot is about, or a claim is not ripe: wait a random, growing time, then send `prepare`. */
   | { readonly type: "retry" }
-  /** Nothing was under way and there was nothing to propose: S(I−1) is the newest decided state. */
+  /**
+   * Nothing was under way and there was nothing to propose: S(I−1) is the newest decided state. Where the
+   * key's instances are fast the ballot was opened to everybody's values.
+   */
   | { readonly type: "idle" };
 
 export const initialProposer: ProposerState = {
   phase: "self-vote",
   ballot: STANDING,
-  standing: [],
+  fastVotes: [],
   withheld: [],
   guard: "none",
   promises: [],

@@ -1,19 +1,19 @@
-/** Whether a split of the standing fast ballot can still be won (PROTOCOL.md §4). It decides when to act, never what is safe. */
+/** Whether a split of a fast ballot can still be won (PROTOCOL.md §4). It decides when to act, never what is safe. */
 import type { NodeId } from "./ballot.ts";
 import type { Report, Value } from "./message.ts";
 import type { QuorumSystem } from "./quorum.ts";
 
 /**
- * @param standing votes known of the standing ballot; silence is no vote and no "did not vote"
+ * @param reports votes known of the fast ballot; silence is no vote and no "did not vote"
  * @param withheld members that will not vote in it any more, unless they are known to have
  */
 export function canStillWin(
   quorums: QuorumSystem,
-  standing: readonly Report[],
+  reports: readonly Report[],
   withheld: ReadonlySet<NodeId>,
   value: Value,
 ): boolean {
-  const votes = new Map(standing.map(({ from, vote }) => [from, vote?.value.id]));
+  const votes = new Map(reports.map(({ from, vote }) => [from, vote?.value.id]));
   const possible = new Set(quorums.members.filter((member) => {
     const vote = votes.get(member);
     return vote === undefined ? !withheld.has(member) : vote === value.id;

@@ -3,13 +3,14 @@
  * record changes, for messages of peers and of this node's own roles alike.
  */
 import { QuorateError } from "../errors.ts";
-import { type AcceptorRules, freshRecord, snapshotOf, transition } from "../paxos/acceptor.ts";
-import type { NodeId } from "../paxos/ballot.ts";
+import { transition } from "../paxos/acceptor.ts";
+import { type NodeId, sameBallot } from "../paxos/ballot.ts";
 import {
   type AcceptorMessage,
   type AcceptorRecord,
   type AcceptorReply,
   type Envelope,
+  type FastBallot,
   leaseKey,
   type LeaseName,
   type Mode,
@@ -17,13 +18,28 @@ import {
   type Value,
   type Vote,
 } from "../paxos/message.ts";
+import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import { type BallotStore, NO_TRACE, type StepResult, StoreError, type Trace } from "./ports.ts";
 import { sharedValueId } from "./shared_value.ts";
 
-export type View = { readonly snapshot: Snapshot; readonly vote: Vote | null };
-/** Called after the own record cast a vote, once that is durable. */
-export type VoteListener = (key: string, instance: number, vote: Vote, mode: Mode) => void;
+export type View = {
+  readonly snapshot: Snapshot;
+  readonly vote: Vote | null;
+  /** Where values may be proposed without a phase 1. */
+  readonly fast: FastBallot | null;
+};
+/**
+ * Called when the own record cast a vote, once that is durable, and when its vote of a fast ballot `met` another value
+ * there. `fast` is the instance's fast ballot.
+ */
+export type VoteListener = (vote: OwnVote, why: "cast" | "met") => void;
+export type OwnVote = {
+  readonly key: string;
+  readonly instance: number;
+  readonly vote: Vote;
+  readonly fast: FastBallot | null;
+};
 /** Called after a record has moved to a later instance, once that is durable. */
 export type MoveListener = (key: string, snapshot: Snapshot) => void;
 
@@ -83,9 +99,17 @@ export class AcceptorHost {
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
-      const { vote, instance, state } = next.record;
-      const isNew = vote !== null && vote !== record.vote;
-      voted = isNew ? () => this.#voteListener(key, instance, vote, state.mode) : null;
+      const { vote, instance } = next.record;
+      const fast = fastBallotOf(next.record);
+      // An own value that its own record has no vote for has met nobody: it stays at home.
+      const why = vote === null
+        ? null
+        : vote !== record.vote
+        ? "cast"
+        : hasMet(vote, message) && from !== this.rules.me
+        ? "met"
+        : null;
+      voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
       return { record: next.record === record ? null : next.record, reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
@@ -102,7 +126,7 @@ export class AcceptorHost {
     return await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.instance, record.state);
-      return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote } };
+      return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) } };
     });
   }
 
@@ -157,12 +181,21 @@ export class AcceptorHost {
   }
 }
 
+/** Whether the message is of another value in the vote's own fast ballot. */
+function hasMet(vote: Vote, message: AcceptorMessage): boolean {
+  return message.type === "accept" && vote.kind === "fast" && sameBallot(message.ballot, vote.ballot) &&
+    message.value.id !== vote.value.id;
+}
+
 /** Whether the record stands where the sender of the message stood; behind it, it is old, and past it, the sender is. */
 function isAsNew(message: AcceptorMessage, reply: AcceptorReply, isOwn: boolean): boolean {
   switch (message.type) {
     case "accept":
+    case "any":
     case "prepare":
-      return !isOwn && (reply.type === "accepted" || reply.type === "promise" || reply.type === "refused") &&
+      return !isOwn &&
+        (reply.type === "accepted" || reply.type === "opened" || reply.type === "promise" ||
+          reply.type === "refused") &&
         reply.instance === message.instance;
     case "learn":
       return reply.type === "learned" &&

@@ -3,7 +3,7 @@ import { QuorateError } from "../errors.ts";
 import type { Bind, Keep, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
 import { sessionsIn, viewSession } from "../machine/view.ts";
-import type { Outcome } from "./key_log.ts";
+import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
 import type { Reader } from "./reader.ts";
 import { sessionRefusal } from "./results.ts";

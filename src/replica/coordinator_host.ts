@@ -1,5 +1,5 @@
 /** The coordinator's host: one recovery at a time per key, started by reports of a collision (PROTOCOL.md §4). */
-import type { NodeId } from "../paxos/ballot.ts";
+import { compareBallots, type NodeId } from "../paxos/ballot.ts";
 import {
   type CoordinatorContext,
   type CoordinatorInput,
@@ -7,13 +7,16 @@ import {
   initialCoordinator,
   stepCoordinator,
 } from "../paxos/coordinator.ts";
-import type { AcceptorMessage, AcceptorReply, Collision, Snapshot } from "../paxos/message.ts";
+import type { AcceptorMessage, AcceptorReply, Collision, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
 import type { Randomness, Transport } from "./ports.ts";
 
-type Recovery = { readonly context: CoordinatorContext; state: CoordinatorState };
+/** Called with what lost a recovery of this node's, once its own record has moved on. */
+export type LosersListener = (key: string, losers: readonly Value[]) => void;
+
+type Recovery = { readonly context: CoordinatorContext; state: CoordinatorState; readonly stopListening: () => void };
 
 export class CoordinatorHost {
   readonly #acceptor: AcceptorHost;
@@ -21,6 +24,7 @@ export class CoordinatorHost {
   readonly #learning: Learning;
   readonly #random: Randomness;
   readonly #recoveries = new Map<string, Recovery>();
+  #losersListener: LosersListener = () => {};
 
   constructor(acceptor: AcceptorHost, transport: Transport, learning: Learning, random: Randomness) {
     this.#acceptor = acceptor;
@@ -36,29 +40,39 @@ export class CoordinatorHost {
     this.#transport.send(to, "coordinator", message).catch(() => {});
   }
 
+  onLosers(listener: LosersListener): void {
+    this.#losersListener = listener;
+  }
+
   collision(reported: Collision): void {
     const { quorums } = this.#acceptor.rules;
     // What a node that does not vote claims to have voted for must not sway the pick.
     const reports = reported.reports.filter(({ from }) => quorums.isMember(from));
     const message: Collision = { ...reported, reports };
-    const { key, epoch, instance } = message;
+    const { key, epoch, instance, ballot } = message;
     const known = this.#recoveries.get(key);
-    if (known !== undefined && known.context.instance > instance) return;
-    if (known === undefined || known.context.instance < instance) {
+    const order = known === undefined
+      ? -1
+      : known.context.instance - instance || compareBallots(known.context.ballot, ballot);
+    if (order > 0) return;
+    if (order < 0) {
       const { me } = this.#acceptor.rules;
       const freshId = `${me}/${this.#random.id()}/c`;
-      const recovery: Recovery = {
-        context: { me, key, epoch, instance, quorums, freshId },
-        state: initialCoordinator,
-      };
-      this.#recoveries.set(key, recovery);
       const stopListening = this.#acceptor.onMove(key, (_key, snapshot) => {
-        if (snapshot.instance <= instance) return;
-        stopListening();
-        if (this.#recoveries.get(key) === recovery) this.#recoveries.delete(key);
+        if (snapshot.instance > instance) this.#forget(recovery);
       });
+      const context = { me, key, epoch, instance, ballot, quorums, freshId };
+      const recovery: Recovery = { context, state: initialCoordinator, stopListening };
+      known?.stopListening();
+      this.#recoveries.set(key, recovery);
     }
     this.#feed(this.#recoveries.get(key)!, { type: "collision", message });
+  }
+
+  #forget(recovery: Recovery): void {
+    const { key } = recovery.context;
+    recovery.stopListening();
+    if (this.#recoveries.get(key) === recovery) this.#recoveries.delete(key);
   }
 
   #feed(recovery: Recovery, input: CoordinatorInput): void {
@@ -71,9 +85,10 @@ export class CoordinatorHost {
           this.#send(recovery, output.to, output.message);
           break;
         case "decided": {
-          const { value, certificate } = output;
+          const { value, certificate, losers } = output;
           // Everybody at once: the proposers whose values collided wait for it.
-          this.#learning.decided(context.key, certificate, value, context.quorums.members);
+          const moved = this.#learning.decided(context.key, certificate, value, context.quorums.members);
+          if (losers.length > 0) moved.then(() => this.#losersListener(context.key, losers));
           break;
         }
         case "given-up":
@@ -91,8 +106,9 @@ export class CoordinatorHost {
       : Promise.reject(new Error("the coordinator sends Accept! only"));
     sent.then(
       (reply) => isAcceptorReply(reply) ? this.#reply(recovery, to, reply) : undefined,
-      // No answer, or an own write of unknown outcome: the proposers' timers go on by Prepare.
-      () => {},
+      // No answer from another is no vote. But an own pick of unknown outcome, or before this node may vote, must not keep
+      // later reports from asking again: the record knows whether it was made.
+      () => to === me && this.#forget(recovery),
     );
   }
 

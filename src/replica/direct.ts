@@ -1,4 +1,5 @@
 /** An acceptor's side of a direct client: its vote, and what the client's commands would come to (PROTOCOL.md §3). */
+import { compareBallots } from "../paxos/ballot.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { DirectAccept, DirectReply } from "./service.ts";
@@ -12,7 +13,7 @@ export async function acceptDirect(
   const { key, instance, value } = message;
   try {
     const reply = await acceptor.handle(message, "");
-    const { snapshot } = await acceptor.view(key);
+    const { snapshot, fast } = await acceptor.view(key);
     const { state } = snapshot;
     if (reply.type === "accepted" && snapshot.instance === instance) {
       // The client needs no state machine: what it asked for comes to this if the value is chosen here.
@@ -23,7 +24,9 @@ export async function acceptDirect(
       const results = value.commands.map((command) => machine.resultOf(state, command));
       return { type: "ahead", instance: snapshot.instance, results };
     }
-    return { type: reply.type === "behind" ? "behind" : "refused", instance: snapshot.instance };
+    if (reply.type === "behind") return { type: "behind", instance: snapshot.instance };
+    const isAbove = fast !== null && compareBallots(fast.ballot, message.ballot) > 0;
+    return { type: "refused", instance: snapshot.instance, ...(isAbove ? { open: fast.ballot } : {}) };
   } catch {
     return { type: "unavailable", instance };
   }

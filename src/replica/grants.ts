@@ -16,8 +16,8 @@ import {
 } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import type { Bindings, Bound } from "./bindings.ts";
-import type { Outcome } from "./key_log.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
+import type { Outcome } from "./pending.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import { type ReadParts, Reads } from "./reads.ts";
 import { lost, orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
@@ -222,7 +222,10 @@ export class Grants {
     }
     if (asking.waitMs > 0) return submit();
     const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
-    if (isKnown(read.state) || isFree(read.state, asking, NONE)) return submit();
+    if (isFree(read.state, asking, NONE)) return submit();
+    // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
+    // own grant, and that is the answer (§6).
+    if (isKnown(read.state)) return submit();
     return { result: refusedIn(read.state, asking), state: read.state, receipt: read.receipt };
   }
 

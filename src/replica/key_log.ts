@@ -5,65 +5,31 @@
 import { QuorateError } from "../errors.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
-import { readOp } from "../machine/read_op.ts";
-import { placesOfNode, waitingNodes } from "../machine/view.ts";
+import { waitingNodes } from "../machine/view.ts";
 import { fitting } from "../paxos/batch.ts";
-import {
-  type Certificate,
-  type Command,
-  leaseKey,
-  type LeaseName,
-  type Snapshot,
-  type State,
-  type Value,
-} from "../paxos/message.ts";
-import type { Receipt } from "../api.ts";
-import type { NodeId } from "../paxos/ballot.ts";
+import { type Certificate, type FastBallot, type Snapshot, type State, type Value } from "../paxos/message.ts";
+import { ballotOwner, type NodeId } from "../paxos/ballot.ts";
+import type { Contention } from "./contention.ts";
 import type { Modes } from "./modes.ts";
+import {
+  afterFailure,
+  holdsAll,
+  keptElsewhere,
+  type Outcome,
+  type Pending,
+  stamped,
+  type Submission,
+} from "./pending.ts";
 import { MemberChoice } from "./learner_node.ts";
 import { sharedValueId } from "./shared_value.ts";
 import { receiptOf } from "./receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
-export type Outcome = {
-  readonly result: Result;
-  /** The state the result is read from. */
-  readonly state: State;
-  readonly receipt: Receipt;
-};
-
-export type Submission = {
-  readonly subject: string;
-  readonly id: string;
-  readonly op: Command["op"];
-  readonly timeoutMs: number;
-  /** Leases this command needs ended because they ran out; it then travels in a value of its own (§7). */
-  readonly claims?: readonly LeaseName[];
-  /** Raced: the command's `born` as the caller said it, so that every node proposes the same bytes. */
-  readonly race?: number;
-  /** The node that forwarded it and waits to learn what it came to. */
-  readonly origin?: NodeId;
-  /** What the caller calls its command, told when the outcome is unknown. */
-  readonly idempotencyKey?: string;
-};
-
-type Pending = {
-  readonly submission: Submission;
-  readonly resolve: (outcome: Outcome) => void;
-  readonly reject: (error: Error) => void;
-  readonly cancelDeadline: () => void;
-  /** As last sent; null while no vote was cast for it. */
-  command: Command | null;
-  /** The member it went to: once is enough, it decides it or is taken over. */
-  forwarded: { readonly to: NodeId; readonly atMs: number } | null;
-  /** What opened the instance it was first sent for. */
-  sentIn: Snapshot | null;
-};
-
 export type KeyLogParts = Drive & {
   readonly machine: LockMachine;
   readonly epoch: number;
   readonly modes: Modes;
+  readonly contention: Contention;
   /** SHA-256 in hex. */
   readonly digest: (text: string) => string;
 };
@@ -77,6 +43,8 @@ export class KeyLog {
   #wake: () => void = () => {};
   /** The instance of the last attempt of this node's own. */
   #triedAt = 0;
+  /** The last instance in which a coordinator was given time to propose what had lost. */
+  #takenUpAt = 0;
   #giveUp = new AbortController();
   readonly #choice: MemberChoice;
   /** Where open proposing came to nothing, at a node that does not vote. */
@@ -123,22 +91,43 @@ export class KeyLog {
   }
 
   async #round(): Promise<void> {
-    const { snapshot: opening } = await this.#parts.acceptor.view(this.#key);
+    const { snapshot: opening, fast } = await this.#parts.acceptor.view(this.#key);
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
     if (this.#pending.length === 0) return;
     // An instance that was tried and neither ended nor waited for anything must not be tried again in the same breath:
     // this loop would keep the whole node from its other work.
     if (opening.instance === this.#triedAt) await this.#moved(this.#parts.timing.rttMs());
     this.#triedAt = 0;
+    if (this.#isTakenUp(opening)) return void await this.#moved(this.#parts.timing.rttMs());
     if (await (this.#parts.acceptor.votes ? this.#forwarded(opening) : this.#handedOver(opening))) return;
     this.#triedAt = opening.instance;
     const value = this.#nextValue(opening);
     if (value === null) return;
     this.#giveUp = new AbortController();
-    const ending = await this.#drive(opening, value, this.#giveUp.signal);
+    const ending = await this.#drive(opening, fast, value, this.#giveUp.signal);
     if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
     else if (ending.type === "over") await this.#follow(ending.snapshot);
     else if (ending.type === "stuck") this.#stuckAt = opening.instance;
+  }
+
+  /**
+   * Whether another node's recovery has just left out what this one proposed: its coordinator has the bytes and proposes
+   * them at once (§4). It gets one round trip, once; then this node does so itself.
+   */
+  #isTakenUp({ instance, decidedBy, state: { mode } }: Snapshot): boolean {
+    if (decidedBy === null || decidedBy.kind !== "classic" || decidedBy.ballot[2] !== 1) return false;
+    const coordinator = decidedBy.ballot[0] > 0
+      ? ballotOwner(decidedBy.ballot)
+      : mode.kind === "fast"
+      ? mode.coordinator
+      : "";
+    if (coordinator === this.#parts.acceptor.rules.me || this.#takenUpAt === instance) return false;
+    const lost = this.#pending.filter(({ command, sentIn, submission: { claims } }) =>
+      command !== null && claims === undefined && sentIn !== null && sentIn.instance < instance
+    );
+    if (lost.length === 0) return false;
+    this.#takenUpAt = instance;
+    return true;
   }
 
   /**
@@ -218,10 +207,10 @@ export class KeyLog {
     });
   }
 
-  #drive(opening: Snapshot, value: Value, giveUp: AbortSignal): Promise<Ending> {
+  #drive(opening: Snapshot, fast: FastBallot | null, value: Value, giveUp: AbortSignal): Promise<Ending> {
     const { machine, epoch, acceptor } = this.#parts;
     const { me, quorums } = acceptor.rules;
-    return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, value }, giveUp);
+    return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, fast, value }, giveUp);
   }
 
   /**
@@ -246,7 +235,8 @@ export class KeyLog {
     const { me } = this.#parts.acceptor.rules;
     const id = `${me}/${this.#parts.random.id()}/${instance}`;
     const claims = alone?.submission.claims;
-    const nextMode = this.#parts.modes.next(this.#key, mode, me);
+    const { modes, contention } = this.#parts;
+    const nextMode = modes.next(this.#key, mode, me, contention.heat(this.#key, instance));
     return {
       id,
       proposer: me,
@@ -262,6 +252,9 @@ export class KeyLog {
     const known = machine.resultOf(opening.state, command ?? stamped(submission, opening.instance)) ??
       keptElsewhere(machine, pending, opening);
     if (known !== null) return this.#settle(pending, known, opening.state, opening.decidedBy);
+    // Not applied so far, so it was applied in no instance below this one (§6); what is decided while it waits must not
+    // make it look older than the window.
+    if (command !== null) pending.command = stamped(submission, opening.instance);
     // The lease it claims was renewed or ended at this instance; it never ran out any more.
     if (submission.claims !== undefined && !holdsAll(machine.leases(opening.state), submission.claims)) {
       this.#fail(pending, new QuorateError("held", "the lease was renewed"));
@@ -272,11 +265,12 @@ export class KeyLog {
     const { machine, learning } = this.#parts;
     const { instance } = opening;
     const origins = this.#originsOf(value);
+    this.#parts.contention.decided(this.#key, new Set(origins).size);
     // Losers propose again as soon as they know, and waiters' nodes take up what this may have granted.
     // The own record may be a write behind; the answer does not wait for it, the next instance does (§5).
     const moved = learning.decided(this.#key, certificate, value, [
       ...losers,
-      ...origins,
+      ...origins.filter((origin) => origin !== undefined),
       ...waitingNodes(opening.state),
     ]);
     const { state, results } = machine.applyWithResults(opening.state, instance, value);
@@ -292,11 +286,10 @@ export class KeyLog {
     await moved;
   }
 
-  #originsOf({ commands }: Value): NodeId[] {
+  /** Who asked this node for the commands of a value; undefined for its own callers. */
+  #originsOf({ commands }: Value): readonly (NodeId | undefined)[] {
     const ids = new Set(commands.map(({ id }) => id));
-    return this.#pending.flatMap(({ submission: { id, origin } }) =>
-      origin !== undefined && ids.has(id) ? [origin] : []
-    );
+    return this.#pending.filter(({ submission: { id } }) => ids.has(id)).map(({ submission: { origin } }) => origin);
   }
 
   async #follow(snapshot: Snapshot): Promise<void> {
@@ -336,35 +329,4 @@ export class KeyLog {
     this.#pending = this.#pending.filter((other) => other !== pending);
     if (this.#pending.length === 0) this.#giveUp.abort();
   }
-}
-
-/** What its caller can be told when this node cannot go on with it. */
-function afterFailure({ command, submission }: Pending, error: Error): Error {
-  if (command === null) return error;
-  const { idempotencyKey } = submission;
-  const facts = idempotencyKey === undefined ? {} : { idempotencyKey };
-  return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", ...facts });
-}
-
-/** A renewal of places leaves no result behind: where others decided it, the leases of this node's places are new ones. */
-function keptElsewhere(machine: LockMachine, pending: Pending, { instance, state }: Snapshot): Result | null {
-  const { sentIn, submission: { subject, op, claims } } = pending;
-  const asked = readOp(op);
-  if (asked?.type !== "keep-places" || sentIn === null || sentIn.instance >= instance || claims !== undefined) {
-    return null;
-  }
-  const before = new Set(machine.leases(sentIn.state).map(leaseKey));
-  const left = machine.leases(state).filter(({ id }) => asked.places.some((place) => id === `p:${place}`));
-  const own = new Set(placesOfNode(state, subject).map(({ id }) => `p:${id}`));
-  // A place that another node has taken over since is that one's to renew.
-  const isDone = (lease: LeaseName) => own.has(lease.id) ? !before.has(leaseKey(lease)) : asked.adopt !== true;
-  return left.every(isDone) ? { outcome: "kept" } : null;
-}
-
-function stamped({ subject, id, op, race }: Submission, born: number): Command {
-  return { subject, id, born: race ?? born, op };
-}
-
-function holdsAll(leases: readonly LeaseName[], claims: readonly LeaseName[]): boolean {
-  return claims.every((claim) => leases.some(({ id, by }) => id === claim.id && by === claim.by));
 }

@@ -1,9 +1,10 @@
 /** The key logs of one node: made when a command comes, dropped when nothing is under way. */
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Forward } from "../paxos/message.ts";
-import { KeyLog, type KeyLogParts, type Outcome, type Submission } from "./key_log.ts";
+import type { Forward, Value } from "../paxos/message.ts";
+import { KeyLog, type KeyLogParts } from "./key_log.ts";
 import { haveLapsed } from "./lapse.ts";
+import type { Outcome, Submission } from "./pending.ts";
 
 export class KeyLogs {
   readonly #parts: KeyLogParts;
@@ -25,6 +26,17 @@ export class KeyLogs {
 
   submit(key: string, submission: Submission): Promise<Outcome> {
     return this.of(key).submit(submission);
+  }
+
+  /** What lost a recovery of this node's goes on in the next instance, and its proposers learn of it at once (§4). */
+  takeUp(key: string, losers: readonly Value[]): void {
+    for (const { proposer, commands } of losers) {
+      for (const { subject, id, op } of commands) {
+        const submission = { subject, id, op, timeoutMs: TIMEOUT_DEFAULT_MS };
+        // If it is not decided in time, its own proposer has gone on long since.
+        this.submit(key, proposer === "" ? submission : { ...submission, origin: proposer }).catch(() => {});
+      }
+    }
   }
 
   /** Commands of a node that may not propose here: decided once, like its own, and learned by it at once. */

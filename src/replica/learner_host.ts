@@ -2,18 +2,25 @@
  * Acceptors that tell each other what they voted for: where recovery is uncoordinated (PROTOCOL.md §4), and for values
  * that anybody may send, whose sender may be gone (§1, flows 3 and 6). Each learns from these votes by itself.
  */
-import { type NodeId, sameBallot, STANDING } from "../paxos/ballot.ts";
+import { type Ballot, compareBallots, type NodeId, sameBallot } from "../paxos/ballot.ts";
 import { chosenValue } from "../paxos/learner.ts";
-import type { Accepted, Mode, Report, Vote } from "../paxos/message.ts";
+import type { Accepted, Report } from "../paxos/message.ts";
 import { canStillWin } from "../paxos/split.ts";
-import type { AcceptorHost } from "./acceptor_host.ts";
+import type { AcceptorHost, OwnVote } from "./acceptor_host.ts";
+import type { Contention } from "./contention.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";
 import type { Clock, Transport } from "./ports.ts";
 import type { Timing } from "./timing.ts";
 
 /** Votes of one instance, by ballot and acceptor, and what ends the wait for silent acceptors. */
-type Exchange = { readonly instance: number; reports: Report[]; cancel: (() => void) | null };
+type Exchange = {
+  readonly instance: number;
+  reports: Report[];
+  /** The ballots whose collision this node has told the coordinator of: one vote each, so once is enough. */
+  readonly told: Ballot[];
+  cancel: (() => void) | null;
+};
 
 export type LearnerParts = {
   readonly acceptor: AcceptorHost;
@@ -22,6 +29,7 @@ export type LearnerParts = {
   readonly learning: Learning;
   readonly clock: Clock;
   readonly timing: Timing;
+  readonly contention: Contention;
   readonly epoch: number;
 };
 
@@ -31,13 +39,15 @@ export class LearnerHost {
 
   constructor(parts: LearnerParts) {
     this.#parts = parts;
-    parts.acceptor.onVote((key, instance, vote, mode) => this.#voted(key, instance, vote, mode));
+    parts.acceptor.onVote((own, why) => why === "cast" ? this.#cast(own) : this.#met(own));
   }
 
   accepted(from: NodeId, { key, instance, vote }: Accepted): void {
     // Only acceptors vote.
     if (!this.#parts.acceptor.rules.quorums.isMember(from)) return;
     this.#note(key, instance, { from, vote });
+    // Of a collision of nodes' values only its coordinator is told, and its own vote counts with the others.
+    if (vote.kind === "fast" && vote.value.proposer !== "") this.#noteOwn(key, instance);
   }
 
   close(): void {
@@ -45,9 +55,9 @@ export class LearnerHost {
     this.#exchanges.clear();
   }
 
-  #voted(key: string, instance: number, vote: Vote, mode: Mode): void {
-    const uncoordinated = mode.kind === "fast" && mode.recovery === "uncoordinated";
-    if (vote.kind === "classic" || (!uncoordinated && vote.value.proposer !== "")) return;
+  /** Where everybody learns and recovers by themselves, each tells all others. */
+  #cast({ key, instance, vote, fast }: OwnVote): void {
+    if (vote.kind === "classic" || (fast?.recovery !== "uncoordinated" && vote.value.proposer !== "")) return;
     const { acceptor, transport, learning, epoch } = this.#parts;
     const { me, quorums } = acceptor.rules;
     const message: Accepted = { type: "accepted", key, epoch, instance, vote };
@@ -56,6 +66,33 @@ export class LearnerHost {
       transport.send(to, "learner", message).catch(() => quorums.isMember(to) || learning.missed(to, key));
     }
     this.#note(key, instance, { from: me, vote });
+  }
+
+  /** A collision of nodes' values: the coordinator sees it from the Accepted it is sent (§1), without any proposer's help. */
+  #met({ key, instance, vote, fast }: OwnVote): void {
+    this.#parts.contention.collided(key, instance);
+    if (fast?.recovery !== "coordinated" || vote.value.proposer === "" || !sameBallot(vote.ballot, fast.ballot)) return;
+    const { acceptor, transport, epoch } = this.#parts;
+    const { me } = acceptor.rules;
+    if (fast.coordinator === me) return this.#note(key, instance, { from: me, vote });
+    const exchange = this.#exchangeOf(key, instance);
+    if (exchange === null || exchange.told.some((ballot) => sameBallot(ballot, vote.ballot))) return;
+    exchange.told.push(vote.ballot);
+    // Lost with the coordinator: the proposers go on by Prepare.
+    transport.send(fast.coordinator, "learner", { type: "accepted", key, epoch, instance, vote }).catch(() => {});
+  }
+
+  async #noteOwn(key: string, instance: number): Promise<void> {
+    const { acceptor } = this.#parts;
+    if (!acceptor.votes) return;
+    try {
+      const { snapshot, vote } = await acceptor.view(key);
+      if (snapshot.instance === instance && vote?.kind === "fast") {
+        this.#note(key, instance, { from: acceptor.rules.me, vote });
+      }
+    } catch {
+      // Its store failed: what it voted for will be in the write of the pick, or there is none.
+    }
   }
 
   #note(key: string, instance: number, report: Report): void {
@@ -69,10 +106,10 @@ export class LearnerHost {
       learning.learn(key, chosen.certificate, chosen.value);
       return;
     }
-    const standing = standingVotes(exchange);
+    const votes = fastVotes(exchange);
     // A split that still has a possible winner is left to the winner; the timer is for one whose winner is silent,
     // and for a value whose sender is nobody's proposer and will not come back to finish it.
-    if (standing.some(({ vote }) => canStillWin(quorums, standing, NOBODY, vote!.value))) {
+    if (votes.some(({ vote }) => canStillWin(quorums, votes, NOBODY, vote!.value))) {
       exchange.cancel ??= clock.after(2 * timing.loserMs(), () => this.#recover(key, exchange));
     } else this.#recover(key, exchange);
   }
@@ -83,14 +120,17 @@ export class LearnerHost {
     const { acceptor, coordinator, epoch } = this.#parts;
     const { me } = acceptor.rules;
     const { instance } = exchange;
-    const reports = standingVotes(exchange);
+    const reports = fastVotes(exchange);
     try {
-      const { snapshot } = await acceptor.view(key);
-      const { mode } = snapshot.state;
-      if (snapshot.instance !== instance || mode.kind !== "fast") return;
-      // Its vote, if it casts one, comes back through `#voted`.
-      if (mode.recovery === "uncoordinated") await acceptor.handle({ type: "pick", key, epoch, instance, reports }, me);
-      else if (mode.coordinator === me) coordinator.collision({ type: "collision", key, epoch, instance, reports });
+      const { snapshot, fast } = await acceptor.view(key);
+      if (snapshot.instance !== instance || fast === null) return;
+      const { ballot } = fast;
+      // Its vote, if it casts one, comes back through `#cast`.
+      if (fast.recovery === "uncoordinated") {
+        await acceptor.handle({ type: "pick", key, epoch, instance, ballot, reports }, me);
+      } else if (fast.coordinator === me) {
+        coordinator.collision({ type: "collision", key, epoch, instance, ballot, reports });
+      }
     } catch {
       // It may not vote now, or its store failed: a Prepare will end the instance.
     }
@@ -100,7 +140,7 @@ export class LearnerHost {
     const known = this.#exchanges.get(key);
     if (known !== undefined && known.instance >= instance) return known.instance === instance ? known : null;
     this.#forget(key);
-    const exchange: Exchange = { instance, reports: [], cancel: null };
+    const exchange: Exchange = { instance, reports: [], told: [], cancel: null };
     this.#exchanges.set(key, exchange);
     const stopListening = this.#parts.acceptor.onMove(key, (_key, snapshot) => {
       if (snapshot.instance <= instance) return;
@@ -118,8 +158,14 @@ export class LearnerHost {
 
 const NOBODY: ReadonlySet<NodeId> = new Set();
 
-function standingVotes({ reports }: Exchange): readonly Report[] {
-  return reports.filter(({ vote }) => sameBallot(vote!.ballot, STANDING));
+/** Those of the highest fast ballot that anybody has voted in. */
+function fastVotes({ reports }: Exchange): readonly Report[] {
+  const votes = reports.filter(({ vote }) => vote!.kind === "fast");
+  const highest = votes.reduce<Report | null>(
+    (a, b) => a === null || compareBallots(b.vote!.ballot, a.vote!.ballot) > 0 ? b : a,
+    null,
+  );
+  return votes.filter(({ vote }) => sameBallot(vote!.ballot, highest!.vote!.ballot));
 }
 
 function isSame(a: Report, b: Report): boolean {

@@ -5,22 +5,24 @@
 import { assert } from "../assert.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Mode } from "../paxos/message.ts";
+import type { Heat } from "./contention.ts";
 
 /**
- * `fast`: collisions are recovered by a coordinator. `uncoordinated`: by the acceptors themselves. `classic`: through
- * the key's coordinator from the first instance on. `multi`: the first value pays a Prepare and makes its proposer the
- * coordinator. `prepare`: every instance pays one.
+ * `auto`: fast while calm; while contended through one coordinator (§8). `fast`: every node proposes, and a coordinator
+ * recovers collisions. `uncoordinated`: the acceptors recover them themselves. `classic`: through the key's coordinator from
+ * the first instance on. `multi`: the first value pays a Prepare and makes its proposer the coordinator. `prepare`: every
+ * instance pays one.
  */
-export type ModeName = "fast" | "uncoordinated" | "classic" | "multi" | "prepare";
-export const MODE_NAMES: readonly ModeName[] = ["fast", "uncoordinated", "classic", "multi", "prepare"];
+export type ModeName = "auto" | "fast" | "uncoordinated" | "classic" | "multi" | "prepare";
+export const MODE_NAMES: readonly ModeName[] = ["auto", "fast", "uncoordinated", "classic", "multi", "prepare"];
 
-/** Of ClusterConfig: the longest prefix that fits a key wins; `fast` where none does. */
+/** Of ClusterConfig: the longest prefix that fits a key wins; `auto` where none does. */
 export type ModeRule = { readonly prefix: string; readonly mode: ModeName };
 
 export interface Modes {
   initial(key: string): Mode;
   /** What a value that `me` proposes at an instance with this mode should change it to, or null. */
-  next(key: string, mode: Mode, me: NodeId): Mode | null;
+  next(key: string, mode: Mode, me: NodeId, heat: Heat): Mode | null;
 }
 
 export function createModes(
@@ -29,19 +31,29 @@ export function createModes(
   digest: (text: string) => string,
 ): Modes {
   const byLength = [...rules].sort((a, b) => b.prefix.length - a.prefix.length);
-  const nameOf = (key: string): ModeName => byLength.find(({ prefix }) => key.startsWith(prefix))?.mode ?? "fast";
+  const nameOf = (key: string): ModeName => byLength.find(({ prefix }) => key.startsWith(prefix))?.mode ?? "auto";
   return {
     initial: (key) => initialMode(nameOf(key), rendezvous(members, key, digest)),
-    next(key, mode, me) {
-      if (mode.kind === "prepare" && nameOf(key) === "multi") return { kind: "classic", coordinator: me };
-      // Proposing under another's classic ballot means that it is silent: whoever ends the instance takes over, once.
-      return mode.kind === "classic" && mode.coordinator !== me ? { kind: "classic", coordinator: me } : null;
+    next(key, mode, me, heat) {
+      const self = { kind: "classic", coordinator: me } as const;
+      switch (mode.kind) {
+        case "prepare":
+          return nameOf(key) === "multi" ? self : null;
+        case "fast":
+          return heat === "hot" && nameOf(key) === "auto" ? self : null;
+        case "classic": {
+          // Proposing under another's classic ballot means that it is silent: whoever ends the instance takes over, once.
+          if (mode.coordinator !== me) return self;
+          return heat === "calm" && nameOf(key) === "auto" ? this.initial(key) : null;
+        }
+      }
     },
   };
 }
 
 function initialMode(name: ModeName, coordinator: NodeId): Mode {
   switch (name) {
+    case "auto":
     case "fast":
       return { kind: "fast", recovery: "coordinated", coordinator };
     case "uncoordinated":

@@ -1,10 +1,11 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
-import type { AcceptorRules } from "../paxos/acceptor.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
+import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
@@ -108,6 +109,7 @@ export class ReplicaNode implements NodeService {
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
+    const contention = new Contention();
     const parts: KeyLogParts = {
       acceptor: this.#acceptor,
       coordinator: this.#coordinator,
@@ -118,6 +120,7 @@ export class ReplicaNode implements NodeService {
       timing: new Timing(id, quorums, transport, random),
       machine,
       modes,
+      contention,
       digest,
       epoch: EPOCH,
     };
@@ -128,10 +131,12 @@ export class ReplicaNode implements NodeService {
       learning: this.#learning,
       clock,
       timing: parts.timing,
+      contention,
       epoch: EPOCH,
     });
     const logs = new KeyLogs(parts);
     this.#logs = logs;
+    this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });

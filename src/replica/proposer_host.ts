@@ -159,7 +159,7 @@ class InstanceDrive {
   }
 
   #losers(winner: Value): readonly NodeId[] {
-    const values = this.#state.standing.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
+    const values = this.#state.fastVotes.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
     const proposers = values.filter(({ id }) => id !== winner.id).map(({ proposer }) => proposer);
     return [...new Set(proposers)].filter((node) => node !== "" && node !== this.#context.me);
   }

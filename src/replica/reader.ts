@@ -108,7 +108,9 @@ export class Reader {
           await this.#logs.submit(key, { subject: me, id: random.id(), op, timeoutMs }).catch(() => {});
           return null;
         }
-        const context = { me, key, epoch, quorums, machine, opening: snapshot, value: null };
+        const own = await acceptor.view(key);
+        const fast = own.snapshot.instance === instance ? own.fast : null;
+        const context = { me, key, epoch, quorums, machine, opening: snapshot, fast, value: null };
         const ending = await driveInstance(this.#parts, context, giveUp);
         if (ending.type === "idle") return snapshot;
         if (ending.type === "decided") {

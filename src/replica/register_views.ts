@@ -18,11 +18,11 @@ export class RegisterViews {
     return value === null ? null : { name, revision, contentType: value.contentType, bytes: value.bytes };
   }
 
-  item(name: string, key: string, state: State): KvItem | null {
+  item(name: string, key: string, state: State, withValue: boolean): KvItem | null {
     const { value, revision } = viewRegister(state);
     if (value === null) return null;
     const { contentType, bytes, lease, session } = value;
-    const item = { name, revision, contentType, sizeBytes: sizeOf(bytes) };
+    const item = { name, revision, contentType, sizeBytes: sizeOf(bytes), ...(withValue ? { value: bytes } : {}) };
     if (session !== undefined) return { ...item, session, ...this.#bounded(session) };
     if (lease === undefined) return item;
     const remaining = this.#leases.remainingMs(key, { id: VALUE_LEASE_ID, ...lease });

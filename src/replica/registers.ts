@@ -6,8 +6,8 @@ import { viewRegister } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import type { Bindings } from "./bindings.ts";
 import { endLapsed, type Expiry, spread } from "./expiry.ts";
-import type { Outcome } from "./key_log.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
+import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
 import { RegisterViews } from "./register_views.ts";
 import { type Found, type ReadParts, Reads } from "./reads.ts";
@@ -65,13 +65,13 @@ export class Registers implements RegisterService {
     return { body, receipt, ...(staleMs === undefined ? {} : { staleMs }) };
   }
 
-  async list({ limit, ...request }: ListRequest): Promise<Page<KvItem>> {
+  async list({ limit, values, ...request }: ListRequest & { readonly values: boolean }): Promise<Page<KvItem>> {
     const items: KvItem[] = [];
     let { cursor } = request;
     for (let pages = 0; pages < LIST_PAGES_MAX; pages++) {
       const page = await this.#reads.list({ ...request, cursor, limit: limit - items.length }, async (name) => {
         const { key, state } = await this.#live(name, { stale: false, timeoutMs: request.timeoutMs });
-        return this.#views.item(name, key, state);
+        return this.#views.item(name, key, state, values);
       });
       items.push(...page.items);
       cursor = page.cursor;

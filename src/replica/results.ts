@@ -3,7 +3,7 @@ import type { Receipt } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Result } from "../machine/op.ts";
 import { viewSession } from "../machine/view.ts";
-import type { Outcome } from "./key_log.ts";
+import type { Outcome } from "./pending.ts";
 
 export function lost(fence: string, receipt?: Receipt): QuorateError {
   const facts = { more: { fence }, ...(receipt === undefined ? {} : { receipt }) };

@@ -153,7 +153,7 @@ export interface RegisterService {
   delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>>;
   /** Names without a value are left out; only where very many stand in a row is a page short and not the last. */
-  list(request: ListRequest): Promise<Page<KvItem>>;
+  list(request: ListRequest & { readonly values: boolean }): Promise<Page<KvItem>>;
 }
 
 /**
@@ -169,7 +169,7 @@ export interface SessionService {
 }
 
 /** A client's own Accept!, without what only peers may add. */
-export type DirectAccept = Omit<Accept, "decided" | "snapshot">;
+export type DirectAccept = Omit<Accept, "decided" | "snapshot" | "any">;
 
 /** One acceptor's word to a direct client; a quorum of equal ones, open fast, is a decision (PROTOCOL.md §2). */
 export type DirectReply =
@@ -183,8 +183,10 @@ export type DirectReply =
   }
   /** The instance is over; `results` has what each command came to by now, null where it was not applied. */
   | { readonly type: "ahead"; readonly instance: number; readonly results: readonly (Result | null)[] }
+  /** No vote for it in its ballot. `open`: the one that an Any opened since, where the same value may be sent again. */
+  | { readonly type: "refused"; readonly instance: number; readonly open?: Ballot }
   /** No vote for it here, for a reason that another try through a node settles. */
-  | { readonly type: "refused" | "behind" | "unavailable"; readonly instance: number };
+  | { readonly type: "behind" | "unavailable"; readonly instance: number };
 
 export interface NodeService {
   readonly id: NodeId;

@@ -3,7 +3,7 @@ import type { Answer, BoundName, SessionEnded, SessionGrant, SessionState } from
 import type { Op } from "../machine/op.ts";
 import { viewRevision, viewSession } from "../machine/view.ts";
 import type { BindingParts } from "./bindings.ts";
-import type { Outcome } from "./key_log.ts";
+import type { Outcome } from "./pending.ts";
 import { boundsOf } from "./lease_views.ts";
 import { receiptOf } from "./receipt.ts";
 import { sessionRefusal } from "./results.ts";

@@ -6,6 +6,8 @@ import type { Randomness, Transport } from "./ports.ts";
 
 /** Below this a round trip is all scheduling and disk. */
 const RTT_FLOOR_MS = 5;
+/** Prepare and Accept, and as much again for disks and for round trips above the median. */
+const BALLOT_RTTS = 4;
 
 export class Timing {
   readonly #others: readonly NodeId[];
@@ -34,7 +36,9 @@ export class Timing {
 
   /** For a ballot in which nothing was refused: the disk and the network may only be slow. */
   patienceMs(attempt: number): number {
-    return Math.min(BACKOFF_MAX_MS, Math.max(10 * this.rttMs(), 100) * 2 ** attempt);
+    // A bound below the two round trips of a ballot would give up each one just before it ends, for ever.
+    const boundMs = Math.max(BACKOFF_MAX_MS, BALLOT_RTTS * this.rttMs());
+    return Math.min(boundMs, Math.max(10 * this.rttMs(), 100) * 2 ** attempt);
   }
 
   /** Random and growing, so that of two proposers that duel one gets through (Fast Paxos §3.3; PROTOCOL.md §1, flow 1). */

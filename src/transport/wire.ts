@@ -30,6 +30,8 @@ import {
   checkKey,
   checkLeases,
   checkNode,
+  checkOpenedBallot,
+  checkRecovery,
   checkReports,
   checkSnapshot,
   checkValue,
@@ -65,12 +67,24 @@ const MESSAGES: Checks<WireMessage> = {
     checkAlignment(message, at);
     checkBallot(message["ballot"], `${at}.ballot`);
   }],
-  accept: [fieldsOf<Of<WireMessage, "accept">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, value: 1 }), (message, at) => {
+  any: [fieldsOf<Of<WireMessage, "any">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, recovery: 1 }), (message, at) => {
     checkAddress(message, at);
     checkAlignment(message, at);
-    checkBallot(message["ballot"], `${at}.ballot`);
-    checkValue(message["value"], `${at}.value`);
+    checkOpenedBallot(message["ballot"], `${at}.ballot`);
+    checkRecovery(message["recovery"], `${at}.recovery`);
   }],
+  accept: [
+    fieldsOf<Of<WireMessage, "accept">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, value: 1, any: 1 }),
+    (message, at) => {
+      checkAddress(message, at);
+      checkAlignment(message, at);
+      checkBallot(message["ballot"], `${at}.ballot`);
+      checkValue(message["value"], `${at}.value`);
+      if (message["any"] === undefined) return;
+      checkOpenedBallot(message["ballot"], `${at}.ballot`);
+      checkRecovery(message["any"], `${at}.any`);
+    },
+  ],
   learn: [fieldsOf<Of<WireMessage, "learn">>({ ...ADDRESS, certificate: 1, value: 1, snapshot: 1 }), (message, at) => {
     checkAddress(message, at);
     if (message["certificate"] !== null) checkCertificate(message["certificate"], `${at}.certificate`);
@@ -82,11 +96,15 @@ const MESSAGES: Checks<WireMessage> = {
     checkAddress(message, at);
     checkLeases(message["leases"], `${at}.leases`);
   }],
-  collision: [fieldsOf<Of<WireMessage, "collision">>({ ...ADDRESS, ...ALIGNMENT, reports: 1 }), (message, at) => {
-    checkAddress(message, at);
-    checkAlignment(message, at);
-    checkReports(message["reports"], `${at}.reports`);
-  }],
+  collision: [
+    fieldsOf<Of<WireMessage, "collision">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, reports: 1 }),
+    (message, at) => {
+      checkAddress(message, at);
+      checkAlignment(message, at);
+      checkBallot(message["ballot"], `${at}.ballot`);
+      checkReports(message["reports"], `${at}.reports`);
+    },
+  ],
   forward: [fieldsOf<Of<WireMessage, "forward">>({ ...ADDRESS, commands: 1, claims: 1 }), (message, at) => {
     checkAddress(message, at);
     checkCommands(message["commands"], `${at}.commands`);
@@ -108,6 +126,7 @@ const REPLIES: Checks<SentReply> = {
     checkInstanceAndBallot(reply, at);
     checkVote(reply["vote"], `${at}.vote`);
   }],
+  opened: [fieldsOf<Of<WireReply, "opened">>({ type: 1, instance: 1, ballot: 1 }), checkInstanceAndBallot],
   accepted: [
     fieldsOf<Of<WireReply, "accepted">>({ type: 1, instance: 1, ballot: 1, kind: 1, valueId: 1 }),
     (reply, at) => {

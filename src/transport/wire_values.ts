@@ -87,12 +87,22 @@ export function checkBallot(value: unknown, field: string): Ballot {
   return value as Ballot;
 }
 
+/** A ballot that a node may open to everybody's values. */
+export function checkOpenedBallot(value: unknown, field: string): void {
+  const [n, , step] = checkBallot(value, field);
+  if (n === 0 || step !== 0) refuse(field, "is not one that a node opens");
+}
+
+export function checkRecovery(value: unknown, field: string): void {
+  oneOf(value, field, ["coordinated", "uncoordinated"]);
+}
+
 export function checkMode(value: unknown, field: string): Mode {
   const { kind } = anyRecord(value, field);
   switch (kind) {
     case "fast": {
       const mode = record(value, field, MODE_FAST);
-      oneOf(mode["recovery"], `${field}.recovery`, ["coordinated", "uncoordinated"]);
+      checkRecovery(mode["recovery"], `${field}.recovery`);
       checkNode(mode["coordinator"], `${field}.coordinator`);
       break;
     }

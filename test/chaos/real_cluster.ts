@@ -2,12 +2,18 @@
 
 const ROOT = new URL("../../", import.meta.url);
 
-export type RealNode = {
-  readonly id: string;
-  readonly url: string;
-  /** What it printed since its last start. */
-  output(): string;
+export type ClusterOptions = {
+  /** Told every node's own URL once, says under which one `from` finds `to`; default: its own. */
+  readonly links?: (urls: ReadonlyMap<string, string>) => (from: string, to: string) => string;
+  /** The file of a node's store; default: in the cluster's folder, which goes with it. */
+  readonly store?: (id: string, folder: string) => string;
+  /** A command that the command line of a node is given to. */
+  readonly through?: readonly string[];
 };
+
+/** A sender's own port is taken from above these, so that none of them takes the port of a node that is down. */
+const PORTS = { first: 12_000, count: 20_000 } as const;
+const PORT_TRIES = 1_000;
 
 export class RealCluster {
   readonly folder: string;
@@ -15,25 +21,29 @@ export class RealCluster {
   readonly ids: readonly string[];
   /** Of nodes that do not vote: v, w, … */
   readonly learners: readonly string[];
-  readonly #ports = new Map<string, number>();
+  readonly #ports: ReadonlyMap<string, number>;
+  readonly #options: ClusterOptions;
+  readonly #link: (from: string, to: string) => string;
   readonly #running = new Map<string, { child: Deno.ChildProcess; output: string[] }>();
 
-  private constructor(folder: string, ids: readonly string[], learners: readonly string[]) {
+  private constructor(folder: string, ids: readonly string[], learners: readonly string[], options: ClusterOptions) {
     this.folder = folder;
     this.ids = ids;
     this.learners = learners;
+    this.#options = options;
+    const all = [...ids, ...learners];
+    // All are held open until each is known, so that no two nodes get the same.
+    const listeners = all.map(() => listenSomewhere());
+    this.#ports = new Map(all.map((id, i) => [id, listeners[i]!.addr.port]));
+    for (const listener of listeners) listener.close();
+    this.#link = options.links?.(new Map(all.map((id) => [id, this.url(id)]))) ?? ((_, to) => this.url(to));
   }
 
-  static async start(n: number, learners = 0): Promise<RealCluster> {
+  static async start(n: number, learners = 0, options: ClusterOptions = {}): Promise<RealCluster> {
     const folder = await Deno.makeTempDir({ prefix: "quorate-cluster-" });
-    const cluster = new RealCluster(folder, [..."abcdefghi".slice(0, n)], [..."vwxyz".slice(0, learners)]);
-    const all = [...cluster.ids, ...cluster.learners];
-    // All are held open until each is known, so that no two nodes get the same.
-    const listeners = all.map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-    all.forEach((id, i) => cluster.#ports.set(id, (listeners[i]!.addr as Deno.NetAddr).port));
-    for (const listener of listeners) listener.close();
+    const cluster = new RealCluster(folder, [..."abcdefghi".slice(0, n)], [..."vwxyz".slice(0, learners)], options);
     try {
-      await Promise.all(all.map((id) => cluster.startNode(id, ["--init"])));
+      await Promise.all([...cluster.ids, ...cluster.learners].map((id) => cluster.startNode(id, ["--init"])));
       return cluster;
     } catch (error) {
       await cluster.stop();
@@ -53,11 +63,27 @@ export class RealCluster {
     return this.#running.get(id)!.child.pid;
   }
 
+  isRunning(id: string): boolean {
+    return this.#running.has(id);
+  }
+
+  store(id: string): string {
+    return this.#options.store?.(id, this.folder) ?? `${this.folder}/${id}.sqlite`;
+  }
+
+  /** Of a node that runs. */
+  signal(id: string, signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#running.get(id)!.child.kill(signal);
+  }
+
   /** Resolves when the node is ready to vote with a quorum, or, with `ready: false`, as soon as it is spawned. */
   async startNode(id: string, more: readonly string[] = [], { ready = true } = {}): Promise<void> {
-    const urls = (ids: readonly string[]) => ids.map((other) => `${other}=${this.url(other)}`).join(",");
-    const child = new Deno.Command(Deno.execPath(), {
+    const link = (to: string) => to === id ? this.url(id) : this.#link(id, to);
+    const urls = (ids: readonly string[]) => ids.map((other) => `${other}=${link(other)}`).join(",");
+    const [command, ...before] = [...this.#options.through ?? [], Deno.execPath()];
+    const child = new Deno.Command(command!, {
       args: [
+        ...before,
         "run",
         "--quiet",
         "-A",
@@ -66,7 +92,7 @@ export class RealCluster {
         ...["--id", id, "--port", String(this.#ports.get(id)), "--cluster", urls(this.ids)],
         ...(this.learners.length > 0 ? ["--learners", urls(this.learners)] : []),
         ...(this.learners.includes(id) ? ["--learner"] : []),
-        ...["--kv", `${this.folder}/${id}.sqlite`],
+        ...["--kv", this.store(id)],
         ...more,
       ],
       cwd: ROOT,
@@ -110,6 +136,18 @@ export class RealCluster {
     await Promise.all([...this.#running.keys()].map((id) => this.kill(id)));
     await Deno.remove(this.folder, { recursive: true });
   }
+}
+
+function listenSomewhere(): Deno.TcpListener {
+  for (let i = 0; i < PORT_TRIES; i++) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    try {
+      return Deno.listen({ hostname: "127.0.0.1", port });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  throw new Error(`no free port in ${PORT_TRIES} tries`);
 }
 
 async function collect(stream: ReadableStream<Uint8Array>, into: string[]): Promise<void> {

@@ -1,40 +1,7 @@
 /** Amnesia on real processes and real Deno KV files: rolled back, emptied, copied (PROTOCOL.md §9). */
 import { assert, assertEquals } from "@std/assert";
 import { call, pause, RealCluster, type Reply } from "./real_cluster.ts";
-
-const PARTS = ["", "-wal", "-shm"] as const;
-
-/** The store of a stopped node, as it lies on disk. */
-async function copyStore(cluster: RealCluster, id: string, to: string): Promise<void> {
-  for (const part of PARTS) {
-    await Deno.copyFile(`${cluster.folder}/${id}.sqlite${part}`, `${to}${part}`).catch((error) => {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    });
-  }
-}
-
-async function restoreStore(cluster: RealCluster, id: string, from: string | null): Promise<void> {
-  for (const part of PARTS) {
-    const path = `${cluster.folder}/${id}.sqlite${part}`;
-    await Deno.remove(path).catch(() => {});
-    if (from !== null) await Deno.copyFile(`${from}${part}`, path).catch(() => {});
-  }
-}
-
-/** Every vote and state on the disk of a stopped node, as text. */
-async function recordsOf(cluster: RealCluster, id: string): Promise<string[]> {
-  // A copy, so that looking leaves nothing behind.
-  const path = `${cluster.folder}/look-${id}`;
-  await copyStore(cluster, id, path);
-  using kv = await Deno.openKv(path);
-  const rows: string[] = [];
-  for (const prefix of ["r", "s"]) {
-    for await (const { key, value } of kv.list<Uint8Array>({ prefix: [prefix] })) {
-      rows.push(`${JSON.stringify(key)} ${new TextDecoder().decode(value)}`);
-    }
-  }
-  return rows;
-}
+import { copyStore, recordsOf, restoreStore } from "./store_files.ts";
 
 async function take(cluster: RealCluster, id: string, name: string): Promise<string> {
   const reply = await call(cluster.url(id), "POST", `/v1/locks/${name}`, { holder: "me", ttlMs: 3_600_000 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertNotEquals, assertStrictEquals, assertStringIncludes } from "@std/assert";
 import { DRIFT } from "../../src/limits.ts";
-import { type AcceptorRules, transition } from "../../src/paxos/acceptor.ts";
+import { transition } from "../../src/paxos/acceptor.ts";
 import { type Ballot, type NodeId, STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import {
   type Accept,
@@ -18,6 +18,7 @@ import {
   type Report,
   type Value,
 } from "../../src/paxos/message.ts";
+import type { AcceptorRules } from "../../src/paxos/record.ts";
 import {
   ballotOf,
   certificateOf,
@@ -82,7 +83,7 @@ function learn(certificate: Certificate | null, more: Partial<Learn> = {}): Lear
 }
 
 function recover(reports: readonly Report[], more: Partial<Recover> = {}): Recover {
-  return { type: "recover", ...AT, reports, freshId: "c/c/1", ...more };
+  return { type: "recover", ...AT, ballot: STANDING, reports, freshId: "c/c/1", ...more };
 }
 
 function typeOf(reply: AcceptorReply): AcceptorReply["type"] {
@@ -163,8 +164,8 @@ Deno.test("accept in another's ballot is rejected", () => {
   const acceptor = new Acceptor(fast("a"));
   assertEquals(typeOf(acceptor.hearUnmoved(accept(ballotOf(1, "b"), A), "a")), "rejected");
   assertEquals(typeOf(acceptor.hearUnmoved(accept(ballotOf(1, "b"), A), "")), "rejected");
-  // The recovery step of an explicit ballot is nobody's either: no Any was ever sent for it.
-  assertEquals(typeOf(acceptor.hearUnmoved(accept([1, "b/t", 1], A), "b")), "rejected");
+  // So is the recovery step of an explicit ballot: its coordinator's, who opened it, and nobody else's.
+  assertEquals(typeOf(acceptor.hearUnmoved(accept([1, "b/t", 1], A), "a")), "rejected");
 });
 
 Deno.test("accept below the promise is refused", () => {

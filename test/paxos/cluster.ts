@@ -2,8 +2,8 @@
  * The shipped roles of one cluster in one thread: every message waits until the test delivers it, loses it or
  * delivers it twice. A record is "durable" the moment its transition returns.
  */
-import { type AcceptorRules, snapshotOf, transition } from "../../src/paxos/acceptor.ts";
-import { type NodeId, sameBallot } from "../../src/paxos/ballot.ts";
+import { transition } from "../../src/paxos/acceptor.ts";
+import { type Ballot, type NodeId, sameBallot, showBallot, STANDING } from "../../src/paxos/ballot.ts";
 import {
   type CoordinatorContext,
   type CoordinatorInput,
@@ -31,6 +31,7 @@ import {
   type ProposerOutput,
   type ProposerState,
 } from "../../src/paxos/proposer_state.ts";
+import { type AcceptorRules, fastBallotOf, snapshotOf } from "../../src/paxos/record.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { fresh, frozen, KEY, machine, nodesOf, rulesOf } from "./samples.ts";
 
@@ -110,7 +111,8 @@ export class Cluster {
   /** A proposer of `value` at the instance its own record has open, or one that only finishes it. */
   proposer(me: NodeId, value: Value | null): ProposerActor {
     const opening = snapshotOf(this.record(me));
-    return new ProposerActor({ me, key: KEY, epoch: 0, quorums: this.quorums, machine, opening, value });
+    const fast = fastBallotOf(this.record(me));
+    return new ProposerActor({ me, key: KEY, epoch: 0, quorums: this.quorums, machine, opening, fast, value });
   }
 
   propose(me: NodeId, value: Value | null): ProposerActor {
@@ -125,12 +127,12 @@ export class Cluster {
     for (const output of out) this.#did(proposer, output);
   }
 
-  coordinator(me: NodeId, instance: number): CoordinatorActor {
-    const name = `${me} ${instance}`;
+  coordinator(me: NodeId, instance: number, ballot: Ballot = STANDING): CoordinatorActor {
+    const name = `${me} ${instance} ${showBallot(ballot)}`;
     let actor = this.#coordinators.get(name);
     if (actor === undefined) {
       const freshId = `${me}/c/${instance}`;
-      actor = new CoordinatorActor({ me, key: KEY, epoch: 0, instance, quorums: this.quorums, freshId });
+      actor = new CoordinatorActor({ me, key: KEY, epoch: 0, instance, ballot, quorums: this.quorums, freshId });
       this.#coordinators.set(name, actor);
     }
     return actor;
@@ -169,7 +171,7 @@ export class Cluster {
         return this.#stepCoordinator(actor, { type: "reply", from, reply, opening });
       }
       case "collision":
-        return this.#stepCoordinator(this.coordinator(flight.to, flight.message.instance), {
+        return this.#stepCoordinator(this.coordinator(flight.to, flight.message.instance, flight.message.ballot), {
           type: "collision",
           message: flight.message,
         });

@@ -20,7 +20,8 @@ class Coordinator {
   out: readonly CoordinatorOutput[] = [];
 
   constructor(n: number, me = "c") {
-    this.context = { me, key: KEY, epoch: 0, instance: 1, quorums: new QuorumSystem(nodesOf(n)), freshId: "c/c/1" };
+    const quorums = new QuorumSystem(nodesOf(n));
+    this.context = { me, key: KEY, epoch: 0, instance: 1, ballot: STANDING, quorums, freshId: "c/c/1" };
   }
 
   #step(input: CoordinatorInput): readonly CoordinatorOutput[] {
@@ -33,7 +34,7 @@ class Coordinator {
   collide(reports: readonly Report[], more: Partial<Collision> = {}): readonly CoordinatorOutput[] {
     return this.#step({
       type: "collision",
-      message: { type: "collision", key: KEY, epoch: 0, instance: 1, reports, ...more },
+      message: { type: "collision", key: KEY, epoch: 0, instance: 1, ballot: STANDING, reports, ...more },
     });
   }
 
@@ -63,7 +64,7 @@ Deno.test("collision → pick and own vote → accept → decided: Fast Paxos's 
   assertEquals(pick, {
     type: "send",
     to: "c",
-    message: { type: "recover", key: KEY, epoch: 0, instance: 1, reports, freshId: "c/c/1" },
+    message: { type: "recover", key: KEY, epoch: 0, instance: 1, ballot: STANDING, reports, freshId: "c/c/1" },
   });
   assertEquals(shown(coordinator.picks(A)), ["accept a", "accept b"]);
   const [decided] = coordinator.hear("a", accepted(A));
@@ -71,6 +72,7 @@ Deno.test("collision → pick and own vote → accept → decided: Fast Paxos's 
     type: "decided",
     value: A,
     certificate: certificateOf(1, A, "classic", "ac", STANDING_RECOVERY),
+    losers: [valueOf("b")],
   });
   assertEquals(coordinator.hear("b", accepted(A)), []);
 });
@@ -236,7 +238,7 @@ Deno.test("a recovery that an explicit ballot overtakes decides nothing else tha
 Deno.test("a twin of the coordinator takes the pick of the first: one value in its ballot", () => {
   const cluster = new Cluster(3, fast("c"));
   const recover = (reports: readonly Report[], freshId: string) =>
-    cluster.hear("c", { type: "recover", key: KEY, epoch: 0, instance: 1, reports, freshId }, "c");
+    cluster.hear("c", { type: "recover", key: KEY, epoch: 0, instance: 1, ballot: STANDING, reports, freshId }, "c");
   const first = recover(reportsOf("a:a"), "c/1");
   const second = recover(reportsOf("a:a b:b"), "c/2");
   assert(first.type === "picked" && second.type === "picked");

@@ -519,7 +519,7 @@ Deno.test("R1 also for the one that is behind: a value that has not left home is
   const context = new Cluster(3, fast("c")).proposer("a", valueOf("a")).context;
   const behind = { type: "reply", from: "c", reply: { type: "behind", instance: 0 } } as const;
   assertEquals(stepProposer(context, initialProposer, behind).out, []);
-  const lost = { ...initialProposer, phase: "standing", guard: "refused" } as const;
+  const lost = { ...initialProposer, phase: "fast", guard: "refused" } as const;
   assertEquals(stepProposer(context, frozen(lost), behind).out, []);
 });
 

@@ -1,5 +1,4 @@
 /** Nodes, values and records as the tests of the roles need them, and a machine small enough to read at a glance. */
-import { type AcceptorRules, freshRecord, snapshotOf } from "../../src/paxos/acceptor.ts";
 import { type Ballot, explicitBallot, type NodeId, STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type {
   AcceptorRecord,
@@ -15,6 +14,7 @@ import type {
   Vote,
   VoteKind,
 } from "../../src/paxos/message.ts";
+import { type AcceptorRules, freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 
 export const KEY = "k";

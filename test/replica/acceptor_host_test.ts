@@ -174,7 +174,7 @@ Deno.test("acceptor host: who may not vote says nothing at all of a record, and 
     { type: "learn", ...AT, certificate, value: valueOf("b") },
     { type: "lapsed?", ...AT, leases: [] },
     { type: "decide", ...AT, certificate },
-    { type: "recover", ...AT, reports: [], freshId: "x" },
+    { type: "recover", ...AT, ballot: STANDING, reports: [], freshId: "x" },
   ];
   for (const message of messages) {
     const error = await assertRejects(() => host.handle(message, "c"), QuorateError, "not confirmed");
@@ -295,7 +295,7 @@ Deno.test("a node that may not vote answers unavailable to every peer message bu
     const [marks] = await node.receive("b", "acceptor", [{ type: "marks", of: "b" }]);
     assertEquals(marks?.type, "marks");
     // A collision makes no pick either.
-    await node.receive("b", "coordinator", [{ type: "collision", ...at, reports: [] }]);
+    await node.receive("b", "coordinator", [{ type: "collision", ...at, ballot: STANDING, reports: [] }]);
     await settled();
     assertEquals(cluster.disk("a").snapshot().records, records);
   } finally {

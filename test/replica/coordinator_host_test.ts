@@ -54,7 +54,7 @@ const accepting: Answer = (_to, message) => {
 };
 
 function collision(text: string, instance = 1): Collision {
-  return { type: "collision", ...AT, instance, reports: reportsOf(text) };
+  return { type: "collision", ...AT, instance, ballot: STANDING, reports: reportsOf(text) };
 }
 
 Deno.test("coordinator host: a collision is decided in the recovery ballot, all its commands in one value, and told to all", async () => {

@@ -14,7 +14,7 @@ const ask = (candidate: string, more: Record<string, unknown> = {}) => ({
 });
 
 async function stateOf(cluster: MemoryCluster, id: string, name: string): Promise<ElectionState> {
-  return (await cluster.node(id).elections.get(name, { stale: false, timeoutMs: 5_000 })).body;
+  return (await cluster.node(id).elections.get(name, { stale: false, timeoutMs: 30_000 })).body;
 }
 
 async function withCluster(n: number, run: (cluster: MemoryCluster) => Promise<void>, times = 1): Promise<void> {
@@ -91,13 +91,13 @@ Deno.test("elections: a leader that is silent is replaced, and is told when it s
     const { body: next } = await cluster.node("b").elections.campaign(
       "e",
       ask("next", { waitMs: 60_000 }),
-      caller({ timeoutMs: 20_000 }),
+      caller({ timeoutMs: 60_000 }),
     );
     assertGreater(BigInt(next.term), BigInt(old.term));
     // Nobody else could act before the old leader's own clock told it to stop.
     assertGreater(next.waitedMs, old.notBeforeMs - 100);
     const late = await assertRejects(
-      () => cluster.node("a").elections.proclaim("e", old.term, { value: "x" }, caller({ timeoutMs: 20_000 })),
+      () => cluster.node("a").elections.proclaim("e", old.term, { value: "x" }, caller({ timeoutMs: 60_000 })),
       QuorateError,
     );
     assertEquals(late.code, "lost");
@@ -142,7 +142,7 @@ Deno.test("elections: forced, the leader's term has ended and the next leads", (
 
 Deno.test("elections: the node of the first in line dies: the next leads, and the dead one never did", () =>
   withCluster(5, async (cluster) => {
-    const slow = () => caller({ timeoutMs: 20_000 });
+    const slow = () => caller({ timeoutMs: 60_000 });
     const { body: first } = await cluster.node("a").elections.campaign("e", ask("first", { ttlMs: 600_000 }), slow());
     cluster.node("b").elections.campaign("e", ask("dead", { waitMs: 200_000 }), slow()).catch(() => {});
     await until("it waits", async () => (await stateOf(cluster, "d", "e")).waiterCount === 1);
@@ -152,7 +152,7 @@ Deno.test("elections: the node of the first in line dies: the next leads, and th
     await cluster.node("a").elections.resign("e", first.term, slow());
     const { body } = await next;
     assertEquals(body.candidate, "next");
-    const { body: history } = await cluster.node("d").elections.history("e", { timeoutMs: 20_000 });
+    const { body: history } = await cluster.node("d").elections.history("e", { timeoutMs: 60_000 });
     assert(
       history.items.every(({ candidate, end }) => candidate !== "dead" || end === "lapsed"),
       JSON.stringify(history),

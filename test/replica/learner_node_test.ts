@@ -313,7 +313,11 @@ Deno.test("learners: one votes, promises, and shows for nothing, and keeps no tr
       assertEquals(await send(cluster, "a", "v", message), { type: "rejected", reason: "this node does not vote" });
     }
     for (
-      const message of [{ type: "collision", ...AT, reports: [] }, { type: "forward", ...AT, commands: [] }] as const
+      const message of [{ type: "collision", ...AT, ballot: STANDING, reports: [] }, {
+        type: "forward",
+        ...AT,
+        commands: [],
+      }] as const
     ) {
       const [reply] = await cluster.node("v").receive("a", "coordinator", [message]);
       assertEquals(reply!.type, "unavailable");
@@ -344,7 +348,7 @@ Deno.test("learners: what one says as if it voted is never counted", () =>
     }
     // Nor a phase-1 quorum in what it reports to a coordinator.
     const reports = ["v", "w"].map((from) => ({ from, vote: VOTE }));
-    for (const to of cluster.ids) await send(cluster, "v", to, { type: "collision", ...AT, reports });
+    for (const to of cluster.ids) await send(cluster, "v", to, { type: "collision", ...AT, ballot: STANDING, reports });
     await new Promise((resolve) => setTimeout(resolve, 50));
     for (const id of cluster.ids) {
       assertEquals(instanceOn(cluster, id, "cheat"), 1, id);
@@ -365,7 +369,7 @@ Deno.test("learners: a vote one claims to have cast does not join what a coordin
     assertEquals(accepted.type, "accepted");
     const vote = { ballot: STANDING, kind: "fast", value } as const;
     const reports = [{ from: "v", vote: VOTE }, { from: voter, vote }];
-    await send(cluster, "v", coordinator, { type: "collision", ...AT, reports });
+    await send(cluster, "v", coordinator, { type: "collision", ...AT, ballot: STANDING, reports });
     await until("it is recovered", () => instanceOn(cluster, coordinator, "cheat") === 2);
     // A batch of both would have another id.
     assertEquals(recordOn(cluster, coordinator, "cheat")!.decidedBy?.valueId, value.id);

@@ -15,7 +15,7 @@ async function withCluster(n: number, run: (cluster: MemoryCluster) => Promise<v
 }
 
 async function stateOf(cluster: MemoryCluster, id: string, name: string): Promise<LockState> {
-  return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 20_000 })).body;
+  return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 60_000 })).body;
 }
 
 /** Of a node's own record. */
@@ -54,7 +54,7 @@ Deno.test("lock sets: the wait for the last is over: what was taken first is giv
     await cluster.node("a").locks.acquire("b", request("other", { ttlMs: 600_000 }), caller());
     const refused = await assertRejects(
       () =>
-        cluster.node("b").locks.acquireAll(["a", "b"], request("me", { waitMs: 3_000 }), caller({ timeoutMs: 20_000 })),
+        cluster.node("b").locks.acquireAll(["a", "b"], request("me", { waitMs: 3_000 }), caller({ timeoutMs: 60_000 })),
       QuorateError,
     );
     assertEquals([refused.code, refused.facts.more?.["name"]], ["held", "b"]);
@@ -64,16 +64,16 @@ Deno.test("lock sets: the wait for the last is over: what was taken first is giv
 
 Deno.test("lock sets: what was taken first outlives the wait for the last, and all count from the answer", () =>
   withCluster(3, async (cluster) => {
-    const slow = () => caller({ timeoutMs: 20_000 });
+    const slow = () => caller({ timeoutMs: 60_000 });
     const { body: held } = await cluster.node("a").locks.acquire("b", request("other", { ttlMs: 600_000 }), slow());
     const waiting = cluster.node("b").locks.acquireAll(
       ["a", "b"],
-      request("me", { ttlMs: 2_000, waitMs: 60_000 }),
+      request("me", { ttlMs: 6_000, waitMs: 200_000 }),
       slow(),
     );
     await until("it waits", async () => (await stateOf(cluster, "c", "b")).waiterCount === 1);
     // Three times its ttl, and somebody wants it all the while.
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 36; i++) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       const refused = await assertRejects(
         () => cluster.node("c").locks.acquire("a", request("thief"), slow()),
@@ -85,7 +85,7 @@ Deno.test("lock sets: what was taken first outlives the wait for the last, and a
     await cluster.node("a").locks.release("b", held.fence, slow());
     const { body } = await waiting;
     assert(
-      body.grants.every(({ waitedMs, notBeforeMs }) => waitedMs > 5_000 && notBeforeMs > waitedMs),
+      body.grants.every(({ waitedMs, notBeforeMs }) => waitedMs > 15_000 && notBeforeMs > waitedMs),
       JSON.stringify(body),
     );
     assertEquals(await holders(cluster, "c", "a", "b"), ["me", "me"]);
@@ -102,13 +102,13 @@ Deno.test("lock sets: sets that overlap, asked in opposite orders at every node,
       const { body } = await locks.acquireAll(
         mine,
         request(`c${i}`, { waitMs: 60_000 }),
-        caller({ timeoutMs: 20_000 }),
+        caller({ timeoutMs: 60_000 }),
       );
       for (const { name } of body.grants) assertEquals(inside[name] = (inside[name] ?? 0) + 1, 1, name);
       await Promise.resolve();
       for (const { name } of body.grants) inside[name]!--;
       await Promise.all(
-        body.grants.map(({ name, fence }) => locks.release(name, fence, caller({ timeoutMs: 20_000 }))),
+        body.grants.map(({ name, fence }) => locks.release(name, fence, caller({ timeoutMs: 60_000 }))),
       );
     }));
     assertEquals(await holders(cluster, "a", ...names), [null, null, null, null]);
@@ -116,7 +116,7 @@ Deno.test("lock sets: sets that overlap, asked in opposite orders at every node,
 
 Deno.test("lock sets: the node dies in between: the same request at another goes on with what was taken", () =>
   withCluster(5, async (cluster) => {
-    const same = caller({ timeoutMs: 20_000 });
+    const same = caller({ timeoutMs: 60_000 });
     const { body: held } = await cluster.node("a").locks.acquire("b", request("other"), caller());
     const ask = request("me", { waitMs: 60_000 });
     cluster.node("d").locks.acquireAll(["a", "b"], ask, same).catch(() => {});
@@ -134,7 +134,7 @@ Deno.test("lock sets: the node dies in between: the same request at another goes
 
 Deno.test("lock sets: the node dies in between and nobody asks again: what it took lapses", () =>
   withCluster(3, async (cluster) => {
-    const slow = () => caller({ timeoutMs: 20_000 });
+    const slow = () => caller({ timeoutMs: 60_000 });
     await cluster.node("a").locks.acquire("b", request("other", { ttlMs: 600_000 }), slow());
     cluster.node("b").locks.acquireAll(["a", "b"], request("dead", { ttlMs: 3_000, waitMs: 100_000 }), slow()).catch(
       () => {},

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
+import { seededRandomness, VirtualClock } from "../sim/virtual_time.ts";
+import { SEED } from "./clocks.ts";
 import { caller, memoryCluster, request } from "./memory_cluster.ts";
 
 const SHAPES = [1, 3, 4, 5] as const;
@@ -54,6 +56,51 @@ Deno.test("locks: the same Idempotency-Key through another node is the same gran
     cluster.close();
   }
 });
+
+Deno.test("locks: asked again through a node that missed the grant, it is that grant, not `held` by oneself", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const { body: old } = await cluster.node("a").locks.acquire("missed", request("old"), caller());
+    await until(async () =>
+      (await cluster.node("c").locks.get("missed", { stale: true, timeoutMs: 2_000 })).body.lastFence === old.fence
+    );
+    // From here on c hears of nothing: to it the old holder is still there.
+    for (const other of ["a", "b"]) cluster.network.cut("c", other);
+    await cluster.node("a").locks.release("missed", old.fence, caller());
+    const same = caller();
+    const { body: granted } = await cluster.node("a").locks.acquire("missed", request("me"), same);
+    for (const other of ["a", "b"]) cluster.network.heal("c", other);
+    const { body: again } = await cluster.node("c").locks.acquire("missed", request("me"), same);
+    assertEquals(again.fence, granted.fence);
+  } finally {
+    cluster.close();
+  }
+});
+
+for (const mode of ["fast", "uncoordinated", "classic", "multi", "prepare"] as const) {
+  Deno.test(`locks, ${mode}: round trips of 600 ms, all nodes up: those who collide are answered, not livelocked`, async () => {
+    const clock = new VirtualClock();
+    const play = async () => {
+      const cluster = await memoryCluster(5, {
+        clock,
+        random: seededRandomness(SEED),
+        modes: [{ prefix: "lock/", mode }],
+      });
+      cluster.network.delay(() => 300);
+      // What starting nodes ask each other is what round trips are measured by at first.
+      await clock.sleep(3_000);
+      const answers = await Promise.all(
+        ["a", "b", "c", "d"].map((id) =>
+          cluster.node(id).locks.acquire("slow", request(id), { ...caller(), timeoutMs: 30_000 })
+            .then(() => "granted", (error: QuorateError) => error.code)
+        ),
+      );
+      assertEquals(answers.sort(), ["granted", "held", "held", "held"]);
+      cluster.close();
+    };
+    await clock.run(play(), 60_000);
+  });
+}
 
 Deno.test("locks: a waiter on another node gets it in turn, confirmed, and first come is first served", async () => {
   const cluster = await memoryCluster(5);

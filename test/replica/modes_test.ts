@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { ModeName } from "../../src/replica/modes.ts";
 import { caller, memoryCluster, request } from "./memory_cluster.ts";
 
-const MODES = (["fast", "uncoordinated", "classic", "multi", "prepare"] as const).map((mode) => ({
+const MODES = (["auto", "fast", "uncoordinated", "classic", "multi", "prepare"] as const).map((mode) => ({
   prefix: `lock/${mode}/`,
   mode,
 }));
@@ -32,6 +32,7 @@ for (const n of [3, 4, 5]) {
 }
 
 const PATHS: Record<ModeName, readonly string[]> = {
+  auto: ["fast", "open-fast", "classic"],
   fast: ["fast", "open-fast"],
   uncoordinated: ["fast", "open-fast"],
   classic: ["classic"],

@@ -1,9 +1,10 @@
 /** The proposer's host: timers, silence and a store that fails (PROTOCOL.md §3 to §5), on a clock the test moves. */
 import { assert, assertEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { freshRecord, snapshotOf, transition } from "../../src/paxos/acceptor.ts";
+import { transition } from "../../src/paxos/acceptor.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorRecord, Mode } from "../../src/paxos/message.ts";
+import { freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
@@ -59,8 +60,8 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     giveUp,
     lose: (lost: Loss) => network.lost = lost,
     async drive(value = valueOf("a") as ReturnType<typeof valueOf> | null) {
-      const opening = (await acceptor.view(KEY)).snapshot;
-      const context = { me: "a", key: KEY, epoch: 0, quorums: rules.quorums, machine, opening, value };
+      const { snapshot: opening, fast } = await acceptor.view(KEY);
+      const context = { me: "a", key: KEY, epoch: 0, quorums: rules.quorums, machine, opening, fast, value };
       driveInstance({ acceptor, coordinator, learning, transport, clock, random, timing }, context, giveUp.signal)
         .then((ending) => ended.ending = ending);
       await settled();

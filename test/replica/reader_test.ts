@@ -4,7 +4,7 @@ import { QuorateError } from "../../src/errors.ts";
 import { fastClock, SEED, seeded, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
-async function read(cluster: MemoryCluster, id: string, name: string, timeoutMs = 3_000) {
+async function read(cluster: MemoryCluster, id: string, name: string, timeoutMs = 30_000) {
   return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs })).body;
 }
 
@@ -33,10 +33,14 @@ for (const n of [3, 4, 5]) {
         for (let round = 0; round < rounds; round++) {
           const writer = any();
           if (fence === null) {
-            const { body } = await cluster.node(writer).locks.acquire("x", request(`r${round}`), caller());
+            const { body } = await cluster.node(writer).locks.acquire(
+              "x",
+              request(`r${round}`),
+              caller({ timeoutMs: 30_000 }),
+            );
             fence = body.fence;
           } else {
-            await cluster.node(writer).locks.release("x", fence, caller());
+            await cluster.node(writer).locks.release("x", fence, caller({ timeoutMs: 30_000 }));
             fence = null;
           }
           const reader = any();

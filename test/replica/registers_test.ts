@@ -13,7 +13,7 @@ const put = (text: string, more: Partial<PutRequest> = {}): PutRequest => ({
 });
 
 async function read(cluster: MemoryCluster, id: string, name: string): Promise<string | null> {
-  return await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 5_000 }).then(
+  return await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 30_000 }).then(
     ({ body }) => atob(body.bytes),
     (error) => {
       assertEquals((error as QuorateError).code, "not-found");
@@ -58,7 +58,7 @@ Deno.test("registers: of writers at every node that saw the same revision one wr
   withCluster(5, async (cluster) => {
     await cluster.node("a").registers.put("k", put("0"), caller());
     for (let round = 0; round < 5; round++) {
-      const seen = (await cluster.node("b").registers.get("k", { stale: false, timeoutMs: 5_000 })).body.revision;
+      const seen = (await cluster.node("b").registers.get("k", { stale: false, timeoutMs: 30_000 })).body.revision;
       const tries = await Promise.allSettled(
         cluster.ids.map((id) =>
           cluster.node(id).registers.put("k", put(`${id}${round}`, { ifMatch: [seen] }), caller({ timeoutMs: 10_000 }))
@@ -120,10 +120,10 @@ Deno.test("registers: the same Idempotency-Key through another node writes once;
 
 Deno.test("registers: an ephemeral value is kept alive by putting it again, and ends for readers and watchers when it is not", () =>
   withCluster(3, async (cluster) => {
-    const slow = () => caller({ timeoutMs: 20_000 });
-    const alive = put("up", { ttlMs: 4_000 });
+    const slow = () => caller({ timeoutMs: 60_000 });
+    const alive = put("up", { ttlMs: 10_000 });
     const { body: first } = await cluster.node("a").registers.put("svc", alive, slow());
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 10; i++) {
       await new Promise((resolve) => setTimeout(resolve, 150));
       const { body } = await cluster.node("b").registers.put("svc", alive, slow());
       assertEquals(body.revision, first.revision, "who keeps it alive changes nothing");
@@ -140,7 +140,7 @@ Deno.test("registers: an ephemeral value is kept alive by putting it again, and 
 
 Deno.test("registers: the node that wrote an ephemeral value is gone: who reads it once it ran out ends it", () =>
   withCluster(5, async (cluster) => {
-    const slow = () => caller({ timeoutMs: 20_000 });
+    const slow = () => caller({ timeoutMs: 60_000 });
     await cluster.node("a").registers.put("read", put("up", { ttlMs: 2_000 }), slow());
     await cluster.node("a").registers.put("taken", put("up", { ttlMs: 2_000 }), slow());
     cluster.kill("a");
@@ -168,7 +168,7 @@ Deno.test("registers: keys by prefix in pages, without those that were deleted",
     let cursor: string | null = null;
     let pages = 0;
     do {
-      const page = await registers.list({ prefix: "svc/", limit: 2, cursor, timeoutMs: 5_000 });
+      const page = await registers.list({ prefix: "svc/", limit: 2, cursor, timeoutMs: 5_000, values: false });
       all.push(...page.items.map(({ name }) => name));
       if (pages === 0) {
         assertEquals(page.items.map(({ name, sizeBytes, ttlMs }) => [name, sizeBytes, ttlMs]), [
@@ -190,7 +190,7 @@ Deno.test("registers: the largest value goes through, at once from every node, a
       ttlMs: 3_600_000,
     });
     await Promise.all(
-      cluster.ids.map((id) => cluster.node(id).registers.put("k", large(id), caller({ timeoutMs: 20_000 }))),
+      cluster.ids.map((id) => cluster.node(id).registers.put("k", large(id), caller({ timeoutMs: 60_000 }))),
     );
     const value = await read(cluster, "a", "k");
     assertEquals(value?.length, KV_VALUE_MAX_BYTES);
@@ -206,13 +206,13 @@ for (const mode of ["uncoordinated", "classic", "multi", "prepare"] as const) {
       let revision = "0";
       for (const id of all) {
         const guard = revision === "0" ? { ifNoneMatch: ["*"] } : { ifMatch: [revision] };
-        const { body } = await cluster.node(id).registers.put("k", large(id, guard), caller({ timeoutMs: 20_000 }));
+        const { body } = await cluster.node(id).registers.put("k", large(id, guard), caller({ timeoutMs: 60_000 }));
         assertGreater(BigInt(body.revision), BigInt(revision));
         revision = body.revision;
         for (const other of all) assertEquals((await read(cluster, other, "k"))?.slice(0, 2), id + id);
       }
       await Promise.all(
-        all.map((id) => cluster.node(id).registers.put("k", large(id), caller({ timeoutMs: 20_000 }))),
+        all.map((id) => cluster.node(id).registers.put("k", large(id), caller({ timeoutMs: 60_000 }))),
       );
       const last = await read(cluster, "a", "k");
       for (const id of all) assertEquals(await read(cluster, id, "k"), last);

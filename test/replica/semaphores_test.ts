@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual, assertRejects } from "@std/assert";
 import type { SemaphoreHeld, SemaphoreState } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { LIST_DEFAULT_ITEMS, WAITERS_PER_KEY } from "../../src/limits.ts";
 import { fastClock, SEED, seeded, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster } from "./memory_cluster.ts";
 
@@ -16,7 +17,7 @@ const ask = (holder: string, more: Record<string, unknown> = {}) => ({
 });
 
 async function stateOf(cluster: MemoryCluster, id: string, name: string): Promise<SemaphoreState> {
-  return (await cluster.node(id).semaphores.get(name, { stale: false, timeoutMs: 5_000 })).body;
+  return (await cluster.node(id).semaphores.get(name, { stale: false, timeoutMs: 30_000 })).body;
 }
 
 async function withCluster(n: number, run: (cluster: MemoryCluster) => Promise<void>, times = 1): Promise<void> {
@@ -103,13 +104,13 @@ Deno.test("semaphores: one lease of several that ran out is enough for who fits 
     const { semaphores } = cluster.node("a");
     await semaphores.take("s", ask("stays", { permits: 2, ttlMs: 600_000 }), caller());
     const { body: gone } = await semaphores.take("s", ask("gone", { ttlMs: 1_000 }), caller());
-    const tries = caller({ timeoutMs: 20_000 });
+    const tries = caller({ timeoutMs: 60_000 });
     const again = () =>
       cluster.node("b").semaphores.take("s", ask("next"), { ...tries, idempotencyKey: crypto.randomUUID() });
     await until("it is taken", () => again().then(() => true, () => false));
     const { holders } = await stateOf(cluster, "c", "s");
     assertEquals(holders.map(({ holder }) => holder), ["stays", "next"]);
-    const { body } = await semaphores.release("s", gone.fence, caller({ timeoutMs: 20_000 }));
+    const { body } = await semaphores.release("s", gone.fence, caller({ timeoutMs: 60_000 }));
     assertEquals(body.outcome, "taken-over");
   }, 10));
 
@@ -124,12 +125,12 @@ Deno.test("semaphores: clients at every node at once never hold more than there 
         const { semaphores } = cluster.node(cluster.ids[Math.floor(random() * 5)]!);
         const permits = 1 + Math.floor(random() * 3);
         const request = ask(`c${i}-${round}`, { permits, waitMs: 60_000, ttlMs: 600_000 });
-        const { body } = await semaphores.take("s", request, caller({ timeoutMs: 20_000 }));
+        const { body } = await semaphores.take("s", request, caller({ timeoutMs: 60_000 }));
         held += body.permits;
         most = Math.max(most, held);
         await Promise.resolve();
         held -= body.permits;
-        await semaphores.release("s", body.fence, caller({ timeoutMs: 20_000 }));
+        await semaphores.release("s", body.fence, caller({ timeoutMs: 60_000 }));
         done++;
       }
     };
@@ -139,4 +140,28 @@ Deno.test("semaphores: clients at every node at once never hold more than there 
     const { holders, waiterCount, available } = await stateOf(cluster, "a", "s");
     assertEquals([holders, waiterCount, available], [[], 0, 3]);
     assert(most > 0);
+  }));
+
+Deno.test("semaphores: the queue is full: who comes then is told, and when to come again", () =>
+  withCluster(3, async (cluster) => {
+    const slow = () => caller({ timeoutMs: 60_000 });
+    await cluster.node("a").semaphores.take("s", ask("holder", { permits: 3, ttlMs: 600_000 }), slow());
+    const gone = new AbortController();
+    const waiting = Array.from({ length: WAITERS_PER_KEY }, (_, i) =>
+      cluster.node(cluster.ids[i % 3]!).semaphores.take(
+        "s",
+        ask(`w${i}`, { waitMs: 300_000 }),
+        { ...slow(), signal: gone.signal },
+      ));
+    const ends = Promise.allSettled(waiting);
+    await until("all wait", async () => (await stateOf(cluster, "b", "s")).waiterCount === WAITERS_PER_KEY);
+    const refused = await assertRejects(
+      () => cluster.node("c").semaphores.take("s", ask("late", { waitMs: 60_000 }), slow()),
+      QuorateError,
+    );
+    assertEquals([refused.code, refused.facts.retryAfterMs], ["queue-full", 5_000]);
+    const state = await stateOf(cluster, "a", "s");
+    assertEquals([state.waiterCount, state.waiters.length], [WAITERS_PER_KEY, LIST_DEFAULT_ITEMS]);
+    gone.abort();
+    assertEquals((await ends).filter(({ status }) => status === "fulfilled").length, 0);
   }));

@@ -48,3 +48,10 @@ Deno.test("timing: patience grows with the attempts and is bounded, whatever the
   for (const attempt of [4, 64, 2_000]) assertEquals(patienceMs(attempt), BACKOFF_MAX_MS);
   assert(timing(WORLD).patienceMs(0) >= timing(WORLD).rttMs());
 });
+
+Deno.test("timing: patience has room for both round trips of a ballot, however slow they are", () => {
+  for (const rtt of [300, 600, 900]) {
+    const { patienceMs } = { patienceMs: (k: number) => timing({ b: rtt, c: rtt, d: rtt, e: rtt }).patienceMs(k) };
+    for (const attempt of [0, 1, 64]) assertEquals(patienceMs(attempt), 4 * rtt);
+  }
+});

@@ -165,6 +165,8 @@ Deno.test("kv over HTTP: bad input names its field, and the value is as it was",
       ["DELETE", PATH, { any: 1 }, "any"],
       ["GET", `${PATH}?ttlMs=1000`, undefined, "ttlMs"],
       ["GET", "/v1/kv?limit=1001", undefined, "limit"],
+      ["GET", "/v1/kv?limit=33&values=true", undefined, "limit"],
+      ["GET", "/v1/kv?values=1", undefined, "values"],
       ["PUT", "/v1/kv/", "x", "name"],
       ["PUT", "/v1/kv/a%00b", "x", "name"],
       ["PUT", "/v1/kv/..%2Fa", "x", "name"],
@@ -184,6 +186,9 @@ Deno.test("kv over HTTP: keys by prefix in pages, ephemeral ones with what is le
     const path = `/v1/kv?prefix=svc%2F&limit=5&cursor=${encodeURIComponent(first.cursor!)}`;
     const rest = KvPageShape.parse((await tell(apps, "a", "GET", path)).body);
     assertEquals([rest.items.map(({ name }) => name), rest.cursor], [["svc/c"], null]);
+    const values = KvPageShape.parse((await tell(apps, "b", "GET", "/v1/kv?prefix=svc%2F&values=true")).body);
+    assertEquals(values.items.map(({ value }) => atob(value!)), ["a", "c"]);
+    assertEquals(first.items[0]?.value, undefined);
   }));
 
 Deno.test("kv over HTTP: raced to two nodes, one write", () =>

@@ -13,7 +13,14 @@ const MINE: Mark = { incarnation: "i", boot: 4, run: "r", seq: 10 };
 const THEIRS: Mark = { incarnation: "j", boot: 1, run: "s", seq: 5 };
 const CONFIG = sha256Hex("config");
 const READ: WireMessage = { type: "read", key: "lock/a", epoch: 0, instance: 1 };
-const COLLISION: WireMessage = { type: "collision", key: "lock/a", epoch: 0, instance: 1, reports: [] };
+const COLLISION: WireMessage = {
+  type: "collision",
+  key: "lock/a",
+  epoch: 0,
+  instance: 1,
+  ballot: [0, "", 0],
+  reports: [],
+};
 const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
 
 function peered(script: Script = {}, side: Partial<PeerSide> = {}) {

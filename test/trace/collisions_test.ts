@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual } from "@std/assert";
 import type { Receipt } from "../../src/api.ts";
+import type { Parcel } from "../../src/transport/local_transport.ts";
 import {
   acquire,
   assertOnce,
@@ -53,9 +54,13 @@ for (const { n, clients, rounds, deaf } of PLANS) {
         if ("key" in content && isProposal(content.key)(parcel)) return 0;
         return cluster.random.next() * DELAY_MS;
       });
-      cluster.network.drop(({ content }) =>
-        deaf > 0 && content.type === "collision" && Number(content.key.split("-")[1]) % deaf === 0
-      );
+      // Neither by proposers nor by the acceptors that hold another value.
+      const isReport = ({ kind, content }: Parcel) =>
+        kind === "request" && (content.type === "collision" || content.type === "accepted");
+      cluster.network.drop((parcel) => {
+        const { content } = parcel;
+        return deaf > 0 && isReport(parcel) && "key" in content && Number(content.key.split("-")[1]) % deaf === 0;
+      });
       const ends = new Map<string, readonly Told[]>();
       const names = Array.from({ length: rounds }, (_, round) => `fast/round-${round}`);
       const left = [...names];

@@ -3,9 +3,10 @@
  * behind the other: without waiting they forbid each other's ballots for ever, with a random wait one gets through.
  */
 import { assert, assertEquals } from "@std/assert";
-import { freshRecord, snapshotOf, transition } from "../../src/paxos/acceptor.ts";
+import { transition } from "../../src/paxos/acceptor.ts";
 import type { AcceptorRecord, Value } from "../../src/paxos/message.ts";
 import { stepProposer } from "../../src/paxos/proposer.ts";
+import { fastBallotOf, freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { initialProposer, type ProposerInput, type ProposerState } from "../../src/paxos/proposer_state.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import type { Transport } from "../../src/replica/ports.ts";
@@ -33,7 +34,16 @@ function duel(waitTicks: (refusals: number) => number): Duel {
 
   const feed = (me: string, input: ProposerInput) => {
     const value: Value = { id: `${me}/v/1`, proposer: me, commands: [] };
-    const context = { me, key: "k", epoch: 0, quorums, machine: logMachine, opening: snapshotOf(fresh), value };
+    const context = {
+      me,
+      key: "k",
+      epoch: 0,
+      quorums,
+      machine: logMachine,
+      opening: snapshotOf(fresh),
+      fast: fastBallotOf(fresh),
+      value,
+    };
     const { state, out } = stepProposer(context, states.get(me) ?? initialProposer, input);
     states.set(me, state);
     for (const output of out) {

@@ -247,3 +247,25 @@ for (
       assertOnce(state, [winner!, loser!]);
     }));
 }
+
+Deno.test("what if the winner cannot decide: the coordinator is forced to its value, and proposes the loser's itself", () =>
+  slow(3, async (cluster) => {
+    const name = nameWhere(cluster, "fast/taken-up-", (coordinator) => coordinator === "c");
+    const key = `lock/${name}`;
+    // a has its own vote and c's, and does not hear of it; nobody else may step in.
+    cluster.network.drop(({ kind, to, content }) => kind === "reply" && to === "a" && content.type === "accepted");
+    const noPrepare = cluster.network.drop(({ content }) => content.type === "prepare");
+    const [a, b] = await Promise.all(await meet(cluster, name, ["a", "b"], { c: "ab" }));
+    noPrepare();
+    await cluster.settle();
+    assertEquals(cluster.decisions(key, 1)[0]!.ballot, STANDING_RECOVERY);
+    assertEquals([a!.receipt.instance, b!.receipt.instance], [1, 2]);
+    const second = cluster.parcels.filter(({ kind, content }) =>
+      kind === "request" && content.type === "accept" && content.key === key && content.instance === 2
+    );
+    assertEquals(new Set(second.map(({ from }) => from)), new Set(["c"]), "its own node has nothing left to do");
+    const [{ content }] = second as [Parcel];
+    assert(content.type === "accept" && "value" in content);
+    assertEquals(content.value.commands.map(({ id }) => id), [b!.client.caller.idempotencyKey]);
+    assertOnce(await finalRecord(cluster, key, cluster.ids), [a!, b!]);
+  }));

@@ -34,6 +34,7 @@ const ADDRESS = { key: "lock/deploy", epoch: 0, instance: 5 };
 
 export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessage, { type: T }> } = {
   prepare: { type: "prepare", ...ADDRESS, ballot: BALLOT, decided: CERTIFICATE, snapshot: SNAPSHOT },
+  any: { type: "any", ...ADDRESS, ballot: BALLOT, recovery: "coordinated", decided: CERTIFICATE },
   accept: { type: "accept", ...ADDRESS, ballot: STANDING, value: VALUE, decided: CERTIFICATE },
   learn: { type: "learn", ...ADDRESS, certificate: { ...CERTIFICATE, instance: 5 }, value: VALUE },
   read: { type: "read", ...ADDRESS },
@@ -41,6 +42,7 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
   collision: {
     type: "collision",
     ...ADDRESS,
+    ballot: STANDING,
     reports: [{ from: "a", vote: VOTE }, { from: "b", vote: null }],
     snapshot: SNAPSHOT,
   },
@@ -52,6 +54,7 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
 type Sent = Exclude<WireReply, { type: "decided" | "undecided" | "picked" }>;
 export const REPLIES: { readonly [T in Sent["type"]]: Extract<WireReply, { type: T }> } = {
   promise: { type: "promise", instance: 5, ballot: BALLOT, vote: VOTE },
+  opened: { type: "opened", instance: 5, ballot: BALLOT },
   accepted: { type: "accepted", instance: 5, ballot: STANDING, kind: "fast", valueId: "a/n1/1" },
   refused: { type: "refused", instance: 5, ballot: STANDING, promised: BALLOT, vote: null },
   "not-lapsed": { type: "not-lapsed", instance: 5, ballot: STANDING, remainingMs: 1.5 },

@@ -12,7 +12,7 @@ import {
   encodeRequest,
   encodeResponse,
 } from "../../src/transport/wire.ts";
-import { CERTIFICATE, CONFIG, MARK, MESSAGES, REPLIES, SNAPSHOT, VALUE } from "./samples.ts";
+import { BALLOT, CERTIFICATE, CONFIG, MARK, MESSAGES, REPLIES, SNAPSHOT, STANDING, VALUE } from "./samples.ts";
 
 type Path = readonly (string | number)[];
 
@@ -48,7 +48,7 @@ function* paths(value: unknown, at: Path = []): Generator<Path> {
   }
 }
 
-const OPTIONAL = new Set(["decided", "snapshot", "value", "claims", "nextMode"]);
+const OPTIONAL = new Set(["decided", "snapshot", "value", "claims", "nextMode", "any"]);
 
 /** Whether a field may be absent; `value` may be in `learn` only, `snapshot` everywhere but in replies. */
 function isOptional(type: string, path: Path): boolean {
@@ -289,5 +289,17 @@ Deno.test("an answer keeps to its limit: what finds no room is unavailable, and 
 Deno.test("utf8Bytes counts as the encoder does", () => {
   for (const text of ["", "abc", "é", "€", "🧀", "a🧀€é\u07ff\u0800\uffff"]) {
     assertEquals(utf8Bytes(text), new TextEncoder().encode(text).length, text);
+  }
+});
+
+Deno.test("an Accept! says of an opened ballot only that it is one, and how it is recovered", () => {
+  const accept = { ...MESSAGES.accept, ballot: BALLOT, any: "uncoordinated" } as const;
+  assertEquals(decodeMessages(JSON.stringify([accept])), [accept]);
+  for (const wrong of [{ any: "free" }, { ballot: STANDING }, { ballot: [2, "a/n1", 1] }, { any: null }]) {
+    const error = assertThrows(() => decodeMessages(JSON.stringify([{ ...accept, ...wrong }])), QuorateError);
+    assertEquals(error.code, "invalid-request");
+  }
+  for (const ballot of [STANDING, [2, "a/n1", 1]]) {
+    assertThrows(() => decodeMessages(JSON.stringify([{ ...MESSAGES.any, ballot }])), QuorateError);
   }
 });

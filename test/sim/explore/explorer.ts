@@ -96,11 +96,19 @@ class Search {
     const quorums = new core.QuorumSystem(this.#nodes);
     this.#rules = this.#nodes.map((me) => ({ me, quorums, machine: logMachine }));
     const opening = core.snapshotOf(this.#fresh());
+    const fast = core.fastBallotOf(this.#fresh());
     const base = { key: "k", epoch: 0, quorums };
     this.#contexts = plan.actors.map((actor) =>
       actor.role === "coordinator"
-        ? { ...base, me: plan.coordinator, instance: 1, freshId: `${plan.coordinator}/c/1` }
-        : { ...base, me: actor.node, machine: logMachine, opening, value: actor.proposes ? valueOf(actor.node) : null }
+        ? { ...base, me: plan.coordinator, instance: 1, ballot: core.STANDING, freshId: `${plan.coordinator}/c/1` }
+        : {
+          ...base,
+          me: actor.node,
+          machine: logMachine,
+          opening,
+          fast,
+          value: actor.proposes ? valueOf(actor.node) : null,
+        }
     );
   }
 
@@ -290,7 +298,7 @@ class Search {
 
   #ownPick(record: number, part: number, votes: readonly number[]): Effect {
     const reports = this.#reportsOf(votes);
-    const message = { type: "pick", key: "k", epoch: 0, instance: 1, reports } as const;
+    const message = { type: "pick", key: "k", epoch: 0, instance: 1, ballot: this.#core.STANDING, reports } as const;
     return this.#actorMemo(`${record} ${part} pick ${votes}`, () => {
       const before = this.#records.items[record]!;
       const envelope = { from: this.#nodes[part]!, seenMs: {} };
@@ -320,7 +328,14 @@ class Search {
   #collisionStep(actor: number, votes: readonly number[]): Effect {
     return this.#actorMemo(`${actor} votes ${votes}`, () => {
       const reports = this.#reportsOf(votes);
-      const collision = { type: "collision", key: "k", epoch: 0, instance: 1, reports } as const;
+      const collision = {
+        type: "collision",
+        key: "k",
+        epoch: 0,
+        instance: 1,
+        ballot: this.#core.STANDING,
+        reports,
+      } as const;
       return this.#step(this.#actors.items[actor]!, this.#coordinator, { type: "collision", message: collision });
     });
   }

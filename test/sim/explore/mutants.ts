@@ -33,9 +33,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no R1",
     file: "proposer.ts",
-    text: "  return { state, out: [sendAccept(context, me, STANDING, value)] };",
+    text: "    return { state, out: [sendAccept(context, me, fast.ballot, value)] };",
     replacement:
-      '  return { state: { ...state, phase: "standing" }, out: [sendAccept(context, me, STANDING, value), ...sendOthers(context, STANDING, value)] };',
+      '    return { state: { ...state, phase: "fast" }, out: [sendAccept(context, me, fast.ballot, value), ...sendOthers(context, fast.ballot, value)] };',
     caughtBy: "FCX n=3, c coordinates, a finishes",
   },
   {
@@ -63,16 +63,16 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "proposers counted as promised in the shortcut",
-    file: "acceptor.ts",
+    file: "recovery.ts",
     text: "pickValue(rules.quorums, reports, new Set([rules.me]))",
     replacement: "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
     caughtBy: "FCX n=3, c coordinates, a finishes",
   },
   {
-    name: "twin coordinator without the self-vote check",
-    file: "acceptor.ts",
-    text: "value: record.vote.value } };\n  }\n  if (compareBallots(STANDING_RECOVERY, record.promised) < 0) {",
-    replacement: "value: record.vote.value } };\n  }\n  if (record.promised[0] > 99) {",
+    name: "a pick in spite of a higher promise",
+    file: "recovery.ts",
+    text: "if (compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };",
+    replacement: "if (record.promised[0] > 99) return { record, reply: refusal(record, ballot) };",
     caughtBy: "FCX n=3, c coordinates, a finishes",
   },
   {
@@ -98,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "proposers counted as promised by uncoordinated votes",
-    file: "acceptor.ts",
+    file: "recovery.ts",
     text: "pickValue(rules.quorums, reports, new Set())",
     replacement: "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
     caughtBy: "FUX n=3, a finishes",
