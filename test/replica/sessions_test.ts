@@ -1,6 +1,7 @@
 /** Sessions on whole nodes (PROTOCOL.md §7): one keep-alive for many names, and an end that frees them. Faster than life. */
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
+import { MODE_NAMES } from "../../src/replica/modes.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
@@ -315,3 +316,31 @@ Deno.test("sessions: a set of locks is bound as one, and one that ends gives non
     assert(receipt.instance < 50, `it was asked ${receipt.instance} times for what has ended`);
     for (const name of ["x", "y", "first"]) assertEquals((await lockOf(cluster, "b", name)).state, "free", name);
   }));
+
+for (const mode of MODE_NAMES) {
+  Deno.test(`sessions: in mode ${mode}, of sessions and of what is bound, also through a node that does not vote`, async () => {
+    const modes = ["session/", "lock/", "election/", "semaphore/", "kv/"].map((prefix) => ({ prefix, mode }));
+    const cluster = await memoryCluster(3, { clock: fastClock(TIMES), modes, learners: 1 });
+    try {
+      const session = await opened(cluster, "v", 600_000);
+      await bindAll(cluster, session);
+      const { locks } = cluster.node("v");
+      const { body } = await locks.acquire("m", request("client", { session }), slow());
+      assertEquals(body.session, session);
+      const waiting = locks.acquire("l", request("next", { waitMs: 200_000 }), slow());
+      await until("it waits", async () => (await lockOf(cluster, "b", "l")).waiterCount === 1);
+      await cluster.node("b").sessions.keep(session, slow());
+      await cluster.node("v").sessions.end(session, slow());
+      assertEquals((await waiting).body.holder, "next");
+      assertEquals((await lockOf(cluster, "c", "m")).state, "free");
+      assertEquals(await valueOf(cluster, "v", "k"), null);
+      // And one that is not kept, of which only the node without a vote knows.
+      const silent = await opened(cluster, "v", 2_000);
+      await locks.acquire("n", request("client", { session: silent }), slow());
+      const { body: next } = await locks.acquire("n", request("next", { waitMs: 200_000 }), slow());
+      assertEquals([next.holder, await endsOf(cluster, "b", "n")], ["next", ["session"]]);
+    } finally {
+      cluster.close();
+    }
+  });
+}
