@@ -8,6 +8,7 @@ import type { Session } from "../machine/state.ts";
 import { sessionsIn, viewSession } from "../machine/view.ts";
 import type { Snapshot, State } from "../paxos/message.ts";
 import { endLapsed, spread } from "./expiry.ts";
+import { Heard } from "./heard.ts";
 import { lapsedOf } from "./lapse.ts";
 import type { QueueParts } from "./queue.ts";
 import type { Reader } from "./reader.ts";
@@ -19,6 +20,11 @@ const FREE_TRIES_MAX = 3;
 const NOT_MINE_MS = 250;
 /** After a quorum did not agree yet that a session ran out, or could not be asked. */
 const ASK_AGAIN_MS = 500;
+/**
+ * For so long a session that lived is taken to live on. The own record alone is no reason: word of an end may have been lost
+ * with the node that decided it. So a waiter's node asks a quorum that often.
+ */
+const ALIVE_MS = 3_000;
 /** Sessions this node looks after; of more than that, those who want what is bound to them see to it. */
 const KEPT_MAX_SESSIONS = 10_000;
 
@@ -27,17 +33,24 @@ export function sessionKey(id: string): string {
 }
 
 type Parts = QueueParts & { readonly reader: Reader };
-type Watch = { readonly told: Set<() => void>; readonly stop: () => void; cancelTimer: () => void };
+type Watch = {
+  /** Who is told, and whether a quorum is asked for them meanwhile. */
+  readonly told: Map<() => void, boolean>;
+  readonly stop: () => void;
+  cancelTimer: () => void;
+};
 
 export class SessionEnds {
   readonly #parts: Parts;
   readonly #watches = new Map<string, Watch>();
   readonly #kept = new Set<string>();
+  readonly #alive: Heard;
   readonly #freeing = new Map<string, Promise<void>>();
   #isClosed = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#alive = new Heard(parts.clock, KEPT_MAX_SESSIONS);
   }
 
   close(): void {
@@ -47,15 +60,17 @@ export class SessionEnds {
 
   /** What a quorum knows of the session; where its lease ran out, once its end is decided. */
   async settle(id: string, timeoutMs: number): Promise<Snapshot> {
-    const { reader, leases, machine } = this.#parts;
+    const { reader, learning, leases, machine } = this.#parts;
     const key = sessionKey(id);
     const found = await reader.read(key, timeoutMs);
     const session = viewSession(found.state);
     if (session === null) return found;
     if (session.ended !== null) {
-      this.#freeLater(id);
+      await learning.install(key, found);
+      if (session.names.length > 0) this.#freeLater(id);
       return found;
     }
+    this.#alive.note(id);
     await spread(this.#parts, key, found);
     const lapsed = lapsedOf(leases, key, machine.leases(found.state));
     const isMine = lapsed.length > 0 && await endLapsed(this.#parts, key, lapsed).catch(() => false);
@@ -83,20 +98,30 @@ export class SessionEnds {
     return freeing;
   }
 
-  /** Until the session has ended this node sees to it that it does once it is not kept any more, and frees what it held. */
+  /**
+   * Of a session that has just been kept: until it has ended this node sees to it that it does once it is kept no more, and
+   * frees what it held.
+   */
   lookAfter(id: string): void {
+    this.#alive.note(id);
     if (this.#isClosed || this.#kept.has(id) || this.#kept.size >= KEPT_MAX_SESSIONS) return;
     this.#kept.add(id);
-    this.watch(id, () => {
+    this.#watch(id, false, () => {
       this.#kept.delete(id);
       this.#freeLater(id);
     });
   }
 
-  /** Calls back once, when the session has ended, unless the returned function was called before. */
+  /** For who wants what is bound to it: calls back once, when it has ended, unless the returned function was called before. */
   watch(id: string, told: () => void): () => void {
+    return this.#watch(id, true, told);
+  }
+
+  #watch(id: string, isWanted: boolean, told: () => void): () => void {
     const watch = this.#watches.get(id) ?? this.#begin(id);
-    watch.told.add(told);
+    watch.told.set(told, isWanted);
+    // What was set for one that only looks after it may be far off.
+    if (isWanted) this.#look(id, 0);
     return () => {
       watch.told.delete(told);
       if (watch.told.size === 0 && this.#watches.get(id) === watch) this.#forget(id);
@@ -105,7 +130,7 @@ export class SessionEnds {
 
   #begin(id: string): Watch {
     const stop = this.#parts.acceptor.onMove(sessionKey(id), () => void this.#look(id, 0));
-    const watch: Watch = { told: new Set(), stop, cancelTimer: () => {} };
+    const watch: Watch = { told: new Map(), stop, cancelTimer: () => {} };
     this.#watches.set(id, watch);
     this.#look(id, 0);
     return watch;
@@ -128,11 +153,12 @@ export class SessionEnds {
     const session = state === null ? null : viewSession(state);
     if (session !== null && session.ended !== null) {
       this.#forget(id);
-      for (const told of watch.told) told();
+      for (const told of watch.told.keys()) told();
       return;
     }
     const remaining = state === null ? [] : machine.leases(state).map((lease) => leases.remainingMs(key, lease));
-    const ms = Math.max(0, ...remaining) + random.next() * NOT_MINE_MS;
+    const isWanted = [...watch.told.values()].some(Boolean);
+    const ms = Math.min(Math.max(0, ...remaining), isWanted ? ALIVE_MS : Infinity) + random.next() * NOT_MINE_MS;
     watch.cancelTimer();
     watch.cancelTimer = clock.after(Math.max(ms, atLeastMs), () => void this.#expire(id));
   }
@@ -143,15 +169,15 @@ export class SessionEnds {
     await this.#look(id, ASK_AGAIN_MS);
   }
 
-  /** The session if it has ended, as far as this node's own clock or a quorum can tell. */
+  /** The session if it has ended, as the own record, a quorum not long ago, or a quorum now has it. */
   async #ended(id: string, timeoutMs: number): Promise<readonly [id: string, session: Session] | null> {
     const { acceptor, leases, machine } = this.#parts;
     const key = sessionKey(id);
     const { snapshot: { state } } = await acceptor.view(key);
     const own = viewSession(state);
     if (own !== null && own.ended !== null) return [id, own];
-    // As long as its time is not up here, no quorum that this node is in ends it: who only asks need not ask them all.
-    if (machine.leases(state).some((lease) => leases.remainingMs(key, lease) > 0)) return null;
+    const isDue = machine.leases(state).every((lease) => leases.remainingMs(key, lease) === 0);
+    if (!isDue && (this.#alive.ageMs(id) ?? Infinity) < ALIVE_MS) return null;
     const settled = viewSession((await this.settle(id, timeoutMs)).state);
     return settled === null || settled.ended === null ? null : [id, settled];
   }

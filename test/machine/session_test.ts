@@ -252,6 +252,26 @@ Deno.test("session: its commands are for its own log, and end-session for every 
   }
 });
 
+Deno.test("session: the widest queue of what is bound stays in its row when all of it is served, and when its sessions end", () => {
+  const session = (i: number) => `${i}`.padStart(32, "0");
+  for (const how of ["served", "ended"] as const) {
+    const log = new KeyLog();
+    const fence = log.grant("first", { session: session(0) });
+    let count = 0;
+    const wide = () => ({ wait: "a", mode: "shared", session: session(count + 1), metadata: '"'.repeat(256) }) as const;
+    while (log.acquire(`${count}`.padEnd(128, "\\"), wide()).outcome === "queued") count++;
+    assert(count > 30, `${count}`);
+    if (how === "served") log.release(fence);
+    for (let i = 0; how === "ended" && i < count; i++) end(log, session(i));
+    assertLessOrEqual(jsonBytes(log.state), ROW_MAX_BYTES, how);
+    for (const { fence } of log.state.holders) {
+      log.decide([log.command({ type: "renew", fence })], { id: `node/${"r".repeat(22)}/${9_999_999}` });
+    }
+    assertLessOrEqual(jsonBytes(log.state), ROW_MAX_BYTES, how);
+    assert(log.holders.length > 0, how);
+  }
+});
+
 Deno.test("session: a repeated request that is bound must say the same session", () => {
   const log = new KeyLog();
   log.grant("h", { id: "k", session: "S" });

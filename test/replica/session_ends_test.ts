@@ -287,6 +287,52 @@ Deno.test("session ends: the node that decided the end is gone before it freed a
     await ending;
   }));
 
+Deno.test("session ends: word of an end was lost with the node that decided it: who wants what it held finds out from the others", () =>
+  inVirtualTime(15, 3, async ({ clock, cluster }) => {
+    const { sessions, locks, registers } = cluster.node("a");
+    const { body: session } = await sessions.open({ holder: "h", ttlMs: 3_600_000 }, who("open"));
+    for (const name of ["l", "m"]) await locks.acquire(name, request("h", { session: session.id }), who(name));
+    const put = { bytes: btoa("up"), contentType: "text/plain", session: session.id };
+    await registers.put("k", put, who("k"));
+    const waiting = cluster.node("c").locks.acquire("l", request("w", { waitMs: 600_000 }), who("w"));
+    await clock.sleep(1_000);
+    cluster.network.cut("a", "c");
+    cluster.network.drop(({ from, content }) => from === "a" && JSON.stringify(content).includes('"end-session"'));
+    const ending = sessions.end(session.id, who("end", { timeoutMs: 300 })).catch(() => {});
+    await clock.sleep(150);
+    cluster.kill("a");
+    // By c's own record it lives for another hour.
+    const sentMs = clock.now();
+    assertEquals((await waiting).body.holder, "w");
+    assertLessOrEqual(clock.now() - sentMs, 6_000);
+    const got = await Promise.all([
+      cluster.node("c").locks.acquire("m", request("next"), who("next")).then(() => "granted", (error) => error.code),
+      cluster.node("c").registers.get("k", { stale: false, timeoutMs: 5_000 }).then(
+        () => "there",
+        (error) => error.code,
+      ),
+    ]);
+    assertEquals(got, ["granted", "not-found"]);
+    await ending;
+  }));
+
+Deno.test("session ends: word of an end was lost, and nobody waits: who tries again later has it", () =>
+  inVirtualTime(16, 3, async ({ clock, cluster }) => {
+    const { sessions, locks } = cluster.node("a");
+    const { body: session } = await sessions.open({ holder: "h", ttlMs: 3_600_000 }, who("open"));
+    await locks.acquire("l", request("h", { session: session.id }), who("l"));
+    const tried = await cluster.node("c").locks.acquire("l", request("w"), who("w1")).catch((error) => error.code);
+    assertEquals(tried, "held");
+    cluster.network.cut("a", "c");
+    cluster.network.drop(({ from, content }) => from === "a" && JSON.stringify(content).includes('"end-session"'));
+    const ending = sessions.end(session.id, who("end", { timeoutMs: 300 })).catch(() => {});
+    await clock.sleep(150);
+    cluster.kill("a");
+    await clock.sleep(3_500);
+    assertEquals((await cluster.node("c").locks.acquire("l", request("w"), who("w2"))).body.holder, "w");
+    await ending;
+  }));
+
 Deno.test("session ends: a grant out of the queue counts from its answer, also of the session it is bound to", () =>
   inVirtualTime(13, 3, async ({ clock, cluster }) => {
     const { body: held } = await cluster.node("a").locks.acquire("l", request("h", { ttlMs: 600_000 }), who("held"));
