@@ -120,8 +120,7 @@ export class SessionEnds {
   #watch(id: string, isWanted: boolean, told: () => void): () => void {
     const watch = this.#watches.get(id) ?? this.#begin(id);
     watch.told.set(told, isWanted);
-    // What was set for one that only looks after it may be far off.
-    if (isWanted) this.#look(id, 0);
+    this.#look(id, 0);
     return () => {
       watch.told.delete(told);
       if (watch.told.size === 0 && this.#watches.get(id) === watch) this.#forget(id);
@@ -132,7 +131,6 @@ export class SessionEnds {
     const stop = this.#parts.acceptor.onMove(sessionKey(id), () => void this.#look(id, 0));
     const watch: Watch = { told: new Map(), stop, cancelTimer: () => {} };
     this.#watches.set(id, watch);
-    this.#look(id, 0);
     return watch;
   }
 

@@ -321,6 +321,8 @@ Deno.test("session ends: word of an end was lost, and nobody waits: who tries ag
     const { sessions, locks } = cluster.node("a");
     const { body: session } = await sessions.open({ holder: "h", ttlMs: 3_600_000 }, who("open"));
     await locks.acquire("l", request("h", { session: session.id }), who("l"));
+    await clock.sleep(500);
+    // From here on it takes the session to live for a while.
     const tried = await cluster.node("c").locks.acquire("l", request("w"), who("w1")).catch((error) => error.code);
     assertEquals(tried, "held");
     cluster.network.cut("a", "c");
