@@ -26,7 +26,9 @@ export function sessionRefusal(session: string, subject: string, { result, state
   if (known === null || known.subject !== subject) {
     return new QuorateError("not-found", `there is no session ${session}`, { more: { session }, receipt });
   }
-  return known.ended === null ? unexpected(result, "", receipt) : sessionEnded(session, receipt);
+  // What is wrong with the request itself stays wrong with it, whatever became of the session.
+  const isOfRequest = result.outcome === "idempotency-mismatch" || result.outcome === "expired-command";
+  return known.ended === null || isOfRequest ? unexpected(result, "", receipt) : sessionEnded(session, receipt);
 }
 
 export function unexpected(result: Result, fence: string, receipt: Receipt): QuorateError {
