@@ -79,6 +79,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     holder.node = node;
     const app = createApp(node, {
       tokens: config.tokens,
+      rate: config.rate,
       peers: members.length + learners.length === 1 ? null : {
         cluster,
         secrets: config.secrets,
@@ -91,6 +92,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       ...(ring === null ? {} : { trace: ring }),
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
+      after: (ms, run) => realClock.after(ms, run),
       report: (error, { requestId, method, path }) =>
         report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
     });

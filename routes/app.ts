@@ -1,25 +1,32 @@
 /** The HTTP side of one node: everything mounted, and what every request goes through. */
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Rate } from "../src/auth/rate.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
+import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";
+import { type Explain, internal, invalid, problem } from "./error_response.ts";
+import { EventStreams } from "./event_stream.ts";
 import { electionRoutes } from "./elections.ts";
-import { internal, invalid, problem } from "./error_response.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
+import { isFree, limitOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
+import { watchRoutes } from "./watch.ts";
 
 export type AppOptions = {
   /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
   readonly tokens: readonly ClientToken[] | null;
+  /** How often one subject may ask; null: as often as it likes. */
+  readonly rate: Rate | null;
   /** null: a cluster of one node; there is no /paxos. */
   readonly peers: PeerSide | null;
   /** Absent: the node is not traced, and there is no /v1/trace. */
@@ -28,6 +35,8 @@ export type AppOptions = {
   readonly newId: () => string;
   /** Monotonic, in ms. */
   readonly now: () => number;
+  /** Calls back once after `ms`; returns what cancels it. */
+  readonly after: (ms: number, run: () => void) => () => void;
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
 };
@@ -40,8 +49,16 @@ const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, peers, trace, newId, now, report } = options;
+  const { tokens, rate, peers, trace, newId, now, after, report } = options;
+  const streams = new EventStreams(after);
+  const limit = limitOf(rate, now);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
+
+  const explain: Explain = (c, error) => {
+    if (error instanceof QuorateError) return error;
+    report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
+    return internal(c);
+  };
 
   app.use("*", async (c, next) => {
     const started = now();
@@ -63,25 +80,25 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, tokens));
+    if (!isFree(c.req.method, c.req.path)) limit(c);
     await next();
   });
 
   healthRoutes(app, node);
-  lockRoutes(app, node.locks, newId);
-  electionRoutes(app, node.elections, newId);
-  semaphoreRoutes(app, node.semaphores, newId);
+  watchRoutes(app, node.watches, streams);
+  const parts = { newId, streams, explain };
+  lockRoutes(app, node.locks, parts);
+  electionRoutes(app, node.elections, parts);
+  semaphoreRoutes(app, node.semaphores, parts);
   kvRoutes(app, node.registers, newId);
   sessionRoutes(app, node.sessions, newId);
+  batchRoutes(app);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
-  docsRoutes(app, () => node.status().version);
-  if (peers !== null) paxosRoutes(app, node, peers, tokens);
+  docsRoutes(app, () => node.status().version, tokens === null);
+  if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });
 
   app.notFound((c) => notFound(app, c));
-  app.onError((error, c) => {
-    if (error instanceof QuorateError) return problem(c, error);
-    report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
-    return problem(c, internal(c));
-  });
+  app.onError((error, c) => problem(c, explain(c, error)));
   return app;
 }
 

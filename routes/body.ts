@@ -46,20 +46,25 @@ async function readCounted(body: ReadableStream<Uint8Array>, maxBytes: number): 
 
 /** The object in the body, whatever its Content-Type; `{}` if there is no body. */
 export async function readObject(request: Request): Promise<object> {
-  const bytes = await readBytes(request, BODY_MAX_BYTES);
-  if (bytes.length === 0) return {};
-  if (tooDeep(bytes)) throw invalid("body", `is nested deeper than ${JSON_MAX_DEPTH} levels`);
-  const text = decodeUtf8(bytes);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalid("body", "is not JSON");
-  }
+  const value = await readJson(request, BODY_MAX_BYTES);
+  if (value === undefined) return {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw invalid("body", "is not a JSON object");
   }
   return value;
+}
+
+/** Any JSON in the body; undefined if there is no body. */
+export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
+  const bytes = await readBytes(request, maxBytes);
+  if (bytes.length === 0) return undefined;
+  if (tooDeep(bytes)) throw invalid("body", `is nested deeper than ${JSON_MAX_DEPTH} levels`);
+  const text = decodeUtf8(bytes);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid("body", "is not JSON");
+  }
 }
 
 export function decodeUtf8(bytes: Uint8Array): string {

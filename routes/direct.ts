@@ -11,11 +11,14 @@ import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedName, raceOf, VISIBLE } from "./input.ts";
+import type { Limit } from "./rate_limit.ts";
 import { AcquireBody, RenewBody } from "./schemas.ts";
 
 const PREFIX = "lock/";
+/** As under /v1, these are never too many. */
+const FREE: ReadonlySet<string> = new Set(["renew", "release"]);
 
-export async function answerDirect(c: Ctx, node: NodeService): Promise<Response> {
+export async function answerDirect(c: Ctx, node: NodeService, limit: Limit): Promise<Response> {
   const born = raceOf(c);
   const { messages, ...rest } = await readObject(c.req.raw) as { messages?: unknown };
   const [unknown] = Object.keys(rest);
@@ -34,6 +37,7 @@ export async function answerDirect(c: Ctx, node: NodeService): Promise<Response>
     checkValue(c, accept, at, born);
     return accept;
   });
+  for (const { value } of accepts) if (!value.commands.every(({ op }) => FREE.has(op.type))) limit(c);
   return send(c, 200, { replies: await node.acceptDirect(accepts) });
 }
 

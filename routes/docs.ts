@@ -1,6 +1,9 @@
-/** /openapi.json: the routes' own description of themselves. */
-import type { createRoute, OpenAPIHono } from "@hono/zod-openapi";
-import { type Ctx, type Env, send } from "./answer.ts";
+/** /openapi.json: the routes' own description of themselves; /docs: the same to be read. */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { type Ctx, type Env, send, sendText } from "./answer.ts";
+import { docsPage } from "./docs_page.ts";
+import { makeDocument, type OpenApi } from "./document.ts";
+import { responses } from "./schemas.ts";
 
 /**
  * Mounts a route and puts it into the document. Not `app.openapi`, whose validators decode leniently, read bodies
@@ -11,25 +14,41 @@ export function publish(
   route: ReturnType<typeof createRoute>,
   handle: (c: Ctx) => Response | Promise<Response>,
 ): void {
-  app.openAPIRegistry.registerPath(route);
+  describe(app, route);
   app.on(route.method, route.getRoutingPath(), handle);
 }
 
-/** OpenAPI 3.1, made on the first request. */
-export function docsRoutes(app: OpenAPIHono<Env>, version: () => string): void {
-  let document: unknown = null;
-  app.get("/openapi.json", (c) => {
-    document ??= makeDocument(app, version());
-    return send(c, 200, document);
-  });
+/** Puts a route into the document that is mounted elsewhere. */
+export function describe(app: OpenAPIHono<Env>, route: ReturnType<typeof createRoute>): void {
+  app.openAPIRegistry.registerPath(route);
 }
 
-function makeDocument(app: OpenAPIHono<Env>, version: string): unknown {
-  app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
-  return app.getOpenAPI31Document({
-    openapi: "3.1.0",
-    info: { title: "Quorate", version },
-    // Without tokens, on loopback, none is asked for.
-    security: [{ bearer: [] }, {}],
-  });
+const document = createRoute({
+  method: "get",
+  path: "/openapi.json",
+  summary: "This document",
+  security: [],
+  responses: responses(z.looseObject({ openapi: z.string() }), []),
+});
+const page = createRoute({
+  method: "get",
+  path: "/docs",
+  summary: "This document as a page, which needs nothing from anywhere else",
+  security: [],
+  responses: { 200: { description: "OK", content: { "text/html": { schema: z.string() } } } },
+});
+
+/** Nothing is loaded and nothing runs: the page is text and its own style. */
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/** Both are made on the first request. `isOpen`: no tokens are configured. */
+export function docsRoutes(app: OpenAPIHono<Env>, version: () => string, isOpen: boolean): void {
+  let made: OpenApi | null = null;
+  const make = () => made ??= makeDocument(app, version(), isOpen);
+  publish(app, document, (c) => send(c, 200, make()));
+  publish(app, page, (c) =>
+    sendText(c, 200, docsPage(make()), {
+      "Content-Type": "text/html; charset=utf-8",
+      "Content-Security-Policy": POLICY,
+    }));
 }

@@ -15,7 +15,7 @@ export const CampaignBody = z.strictObject({
 export const ProclaimBody = z.strictObject({ ttlMs: ttlMs.optional(), value }).openapi("Proclaim");
 export const TermParams = NameParam.extend({ term: fence });
 
-export const LeadershipShape = z.object({
+export const LeadershipShape = z.strictObject({
   name: z.string(),
   candidate: z.string(),
   term: fence,
@@ -27,40 +27,41 @@ export const LeadershipShape = z.object({
   session,
   revision: count,
 }).openapi("Leadership");
-const LeaderShape = z.object({
+const LeaderShape = z.strictObject({
   candidate: z.string(),
   term: fence,
   notAfterMs: z.number(),
   value: z.string().optional(),
 }).openapi("Leader");
-export const ElectionStateShape = z.object({
+export const ElectionStateShape = z.strictObject({
   name: z.string(),
   leader: LeaderShape.nullable(),
-  waiters: z.array(z.object({ candidate: z.string(), position: z.int() })),
+  waiters: z.array(z.strictObject({ candidate: z.string(), position: z.int() })),
   waiterCount: z.int(),
   lastTerm: count,
   revision: count,
 }).openapi("ElectionState");
-export const ElectionPageShape = z.object({ items: z.array(ElectionStateShape), cursor: z.string().nullable() })
+export const ElectionPageShape = z.strictObject({ items: z.array(ElectionStateShape), cursor: z.string().nullable() })
   .openapi("ElectionPage");
-export const ResignedShape = z.object({
+export const ResignedShape = z.strictObject({
   outcome: z.enum(["released", "already-released", "taken-over", "forced", "ended"]),
   term: fence,
   revision: count,
 }).openapi("Resigned");
-export const ElectionHistoryShape = z.object({
-  items: z.array(z.object({
-    term: fence,
-    candidate: z.string(),
-    subject: z.string(),
-    from: z.string(),
-    to: z.string(),
-    end: z.enum(["released", "lapsed", "forced", "session"]),
-    reason: z.string().optional(),
-  })),
-  revision: count,
-}).openapi("ElectionHistory");
-export const LedShape = z.object({
+const EndedTermShape = z.strictObject({
+  term: fence,
+  candidate: z.string(),
+  subject: z.string(),
+  from: z.string(),
+  to: z.string(),
+  end: z.enum(["released", "lapsed", "forced", "session"]),
+  reason: z.string().optional(),
+}).openapi("EndedTerm");
+export const ElectionHistoryShape = z.strictObject({ items: z.array(EndedTermShape), revision: count })
+  .openapi("ElectionHistory");
+export const ElectionHistoryLineShape = z.strictObject({ name: z.string(), ...EndedTermShape.shape })
+  .openapi("ElectionHistoryLine");
+export const LedShape = z.strictObject({
   ...problemShape,
   leader: LeaderShape.nullable(),
   queue: z.int(),

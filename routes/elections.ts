@@ -1,11 +1,12 @@
 /** Elections under /v1/elections: parse, call, render. */
-import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { ElectionService } from "../src/replica/service.ts";
-import { type Env, send, sendAnswer, sendRead } from "./answer.ts";
+import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import {
   CampaignBody,
+  ElectionHistoryLineShape,
   ElectionHistoryShape,
   ElectionPageShape,
   ElectionStateShape,
@@ -15,8 +16,21 @@ import {
   ResignedShape,
   TermParams,
 } from "./election_schemas.ts";
-import { checked, fenceOf, whileConnected } from "./input.ts";
-import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { checked, fenceOf } from "./input.ts";
+import {
+  historyOf,
+  holderOf,
+  JSON_LINES,
+  listReadable,
+  READ,
+  readOf,
+  refuseEmptyNames,
+  type RouteParts,
+  sendHistory,
+  sessionOf,
+  WRITE,
+  writeOf,
+} from "./noun.ts";
 import {
   ForceBody,
   ForcedShape,
@@ -24,24 +38,36 @@ import {
   ListQuery,
   NamedQuery,
   NameParam,
+  NOT_MODIFIED,
+  ProblemShape,
+  QueuedShape,
   ReleaseBody,
   responses,
-  StateQuery,
+  responsesAs,
+  WatchableQuery,
   WriteHeaders,
 } from "./schemas.ts";
+import { needs } from "./document.ts";
+import { answerWaiting } from "./queued.ts";
+
+const ELECTION = "election";
 
 const campaign = createRoute({
   method: "post",
   path: "/v1/elections/{name}",
   summary: "Campaign, or wait in a FIFO queue for up to waitMs; the leader's term is a fence",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(CampaignBody) },
-  responses: responses(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "not-found"], LedShape),
+  security: needs({ noun: ELECTION, verb: "write" }),
+  responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "too-many-streams", "not-found"], {
+    "text/event-stream": z.union([QueuedShape, LeadershipShape, ProblemShape]),
+  }, LedShape),
 });
 const proclaim = createRoute({
   method: "put",
   path: "/v1/elections/{name}/{term}",
   summary: "Stay the leader, and say another value if one is given",
   request: { params: TermParams, query: NamedQuery, headers: WriteHeaders, body: json(ProclaimBody) },
+  security: needs({ noun: ELECTION, verb: "write" }),
   responses: responses(LeadershipShape, [...WRITE, "lost", "not-found"]),
 });
 const resign = createRoute({
@@ -49,6 +75,7 @@ const resign = createRoute({
   path: "/v1/elections/{name}/{term}",
   summary: "Resign; 404 for a term that never was",
   request: { params: TermParams, query: NamedQuery, headers: WriteHeaders },
+  security: needs({ noun: ELECTION, verb: "write" }),
   responses: responses(ResignedShape, [...WRITE, "not-found"]),
 });
 const force = createRoute({
@@ -61,34 +88,37 @@ const force = createRoute({
     headers: WriteHeaders,
     body: { ...json(ForceBody), required: true },
   },
+  security: needs({ noun: ELECTION, verb: "admin" }),
   responses: responses(ForcedShape, WRITE),
 });
 const get = createRoute({
   method: "get",
   path: "/v1/elections/{name}",
   summary: "The leader and what it says; without one `leader` is null",
-  request: { params: NameParam, query: StateQuery },
-  responses: responses(ElectionStateShape, READ),
+  request: { params: NameParam, query: WatchableQuery },
+  security: needs({ noun: ELECTION, verb: "read" }),
+  responses: { ...responses(ElectionStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
 });
 const history = createRoute({
   method: "get",
   path: "/v1/elections/{name}/history",
   summary: "How the latest terms ended",
   request: { params: NameParam, query: NamedQuery },
-  responses: responses(ElectionHistoryShape, READ),
+  security: needs({ noun: ELECTION, verb: "read" }),
+  responses: responsesAs(ElectionHistoryShape, READ, { [JSON_LINES]: ElectionHistoryLineShape }),
 });
 const list = createRoute({
   method: "get",
   path: "/v1/elections",
   summary: "Elections by prefix, in pages; each item is read on its own",
   request: { query: ListQuery },
+  security: needs({ noun: ELECTION, verb: "read" }),
+  "x-filtered-by-scope": true,
   responses: responses(ElectionPageShape, READ),
 });
 
-const ELECTION = "election";
-
-/** `newId` makes the Idempotency-Key of a write that came without. */
-export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService, newId: () => string): void {
+export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService, parts: RouteParts): void {
+  const { newId } = parts;
   publish(app, campaign, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
     const given = await readObject(c.req.raw);
@@ -100,9 +130,12 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
       ...(value !== undefined && { value }),
       ...sessionOf(c, session, given, caller),
     };
-    if (waitMs === 0) return sendAnswer(c, await elections.campaign(name, request, caller));
-    const answer = whileConnected(c.req.raw, (signal) => elections.campaign(name, request, { ...caller, signal }));
-    return sendAnswer(c, await answer);
+    return await answerWaiting(
+      c,
+      parts,
+      waitMs,
+      (waiter) => elections.campaign(name, request, { ...caller, ...waiter }),
+    );
   });
 
   publish(app, proclaim, async (c) => {
@@ -133,10 +166,10 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
 
   publish(app, history, async (c) => {
     const { name, timeoutMs } = historyOf(c, ELECTION);
-    return sendAnswer(c, await elections.history(name, { timeoutMs }));
+    return sendHistory(c, name, await elections.history(name, { timeoutMs }));
   });
 
-  publish(app, list, async (c) => send(c, 200, await elections.list(listOf(c, ELECTION))));
+  publish(app, list, (c) => listReadable(c, ELECTION, (request) => elections.list(request)));
 
   refuseEmptyNames(app, "/v1/elections");
 }

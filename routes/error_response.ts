@@ -37,6 +37,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "idempotency-mismatch": { status: 422, title: "Idempotency-Key of another request", retryable: false },
   "rate-limited": { status: 429, title: "Rate limited", retryable: true },
   "queue-full": { status: 429, title: "Queue full", retryable: true },
+  "too-many-streams": { status: 503, title: "Too many streams", retryable: true },
   "no-quorum": { status: 503, title: "No quorum", retryable: true, outcome: "none" },
   "not-ready": { status: 503, title: "Not ready", retryable: true },
   "outcome-unknown": { status: 504, title: "Outcome unknown", retryable: true, outcome: "unknown" },
@@ -44,24 +45,23 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
 };
 
 /**
- * `application/problem+json`: `{type, title, status, code, detail, requestId, retryable, field?, outcome?,
- * idempotencyKey?, retryAfterMs?, …}` and what `facts.more` adds. `Retry-After` is in whole seconds, rounded up.
+ * `{type, title, status, code, detail, requestId, retryable, field?, outcome?, idempotencyKey?, retryAfterMs?, …}` and
+ * what `facts.more` adds.
  */
-export function problem(c: Ctx, error: QuorateError, headers: Record<string, string> = {}): Response {
-  const { code, facts } = error;
+export function problemDocument(c: Ctx, { code, message, facts }: QuorateError) {
   const row = PROBLEMS[code];
   const outcome = facts.outcome ?? row.outcome;
   const idempotencyKey = facts.idempotencyKey ?? (outcome === "unknown" ? c.get("idempotencyKey") : undefined);
   // `held` brings its wait among the facts that make up its body.
   const retryAfterMs = facts.retryAfterMs ?? facts.more?.["retryAfterMs"];
-  const document = {
+  return {
     // First, so that no extra fact can pass for one of the members that have a meaning of their own.
     ...facts.more,
     type: "about:blank",
     title: row.title,
     status: row.status,
     code,
-    detail: error.message,
+    detail: message,
     requestId: c.get("requestId"),
     retryable: row.retryable,
     ...(facts.field !== undefined && { field: facts.field }),
@@ -69,12 +69,23 @@ export function problem(c: Ctx, error: QuorateError, headers: Record<string, str
     ...(idempotencyKey !== undefined && { idempotencyKey }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
+}
+
+/** `application/problem+json`. `Retry-After` is in whole seconds, rounded up. */
+export function problem(c: Ctx, error: QuorateError, headers: Record<string, string> = {}): Response {
+  const { code, facts } = error;
+  const row = PROBLEMS[code];
+  const document = problemDocument(c, error);
+  const { retryAfterMs } = document;
   if (typeof retryAfterMs === "number") headers["Retry-After"] = `${Math.ceil(retryAfterMs / 1000)}`;
   if (row.challenge !== undefined) headers["WWW-Authenticate"] = row.challenge;
   if (facts.receipt !== undefined) withReceipt(headers, facts.receipt);
   headers["Content-Type"] = "application/problem+json";
   return send(c, row.status, document, headers);
 }
+
+/** What a caller is told of any error; one that nobody expected goes to the node's log. */
+export type Explain = (c: Ctx, error: Error) => QuorateError;
 
 /** What is told of an exception nobody expected: nothing of its text, and that a write may have happened. */
 export function internal(c: Ctx): QuorateError {

@@ -1,5 +1,5 @@
 /** Who calls under /v1: the one place that checks clients' credentials, and what keeps web pages out. */
-import { type Access, allows, allowsPrefix, VERBS } from "../src/auth/scopes.ts";
+import { type Access, allows, type NameRange, type Noun, readableRanges, VERBS } from "../src/auth/scopes.ts";
 import { authenticate, type Client, type ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { Ctx } from "./answer.ts";
@@ -47,8 +47,11 @@ export function permit(c: Ctx, access: Access, name: string | null): void {
   if (!allows(c.get("client").scopes, access, name)) throw forbidden(c, access);
 }
 
-export function permitPrefix(c: Ctx, access: Access, prefix: string): void {
-  if (!allowsPrefix(c.get("client").scopes, access, prefix)) throw forbidden(c, access);
+/** The names below `prefix` that the client may read; what it may not is to it as if it were not there. */
+export function readable(c: Ctx, noun: Noun, prefix: string): readonly NameRange[] {
+  const ranges = readableRanges(c.get("client").scopes, noun, prefix);
+  if (ranges === null) throw forbidden(c, { noun, verb: "read" });
+  return ranges;
 }
 
 function forbidden(c: Ctx, { noun, verb }: Access): QuorateError {

@@ -50,6 +50,12 @@ export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
   return checked(schema, query, "query");
 }
 
+/** Whether the raw query has this parameter; what it holds is for `queryOf` to check. */
+export function hasQuery(c: Ctx, name: string): boolean {
+  const start = c.req.raw.url.indexOf("?");
+  return start >= 0 && c.req.raw.url.slice(start + 1).split(/[&#]/).some((pair) => pair.split("=")[0] === name);
+}
+
 /** The name a request is about: segment 3 of its path, or `?name=` where that segment is `-`. */
 export function nameOf(c: Ctx, fromQuery: string | undefined): string {
   const segment = c.req.path.split("/")[3] ?? "";
@@ -113,6 +119,12 @@ export function raceOf(c: Ctx): number | null {
     throw invalid("Idempotency-Key", "is required of a raced write");
   }
   return Number(given);
+}
+
+/** Whether `Accept` names this media type itself; a wildcard does not, and what it prefers is not weighed. */
+export function accepts(c: Ctx, mediaType: string): boolean {
+  const accept = c.req.raw.headers.get("accept") ?? "";
+  return accept.split(",").some((range) => range.split(";")[0]!.trim().toLowerCase() === mediaType);
 }
 
 /** The caller's `X-Request-Id` if it is fit to be repeated, else a new one: a bad one is no reason to refuse. */

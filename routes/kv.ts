@@ -10,15 +10,16 @@ import {
   TTL_MAX_MS,
   TTL_MIN_MS,
 } from "../src/limits.ts";
-import type { PutRequest, RegisterService } from "../src/replica/service.ts";
-import { type Ctx, type Env, send, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
+import type { KvValue } from "../src/api.ts";
+import type { PutRequest, ReadAnswer, RegisterService } from "../src/replica/service.ts";
+import { type Ctx, type Env, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { readBytes, readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedFence, nameOf, queryOf } from "./input.ts";
-import { callerOf, listOf, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { callerOf, listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   count,
   ListQuery,
@@ -28,11 +29,12 @@ import {
   ReleaseBody,
   responses,
   session,
-  StateQuery,
   timeoutMs,
+  WatchableQuery,
   wholeText,
   WriteHeaders,
 } from "./schemas.ts";
+import { needs } from "./document.ts";
 
 const PutQuery = z.strictObject({
   name,
@@ -58,11 +60,11 @@ const ConditionHeaders = WriteHeaders.extend({
     .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
 });
 
-export const KvWrittenShape = z.object({ name: z.string(), revision: count, ttlMs: z.int().optional(), session })
+export const KvWrittenShape = z.strictObject({ name: z.string(), revision: count, ttlMs: z.int().optional(), session })
   .openapi("KvWritten");
-export const KvDeletedShape = z.object({ outcome: z.literal("deleted"), name: z.string(), revision: count })
+export const KvDeletedShape = z.strictObject({ outcome: z.literal("deleted"), name: z.string(), revision: count })
   .openapi("KvDeleted");
-const KvItemShape = z.object({
+const KvItemShape = z.strictObject({
   name: z.string(),
   revision: count,
   contentType: z.string(),
@@ -72,19 +74,33 @@ const KvItemShape = z.object({
   session,
   notAfterMs: z.number().optional(),
 }).openapi("KvItem");
-export const KvPageShape = z.object({ items: z.array(KvItemShape), cursor: z.string().nullable() }).openapi("KvPage");
+/** Data of events: the value as base64. */
+export const KvValueShape = z.strictObject({
+  name: z.string(),
+  revision: count,
+  contentType: z.string(),
+  bytes: z.string(),
+}).openapi("KvValue");
+/** Data of `deleted`. */
+export const KvGoneShape = z.strictObject({ name: z.string(), revision: count }).openapi("KvGone");
+export const KvPageShape = z.strictObject({ items: z.array(KvItemShape), cursor: z.string().nullable() }).openapi(
+  "KvPage",
+);
 
 const bytes = { "*/*": { schema: z.string().openapi({ format: "binary", maxLength: KV_VALUE_MAX_BYTES }) } };
+
+const KV = "kv";
 
 const get = createRoute({
   method: "get",
   path: "/v1/kv/{name}",
   summary: "The value, with the Content-Type it was put with; its ETag is its revision. 404 if there is none",
-  request: { params: NameParam, query: StateQuery, headers: ReadHeaders },
+  request: { params: NameParam, query: WatchableQuery, headers: ReadHeaders },
+  security: needs({ noun: KV, verb: "read" }),
   responses: {
-    ...responses(z.never(), [...READ, "not-found"]),
+    ...responses(z.never(), [...READ, "not-found", "too-many-streams"]),
     200: { description: "OK", content: bytes },
-    304: { description: "It is what If-None-Match names." },
+    304: { description: "It is what If-None-Match names, or nothing newer than `after`." },
   },
 });
 const put = createRoute({
@@ -92,6 +108,7 @@ const put = createRoute({
   path: "/v1/kv/{name}",
   summary: "Write a value; If-Match, If-None-Match and Fence are decided with the write",
   request: { params: NameParam, query: PutQuery, headers: ConditionHeaders, body: { content: bytes, required: false } },
+  security: needs({ noun: KV, verb: "write" }),
   responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low", "lost", "not-found"]),
 });
 const remove = createRoute({
@@ -99,6 +116,7 @@ const remove = createRoute({
   path: "/v1/kv/{name}",
   summary: "Delete a value; revision and highest fence outlive it. 404 if there is none",
   request: { params: NameParam, query: NamedQuery, headers: ConditionHeaders },
+  security: needs({ noun: KV, verb: "write" }),
   responses: responses(KvDeletedShape, [...WRITE, "precondition-failed", "fence-too-low", "not-found"]),
 });
 const list = createRoute({
@@ -107,10 +125,11 @@ const list = createRoute({
   summary:
     "Names that have a value, by prefix, in pages; each is read from a quorum of its own, so a page is no snapshot",
   request: { query: KvListQuery },
+  security: needs({ noun: KV, verb: "read" }),
+  "x-filtered-by-scope": true,
   responses: responses(KvPageShape, READ),
 });
 
-const KV = "kv";
 const DEFAULT_TYPE = "application/octet-stream";
 
 /** `newId` makes the Idempotency-Key of a write that came without. */
@@ -119,19 +138,9 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     const { name, options } = readOf(c, KV);
     const known = tagsOf(c, "If-None-Match");
     const answer = await registers.get(name, options);
-    const { revision, contentType, bytes } = answer.body;
-    const headers = withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt);
-    if (known?.some((tag) => tag === "*" || tag === revision)) return sendBody(c, 304, null, headers);
-    const value = fromBase64(bytes);
-    return sendBody(c, 200, value, {
-      ...headers,
-      "Content-Type": contentType,
-      // Also for HEAD, which has no body to count.
-      "Content-Length": `${value.length}`,
-      // Whoever may write a value could otherwise have a browser run it as a page of this origin.
-      "Content-Security-Policy": "sandbox; default-src 'none'",
-      "X-Content-Type-Options": "nosniff",
-    });
+    const { revision } = answer.body;
+    if (!known?.some((tag) => tag === "*" || tag === revision)) return sendValue(c, answer);
+    return sendBody(c, 304, null, withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt));
   });
 
   publish(app, put, async (c) => {
@@ -156,15 +165,35 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     return sendAnswer(c, await registers.delete(name, conditions, caller));
   });
 
-  publish(app, list, async (c) => {
+  publish(app, list, (c) => {
     const { values, limit, ...query } = queryOf(c, KvListQuery);
     const most = values === undefined ? LIST_MAX_ITEMS : LIST_VALUES_MAX_ITEMS;
     if (limit !== undefined && limit > most) throw invalid("limit", `is more than ${most} with values`);
-    const request = listOf(c, KV, { ...query, limit: limit ?? Math.min(LIST_DEFAULT_ITEMS, most) });
-    return send(c, 200, await registers.list({ ...request, values: values !== undefined }));
+    const whole = { ...query, limit: limit ?? Math.min(LIST_DEFAULT_ITEMS, most) };
+    return listReadable(
+      c,
+      KV,
+      (request) => registers.list({ ...request, values: values !== undefined }),
+      whole,
+    );
   });
 
   refuseEmptyNames(app, "/v1/kv");
+}
+
+/** The bytes as they were put. */
+export function sendValue(c: Ctx, answer: ReadAnswer<KvValue>): Response {
+  const { revision, contentType, bytes } = answer.body;
+  const value = fromBase64(bytes);
+  return sendBody(c, 200, value, {
+    ...withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt),
+    "Content-Type": contentType,
+    // Also for HEAD, which has no body to count.
+    "Content-Length": `${value.length}`,
+    // Whoever may write a value could otherwise have a browser run it as a page of this origin.
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+  });
 }
 
 function conditionsOf(c: Ctx) {

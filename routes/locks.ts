@@ -1,7 +1,7 @@
 /** Locks under /v1/locks: parse, call, render. */
-import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
-import { type Env, send, sendAnswer, sendRead } from "./answer.ts";
+import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
@@ -11,10 +11,13 @@ import {
   callerOf,
   historyOf,
   holderOf,
-  listOf,
+  JSON_LINES,
+  listReadable,
   READ,
   readOf,
   refuseEmptyNames,
+  type RouteParts,
+  sendHistory,
   sessionOf,
   WRITE,
   writeOf,
@@ -27,6 +30,7 @@ import {
   ForcedShape,
   GrantSetShape,
   GrantShape,
+  HistoryLineShape,
   HistoryShape,
   json,
   ListQuery,
@@ -34,21 +38,40 @@ import {
   LockStateShape,
   NamedQuery,
   NameParam,
+  NOT_MODIFIED,
+  ProblemShape,
+  QueuedShape,
   ReleaseBody,
   ReleasedShape,
   RenewBody,
   responses,
-  StateQuery,
+  responsesAs,
+  WatchableQuery,
   WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
+import { needs } from "./document.ts";
+import { answerWaiting } from "./queued.ts";
+
+const LOCK = "lock";
 
 const acquire = createRoute({
   method: "post",
   path: "/v1/locks/{name}",
   summary: "Acquire, or wait in a FIFO queue for up to waitMs",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
-  responses: responses(GrantShape, [...WRITE, "held", "cooling", "queue-full", "lost", "not-found"]),
+  security: needs({ noun: LOCK, verb: "write" }),
+  responses: responsesAs(GrantShape, [
+    ...WRITE,
+    "held",
+    "cooling",
+    "queue-full",
+    "too-many-streams",
+    "lost",
+    "not-found",
+  ], {
+    "text/event-stream": z.union([QueuedShape, GrantShape, ProblemShape]),
+  }),
 });
 const acquireAll = createRoute({
   method: "post",
@@ -57,6 +80,7 @@ const acquireAll = createRoute({
     "Acquire several locks, all or none, in byte order of their names; a node that dies meanwhile leaves what it " +
     "took to the same request at another node, or to lapse",
   request: { query: WholeQuery, headers: WriteHeaders, body: { ...json(AcquireAllBody), required: true } },
+  security: needs({ noun: LOCK, verb: "write" }),
   responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost", "not-found"]),
 });
 const renew = createRoute({
@@ -64,13 +88,15 @@ const renew = createRoute({
   path: "/v1/locks/{name}/{fence}",
   summary: "Renew a grant",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
-  responses: responses(GrantShape, [...WRITE, "lost"]),
+  security: needs({ noun: LOCK, verb: "write" }),
+  responses: responses(GrantShape, [...WRITE, "lost", "not-found"]),
 });
 const release = createRoute({
   method: "delete",
   path: "/v1/locks/{name}/{fence}",
   summary: "Release a grant; 404 for a fence that was never granted",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
+  security: needs({ noun: LOCK, verb: "write" }),
   responses: responses(ReleasedShape, [...WRITE, "not-found"]),
 });
 const force = createRoute({
@@ -83,43 +109,48 @@ const force = createRoute({
     headers: WriteHeaders,
     body: { ...json(ForceBody), required: true },
   },
+  security: needs({ noun: LOCK, verb: "admin" }),
   responses: responses(ForcedShape, WRITE),
 });
 const get = createRoute({
   method: "get",
   path: "/v1/locks/{name}",
   summary: "State of a lock; one never used is free",
-  request: { params: NameParam, query: StateQuery },
-  responses: responses(LockStateShape, READ),
+  request: { params: NameParam, query: WatchableQuery },
+  security: needs({ noun: LOCK, verb: "read" }),
+  responses: { ...responses(LockStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
 });
 const history = createRoute({
   method: "get",
   path: "/v1/locks/{name}/history",
   summary: "How the latest grants ended",
   request: { params: NameParam, query: NamedQuery },
-  responses: responses(HistoryShape, READ),
+  security: needs({ noun: LOCK, verb: "read" }),
+  responses: responsesAs(HistoryShape, READ, { [JSON_LINES]: HistoryLineShape }),
 });
 const list = createRoute({
   method: "get",
   path: "/v1/locks",
   summary: "Locks by prefix, in pages; each item is read on its own",
   request: { query: ListQuery },
+  security: needs({ noun: LOCK, verb: "read" }),
+  "x-filtered-by-scope": true,
   responses: responses(LockPageShape, READ),
 });
 
-const LOCK = "lock";
-
-/** `newId` makes the Idempotency-Key of a write that came without. */
-export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () => string): void {
+export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: RouteParts): void {
+  const { newId } = parts;
   publish(app, acquire, async (c) => {
     const { caller, name } = writeOf(c, LOCK, newId);
     const given = await readObject(c.req.raw);
     const body = checked(AcquireBody, given, "body");
     const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
-    // Only who waits can be given up on; the others are spared the listener.
-    if (request.waitMs === 0) return sendAnswer(c, await locks.acquire(name, request, caller));
-    const answer = whileConnected(c.req.raw, (signal) => locks.acquire(name, request, { ...caller, signal }));
-    return sendAnswer(c, await answer);
+    return await answerWaiting(
+      c,
+      parts,
+      request.waitMs,
+      (waiter) => locks.acquire(name, request, { ...caller, ...waiter }),
+    );
   });
 
   publish(app, acquireAll, async (c) => {
@@ -162,13 +193,19 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, newId: () 
 
   publish(app, history, async (c) => {
     const { name, timeoutMs } = historyOf(c, LOCK);
-    return sendAnswer(c, await locks.history(name, { timeoutMs }));
+    return sendHistory(c, name, await locks.history(name, { timeoutMs }));
   });
 
-  publish(app, list, async (c) => {
-    const { prefix, limit, cursor, timeoutMs } = listOf(c, LOCK);
-    return send(c, 200, await locks.list(prefix, limit, cursor, { timeoutMs }));
-  });
+  publish(
+    app,
+    list,
+    (c) =>
+      listReadable(
+        c,
+        LOCK,
+        ({ prefix, limit, cursor, timeoutMs }) => locks.list(prefix, limit, cursor, { timeoutMs }),
+      ),
+  );
 
   refuseEmptyNames(app, "/v1/locks");
 }

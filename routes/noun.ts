@@ -1,24 +1,32 @@
 /** What the routes of every noun have in common: who may say what of which name, and what they may all answer. */
 import type { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Answer, Page } from "../src/api.ts";
 import type { Noun, Verb } from "../src/auth/scopes.ts";
 import type { ErrorCode } from "../src/errors.ts";
 import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts";
-import type { Ctx, Env } from "./answer.ts";
+import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
 import { invalid } from "./error_response.ts";
-import { permit, permitPrefix } from "./gate.ts";
-import { checkedPrefix, defaultHolder, idempotencyKey, nameOf, queryOf, raceOf } from "./input.ts";
+import { permit, readable } from "./gate.ts";
+import { accepts, checkedPrefix, defaultHolder, idempotencyKey, nameOf, queryOf, raceOf } from "./input.ts";
+import { listRanges } from "./listing.ts";
+import type { WaitParts } from "./queued.ts";
 import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
 
-const ANY: readonly ErrorCode[] = ["invalid-request", "unauthenticated", "forbidden", "cross-site", "internal"];
-export const READ: readonly ErrorCode[] = [...ANY, "no-quorum"];
+/** Besides what any request may be answered (document.ts). */
+export const READ: readonly ErrorCode[] = ["no-quorum", "not-ready"];
 export const WRITE: readonly ErrorCode[] = [
-  ...ANY,
+  ...READ,
   "expired-command",
   "too-large",
   "idempotency-mismatch",
-  "no-quorum",
   "outcome-unknown",
 ];
+
+/** What the routes of every noun need besides its service. */
+export type RouteParts = WaitParts & {
+  /** Makes the Idempotency-Key of a write that came without. */
+  readonly newId: () => string;
+};
 
 /** What every write says before its body: the name, and who calls, allowed to. `newId` makes a key it came without. */
 export function writeOf(
@@ -83,11 +91,31 @@ export function historyOf(c: Ctx, noun: Noun): { readonly name: string; readonly
   return { name, timeoutMs };
 }
 
-export function listOf(c: Ctx, noun: Noun, query: z.output<typeof ListQuery> = queryOf(c, ListQuery)): ListRequest {
-  const { prefix: named, limit, cursor, timeoutMs } = query;
-  const prefix = checkedPrefix(named);
-  permitPrefix(c, { noun, verb: "read" }, prefix);
-  return { prefix, limit, cursor: cursor ?? null, timeoutMs };
+/** A page of what the caller may read. */
+export async function listReadable<T extends { readonly name: string }>(
+  c: Ctx,
+  noun: Noun,
+  list: (request: ListRequest) => Promise<Page<T>>,
+  query: z.output<typeof ListQuery> = queryOf(c, ListQuery),
+): Promise<Response> {
+  const { prefix, limit, cursor, timeoutMs } = query;
+  const ranges = readable(c, noun, checkedPrefix(prefix));
+  const page = await listRanges(
+    ranges,
+    limit,
+    cursor ?? null,
+    (some, max, after) => list({ prefix: some, limit: max, cursor: after, timeoutMs }),
+  );
+  return send(c, 200, page);
+}
+
+export const JSON_LINES = "application/x-ndjson";
+
+/** As JSON lines for who asks for them; each stands for itself, so that exports of many names can be put together. */
+export function sendHistory(c: Ctx, name: string, answer: Answer<{ readonly items: readonly object[] }>): Response {
+  if (!accepts(c, JSON_LINES)) return sendAnswer(c, answer);
+  const lines = answer.body.items.map((item) => `${JSON.stringify({ name, ...item })}\n`).join("");
+  return sendText(c, 200, lines, withReceipt({ "Content-Type": JSON_LINES }, answer.receipt));
 }
 
 /** To be mounted last: an empty name matches no other route, and it is a wrong name, not an unknown route. */

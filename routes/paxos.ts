@@ -13,6 +13,7 @@ import { decodeUtf8, readBytes } from "./body.ts";
 import { answerDirect } from "./direct.ts";
 import { invalid, problem } from "./error_response.ts";
 import { clientOf } from "./gate.ts";
+import type { Limit } from "./rate_limit.ts";
 
 /** What a node has to know to talk with its peers. */
 export type PeerSide = {
@@ -45,14 +46,14 @@ export function paxosRoutes(
   app: OpenAPIHono<Env>,
   node: NodeService,
   peers: PeerSide,
-  tokens: readonly ClientToken[] | null,
+  clients: { readonly tokens: readonly ClientToken[] | null; readonly limit: Limit },
 ): void {
   for (const mailbox of ["acceptor", "coordinator", "learner"] as const) {
     app.post(`/paxos/${mailbox}`, async (c) => {
       const { headers } = c.req.raw;
       if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-race")) {
-        c.set("client", clientOf(c, tokens));
-        return await answerDirect(c, node);
+        c.set("client", clientOf(c, clients.tokens));
+        return await answerDirect(c, node, clients.limit);
       }
       const body = await readBytes(c.req.raw, PAXOS_BODY_MAX_BYTES);
       const verdict = verify(c, node.id, peers, body);

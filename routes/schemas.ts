@@ -1,6 +1,7 @@
 /** What goes in and out under /v1, as zod: it checks requests and makes /openapi.json. */
 import { z } from "@hono/zod-openapi";
 import {
+  BATCH_MAX_OPERATIONS,
   HOLDER_MAX_BYTES,
   LIST_DEFAULT_ITEMS,
   LIST_MAX_ITEMS,
@@ -72,12 +73,26 @@ export const AcquireBody = z.strictObject({
   session,
 }).openapi("Acquire");
 const names = { error: `is not an array of 1 to ${LOCKS_TOGETHER_MAX} names` };
-export const AcquireAllBody = AcquireBody.extend({
+export const AcquireAllBody = z.strictObject({
+  ...AcquireBody.shape,
   names: z.array(z.string(names), names).min(1, names).max(LOCKS_TOGETHER_MAX, names),
 }).openapi("AcquireAll");
 export const RenewBody = z.strictObject({ ttlMs: ttlMs.optional() }).openapi("Renew");
 export const ReleaseBody = z.strictObject({});
 export const ForceBody = z.strictObject({ reason: text(1, REASON_MAX_BYTES) }).openapi("Force");
+
+const operation = z.strictObject({
+  method: z.enum(["GET", "POST", "PUT", "DELETE"], { error: "is none of GET, POST, PUT, DELETE" }),
+  path: z.string({ error: "is not a text" }).regex(/^\/v1\/[^#]+$/, { error: "is not a path under /v1/" })
+    .openapi({ description: "With its query, percent-encoded as in a request of its own." }),
+  body: z.unknown().optional(),
+  headers: z.record(z.string(), z.string({ error: "is not a text" })).optional(),
+}).openapi("Operation");
+export const BatchBody = z.array(operation, { error: "is not an array" })
+  .min(1, { error: "is empty" })
+  .max(BATCH_MAX_OPERATIONS, { error: `holds more than ${BATCH_MAX_OPERATIONS} operations` })
+  .openapi("Batch");
+export const BatchShape = z.array(z.strictObject({ status: z.int(), body: z.unknown() })).openapi("BatchResults");
 
 export const timeoutMs = wholeTextOr(TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
 export const name = z.string().optional().openapi({ description: "The name, if its segment of the path is `-`." });
@@ -89,6 +104,20 @@ export const StateQuery = z.strictObject({
   name,
   timeoutMs,
   consistency: z.literal("stale", { error: "is not stale" }).optional(),
+});
+export const PollQuery = z.strictObject({
+  name,
+  timeoutMs,
+  after: z.string({ error: "is needed with waitMs" }).regex(/^(0|[1-9][0-9]{0,19})$/, { error: "is not a revision" })
+    .openapi({ description: "Answer as soon as the revision is above this one." }),
+  waitMs: wholeTextOr(0, 0, WAIT_MAX_MS),
+});
+/** As it is documented of a GET: that of its state, and that of a poll. */
+export const WatchableQuery = z.strictObject({ ...StateQuery.shape, ...PollQuery.partial().shape });
+export const EventsQuery = z.strictObject({ name, timeoutMs });
+export const RangeEventsQuery = z.strictObject({ prefix: z.string() });
+export const LastEventId = z.object({
+  "Last-Event-ID": z.string().optional().openapi({ description: "Goes on after this event." }),
 });
 export const ListQuery = z.strictObject({
   prefix: z.string().default(""),
@@ -104,13 +133,15 @@ export const NameParam = z.object({
 export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
 export const FenceParams = NameParam.extend({ fence });
 export const WriteHeaders = z.object({
+  "Quorate-Race": z.string().regex(/^(0|[1-9][0-9]{0,14})$/).optional()
+    .openapi({ description: "Of a write that goes to several nodes at once: the instance last seen of the name." }),
   "Idempotency-Key": z.string().regex(/^[\x21-\x7e]{1,64}$/).optional()
     .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
 });
 
 export const count = z.string().regex(/^(0|[1-9][0-9]*)$/).openapi({ description: "A decimal number" });
 
-export const GrantShape = z.object({
+export const GrantShape = z.strictObject({
   name: z.string(),
   holder: z.string(),
   fence,
@@ -123,48 +154,50 @@ export const GrantShape = z.object({
   session,
   revision: count,
 }).openapi("Grant");
-export const GrantSetShape = z.object({ grants: z.array(GrantShape) }).openapi("GrantSet");
-const HolderShape = z.object({
+export const GrantSetShape = z.strictObject({ grants: z.array(GrantShape) }).openapi("GrantSet");
+const HolderShape = z.strictObject({
   holder: z.string(),
   fence,
   mode,
   notAfterMs: z.number(),
   metadata: z.string().optional(),
 }).openapi("Holder");
-export const LockStateShape = z.object({
+export const LockStateShape = z.strictObject({
   name: z.string(),
   state: z.enum(["free", "held", "cooling"]),
   holders: z.array(HolderShape),
-  waiters: z.array(z.object({ holder: z.string(), position: z.int(), mode })),
+  waiters: z.array(z.strictObject({ holder: z.string(), position: z.int(), mode })),
   waiterCount: z.int(),
   lastFence: count,
   revision: count,
 }).openapi("LockState");
-export const LockPageShape = z.object({ items: z.array(LockStateShape), cursor: z.string().nullable() })
+/** Data of a `resync` of a prefix. */
+export const PrefixShape = z.strictObject({ prefix: z.string() }).openapi("Prefix");
+export const LockPageShape = z.strictObject({ items: z.array(LockStateShape), cursor: z.string().nullable() })
   .openapi("LockPage");
-export const ReleasedShape = z.object({
+export const ReleasedShape = z.strictObject({
   outcome: z.enum(["released", "already-released", "taken-over", "forced", "ended"]),
   fence,
   revision: count,
 }).openapi("Released");
-export const ForcedShape = z.object({ outcome: z.literal("forced"), count: z.int(), revision: count })
+export const ForcedShape = z.strictObject({ outcome: z.literal("forced"), count: z.int(), revision: count })
   .openapi("Forced");
-export const HistoryShape = z.object({
-  items: z.array(z.object({
-    fence,
-    holder: z.string(),
-    subject: z.string(),
-    from: z.string(),
-    to: z.string(),
-    end: z.enum(["released", "lapsed", "forced", "session"]),
-    reason: z.string().optional(),
-  })),
-  revision: count,
-}).openapi("History");
-export const StatusShape = z.object({
+const EndedShape = z.strictObject({
+  fence,
+  holder: z.string(),
+  subject: z.string(),
+  from: z.string(),
+  to: z.string(),
+  end: z.enum(["released", "lapsed", "forced", "session"]),
+  reason: z.string().optional(),
+}).openapi("Ended");
+export const HistoryShape = z.strictObject({ items: z.array(EndedShape), revision: count }).openapi("History");
+export const HistoryLineShape = z.strictObject({ name: z.string(), ...EndedShape.shape }).openapi("HistoryLine");
+export const QueuedShape = z.strictObject({ position: z.int() }).openapi("Queued");
+export const StatusShape = z.strictObject({
   id: z.string(),
   cluster: z.string(),
-  members: z.array(z.object({ id: z.string(), url: z.string(), reachable: z.boolean(), rttMs: z.number() })),
+  members: z.array(z.strictObject({ id: z.string(), url: z.string(), reachable: z.boolean(), rttMs: z.number() })),
   epoch: z.int(),
   voting: z.boolean(),
   reason: z.string().optional(),
@@ -187,7 +220,7 @@ export const problemShape = {
   retryAfterMs: z.number().optional(),
 };
 export const ProblemShape = z.looseObject(problemShape).openapi("Problem");
-const HeldShape = z.object({
+const HeldShape = z.strictObject({
   ...problemShape,
   holders: z.array(HolderShape),
   queue: z.int(),
@@ -204,13 +237,35 @@ export function responses(shape: z.ZodType, codes: readonly ErrorCode[], refused
   const problems = Object.entries(byStatus).map(([status, some]) => {
     const isRefusal = some.includes("held") || some.includes("led");
     const schema = isRefusal ? z.union([refused, ProblemShape]) : ProblemShape;
-    return [status, { description: some.join(", "), content: { "application/problem+json": { schema } } }];
+    const content = { "application/problem+json": { schema } };
+    return [status, { description: some.join(", "), content, "x-codes": some }];
   });
   return {
     200: { description: "OK", content: { "application/json": { schema: shape } } },
     ...Object.fromEntries(problems),
   };
 }
+
+/** As `responses`, with a 200 that may come as these media types too; of a stream or lines the schema is that of each. */
+export function responsesAs(
+  shape: z.ZodType,
+  codes: readonly ErrorCode[],
+  others: Readonly<Record<string, z.ZodType>>,
+  refused?: z.ZodType,
+) {
+  const content = Object.entries(others).map(([type, schema]) => [type, { schema }]);
+  const ok = { "application/json": { schema: shape }, ...Object.fromEntries(content) };
+  return { ...responses(shape, codes, refused), 200: { description: "OK", content: ok } };
+}
+
+/** As `responses`, of a route whose good answer is a stream of events whose data have this shape. */
+export function eventsOf(shape: z.ZodType, codes: readonly ErrorCode[]) {
+  const description = "Events `changed`, `deleted`, `resync`, each with its `id`; the schema is that of their data";
+  return { ...responses(shape, codes), 200: { description, content: { "text/event-stream": { schema: shape } } } };
+}
+
+/** A GET that can be polled with `after`. */
+export const NOT_MODIFIED = { 304: { description: "Nothing newer than `after`" } };
 
 /** Content of a request body that may be left out. */
 export function json(schema: z.ZodType) {

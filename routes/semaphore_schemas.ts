@@ -14,7 +14,7 @@ export const TakeBody = z.strictObject({
   session,
 }).openapi("Take");
 
-export const SemaphoreGrantShape = z.object({
+export const SemaphoreGrantShape = z.strictObject({
   name: z.string(),
   holder: z.string(),
   fence,
@@ -28,7 +28,7 @@ export const SemaphoreGrantShape = z.object({
   session,
   revision: count,
 }).openapi("SemaphoreGrant");
-const SemaphoreHolderShape = z.object({
+const SemaphoreHolderShape = z.strictObject({
   holder: z.string(),
   fence,
   permits: z.int(),
@@ -36,19 +36,19 @@ const SemaphoreHolderShape = z.object({
   metadata: z.string().optional(),
 }).openapi("SemaphoreHolder");
 const capacity = { limit: z.int().nullable(), available: z.int().nullable() };
-export const SemaphoreStateShape = z.object({
+export const SemaphoreStateShape = z.strictObject({
   name: z.string(),
   state: z.enum(["free", "held", "cooling"]),
   ...capacity,
   holders: z.array(SemaphoreHolderShape),
-  waiters: z.array(z.object({ holder: z.string(), position: z.int(), permits: z.int() })),
+  waiters: z.array(z.strictObject({ holder: z.string(), position: z.int(), permits: z.int() })),
   waiterCount: z.int(),
   lastFence: count,
   revision: count,
 }).openapi("SemaphoreState");
-export const SemaphorePageShape = z.object({ items: z.array(SemaphoreStateShape), cursor: z.string().nullable() })
+export const SemaphorePageShape = z.strictObject({ items: z.array(SemaphoreStateShape), cursor: z.string().nullable() })
   .openapi("SemaphorePage");
-export const SemaphoreHeldShape = z.object({
+export const SemaphoreHeldShape = z.strictObject({
   ...problemShape,
   ...capacity,
   holders: z.array(SemaphoreHolderShape),

@@ -1,26 +1,44 @@
 /** Semaphores under /v1/semaphores: parse, call, render. */
-import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { SemaphoreService } from "../src/replica/service.ts";
-import { type Env, send, sendAnswer, sendRead } from "./answer.ts";
+import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
-import { checked, fenceOf, whileConnected } from "./input.ts";
-import { historyOf, holderOf, listOf, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { checked, fenceOf } from "./input.ts";
+import {
+  historyOf,
+  holderOf,
+  JSON_LINES,
+  listReadable,
+  READ,
+  readOf,
+  refuseEmptyNames,
+  type RouteParts,
+  sendHistory,
+  sessionOf,
+  WRITE,
+  writeOf,
+} from "./noun.ts";
 import {
   FenceParams,
   ForceBody,
   ForcedShape,
+  HistoryLineShape,
   HistoryShape,
   json,
   ListQuery,
   NamedQuery,
   NameParam,
+  NOT_MODIFIED,
+  ProblemShape,
+  QueuedShape,
   ReleaseBody,
   ReleasedShape,
   RenewBody,
   responses,
-  StateQuery,
+  responsesAs,
+  WatchableQuery,
   WriteHeaders,
 } from "./schemas.ts";
 import {
@@ -30,6 +48,10 @@ import {
   SemaphoreStateShape,
   TakeBody,
 } from "./semaphore_schemas.ts";
+import { needs } from "./document.ts";
+import { answerWaiting } from "./queued.ts";
+
+const SEMAPHORE = "semaphore";
 
 const take = createRoute({
   method: "post",
@@ -41,9 +63,11 @@ const take = createRoute({
     headers: WriteHeaders,
     body: { ...json(TakeBody), required: true },
   },
-  responses: responses(
+  security: needs({ noun: SEMAPHORE, verb: "write" }),
+  responses: responsesAs(
     SemaphoreGrantShape,
-    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "not-found"],
+    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "too-many-streams", "not-found"],
+    { "text/event-stream": z.union([QueuedShape, SemaphoreGrantShape, ProblemShape]) },
     SemaphoreHeldShape,
   ),
 });
@@ -52,6 +76,7 @@ const renew = createRoute({
   path: "/v1/semaphores/{name}/{fence}",
   summary: "Renew a grant",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
+  security: needs({ noun: SEMAPHORE, verb: "write" }),
   responses: responses(SemaphoreGrantShape, [...WRITE, "lost", "not-found"]),
 });
 const release = createRoute({
@@ -59,6 +84,7 @@ const release = createRoute({
   path: "/v1/semaphores/{name}/{fence}",
   summary: "Give the permits of a grant back; 404 for a fence that was never granted",
   request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
+  security: needs({ noun: SEMAPHORE, verb: "write" }),
   responses: responses(ReleasedShape, [...WRITE, "not-found"]),
 });
 const force = createRoute({
@@ -71,34 +97,37 @@ const force = createRoute({
     headers: WriteHeaders,
     body: { ...json(ForceBody), required: true },
   },
+  security: needs({ noun: SEMAPHORE, verb: "admin" }),
   responses: responses(ForcedShape, WRITE),
 });
 const get = createRoute({
   method: "get",
   path: "/v1/semaphores/{name}",
   summary: "State of a semaphore; one never used is free and has no limit",
-  request: { params: NameParam, query: StateQuery },
-  responses: responses(SemaphoreStateShape, READ),
+  request: { params: NameParam, query: WatchableQuery },
+  security: needs({ noun: SEMAPHORE, verb: "read" }),
+  responses: { ...responses(SemaphoreStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
 });
 const history = createRoute({
   method: "get",
   path: "/v1/semaphores/{name}/history",
   summary: "How the latest grants ended",
   request: { params: NameParam, query: NamedQuery },
-  responses: responses(HistoryShape, READ),
+  security: needs({ noun: SEMAPHORE, verb: "read" }),
+  responses: responsesAs(HistoryShape, READ, { [JSON_LINES]: HistoryLineShape }),
 });
 const list = createRoute({
   method: "get",
   path: "/v1/semaphores",
   summary: "Semaphores by prefix, in pages; each item is read on its own",
   request: { query: ListQuery },
+  security: needs({ noun: SEMAPHORE, verb: "read" }),
+  "x-filtered-by-scope": true,
   responses: responses(SemaphorePageShape, READ),
 });
 
-const SEMAPHORE = "semaphore";
-
-/** `newId` makes the Idempotency-Key of a write that came without. */
-export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreService, newId: () => string): void {
+export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreService, parts: RouteParts): void {
+  const { newId } = parts;
   publish(app, take, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
     const given = await readObject(c.req.raw);
@@ -110,9 +139,12 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
       ...(metadata !== undefined && { metadata }),
       ...sessionOf(c, session, given, caller),
     };
-    if (body.waitMs === 0) return sendAnswer(c, await semaphores.take(name, request, caller));
-    const answer = whileConnected(c.req.raw, (signal) => semaphores.take(name, request, { ...caller, signal }));
-    return sendAnswer(c, await answer);
+    return await answerWaiting(
+      c,
+      parts,
+      body.waitMs,
+      (waiter) => semaphores.take(name, request, { ...caller, ...waiter }),
+    );
   });
 
   publish(app, renew, async (c) => {
@@ -142,10 +174,10 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
 
   publish(app, history, async (c) => {
     const { name, timeoutMs } = historyOf(c, SEMAPHORE);
-    return sendAnswer(c, await semaphores.history(name, { timeoutMs }));
+    return sendHistory(c, name, await semaphores.history(name, { timeoutMs }));
   });
 
-  publish(app, list, async (c) => send(c, 200, await semaphores.list(listOf(c, SEMAPHORE))));
+  publish(app, list, (c) => listReadable(c, SEMAPHORE, (request) => semaphores.list(request)));
 
   refuseEmptyNames(app, "/v1/semaphores");
 }

@@ -5,7 +5,7 @@ import { count, holder, sessionId, ttlMs } from "./schemas.ts";
 
 export const OpenBody = z.strictObject({ holder, ttlMs: ttlMs.default(TTL_DEFAULT_MS) }).openapi("Open");
 
-export const SessionGrantShape = z.object({
+export const SessionGrantShape = z.strictObject({
   id: sessionId,
   holder: z.string(),
   ttlMs: z.int(),
@@ -13,7 +13,7 @@ export const SessionGrantShape = z.object({
   notAfterMs: z.number(),
   revision: count,
 }).openapi("SessionGrant");
-export const SessionStateShape = z.object({
+export const SessionStateShape = z.strictObject({
   id: sessionId,
   holder: z.string(),
   ttlMs: z.int(),
@@ -21,7 +21,7 @@ export const SessionStateShape = z.object({
   bound: z.array(z.object({ noun: z.string(), name: z.string() })),
   revision: count,
 }).openapi("SessionState");
-export const SessionEndedShape = z.object({
+export const SessionEndedShape = z.strictObject({
   outcome: z.enum(["ended", "already-ended"]),
   id: sessionId,
   revision: count,

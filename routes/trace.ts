@@ -6,9 +6,10 @@ import { textChart } from "../src/observe/chart_text.ts";
 import type { TraceEvent } from "../src/observe/trace.ts";
 import { type Env, send, sendText } from "./answer.ts";
 import { publish } from "./docs.ts";
+import { needs } from "./document.ts";
 import { permit } from "./gate.ts";
 import { nameOf, queryOf } from "./input.ts";
-import { NameParam, responses } from "./schemas.ts";
+import { NameParam, responsesAs } from "./schemas.ts";
 
 export interface TraceSource {
   /** In the order they happened on this node. */
@@ -19,7 +20,11 @@ const TraceQuery = z.strictObject({
   name: z.string().optional(),
   format: z.enum(["json", "text", "svg"], { error: "is none of json, text, svg" }).default("json"),
 });
-const TraceShape = z.object({ node: z.string(), key: z.string(), events: z.array(z.looseObject({ kind: z.string() })) })
+const TraceShape = z.strictObject({
+  node: z.string(),
+  key: z.string(),
+  events: z.array(z.looseObject({ kind: z.string() })),
+})
   .openapi("Trace");
 
 const trace = createRoute({
@@ -27,7 +32,8 @@ const trace = createRoute({
   path: "/v1/trace/{name}",
   summary: "The newest messages of a name as this node saw them; charts of several nodes are merged by the client",
   request: { params: NameParam, query: TraceQuery },
-  responses: responses(TraceShape, ["invalid-request", "unauthenticated", "forbidden", "cross-site"]),
+  security: needs({ noun: "lock", verb: "read" }),
+  responses: responsesAs(TraceShape, [], { "text/plain": z.string(), "image/svg+xml": z.string() }),
 });
 
 export function traceRoutes(app: OpenAPIHono<Env>, node: string, source: TraceSource): void {

@@ -5,9 +5,10 @@
 import { isIP } from "node:net";
 import { parseArgs } from "node:util";
 import { sha256Hex } from "./auth/digest.ts";
+import type { Rate } from "./auth/rate.ts";
 import { type ClientToken, parseTokens } from "./auth/tokens.ts";
 import { QuorateError } from "./errors.ts";
-import { LEARNERS_MAX, MEMBERS_MAX } from "./limits.ts";
+import { LEARNERS_MAX, MEMBERS_MAX, RATE_BURST, RATE_PER_SECOND } from "./limits.ts";
 import { MODE_NAMES, type ModeRule } from "./replica/modes.ts";
 import type { NodeId } from "./paxos/ballot.ts";
 
@@ -37,6 +38,8 @@ export type NodeConfig = {
   readonly secrets: readonly string[];
   /** null: none are configured, and `host` is a loopback one. */
   readonly tokens: readonly ClientToken[] | null;
+  /** How often one subject may ask this node; null: as often as it likes. */
+  readonly rate: Rate | null;
   /** PEM texts. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
   /** TLS ends at a proxy in front of this node. */
@@ -108,6 +111,7 @@ export async function parseConfig(
   const learners = learnersOf(setting("learners", "QUORATE_LEARNERS"), urls, learner ? id : null);
   const secrets = secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"));
   const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
+  const rate = rateOf(fromEnv(env, "QUORATE_RATE"), tokens);
   const behindProxy = flags["behind-proxy"] !== undefined;
 
   const config = {
@@ -122,6 +126,7 @@ export async function parseConfig(
     init: flags.init !== undefined,
     secrets,
     tokens,
+    rate,
     tls,
     behindProxy,
   };
@@ -316,6 +321,17 @@ async function tokensOf(setting: Setting | null, read: Read): Promise<NodeConfig
   if (setting === null) return null;
   const { name, text } = setting;
   return parseTokens(text.startsWith("@") ? await read({ name, text: text.slice(1) }) : text);
+}
+
+/** `PER_SECOND/BURST` or `off`. Without tokens every program of this machine is one subject, and none of them is limited. */
+function rateOf(setting: Setting | null, tokens: NodeConfig["tokens"]): Rate | null {
+  if (setting === null) return tokens === null ? null : { perSecond: RATE_PER_SECOND, burst: RATE_BURST };
+  if (setting.text === "off") return null;
+  const [, perSecond, burst] = /^([1-9][0-9]{0,6})\/([1-9][0-9]{0,6})$/.exec(setting.text) ?? [];
+  if (perSecond === undefined || burst === undefined) {
+    refuse(setting.name, `is neither "off" nor PER_SECOND/BURST, as in 200/400: ${JSON.stringify(setting.text)}`);
+  }
+  return { perSecond: Number(perSecond), burst: Number(burst) };
 }
 
 /** What has to be set before anybody but this machine's owner can reach the node. */

@@ -25,6 +25,7 @@ export type ErrorCode =
   | "idempotency-mismatch"
   | "rate-limited"
   | "queue-full"
+  | "too-many-streams"
   | "no-quorum"
   | "not-ready"
   | "outcome-unknown"

@@ -21,6 +21,10 @@ export const REASON_MAX_BYTES = 256;
 export const IDEMPOTENCY_KEY_MAX_CHARS = 64;
 export const BODY_MAX_BYTES = 64 * 1024;
 export const JSON_MAX_DEPTH = 32;
+export const BATCH_MAX_OPERATIONS = 100;
+export const BATCH_MAX_BYTES = 256 * 1024;
+/** Names of one batch that are worked on at a time. */
+export const BATCH_AT_ONCE = 16;
 
 /** What a leader says of itself. */
 export const ELECTION_VALUE_MAX_BYTES = 1_024;
@@ -68,9 +72,22 @@ export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
 
+/** Requests of one subject at one node; renewals and releases are not counted. */
+export const RATE_PER_SECOND = 200;
+export const RATE_BURST = 400;
+export const RATE_SUBJECTS_MAX = 10_000;
+
+/** Event streams and waiting polls open at one node. */
+export const STREAMS_PER_NODE = 4_096;
+/** Events a stream's reader has not taken yet; whoever is further behind is cut off. */
+export const EVENTS_BEHIND_MAX = 256;
+export const STREAM_HEARTBEAT_MS = 15_000;
+
 export const PEER_DEADLINE_MS = 1_000;
 export const LEARN_DELAY_MS = 5;
 export const BACKOFF_MAX_MS = 1_000;
+/** A node that came back asks what it missed before it proposes: others tell it by themselves within that time. */
+export const CATCH_UP_MS = 2_000;
 /** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
 export const LOSER_WAIT_MIN_MS = 20;
 

@@ -42,6 +42,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     learner: false,
     init: false,
     secrets: [],
+    rate: null,
     tokens: null,
     tls: null,
     behindProxy: false,
@@ -141,6 +142,19 @@ Deno.test("parseConfig: clusters that cannot be", async () => {
   await refused("--cluster a", THREE, "--cluster", "id=URL");
   const error = await assertRejects(() => parse("", { ...THREE, QUORATE_CLUSTER: "a=http://me:hunter2@x" }));
   assertEquals((error as Error).message.includes("hunter2"), false);
+});
+
+Deno.test("parseConfig: the rate is what is set, the usual one where there are tokens, else none", async () => {
+  const rate = async (env: Record<string, string>) => (await parse("", { ...ONE, ...env })).rate;
+  assertEquals(await rate({}), null);
+  assertEquals(await rate({ QUORATE_TOKENS: TOKENS }), { perSecond: 200, burst: 400 });
+  assertEquals(await rate({ QUORATE_TOKENS: TOKENS, QUORATE_RATE: "off" }), null);
+  for (const tokens of [{}, { QUORATE_TOKENS: TOKENS }]) {
+    assertEquals(await rate({ ...tokens, QUORATE_RATE: "5/10" }), { perSecond: 5, burst: 10 });
+  }
+  for (const text of ["0/1", "5", "5/", "/5", "5/10/2", "-1/5", "1.5/3", "12345678/1", "on", " "]) {
+    await refused("", { ...ONE, QUORATE_RATE: text }, "QUORATE_RATE", "");
+  }
 });
 
 Deno.test("parseConfig: secrets, tokens and TLS that are wrong", async () => {

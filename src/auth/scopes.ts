@@ -13,6 +13,9 @@ export const VERBS = ["read", "write", "admin"] as const;
 export type Noun = (typeof NOUNS)[number];
 export type Verb = (typeof VERBS)[number];
 
+/** Names that begin so, or, with `exact`, this one. */
+export type NameRange = { readonly prefix: string; readonly exact: boolean };
+
 export type Scope = { readonly noun: Noun | "*"; readonly verbs: readonly Verb[]; readonly pattern: string };
 
 /** `noun` `*` is for what belongs to no noun (members, backup): only a scope of every noun covers it. */
@@ -38,9 +41,24 @@ export function allows(scopes: readonly Scope[], access: Access, name: string | 
   return scopes.some((scope) => grants(scope, access) && covers(scope.pattern, name));
 }
 
-/** Whether every name that starts with `prefix` is allowed, as a listing of them needs. */
-export function allowsPrefix(scopes: readonly Scope[], access: Access, prefix: string): boolean {
-  return scopes.some((scope) => grants(scope, access) && coversPrefix(scope.pattern, prefix));
+/**
+ * The names below `prefix` that the owner of these scopes may read, as ranges in byte order that do not overlap; null if
+ * it may read no name of the noun at all, wherever.
+ */
+export function readableRanges(scopes: readonly Scope[], noun: Noun, prefix: string): readonly NameRange[] | null {
+  const readable = scopes.filter((scope) => grants(scope, { noun, verb: "read" }));
+  if (readable.length === 0) return null;
+  const ranges = readable.flatMap(({ pattern }): NameRange[] => {
+    const below = pattern === "*" ? "" : prefixOf(pattern);
+    if (below === null) return pattern.startsWith(prefix) ? [{ prefix: pattern, exact: true }] : [];
+    if (prefix.startsWith(below)) return [{ prefix, exact: false }];
+    return below.startsWith(prefix) ? [{ prefix: below, exact: false }] : [];
+  });
+  const isIn = (inner: NameRange, outer: NameRange) =>
+    outer.exact ? inner.exact && inner.prefix === outer.prefix : inner.prefix.startsWith(outer.prefix);
+  return ranges
+    .filter((range, i) => !ranges.some((other, j) => i !== j && isIn(range, other) && (j < i || !isIn(other, range))))
+    .sort((a, b) => compareUtf8(a.prefix, b.prefix));
 }
 
 function grants(scope: Scope, access: Access): boolean {
@@ -53,12 +71,6 @@ function covers(pattern: string, name: string | null): boolean {
   const below = prefixOf(pattern);
   // The slash is part of the prefix: `deploy/*` is about neither `deployx` nor `deploy` itself.
   return below === null ? name === pattern : name.length > below.length && name.startsWith(below);
-}
-
-function coversPrefix(pattern: string, prefix: string): boolean {
-  if (pattern === "*") return true;
-  const below = prefixOf(pattern);
-  return below !== null && prefix.startsWith(below);
 }
 
 function prefixOf(pattern: string): string | null {
@@ -79,4 +91,12 @@ function parsePattern(pattern: string, text: string, field: string): string {
 
 function refuse(field: string, text: string, why: string): never {
   throw new QuorateError("invalid-request", `${field}: ${JSON.stringify(text)} is not a scope: ${why}`, { field });
+}
+
+/** In the order in which names are listed; UTF-16's own differs above U+D7FF. */
+function compareUtf8(a: string, b: string): number {
+  const left = [...a].map((char) => char.codePointAt(0)!);
+  const right = [...b].map((char) => char.codePointAt(0)!);
+  const at = left.findIndex((point, i) => point !== right[i]);
+  return at < 0 ? left.length - right.length : left[at]! - (right[at] ?? -1);
 }

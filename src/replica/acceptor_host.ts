@@ -42,6 +42,8 @@ export type OwnVote = {
 };
 /** Called after a record has moved to a later instance, once that is durable. */
 export type MoveListener = (key: string, snapshot: Snapshot) => void;
+/** The same for every key; `from` is the instance the record stood at before. */
+export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) => void;
 
 export class AcceptorHost {
   readonly rules: AcceptorRules;
@@ -57,6 +59,7 @@ export class AcceptorHost {
   readonly #heard: (key: string) => void;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
+  #anyMoveListener: AnyMoveListener = () => {};
 
   /** @param heard called when the own record is known to be as new as a member's */
   constructor(
@@ -92,6 +95,7 @@ export class AcceptorHost {
       return { type: "rejected", reason: "the value's id is not the digest of its content" };
     }
     let moved: Snapshot | null = null;
+    let stoodAt = 0;
     let voted: (() => void) | null = null;
     const reply = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
@@ -99,6 +103,7 @@ export class AcceptorHost {
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
+      stoodAt = record.instance;
       const { vote, instance } = next.record;
       const fast = fastBallotOf(next.record);
       // An own value that its own record has no vote for has met nobody: it stays at home.
@@ -115,7 +120,7 @@ export class AcceptorHost {
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
-    if (moved !== null) this.#tell(key, moved);
+    if (moved !== null) this.#tell(key, moved, stoodAt);
     return reply;
   }
 
@@ -144,6 +149,11 @@ export class AcceptorHost {
     };
   }
 
+  /** One listener, for the moves of all keys. */
+  onAnyMove(listener: AnyMoveListener): void {
+    this.#anyMoveListener = listener;
+  }
+
   async #update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
     try {
       return await this.#store.update(key, step);
@@ -158,8 +168,9 @@ export class AcceptorHost {
     return claims === undefined && nextMode === undefined && id === sharedValueId(this.#digest, key, commands);
   }
 
-  #tell(key: string, snapshot: Snapshot): void {
+  #tell(key: string, snapshot: Snapshot, from: number): void {
     for (const listener of [...this.#listeners.get(key) ?? []]) listener(key, snapshot);
+    this.#anyMoveListener(key, snapshot, from);
   }
 
   #fresh(key: string): AcceptorRecord {
@@ -174,10 +185,11 @@ export class AcceptorHost {
 
   /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
   #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
+    // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
+    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
     if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
       this.#leases.voted(key, after.instance, after.state, after.vote.value.id);
     }
-    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
   }
 }
 

@@ -256,7 +256,14 @@ export class Grants {
       const op = { type: "keep-places", places: [place.id], adopt: true } as const;
       await logs.submit(key, { subject: me, id: this.#parts.random.id(), op, timeoutMs: caller.timeoutMs });
     }
-    const end = await queues.wait(key, subject, id, Math.max(0, left), caller.signal);
+    const { signal, onPosition } = caller;
+    const end = await queues.wait(key, {
+      subject,
+      commandId: id,
+      waitMs: Math.max(0, left),
+      ...(signal === undefined ? {} : { signal }),
+      ...(onPosition === undefined ? {} : { onPosition }),
+    });
     if (end.type === "gone") {
       // Confirmed before and over since: this is an old request come late, not a waiter that lost its place.
       const fence = await this.confirmed(name, confirmIdOf(id), caller);

@@ -30,6 +30,8 @@ export type KeyLogParts = Drive & {
   readonly epoch: number;
   readonly modes: Modes;
   readonly contention: Contention;
+  /** Whether this node has come back only a moment ago. */
+  readonly isCatchingUp: () => boolean;
   /** SHA-256 in hex. */
   readonly digest: (text: string) => string;
 };
@@ -41,6 +43,7 @@ export class KeyLog {
   #pending: Pending[] = [];
   #running = false;
   #wake: () => void = () => {};
+  #caughtUp = false;
   /** The instance of the last attempt of this node's own. */
   #triedAt = 0;
   /** The last instance in which a coordinator was given time to propose what had lost. */
@@ -91,6 +94,10 @@ export class KeyLog {
   }
 
   async #round(): Promise<void> {
+    // A node that has just come back may have missed more commands of this name than the window keeps: proposed from its
+    // old state a new command would look too old to tell whether it was applied (§6).
+    if (this.#parts.isCatchingUp() && !this.#caughtUp) await this.#parts.learning.refresh(this.#key);
+    this.#caughtUp = true;
     const { snapshot: opening, fast } = await this.#parts.acceptor.view(this.#key);
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
     if (this.#pending.length === 0) return;
@@ -192,7 +199,7 @@ export class KeyLog {
       commands,
       ...(claims === undefined ? {} : { claims }),
     } as const;
-    return await transport.send(to, "coordinator", message).then(() => true, () => false);
+    return await transport.send(to, "coordinator", message).then(({ type }) => type === "noted", () => false);
   }
 
   /** Resolves when the key has moved on or another command came; also, with true, after `ms`: the next round looks. */

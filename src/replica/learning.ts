@@ -73,16 +73,23 @@ export class Learning {
     await this.#own(learn);
   }
 
-  /** Takes over the newest state that a member has: for a node that missed what was decided, and needs to know. */
+  /**
+   * Takes over the newest state that members have: for a node that missed what was decided, and needs to know. Resolves
+   * once a read quorum has answered, or nobody else will.
+   */
   async refresh(key: string): Promise<void> {
     const { me, quorums } = this.#acceptor.rules;
     const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
-    await Promise.all(
-      quorums.members.filter((member) => member !== me).map(async (member) => {
-        const reply = await this.#transport.send(member, "acceptor", ask).catch(() => null);
-        if (reply?.type === "view") await this.install(key, reply.snapshot);
-      }),
-    );
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const heard = new Set([me]);
+    const asked = quorums.members.filter((member) => member !== me).map(async (member) => {
+      const reply = await this.#transport.send(member, "acceptor", ask).catch(() => null);
+      if (reply?.type !== "view") return;
+      await this.install(key, reply.snapshot);
+      heard.add(member);
+      if (quorums.isPhase1(heard)) resolve();
+    });
+    await Promise.race([promise, Promise.all(asked)]);
   }
 
   /** A state that a member holds decided, or a read quorum's, for the own record if that is older. */

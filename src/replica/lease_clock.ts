@@ -47,7 +47,9 @@ export class LeaseClock {
   /** This process votes for the value at `instance`, which `state` opens: what it will grant or renew counts from now. */
   voted(key: string, instance: number, state: State, valueId: string): void {
     const known = this.#keys.get(key);
-    const seen = known?.instance === instance ? known : { instance, state, since: new Map(), voted: new Map() };
+    // Known at another instance where a step ran for a commit that failed: no lease begins anew because of that.
+    const since = known?.since ?? new Map();
+    const seen = known?.instance === instance ? known : { instance, state, since, voted: new Map() };
     if (!seen.voted.has(valueId)) seen.voted.set(valueId, this.#clock.now());
     this.#keys.set(key, seen);
   }

@@ -1,5 +1,6 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
+import { CATCH_UP_MS } from "../limits.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
@@ -47,6 +48,8 @@ import type {
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
+import { nounViews } from "./nouns.ts";
+import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
   readonly id: NodeId;
@@ -66,10 +69,12 @@ export type NodeOptions = {
 
 /** Where readiness is polled, peers are asked no more often than this. */
 const READINESS_MS = 200;
+const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly watches: Watching;
   readonly elections: ElectionService;
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
@@ -85,6 +90,7 @@ export class ReplicaNode implements NodeService {
   readonly #ends: SessionEnds;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
+  #returnedMs: number | null = null;
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
@@ -121,6 +127,7 @@ export class ReplicaNode implements NodeService {
       machine,
       modes,
       contention,
+      isCatchingUp: () => this.#returnedMs !== null && clock.now() - this.#returnedMs < CATCH_UP_MS,
       digest,
       epoch: EPOCH,
     };
@@ -144,6 +151,7 @@ export class ReplicaNode implements NodeService {
     const bindings = new Bindings(sessionParts);
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
     this.sessions = new Sessions(sessionParts);
+    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
     this.elections = new Elections(grantParts);
@@ -153,12 +161,16 @@ export class ReplicaNode implements NodeService {
   }
 
   /** Resolves when this node may vote, or never will. */
-  start(): Promise<void> {
-    return this.#standing.confirm();
+  async start(): Promise<void> {
+    await this.#standing.confirm();
+    const boot = this.#ports.store.identity()?.boot ?? 0;
+    // On its first start a member has missed nothing that it was part of.
+    if (boot > FIRST_BOOT) this.#returnedMs = this.#ports.clock.now();
   }
 
   close(): void {
     this.#standing.close();
+    this.watches.close();
     this.#expiry.close();
     this.#ends.close();
     this.#learning.close();
@@ -254,8 +266,10 @@ export class ReplicaNode implements NodeService {
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted";
       if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
-      if (!this.#acceptor.votes && (message.type === "collision" || message.type === "forward")) {
-        return { type: "unavailable", reason: "this node does not vote" };
+      if (message.type === "collision" || message.type === "forward") {
+        // Who cannot vote cannot propose. Told so, the sender goes on elsewhere at once instead of waiting for it in vain.
+        const reason = this.#acceptor.votes ? this.#standing.reason() : "this node does not vote";
+        if (reason !== null) return { type: "unavailable", reason };
       }
       if (message.type === "collision") {
         if (mailbox === "coordinator") this.#coordinator.collision(message);

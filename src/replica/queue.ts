@@ -27,7 +27,22 @@ export type WaitEnd =
   | { readonly type: "gone" }
   | { readonly type: "late" };
 
-type Waiter = { readonly subject: string; readonly commandId: string; readonly end: (end: WaitEnd) => void };
+/** Who waits in which place, until when, and how it hears of it. */
+export type Waiting = {
+  readonly subject: string;
+  readonly commandId: string;
+  readonly waitMs: number;
+  readonly signal?: AbortSignal;
+  /** Its position, from 1, when it is known first and then whenever it is another one. */
+  readonly onPosition?: (position: number) => void;
+};
+
+type Waiter = {
+  readonly subject: string;
+  readonly commandId: string;
+  readonly at: (position: number) => void;
+  readonly end: (end: WaitEnd) => void;
+};
 
 export class Queues {
   readonly #parts: Parts;
@@ -38,9 +53,12 @@ export class Queues {
   }
 
   /** Until the place of this command is granted or gone, `waitMs` are over, or `signal` aborts (`late` too). */
-  async wait(key: string, subject: string, commandId: string, waitMs: number, signal?: AbortSignal): Promise<WaitEnd> {
+  async wait(
+    key: string,
+    { subject, commandId, waitMs, signal, onPosition = () => {} }: Waiting,
+  ): Promise<WaitEnd> {
     const { promise, resolve } = Promise.withResolvers<WaitEnd>();
-    const waiter: Waiter = { subject, commandId, end: resolve };
+    const waiter: Waiter = { subject, commandId, at: onChange(onPosition), end: resolve };
     const late = () => resolve({ type: "late" });
     const cancel = this.#parts.clock.after(waitMs, late);
     signal?.addEventListener("abort", late, { once: true });
@@ -64,6 +82,7 @@ class KeyQueue {
   readonly #key: string;
   readonly #waiters = new Set<Waiter>();
   #stop: (() => void) | null = null;
+  #lookedAt = 0;
   #cancelLapse: () => void = () => {};
   /** Of sessions that something here is bound to, what ends the watch for their ends. */
   readonly #sessions = new Map<string, () => void>();
@@ -108,11 +127,16 @@ class KeyQueue {
     };
   }
 
-  #look({ state }: Snapshot): void {
+  #look({ instance, state }: Snapshot): void {
     const { machine } = this.#parts;
-    for (const { subject, commandId, end } of [...this.#waiters]) {
-      if (machine.holdOfCommand(state, subject, commandId) !== null) end({ type: "granted", state });
-      else if (machine.placeOfCommand(state, subject, commandId) === null) end({ type: "gone" });
+    // A view asked for earlier may be answered late: to a position that was passed nobody returns.
+    if (instance < this.#lookedAt) return;
+    this.#lookedAt = instance;
+    for (const { subject, commandId, at, end } of [...this.#waiters]) {
+      const place = machine.placeOfCommand(state, subject, commandId);
+      if (place !== null) at(place.position);
+      else if (machine.holdOfCommand(state, subject, commandId) !== null) end({ type: "granted", state });
+      else end({ type: "gone" });
     }
     this.#setTimer(state, 0);
     this.#watchSessions(this.empty ? [] : this.#sessionsOf(state));
@@ -211,4 +235,12 @@ class KeyQueue {
       // The next one in three seconds; a place outlives two that fail.
     }
   }
+}
+
+function onChange(tell: (position: number) => void): (position: number) => void {
+  let last = 0;
+  return (position) => {
+    if (position !== last) tell(position);
+    last = position;
+  };
 }

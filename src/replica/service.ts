@@ -27,6 +27,7 @@ import type { Conditions, Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
 import type { Accept } from "../paxos/message.ts";
 import type { Mailbox, WireMessage, WireReply } from "./ports.ts";
+import type { WatchService } from "./watching.ts";
 
 /** Who calls and how long they wait. `subject` owns what it holds. */
 export type Caller = {
@@ -38,8 +39,10 @@ export type Caller = {
    * saw of the name, which becomes the command's `born`; it must not wait.
    */
   readonly race?: number;
-  /** Aborts when the client went away; a waiter then gives up its place. */
+  /** Aborts when the client went away; its place is kept until it lapses, for it to come back to. */
   readonly signal?: AbortSignal;
+  /** Told a waiter's place in the queue, from 1, whenever it has changed; after a place that was lost, a later one. */
+  readonly onPosition?: (position: number) => void;
 };
 
 export type AcquireRequest = {
@@ -191,6 +194,7 @@ export type DirectReply =
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
+  readonly watches: WatchService;
   readonly elections: ElectionService;
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;

@@ -35,19 +35,29 @@ export class MemoryDisk {
 /** How one atomic fails: a check says no; or nothing is heard of it, applied or not. */
 export type Fault = "conflict" | "unknown-applied" | "unknown-lost";
 
+/**
+ * The two moments of an atomic in which a process may die with a difference: what was made ready is not on disk yet; it is,
+ * and nobody has heard of it. `steps` are all that it makes of its records, in order, as JSON text, those too that later
+ * steps of the same atomic overwrite: each of them is answered for. Empty where only the store's own row is written.
+ */
+export type AtomicWatch = (moment: "ready" | "committed", steps: readonly AtomicStep[]) => void;
+export type AtomicStep = readonly [key: string, record: string];
+
 export type MemoryStoreOptions = {
   readonly disk?: MemoryDisk;
   /** A new id for each open. Default: counts. */
   readonly run?: () => string;
   /** Resolves when the disk gets to the next atomic. Default: a microtask. */
   readonly schedule?: () => Promise<void>;
+  /** May crash the store it watches. Default: nobody. */
+  readonly watch?: AtomicWatch;
 };
 
 /** Rejects with StoreError while another store is open on the disk. */
 export async function openMemoryStore(options: MemoryStoreOptions = {}): Promise<MemoryBallotStore> {
-  const { disk = new MemoryDisk(), run = countRuns, schedule = () => Promise.resolve() } = options;
+  const { disk = new MemoryDisk(), run = countRuns, schedule = () => Promise.resolve(), watch = () => {} } = options;
   if (disk.owner !== null) throw new StoreError("this disk is in use by another store");
-  const store = new MemoryBallotStore(disk, run(), schedule);
+  const store = new MemoryBallotStore(disk, run(), schedule, watch);
   disk.owner = store;
   await store.boot();
   return store;
@@ -69,6 +79,7 @@ type Waiter = {
 };
 
 type Batch = {
+  readonly steps: readonly AtomicStep[];
   readonly writes: ReadonlyMap<string, string>;
   readonly waiters: readonly { readonly waiter: Waiter; readonly reply: unknown }[];
 };
@@ -81,6 +92,7 @@ export class MemoryBallotStore implements BallotStore {
   readonly disk: MemoryDisk;
   readonly #run: string;
   readonly #schedule: () => Promise<void>;
+  readonly #watch: AtomicWatch;
   #identity: IdentityRow | null = null;
   #pending: IdentityRow | null = null;
   #boot = 0;
@@ -96,10 +108,11 @@ export class MemoryBallotStore implements BallotStore {
   #crashed = false;
 
   /** Use `openMemoryStore`. */
-  constructor(disk: MemoryDisk, run: string, schedule: () => Promise<void>) {
+  constructor(disk: MemoryDisk, run: string, schedule: () => Promise<void>, watch: AtomicWatch) {
     this.disk = disk;
     this.#run = run;
     this.#schedule = schedule;
+    this.#watch = watch;
     const meta = this.#reload();
     this.#marks = new Marks(meta?.marks);
     this.#quarantined = meta?.quarantined ?? null;
@@ -232,6 +245,7 @@ export class MemoryBallotStore implements BallotStore {
 
   /** Runs all waiting steps in order, each on what the ones before left of its key. */
   #gather(): Batch {
+    const steps: AtomicStep[] = [];
     const writes = new Map<string, string>();
     const waiters: { waiter: Waiter; reply: unknown }[] = [];
     for (const waiter of this.#waiting.splice(0)) {
@@ -245,7 +259,9 @@ export class MemoryBallotStore implements BallotStore {
         if (record !== null) {
           // For the sizes of the rows it would have on disk.
           encodeRecord(key, record, null);
-          writes.set(key, JSON.stringify(record));
+          const text = JSON.stringify(record);
+          writes.set(key, text);
+          steps.push([key, text]);
         }
         if (writes.has(key)) waiters.push({ waiter, reply });
         else waiter.resolve(reply);
@@ -253,10 +269,10 @@ export class MemoryBallotStore implements BallotStore {
         waiter.reject(error);
       }
     }
-    return { writes, waiters };
+    return { steps, writes, waiters };
   }
 
-  async #commit({ writes, waiters }: Batch): Promise<void> {
+  async #commit({ steps, writes, waiters }: Batch): Promise<void> {
     const identity = this.#identity ?? this.#pending;
     const meta: DiskMeta = {
       format: 1,
@@ -269,6 +285,7 @@ export class MemoryBallotStore implements BallotStore {
       quarantined: this.#quarantined,
     };
     this.#dirty = false;
+    this.#watch("ready", steps);
     await this.#schedule();
     if (this.#crashed) return;
     const fault = this.failNext;
@@ -277,6 +294,8 @@ export class MemoryBallotStore implements BallotStore {
       for (const [key, text] of writes) this.disk.records.set(key, text);
       this.disk.meta = JSON.stringify(meta);
       this.#reload();
+      this.#watch("committed", steps);
+      if (this.#crashed) return;
     } else {
       this.#dirty = true;
     }
@@ -290,7 +309,8 @@ export class MemoryBallotStore implements BallotStore {
       waiter.refusals++;
       if (waiter.refusals >= REFUSALS_MAX) waiter.reject(new StoreError("the record was changed under this store"));
     }
-    this.#waiting.unshift(...waiters.filter((waiter) => waiter.refusals < REFUSALS_MAX));
+    // Behind what came meanwhile: whoever made the check fail has been faster.
+    this.#waiting.push(...waiters.filter((waiter) => waiter.refusals < REFUSALS_MAX));
   }
 
   /** Takes over what only the disk knows. */

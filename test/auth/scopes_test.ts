@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
-import { type Access, allows, allowsPrefix, parseScope } from "../../src/auth/scopes.ts";
+import { type Access, allows, parseScope, readableRanges } from "../../src/auth/scopes.ts";
 import { QuorateError } from "../../src/errors.ts";
 
 const READ: Access = { noun: "lock", verb: "read" };
@@ -43,11 +43,25 @@ Deno.test("noun and verb must match; admin is its own verb and implies no other"
   assertFalse(allows([], READ, "a"));
 });
 
-Deno.test("a listing needs a scope that covers every name of its prefix", () => {
-  const scopes = [parseScope("lock:read:deploy/*", "scope"), parseScope("lock:read:one", "scope")];
-  for (const prefix of ["deploy/", "deploy/a", "deploy/a/"]) assert(allowsPrefix(scopes, READ, prefix), prefix);
-  for (const prefix of ["", "deploy", "deployx/", "one"]) assertFalse(allowsPrefix(scopes, READ, prefix), prefix);
-  assert(allowsPrefix([parseScope("lock:read:*", "scope")], READ, ""));
+Deno.test("what may be read below a prefix, as ranges that do not overlap, in byte order", () => {
+  const ranges = (texts: readonly string[], prefix: string) =>
+    readableRanges(texts.map((text) => parseScope(text, "scope")), "lock", prefix)
+      ?.map(({ prefix, exact }) => exact ? prefix : `${prefix}…`) ?? null;
+  const scopes = ["lock:read:deploy/*", "lock:read,write:one", "lock:write:two", "kv:read:*"];
+  assertEquals(ranges(scopes, ""), ["deploy/…", "one"]);
+  for (const prefix of ["deploy/", "deploy/a", "deploy/a/"]) assertEquals(ranges(scopes, prefix), [`${prefix}…`]);
+  assertEquals(ranges(scopes, "deploy"), ["deploy/…"]);
+  for (const prefix of ["o", "one"]) assertEquals(ranges(scopes, prefix), ["one"]);
+  for (const prefix of ["deployx/", "two", "one/", "one2"]) assertEquals(ranges(scopes, prefix), [], prefix);
+  assertEquals(ranges([...scopes, "*:read:*"], "d"), ["d…"]);
+  assertEquals(ranges(["lock:read:a/*", "lock:read:a/b/*", "lock:read:a/c", "lock:read:a/*"], ""), ["a/…"]);
+  assertEquals(ranges(["lock:read:\u{1f600}", "lock:read:\uff5e", "lock:read:a", "lock:read:ab"], ""), [
+    "a",
+    "ab",
+    "\uff5e",
+    "\u{1f600}",
+  ]);
+  assertEquals([ranges(["kv:read:*", "lock:write:*", "admin:*"], ""), ranges([], "")], [null, null]);
 });
 
 Deno.test("what is not a scope is refused with the reason and the field", () => {

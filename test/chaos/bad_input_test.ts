@@ -3,7 +3,13 @@ import { assert, assertEquals } from "@std/assert";
 import { peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { clusterConfigOf } from "../../src/config.ts";
-import { BODY_MAX_BYTES, JSON_MAX_DEPTH, NAME_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
+import {
+  BATCH_MAX_BYTES,
+  BODY_MAX_BYTES,
+  JSON_MAX_DEPTH,
+  NAME_MAX_BYTES,
+  PAXOS_BODY_MAX_BYTES,
+} from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { Mark, WireMessage } from "../../src/replica/ports.ts";
 import { encodeRequest } from "../../src/transport/wire.ts";
@@ -180,6 +186,31 @@ function allCases(cluster: RealCluster, fence: string): Record<string, readonly 
       ["to read", NAME, get("/v1/locks/%2e%2e")],
       ["to list", badField("prefix"), get("/v1/locks?prefix=%00")],
     ],
+    "watching, waiting and batches": [
+      ["a revision that is none", badField("after"), get(`${lock}?after=x`)],
+      ["a wait without a revision", badField("after"), get(`${lock}?waitMs=5`)],
+      ["a wait beyond the limit", badField("waitMs"), get(`${lock}?after=0&waitMs=300001`)],
+      ["events after a revision", badField("after"), get(`${lock}/events?after=0`)],
+      ["events of no name", NAME, get("/v1/locks/%2F/events")],
+      ["events of a prefix with a control character", badField("prefix"), get("/v1/locks/events?prefix=%00")],
+      ["events of a prefix too long", badField("prefix"), get(`/v1/locks/events?prefix=${"p".repeat(513)}`)],
+      ["a batch that is no array", BODY, post("/v1/batch", "{}")],
+      ["a batch of nothing", BODY, post("/v1/batch", "[]")],
+      ["a batch of too many", BODY, post("/v1/batch", JSON.stringify(Array(101).fill(taking("n"))))],
+      ["a batch within a batch", badField("1.path"), batch(taking("n"), { method: "POST", path: "/v1/batch" })],
+      ["a batch to the mailboxes", badField("1.path"), batch(taking("n"), { method: "POST", path: "/paxos/acceptor" })],
+      ["a stream in a batch", badField("1.path"), batch(taking("n"), { method: "GET", path: `${lock}/events` })],
+      ["a wait in a batch", badField("1.waitMs"), batch(taking("n"), { ...taking("m"), body: { waitMs: 1 } })],
+      [
+        "another caller in a batch",
+        badField("1.headers.Host"),
+        batch(taking("n"), {
+          ...taking("m"),
+          headers: { Host: "evil.example" },
+        }),
+      ],
+      ["a batch a byte too long", TOO_LARGE, post("/v1/batch", "[".padEnd(BATCH_MAX_BYTES + 1))],
+    ],
     "bodies too large or too deep": [
       ["announced", TOO_LARGE, post("/v1/locks/n", " ".repeat(BODY_MAX_BYTES + 1))],
       [
@@ -334,6 +365,8 @@ function send(method: string, path: string, body: string | Uint8Array, key?: str
 }
 
 const post = (path: string, body: string | Uint8Array, key?: string) => send("POST", path, body, key);
+const taking = (name: string) => ({ method: "POST", path: `/v1/locks/${name}`, body: {} });
+const batch = (...operations: readonly object[]) => post("/v1/batch", JSON.stringify(operations));
 const put = (path: string, body: string) => send("PUT", path, body);
 const del = (path: string, body: string) => send("DELETE", path, body);
 const get = (path: string) => send("GET", path, "");

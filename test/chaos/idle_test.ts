@@ -1,6 +1,6 @@
 /** What an idle node costs: printed for whoever watches the numbers, asserted to be there. */
-import { assert, assertGreater } from "@std/assert";
-import { pause, RealCluster } from "./real_cluster.ts";
+import { assertGreater } from "@std/assert";
+import { pause, RealCluster, residentBytes } from "./real_cluster.ts";
 
 /** After its start a process still gives memory back. */
 const SETTLE_MS = 1_000;
@@ -24,12 +24,3 @@ Deno.test("five idle nodes: resident memory of each, and from spawn to /readyz",
     await cluster.stop();
   }
 });
-
-/** null where there is no /proc. */
-async function residentBytes(pid: number): Promise<number | null> {
-  if (Deno.build.os !== "linux") return null;
-  const status = await Deno.readTextFile(`/proc/${pid}/status`);
-  const kib = /^VmRSS:\s+([0-9]+) kB$/m.exec(status)?.[1];
-  assert(kib !== undefined, status);
-  return Number(kib) * 1_024;
-}

@@ -1,4 +1,5 @@
 /** Five real processes, each its own file, on free ports of 127.0.0.1; ended by their own handles only. */
+import { assert } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -77,7 +78,11 @@ export class RealCluster {
   }
 
   /** Resolves when the node is ready to vote with a quorum, or, with `ready: false`, as soon as it is spawned. */
-  async startNode(id: string, more: readonly string[] = [], { ready = true } = {}): Promise<void> {
+  async startNode(
+    id: string,
+    more: readonly string[] = [],
+    { ready = true, env = {} }: { readonly ready?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
     const link = (to: string) => to === id ? this.url(id) : this.#link(id, to);
     const urls = (ids: readonly string[]) => ids.map((other) => `${other}=${link(other)}`).join(",");
     const [command, ...before] = [...this.#options.through ?? [], Deno.execPath()];
@@ -96,7 +101,7 @@ export class RealCluster {
         ...more,
       ],
       cwd: ROOT,
-      env: { QUORATE_PEER_SECRET: "a secret of this test only" },
+      env: { QUORATE_PEER_SECRET: "a secret of this test only", ...env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -199,4 +204,13 @@ export async function callAny(
     if (reply === null) await pause(20);
   }
   return null;
+}
+
+/** null where there is no /proc. */
+export async function residentBytes(pid: number): Promise<number | null> {
+  if (Deno.build.os !== "linux") return null;
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  const kib = /^VmRSS:\s+([0-9]+) kB$/m.exec(status)?.[1];
+  assert(kib !== undefined, status);
+  return Number(kib) * 1_024;
 }

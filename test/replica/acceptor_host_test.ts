@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../src/paxos/message.ts";
+import { createMachine } from "../../src/machine/machine.ts";
 import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { WireMessage } from "../../src/replica/ports.ts";
@@ -301,4 +302,48 @@ Deno.test("a node that may not vote answers unavailable to every peer message bu
   } finally {
     cluster.close();
   }
+});
+
+Deno.test("acceptor host: the listener for all keys hears every durable move, and from where", async () => {
+  const { host, store } = await rig();
+  const told: unknown[] = [];
+  host.onAnyMove((key, { instance }, from) => told.push([key, from, instance]));
+  const value = valueOf("b");
+  await host.handle(acceptOf("b"), "b");
+  assertEquals(told, [], "a vote is no move");
+  store.failNext = "unknown-lost";
+  const learn = { type: "learn", ...AT, certificate: certificateOf(1, value, "open", "abc"), value } as const;
+  await assertRejects(() => host.handle(learn, "b"));
+  assertEquals(told, [], "nor is what may be lost");
+  await host.handle(learn, "b");
+  await host.handle(learn, "b");
+  const { snapshot } = await host.view(KEY);
+  await host.handle({
+    type: "learn",
+    ...AT,
+    key: "other",
+    instance: 9,
+    certificate: null,
+    snapshot: { ...snapshot, instance: 9 },
+  }, "b");
+  assertEquals(told, [[KEY, 1, 2], ["other", 1, 9]]);
+});
+
+Deno.test("acceptor host: a vote in the same write as the move to its instance begins no lease anew", async () => {
+  const machine = createMachine({ digest: sha256Hex });
+  const clock = new ManualClock();
+  const leases = new LeaseClock(clock, machine);
+  const store = await openMemoryStore();
+  const host = new AcceptorHost({ ...rulesOf("a", 3), machine }, store, leases, () => MODE, () => null, sha256Hex);
+  const op = { type: "acquire", holder: "me", mode: "exclusive", ttlMs: 1_000, lockDelayMs: 0, atMs: 0 } as const;
+  const grant = { ...valueOf("b", 1), commands: [{ subject: "s", id: "grant", born: 1, op }] };
+  await host.handle({ type: "accept", ...AT, ballot: STANDING, value: grant }, "b");
+  await clock.pass(500);
+  // The next one says that it is decided, as it does wherever it is faster than the Learn.
+  const decided = certificateOf(1, grant, "inclusive", "ab");
+  await host.handle({ type: "accept", ...AT, instance: 2, ballot: STANDING, value: valueOf("b", 2), decided }, "b");
+  await clock.pass(500);
+  const held = { id: "f:1025", by: grant.id };
+  const reply = await host.handle({ type: "lapsed?", ...AT, leases: [held] }, "b");
+  assertEquals(reply, { type: "lapsed", instance: 2, remainingMs: 10 });
 });

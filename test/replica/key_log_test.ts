@@ -220,6 +220,22 @@ Deno.test("key log: a fresh command is never expired, however much was decided b
   }
 });
 
+Deno.test("key log: a node that was away while more was decided than the window holds asks before it proposes", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const { body: keep } = await cluster.node("c").locks.acquire("away", shared("keeper"), caller());
+    cluster.kill("c");
+    for (let i = 0; i < 60; i++) await cluster.node("ab"[i % 2]!).locks.renew("away", keep.fence, {}, caller());
+    // Nobody tells it by itself.
+    cluster.network.drop(({ kind, content }) => kind === "request" && content.type === "learn");
+    await cluster.restart("c");
+    const { body } = await cluster.node("c").locks.acquire("away", shared("fresh"), caller());
+    assert(BigInt(body.fence) > BigInt(keep.fence));
+  } finally {
+    cluster.close();
+  }
+});
+
 for (const fault of ["unknown-applied", "unknown-lost", "conflict"] as const) {
   Deno.test(`key log: the own store fails once (${fault}) at any step: the command is decided once all the same`, async () => {
     const cluster = await memoryCluster(3);

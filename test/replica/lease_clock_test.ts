@@ -114,3 +114,12 @@ Deno.test("lease clock: of nothing seen, the whole lease remains", () => {
   assertEquals(leases.seenMs(KEY, LEASE), 0);
   assertEquals(leases.remainingMs(KEY, LEASE), LAPSE_MS);
 });
+
+Deno.test("lease clock: a vote at an instance that was not seen yet takes nothing from what was seen", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, 2, stateOf(LEASE));
+  await clock.pass(600);
+  leases.voted(KEY, 3, stateOf(LEASE), "b/v/9");
+  leases.see(KEY, 3, stateOf(LEASE));
+  assertEquals(leases.seenMs(KEY, LEASE), 600);
+});

@@ -190,3 +190,37 @@ async function until(test: () => Promise<boolean>): Promise<void> {
   }
   throw new Error("did not come true");
 }
+
+Deno.test("locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives", async () => {
+  const clock = new VirtualClock();
+  const cluster = await memoryCluster(3, { clock });
+  const ttlMs = 8_000;
+  const work = async () => {
+    const { body: held } = await cluster.node("a").locks.acquire("x", request("one"), caller());
+    const twice = { ...caller(), timeoutMs: 3_000 };
+    const waiting = request("two", { ttlMs, waitMs: 60_000 });
+    const askedMs = clock.now();
+    const first = cluster.node("b").locks.acquire("x", waiting, twice);
+    await clock.sleep(100);
+    const second = cluster.node("c").locks.acquire("x", waiting, twice);
+    await clock.sleep(100);
+    // The second node does not hear of the grant until long after the first has confirmed it.
+    for (const peer of ["a", "b"]) cluster.network.cut("c", peer);
+    await cluster.node("a").locks.release("x", held.fence, caller());
+    const { body: early } = await first;
+    await clock.sleep(ttlMs / 2);
+    for (const peer of ["a", "b"]) cluster.network.heal("c", peer);
+    const { body: late } = await second;
+    assertEquals(late.fence, early.fence);
+    const untilMs = askedMs + 100 + late.notBeforeMs;
+    assertGreater(untilMs, askedMs + early.notBeforeMs);
+    await clock.sleep(untilMs - 1 - clock.now());
+    const thief = cluster.node("a").locks.acquire("x", request("thief"), caller());
+    assertEquals((await assertRejects(() => thief, QuorateError)).code, "held");
+  };
+  try {
+    await clock.run(work(), 60_000);
+  } finally {
+    cluster.close();
+  }
+});

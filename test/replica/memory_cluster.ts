@@ -8,8 +8,13 @@ import { ReplicaNode } from "../../src/replica/node.ts";
 import { type Clock, NO_TRACE, type Randomness, type Trace } from "../../src/replica/ports.ts";
 import { tracingTransport } from "../../src/observe/tracing_transport.ts";
 import type { Caller } from "../../src/replica/service.ts";
-import { type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
-import { createLocalNetwork, type LocalNetwork } from "../../src/transport/local_transport.ts";
+import {
+  type AtomicWatch,
+  type MemoryBallotStore,
+  MemoryDisk,
+  openMemoryStore,
+} from "../../src/store/memory_ballot_store.ts";
+import { createLocalNetwork, type LocalNetwork, type Receive } from "../../src/transport/local_transport.ts";
 
 export type MemoryCluster = {
   /** Of the members. */
@@ -40,6 +45,10 @@ export type MemoryClusterOptions = {
   readonly random?: Randomness;
   /** When a node's disk gets to its next atomic. Default: a microtask. */
   readonly schedule?: (id: string) => Promise<void>;
+  /** Sees the atomics of each node's disk. Default: nobody. */
+  readonly watch?: (id: string) => AtomicWatch;
+  /** What stands between the network and a node; called again for each start of it. Default: nothing. */
+  readonly received?: (id: string, receive: Receive) => Receive;
   /** Of peers. */
   readonly deadlineMs?: number;
   /** What each node shows its messages to. Default: nothing. */
@@ -55,6 +64,8 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     trace: traceOf = () => NO_TRACE,
     random = realRandomness,
     schedule,
+    watch,
+    received = (_id, receive) => receive,
     learners: learnerCount = 0,
   } = options;
   const ids = "abcdefghi".slice(0, n).split("");
@@ -65,18 +76,25 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
   const disks = new Map(all.map((id) => [id, new MemoryDisk()]));
   const nodes = new Map<string, ReplicaNode>();
   const stores = new Map<string, MemoryBallotStore>();
+  /** Counts starts and kills, so that a start that was killed on its way puts nothing on the network. */
+  const lives = new Map<string, number>();
+  const turn = (id: string) => lives.set(id, (lives.get(id) ?? 0) + 1).get(id)!;
 
   async function start(id: string): Promise<Promise<void>> {
+    const life = turn(id);
     const store = await openMemoryStore({
       disk: disks.get(id)!,
       run: () => random.id(),
       ...(schedule === undefined ? {} : { schedule: () => schedule(id) }),
+      ...(watch === undefined ? {} : { watch: watch(id) }),
     });
     if (store.identity() === null) {
       await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
     }
+    if (lives.get(id) !== life) throw new Error(`${id} was killed while it started`);
     const holder: { node?: ReplicaNode } = {};
-    network.connect(id, (from, mailbox, messages) => holder.node!.receive(from, mailbox, messages), {
+    const receive: Receive = (from, mailbox, messages) => holder.node!.receive(from, mailbox, messages);
+    network.connect(id, received(id, receive), {
       own: () => holder.node!.mark()!,
       seen: (peer, mark) => holder.node!.note(peer, mark),
     });
@@ -113,9 +131,11 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     store: (id) => stores.get(id)!,
     disk: (id) => disks.get(id)!,
     kill(id) {
+      turn(id);
       network.disconnect(id);
       nodes.get(id)!.close();
-      stores.get(id)!.crash();
+      // The store that is open, which is not its node's yet while it starts.
+      disks.get(id)!.owner?.crash();
     },
     restart: (id) => start(id).then(() => {}),
     close() {

@@ -1,6 +1,7 @@
 /** Each mode of the standing ballot on whole nodes: who may propose, what it costs, what happens when nobody answers. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { ModeName } from "../../src/replica/modes.ts";
+import { VirtualClock } from "../sim/virtual_time.ts";
 import { caller, memoryCluster, request } from "./memory_cluster.ts";
 
 const MODES = (["auto", "fast", "uncoordinated", "classic", "multi", "prepare"] as const).map((mode) => ({
@@ -97,3 +98,26 @@ for (const { n, down } of [{ n: 3, down: 0 }, { n: 4, down: 0 }, { n: 5, down: 0
     }
   });
 }
+
+Deno.test("modes: a coordinator that may not vote is taken over at once: nobody waits for what it was given", async () => {
+  const clock = new VirtualClock();
+  const play = async () => {
+    const cluster = await memoryCluster(5, { modes: MODES, clock, learners: 1 });
+    try {
+      const { body } = await cluster.node("a").locks.acquire("multi/q", request("me"), caller());
+      await cluster.store("a").quarantine("for the test");
+      const fromMs = clock.now();
+      const { receipt } = await cluster.node("c").locks.renew("multi/q", body.fence, {}, caller());
+      assertEquals(receipt.path, "recovered");
+      // Its patience with one that is only silent is 100 ms or more.
+      assert(clock.now() - fromMs < 100);
+      await cluster.store("c").quarantine("for the test");
+      const againMs = clock.now();
+      await cluster.node("v").locks.renew("multi/q", body.fence, {}, caller());
+      assert(clock.now() - againMs < 100);
+    } finally {
+      cluster.close();
+    }
+  };
+  await clock.run(play(), 60_000);
+});

@@ -82,6 +82,25 @@ Deno.test("node: a peer that does not vote does not make another ready", async (
   }
 });
 
+Deno.test("node: one that may not vote takes no commands to propose and no collision to end", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const messages: WireMessage[] = [{ type: "forward", ...AT, commands: [] }, {
+      type: "collision",
+      ...AT,
+      ballot: STANDING,
+      reports: [],
+    }];
+    const ask = () => cluster.node("a").receive("b", "coordinator", messages);
+    assertEquals((await ask()).map(({ type }) => type), ["noted", "noted"]);
+    await cluster.store("a").quarantine("for the test");
+    const reason = "quarantined: for the test";
+    assertEquals(await ask(), [{ type: "unavailable", reason }, { type: "unavailable", reason }]);
+  } finally {
+    cluster.close();
+  }
+});
+
 Deno.test("node: readiness is asked of peers no more than some times a second, however often it is polled", async () => {
   const cluster = await memoryCluster(3, { clock: fastClock(0.1) });
   try {

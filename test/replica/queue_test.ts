@@ -227,6 +227,30 @@ Deno.test("queue: a held lock with lockDelayMs whose holder vanishes cools befor
     assert(clock.now() - beganMs >= 3_000, "never before the delay");
   }));
 
+Deno.test("queue: a waiter is told its position at first and then whenever it is another one, at any node", () =>
+  withCluster(3, async (cluster) => {
+    const { body: held } = await cluster.node("a").locks.acquire("q", request("holder", { ttlMs: 600_000 }), caller());
+    const told: number[][] = [];
+    const line = [];
+    for (const [i, id] of ["b", "c", "b"].entries()) {
+      const positions: number[] = [];
+      told.push(positions);
+      const onPosition = (position: number) => void positions.push(position);
+      line.push(await queued(cluster, id, "q", `w${i}`, {}, caller({ timeoutMs: 20_000, onPosition })));
+    }
+    await until("the last is told", () => told[2]!.length === 1);
+    assertEquals(told, [[1], [2], [3]]);
+    // Its places are renewed meanwhile, and nothing is told for that.
+    const clock = fastClock(TIMES);
+    const untilMs = clock.now() + 8_000;
+    await until("places were renewed", () => clock.now() > untilMs);
+    await cluster.node("a").locks.release("q", held.fence, caller());
+    for (const { ending } of line) {
+      await cluster.node("a").locks.release("q", granted(await ending).fence, caller());
+    }
+    assertEquals(told, [[1], [2, 1], [3, 2, 1]]);
+  }));
+
 Deno.test("queue: more places lapse at once than one value may claim: they end in several, and the next gets the lock", () =>
   withCluster(3, async (cluster) => {
     const { body: held } = await cluster.node("a").locks.acquire("q", request("holder", { ttlMs: 600_000 }), caller());

@@ -44,8 +44,10 @@ describe("with tokens", () => {
       ["t-write", "GET", "/v1/locks/other"],
       ["t-write", "GET", "/v1/locks/-?name=other"],
       ["t-write", "GET", "/v1/locks/other/history"],
-      ["t-write", "GET", "/v1/locks"],
-      ["t-write", "GET", "/v1/locks?prefix=deploy"],
+      ["t-write", "GET", "/v1/locks/other/events"],
+      ["t-write", "GET", "/v1/locks/other?after=0"],
+      ["t-admin", "GET", "/v1/locks"],
+      ["t-admin", "GET", "/v1/locks/events?prefix=deploy%2F"],
       ["t-write", "DELETE", "/v1/locks/deploy%2Fa", '{"reason":"r"}'],
       ["t-admin", "POST", "/v1/locks/deploy%2Fa"],
       ["t-admin", "PUT", "/v1/locks/deploy%2Fa/1"],
@@ -58,7 +60,18 @@ describe("with tokens", () => {
     assertEquals(calls, []);
     const force = { method: "DELETE", headers: bearer("t-admin"), body: '{"reason":"r"}' };
     assertEquals((await app.request("/v1/locks/deploy%2Fa", force)).status, 200);
-    assertEquals((await app.request("/v1/locks?prefix=deploy%2F", { headers: bearer("t-write") })).status, 200);
+  });
+
+  it("a listing asks the node only for what the caller may read", async () => {
+    const prefixes = async (prefix: string) => {
+      const { app, calls } = scripted({}, { tokens });
+      const response = await app.request(`/v1/locks?prefix=${prefix}`, { headers: bearer("t-write") });
+      assertEquals(response.status, 200, prefix);
+      return calls.map(({ args }) => args[0]);
+    };
+    for (const prefix of ["", "dep", "deploy", "deploy%2F"]) assertEquals(await prefixes(prefix), ["deploy/"]);
+    assertEquals(await prefixes("deploy%2Fa"), ["deploy/a"]);
+    for (const prefix of ["other", "deployx", "z"]) assertEquals(await prefixes(prefix), []);
   });
 
   it("probes and the document need none", async () => {

@@ -248,7 +248,21 @@ describe("the rest of a request", () => {
     }
     await refused("GET", "/v1/locks/a?consistency=strong", null, 400, "invalid-request", "consistency");
     await refused("POST", "/v1/locks/a?consistency=stale", null, 400, "invalid-request", "consistency");
-    await refused("GET", "/v1/locks/a?after=3", null, 400, "invalid-request", "after");
+    for (const after of ["", "-1", "01", "x", "1.5", "123456789012345678901"]) {
+      await refused("GET", `/v1/locks/a?after=${after}`, null, 400, "invalid-request", "after");
+    }
+    for (const value of ["-1", "300001", "x"]) {
+      await refused("GET", `/v1/locks/a?after=0&waitMs=${value}`, null, 400, "invalid-request", "waitMs");
+    }
+    await refused("GET", "/v1/locks/a?waitMs=5", null, 400, "invalid-request", "after");
+    await refused("GET", "/v1/locks/a?after=0&consistency=stale", null, 400, "invalid-request", "consistency");
+    await refused("GET", "/v1/locks/a/history?after=0", null, 400, "invalid-request", "after");
+    await refused("GET", "/v1/locks/a/events?after=0", null, 400, "invalid-request", "after");
+    await refused("GET", "/v1/locks/a/events?timeoutMs=0", null, 400, "invalid-request", "timeoutMs");
+    await refused("GET", "/v1/locks/events?prefix=%00", null, 400, "invalid-request", "prefix");
+    await refused("GET", `/v1/locks/events?prefix=${"a".repeat(513)}`, null, 400, "invalid-request", "prefix");
+    await refused("GET", "/v1/locks/events?prefix=a&prefix=b", null, 400, "invalid-request", "prefix");
+    await refused("GET", "/v1/locks/events?prefix=a&name=b", null, 400, "invalid-request", "name");
     await refused("GET", "/v1/locks/a?__proto__=3", null, 400, "invalid-request", "__proto__");
     await refused("GET", "/v1/locks/a?timeoutMs=500&timeoutMs=500", null, 400, "invalid-request", "timeoutMs");
     await refused("GET", "/v1/locks/a?%FF=1", null, 400, "invalid-request", "query");

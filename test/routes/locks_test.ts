@@ -221,6 +221,32 @@ describe("the other lock routes", () => {
     ]);
   });
 
+  it("GET history as JSON lines, each with its name, for who asks for them", async () => {
+    const ended = {
+      fence: "1025",
+      holder: "h",
+      subject: "s",
+      from: "f",
+      to: "t",
+      end: "forced",
+      reason: 'two\nlines "',
+    };
+    const { app } = scripted({ history: answer({ items: [ended, { ...ended, fence: "2049" }], revision: "7" }) });
+    const lines = async (accept: string) => {
+      const response = await app.request("/v1/locks/a%2Fb/history", { headers: { accept } });
+      return [response.headers.get("content-type"), response.headers.get("consensus-path"), await response.text()];
+    };
+    const [type, path, text] = await lines("application/json;q=0.1, application/x-ndjson");
+    assertEquals([type, path], ["application/x-ndjson", RECEIPT.path]);
+    const [one, two, end] = text!.split("\n");
+    assertEquals(JSON.parse(one!), { name: "a/b", ...ended });
+    assertEquals([JSON.parse(two!).fence, end], ["2049", ""]);
+    assertEquals((await lines("*/*"))[0], "application/json");
+    const { app: none } = scripted();
+    const empty = await none.request("/v1/locks/a/history", { headers: { accept: "application/x-ndjson" } });
+    assertEquals([empty.status, await empty.text()], [200, ""]);
+  });
+
   it("HEAD is GET without its body", async () => {
     const { app } = scripted();
     const response = await app.request("/v1/locks/a", { method: "HEAD" });

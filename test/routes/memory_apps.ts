@@ -26,9 +26,11 @@ export async function memoryApps(
     id,
     createApp(cluster.node(id), {
       tokens: null,
+      rate: null,
       peers: null,
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
+      after: (ms, run) => realClock.after(ms, run),
       report: (error) => reports.push(error),
       ...options,
     }),

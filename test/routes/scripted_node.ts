@@ -1,6 +1,7 @@
 /** A NodeService that answers what a test scripts and notes what reaches it, and an app around it. */
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
+import { realClock } from "../../src/cli/world.ts";
 import type { Answer, Grant, LockState, NodeStatus, Receipt } from "../../src/api.ts";
 import type { WireMessage } from "../../src/replica/ports.ts";
 import type { NodeService } from "../../src/replica/service.ts";
@@ -51,6 +52,7 @@ const DEFAULTS: Script = {
   history: answer({ items: [], revision: "0" }),
   list: { items: [FREE], cursor: null },
   receive: (...args: unknown[]) => (args[2] as WireMessage[]).map(() => ({ type: "noted" })),
+  acceptDirect: [],
   status: STATUS,
   readiness: null,
 };
@@ -84,7 +86,9 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
       history: later("history"),
       list: later("list"),
     },
+    watches: { poll: later("poll") },
     receive: later("receive"),
+    acceptDirect: later("acceptDirect"),
     status: play("status"),
     readiness: later("readiness"),
   } as unknown as NodeService;
@@ -92,9 +96,11 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
   let clock = 0;
   const app = createApp(node, {
     tokens: null,
+    rate: null,
     peers: null,
     newId: () => `id-${++ids}`,
     now: () => clock++,
+    after: realClock.after,
     report: (error) => reports.push(error),
     ...options,
   });

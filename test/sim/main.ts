@@ -1,30 +1,100 @@
-/** `deno task sim --seed N` or `--seeds COUNT`: runs in virtual time; prints figures, and seed and script of a failure. */
+/**
+ * `deno task sim`: `--seed N` is one run, with `--history FILE` what its clients saw; `--seeds COUNT --from N --jobs J`
+ * many, with figures; `--mutants` plants bugs that the checkers must catch. A failure prints its seed, the commit and the
+ * smallest plan that fails likewise.
+ */
 import { parseArgs } from "node:util";
-import { simulate } from "./simulator.ts";
+import { encodeHistory } from "./check/history_lines.ts";
+import { catchMutants } from "./mutants.ts";
+import { planOf } from "./plan.ts";
+import { showPlan, shrink } from "./shrink.ts";
+import { play } from "./simulator.ts";
+import { Totals } from "./totals.ts";
+import { forEachSeed } from "./workers.ts";
+
+const FAILURES_MAX = 10;
+/** Seeds between two lines of a long run. */
+const PROGRESS = 1_000;
+const SHRUNK_MAX = 2;
+/** So many runs must have died at every step there is. */
+const SEEDS_FOR_EVERY_STEP = 500;
 
 const { values } = parseArgs({
   args: Deno.args,
-  options: { seed: { type: "string" }, seeds: { type: "string" }, from: { type: "string" } },
+  options: {
+    seed: { type: "string" },
+    seeds: { type: "string", default: "100" },
+    from: { type: "string", default: "1" },
+    jobs: { type: "string" },
+    history: { type: "string" },
+    mutants: { type: "boolean", default: false },
+  },
 });
-const first = Number(values.seed ?? values.from ?? 1);
-const count = values.seed === undefined ? Number(values.seeds ?? 100) : 1;
-const total: Record<string, number> = {};
-const add = (name: string, by: number) => total[name] = (total[name] ?? 0) + by;
-let worstHealMs = 0;
-let failed = 0;
-for (let seed = first; seed < first + count; seed++) {
-  const { figures, faults } = await simulate(seed);
-  for (const [name, value] of Object.entries(figures)) {
-    if (typeof value === "number" && name !== "seed" && name !== "n" && name !== "healedMs") add(name, value);
-  }
-  for (const [path, value] of Object.entries(figures.paths)) add(`path ${path}`, value);
-  worstHealMs = Math.max(worstHealMs, figures.healedMs);
-  if (values.seed !== undefined) console.log(JSON.stringify(figures));
-  if (faults.length === 0) continue;
-  failed++;
-  console.log(`seed ${seed} (n=${figures.n}) failed:\n  ${faults.slice(0, 5).join("\n  ")}`);
-  if (failed >= 10) break;
+
+async function main(): Promise<number> {
+  const jobs = values.jobs === undefined ? Math.min(2, navigator.hardwareConcurrency) : whole("jobs", values.jobs);
+  if (values.mutants) return await catchMutants(jobs, console.log) ? 0 : 1;
+  if (values.seed !== undefined) return await one(whole("seed", values.seed));
+  return await many(whole("from", values.from), whole("seeds", values.seeds), jobs);
 }
-console.log(`${count} seeds from ${first}: ${JSON.stringify({ ...total, worstHealMs })}`);
-console.log(`${count - failed} passed, ${failed} failed`);
-if (failed > 0) Deno.exit(1);
+
+/** What is no number would run nothing, and so pass. */
+function whole(name: string, text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1) return number;
+  console.error(`--${name} is a whole number from 1 on, not ${text}`);
+  Deno.exit(2);
+}
+
+async function one(seed: number): Promise<number> {
+  const { figures, faults, history, digest } = await play(planOf(seed), true);
+  console.log(JSON.stringify(figures));
+  console.log(`everything that happened: ${digest}`);
+  if (values.history !== undefined) await Deno.writeTextFile(values.history, encodeHistory(history));
+  if (faults.length === 0) return 0;
+  await report(seed, faults, true);
+  return 1;
+}
+
+async function many(from: number, count: number, jobs: number): Promise<number> {
+  const totals = new Totals();
+  const failed: { readonly seed: number; readonly faults: readonly string[] }[] = [];
+  const startMs = performance.now();
+  const seconds = () => (performance.now() - startMs) / 1_000;
+  await forEachSeed({ from, count, jobs }, ({ seed, figures, faults }) => {
+    totals.add(figures);
+    if (faults.length > 0) failed.push({ seed, faults });
+    if (totals.seeds % PROGRESS === 0 && totals.seeds < count) {
+      console.log(`${totals.seeds} seeds, ${failed.length} failed, ${seconds().toFixed(0)} s`);
+    }
+    return failed.length < FAILURES_MAX;
+  });
+  failed.sort((a, b) => a.seed - b.seed);
+  for (const [i, { seed, faults }] of failed.entries()) await report(seed, faults, i < SHRUNK_MAX);
+  for (const line of totals.lines()) console.log(line);
+  console.log(`${seconds().toFixed(1)} s, ${(totals.seeds / seconds()).toFixed(1)} seeds a second in ${jobs} jobs`);
+  const missed = totals.seeds >= SEEDS_FOR_EVERY_STEP ? totals.missed() : [];
+  if (missed.length > 0) console.log(`no process has died at: ${missed.join("; ")}`);
+  console.log(`${totals.seeds - failed.length} passed, ${failed.length} failed`);
+  return failed.length === 0 && missed.length === 0 && totals.seeds === count ? 0 : 1;
+}
+
+async function report(seed: number, faults: readonly string[], shrinks: boolean): Promise<void> {
+  console.log(`seed ${seed} at commit ${await commit()} failed:\n  ${faults.slice(0, 5).join("\n  ")}`);
+  if (!shrinks) return;
+  const small = await shrink(planOf(seed), faults[0]!);
+  console.log(`after ${small.runs} runs the smallest that fails so:\n${showPlan(small.plan)}\n  ${small.faults[0]}`);
+}
+
+async function commit(): Promise<string> {
+  try {
+    const cwd = new URL(".", import.meta.url);
+    const { success, stdout } = await new Deno.Command("git", { args: ["rev-parse", "HEAD"], cwd, stderr: "null" })
+      .output();
+    return success ? new TextDecoder().decode(stdout).trim() : "unknown";
+  } catch {
+    return "unknown";
+  }
+}
+
+Deno.exit(await main());

@@ -77,3 +77,39 @@ Deno.test("memory store: a step that changes its record in place changes nothing
   });
   assertEquals((await store.update("k", look))?.instance, 1);
 });
+
+Deno.test("memory store: a watch sees each atomic before and after, and may end the process at either", async () => {
+  for (const last of ["ready", "committed"] as const) {
+    const disk = new MemoryDisk();
+    const seen: string[] = [];
+    let isArmed = false;
+    const store: MemoryBallotStore = await openMemoryStore({
+      disk,
+      watch: (moment, steps) => {
+        seen.push(`${moment} ${steps.map(([key]) => key)}`);
+        if (isArmed && moment === last) store.crash();
+      },
+    });
+    await store.init(IDENTITY);
+    await store.update("k", increment);
+    await Promise.all([store.update("k", increment), store.update("k", increment)]);
+    assertEquals(seen, ["ready ", "committed ", "ready k", "committed k", "ready k,k", "committed k,k"]);
+    isArmed = true;
+    let heard = false;
+    store.update("k", increment).finally(() => heard = true);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const again = await openMemoryStore({ disk });
+    assertEquals([countOf(await again.update("k", look)), heard], [last === "ready" ? 3 : 4, false]);
+  }
+});
+
+Deno.test("memory store: what was refused comes after what came meanwhile, and counts on it", async () => {
+  const gate = Promise.withResolvers<void>();
+  const store = await openMemoryStore({ schedule: () => gate.promise });
+  store.failNext = "conflict";
+  const first = store.update("k", increment);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const second = store.update("k", increment);
+  gate.resolve();
+  assertEquals([await first, await second], [2, 1]);
+});

@@ -21,3 +21,10 @@ Deno.test("fences: a fence twice, and one below a returned one, are found", () =
     "x: fence 6 was granted after 7 had been returned",
   ]);
 });
+
+Deno.test("fences: a read that says less than was returned, and a grant below what was read, are found", () => {
+  const grants = [grant("x", 0, 1, 5n), grant("x", 10, 11, 9n)];
+  assertEquals(fenceFaults(grants, [grant("x", 2, 3, 5n), grant("x", 9, 12, 5n), grant("y", 0, 1, 0n)]), []);
+  assertEquals(fenceFaults(grants, [grant("x", 12, 13, 5n)]), ["x: fence 5 was read after 9 had been returned"]);
+  assertEquals(fenceFaults(grants, [grant("x", 2, 3, 9n)]), ["x: fence 9 was granted after 9 had been returned"]);
+});

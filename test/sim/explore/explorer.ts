@@ -1,31 +1,15 @@
 /**
- * Explicit-state search over the shipped roles: every interleaving, loss, duplication and reordering of the
- * messages of one instance. Sent messages stay in a set, to be delivered at any time, any number of times or never.
+ * Explicit-state search over the shipped roles: every interleaving, loss, duplication and reordering of messages.
+ * Sent messages stay in a set, to be delivered at any time, any number of times or never.
  *
- * The roles are pure, so equal (record, message) pairs always step alike: everything is interned to small numbers
- * and every step is computed once. A state is then a row of numbers.
+ * Of a state only 128 bits are kept, the sum of the hashes of its things; the state itself only until it is expanded.
  */
-import type {
-  AcceptorMessage,
-  AcceptorRecord,
-  AcceptorReply,
-  CoordinatorContext,
-  CoordinatorInput,
-  CoordinatorOutput,
-  CoordinatorState,
-  ProposerContext,
-  ProposerInput,
-  ProposerOutput,
-  ProposerState,
-  Report,
-  Value,
-  Vote,
-} from "../../../src/paxos/mod.ts";
-import { logMachine } from "./log_machine.ts";
-import type { Plan } from "./plans.ts";
-
-/** The module under search: the shipped one, or a copy with a bug planted. */
-export type Core = typeof import("../../../src/paxos/mod.ts");
+import type { Vote } from "../../../src/paxos/mod.ts";
+import { Ancestry, Frontier, type Row } from "./frontier.ts";
+import { type Core, type Effect, Model } from "./model.ts";
+import { type Plan, SOMETIMES, type Sometimes } from "./plans.ts";
+import { StateSet } from "./state_set.ts";
+import type { VoteThing } from "./things.ts";
 
 export type Verdict = {
   readonly states: number;
@@ -33,438 +17,269 @@ export type Verdict = {
   readonly complete: boolean;
   /** What went wrong and the actions that lead there, or null. */
   readonly violation: { readonly what: string; readonly script: readonly string[] } | null;
-  /** How many states each "sometimes" property was seen in: a search that never gets there proves nothing. */
-  readonly sometimes: Readonly<Record<Sometimes, number>>;
+  /** How many states each was first seen to lead to: a search that never gets there proves nothing. */
+  readonly sometimes: Readonly<Partial<Record<Sometimes, number>>>;
 };
 
-export type Sometimes = "inclusive" | "open" | "classic" | "recovered" | "collision" | "ahead";
-
-type Message =
-  | { readonly kind: "request"; readonly actor: number; readonly to: number; readonly message: AcceptorMessage }
-  | { readonly kind: "reply"; readonly actor: number; readonly from: number; readonly reply: AcceptorReply }
-  /**
-   * Votes count for ever once sent, not only the last of an acceptor. The coordinator may hear of any of them at
-   * any time, whoever tells it: more than the collision messages of the proposers could do.
-   */
-  | { readonly kind: "vote"; readonly acceptor: string; readonly vote: Vote }
-  | { readonly kind: "decided"; readonly by: string; readonly how: string; readonly value: string };
-
-type Actor =
-  | { readonly role: "proposer"; readonly state: ProposerState; readonly prepared: number }
-  | { readonly role: "coordinator"; readonly state: CoordinatorState };
-
-/** Gives equal things one number. */
-class Interned<T> {
-  readonly items: T[] = [];
-  readonly #ids = new Map<string, number>();
-
-  id(item: T): number {
-    const text = JSON.stringify(item);
-    const known = this.#ids.get(text);
-    if (known !== undefined) return known;
-    this.items.push(item);
-    this.#ids.set(text, this.items.length - 1);
-    return this.items.length - 1;
-  }
-}
-
-type Effect = { readonly next: number; readonly added: readonly number[] };
-
 export function explore(core: Core, plan: Plan, bound: number): Verdict {
-  return new Search(core, plan).run(bound);
+  return new Search(new Model(core, plan)).run(bound);
 }
 
-class Search {
-  readonly #core: Core;
-  readonly #plan: Plan;
-  readonly #nodes: string[];
-  readonly #records = new Interned<AcceptorRecord>();
-  readonly #actors = new Interned<Actor>();
-  readonly #messages = new Interned<Message>();
-  readonly #acceptorSteps = new Map<number, Effect>();
-  readonly #actorSteps = new Map<string, Effect>();
-  readonly #contexts: (ProposerContext | CoordinatorContext)[];
-  readonly #rules: { me: string; quorums: InstanceType<Core["QuorumSystem"]>; machine: typeof logMachine }[];
-  readonly #coordinator: number;
-  #fault: string | null = null;
+const NONE: readonly never[] = [];
+const LATER: readonly Sometimes[] = ["later instance decided"];
 
-  constructor(core: Core, plan: Plan) {
-    this.#core = core;
-    this.#plan = plan;
-    this.#coordinator = plan.actors.findIndex(({ role }) => role === "coordinator");
-    this.#nodes = "abcdefghi".slice(0, plan.n).split("");
-    const quorums = new core.QuorumSystem(this.#nodes);
-    this.#rules = this.#nodes.map((me) => ({ me, quorums, machine: logMachine }));
-    const opening = core.snapshotOf(this.#fresh());
-    const fast = core.fastBallotOf(this.#fresh());
-    const base = { key: "k", epoch: 0, quorums };
-    this.#contexts = plan.actors.map((actor) =>
-      actor.role === "coordinator"
-        ? { ...base, me: plan.coordinator, instance: 1, ballot: core.STANDING, freshId: `${plan.coordinator}/c/1` }
-        : {
-          ...base,
-          me: actor.node,
-          machine: logMachine,
-          opening,
-          fast,
-          value: actor.proposes ? valueOf(actor.node) : null,
-        }
-    );
-  }
+/** Votes of one ballot, of one kind, for one value, and which acceptors make up a quorum of them. */
+type Tally = {
+  readonly votes: { readonly bit: number; readonly thing: VoteThing }[];
+  readonly chosen: Map<number, boolean>;
+};
 
-  #fresh(): AcceptorRecord {
-    return this.#core.freshRecord(logMachine, {
-      kind: "fast",
-      recovery: this.#plan.recovery ?? "coordinated",
-      coordinator: this.#plan.coordinator,
-    });
+type OnStep = ((from: Row, to: Row) => void) | null;
+
+export class Search {
+  readonly #model: Model;
+  readonly #onStep: OnStep;
+  readonly #seen = new StateSet();
+  readonly #frontier = new Frontier();
+  readonly #ancestry = new Ancestry();
+  readonly #sometimes: Partial<Record<Sometimes, number>> = {};
+  readonly #tallies = new Map<string, Tally>();
+  readonly #tallyOf = new Map<number, { readonly tally: Tally; readonly bit: number }>();
+  /** For each thing the last expansion whose state had it. */
+  #present = new Int32Array(1 << 16);
+  #bound = 0;
+  /** The state that is expanded. */
+  #at = 0;
+  #row: Row = { parts: [], sent: [] };
+  #hash = new Int32Array();
+  #next = new Int32Array();
+  #action = 0;
+  /** When the way to a state is walked again: the action to take, and where it led. */
+  #replayed: { readonly action: number; row: Row; label: string } | null = null;
+  #violation: { what: string; state: number; action: number } | null = null;
+
+  /** @param onStep hears of every step, also to states known already */
+  constructor(model: Model, onStep: OnStep = null) {
+    this.#model = model;
+    this.#onStep = onStep;
   }
 
   run(bound: number): Verdict {
-    const initial = this.#initial();
-    const seen = new Map<string, number>([[key(initial), 0]]);
-    const states: Row[] = [initial];
-    const parents: number[] = [-1];
-    const actions: string[] = ["begin"];
-    const sometimes: Record<Sometimes, number> = {
-      inclusive: 0,
-      open: 0,
-      classic: 0,
-      recovered: 0,
-      collision: 0,
-      ahead: 0,
-    };
-    const script = (last: number): string[] => {
-      const lines: string[] = [];
-      for (let i = last; i > 0; i = parents[i]!) lines.push(actions[i]!);
-      return lines.reverse();
-    };
-    for (let at = 0; at < states.length; at++) {
-      const row = states[at]!;
-      let violation: { what: string; script: string[] } | null = null;
-      this.#successors(row, (next, action) => {
-        if (violation !== null) return;
-        const text = key(next);
-        if (seen.has(text)) return;
-        seen.set(text, states.length);
-        states.push(next);
-        parents.push(at);
-        actions.push(action());
-        const what = this.#fault ?? this.#judge(next, sometimes);
-        if (what !== null) violation = { what, script: script(states.length - 1) };
-      });
-      if (violation === null && this.#fault !== null) violation = { what: this.#fault, script: script(at) };
-      if (violation !== null) return { states: states.length, complete: false, violation, sometimes };
-      if (states.length >= bound) return { states: states.length, complete: false, violation: null, sometimes };
-      states[at] = SPENT;
+    const initial = this.#model.initial();
+    const width = 4 * this.#model.names;
+    this.#hash = new Int32Array(width);
+    this.#next = new Int32Array(width);
+    this.#bound = bound;
+    this.#hashRow(initial);
+    this.#next.set(this.#hash);
+    this.#isNew();
+    this.#ancestry.add(0, 0);
+    this.#frontier.push(initial);
+    for (this.#at = 0; this.#frontier.size > 0; this.#at++) {
+      this.#expand(this.#frontier.shift());
+      if (this.#violation !== null || this.#seen.size >= this.#bound) break;
     }
-    return { states: states.length, complete: true, violation: null, sometimes };
+    const states = this.#seen.size;
+    const violation = this.#violation as { what: string; state: number; action: number } | null;
+    if (violation !== null) {
+      const { what, state, action } = violation;
+      const script = this.#scriptOf([...this.#ancestry.pathTo(state), action]);
+      return { states, complete: false, violation: { what, script }, sometimes: this.#sometimes };
+    }
+    return { states, complete: this.#frontier.size === 0, violation: null, sometimes: this.#sometimes };
   }
 
-  #initial(): Row {
-    const record = this.#records.id(this.#fresh());
-    let sent: readonly number[] = [];
-    const actors = this.#plan.actors.map((actor, i) => {
-      if (actor.role === "coordinator") {
-        return this.#actors.id({ role: "coordinator", state: this.#core.initialCoordinator });
+  #expand(row: Row): void {
+    this.#begin(row);
+    this.#model.actions(row, (part, effect, action) => this.#visit(part, effect, action));
+  }
+
+  #begin(row: Row): void {
+    this.#row = row;
+    this.#action = 0;
+    this.#hashRow(row);
+    for (const id of row.sent) this.#mark(id);
+  }
+
+  #mark(id: number): void {
+    if (id >= this.#present.length) {
+      const grown = new Int32Array(Math.max(this.#present.length * 2, id + 1));
+      grown.set(this.#present);
+      this.#present = grown;
+    }
+    this.#present[id] = this.#at + 1;
+  }
+
+  #visit(part: number, effect: Effect, action: () => string): void {
+    const number = this.#action++;
+    if (this.#violation !== null || this.#seen.size >= this.#bound) return;
+    if (this.#replayed !== null && this.#replayed.action !== number) return;
+    if (effect.fault !== null) return this.#fail(effect.fault, number, action);
+    const { parts, sent } = this.#row;
+    const isFresh = (id: number) => this.#present[id] !== this.#at + 1;
+    const fresh = effect.added.length === 0 ? NONE : effect.added.filter(isFresh);
+    if (effect.next === parts[part] && fresh.length === 0 && effect.concluded.length === 0) return;
+
+    const chosen = fresh.flatMap((id) => this.#tallied(id));
+    let decided = parts[parts.length - 1]!;
+    for (const conclusion of chosen.length === 0 ? effect.concluded : [...effect.concluded, ...chosen]) {
+      const next = this.#model.conclude(decided, conclusion);
+      if (next === null) {
+        const { instance, value } = conclusion;
+        const other = this.#model.decidedAt(decided, instance);
+        return this.#fail(`two values decided at instance ${instance}: ${other} and ${value}`, number, action);
       }
-      const context = this.#contexts[i] as ProposerContext;
-      const { state, out } = this.#core.stepProposer(context, this.#core.initialProposer, { type: "start" });
-      sent = merge(sent, this.#send(i, out));
-      return this.#actors.id({ role: "proposer", state, prepared: 0 });
-    });
-    return { parts: [...this.#nodes.map(() => record), ...actors], sent };
+      decided = next;
+    }
+
+    const nextParts = parts.slice();
+    nextParts[part] = effect.next;
+    nextParts[parts.length - 1] = decided;
+    this.#next.set(this.#hash);
+    this.#hashThing(parts[part]!, -1);
+    this.#hashThing(effect.next, 1);
+    if (decided !== parts[parts.length - 1]) {
+      this.#hashThing(parts[parts.length - 1]!, -1);
+      this.#hashThing(decided, 1);
+    }
+    const kept = fresh.length === 0 ? NONE : fresh.filter((id) => !this.#model.isDead(id, nextParts));
+    for (const id of kept) this.#hashThing(id, 1);
+    const dies = (id: number) => this.#model.concerns(id, part) && this.#model.isDead(id, nextParts);
+    const gone: readonly number[] = effect.next === parts[part] ? NONE : sent.filter(dies);
+    for (const id of gone) this.#hashThing(id, -1);
+
+    const isNew = this.#replayed === null && this.#isNew();
+    if (!isNew && this.#replayed === null && this.#onStep === null) return;
+    const alive = gone.length === 0 ? sent : sent.filter((id) => !gone.includes(id));
+    const next: Row = { parts: nextParts, sent: [...alive, ...kept] };
+    if (this.#replayed !== null) {
+      this.#replayed.row = next;
+      this.#replayed.label = action();
+      return;
+    }
+    this.#onStep?.(this.#row, next);
+    if (!isNew) return;
+    this.#ancestry.add(this.#at, number);
+    this.#frontier.push(next);
+    const isLater = decided !== parts[parts.length - 1] && this.#model.decidedAt(decided, 2) !== null;
+    const seen = [...effect.seen, ...fresh.flatMap((id) => this.#seenBy(id)), ...(isLater ? LATER : NONE)];
+    for (const name of new Set(seen)) this.#sometimes[name] = (this.#sometimes[name] ?? 0) + 1;
   }
 
-  #successors(row: Row, visit: (next: Row, action: () => string) => void): void {
-    const n = this.#plan.n;
-    for (const id of row.sent) {
-      const message = this.#messages.items[id]!;
-      if (message.kind === "request") {
-        const effect = this.#acceptorStep(row.parts[message.to]!, id, message);
-        this.#visit(row, message.to, effect, visit, () => `${this.#nodes[message.to]} gets ${show(message.message)}`);
-      } else if (message.kind === "reply") {
-        const effect = this.#replyStep(row.parts[n + message.actor]!, id, message);
-        const from = this.#nodes[message.from];
-        this.#visit(
-          row,
-          n + message.actor,
-          effect,
-          visit,
-          () => `actor ${message.actor} gets ${message.reply.type} from ${from}`,
-        );
-      }
-    }
-    for (const ids of this.#reportSets(row)) {
-      const part = n + this.#coordinator;
-      const effect = this.#collisionStep(row.parts[part]!, ids);
-      this.#visit(
-        row,
-        part,
-        effect,
-        visit,
-        () => `coordinator hears of the votes ${ids.map((id) => this.#showVote(id))}`,
-      );
-    }
-    if (this.#plan.recovery === "uncoordinated") {
-      this.#nodes.forEach((node, part) => {
-        for (const ids of this.#voteSets(row, node)) {
-          const effect = this.#ownPick(row.parts[part]!, part, ids);
-          this.#visit(row, part, effect, visit, () => `${node} picks from ${ids.map((id) => this.#showVote(id))}`);
-        }
-      });
-    }
-    this.#plan.actors.forEach((actor, i) => {
-      const effect = actor.role === "proposer" ? this.#timeout(row.parts[n + i]!, i, actor.explicitBallots) : null;
-      if (effect !== null) this.#visit(row, n + i, effect, visit, () => `actor ${i} prepares`);
-    });
+  #fail(what: string, action: number, label: () => string): void {
+    if (this.#replayed === null) this.#violation = { what, state: this.#at, action };
+    else this.#replayed.label = label();
   }
 
-  #visit(
-    row: Row,
-    part: number,
-    effect: Effect,
-    visit: (next: Row, action: () => string) => void,
-    action: () => string,
-  ) {
-    const added = effect.added.filter((id) => !row.sent.includes(id));
-    if (effect.next === row.parts[part] && added.length === 0) return;
-    const parts = row.parts.slice();
-    parts[part] = effect.next;
-    visit({ parts, sent: this.#withoutDead(parts, merge(row.sent, added)) }, action);
-  }
-
-  /** A reply that can change nothing ever again: states that differ only by it are one. */
-  #withoutDead(parts: readonly number[], sent: readonly number[]): readonly number[] {
-    return sent.filter((id) => {
-      const message = this.#messages.items[id]!;
-      if (message.kind !== "reply") return true;
-      const actor = this.#actors.items[parts[this.#plan.n + message.actor]!]!;
-      if (actor.state.phase === "done") return false;
-      return actor.role === "coordinator" || !isOver(this.#core, actor.state, message.reply);
+  /** Walks the way again; the numbers of things are kept, so that the same actions have the same numbers. */
+  #scriptOf(path: readonly number[]): readonly string[] {
+    let row = this.#model.initial();
+    this.#violation = null;
+    this.#bound = Infinity;
+    return path.map((action) => {
+      this.#at++;
+      this.#replayed = { action, row, label: "" };
+      this.#expand(row);
+      row = this.#replayed.row;
+      return this.#replayed.label;
     });
   }
 
-  #acceptorStep(record: number, id: number, request: Extract<Message, { kind: "request" }>): Effect {
-    const memo = record * 1_000_000 + id;
-    const known = this.#acceptorSteps.get(memo);
+  // Votes
+
+  /** What a new vote makes chosen, as any learner concludes that hears of all votes of its ballot. */
+  #tallied(id: number): readonly { readonly instance: number; readonly value: string }[] {
+    const thing = this.#model.vote(id);
+    if (thing === null) return NONE;
+    const { tally, bit } = this.#tally(id, thing);
+    let mask = bit;
+    for (const other of this.#row.sent) {
+      const known = this.#tallyOf.get(other);
+      if (known?.tally === tally) mask |= known.bit;
+    }
+    return this.#isChosen(tally, mask) ? [{ instance: thing.instance, value: thing.vote.value.id }] : NONE;
+  }
+
+  /** What a new vote shows. */
+  #seenBy(id: number): readonly Sometimes[] {
+    const thing = this.#model.vote(id);
+    if (thing === null) return NONE;
+    const others = this.#row.sent.flatMap((other) => this.#model.vote(other) ?? NONE);
+    return [
+      ...(others.some((other) => isCollision(thing, other)) ? ["collision" as const] : NONE),
+      ...(this.#tallied(id).length > 0 ? nameOf(thing.vote) : NONE),
+    ];
+  }
+
+  #tally(id: number, thing: VoteThing): { readonly tally: Tally; readonly bit: number } {
+    const known = this.#tallyOf.get(id);
     if (known !== undefined) return known;
-    const { actor, to, message } = request;
-    const before = this.#records.items[record]!;
-    const from = this.#contexts[actor]!.me;
-    const { record: after, reply } = this.#core.transition(this.#rules[to]!, before, message, { from, seenMs: {} });
-    if (after.stopped !== undefined) this.#fault = `acceptor ${this.#nodes[to]} stopped: ${after.stopped}`;
-    const told = asFact(reply);
-    const added = told === null ? [] : [this.#messages.id({ kind: "reply", actor, from: to, reply: told })];
-    added.push(...this.#voteCast(to, before, after));
-    if (after.instance > 1 && before.instance === 1) {
-      const value = after.decidedBy!.valueId;
-      added.push(this.#messages.id({ kind: "decided", by: this.#nodes[to]!, how: "record", value }));
-    }
-    const effect = { next: this.#records.id(after), added };
-    this.#acceptorSteps.set(memo, effect);
-    return effect;
+    const { ballot, kind, value } = thing.vote;
+    const name = `${thing.instance} ${ballot.join(".")} ${kind} ${value.id}`;
+    const tally: Tally = this.#tallies.get(name) ?? { votes: [], chosen: new Map() };
+    const entry = { tally, bit: 1 << this.#model.nodes.indexOf(thing.acceptor) };
+    tally.votes.push({ bit: entry.bit, thing });
+    this.#tallies.set(name, tally);
+    this.#tallyOf.set(id, entry);
+    return entry;
   }
 
-  /**
-   * Every set of sent votes that is enough for a pick. Smaller ones only wait for more, and so do reports that come
-   * in during a pick, so they may as well come later.
-   */
-  #reportSets(row: Row): readonly (readonly number[])[] {
-    if (this.#coordinator < 0) return [];
-    if (this.#actors.items[row.parts[this.#plan.n + this.#coordinator]!]!.state.phase !== "gather") return [];
-    return this.#voteSets(row, this.#plan.coordinator);
-  }
-
-  /** Sets of sent votes of the standing ballot that together with a report of `node` are a phase-1 quorum. */
-  #voteSets(row: Row, node: string): readonly (readonly number[])[] {
-    const votes = row.sent.filter((id) => {
-      const message = this.#messages.items[id]!;
-      return message.kind === "vote" && message.vote.kind === "fast" && message.acceptor !== node;
-    });
-    const enough = this.#rules[0]!.quorums.sizes.classic - 1;
-    const sets: number[][] = [];
-    for (let mask = 1; mask < 1 << votes.length; mask++) {
-      const set = votes.filter((_, i) => (mask >> i & 1) === 1);
-      if (set.length >= enough) sets.push(set);
-    }
-    return sets;
-  }
-
-  #showVote(id: number): string {
-    const message = this.#messages.items[id]!;
-    return message.kind === "vote" ? `${message.acceptor}:${message.vote.value.id}` : "";
-  }
-
-  #ownPick(record: number, part: number, votes: readonly number[]): Effect {
-    const reports = this.#reportsOf(votes);
-    const message = { type: "pick", key: "k", epoch: 0, instance: 1, ballot: this.#core.STANDING, reports } as const;
-    return this.#actorMemo(`${record} ${part} pick ${votes}`, () => {
-      const before = this.#records.items[record]!;
-      const envelope = { from: this.#nodes[part]!, seenMs: {} };
-      const { record: after } = this.#core.transition(this.#rules[part]!, before, message, envelope);
-      return { next: this.#records.id(after), added: this.#voteCast(part, before, after) };
-    });
-  }
-
-  #voteCast(acceptor: number, before: AcceptorRecord, after: AcceptorRecord): number[] {
-    if (after.vote === null || after.vote === before.vote) return [];
-    return [this.#messages.id({ kind: "vote", acceptor: this.#nodes[acceptor]!, vote: after.vote })];
-  }
-
-  #reportsOf(votes: readonly number[]): Report[] {
-    return votes.map((id) => this.#messages.items[id] as Extract<Message, { kind: "vote" }>)
-      .map(({ acceptor, vote }) => ({ from: acceptor, vote }));
-  }
-
-  #replyStep(actor: number, id: number, message: Extract<Message, { kind: "reply" }>): Effect {
-    return this.#actorMemo(`${actor} ${id}`, () => {
-      const from = this.#nodes[message.from]!;
-      const input = { type: "reply", from, reply: message.reply, opening: null } as const;
-      return this.#step(this.#actors.items[actor]!, message.actor, input);
-    });
-  }
-
-  #collisionStep(actor: number, votes: readonly number[]): Effect {
-    return this.#actorMemo(`${actor} votes ${votes}`, () => {
-      const reports = this.#reportsOf(votes);
-      const collision = {
-        type: "collision",
-        key: "k",
-        epoch: 0,
-        instance: 1,
-        ballot: this.#core.STANDING,
-        reports,
-      } as const;
-      return this.#step(this.#actors.items[actor]!, this.#coordinator, { type: "collision", message: collision });
-    });
-  }
-
-  #timeout(actor: number, index: number, explicitBallots: number): Effect | null {
-    const before = this.#actors.items[actor]!;
-    if (before.role !== "proposer" || before.state.phase === "done" || before.prepared >= explicitBallots) return null;
-    return this.#actorMemo(`${actor} prepare`, () => {
-      const prepared = before.prepared + 1;
-      return this.#step({ ...before, prepared }, index, { type: "prepare", nonce: String(prepared) });
-    });
-  }
-
-  #step(before: Actor, index: number, input: ProposerInput | CoordinatorInput): Effect {
-    const context = this.#contexts[index]!;
-    if (before.role === "proposer") {
-      const { state, out } = this.#core.stepProposer(context as ProposerContext, before.state, input as ProposerInput);
-      // What was told to the host only keeps it from being told again.
-      const next = this.#actors.id({ ...before, state: { ...state, told: "nothing", withheld: [] } });
-      return { next, added: this.#send(index, out) };
-    }
-    const step = this.#core.stepCoordinator(context as CoordinatorContext, before.state, input as CoordinatorInput);
-    return { next: this.#actors.id({ role: "coordinator", state: step.state }), added: this.#send(index, step.out) };
-  }
-
-  #actorMemo(memo: string, step: () => Effect): Effect {
-    const known = this.#actorSteps.get(memo);
+  #isChosen({ votes, chosen }: Tally, mask: number): boolean {
+    const known = chosen.get(mask);
     if (known !== undefined) return known;
-    let effect: Effect;
-    try {
-      effect = step();
-    } catch (error) {
-      this.#fault = `actor failed: ${(error as Error).message}`;
-      effect = { next: Number(memo.split(" ")[0]), added: [] };
-    }
-    this.#actorSteps.set(memo, effect);
-    return effect;
+    const reports = votes.filter(({ bit }) => (bit & mask) !== 0).map(({ thing }) => ({
+      from: thing.acceptor,
+      vote: thing.vote,
+    }));
+    const isChosen = this.#model.isChosen(votes[0]!.thing.instance, reports);
+    chosen.set(mask, isChosen);
+    return isChosen;
   }
 
-  #send(actor: number, out: readonly (ProposerOutput | CoordinatorOutput)[]): number[] {
-    const ids: number[] = [];
-    for (const output of out) {
-      if (output.type === "send") {
-        const to = this.#nodes.indexOf(output.to);
-        ids.push(this.#messages.id({ kind: "request", actor, to, message: output.message }));
-      } else if (output.type === "decided") {
-        const { certificate } = output;
-        const how = certificate.kind === "classic" && certificate.ballot[0] === 0 ? "recovered" : certificate.kind;
-        ids.push(this.#messages.id({ kind: "decided", by: String(actor), how, value: certificate.valueId }));
+  // Hashes
+
+  #hashRow({ parts, sent }: Row): void {
+    this.#next.fill(0);
+    for (const id of parts) this.#hashThing(id, 1);
+    for (const id of sent) this.#hashThing(id, 1);
+    this.#hash.set(this.#next);
+  }
+
+  #hashThing(id: number, sign: 1 | -1): void {
+    const { hashes } = this.#model.things;
+    const next = this.#next;
+    const width = next.length;
+    const from = id * width;
+    for (let i = 0; i < width; i++) next[i] = next[i]! + sign * hashes[from + i]!;
+  }
+
+  /** Under its least name, so that a state and its renamings are one. */
+  #isNew(): boolean {
+    const next = this.#next;
+    let least = 0;
+    for (let at = 4; at < next.length; at += 4) {
+      for (let i = 0; i < 4; i++) {
+        const order = next[at + i]! - next[least + i]!;
+        if (order < 0) least = at;
+        if (order !== 0) break;
       }
     }
-    return ids;
-  }
-
-  /** Agreement over everything anybody concluded and everything the sent votes chose, whoever noticed. */
-  #judge(row: Row, sometimes: Record<Sometimes, number>): string | null {
-    const decided = new Map<string, string>();
-    const tallies = new Map<string, Set<string>>();
-    const quorums = this.#rules[0]!.quorums;
-    const fastValues = new Set<string>();
-    let ahead = false;
-    for (const id of row.sent) {
-      const message = this.#messages.items[id]!;
-      if (message.kind === "decided") {
-        decided.set(message.value, `${message.by} (${message.how})`);
-        if (message.how in sometimes) sometimes[message.how as Sometimes]++;
-      } else if (message.kind === "vote") {
-        const { ballot, kind, value } = message.vote;
-        if (kind !== "classic") fastValues.add(value.id);
-        const tally = `${ballot.join(".")} ${value.id}`;
-        const voters = tallies.get(tally) ?? new Set();
-        tallies.set(tally, voters.add(message.acceptor));
-        if (kind === "classic" ? quorums.isClassic(voters) : quorums.isOpenFast(voters)) {
-          decided.set(value.id, `votes in ${ballot.join(".")}`);
-          if (kind === "uncoordinated") sometimes.recovered++;
-        }
-      } else if (message.kind === "reply") {
-        ahead ||= message.reply.type === "ahead";
-      }
-    }
-    if (fastValues.size > 1) sometimes.collision++;
-    if (ahead) sometimes.ahead++;
-    if (decided.size < 2) return null;
-    return `two values decided: ${[...decided].map(([value, how]) => `${value} by ${how}`).join(", ")}`;
+    return this.#seen.add(next[least]!, next[least + 1]!, next[least + 2]!, next[least + 3]!);
   }
 }
 
-/**
- * What a reply tells about votes, or null: that a promise stands in the way only decides when to time out, and a
- * timeout may come at any time here anyway. Without this the same fact travels in dozens of disguises.
- */
-function asFact(reply: AcceptorReply): AcceptorReply | null {
-  switch (reply.type) {
-    case "refused":
-      return reply.vote?.ballot.join() === reply.ballot.join() ? { ...reply, promised: reply.ballot } : null;
-    case "rejected":
-    case "behind":
-      return null;
-    default:
-      return reply;
-  }
+function isCollision(a: VoteThing, b: VoteThing): boolean {
+  return a.instance === b.instance && a.vote.kind === "fast" && b.vote.kind === "fast" &&
+    a.vote.ballot.join() === b.vote.ballot.join() && a.vote.value.id !== b.vote.value.id;
 }
 
-/** Ballots only rise: what was said in one that the proposer has left, or of a phase it has ended, is over. */
-function isOver(core: Core, state: ProposerState, reply: AcceptorReply): boolean {
-  if (!("ballot" in reply)) return false;
-  if (core.compareBallots(reply.ballot, state.ballot) < 0) return true;
-  return reply.type === "promise" && state.phase !== "prepare";
+function nameOf({ ballot, kind, value }: Vote): readonly Sometimes[] {
+  if (kind === "fast") return ["open"];
+  if (ballot[2] === 1) return ["recovered"];
+  return /\/v\/|^[xyz]$/.test(value.id) && ballot[0] > 0 ? ["classic", "carried"] : ["classic"];
 }
 
-/** Numbers of the records, then of the actors; and the sorted numbers of the messages sent so far. */
-type Row = { readonly parts: readonly number[]; readonly sent: readonly number[] };
-const SPENT: Row = { parts: [], sent: [] };
-
-function key(row: Row): string {
-  return String.fromCharCode(...row.parts, 0xffff, ...row.sent);
-}
-
-function merge(sorted: readonly number[], added: readonly number[]): readonly number[] {
-  if (added.length === 0) return sorted;
-  return [...new Set([...sorted, ...added])].sort((a, b) => a - b);
-}
-
-function valueOf(node: string): Value {
-  return { id: `${node}/v/1`, proposer: node, commands: [{ subject: node, id: node, born: 1, op: { type: "x" } }] };
-}
-
-function show(message: AcceptorMessage): string {
-  const what = message.type === "accept" ? ` ${message.value.id}` : "";
-  const ballot = "ballot" in message ? ` ${message.ballot.join(".")}` : "";
-  return `${message.type}${ballot}${what}`;
+/** What the search did not see of what it is there for. */
+export function unseen(plan: Plan, { sometimes }: Verdict): readonly Sometimes[] {
+  return SOMETIMES.filter((name) => plan.sometimes.includes(name) && (sometimes[name] ?? 0) === 0);
 }

@@ -1,122 +1,337 @@
 /**
- * Bugs planted one at a time in a copy of src/paxos, each with the plan that must catch it: an explorer that
- * catches none of them would be worth nothing (PROTOCOL.md §10).
+ * Bugs planted one at a time in a copy of the source, each with the plan or the test that must catch it: a checker that
+ * catches none of them would be worth nothing (PROTOCOL.md §10). Small plans hide bugs: `passes` names some that do.
  */
-import type { Core } from "./explorer.ts";
-import type { PlanName } from "./plans.ts";
+import { explore } from "./explorer.ts";
+import { plantedCore, runPlanted } from "./plant.ts";
+import { type PlanName, PLANS } from "./plans.ts";
 
 export type Mutant = {
   readonly name: string;
-  /** Below src/paxos. */
+  /** Below src. */
   readonly file: string;
-  /** Stands exactly once in the file. */
-  readonly text: string;
-  readonly replacement: string;
-  readonly caughtBy: PlanName;
+  /** `before` stands exactly once in the file. */
+  readonly edits: readonly { readonly before: string; readonly after: string }[];
 };
 
-export const MUTANTS: readonly Mutant[] = [
+/** A bug of the roles, for the explorer. */
+export type RoleMutant = Mutant & { readonly caughtBy: PlanName; readonly passes?: PlanName };
+/** A bug elsewhere: this test of this file passes without it and fails with it. */
+export type HostMutant = Mutant & { readonly test: string; readonly of: string };
+
+function edit(before: string, after: string) {
+  return [{ before, after }];
+}
+
+export const ROLE_MUTANTS: readonly RoleMutant[] = [
   {
     name: "R2's guard dropped",
-    file: "acceptor.ts",
-    text: "!sameBallot(record.promised, certificate.ballot) || ",
-    replacement: "",
-    caughtBy: "FX n=3, a finishes",
+    file: "paxos/acceptor.ts",
+    edits: edit("!sameBallot(record.promised, certificate.ballot) || ", ""),
+    caughtBy: "FX n=3 2+0, a finishes",
   },
   {
     name: "R2 without moving on",
-    file: "acceptor.ts",
-    text: 'moved) => ({\n    record: moved,\n    reply: { type: "decided"',
-    replacement: '_moved) => ({\n    record,\n    reply: { type: "decided"',
-    caughtBy: "FCX n=3, b coordinates, a finishes",
+    file: "paxos/acceptor.ts",
+    edits: edit(
+      'moved) => ({\n    record: moved,\n    reply: { type: "decided"',
+      '_moved) => ({\n    record,\n    reply: { type: "decided"',
+    ),
+    caughtBy: "FCX n=3 2+0, b coordinates, a finishes",
+    passes: "FC n=3 2+0, c coordinates",
   },
   {
     name: "no R1",
-    file: "proposer.ts",
-    text: "    return { state, out: [sendAccept(context, me, fast.ballot, value)] };",
-    replacement:
+    file: "paxos/proposer.ts",
+    edits: edit(
+      "    return { state, out: [sendAccept(context, me, fast.ballot, value)] };",
       '    return { state: { ...state, phase: "fast" }, out: [sendAccept(context, me, fast.ballot, value), ...sendOthers(context, fast.ballot, value)] };',
-    caughtBy: "FCX n=3, c coordinates, a finishes",
+    ),
+    caughtBy: "FCX n=3 2+0, c coordinates, a finishes",
+    passes: "FX n=3 2+0, a finishes",
+  },
+  {
+    name: "R1's vote in another ballot",
+    file: "paxos/proposer.ts",
+    edits: edit(
+      "    return { state, out: [sendAccept(context, me, fast.ballot, value)] };",
+      '    return fast.ballot[0] === 0 ? { state, out: [sendAccept(context, me, fast.ballot, value)] } : { state: { ...state, phase: "fast" }, out: [sendAccept(context, me, fast.ballot, value), ...sendOthers(context, fast.ballot, value)] };',
+    ),
+    caughtBy: "OC n=5 2+0, c opened and coordinates",
+    passes: "OX n=3 2+0, a opened, c finishes",
+  },
+  {
+    name: "forged proposer",
+    file: "paxos/acceptor.ts",
+    edits: edit(
+      'value.proposer === "" || (value.proposer === from && isMember)',
+      'value.proposer === "" || isMember || rules.quorums.isMember(value.proposer)',
+    ),
+    caughtBy: "FX n=3 2+1, c finishes",
   },
   {
     name: "overwritten fast vote",
-    file: "acceptor.ts",
-    text: "if (record.vote !== null && sameBallot(record.vote.ballot, ballot)) {",
-    replacement: "if (record.vote?.value.id === value.id && sameBallot(record.vote.ballot, ballot)) {",
-    caughtBy: "FX n=3, a finishes",
+    file: "paxos/acceptor.ts",
+    edits: edit(
+      "if (record.vote !== null && sameBallot(record.vote.ballot, ballot)) {",
+      "if (record.vote?.value.id === value.id && sameBallot(record.vote.ballot, ballot)) {",
+    ),
+    caughtBy: "FX n=3 2+0, a finishes",
+  },
+  {
+    name: "amnesia: a promise forgets the vote",
+    file: "paxos/acceptor.ts",
+    edits: edit(
+      "return { record: promising(record, ballot), reply };",
+      "return { record: { ...promising(record, ballot), vote: null }, reply };",
+    ),
+    caughtBy: "FXX n=3 2+0, a and b finish",
+  },
+  {
+    name: "client value in an uncoordinated ballot",
+    file: "paxos/acceptor.ts",
+    edits: edit(
+      'return fast.recovery === "coordinated" && from === fast.coordinator ? "classic" : null;',
+      'return fast.recovery === "uncoordinated" && value.proposer === "" ? "uncoordinated" : fast.recovery === "coordinated" && from === fast.coordinator ? "classic" : null;',
+    ),
+    caughtBy: "FUX n=3 2+1, a finishes",
   },
   {
     name: "ahead read as no vote",
-    file: "proposer.ts",
-    text: 'return { state: { ...state, phase: "done" }, out: [{ type: "ahead", snapshot: reply.snapshot }] };',
-    replacement:
+    file: "paxos/proposer.ts",
+    edits: edit(
+      'return { state: { ...state, phase: "done" }, out: [{ type: "ahead", snapshot: reply.snapshot }] };',
       'return state.phase === "prepare" ? onPromise(context, state, { from, vote: null }) : { state, out: [] };',
-    caughtBy: "FX n=3, a finishes",
+    ),
+    caughtBy: "FX n=3 2+0, a finishes",
   },
   {
     name: "votes added across ballots",
-    file: "coordinator.ts",
-    text: "if (quorums.isClassic(new Set([me])))",
-    replacement:
+    file: "paxos/coordinator.ts",
+    edits: edit(
+      "if (quorums.isClassic(new Set([me])))",
       "if (quorums.isClassic(new Set([me, ...state.reports.filter((r) => r.vote?.value.id === reply.value.id).map((r) => r.from)])))",
-    caughtBy: "FCX n=3, c coordinates, a finishes",
+    ),
+    caughtBy: "FCX n=3 2+0, c coordinates, a finishes",
   },
   {
     name: "proposers counted as promised in the shortcut",
-    file: "recovery.ts",
-    text: "pickValue(rules.quorums, reports, new Set([rules.me]))",
-    replacement: "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
-    caughtBy: "FCX n=3, c coordinates, a finishes",
+    file: "paxos/recovery.ts",
+    edits: edit(
+      "pickValue(rules.quorums, reports, new Set([rules.me]))",
+      "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
+    ),
+    caughtBy: "FC n=3 2+0, c coordinates",
   },
   {
     name: "a pick in spite of a higher promise",
-    file: "recovery.ts",
-    text: "if (compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };",
-    replacement: "if (record.promised[0] > 99) return { record, reply: refusal(record, ballot) };",
-    caughtBy: "FCX n=3, c coordinates, a finishes",
+    file: "paxos/recovery.ts",
+    edits: edit(
+      "if (compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };",
+      "if (record.promised[0] > 99) return { record, reply: refusal(record, ballot) };",
+    ),
+    caughtBy: "FCX n=3 2+0, c coordinates, a finishes",
+    passes: "FC n=3 2+0, c coordinates",
+  },
+  {
+    name: "twin coordinator without the self-vote check",
+    file: "paxos/recovery.ts",
+    edits: edit(
+      "record: { ...promising(record, ballot), vote: { ballot, kind, value } },",
+      'record: { ...promising(record, ballot), vote: kind === "classic" ? record.vote : { ballot, kind, value } },',
+    ),
+    caughtBy: "FC n=3 2+0, c coordinates twice",
+    passes: "FC n=3 2+0, c coordinates",
   },
   {
     name: "classic quorum used for a fast ballot",
-    file: "learner.ts",
-    text: 'vote.kind === "classic" ? quorums.isClassic(acceptors) : quorums.isOpenFast(acceptors)',
-    replacement: "quorums.isClassic(acceptors)",
-    caughtBy: "FX n=3, c finishes",
+    file: "paxos/learner.ts",
+    edits: edit(
+      'vote.kind === "classic" ? quorums.isClassic(acceptors) : quorums.isOpenFast(acceptors)',
+      "quorums.isClassic(acceptors)",
+    ),
+    caughtBy: "FX n=3 2+0, a finishes",
   },
   {
-    name: "the highest vote's ballot not looked at in the pick",
-    file: "pick_value.ts",
-    text: "if (quorums.isOpenFast(possible)) return true;",
-    replacement: "if (quorums.members.length > 0) return quorums.isOpenFast(possible);",
-    caughtBy: "FX n=3, c finishes",
+    name: "learner that concludes from an inclusive quorum",
+    file: "paxos/learner.ts",
+    edits: edit(
+      "quorums.isOpenFast(acceptors);",
+      "quorums.isOpenFast(acceptors) || quorums.isInclusiveFast(acceptors, vote.value.proposer);",
+    ),
+    caughtBy: "FX n=3 2+0, a finishes",
+  },
+  {
+    name: "read that concludes from an inclusive quorum",
+    file: "paxos/learner.ts",
+    edits: edit(
+      "  const chosen = chosenValue(quorums, newest.instance, reports);\n",
+      `  const by = (vote: Vote) => votersOf(reports, vote.ballot, vote.value.id);
+  const inclusive = reports.find(({ vote }) => vote?.kind === "fast" && quorums.isInclusiveFast(by(vote), vote.value.proposer))?.vote;
+  const chosen = inclusive ? { value: inclusive.value, certificate: certify(newest.instance, inclusive, by(inclusive)) } : chosenValue(quorums, newest.instance, reports);
+`,
+    ),
+    caughtBy: "FX n=3 2+0 with a read",
+  },
+  {
+    name: "nothing choosable at the highest ballot only, in reads",
+    file: "paxos/learner.ts",
+    edits: edit(
+      'pick.type === "free" ? "state"',
+      `pick.type === "free" || (reports.some(({ vote }) => vote?.kind === "uncoordinated") &&
+        reports.every(({ vote }) =>
+          vote?.kind !== "uncoordinated" ||
+          !quorums.isOpenFast(new Set([
+            ...votersOf(reports, vote.ballot, vote.value.id),
+            ...quorums.members.filter((member) => !reports.some(({ from }) => from === member)),
+          ])))) ? "state"`,
+    ),
+    caughtBy: "FU n=3 2+0 with a read",
+  },
+  {
+    name: "proposer-inclusive quorums left out of the pick",
+    file: "paxos/pick_value.ts",
+    edits: edit(
+      "if (quorums.isOpenFast(possible)) return true;",
+      "if (quorums.members.length > 0) return quorums.isOpenFast(possible);",
+    ),
+    caughtBy: "FX n=3 2+1, c finishes",
   },
   {
     name: "one-value rule dropped",
-    file: "pick_value.ts",
-    text: "if (candidates.length === 1)",
-    replacement: "if (candidates.length === 0)",
-    caughtBy: "FUX n=3, a finishes",
+    file: "paxos/pick_value.ts",
+    edits: edit("if (candidates.length === 1)", "if (candidates.length === 0)"),
+    caughtBy: "FUX n=3 2+0, a finishes",
+    passes: "FXX n=3 2+0, a and b finish",
+  },
+  {
+    // What the votes of that ballot say of p, and quorums with p in them, are both taken for what they are in F.
+    name: "uncoordinated votes counted inclusively",
+    file: "paxos/pick_value.ts",
+    edits: [
+      ...edit('if (highest.kind === "uncoordinated" || value.proposer === "")', 'if (value.proposer === "")'),
+      ...edit(
+        'highest.kind === "fast" ? ownVotes(reports, highest.ballot)',
+        'highest.kind !== "classic" ? ownVotes(reports, highest.ballot)',
+      ),
+    ],
+    caughtBy: "FUX n=4 2+0, a finishes",
+    passes: "FUX n=3 2+0, a finishes",
   },
   {
     name: "proposers counted as promised by uncoordinated votes",
-    file: "recovery.ts",
-    text: "pickValue(rules.quorums, reports, new Set())",
-    replacement: "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
-    caughtBy: "FUX n=3, a finishes",
+    file: "paxos/recovery.ts",
+    edits: edit(
+      "pickValue(rules.quorums, reports, new Set())",
+      "pickValue(rules.quorums, reports, new Set(reports.map(({ from }) => from)))",
+    ),
+    caughtBy: "FUX n=3 2+0, a finishes",
   },
 ];
 
-/** The roles from a copy of the source with the mutant in it. */
-export async function mutated(mutant: Mutant, folder: string): Promise<Core> {
-  const source = new URL("../../../src/", import.meta.url);
-  for (const name of ["assert.ts", "limits.ts"]) await Deno.copyFile(new URL(name, source), `${folder}/${name}`);
-  await Deno.mkdir(`${folder}/paxos`);
-  for await (const { name } of Deno.readDir(new URL("paxos/", source))) {
-    if (name.endsWith(".ts")) await Deno.copyFile(new URL(`paxos/${name}`, source), `${folder}/paxos/${name}`);
-  }
-  const path = `${folder}/paxos/${mutant.file}`;
-  const before = await Deno.readTextFile(path);
-  const found = before.split(mutant.text).length - 1;
-  if (found !== 1) throw new Error(`"${mutant.name}": its text stands ${found} times in ${mutant.file}, not once`);
-  await Deno.writeTextFile(path, before.replace(mutant.text, () => mutant.replacement));
-  return await import(new URL(`file://${folder}/paxos/mod.ts`).href);
+export const HOST_MUTANTS: readonly HostMutant[] = [
+  {
+    name: "a vote applied again after a lost check-and-set",
+    file: "store/owner_store.ts",
+    edits: [
+      { before: "      waiter.run = null;\n", after: "" },
+      { before: "last !== null && last.base === entry.record && last.saw === saw", after: "last !== null" },
+    ],
+    of: "test/store/kv_ballot_store_test.ts",
+    test: "owner store: another writer's change is seen, and the step runs again on it",
+  },
+  {
+    name: "a reply before the commit",
+    file: "store/owner_store.ts",
+    edits: edit(
+      "      rows = waiter.run.rows;\n",
+      "      rows = waiter.run.rows;\n      waiter.resolve(waiter.run.result.reply);\n",
+    ),
+    of: "test/store/kv_ballot_store_test.ts",
+    test: "owner store: nobody is answered before the commit of what the step wrote or saw",
+  },
+  {
+    name: "a reply before the commit, in the host",
+    file: "replica/acceptor_host.ts",
+    edits: edit(
+      "    const reply = await this.#update(key, (stored) => {",
+      "    const { promise, resolve, reject } = Promise.withResolvers<AcceptorReply>();\n    void this.#update<AcceptorReply>(key, (stored) => {",
+    ).concat(edit(
+      "      return { record: next.record === record ? null : next.record, reply: next.reply };\n    });",
+      "      resolve(next.reply);\n      return { record: next.record === record ? null : next.record, reply: next.reply };\n    }).catch(reject);\n    const reply = await promise;",
+    )),
+    of: "test/replica/acceptor_host_test.ts",
+    test: "acceptor host: nothing is said of a vote or promise before its commit",
+  },
+  {
+    name: "amnesia: a store that belongs to nobody votes",
+    file: "replica/standing.ts",
+    edits: edit("if (this.#store.identity() === null) return", "if (this.#store === null) return"),
+    of: "test/replica/standing_test.ts",
+    test: "standing: a store that belongs to nobody never votes and asks nobody",
+  },
+  {
+    name: "amnesia: a store that was rolled back votes",
+    file: "replica/standing.ts",
+    edits: edit("if (fault === null) continue;", "if (fault === null || this.#lastSeq >= 0) continue;"),
+    of: "test/replica/standing_test.ts",
+    test: "standing: a node whose store lost its last 1 commits is quarantined, and the rest go on",
+  },
+  {
+    name: "a client's value under any id",
+    file: "replica/acceptor_host.ts",
+    edits: edit("&& !this.#isShared(key, message.value)", "&& !this.#isShared(key, message.value) && key === ''"),
+    of: "test/replica/acceptor_host_test.ts",
+    test: "acceptor host: a value of nobody is voted for only under the id that its commands make",
+  },
+  {
+    name: "ttl counted from a retry: a repeated vote begins the lease anew",
+    file: "replica/lease_clock.ts",
+    edits: edit("if (!seen.voted.has(valueId)) seen.voted", "seen.voted"),
+    of: "test/replica/lease_clock_test.ts",
+    test: "lease clock: a lease counts from the vote for the value that grants it, if that came first",
+  },
+  {
+    name: "ttl counted from a retry: the renewal that confirms it is another node's",
+    file: "replica/grants.ts",
+    edits: edit(
+      "{ ...caller, idempotencyKey: this.#parts.random.id() }),",
+      "{ ...caller, idempotencyKey: confirmId }),",
+    ),
+    of: "test/replica/locks_test.ts",
+    test: "locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives",
+  },
+  {
+    name: "a fence without the position in the batch",
+    file: "machine/grants.ts",
+    edits: edit("numberOf(draft.instance, draft.grants + 1)", "numberOf(draft.instance, 1)"),
+    of: "test/machine/lock_test.ts",
+    test: "grants of one value have consecutive fences, and a hand-over is unconfirmed until renewed",
+  },
+];
+
+export type MutantJudgement = { readonly passed: boolean; readonly how: string };
+
+/** Above the plans that are to catch one, and that are to let one pass. */
+const STATES_MAX = 5_000_000;
+
+export async function judgeRoleMutant(mutant: RoleMutant): Promise<MutantJudgement> {
+  const core = await plantedCore(mutant);
+  const { states, violation } = explore(core, PLANS[mutant.caughtBy], STATES_MAX);
+  if (violation === null) return { passed: false, how: `survived ${states} states of ${mutant.caughtBy}` };
+  const how = `after ${states} states of ${mutant.caughtBy}: ${violation.what}`;
+  if (mutant.passes === undefined) return { passed: true, how };
+  const small = explore(core, PLANS[mutant.passes], STATES_MAX);
+  const hidden = small.complete && small.violation === null;
+  return { passed: hidden, how: `${how}; ${hidden ? "passes" : "DOES NOT PASS"} ${mutant.passes}` };
+}
+
+export async function judgeHostMutant(mutant: HostMutant): Promise<MutantJudgement> {
+  const sound = await runPlanted({ ...mutant, edits: [] }, mutant.of, mutant.test);
+  if (!sound.passed) return { passed: false, how: `without the bug it does not pass: ${sound.output}` };
+  const { failed, output } = await runPlanted(mutant, mutant.of, mutant.test);
+  return {
+    passed: failed,
+    how: failed ? `by ${mutant.of}: ${mutant.test}` : `with the bug it does not fail: ${output}`,
+  };
 }

@@ -1,0 +1,103 @@
+/**
+ * The OpenAPI document: what the routes say of themselves, and what is true of all. Of each response it lists the codes
+ * (`x-codes`) with an example each; of each operation which scope it needs (`security`), and whether it shows only what the
+ * scope covers (`x-filtered-by-scope`) instead of refusing.
+ */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Access } from "../src/auth/scopes.ts";
+import type { ErrorCode } from "../src/errors.ts";
+import type { Env } from "./answer.ts";
+import { PROBLEMS } from "./error_response.ts";
+import { PROBLEM_EXAMPLES } from "./problem_examples.ts";
+import { isFree } from "./rate_limit.ts";
+
+export type Media = { readonly schema: object; readonly examples?: Readonly<Record<string, object>> };
+export type ResponseObject = {
+  readonly description: string;
+  readonly content?: Readonly<Record<string, Media>>;
+  readonly "x-codes"?: readonly ErrorCode[];
+};
+export type Parameter = {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly required?: boolean;
+  readonly description?: string;
+  readonly schema: Readonly<Record<string, unknown>>;
+};
+export type Operation = {
+  readonly summary?: string;
+  readonly parameters?: readonly Parameter[];
+  readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Media>> };
+  readonly responses: Readonly<Record<string, ResponseObject>>;
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
+  readonly "x-filtered-by-scope"?: boolean;
+};
+export type OpenApi = {
+  readonly openapi: string;
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, object>>; readonly [kind: string]: object };
+};
+
+/** Of a route: a scope with this noun and verb for the name it is about. Without it any known token will do. */
+export function needs({ noun, verb }: Access) {
+  return [{ bearer: [`${noun}:${verb}`] }];
+}
+
+/** `isOpen`: no tokens are configured, and whoever is on this machine may call. */
+export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boolean): OpenApi {
+  app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
+  const made = app.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: { title: "Quorate", version, description: "Locks, leaders and small consistent registers over plain HTTP." },
+    security: [{ bearer: [] }, ...(isOpen ? [{}] : [])],
+  }) as unknown as OpenApi;
+  const paths = Object.fromEntries(
+    Object.entries(made.paths).map(([path, item]) => [
+      path,
+      Object.fromEntries(
+        Object.entries(item).map(([method, operation]) => [method, completed(method, path, operation, isOpen)]),
+      ),
+    ]),
+  );
+  return { ...made, paths, components: { ...made.components, examples: PROBLEM_EXAMPLES } };
+}
+
+const PROBLEM = { $ref: "#/components/schemas/Problem" };
+
+function completed(method: string, path: string, operation: Operation, isOpen: boolean): Operation {
+  const { responses, security } = operation;
+  const codes = new Set(Object.values(responses).flatMap((response) => response["x-codes"] ?? []));
+  for (const code of universal(method.toUpperCase(), path, operation)) codes.add(code);
+  const all: Record<string, ResponseObject> = {};
+  for (const [status, response] of Object.entries(responses)) if (!("x-codes" in response)) all[status] = response;
+  for (const code of codes) {
+    const status = `${PROBLEMS[code].status}`;
+    const listed = [...(all[status]?.["x-codes"] ?? []), code];
+    all[status] = {
+      description: listed.join(", "),
+      content: {
+        "application/problem+json": {
+          schema: responses[status]?.content?.["application/problem+json"]?.schema ?? PROBLEM,
+          examples: Object.fromEntries(listed.map((each) => [each, { $ref: `#/components/examples/${each}` }])),
+        },
+      },
+      "x-codes": listed,
+    };
+  }
+  return {
+    ...operation,
+    responses: all,
+    ...(isOpen && security !== undefined && security.length > 0 ? { security: [...security, {}] } : {}),
+  };
+}
+
+/** What any request may be answered, whatever it asks for. */
+function universal(method: string, path: string, { security }: Operation): readonly ErrorCode[] {
+  const all: ErrorCode[] = ["invalid-request", "internal"];
+  if (security?.length === 0) return all;
+  all.push("unauthenticated", "cross-site");
+  if (security !== undefined) all.push("forbidden");
+  if (!isFree(method, path)) all.push("rate-limited");
+  return all;
+}

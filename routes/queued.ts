@@ -1,0 +1,58 @@
+/** Waiting as a stream of events: `queued` with the position whenever it changes, then `granted`, or `error`. */
+import type { Answer } from "../src/api.ts";
+import type { Caller } from "../src/replica/service.ts";
+import { type Ctx, sendAnswer } from "./answer.ts";
+import { type Explain, problemDocument } from "./error_response.ts";
+import { eventBytes, type EventStreams } from "./event_stream.ts";
+import { accepts, whileConnected } from "./input.ts";
+
+export type WaitParts = { readonly streams: EventStreams; readonly explain: Explain };
+
+/** A request for a grant as its caller wants it answered: with events, at once, or when its turn has come. */
+export async function answerWaiting(
+  c: Ctx,
+  parts: WaitParts,
+  waitMs: number,
+  ask: (waiter: Pick<Caller, "signal" | "onPosition">) => Promise<Answer<unknown>>,
+): Promise<Response> {
+  if (accepts(c, "text/event-stream")) return await answerQueued(c, parts, ask);
+  // Only who waits can be given up on; the others are spared the listener.
+  if (waitMs === 0) return sendAnswer(c, await ask({}));
+  return sendAnswer(c, await whileConnected(c.req.raw, (signal) => ask({ signal })));
+}
+
+/**
+ * What is refused before there is a place to tell of is an ordinary answer. If the client goes away its place is kept until
+ * it lapses: the same request with the same Idempotency-Key goes on with it, through any node.
+ */
+function answerQueued(
+  c: Ctx,
+  { streams, explain }: WaitParts,
+  ask: (waiter: Pick<Caller, "signal" | "onPosition">) => Promise<Answer<unknown>>,
+): Promise<Response> {
+  return streams.answer(c, async (stream) => {
+    const gone = new AbortController();
+    const begun = Promise.withResolvers<void>();
+    let isQueued = false;
+    const onPosition = (position: number) => {
+      isQueued = true;
+      stream.send(eventBytes("queued", { position }));
+      begun.resolve();
+    };
+    ask({ signal: gone.signal, onPosition }).then(
+      ({ body }) => {
+        stream.send(eventBytes("granted", body));
+        stream.end();
+        begun.resolve();
+      },
+      (error: Error) => {
+        if (!isQueued) return begun.reject(error);
+        // Told to nobody: whoever is gone made it fail.
+        if (!stream.ended) stream.send(eventBytes("error", problemDocument(c, explain(c, error))));
+        stream.end();
+      },
+    );
+    await begun.promise;
+    return () => gone.abort();
+  });
+}

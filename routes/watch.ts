@@ -1,0 +1,150 @@
+/** Watching over HTTP, the same for every noun: long poll, events of one name, events of a prefix. */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { QuorateError } from "../src/errors.ts";
+import type { Answer } from "../src/api.ts";
+import type { WatchedNoun } from "../src/replica/nouns.ts";
+import type { WatchEvent, WatchService } from "../src/replica/watching.ts";
+import { type Ctx, type Env, sendAnswer, sendBody, withReceipt } from "./answer.ts";
+import { describe, publish } from "./docs.ts";
+import { needs } from "./document.ts";
+import { invalid } from "./error_response.ts";
+import { eventBytes, type EventStream, type EventStreams } from "./event_stream.ts";
+import { ElectionStateShape } from "./election_schemas.ts";
+import { KvGoneShape, KvValueShape, sendValue } from "./kv.ts";
+import { SemaphoreStateShape } from "./semaphore_schemas.ts";
+import { permit, readable } from "./gate.ts";
+import { checkedPrefix, hasQuery, nameOf, queryOf, whileConnected } from "./input.ts";
+import {
+  eventsOf,
+  EventsQuery,
+  LastEventId,
+  LockStateShape,
+  NameParam,
+  PollQuery,
+  PrefixShape,
+  RangeEventsQuery,
+} from "./schemas.ts";
+
+type Watched = {
+  readonly noun: WatchedNoun;
+  readonly path: string;
+  /** Of the data of its events. */
+  readonly shape: z.ZodType;
+  /** How a poll is answered, where a GET is not JSON. */
+  readonly render?: (c: Ctx, answer: Answer<never>) => Response;
+};
+
+/** The nouns that can be watched; a further one is a row. */
+const WATCHED: readonly Watched[] = [
+  { noun: "lock", path: "/v1/locks", shape: LockStateShape },
+  { noun: "election", path: "/v1/elections", shape: ElectionStateShape },
+  { noun: "semaphore", path: "/v1/semaphores", shape: SemaphoreStateShape },
+  { noun: "kv", path: "/v1/kv", shape: z.union([KvValueShape, KvGoneShape]), render: sendValue },
+];
+
+/** To be mounted before the nouns' own routes: `/v1/locks/events?prefix=` and `/v1/locks/NAME?after=` are theirs too. */
+export function watchRoutes(app: OpenAPIHono<Env>, watches: WatchService, streams: EventStreams): void {
+  for (const row of WATCHED) {
+    const { noun, path, shape } = row;
+    const ranges = createRoute({
+      method: "get",
+      path: `${path}/events`,
+      summary: `Events of every ${noun} with a prefix, as far as the caller may read; \`resync\` says: list again`,
+      request: { query: RangeEventsQuery, headers: LastEventId },
+      security: needs({ noun, verb: "read" }),
+      "x-filtered-by-scope": true,
+      responses: eventsOf(z.union([shape, PrefixShape]), ["not-ready", "too-many-streams"]),
+    });
+    const one = createRoute({
+      method: "get",
+      path: `${path}/{name}/events`,
+      summary: `Events of one ${noun}, the first with its present state`,
+      request: { params: NameParam, query: EventsQuery, headers: LastEventId },
+      security: needs({ noun, verb: "read" }),
+      responses: eventsOf(shape, ["no-quorum", "not-ready", "too-many-streams"]),
+    });
+
+    // Without a prefix it is the state of a thing that is named events.
+    describe(app, ranges);
+    app.get(
+      `${path}/events`,
+      (c, next) => hasQuery(c, "prefix") ? answerRanges(c, noun, watches, streams) : next(),
+    );
+    publish(app, one, (c) => answerEvents(c, noun, watches, streams));
+    app.get(`${path}/:name`, (c, next) => {
+      if (!hasQuery(c, "after") && !hasQuery(c, "waitMs")) return next();
+      return answerPoll(c, row, watches, streams);
+    });
+  }
+}
+
+async function answerPoll(
+  c: Ctx,
+  { noun, render = sendAnswer }: Watched,
+  watches: WatchService,
+  streams: EventStreams,
+): Promise<Response> {
+  const { name: named, timeoutMs, after, waitMs } = queryOf(c, PollQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb: "read" }, name);
+  const poll = () =>
+    whileConnected(
+      c.req.raw,
+      (signal) => watches.poll(noun, name, BigInt(after), { waitMs, timeoutMs, signal }),
+    );
+  const { isNewer, body, receipt } = await (waitMs === 0 ? poll() : streams.during(poll));
+  if (!isNewer) return sendBody(c, 304, null, withReceipt({}, receipt));
+  if (body === null) throw new QuorateError("not-found", `${name} is deleted`, { receipt });
+  return render(c, { body: body as never, receipt });
+}
+
+async function answerEvents(
+  c: Ctx,
+  noun: WatchedNoun,
+  watches: WatchService,
+  streams: EventStreams,
+): Promise<Response> {
+  const { name: named, timeoutMs } = queryOf(c, EventsQuery);
+  const name = nameOf(c, named);
+  permit(c, { noun, verb: "read" }, name);
+  const last = c.req.raw.headers.get("last-event-id");
+  if (last !== null && !/^(0|[1-9][0-9]{0,19})$/.test(last)) throw invalid("Last-Event-ID", "is not a revision");
+  const after = last === null ? null : BigInt(last);
+  return await streams.answer(
+    c,
+    (stream) => watches.watch(noun, name, after, timeoutMs, (event) => tell(stream, event)),
+  );
+}
+
+async function answerRanges(
+  c: Ctx,
+  noun: WatchedNoun,
+  watches: WatchService,
+  streams: EventStreams,
+): Promise<Response> {
+  const { prefix: named } = queryOf(c, RangeEventsQuery);
+  const prefix = checkedPrefix(named);
+  const ranges = readable(c, noun, prefix);
+  // One of another node, or of nothing, is no mistake of the caller's: it begins with a resync.
+  const last = c.req.raw.headers.get("last-event-id");
+  return await streams.answer(
+    c,
+    (stream) =>
+      watches.watchRanges(noun, ranges, last, (event) => {
+        if (event.body !== null) tell(stream, event);
+        else stream.send(eventBytes(event.type, { prefix }, event.id));
+      }),
+  );
+}
+
+/** Thousands may watch the same: its text is made once. */
+const encoded = new WeakMap<WatchEvent, Uint8Array>();
+
+function tell(stream: EventStream, event: WatchEvent): void {
+  let bytes = encoded.get(event);
+  if (bytes === undefined) {
+    bytes = eventBytes(event.type, event.body, event.id);
+    encoded.set(event, bytes);
+  }
+  stream.send(bytes);
+}

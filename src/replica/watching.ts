@@ -1,0 +1,293 @@
+/**
+ * Watching: what was decided, as this node learns it (PROTOCOL.md §5). Every event is a state of the own record that is
+ * durable here, in the order of its revisions; of changes in quick succession the last is always told, those before it
+ * may not be. The first is at least as new as every write that was answered before the watch began.
+ */
+import type { Receipt } from "../api.ts";
+import { GRANTS_PER_INSTANCE } from "../limits.ts";
+import { keyState } from "../machine/state.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { Snapshot } from "../paxos/message.ts";
+import { CatchUp, type CatchUpParts, type Target } from "./catch_up.ts";
+import { KEY_PREFIXES, nounOfKey, type NounViews, type WatchedNoun } from "./nouns.ts";
+import { receiptOf } from "./receipt.ts";
+import { Recent } from "./recent.ts";
+
+export type WatchEvent = {
+  /** `resync`: what the watcher knew so far may have changed in ways this watch will not tell. */
+  readonly type: "changed" | "deleted" | "resync";
+  /** Of one name its revision; of prefixes `node.boot.n`. */
+  readonly id: string;
+  /** What a GET of the name answers; null where a `resync` is about a prefix. */
+  readonly body: object | null;
+};
+/** Called for each event, in order; the same event object goes to all who watch the same. */
+export type Push = (event: WatchEvent) => void;
+export type Stop = () => void;
+
+/** Names that begin so, or, with `exact`, this one. */
+export type NameRange = { readonly prefix: string; readonly exact: boolean };
+
+/** A poll's answer, as of a read that a quorum confirmed; `body` is null where the thing is deleted. */
+export type Polled = { readonly isNewer: boolean; readonly body: object | null; readonly receipt: Receipt };
+
+export interface WatchService {
+  /**
+   * The state of a name as soon as its revision is above `after`, or what it is at the end of `waitMs` or when the caller
+   * is gone. Rejects with `no-quorum`.
+   */
+  poll(
+    noun: WatchedNoun,
+    name: string,
+    after: bigint,
+    options: { readonly waitMs: number; readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<Polled>;
+  /**
+   * Events of one name, the first with its state unless its revision is `after`. Resolves once that is pushed; rejects
+   * with `no-quorum`.
+   */
+  watch(noun: WatchedNoun, name: string, after: bigint | null, timeoutMs: number, push: Push): Promise<Stop>;
+  /**
+   * Events of all names in these ranges. `after` is the id of the last event seen; if this node cannot go on from there
+   * the first event is `resync`. Rejects with `not-ready`.
+   */
+  watchRanges(noun: WatchedNoun, ranges: readonly NameRange[], after: string | null, push: Push): Promise<Stop>;
+}
+
+export type WatchParts = CatchUpParts & { readonly views: NounViews };
+
+/** A change as both kinds of watchers are told it; bodies are made once, for the first who needs one. */
+type Change = {
+  readonly revision: bigint;
+  readonly asRevision: () => WatchEvent;
+  readonly asNumbered: () => WatchEvent;
+};
+
+type NameWatcher = {
+  readonly push: Push;
+  /** The revision told last; null until the first read is done. */
+  told: bigint | null;
+  /** The newest seen before that. */
+  early: Change | null;
+};
+type RangeWatcher = {
+  readonly push: Push;
+  readonly noun: WatchedNoun;
+  readonly ranges: readonly NameRange[];
+  /** Changes during the start, the last of each key; null afterwards. */
+  early: Map<string, Change> | null;
+};
+
+export class Watching implements WatchService {
+  readonly #parts: WatchParts;
+  readonly #me: NodeId;
+  readonly #names = new Map<string, Set<NameWatcher>>();
+  readonly #ranges = new Set<RangeWatcher>();
+  readonly #recent = new Recent();
+  readonly #catchUp: CatchUp;
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+    this.#me = parts.acceptor.rules.me;
+    this.#catchUp = new CatchUp(parts, () => this.#targets());
+    parts.acceptor.onAnyMove((key, snapshot, from) => this.#moved(key, snapshot, from));
+  }
+
+  /** How many watch now. */
+  get watchers(): number {
+    let count = this.#ranges.size;
+    for (const watchers of this.#names.values()) count += watchers.size;
+    return count;
+  }
+
+  close(): void {
+    this.#catchUp.stop();
+  }
+
+  async poll(
+    noun: WatchedNoun,
+    name: string,
+    after: bigint,
+    { waitMs, timeoutMs, signal }: {
+      readonly waitMs: number;
+      readonly timeoutMs: number;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<Polled> {
+    const { reader, clock } = this.#parts;
+    const key = KEY_PREFIXES[noun] + name;
+    if (waitMs > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const gone = () => resolve();
+      const cancel = clock.after(waitMs, gone);
+      signal?.addEventListener("abort", gone, { once: true });
+      if (signal?.aborted) gone();
+      let stop = () => {};
+      try {
+        stop = await this.watch(noun, name, after, timeoutMs, () => resolve());
+        await promise;
+      } finally {
+        stop();
+        cancel();
+        signal?.removeEventListener("abort", gone);
+      }
+    }
+    // Read at the end, so that "nothing newer" too is as of the moment it is said.
+    const snapshot = await reader.read(key, timeoutMs);
+    const body = this.#parts.views[noun](name, key, snapshot.state);
+    const receipt = { ...receiptOf(snapshot.decidedBy), path: "read" } as const;
+    return { isNewer: revisionOf(snapshot) !== after, body, receipt };
+  }
+
+  async watch(noun: WatchedNoun, name: string, after: bigint | null, timeoutMs: number, push: Push): Promise<Stop> {
+    const key = KEY_PREFIXES[noun] + name;
+    const watcher: NameWatcher = { push, told: null, early: null };
+    const watchers = this.#names.get(key) ?? new Set();
+    this.#names.set(key, watchers.add(watcher));
+    this.#catchUp.start();
+    const stop = () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#names.get(key) === watchers) this.#names.delete(key);
+      this.#stopIfIdle();
+    };
+    try {
+      // Listening first and reading then: what is decided between the two is in one of them.
+      const read = this.#change(key, await this.#parts.reader.read(key, timeoutMs), 0);
+      const first = watcher.early !== null && watcher.early.revision > read.revision ? watcher.early : read;
+      watcher.told = first.revision;
+      watcher.early = null;
+      // Of a cluster that was restored, say: this name never was where the watcher believes it to be.
+      if (after !== null && after > first.revision) push({ ...first.asRevision(), type: "resync" });
+      else if (after === null || after < first.revision) push(first.asRevision());
+      return stop;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+  }
+
+  async watchRanges(
+    noun: WatchedNoun,
+    ranges: readonly NameRange[],
+    after: string | null,
+    push: Push,
+  ): Promise<Stop> {
+    const { acceptor } = this.#parts;
+    const watcher: RangeWatcher = { push, noun, ranges, early: new Map() };
+    const resync: WatchEvent = { type: "resync", id: this.#idOf(this.#recent.count), body: null };
+    const missed = this.#missedSince(after)?.filter(({ key }) => isWatched(watcher, key)) ?? null;
+    this.#ranges.add(watcher);
+    this.#catchUp.start();
+    const stop = () => {
+      this.#ranges.delete(watcher);
+      this.#stopIfIdle();
+    };
+    try {
+      const views = await Promise.all((missed ?? []).map(({ key }) => acceptor.view(key)));
+      // Also where nothing was missed: a node that must not speak of its record cannot tell of its changes.
+      if (views.length === 0) await acceptor.view(KEY_PREFIXES[noun]);
+      if (missed === null) push(resync);
+      missed?.forEach(({ key, n }, i) => {
+        if (!watcher.early!.has(key)) push(this.#change(key, views[i]!.snapshot, n).asNumbered());
+      });
+      for (const change of watcher.early!.values()) push(change.asNumbered());
+      watcher.early = null;
+      return stop;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+  }
+
+  /** Costs nothing but a note where nobody watches. */
+  #moved(key: string, snapshot: Snapshot, from: number): void {
+    const noun = nounOfKey(key)?.noun;
+    // Renewals of places move a record too, and no reader sees them.
+    if (noun === undefined || revisionOf(snapshot) < BigInt(from) * BigInt(GRANTS_PER_INSTANCE)) return;
+    const n = this.#recent.note(key);
+    const named = this.#names.get(key);
+    if (named === undefined && this.#ranges.size === 0) return;
+    const change = this.#change(key, snapshot, n);
+    for (const watcher of [...named ?? []]) {
+      if (watcher.told === null) watcher.early = change;
+      else if (change.revision > watcher.told) {
+        watcher.told = change.revision;
+        watcher.push(change.asRevision());
+      }
+    }
+    for (const watcher of [...this.#ranges]) {
+      if (!isWatched(watcher, key)) continue;
+      if (watcher.early === null) watcher.push(change.asNumbered());
+      else {
+        watcher.early.delete(key);
+        watcher.early.set(key, change);
+      }
+    }
+  }
+
+  #change(key: string, snapshot: Snapshot, n: number): Change {
+    const { noun, name } = nounOfKey(key)!;
+    const revision = revisionOf(snapshot);
+    const event = once(() => {
+      const body = this.#parts.views[noun](name, key, snapshot.state);
+      return {
+        type: body === null ? "deleted" : "changed",
+        id: `${revision}`,
+        body: body ?? { name, revision: `${revision}` },
+      } as const;
+    });
+    return {
+      revision,
+      asRevision: event,
+      asNumbered: once(() => ({ ...event(), id: this.#idOf(n) })),
+    };
+  }
+
+  #idOf(n: number): string {
+    return `${this.#me}.${this.#boot}.${n}`;
+  }
+
+  get #boot(): number {
+    return this.#parts.store.identity()?.boot ?? 0;
+  }
+
+  #missedSince(after: string | null): readonly { readonly key: string; readonly n: number }[] | null {
+    const [, node, boot, n] = /^([^.]+)\.([1-9][0-9]*)\.(0|[1-9][0-9]{0,14})$/.exec(after ?? "") ?? [];
+    // A shared store is at boot 0 for ever: nobody can tell one process that counts from another.
+    if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return null;
+    return this.#recent.since(Number(n));
+  }
+
+  #targets(): readonly Target[] {
+    const targets = new Map<string, Target>();
+    for (const key of this.#names.keys()) targets.set(`=${key}`, { key });
+    for (const { noun, ranges } of this.#ranges) {
+      for (const { prefix, exact } of ranges) {
+        const key = KEY_PREFIXES[noun] + prefix;
+        if (exact) targets.set(`=${key}`, { key });
+        else targets.set(key, { prefix: key, after: "" });
+      }
+    }
+    return [...targets.values()];
+  }
+
+  #stopIfIdle(): void {
+    if (this.#names.size === 0 && this.#ranges.size === 0) this.#catchUp.stop();
+  }
+}
+
+function isWatched({ noun, ranges }: RangeWatcher, key: string): boolean {
+  const kind = KEY_PREFIXES[noun];
+  if (!key.startsWith(kind)) return false;
+  const name = key.slice(kind.length);
+  return ranges.some(({ prefix, exact }) => exact ? name === prefix : name.startsWith(prefix));
+}
+
+function revisionOf({ state }: Snapshot): bigint {
+  return BigInt(keyState(state).revision);
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => (made ??= { value: make() }).value;
+}

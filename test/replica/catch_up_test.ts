@@ -1,0 +1,74 @@
+import { assertEquals } from "@std/assert";
+import type { AcceptorHost } from "../../src/replica/acceptor_host.ts";
+import { CatchUp, type CatchUpParts, type Target } from "../../src/replica/catch_up.ts";
+import type { Learning } from "../../src/replica/learning.ts";
+import type { Reader } from "../../src/replica/reader.ts";
+import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
+import { freshRecord } from "../../src/paxos/record.ts";
+import { fast, machine } from "../paxos/samples.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
+
+/** What is read of which keys, on a store that holds these. */
+async function rig(keys: readonly string[], targets: readonly Target[]) {
+  const store = await openMemoryStore();
+  await store.init({ cluster: "test", id: "a", incarnation: "i", config: "{}" });
+  for (const key of keys) {
+    await store.update(key, () => ({ record: freshRecord(machine, fast("a")), reply: null }));
+  }
+  const clock = new ManualClock();
+  const read: string[] = [];
+  const installed: string[] = [];
+  const parts = {
+    store,
+    clock,
+    random: { next: () => 0, id: () => "" },
+    acceptor: { view: () => Promise.resolve({ snapshot: { instance: 3 } }) } as unknown as AcceptorHost,
+    reader: {
+      read(key: string) {
+        read.push(key);
+        if (key.endsWith("!")) return Promise.reject(new Error("no quorum"));
+        return Promise.resolve({ instance: key.endsWith("+") ? 4 : 3 });
+      },
+    } as unknown as Reader,
+    learning: {
+      install(key: string) {
+        installed.push(key);
+        return Promise.resolve();
+      },
+    } as unknown as Learning,
+  } satisfies CatchUpParts;
+  const catchUp = new CatchUp(parts, () => targets);
+  const round = async () => {
+    read.length = 0;
+    await clock.pass(5_000);
+    return [...read].sort();
+  };
+  return { catchUp, clock, round, installed };
+}
+
+Deno.test("catching up: each watched key is read, and installed only where a quorum is ahead", async () => {
+  const keys = ["p/1", "p/2+", "q/1"];
+  const { catchUp, round, installed, clock } = await rig(keys, [{ key: "x+" }, { key: "y!" }, {
+    prefix: "p/",
+    after: "",
+  }]);
+  assertEquals(clock.timers, 0, "nobody is asked while nobody watches");
+  catchUp.start();
+  catchUp.start();
+  assertEquals(clock.timers, 1);
+  for (let i = 0; i < 2; i++) assertEquals(await round(), ["p/1", "p/2+", "x+", "y!"]);
+  assertEquals(installed.sort(), ["p/2+", "p/2+", "x+", "x+"]);
+  catchUp.stop();
+  assertEquals([await round(), clock.timers], [[], 0]);
+});
+
+Deno.test("catching up: more than a round takes is read in turns, and none is left out", async () => {
+  const keys = Array.from({ length: 600 }, (_, i) => `p/${String(i).padStart(3, "0")}`);
+  const { catchUp, round } = await rig(keys, [{ prefix: "p/", after: "" }, { key: "z" }]);
+  catchUp.start();
+  const rounds = [await round(), await round(), await round()];
+  assertEquals(rounds.map(({ length }) => length), [256, 256, 89]);
+  assertEquals(rounds.flat().sort(), [...keys, "z"]);
+  assertEquals((await round()).length, 256, "and from the start again");
+  catchUp.stop();
+});

@@ -1,0 +1,225 @@
+/** /openapi.json is complete and true: generated requests get documented answers only, and who may what is as declared. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import type { OpenApi, Operation } from "../../routes/document.ts";
+import { PROBLEMS } from "../../routes/error_response.ts";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { parseTokens } from "../../src/auth/tokens.ts";
+import type { ErrorCode } from "../../src/errors.ts";
+import { SEED, seeded } from "../replica/clocks.ts";
+import { answered, DocumentChecker } from "./document_checker.ts";
+import { RequestGenerator } from "./generated_requests.ts";
+import { type Apps, withApps } from "./memory_apps.ts";
+
+const REQUESTS = 10_000;
+const AT_ONCE = 24;
+
+async function documentOf(apps: Apps): Promise<OpenApi> {
+  return await (await apps.ask(apps.cluster.ids[0]!, "/openapi.json")).json();
+}
+
+function operationsOf(document: OpenApi): { path: string; method: string; operation: Operation }[] {
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation }))
+  );
+}
+
+Deno.test("document: every code has one example, of its own status and shape; every reference leads somewhere", () =>
+  withApps(3, async (apps) => {
+    const document = await documentOf(apps);
+    const checker = new DocumentChecker(document);
+    const examples = document.components["examples"] as Record<string, { value: { code: string; status: number } }>;
+    assertEquals(Object.keys(examples).sort(), Object.keys(PROBLEMS).sort());
+    for (const [code, { value }] of Object.entries(examples)) {
+      assertEquals([value.code, value.status], [code, PROBLEMS[code as ErrorCode].status]);
+      const shape = code === "held" || code === "cooling" ? "Held" : code === "led" ? "Led" : "Problem";
+      assertEquals(checker.wrongIn({ schema: { $ref: `#/components/schemas/${shape}` } }, value), null, code);
+    }
+    let listed = 0;
+    for (const { path, method, operation } of operationsOf(document)) {
+      for (const [status, { content = {}, "x-codes": codes }] of Object.entries(operation.responses)) {
+        if (codes === undefined) continue;
+        for (const code of codes) assertEquals(`${PROBLEMS[code].status}`, status, `${method} ${path} ${code}`);
+        assertEquals(Object.keys(content["application/problem+json"]!.examples!), [...codes]);
+        listed += codes.length;
+      }
+    }
+    assertGreater(listed, 50);
+    // Two closed shapes together admit nothing at all.
+    assert(!JSON.stringify(document).includes('"allOf"'));
+    for (const [ref] of JSON.stringify(document).matchAll(/#\/components\/[^"]+/g)) {
+      const found = ref.split("/").slice(1).reduce((at, key) => Object(at)[key], document as unknown);
+      assert(found !== undefined, ref);
+    }
+  }));
+
+Deno.test("document: the checker complains of what is not documented", () =>
+  withApps(3, async (apps) => {
+    const checker = new DocumentChecker(await documentOf(apps));
+    const good = await answered(await apps.ask("a", "/v1/locks/a"));
+    const check = (change: Partial<typeof good>) =>
+      checker.complaint("/v1/locks/{name}", "GET", { ...good, ...change });
+    assertEquals(check({}), null);
+    const { name: _, ...lacking } = JSON.parse(good.text);
+    for (
+      const change of [
+        { status: 500 },
+        { status: 418 },
+        { contentType: "text/html" },
+        { contentType: null },
+        { text: JSON.stringify(lacking) },
+        { text: JSON.stringify({ ...JSON.parse(good.text), more: 1 }) },
+        { text: good.text.replace('"free"', '"open"') },
+        { status: 304 },
+        { status: 503, contentType: "application/problem+json", text: '{"code":"held","status":503}' },
+      ]
+    ) assert(check(change) !== null, JSON.stringify(change));
+  }));
+
+Deno.test(`document: ${REQUESTS} generated requests, and no answer outside it`, () =>
+  withApps(3, async (apps) => {
+    const document = await documentOf(apps);
+    const checker = new DocumentChecker(document);
+    const generator = new RequestGenerator(document, seeded(SEED));
+    const statuses: Record<number, number> = {};
+    const seen = new Set<string>();
+    let left = REQUESTS;
+    const work = async () => {
+      while (left-- > 0) {
+        const { path, method, target, headers, body } = generator.next();
+        const id = apps.cluster.ids[left % 3]!;
+        const response = await apps.ask(id, target, { method, headers: printable(headers), body });
+        const answer = await answered(response);
+        const what = `${method} ${target} ${JSON.stringify(headers)} ${body?.slice(0, 200)} (seed ${SEED})`;
+        assertEquals(checker.complaint(path, method, answer), null, what);
+        statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
+        seen.add(`${method} ${path} ${answer.status}`);
+        if (answer.status === 200 && method === "POST" && answer.text.startsWith('{"name"')) {
+          generator.granted(path, JSON.parse(answer.text));
+        }
+        if (answer.status === 200 && path === "/v1/sessions") generator.opened(JSON.parse(answer.text).id);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    console.log(`${REQUESTS} generated requests by status: ${JSON.stringify(statuses)}`);
+    assertEquals(apps.reports, []);
+    // A generator that only ever hits one wall would prove little.
+    for (const { path, method } of operationsOf(document)) {
+      assert(seen.has(`${method} ${path} 200`), `${method} ${path}`);
+    }
+    for (const status of [200, 304, 400, 404, 409, 410, 413, 422]) assertGreater(statuses[status] ?? 0, 0, `${status}`);
+  }));
+
+Deno.test("document: without a quorum too, nothing but what it says", () =>
+  withApps(3, async (apps) => {
+    const document = await documentOf(apps);
+    const checker = new DocumentChecker(document);
+    const generator = new RequestGenerator(document, seeded(SEED + 1));
+    apps.cluster.kill("b");
+    apps.cluster.kill("c");
+    const statuses: Record<number, number> = {};
+    const all = Array.from({ length: 300 }, async () => {
+      const { path, method, target, headers, body } = generator.next();
+      const bounded = target.startsWith("/v1/") && !target.includes("timeoutMs") && !target.startsWith("/v1/batch")
+        ? `${target}${target.includes("?") ? "&" : "?"}timeoutMs=100`
+        : target;
+      const response = await apps.ask("a", bounded, { method, headers: printable(headers), body });
+      const answer = await answered(response);
+      assertEquals(checker.complaint(path, method, answer), null, `${method} ${bounded} ${JSON.stringify(headers)}`);
+      statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
+    });
+    await Promise.all(all);
+    for (const status of [503, 504]) assertGreater(statuses[status] ?? 0, 0, JSON.stringify(statuses));
+  }));
+
+/** What `Headers` takes: the rest can be sent only over a socket. */
+function printable(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, value.replaceAll(/[^\x20-\xff]/g, "")]),
+  );
+}
+
+const NOUNS = ["lock", "election", "semaphore", "kv", "session"];
+const VERBS = ["read", "write", "admin"];
+/** The ids of sessions are the server's, so nobody has some of them. */
+const patternOf = (noun: string, pattern: string) => noun === "session" && pattern === "mine/*" ? "*" : pattern;
+const scopesOf = (pattern: string, but: string | null) =>
+  NOUNS.flatMap((noun) =>
+    VERBS.filter((verb) => `${noun}:${verb}` !== but).map((verb) => `${noun}:${verb}:${patternOf(noun, pattern)}`)
+  );
+const ROLES = NOUNS.flatMap((noun) => VERBS.map((verb) => `${noun}:${verb}`));
+const TOKENS = parseTokens(JSON.stringify([
+  { name: "other", scopes: scopesOf("other/*", null) },
+  { name: "right", scopes: scopesOf("mine/*", null) },
+  ...ROLES.map((role) => ({ name: `just ${role}`, scopes: [`${role}:${patternOf(role.split(":")[0]!, "mine/*")}`] })),
+  ...ROLES.map((role) => ({ name: `all but ${role}`, scopes: scopesOf("mine/*", role) })),
+].map(({ name, scopes }) => ({ subject: "s", sha256: sha256Hex(tokenOf(name)), scopes }))));
+
+/** Of a body that says itself which names it is about. */
+function about(body: unknown): unknown {
+  // To bind to a session takes a right to that besides.
+  const { names, session: _, ...rest } = Object(body);
+  return Array.isArray(names) ? { names: ["mine/z"] } : rest;
+}
+
+function tokenOf(name: string): string {
+  return `token-${name.replaceAll(/[ :]/g, "-")}`;
+}
+
+Deno.test("document: who may what is as declared, for every route and kind of credential", () =>
+  withApps(3, async (apps) => {
+    const document = await documentOf(apps);
+    const generator = new RequestGenerator(document, seeded(SEED));
+    const ask = async (path: string, method: string, operation: Operation, token: string | null) => {
+      const schema = operation.requestBody?.content["application/json"]?.schema;
+      const query = operation.parameters?.some(({ name }) => name === "prefix") ? "?prefix=mine%2F" : "";
+      const response = await apps.ask(
+        "b",
+        path.replace("{name}", "mine%2Fx").replace("{id}", "0".repeat(32)).replace(/\{(fence|term)\}/, "1") + query,
+        {
+          method,
+          headers: token === null ? {} : { authorization: `Bearer ${tokenOf(token)}` },
+          body: schema === undefined ? null : JSON.stringify(about(generator.valueOf(schema))),
+        },
+      );
+      const answer = await answered(response);
+      const code = /json/.test(answer.contentType ?? "") ? Object(JSON.parse(answer.text)).code : undefined;
+      return { ...answer, code: code as string | undefined };
+    };
+    for (const [method, noun] of [["POST", "locks"], ["POST", "elections"], ["POST", "semaphores"], ["PUT", "kv"]]) {
+      const made = await apps.ask("a", `/v1/${noun}/mine%2Fy`, {
+        method: method!,
+        headers: { authorization: `Bearer ${tokenOf("right")}` },
+        body: noun === "semaphores" ? '{"limit":1}' : null,
+      });
+      assertEquals(made.status, 200);
+    }
+
+    const expected: string[] = [];
+    const actual: string[] = [];
+    for (const { path, method, operation } of operationsOf(document)) {
+      const { security } = operation;
+      const isPublic = security?.length === 0;
+      const [role] = (security ?? []).flatMap(({ bearer = [] }) => bearer);
+      const isFiltered = operation["x-filtered-by-scope"] === true;
+      const expect = async (token: string | null, outcome: "in" | "401" | "403" | "in, shows nothing") => {
+        const { status, code, text } = await ask(path, method, operation, token);
+        const refused = code === "unauthenticated" ? "401" : code === "forbidden" ? "403" : "in";
+        const said = refused === "in" && isFiltered && !text.includes("mine/y") && !text.includes('{"prefix"')
+          ? "in, shows nothing"
+          : refused;
+        expected.push(`${method} ${path} as ${token}: ${outcome}`);
+        actual.push(`${method} ${path} as ${token}: ${said}`);
+        if (refused !== "in") assertEquals(`${status}`, refused);
+      };
+      for (const token of [null, "wrong"]) await expect(token, isPublic ? "in" : "401");
+      await expect("right", "in");
+      const other = role === undefined ? "in" : isFiltered ? "in, shows nothing" : "403";
+      // A stream of what one may not see begins all the same: with a resync, which tells nothing.
+      await expect("other", path.endsWith("/events") && isFiltered ? "in" : other);
+      if (role === undefined) continue;
+      await expect(`just ${role}`, "in");
+      await expect(`all but ${role}`, "403");
+    }
+    assertEquals(actual, expected);
+    assertGreater(actual.length, 50);
+  }, { tokens: TOKENS }));

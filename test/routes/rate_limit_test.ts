@@ -1,0 +1,122 @@
+/** 429 over HTTP: what counts, what never does, and whose it is. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { isFree } from "../../routes/rate_limit.ts";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { parseTokens } from "../../src/auth/tokens.ts";
+import { type Apps, withApps } from "./memory_apps.ts";
+import { type Json, scripted } from "./scripted_node.ts";
+
+const BURST = 5;
+const TOKENS = parseTokens(JSON.stringify(["one", "two"].map((subject) => ({
+  subject,
+  sha256: sha256Hex(subject),
+  scopes: ["*:read,write:*", "admin:*"],
+}))));
+/** Nothing comes back in the time of a test. */
+const OPTIONS = { tokens: TOKENS, rate: { perSecond: 0.01, burst: BURST } };
+const by = (subject: string) => ({ authorization: `Bearer ${subject}` });
+
+async function ask(apps: Apps, id: string, method: string, path: string, subject = "one", body?: unknown) {
+  const init = { method, headers: by(subject), ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+  const response = await apps.ask(id, path, init);
+  return { status: response.status, headers: response.headers, body: await response.json() as Json };
+}
+
+Deno.test("rate limit: 429 with Retry-After beyond the burst, and renewals and releases go through all the same", () =>
+  withApps(3, async (apps) => {
+    const grants = [];
+    for (let i = 0; i < BURST; i++) grants.push(await ask(apps, "a", "POST", `/v1/locks/n${i}`));
+    assert(grants.every(({ status }) => status === 200));
+    for (const [method, path] of [["POST", "/v1/locks/x"], ["GET", "/v1/locks/x"], ["DELETE", "/v1/locks/x"]]) {
+      const { status, body, headers } = await ask(apps, "a", method!, path!);
+      assertEquals([status, body.code, body.retryable], [429, "rate-limited", true]);
+      assertGreater(body.retryAfterMs, 0);
+      assertEquals(headers.get("retry-after"), `${Math.ceil(body.retryAfterMs / 1_000)}`);
+    }
+    for (let round = 0; round < 3; round++) {
+      for (const [i, { body }] of grants.entries()) {
+        assertEquals((await ask(apps, "a", "PUT", `/v1/locks/n${i}/${body.fence}`)).status, 200);
+      }
+    }
+    assertEquals((await ask(apps, "a", "DELETE", `/v1/locks/n0/${grants[0]!.body.fence}`)).status, 200);
+    assertEquals((await ask(apps, "a", "POST", "/v1/locks/n0", "two")).status, 200, "another subject has its own");
+    // Nodes do not tell each other: the bound is per node.
+    assertEquals((await ask(apps, "b", "GET", "/v1/locks/n0")).status, 200);
+    const probe = await apps.ask("a", "/readyz");
+    assertEquals(probe.status, 200);
+  }, OPTIONS));
+
+Deno.test("rate limit: each operation of a batch counts, but for renewals", () =>
+  withApps(3, async (apps) => {
+    const posts = Array.from({ length: BURST + 2 }, (_, i) => ({ method: "POST", path: `/v1/locks/n${i}` }));
+    const { body } = await ask(apps, "a", "POST", "/v1/batch", "one", posts);
+    const statuses = body.map(({ status }: Json) => status).sort();
+    assertEquals(statuses, [...Array(BURST).fill(200), 429, 429]);
+    const held = body.flatMap(({ status, body }: Json) => status === 200 ? [body] : []);
+    const renewals = held.map(({ name, fence }: Json) => ({ method: "PUT", path: `/v1/locks/${name}/${fence}` }));
+    const renewed = await ask(apps, "a", "POST", "/v1/batch", "one", renewals);
+    assert(renewed.body.every(({ status }: Json) => status === 200));
+  }, OPTIONS));
+
+Deno.test("rate limit: a stranger is told 401, however often, and takes nothing from anybody", async () => {
+  const { app } = scripted({}, OPTIONS);
+  for (let i = 0; i < BURST * 2; i++) {
+    assertEquals((await app.request("/v1/status", { headers: by("guess") })).status, 401);
+  }
+  for (let i = 0; i < BURST; i++) assertEquals((await app.request("/v1/status", { headers: by("one") })).status, 200);
+  assertEquals((await app.request("/v1/status", { headers: by("one") })).status, 429);
+});
+
+Deno.test("rate limit: free is what renews, releases or ends, of each noun, and nothing that looks like it", () => {
+  const free: [string, string][] = [
+    ["PUT", "/v1/locks/a/1"],
+    ["DELETE", "/v1/locks/a%2Fb/1"],
+    ["PUT", "/v1/elections/a/1"],
+    ["DELETE", "/v1/semaphores/a/1"],
+    ["PUT", "/v1/sessions/s"],
+    ["DELETE", "/v1/sessions/s"],
+    ["POST", "/v1/batch"],
+  ];
+  const counted: [string, string][] = [
+    ["POST", "/v1/locks/a"],
+    ["DELETE", "/v1/locks/a"],
+    ["GET", "/v1/locks/a/1"],
+    ["PUT", "/v1/kv/a"],
+    ["DELETE", "/v1/kv/a"],
+    ["PUT", "/v1/kv/locks/1"],
+    ["POST", "/v1/sessions"],
+    ["PUT", "/v1/locks/a/1/x"],
+    ["PUT", "/v1/members/a"],
+  ];
+  for (const [method, path] of free) assert(isFree(method, path), path);
+  for (const [method, path] of counted) assert(!isFree(method, path), path);
+});
+
+Deno.test("rate limit: a direct client's acquires count, its renewals and releases do not", async () => {
+  const peers = {
+    cluster: "test",
+    secrets: ["secret"],
+    members: () => [],
+    config: () => "",
+    identity: () => null,
+    mark: () => null,
+    note: () => {},
+  };
+  const { app } = scripted({}, { ...OPTIONS, peers });
+  const send = async (op: Json) => {
+    const commands = [{ subject: "one", id: "k", born: 0, op }];
+    const value = { id: "v", proposer: "", commands };
+    const message = { type: "accept", key: "lock/a", epoch: 0, instance: 1, ballot: [0, "", 0], value };
+    const response = await app.request("/paxos/acceptor", {
+      method: "POST",
+      headers: { ...by("one"), "Quorate-Race": "0", "Idempotency-Key": "k" },
+      body: JSON.stringify({ messages: [message] }),
+    });
+    return [response.status, (await response.json()).code];
+  };
+  const acquire = { type: "acquire", holder: "h", ttlMs: 5_000, mode: "exclusive", lockDelayMs: 0, atMs: 0 };
+  for (let i = 0; i < BURST; i++) assertEquals(await send(acquire), [200, undefined]);
+  assertEquals(await send(acquire), [429, "rate-limited"]);
+  assertEquals(await send({ type: "renew", fence: "1025" }), [200, undefined]);
+  assertEquals(await send({ type: "release", fence: "1025", atMs: 0 }), [200, undefined]);
+});

@@ -1,0 +1,278 @@
+/**
+ * Watches every acceptor: each record as it is committed, each reply as it leaves. It keeps its own tally of votes and
+ * its own idea of quorums, and knows nothing of the code it checks but the shape of what it is shown.
+ */
+import type {
+  AcceptorRecord,
+  AcceptorReply,
+  Ballot,
+  Certificate,
+  Report,
+  Snapshot,
+  Vote,
+} from "../../../src/paxos/mod.ts";
+import type { WireMessage } from "../../../src/replica/ports.ts";
+import { type QuorumRow, quorumRow } from "./quorum_table.ts";
+
+/** What one acceptor has committed of one key. */
+type Seen = {
+  last: AcceptorRecord | null;
+  /** Promise and vote together, as they stood in some committed record. */
+  readonly ballotParts: Set<string>;
+  /** `instance stateHash` of some committed record. */
+  readonly stateParts: Set<string>;
+  readonly instances: Set<number>;
+  /** `instance ballot` of each explicit ballot that some committed record has open. */
+  readonly opened: Set<string>;
+};
+
+/** Everybody's votes for one value in one ballot. */
+type Tally = { readonly voters: Set<string>; readonly vote: Vote };
+
+export type Decisions = {
+  /** By the kind of quorum that the first record to move on names. */
+  inclusive: number;
+  open: number;
+  classic: number;
+  /** Ended in another ballot than the standing one of their instance. */
+  recovered: number;
+  /** Instances whose standing ballot had votes for two values. */
+  collided: number;
+};
+
+export class AcceptorMonitor {
+  readonly decisions: Decisions = { inclusive: 0, open: 0, classic: 0, recovered: 0, collided: 0 };
+  readonly #members: ReadonlySet<string>;
+  readonly #quorums: QuorumRow;
+  readonly #seen = new Map<string, Seen>();
+  /** Value by acceptor, key, instance and ballot: one for ever. */
+  readonly #votes = new Map<string, string>();
+  readonly #tallies = new Map<string, Tally>();
+  /** Value by key and instance, however it came to be chosen or called so. */
+  readonly #chosen = new Map<string, string>();
+  readonly #hashes = new Map<string, string>();
+  readonly #standing = new Map<string, string>();
+  readonly #collided = new Set<string>();
+  readonly #decided = new Set<string>();
+  readonly #faults = new Set<string>();
+
+  constructor(members: readonly string[]) {
+    this.#members = new Set(members);
+    this.#quorums = quorumRow(members.length);
+  }
+
+  faults(): readonly string[] {
+    return [...this.#faults];
+  }
+
+  /** `node`'s record of `key` is durable. */
+  committed(node: string, key: string, record: AcceptorRecord): void {
+    const seen = this.#of(node, key);
+    const where = `${node} ${key}/${record.instance}`;
+    if (record.stopped !== undefined) this.#fault(`${where} has stopped: ${record.stopped}`);
+    if (seen.last !== null) this.#compare(where, seen.last, record);
+    if (record.vote !== null) this.#vote(node, key, record.instance, record.vote, where);
+    if (record.decidedBy !== null) this.#decision(key, record.decidedBy, where);
+    this.#state(key, record, where);
+    seen.last = record;
+    seen.ballotParts.add(ballotPart(record.instance, record.promised, record.vote));
+    seen.stateParts.add(`${record.instance} ${record.stateHash}`);
+    seen.instances.add(record.instance);
+    if (record.any !== undefined) seen.opened.add(`${record.instance} ${record.any.ballot}`);
+  }
+
+  /** `node` says this of `key` to somebody: it must be so in a record that is durable. */
+  replied(node: string, key: string, reply: AcceptorReply): void {
+    const { ballotParts, stateParts, instances, opened } = this.#of(node, key);
+    const rests = (holds: boolean) => {
+      if (!holds) this.#fault(`${node} ${key}: its ${reply.type} rests on nothing committed: ${JSON.stringify(reply)}`);
+    };
+    const knows = (snapshot: Snapshot) => {
+      this.#state(key, snapshot, `a ${reply.type} of ${node}`);
+      return snapshot.instance === 1 || stateParts.has(`${snapshot.instance} ${snapshot.stateHash}`);
+    };
+    switch (reply.type) {
+      case "promise":
+        return rests(ballotParts.has(ballotPart(reply.instance, reply.ballot, reply.vote)));
+      case "accepted":
+        return rests(this.#votes.get(`${node} ${key} ${reply.instance} ${reply.ballot}`) === reply.valueId);
+      case "opened":
+        return rests(opened.has(`${reply.instance} ${reply.ballot}`));
+      case "refused":
+        return rests(ballotParts.has(ballotPart(reply.instance, reply.promised, reply.vote)));
+      case "view":
+        return rests(
+          knows(reply.snapshot) && ballotParts.has(ballotPart(reply.snapshot.instance, reply.promised, reply.vote)),
+        );
+      case "ahead":
+        return rests(knows(reply.snapshot));
+      case "learned":
+      case "behind":
+        return rests(instances.has(reply.instance));
+      case "picked":
+      case "decided":
+        return this.#fault(`${node} ${key}: a ${reply.type} is nobody else's to hear`);
+      case "stopped":
+        return this.#fault(`${node} ${key} has stopped: ${reply.reason}`);
+      case "not-lapsed":
+      case "lapsed":
+      case "undecided":
+      case "rejected":
+        return;
+    }
+  }
+
+  /** `node` sends this to a peer: what it claims there must have happened as well. */
+  sent(node: string, message: WireMessage): void {
+    switch (message.type) {
+      case "accept": {
+        const { key, instance, ballot, value, decided } = message;
+        if (decided !== undefined) this.#decision(key, decided, `an Accept! of ${node}`);
+        // R1, and that no process sends two values in a ballot it owns: its own vote came first. An open value is nobody's.
+        if (value.proposer === "" && ballot[0] === 0) return;
+        if (this.#votes.get(`${node} ${key} ${instance} ${ballot}`) === value.id) return;
+        return this.#fault(`${node} ${key}/${instance}: sends ${value.id} in ${ballot} without its own vote for it`);
+      }
+      case "any": {
+        // It opens a ballot for others only once its own record bars a value of its own there.
+        const { key, instance, ballot } = message;
+        if (this.#of(node, key).opened.has(`${instance} ${ballot}`)) return;
+        return this.#fault(`${node} ${key}/${instance}: opens ${ballot}, which is not open on its own record`);
+      }
+      case "learn":
+        if (message.certificate === null) return;
+        return this.#decision(message.key, message.certificate, `a Learn of ${node}`);
+      case "accepted":
+        return this.#claims(node, message, [{ from: node, vote: message.vote }]);
+      case "collision":
+        return this.#claims(node, message, message.reports);
+      default:
+        return;
+    }
+  }
+
+  /** The simulator put an older image of `node`'s disk in place: its records may sink, its votes stay cast. */
+  rolledBack(node: string): void {
+    for (const [name, seen] of this.#seen) if (name.startsWith(`${node} `)) seen.last = null;
+  }
+
+  #claims(node: string, { key, instance }: { key: string; instance: number }, reports: readonly Report[]): void {
+    for (const { from, vote } of reports) {
+      if (vote === null || this.#votes.get(`${from} ${key} ${instance} ${vote.ballot}`) === vote.value.id) continue;
+      this.#fault(`${node} ${key}/${instance}: tells of a vote of ${from} in ${vote.ballot} that was never cast`);
+    }
+  }
+
+  #of(node: string, key: string): Seen {
+    const name = `${node} ${key}`;
+    // A key without a record is at instance 1, with nothing promised and nothing voted.
+    const seen = this.#seen.get(name) ?? {
+      last: null,
+      ballotParts: new Set([ballotPart(1, [0, "", 0], null)]),
+      stateParts: new Set<string>(),
+      instances: new Set([1]),
+      opened: new Set<string>(),
+    };
+    this.#seen.set(name, seen);
+    return seen;
+  }
+
+  #compare(where: string, before: AcceptorRecord, after: AcceptorRecord): void {
+    if (after.instance < before.instance) return this.#fault(`${where} was at instance ${before.instance}`);
+    if (after.instance > before.instance) return;
+    if (isBelow(after.promised, before.promised)) {
+      this.#fault(`${where}: its promise sank from ${before.promised} to ${after.promised}`);
+    }
+    if (before.vote !== null && after.vote === null) this.#fault(`${where}: its vote is gone`);
+    if (before.vote !== null && after.vote !== null && isBelow(after.vote.ballot, before.vote.ballot)) {
+      this.#fault(`${where}: its vote sank from ${before.vote.ballot} to ${after.vote.ballot}`);
+    }
+    if (after.vote !== null && isBelow(after.vote.ballot, before.promised) && !isSameVote(before.vote, after.vote)) {
+      this.#fault(`${where}: voted in ${after.vote.ballot} after it had promised ${before.promised}`);
+    }
+  }
+
+  #vote(node: string, key: string, instance: number, vote: Vote, where: string): void {
+    if (!this.#members.has(node)) this.#fault(`${where}: ${node} has no vote`);
+    const ballot = `${node} ${key} ${instance} ${vote.ballot}`;
+    const known = this.#votes.get(ballot);
+    if (known === vote.value.id) return;
+    if (known !== undefined) {
+      return this.#fault(`${where}: two votes in ballot ${vote.ballot}: ${known} and ${vote.value.id}`);
+    }
+    this.#votes.set(ballot, vote.value.id);
+    if (vote.ballot[0] === 0 && vote.ballot[2] === 0) this.#noteStanding(`${key} ${instance}`, vote.value.id);
+    const name = `${key} ${instance} ${vote.ballot} ${vote.value.id}`;
+    const tally = this.#tallies.get(name) ?? { voters: new Set<string>(), vote };
+    this.#tallies.set(name, tally);
+    if (tally.vote.kind !== vote.kind) this.#fault(`${where}: a ${vote.kind} vote where others are ${tally.vote.kind}`);
+    tally.voters.add(node);
+    const needed = vote.kind === "classic" ? this.#quorums.classic : this.#quorums.open;
+    if (tally.voters.size >= needed) this.#choose(key, instance, vote.value.id, `votes of ${[...tally.voters]}`);
+  }
+
+  #noteStanding(instance: string, value: string): void {
+    const first = this.#standing.get(instance) ?? value;
+    this.#standing.set(instance, first);
+    if (first === value || this.#collided.has(instance)) return;
+    this.#collided.add(instance);
+    this.decisions.collided++;
+  }
+
+  #choose(key: string, instance: number, value: string, by: string): void {
+    const name = `${key}/${instance}`;
+    const known = this.#chosen.get(name) ?? value;
+    this.#chosen.set(name, known);
+    if (known !== value) this.#fault(`${name}: both ${known} and ${value} are chosen, the latter by ${by}`);
+  }
+
+  /** A decision that a record names must rest on votes that were cast, enough of them, by the rule it names. */
+  #decision(key: string, { instance, ballot, kind, valueId, acceptors }: Certificate, where: string): void {
+    this.#choose(key, instance, valueId, `the word of ${where}`);
+    const name = `${key} ${instance} ${ballot} ${valueId}`;
+    const claim = `${name} ${kind} ${acceptors}`;
+    if (this.#decided.has(claim)) return;
+    const isFirst = !this.#decided.has(`${key} ${instance}`);
+    this.#decided.add(claim).add(`${key} ${instance}`);
+    const tally = this.#tallies.get(name);
+    const cast = acceptors.filter((acceptor) => tally?.voters.has(acceptor));
+    const told = `${where} calls ${valueId} decided (${kind}) by ${acceptors}`;
+    if (cast.length < acceptors.length) this.#fault(`${told}, of whom only ${cast.join() || "nobody"} voted for it`);
+    if (new Set(acceptors).size < this.#quorums[kind]) this.#fault(`${told}: too few of ${this.#members.size}`);
+    if (tally !== undefined && (kind === "classic") !== (tally.vote.kind === "classic")) {
+      this.#fault(`${told}, whose votes are ${tally.vote.kind}`);
+    }
+    if (kind === "inclusive" && (tally?.vote.kind !== "fast" || !acceptors.includes(tally.vote.value.proposer))) {
+      this.#fault(`${told}, without its proposer's own vote`);
+    }
+    if (!isFirst) return;
+    this.decisions[kind]++;
+    const isFast = kind !== "classic" && ballot[2] === 0;
+    if (!isFast && (ballot[0] > 0 || ballot[2] > 0)) this.decisions.recovered++;
+  }
+
+  #state(key: string, { instance, stateHash }: Pick<Snapshot, "instance" | "stateHash">, where: string): void {
+    const name = `${key}/${instance}`;
+    const known = this.#hashes.get(name) ?? stateHash;
+    this.#hashes.set(name, known);
+    if (known !== stateHash) this.#fault(`${name}: ${where} has state ${stateHash}, others ${known}`);
+  }
+
+  #fault(what: string): void {
+    this.#faults.add(what);
+  }
+}
+
+function ballotPart(instance: number, promised: Ballot, vote: Vote | null): string {
+  return `${instance} ${promised} ${vote === null ? "-" : `${vote.ballot} ${vote.value.id}`}`;
+}
+
+function isSameVote(a: Vote | null, b: Vote): boolean {
+  return a !== null && `${a.ballot}` === `${b.ballot}` && a.value.id === b.value.id;
+}
+
+/** Lamport's order of ballots: number, owner, step. */
+function isBelow([n, owner, step]: Ballot, [otherN, otherOwner, otherStep]: Ballot): boolean {
+  if (n !== otherN) return n < otherN;
+  return owner !== otherOwner ? owner < otherOwner : step < otherStep;
+}

@@ -1,0 +1,121 @@
+/** Makes the faults of a plan happen, each at its time. */
+import type { FaultEvent } from "./plan.ts";
+import type { World } from "./world.ts";
+
+/** Between the image that a disk is rolled back to and the rollback. */
+const ROLLBACK_MS = 800;
+
+export type FaultCounts = { cuts: number; diskFaults: number; rollbacks: number };
+
+export class Faults {
+  readonly counts: FaultCounts = { cuts: 0, diskFaults: 0, rollbacks: 0 };
+  /** Nodes whose disk was rolled back: each must find it out, and never vote again. */
+  readonly rolledBack = new Set<string>();
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+    const { clock, plan, startMs } = world;
+    for (const fault of plan.faults) {
+      if (fault.atMs >= plan.faultyMs) continue;
+      clock.after(startMs + fault.atMs - clock.now(), () => world.isFaulty && this.#happens(fault));
+    }
+  }
+
+  /** Everything works again from now on. */
+  heal(): void {
+    const world = this.#world;
+    world.isFaulty = false;
+    world.points.disarm();
+    world.slowDiskMs.clear();
+    for (const id of world.nodes) world.cluster.store(id).failNext = null;
+    for (const id of [...world.down]) world.restart(id);
+  }
+
+  #happens(fault: FaultEvent): void {
+    const world = this.#world;
+    world.digest.add(world.clock.now(), JSON.stringify(fault));
+    switch (fault.kind) {
+      case "kill":
+        return this.#kill(fault.node, fault.forMs);
+      case "crash":
+        return world.points.arm(fault.node, fault.point, fault.skip, () => this.#kill(fault.node, fault.forMs));
+      case "cut": {
+        this.counts.cuts++;
+        const { from, to, both } = fault;
+        return this.#drop(
+          fault.forMs,
+          (parcel) => (parcel.from === from && parcel.to === to) || (both && parcel.from === to && parcel.to === from),
+        );
+      }
+      case "mute":
+        this.counts.cuts++;
+        return this.#drop(
+          fault.forMs,
+          (parcel) => parcel.kind === "reply" && parcel.from === fault.from && parcel.to === fault.to,
+        );
+      case "disk":
+        this.counts.diskFaults++;
+        world.cluster.store(fault.node).failNext = fault.fault;
+        return;
+      case "slow-disk":
+        this.counts.diskFaults++;
+        world.slowDiskMs.set(fault.node, fault.ms);
+        world.clock.after(fault.forMs, () => world.slowDiskMs.delete(fault.node));
+        return;
+      case "rollback":
+        return this.#rollback(fault.node);
+      case "wall":
+        world.machine(fault.node).wallOffsetMs = fault.offsetMs;
+        return;
+    }
+  }
+
+  #kill(node: string, forMs: number): void {
+    const world = this.#world;
+    if (world.down.has(node)) return;
+    world.kill(node);
+    world.clock.after(forMs, () => world.isFaulty && world.restart(node));
+  }
+
+  #drop(forMs: number, test: (parcel: { kind: string; from: string; to: string }) => boolean): void {
+    const { cluster, clock } = this.#world;
+    const end = cluster.network.drop((parcel) => this.#world.isFaulty && test(parcel));
+    clock.after(forMs, end);
+  }
+
+  /** Of a minority a run, and of commits that members which answer have seen: others no one can detect (§9). */
+  #rollback(node: string): void {
+    const world = this.#world;
+    const { cluster, clock, plan } = world;
+    if (!this.#mayRollBack(node)) return;
+    const image = cluster.disk(node).snapshot();
+    clock.after(ROLLBACK_MS, () => {
+      if (!world.isFaulty || !this.#mayRollBack(node)) return;
+      // What they know durably: one that dies forgets the rest, as §9 says.
+      const heard = cluster.ids.filter((other) => other !== node)
+        .map((other) => metaOf(cluster.disk(other).meta).marks?.[node]?.seq ?? 0);
+      const before = metaOf(image.meta).seq ?? 0;
+      // All of the others know that there was more: a phase-1 quorum without this node asks at least one of them.
+      if (before >= cluster.store(node).seq() || heard.filter((seq) => seq > before).length < plan.n - 1) return;
+      this.counts.rollbacks++;
+      this.rolledBack.add(node);
+      world.kill(node);
+      cluster.disk(node).restore(image);
+      world.monitor.rolledBack(node);
+      world.restart(node);
+    });
+  }
+
+  #mayRollBack(node: string): boolean {
+    const { down, plan } = this.#world;
+    const f = Math.floor((plan.n - 1) / 2);
+    return this.rolledBack.size < f && down.size === 0 && !this.rolledBack.has(node);
+  }
+}
+
+type Meta = { readonly seq?: number; readonly marks?: Readonly<Record<string, { readonly seq: number }>> };
+
+function metaOf(text: string | null): Meta {
+  return text === null ? {} : JSON.parse(text) as Meta;
+}

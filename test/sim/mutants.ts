@@ -1,0 +1,206 @@
+/**
+ * Bugs planted one at a time in a copy of the source, which the simulator's checkers must catch within so many seeds:
+ * checkers that catch none of them would be worth nothing (PROTOCOL.md §10). Those of one instance are the explorer's.
+ */
+import { forEachSeed } from "./workers.ts";
+
+type Edit = {
+  /** Below src. */
+  readonly file: string;
+  /** Stands exactly once in the file. */
+  readonly text: string;
+  readonly replacement: string;
+};
+
+export type Mutant = { readonly name: string; readonly edits: readonly Edit[]; readonly seeds: number };
+
+const STORE = "store/memory_ballot_store.ts";
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "amnesia: a restarted acceptor has forgotten promises and votes",
+    edits: [{
+      file: STORE,
+      text: "  disk.owner = store;\n",
+      replacement:
+        '  disk.owner = store;\n  for (const [key, text] of disk.records) disk.records.set(key, JSON.stringify({ ...JSON.parse(text), vote: null, promised: [0, "", 0] }));\n',
+    }],
+    seeds: 50,
+  },
+  {
+    name: "reply before commit",
+    edits: [{
+      file: STORE,
+      text: "        if (writes.has(key)) waiters.push({ waiter, reply });",
+      replacement: "        waiter.resolve(reply);\n        if (writes.has(key)) waiters.push({ waiter, reply });",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "an intended vote applied again after a lost check-and-set",
+    edits: [{
+      file: STORE,
+      text: "const { record, reply } = step(parse(writes.get(key) ?? this.disk.records.get(key)));",
+      replacement:
+        "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(parse(writes.get(key) ?? this.disk.records.get(key)));",
+    }],
+    seeds: 500,
+  },
+  {
+    name: "a ttl counted from the answer, not from the send",
+    edits: [{
+      file: "replica/locks.ts",
+      text:
+        "hold !== null && !hold.unconfirmed) {\n        return { body: this.#views.grant(name, hold, state, 0, 0), receipt };",
+      replacement:
+        "hold !== null && !hold.unconfirmed) {\n        const lateMs = this.#parts.clock.now() - startedMs;\n        return { body: this.#views.grant(name, hold, state, lateMs, lateMs), receipt };",
+    }],
+    seeds: 1_000,
+  },
+  {
+    name: "a fence without its position in the batch",
+    edits: [
+      {
+        file: "machine/lock.ts",
+        text: "fence: numberOf(draft.instance, draft.grants + 1),",
+        replacement: "fence: numberOf(draft.instance, 1),",
+      },
+      {
+        file: "machine/lock.ts",
+        text: '  assert(compareDecimals(hold.fence, draft.lastFence) > 0, "fences grow for ever");\n',
+        replacement: "",
+      },
+    ],
+    seeds: 500,
+  },
+  {
+    name: "leases timed by the wall clock",
+    edits: [{
+      file: "replica/node.ts",
+      text: "new LeaseClock(clock, machine);",
+      replacement:
+        "new LeaseClock({ now: () => clock.wall(), wall: () => clock.wall(), after: (ms, run) => clock.after(ms, run) }, machine);",
+    }],
+    seeds: 500,
+  },
+  {
+    name: "no dedup: a retry is applied again",
+    edits: [{
+      file: "machine/machine.ts",
+      text: "  if (first !== null) return first;\n  draft.atMs",
+      replacement: "  draft.atMs",
+    }],
+    seeds: 500,
+  },
+  {
+    name: "a grant out of the queue answered before it is confirmed",
+    edits: [{
+      file: "replica/locks.ts",
+      text: "    const waitedMs = clock.now() - startedMs;\n",
+      replacement:
+        '    const waitedMs = clock.now() - startedMs;\n    if (waitedMs >= 0) return { body: this.#views.grant(name, hold, granted, waitedMs, waitedMs), receipt: { path: "read", instance: 0, ballot: "" } };\n',
+    }],
+    seeds: 500,
+  },
+  {
+    name: "a wake-up lost: release hands nothing over",
+    edits: [{
+      file: "machine/lock.ts",
+      text: '  endHold(draft, hold, "released");\n  handOver(draft);\n',
+      replacement: '  endHold(draft, hold, "released");\n',
+    }],
+    seeds: 50,
+  },
+  {
+    name: "a wake-up lost: the waiter's node does not hear that its turn has come",
+    edits: [{
+      file: "replica/queue.ts",
+      text: "const stopListening = acceptor.onMove(this.#key, (_key, snapshot) => this.#look(snapshot));",
+      replacement: "const stopListening = acceptor.onMove(this.#key, () => {});",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "a restarted node votes before its marks are confirmed",
+    edits: [{
+      file: "replica/standing.ts",
+      text: "if (!this.#checked && this.#votes) return",
+      replacement: "if (!this.#checked && this.#closed) return",
+    }],
+    seeds: 1_000,
+  },
+  {
+    name: "a store that lost commits takes no notice",
+    edits: [{
+      file: "replica/standing.ts",
+      text: "  if (heard.seq > own.seq) return",
+      replacement: "  if (heard.seq > own.seq + 1e9) return",
+    }],
+    seeds: 100,
+  },
+  {
+    name: "a learner that concludes from a classic quorum of a fast ballot",
+    edits: [{
+      file: "paxos/learner.ts",
+      text: 'vote.kind === "classic" ? quorums.isClassic(acceptors) : quorums.isOpenFast(acceptors)',
+      replacement: "quorums.isClassic(acceptors)",
+    }],
+    seeds: 500,
+  },
+];
+
+export type Verdict = { readonly seed: number; readonly fault: string } | null;
+
+/** The first seed that catches it and what it said, or null if it survived. */
+export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
+  const folder = await Deno.makeTempDir({ prefix: "quorate-mutant-" });
+  try {
+    await plant(mutant, folder);
+    const caught: { readonly seed: number; readonly fault: string }[] = [];
+    await forEachSeed({ from: 1, count: mutant.seeds, jobs }, ({ seed, faults }) => {
+      if (faults[0] !== undefined) caught.push({ seed, fault: faults[0] });
+      return faults.length === 0;
+    }, new URL(`file://${folder}/test/sim/worker.ts`));
+    return caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Whether all were caught. */
+export async function catchMutants(jobs: number, print: (line: string) => void): Promise<boolean> {
+  let survived = 0;
+  for (const mutant of MUTANTS) {
+    const verdict = await hunt(mutant, jobs);
+    if (verdict === null) survived++;
+    const how = verdict === null
+      ? `SURVIVED ${mutant.seeds} seeds`
+      : `seed ${verdict.seed}: ${verdict.fault.slice(0, 160)}`;
+    print(`${mutant.name}\n    ${how}`);
+  }
+  print(`mutants: ${MUTANTS.length - survived} caught, ${survived} survived`);
+  return survived === 0;
+}
+
+/** A copy of the source and the simulator, with the mutant in it. */
+async function plant({ name, edits }: Mutant, folder: string): Promise<void> {
+  const root = new URL("../../", import.meta.url);
+  await copyTree(new URL("src/", root), `${folder}/src`);
+  await copyTree(new URL("test/sim/", root), `${folder}/test/sim`);
+  await copyTree(new URL("test/replica/", root), `${folder}/test/replica`);
+  for (const { file, text, replacement } of edits) {
+    const path = `${folder}/src/${file}`;
+    const before = await Deno.readTextFile(path);
+    const found = before.split(text).length - 1;
+    if (found !== 1) throw new Error(`"${name}": its text stands ${found} times in ${file}, not once`);
+    await Deno.writeTextFile(path, before.replace(text, () => replacement));
+  }
+}
+
+async function copyTree(from: URL, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copyTree(new URL(`${name}/`, from), `${to}/${name}`);
+    else if (name.endsWith(".ts")) await Deno.copyFile(new URL(name, from), `${to}/${name}`);
+  }
+}

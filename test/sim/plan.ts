@@ -1,0 +1,149 @@
+/** What one run is made of, drawn from its seed before it begins: plain data, so that a run can be made smaller and run again. */
+import { MODE_NAMES } from "../../src/replica/modes.ts";
+import type { Fault as DiskFault } from "../../src/store/memory_ballot_store.ts";
+import { CRASH_POINTS, type CrashPoint, RARE_POINTS } from "./crash_points.ts";
+import { type Seeded, seededRandomness } from "./virtual_time.ts";
+
+/** One direction between two nodes. */
+export type Link = { readonly loss: number; readonly repeat: number; readonly delayMs: number };
+
+/** Times count from the start of the run; nodes that are not there, or not up, are passed over. */
+export type FaultEvent =
+  | { readonly kind: "kill"; readonly atMs: number; readonly node: string; readonly forMs: number }
+  /** From then on dies when it has come to this point so often. */
+  | {
+    readonly kind: "crash";
+    readonly atMs: number;
+    readonly node: string;
+    readonly point: CrashPoint;
+    readonly skip: number;
+    readonly forMs: number;
+  }
+  /** Nothing gets from the one to the other; `both`: nor back. */
+  | {
+    readonly kind: "cut";
+    readonly atMs: number;
+    readonly from: string;
+    readonly to: string;
+    readonly both: boolean;
+    readonly forMs: number;
+  }
+  /** Requests arrive and take effect; no answer to them comes back. */
+  | { readonly kind: "mute"; readonly atMs: number; readonly from: string; readonly to: string; readonly forMs: number }
+  | { readonly kind: "disk"; readonly atMs: number; readonly node: string; readonly fault: DiskFault }
+  | {
+    readonly kind: "slow-disk";
+    readonly atMs: number;
+    readonly node: string;
+    readonly ms: number;
+    readonly forMs: number;
+  }
+  /** Dies, and its disk is what it was a while before: of at most f nodes, and only where others have heard of more (§9). */
+  | { readonly kind: "rollback"; readonly atMs: number; readonly node: string }
+  | { readonly kind: "wall"; readonly atMs: number; readonly node: string; readonly offsetMs: number };
+
+export type Plan = {
+  readonly seed: number;
+  readonly n: number;
+  readonly learners: number;
+  /** Index by name of the clients; each has random decisions of its own. */
+  readonly clients: readonly number[];
+  /** Names of locks; a client that would use another does nothing. */
+  readonly keys: readonly string[];
+  readonly faultyMs: number;
+  /** Of the clock of each node, by its place in the cluster, learners last. */
+  readonly rates: readonly number[];
+  /** Links that are not as `link`, by `from>to`. */
+  readonly links: Readonly<Record<string, Link>>;
+  readonly link: Link;
+  readonly faults: readonly FaultEvent[];
+};
+
+export const KEYS = 4;
+const CLIENTS = 6;
+const FAULTY_MS = 6_000;
+export const MEMBERS = "abcdefg";
+export const LEARNERS = "vw";
+const WALL_JUMP_MS = 3_600_000;
+
+export function planOf(seed: number): Plan {
+  const random = seededRandomness(seed);
+  const n = random.pick([3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7]);
+  const learners = random.pick([0, 0, 1, 2]);
+  const nodes = [...MEMBERS.slice(0, n), ...LEARNERS.slice(0, learners)];
+  const keys = Array.from({ length: KEYS }, (_, i) => `${MODE_NAMES[(seed + i) % MODE_NAMES.length]}/${i}`);
+  return {
+    seed,
+    n,
+    learners,
+    clients: Array.from({ length: CLIENTS }, (_, i) => i),
+    keys,
+    faultyMs: FAULTY_MS,
+    rates: ratesOf(random, nodes),
+    link: linkOf(random),
+    links: oddLinks(random, nodes),
+    faults: faultsOf(random, nodes, n),
+  };
+}
+
+/** Lease bounds are promised for clocks within 1 % of each other's rate; everything else for any. */
+export function keepsTime({ rates }: Plan): boolean {
+  return rates.every((rate) => rate >= 0.99 && rate <= 1.01);
+}
+
+function ratesOf(random: Seeded, nodes: readonly string[]): readonly number[] {
+  const within = random.chance(0.7);
+  return nodes.map(() => within ? 0.991 + random.next() * 0.018 : 0.5 + random.next() * 1.5);
+}
+
+function linkOf(random: Seeded): Link {
+  return {
+    loss: random.pick([0, 0.01, 0.05, 0.3]),
+    repeat: random.pick([0, 0.05, 0.5]),
+    delayMs: random.pick([2, 10, 60]),
+  };
+}
+
+function oddLinks(random: Seeded, nodes: readonly string[]): Readonly<Record<string, Link>> {
+  const links: Record<string, Link> = {};
+  for (const from of nodes) {
+    for (const to of nodes) if (from !== to && random.chance(0.15)) links[`${from}>${to}`] = linkOf(random);
+  }
+  return links;
+}
+
+function faultsOf(random: Seeded, nodes: readonly string[], n: number): readonly FaultEvent[] {
+  const faults: FaultEvent[] = [];
+  for (let atMs = random.next() * 300; atMs < FAULTY_MS; atMs += random.next() * 400) {
+    faults.push(faultOf(random, nodes, n, atMs));
+  }
+  return faults;
+}
+
+function faultOf(random: Seeded, nodes: readonly string[], n: number, atMs: number): FaultEvent {
+  const node = random.pick(nodes);
+  const forMs = 50 + random.next() * 1_500;
+  const others = nodes.filter((other) => other !== node);
+  const to = random.pick(others);
+  switch (random.below(13)) {
+    case 0:
+      return { kind: "kill", atMs, node, forMs };
+    case 1:
+    case 2:
+      return { kind: "cut", atMs, from: node, to, both: random.chance(0.3), forMs };
+    case 3:
+      return { kind: "mute", atMs, from: node, to, forMs };
+    case 4:
+    case 5:
+      return { kind: "disk", atMs, node, fault: random.pick(["conflict", "unknown-applied", "unknown-lost"]) };
+    case 6:
+      return { kind: "slow-disk", atMs, node, ms: 20 + random.next() * 300, forMs };
+    case 7:
+      return { kind: "wall", atMs, node, offsetMs: (random.next() * 2 - 1) * WALL_JUMP_MS };
+    case 8:
+      return { kind: "rollback", atMs, node: nodes[random.below(n)]! };
+    default:
+      if (random.chance(0.15)) return { kind: "crash", atMs, node, point: random.pick(RARE_POINTS), skip: 0, forMs };
+      return { kind: "crash", atMs, node, point: random.pick(CRASH_POINTS), skip: random.pick([0, 0, 1, 3, 8]), forMs };
+  }
+}

@@ -1,0 +1,55 @@
+/** Figures of many runs, added up. */
+import { CRASH_POINTS } from "./crash_points.ts";
+import type { SimFigures } from "./simulator.ts";
+
+/** Of these the worst counts, not the sum. */
+const WORST: ReadonlySet<string> = new Set(["healedMs", "recoveryMs"]);
+
+export class Totals {
+  seeds = 0;
+  readonly #sums = new Map<string, number>();
+  readonly #crashes = new Map<string, number>();
+
+  add({ crashPoints, paths, decisions, ...figures }: SimFigures): void {
+    this.seeds++;
+    for (const [name, value] of Object.entries(figures)) this.#note(name, value);
+    for (const [name, value] of Object.entries(decisions)) this.#note(`decided ${name}`, value);
+    for (const [name, value] of Object.entries(paths)) this.#note(`path ${name}`, value);
+    for (const [point, hits] of Object.entries(crashPoints)) {
+      this.#crashes.set(point, (this.#crashes.get(point) ?? 0) + hits);
+    }
+  }
+
+  /** Steps at which no process has died in any run. */
+  missed(): readonly string[] {
+    return CRASH_POINTS.filter((point) => !this.#crashes.has(point));
+  }
+
+  lines(): readonly string[] {
+    const of = (name: string) => Math.round(this.#sums.get(name) ?? 0);
+    const paths = [...this.#sums.keys()].filter((name) => name.startsWith("path ")).map((name) =>
+      `${name.slice("path ".length)} ${of(name)}`
+    );
+    return [
+      `${this.seeds} seeds, ${of("operations")} operations: ${of("raced")} raced, ${of("direct")} by direct clients, ` +
+      `${of("unknown")} of unknown outcome; ${of("grants")} grants, ${of("handOvers")} hand-overs out of queues`,
+      `answers by path: ${paths.join(", ")}`,
+      `decisions: ${of("decided inclusive")} inclusive, ${of("decided open")} open, ${
+        of("decided classic")
+      } classic; ` +
+      `${of("decided collided")} collisions, ${of("decided recovered")} recoveries`,
+      `${of("kills")} crashes, ${of("cuts")} cuts, ${of("diskFaults")} disk faults, ` +
+      `${of("quarantined")} of ${of("rollbacks")} rollbacks refused`,
+      `worst recovery after healing: ${of("recoveryMs")} ms beyond the leases that were left, ${
+        of("healedMs")
+      } ms in all`,
+      "deaths by the step they came at:",
+      ...CRASH_POINTS.map((point) => `${String(this.#crashes.get(point) ?? 0).padStart(7)}  ${point}`),
+    ];
+  }
+
+  #note(name: string, value: number): void {
+    const sum = this.#sums.get(name) ?? 0;
+    this.#sums.set(name, WORST.has(name) ? Math.max(sum, value) : sum + value);
+  }
+}

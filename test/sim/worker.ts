@@ -1,0 +1,19 @@
+/** Runs seeds for main.ts on a thread of its own: seeds in, one message per seed out. */
+import { type SimFigures, simulate } from "./simulator.ts";
+
+export type Order = { readonly seeds: readonly number[] };
+export type Ran = { readonly seed: number; readonly figures: SimFigures; readonly faults: readonly string[] };
+
+const thread = self as unknown as {
+  onmessage: (event: MessageEvent<Order>) => void;
+  postMessage: (ran: Ran | null) => void;
+};
+
+thread.onmessage = async ({ data }) => {
+  for (const seed of data.seeds) {
+    const { figures, faults } = await simulate(seed);
+    thread.postMessage({ seed, figures, faults: faults.slice(0, 5) });
+  }
+  // Ready for more.
+  thread.postMessage(null);
+};

@@ -1,0 +1,43 @@
+/** Hands out seeds to threads, so that every core has work. */
+import type { Order, Ran } from "./worker.ts";
+
+const CHUNK = 10;
+
+export type Range = { readonly from: number; readonly count: number; readonly jobs: number };
+
+/** Until all have run or `take` says false. `worker` is this tree's, or that of a copy of it. */
+export async function forEachSeed(
+  { from, count, jobs }: Range,
+  take: (ran: Ran) => boolean,
+  worker = new URL("./worker.ts", import.meta.url),
+): Promise<void> {
+  let next = from;
+  const isLeft = () => next < from + count;
+  const work = () =>
+    new Promise<void>((resolve, reject) => {
+      const thread = new Worker(worker, { type: "module" });
+      const end = () => {
+        thread.terminate();
+        resolve();
+      };
+      const more = () => {
+        if (!isLeft()) return end();
+        const seeds = Array.from({ length: Math.min(CHUNK, from + count - next) }, (_, i) => next + i);
+        next += seeds.length;
+        thread.postMessage({ seeds } satisfies Order);
+      };
+      thread.onerror = (event) => {
+        event.preventDefault();
+        thread.terminate();
+        reject(new Error(event.message));
+      };
+      thread.onmessage = ({ data }: MessageEvent<Ran | null>) => {
+        if (data === null) return more();
+        if (take(data)) return;
+        next = from + count;
+        end();
+      };
+      more();
+    });
+  await Promise.all(Array.from({ length: jobs }, work));
+}
