@@ -12,6 +12,7 @@ import { callerOf, holderOf, READ, refuseEmptyNames, WRITE } from "./noun.ts";
 import { json, ReleaseBody, responses, sessionId, WholeQuery, WriteHeaders } from "./schemas.ts";
 import { OpenBody, SessionEndedShape, SessionGrantShape, SessionStateShape } from "./session_schemas.ts";
 
+const SESSION = "session";
 const IdParam = z.object({ id: sessionId });
 
 const open = createRoute({
@@ -19,7 +20,7 @@ const open = createRoute({
   path: "/v1/sessions",
   summary: "Open a session; name it in `session` of what is to live as long as it does",
   request: { query: WholeQuery, headers: WriteHeaders, body: json(OpenBody) },
-  security: needs({ noun: "session", verb: "write" }),
+  security: needs({ noun: SESSION, verb: "write" }),
   responses: responses(SessionGrantShape, [...WRITE, "lost"]),
 });
 const keep = createRoute({
@@ -27,7 +28,7 @@ const keep = createRoute({
   path: "/v1/sessions/{id}",
   summary: "Keep a session, and with it everything that is bound to it; 410 once it has ended, and that is final",
   request: { params: IdParam, query: WholeQuery, headers: WriteHeaders },
-  security: needs({ noun: "session", verb: "write" }),
+  security: needs({ noun: SESSION, verb: "write" }),
   responses: responses(SessionGrantShape, [...WRITE, "lost", "not-found"]),
 });
 const end = createRoute({
@@ -35,7 +36,7 @@ const end = createRoute({
   path: "/v1/sessions/{id}",
   summary: "End a session: what is bound to it is free, without the delay after a lapse",
   request: { params: IdParam, query: WholeQuery, headers: WriteHeaders },
-  security: needs({ noun: "session", verb: "write" }),
+  security: needs({ noun: SESSION, verb: "write" }),
   responses: responses(SessionEndedShape, [...WRITE, "not-found"]),
 });
 const get = createRoute({
@@ -43,7 +44,7 @@ const get = createRoute({
   path: "/v1/sessions/{id}",
   summary: "A session of yours and what is bound to it; 410 once it has ended",
   request: { params: IdParam, query: WholeQuery },
-  security: needs({ noun: "session", verb: "read" }),
+  security: needs({ noun: SESSION, verb: "read" }),
   responses: responses(SessionStateShape, [...READ, "lost", "not-found"]),
 });
 
@@ -52,7 +53,7 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
   publish(app, open, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
     // Its id is not known before: who may open one may keep any of its own.
-    permit(c, { noun: "session", verb: "write" }, null);
+    permit(c, { noun: SESSION, verb: "write" }, null);
     const caller = unraced(callerOf(c, newId, timeoutMs));
     const { holder, ttlMs } = checked(OpenBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await sessions.open({ holder: holderOf("holder", holder, 0, caller), ttlMs }, caller));
@@ -71,7 +72,7 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
   publish(app, get, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
     const id = idOf(c);
-    permit(c, { noun: "session", verb: "read" }, id);
+    permit(c, { noun: SESSION, verb: "read" }, id);
     return sendAnswer(c, await sessions.get(id, { subject: c.get("client").subject, timeoutMs }));
   });
 
@@ -81,7 +82,7 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
 async function writeOf(c: Ctx, newId: () => string): Promise<{ readonly id: string; readonly caller: Caller }> {
   const { timeoutMs } = queryOf(c, WholeQuery);
   const id = idOf(c);
-  permit(c, { noun: "session", verb: "write" }, id);
+  permit(c, { noun: SESSION, verb: "write" }, id);
   const caller = unraced(callerOf(c, newId, timeoutMs));
   checked(ReleaseBody, await readObject(c.req.raw), "body");
   return { id, caller };

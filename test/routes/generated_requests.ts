@@ -12,13 +12,7 @@ export type Generated = {
 };
 
 /** Of an answer with a grant, or with a term. */
-type Granted = {
-  readonly name?: string;
-  readonly id?: string;
-  readonly fence?: string;
-  readonly term?: string;
-  readonly revision: string;
-};
+type Granted = { readonly name: string; readonly fence?: string; readonly term?: string; readonly revision: string };
 
 type Schema = {
   readonly $ref?: string;
@@ -55,6 +49,7 @@ const RAW_BODIES = [
 ];
 
 export class RequestGenerator {
+  readonly #sessions: string[] = [];
   readonly #document: OpenApi;
   readonly #random: () => number;
   readonly #operations: readonly { readonly path: string; readonly method: string; readonly operation: Operation }[];
@@ -67,7 +62,7 @@ export class RequestGenerator {
     // Those without a name have little to vary.
     this.#operations = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.entries(item).flatMap(([method, operation]) =>
-        Array(/\{(name|id)\}/.test(path) ? 6 : 1).fill({ path, method, operation })
+        Array(path.includes("{name}") ? 6 : 1).fill({ path, method, operation })
       )
     );
   }
@@ -112,7 +107,6 @@ export class RequestGenerator {
     if (schema.enum !== undefined) return this.#pick(schema.enum);
     // What only the clock would end is kept short.
     if (name === "waitMs") return Math.floor(this.#random() * 4);
-    if (name === "session") return this.#pick(this.#grants.get("sessions") ?? [])?.id ?? "0".repeat(32);
     if (name === "names") return NAMES.filter(() => this.#chance(0.3)).slice(0, 5);
     if (name === "path") return `/v1/locks/${encodeURIComponent(this.#pick(NAMES))}`;
     switch (type) {
@@ -175,15 +169,22 @@ export class RequestGenerator {
     return JSON.stringify(this.#chance(0.25) ? this.#violationOf(schema) : this.valueOf(schema)) ?? "";
   }
 
+  /** A session was opened, which later requests may be about. */
+  opened(id: string): void {
+    this.#sessions.push(id);
+  }
+
   #segment(name: string, grant: Granted | undefined): string {
+    if (name === "id") {
+      const known = this.#sessions.at(-1);
+      if (known !== undefined && this.#chance(0.7)) return known;
+      return this.#pick(["0".repeat(32), "x", "%FF", "0".repeat(33)]);
+    }
     if (name === "fence" || name === "term") {
       if (grant !== undefined) return grant.fence ?? grant.term ?? "1";
       return this.#pick(["1", this.#number(), "0", "-1", "x", "01", "1".repeat(30), "%FF"]);
     }
-    if (name === "id") {
-      return grant?.id ?? this.#pick(["0".repeat(32), "x", "%FF", this.#text(1, 40)].map(encodeURIComponent));
-    }
-    if (grant?.name !== undefined) return encodeURIComponent(grant.name);
+    if (grant !== undefined) return encodeURIComponent(grant.name);
     if (this.#chance(0.7)) return encodeURIComponent(this.#pick(NAMES));
     const odd = ["-", "", "%FF", "%00", "%", "a%2F", "%2Fa", encodeURIComponent("n".repeat(513)), "n".repeat(512)];
     return this.#chance(0.5) ? this.#pick(odd) : encodeURIComponent(this.#text(1, 40));
