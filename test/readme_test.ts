@@ -4,9 +4,9 @@ import { parseConfig } from "../src/config.ts";
 import { eachLine } from "../src/cli/lines.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
 import { pause } from "./chaos/real_cluster.ts";
+import { quoted, README, section, tableRows } from "./readme.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const README = await Deno.readTextFile(new URL("README.md", ROOT));
 const TASKS = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks as Record<string, string>;
 /** The ports README shows; the test takes five others. */
 const README_PORT = 8701;
@@ -110,23 +110,6 @@ Deno.test("README: the session with curl goes as it is printed", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
-
-function section(title: string): string {
-  const [, after] = README.split(`\n## ${title}\n`);
-  assert(after !== undefined, `README has no section ${title}`);
-  return after.split("\n## ")[0]!;
-}
-
-/** Cells of every row but the rulers. */
-function tableRows(text: string): readonly (readonly string[])[] {
-  return text.split("\n").filter((line) => line.startsWith("| ")).map((line) =>
-    line.split("|").slice(1, -1).map((cell) => cell.trim())
-  );
-}
-
-function quoted(text: string): readonly string[] {
-  return [...text.matchAll(/`([^`\n]+)`/g)].map(([, inner]) => inner!);
-}
 
 /** The first of five free ports in a row. */
 function fivePorts(): number {
@@ -252,9 +235,8 @@ function fencesIn(value: unknown): readonly string[] {
 }
 
 Deno.test("README: its charts are the stored ones", async () => {
-  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
   for (const flow of [1, 3]) {
     const chart = await Deno.readTextFile(new URL(`trace/flow_${flow}.txt`, import.meta.url));
-    assert(readme.includes(chart.trimEnd()), `flow ${flow}`);
+    assert(README.includes(chart.trimEnd()), `flow ${flow}`);
   }
 });
