@@ -26,8 +26,9 @@ async function main(args: readonly string[]): Promise<number> {
     ...(given === undefined ? [{ name: "tests", run: () => deno(...TESTS, `--junit-path=${report}`, "test/") }] : []),
     { name: "doc examples", run: () => docExamples() },
     { name: "explorer", run: () => deno("run", "-A", "test/sim/explore/main.ts") },
-    { name: "mutants", run: () => deno("run", "-A", "test/sim/explore/main.ts", "--mutants") },
+    { name: "explorer, mutants", run: () => deno("run", "-A", "test/sim/explore/main.ts", "--mutants") },
     { name: `simulator, ${SEEDS} seeds`, run: () => deno("run", "-A", "test/sim/main.ts", "--seeds", String(SEEDS)) },
+    { name: "simulator, mutants", run: () => deno("run", "-A", "test/sim/main.ts", "--mutants") },
   ];
   try {
     const results: { readonly name: string; readonly passed: boolean; readonly seconds: number }[] = [];
