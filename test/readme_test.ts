@@ -1,5 +1,5 @@
 /** README.md does what it says: its session runs against five real nodes, and what it names is there. */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { parseConfig } from "../src/config.ts";
 import { eachLine } from "../src/cli/lines.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
@@ -41,6 +41,21 @@ Deno.test("README: the node it starts for real use is one that would start", asy
   const pem = "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n";
   const config = await parseConfig(line!.split(" task node ")[1]!.split(" "), env, () => Promise.resolve(pem));
   assertEquals(Object.keys(config.urls), ["a", "b", "c"]);
+});
+
+Deno.test("README: its table of settings has every flag and variable of a node", async () => {
+  const unknown = await assertRejects(() => parseConfig(["--no-such-flag", "x"], {}, () => Promise.resolve("")), Error);
+  const flags = unknown.message.split("; flags are ")[1]!.split(", ");
+  const sources = await Promise.all(
+    ["src/config.ts", "deploy.ts"].map((path) => Deno.readTextFile(new URL(path, ROOT))),
+  );
+  const variables = new Set([...sources.join("\n").matchAll(/"(QUORATE_[A-Z_]+)"/g)].map(([, name]) => name!));
+  assertGreater(flags.length, 10);
+  assertGreater(variables.size, 8);
+  const [, ...rows] = tableRows(section("Running it for real"));
+  const named = rows.flatMap(([flag, variable]) => quoted(`${flag} ${variable}`));
+  // `--trace` is the command line's own: it sets the variable.
+  assertEquals([...named].sort(), [...flags, ...variables, "--trace"].sort());
 });
 
 Deno.test("README: the quorum table is what the code counts", () => {
