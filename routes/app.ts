@@ -18,6 +18,7 @@ import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
 import { isFree, limitOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
+import { sessionRoutes } from "./sessions.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
 
@@ -90,6 +91,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   electionRoutes(app, node.elections, parts);
   semaphoreRoutes(app, node.semaphores, parts);
   kvRoutes(app, node.registers, newId);
+  sessionRoutes(app, node.sessions, newId);
   batchRoutes(app);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

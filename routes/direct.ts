@@ -66,9 +66,10 @@ function checkOp(op: { readonly type: string }, at: string): void {
   if (atMs !== undefined && atMs !== 0) throw invalid(`${at}.value.commands.op.atMs`, "is not 0");
   switch (type) {
     case "acquire": {
-      const { holder, waitMs } = checked(AcquireBody, fields, "body");
+      const { holder, waitMs, session } = checked(AcquireBody, fields, "body");
       if (holder === undefined) throw invalid("holder", "is required");
       if (waitMs > 0) throw invalid("waitMs", "needs a node to wait at");
+      if (session !== undefined) throw invalid("session", "needs a node that enters it there");
       return;
     }
     case "renew":

@@ -1,7 +1,7 @@
 /** What goes in and out under /v1/elections. */
 import { z } from "@hono/zod-openapi";
 import { ELECTION_VALUE_MAX_BYTES, TTL_DEFAULT_MS } from "../src/limits.ts";
-import { count, fence, holder, NameParam, problemShape, text, ttlMs, waitMs } from "./schemas.ts";
+import { count, fence, holder, NameParam, problemShape, session, text, ttlMs, waitMs } from "./schemas.ts";
 
 const value = text(0, ELECTION_VALUE_MAX_BYTES).optional();
 
@@ -10,6 +10,7 @@ export const CampaignBody = z.strictObject({
   value,
   ttlMs: ttlMs.default(TTL_DEFAULT_MS),
   waitMs,
+  session,
 }).openapi("Campaign");
 export const ProclaimBody = z.strictObject({ ttlMs: ttlMs.optional(), value }).openapi("Proclaim");
 export const TermParams = NameParam.extend({ term: fence });
@@ -23,6 +24,7 @@ export const LeadershipShape = z.strictObject({
   notAfterMs: z.number(),
   waitedMs: z.number(),
   value: z.string().optional(),
+  session,
   revision: count,
 }).openapi("Leadership");
 const LeaderShape = z.strictObject({

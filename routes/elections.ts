@@ -27,6 +27,7 @@ import {
   refuseEmptyNames,
   type RouteParts,
   sendHistory,
+  sessionOf,
   WRITE,
   writeOf,
 } from "./noun.ts";
@@ -57,7 +58,7 @@ const campaign = createRoute({
   summary: "Campaign, or wait in a FIFO queue for up to waitMs; the leader's term is a fence",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(CampaignBody) },
   security: needs({ noun: ELECTION, verb: "write" }),
-  responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "too-many-streams"], {
+  responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "not-found", "too-many-streams"], {
     "text/event-stream": z.union([QueuedShape, LeadershipShape, ProblemShape]),
   }, LedShape),
 });
@@ -120,12 +121,14 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
   const { newId } = parts;
   publish(app, campaign, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
-    const { candidate, value, ttlMs, waitMs } = checked(CampaignBody, await readObject(c.req.raw), "body");
+    const given = await readObject(c.req.raw);
+    const { candidate, value, ttlMs, waitMs, session } = checked(CampaignBody, given, "body");
     const request = {
       candidate: holderOf("candidate", candidate, waitMs, caller),
       ttlMs,
       waitMs,
       ...(value !== undefined && { value }),
+      ...sessionOf(c, session, given, caller),
     };
     return await answerWaiting(
       c,

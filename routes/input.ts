@@ -9,6 +9,7 @@ import { invalid } from "./error_response.ts";
 /** An Idempotency-Key. */
 export const VISIBLE = new RegExp(`^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_MAX_CHARS}}$`);
 const FENCE = /^[1-9][0-9]{0,19}$/;
+const SESSION = /^[0-9a-f]{32}$/;
 const encoder = new TextEncoder();
 
 /** Host and port as the URL has them, not validated by anybody yet. */
@@ -90,6 +91,12 @@ export function fenceOf(c: Ctx, field = "fence"): string {
 export function checkedFence(fence: string, field: string): string {
   if (!FENCE.test(fence)) throw invalid(field, "is not a decimal number from 1 on");
   return fence;
+}
+
+/** The id of a session, as this cluster makes them. */
+export function checkedSession(id: string, field: string): string {
+  if (!SESSION.test(id)) throw invalid(field, "is not the id of a session");
+  return id;
 }
 
 /** The caller's `Idempotency-Key`, or a new one; either way it is in the answer from here on. */

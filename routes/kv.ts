@@ -19,7 +19,7 @@ import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedFence, nameOf, queryOf } from "./input.ts";
-import { callerOf, listReadable, READ, readOf, refuseEmptyNames, WRITE, writeOf } from "./noun.ts";
+import { callerOf, listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   count,
   ListQuery,
@@ -28,6 +28,7 @@ import {
   NameParam,
   ReleaseBody,
   responses,
+  session,
   timeoutMs,
   WatchableQuery,
   wholeText,
@@ -41,6 +42,7 @@ const PutQuery = z.strictObject({
   ttlMs: wholeText(TTL_MIN_MS, TTL_MAX_MS).optional().openapi({
     description: "The value ends after this long unless it is put again; putting the same keeps it alive unchanged.",
   }),
+  session,
 });
 const KvListQuery = ListQuery.extend({
   limit: wholeText(1, LIST_MAX_ITEMS).optional().openapi({
@@ -58,7 +60,7 @@ const ConditionHeaders = WriteHeaders.extend({
     .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
 });
 
-export const KvWrittenShape = z.strictObject({ name: z.string(), revision: count, ttlMs: z.int().optional() })
+export const KvWrittenShape = z.strictObject({ name: z.string(), revision: count, ttlMs: z.int().optional(), session })
   .openapi("KvWritten");
 export const KvDeletedShape = z.strictObject({ outcome: z.literal("deleted"), name: z.string(), revision: count })
   .openapi("KvDeleted");
@@ -69,6 +71,7 @@ const KvItemShape = z.strictObject({
   sizeBytes: z.int(),
   value: z.string().optional(),
   ttlMs: z.int().optional(),
+  session,
   notAfterMs: z.number().optional(),
 }).openapi("KvItem");
 /** Data of events: the value as base64. */
@@ -106,7 +109,7 @@ const put = createRoute({
   summary: "Write a value; If-Match, If-None-Match and Fence are decided with the write",
   request: { params: NameParam, query: PutQuery, headers: ConditionHeaders, body: { content: bytes, required: false } },
   security: needs({ noun: KV, verb: "write" }),
-  responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low"]),
+  responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low", "lost", "not-found"]),
 });
 const remove = createRoute({
   method: "delete",
@@ -141,14 +144,16 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
   });
 
   publish(app, put, async (c) => {
-    const { name: named, timeoutMs, ttlMs } = queryOf(c, PutQuery);
+    const { name: named, timeoutMs, ttlMs, session } = queryOf(c, PutQuery);
     const name = nameOf(c, named);
     permit(c, { noun: KV, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
+    const bound = sessionOf(c, session, { ttlMs }, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
     const bytes = toBase64(await readBytes(c.req.raw, KV_VALUE_MAX_BYTES));
-    const request: PutRequest = { bytes, contentType, ...(ttlMs !== undefined && { ttlMs }), ...conditions };
+    const life = ttlMs === undefined ? bound : { ttlMs };
+    const request: PutRequest = { bytes, contentType, ...life, ...conditions };
     const answer = await registers.put(name, request, caller);
     return sendAnswer(c, answer, { "ETag": `"${answer.body.revision}"` });
   });

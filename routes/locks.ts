@@ -18,6 +18,7 @@ import {
   refuseEmptyNames,
   type RouteParts,
   sendHistory,
+  sessionOf,
   WRITE,
   writeOf,
 } from "./noun.ts";
@@ -60,7 +61,15 @@ const acquire = createRoute({
   summary: "Acquire, or wait in a FIFO queue for up to waitMs",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
   security: needs({ noun: LOCK, verb: "write" }),
-  responses: responsesAs(GrantShape, [...WRITE, "held", "cooling", "queue-full", "too-many-streams", "lost"], {
+  responses: responsesAs(GrantShape, [
+    ...WRITE,
+    "held",
+    "cooling",
+    "queue-full",
+    "too-many-streams",
+    "lost",
+    "not-found",
+  ], {
     "text/event-stream": z.union([QueuedShape, GrantShape, ProblemShape]),
   }),
 });
@@ -72,7 +81,7 @@ const acquireAll = createRoute({
     "took to the same request at another node, or to lapse",
   request: { query: WholeQuery, headers: WriteHeaders, body: { ...json(AcquireAllBody), required: true } },
   security: needs({ noun: LOCK, verb: "write" }),
-  responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost"]),
+  responses: responses(GrantSetShape, [...WRITE, "held", "cooling", "queue-full", "lost", "not-found"]),
 });
 const renew = createRoute({
   method: "put",
@@ -133,8 +142,9 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
   const { newId } = parts;
   publish(app, acquire, async (c) => {
     const { caller, name } = writeOf(c, LOCK, newId);
-    const body = checked(AcquireBody, await readObject(c.req.raw), "body");
-    const request = requestOf(body, caller);
+    const given = await readObject(c.req.raw);
+    const body = checked(AcquireBody, given, "body");
+    const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
     return await answerWaiting(
       c,
       parts,
@@ -145,12 +155,13 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
 
   publish(app, acquireAll, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
-    const { names: given, ...body } = checked(AcquireAllBody, await readObject(c.req.raw), "body");
-    const names = given.map((name) => checkedName(name, "names"));
+    const given = await readObject(c.req.raw);
+    const body = checked(AcquireAllBody, given, "body");
+    const names = body.names.map((name) => checkedName(name, "names"));
     for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
     if (caller.race !== undefined) throw invalid("Quorate-Race", "is not for several names");
-    const request = requestOf(body, caller);
+    const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
     const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
     return sendAnswer(c, await answer);
   });
@@ -199,7 +210,11 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
   refuseEmptyNames(app, "/v1/locks");
 }
 
-function requestOf(body: z.output<typeof AcquireBody>, caller: Caller): AcquireRequest {
+function requestOf(
+  body: z.output<typeof AcquireBody>,
+  bound: { readonly session?: string },
+  caller: Caller,
+): AcquireRequest {
   return {
     holder: holderOf("holder", body.holder, body.waitMs, caller),
     ttlMs: body.ttlMs,
@@ -207,5 +222,6 @@ function requestOf(body: z.output<typeof AcquireBody>, caller: Caller): AcquireR
     mode: body.mode,
     lockDelayMs: body.lockDelayMs,
     ...(body.metadata !== undefined && { metadata: body.metadata }),
+    ...bound,
   };
 }

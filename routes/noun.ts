@@ -61,6 +61,21 @@ export function holderOf(
   return given ?? defaultHolder(subject, idempotencyKey);
 }
 
+/** The session that what is asked for is to be bound to: the caller must be allowed to keep it, which binding does. */
+export function sessionOf(
+  c: Ctx,
+  session: string | undefined,
+  given: { readonly ttlMs?: unknown },
+  { race }: Caller,
+): { readonly session?: string } {
+  if (session === undefined) return {};
+  permit(c, { noun: "session", verb: "write" }, session);
+  if (given.ttlMs !== undefined) throw invalid("ttlMs", "is that of the session");
+  // It is entered in the session's log first, by one node.
+  if (race !== undefined) throw invalid("session", "is not for a raced write");
+  return { session };
+}
+
 export function readOf(c: Ctx, noun: Noun): { readonly name: string; readonly options: ReadOptions } {
   const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
   const name = nameOf(c, named);

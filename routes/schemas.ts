@@ -57,6 +57,10 @@ export const holder = text(1, HOLDER_MAX_BYTES)
   .optional().openapi({ description: "Default: a UUID, the same for the same subject and Idempotency-Key." });
 export const waitMs = whole(0, WAIT_MAX_MS).default(0);
 export const metadata = text(0, METADATA_MAX_BYTES).optional();
+export const sessionId = z.string({ error: "is not the id of a session" })
+  .regex(/^[0-9a-f]{32}$/, { error: "is not the id of a session" });
+/** What is granted lives as long as it, and has no ttl of its own. */
+export const session = sessionId.optional().openapi({ description: "Instead of `ttlMs`: it lives as long as this." });
 export const lockDelayMs = whole(0, LOCK_DELAY_MAX_MS).default(0);
 
 export const AcquireBody = z.strictObject({
@@ -66,6 +70,7 @@ export const AcquireBody = z.strictObject({
   mode: mode.default("exclusive"),
   metadata,
   lockDelayMs,
+  session,
 }).openapi("Acquire");
 const names = { error: `is not an array of 1 to ${LOCKS_TOGETHER_MAX} names` };
 export const AcquireAllBody = z.strictObject({
@@ -146,6 +151,7 @@ export const GrantShape = z.strictObject({
   notAfterMs: z.number(),
   waitedMs: z.number(),
   metadata: z.string().optional(),
+  session,
   revision: count,
 }).openapi("Grant");
 export const GrantSetShape = z.strictObject({ grants: z.array(GrantShape) }).openapi("GrantSet");

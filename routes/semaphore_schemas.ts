@@ -1,7 +1,7 @@
 /** What goes in and out under /v1/semaphores. */
 import { z } from "@hono/zod-openapi";
 import { SEMAPHORE_LIMIT_MAX, TTL_DEFAULT_MS } from "../src/limits.ts";
-import { count, fence, holder, lockDelayMs, metadata, problemShape, ttlMs, waitMs, whole } from "./schemas.ts";
+import { count, fence, holder, lockDelayMs, metadata, problemShape, session, ttlMs, waitMs, whole } from "./schemas.ts";
 
 export const TakeBody = z.strictObject({
   limit: whole(1, SEMAPHORE_LIMIT_MAX),
@@ -11,6 +11,7 @@ export const TakeBody = z.strictObject({
   waitMs,
   metadata,
   lockDelayMs,
+  session,
 }).openapi("Take");
 
 export const SemaphoreGrantShape = z.strictObject({
@@ -24,6 +25,7 @@ export const SemaphoreGrantShape = z.strictObject({
   notAfterMs: z.number(),
   waitedMs: z.number(),
   metadata: z.string().optional(),
+  session,
   revision: count,
 }).openapi("SemaphoreGrant");
 const SemaphoreHolderShape = z.strictObject({

@@ -16,6 +16,7 @@ import {
   refuseEmptyNames,
   type RouteParts,
   sendHistory,
+  sessionOf,
   WRITE,
   writeOf,
 } from "./noun.ts";
@@ -65,7 +66,7 @@ const take = createRoute({
   security: needs({ noun: SEMAPHORE, verb: "write" }),
   responses: responsesAs(
     SemaphoreGrantShape,
-    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "too-many-streams"],
+    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "not-found", "too-many-streams"],
     { "text/event-stream": z.union([QueuedShape, SemaphoreGrantShape, ProblemShape]) },
     SemaphoreHeldShape,
   ),
@@ -129,12 +130,14 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
   const { newId } = parts;
   publish(app, take, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
-    const { holder, metadata, ...body } = checked(TakeBody, await readObject(c.req.raw), "body");
+    const given = await readObject(c.req.raw);
+    const { holder, metadata, session, ...body } = checked(TakeBody, given, "body");
     if (body.permits > body.limit) throw invalid("permits", `is more than the limit of ${body.limit}`);
     const request = {
       ...body,
       holder: holderOf("holder", holder, body.waitMs, caller),
       ...(metadata !== undefined && { metadata }),
+      ...sessionOf(c, session, given, caller),
     };
     return await answerWaiting(
       c,

@@ -17,6 +17,8 @@ export type Grant = {
   /** How long the request waited in the queue. */
   waitedMs: number;
   metadata?: string;
+  /** It lives as long as this session, and `ttlMs` is the session's. */
+  session?: string;
   revision: string;
 };
 
@@ -75,6 +77,7 @@ export type Leadership = {
   notAfterMs: number;
   waitedMs: number;
   value?: string;
+  session?: string;
   revision: string;
 };
 
@@ -136,12 +139,36 @@ export type KvItem = {
   sizeBytes: number;
   /** Base64, where values were asked for. */
   value?: string;
-  /** Of an ephemeral value, and an estimate of when it ends unless it is put again. */
+  /** Of an ephemeral value: what it lives by, and an estimate of when it ends unless it is put again. */
   ttlMs?: number;
+  session?: string;
   notAfterMs?: number;
 };
-export type KvWritten = { name: string; revision: string; ttlMs?: number };
+export type KvWritten = { name: string; revision: string; ttlMs?: number; session?: string };
 export type KvDeleted = { outcome: "deleted"; name: string; revision: string };
+
+/** A session that was opened or kept: what is bound to it lives as long as it does. */
+export type SessionGrant = {
+  id: string;
+  holder: string;
+  ttlMs: number;
+  /** Nobody ends it but its owner for this long, counted from the caller's first send of this Idempotency-Key. */
+  notBeforeMs: number;
+  /** An estimate of when it may have ended unless it is kept, counted likewise. */
+  notAfterMs: number;
+  revision: string;
+};
+export type BoundName = { noun: string; name: string };
+export type SessionState = {
+  id: string;
+  holder: string;
+  ttlMs: number;
+  notAfterMs: number;
+  /** Entered before anything is bound there; what was given back leaves in its own time. */
+  bound: BoundName[];
+  revision: string;
+};
+export type SessionEnded = { outcome: "ended" | "already-ended"; id: string; revision: string };
 
 export type Page<T> = { items: T[]; cursor: string | null };
 

@@ -37,6 +37,11 @@ export const LIST_VALUES_MAX_ITEMS = 32;
 /** Entity tags in one If-Match or If-None-Match. */
 export const ENTITY_TAGS_MAX = 16;
 
+/** Names bound to one session; fewer where they are so long that its record has no room. */
+export const NAMES_PER_SESSION = 256;
+/** Sessions a key remembers the end of, so that nothing is bound to them late. */
+export const ENDED_SESSIONS_PER_KEY = 8;
+
 export const WAITERS_PER_KEY = 256;
 export const HOLDERS_PER_KEY = 64;
 export const HISTORY_ITEMS = 32;

@@ -133,6 +133,24 @@ function encode(result: Kept): readonly [letter: string, ...numbers: (string | n
       return ["L"];
     case "limit-mismatch":
       return ["m", result.limit];
+    case "opened":
+      return ["s", result.ttlMs];
+    case "session-kept":
+      return ["k", result.ttlMs];
+    case "bound":
+      return ["B", result.ttlMs];
+    case "unbound":
+      return ["u"];
+    case "closed":
+      return ["C"];
+    case "no-session":
+      return ["N"];
+    case "session-ended":
+      return ["E"];
+    case "freed":
+      return ["R", result.count];
+    case "is-bound":
+      return ["i", result.fence];
     case "written":
       return ["w", result.revision];
     case "deleted":
@@ -184,6 +202,24 @@ function decode(letter: string, key: string, a: string, b: string): Kept {
       return { outcome: "too-large" };
     case "m":
       return { outcome: "limit-mismatch", limit: Number(a) };
+    case "s":
+      return { outcome: "opened", ttlMs: Number(a) };
+    case "k":
+      return { outcome: "session-kept", ttlMs: Number(a) };
+    case "B":
+      return { outcome: "bound", ttlMs: Number(a) };
+    case "u":
+      return { outcome: "unbound" };
+    case "C":
+      return { outcome: "closed" };
+    case "N":
+      return { outcome: "no-session" };
+    case "E":
+      return { outcome: "session-ended" };
+    case "R":
+      return { outcome: "freed", count: Number(a) };
+    case "i":
+      return { outcome: "is-bound", fence: a };
     case "w":
       return { outcome: "written", revision: a };
     case "x":

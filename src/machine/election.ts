@@ -6,15 +6,18 @@ import { change, type Draft } from "./state.ts";
 
 /** `command` is the key of the command, see `commandKey`. */
 export function campaign(draft: Draft, subject: string, command: string, op: Campaign): Granting {
-  const { candidate, value, ttlMs } = op;
+  const { candidate, value, ttlMs, session } = op;
   const asker = { holder: candidate, subject, mode: "exclusive", ttlMs, lockDelayMs: 0, command } as const;
-  return ask(draft, "election", value === undefined ? asker : { ...asker, metadata: value }, op.wait);
+  const more = { ...(value === undefined ? {} : { metadata: value }), ...(session === undefined ? {} : { session }) };
+  return ask(draft, "election", { ...asker, ...more }, op.wait);
 }
 
 export function proclaim(draft: Draft, subject: string, op: Proclaim) {
   const { fence, value } = op;
   const hold = holdOf(draft, subject, fence);
-  if (hold !== undefined && value !== undefined && value !== hold.metadata) {
+  // Refused as a whole, below.
+  const isRefused = hold?.session !== undefined && op.ttlMs !== undefined;
+  if (hold !== undefined && !isRefused && value !== undefined && value !== hold.metadata) {
     const saying = withValue(hold, value);
     if (!takeRoom(draft, saying)) return { outcome: "too-large" } as const;
     draft.holders[draft.holders.indexOf(hold)] = saying;
@@ -24,6 +27,6 @@ export function proclaim(draft: Draft, subject: string, op: Proclaim) {
 }
 
 /** With its fields in the order every hold has them. */
-function withValue({ by, unconfirmed, fromMs, ...hold }: Hold, value: string): Hold {
-  return { ...hold, metadata: value, by, unconfirmed, fromMs };
+function withValue({ session, by, unconfirmed, fromMs, ...hold }: Hold, value: string): Hold {
+  return { ...hold, metadata: value, ...(session === undefined ? {} : { session }), by, unconfirmed, fromMs };
 }

@@ -8,18 +8,21 @@ import { compareDecimals, numberOf, wasPossible } from "./fence.ts";
 import type { Ended, Force, Hold, KeepPlaces, Leave, Place, Release, Renew, Result } from "./op.ts";
 import { indexOfPlace, packPlace, unpackPlace } from "./place.ts";
 import { takeRoom } from "./size.ts";
-import { change, type Draft, type Kind } from "./state.ts";
+import { change, type Draft, isOfEndedSession, type Kind } from "./state.ts";
 
 /** Who asks, at once or from a place. */
-export type Asker = Pick<Place, "holder" | "subject" | "mode" | "permits" | "ttlMs" | "lockDelayMs" | "metadata"> & {
-  /** The key of the command, see `commandKey`. */
-  readonly command: string;
-};
+export type Asker =
+  & Pick<Place, "holder" | "subject" | "mode" | "permits" | "ttlMs" | "lockDelayMs" | "metadata" | "session">
+  & {
+    /** The key of the command, see `commandKey`. */
+    readonly command: string;
+  };
 
 /** What an op says of waiting: at which node, or not at all. */
 type Wait = { readonly node: string } | undefined;
 
 export function ask(draft: Draft, kind: Kind, asker: Asker, wait: Wait): Granting {
+  if (isOfEndedSession(draft, asker.session)) return { outcome: "session-ended" };
   // Waiters come first, also before one who takes less and would fit: else readers starve a writer.
   if (draft.queue.length === 0 && fits(draft, asker)) return grantAtOnce(draft, kind, asker);
   if (wait === undefined) return { outcome: draft.holders.length === 0 ? "cooling" : "held" };
@@ -28,7 +31,7 @@ export function ask(draft: Draft, kind: Kind, asker: Asker, wait: Wait): Grantin
 
 export type Granting = Extract<
   Result,
-  { readonly outcome: "granted" | "queued" | "held" | "cooling" | "queue-full" | "too-large" }
+  { readonly outcome: "granted" | "queued" | "held" | "cooling" | "queue-full" | "too-large" | "session-ended" }
 >;
 
 function grantAtOnce(draft: Draft, kind: Kind, asker: Asker): Granting {
@@ -77,6 +80,7 @@ function makeHold(draft: Draft, asker: Asker, unconfirmed: boolean): Hold {
     ttlMs: asker.ttlMs,
     lockDelayMs: asker.lockDelayMs,
     ...(asker.metadata === undefined ? {} : { metadata: asker.metadata }),
+    ...(asker.session === undefined ? {} : { session: asker.session }),
     by: draft.by,
     unconfirmed,
     fromMs: draft.atMs,
@@ -122,6 +126,11 @@ export function endHold(draft: Draft, hold: Hold, end: Ended["end"], reason?: st
   });
 }
 
+/** A cooling period that runs already starts anew with the longer of the two, so neither is cut short. */
+export function startCooling(draft: Draft, delayMs: number): void {
+  if (delayMs > 0) draft.cooling = { by: draft.by, ttlMs: Math.max(delayMs, draft.cooling?.ttlMs ?? 0) };
+}
+
 /** A fence belongs to the subject it was granted to: under any other it is not found, whoever holds it. */
 export function holdOf(draft: Draft, subject: string, fence: string): Hold | undefined {
   return draft.holders.find((hold) => hold.fence === fence && hold.subject === subject);
@@ -133,6 +142,7 @@ export function renew(draft: Draft, subject: string, op: Pick<Renew, "fence" | "
   if (hold === undefined) {
     return { outcome: wasPossible(fence, draft.lastFence) ? "lost" : "never-granted", fence } as const;
   }
+  if (hold.session !== undefined && op.ttlMs !== undefined) return { outcome: "is-bound", fence } as const;
   const ttlMs = op.ttlMs ?? hold.ttlMs;
   draft.holders[draft.holders.indexOf(hold)] = { ...hold, ttlMs, by: draft.by, unconfirmed: false };
   // Renewals as such would wake every watcher for nothing.

@@ -1,10 +1,11 @@
 /** Leases of a key: how they are named, how long they last, and what ends when a value claims that one ran out (§7). */
 import { HANDOVER_TTL_MS, PLACE_TTL_MS } from "../limits.ts";
 import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
-import { endHold, handOver } from "./grants.ts";
+import { endHold, handOver, startCooling } from "./grants.ts";
 import type { Hold } from "./op.ts";
 import { indexOfPlace } from "./place.ts";
 import { endValue, VALUE_LEASE_ID } from "./register.ts";
+import { endLapsedSession, sessionLease } from "./session.ts";
 import { change, type Draft, type KeyState } from "./state.ts";
 
 export const COOLING_LEASE_ID = "cooling";
@@ -15,14 +16,23 @@ export function holdLease(hold: Hold): LeaseTerm {
   return { id: `f:${hold.fence}`, by: hold.by, ttlMs };
 }
 
-/** Holders, then places, then cooling; or the value of a register. */
+/**
+ * Holders, then places, then cooling; or the value of a register; or a session. What is bound to a session has none, but
+ * for what its node must see to: a place in the queue, and a hand-over out of it until that is confirmed.
+ */
 export function leasesOf(state: KeyState): readonly LeaseTerm[] {
-  const leases = state.holders.map(holdLease);
+  const leases: LeaseTerm[] = state.holders.filter(hasLease).map(holdLease);
   for (const row of state.queue) leases.push({ id: `p:${row[0]}`, by: row[7], ttlMs: PLACE_TTL_MS });
   if (state.cooling !== null) leases.push({ id: COOLING_LEASE_ID, ...state.cooling });
   const value = state.register?.value?.lease;
   if (value !== undefined) leases.push({ id: VALUE_LEASE_ID, ...value });
+  const session = sessionLease(state);
+  if (session !== null) leases.push(session);
   return leases;
+}
+
+function hasLease({ session, unconfirmed }: Hold): boolean {
+  return session === undefined || unconfirmed;
 }
 
 /**
@@ -35,6 +45,7 @@ export function endLapsed(draft: Draft, claims: readonly LeaseName[]): void {
   for (const claim of claims) endCooling(draft, claim);
   for (const claim of claims) endLapsedHold(draft, claim);
   for (const claim of claims) endValue(draft, claim);
+  for (const claim of claims) endLapsedSession(draft, claim);
   if (draft.changes > changes) handOver(draft);
 }
 
@@ -54,11 +65,8 @@ function endCooling(draft: Draft, { id, by }: LeaseName): void {
 
 function endLapsedHold(draft: Draft, { id, by }: LeaseName): void {
   const hold = draft.holders.find((held) => `f:${held.fence}` === id && held.by === by);
-  if (hold === undefined) return;
+  if (hold === undefined || !hasLease(hold)) return;
   endHold(draft, hold, "lapsed");
-  if (hold.lockDelayMs > 0) {
-    // A cooling period that runs already starts anew with the longer of the two, so neither is cut short.
-    draft.cooling = { by: draft.by, ttlMs: Math.max(hold.lockDelayMs, draft.cooling?.ttlMs ?? 0) };
-  }
+  startCooling(draft, hold.lockDelayMs);
   change(draft);
 }

@@ -12,6 +12,7 @@ import { indexOfPlace, unpackPlace } from "./place.ts";
 import { readOp } from "./read_op.ts";
 import { put, remove } from "./register.ts";
 import { take } from "./semaphore.ts";
+import { bind, close, endSession, keep, open, unbind } from "./session.ts";
 import { closeDraft, type Draft, emptyState, type KeyState, keyState, type Kind, openDraft } from "./state.ts";
 
 export type Applied = {
@@ -103,8 +104,8 @@ function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
   // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
   if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
   const asked = identify(command, op, digest);
-  const { holders, queue, window } = draft;
-  const first = firstResult({ holders, queue, window: window.text, evicted: window.evicted }, asked);
+  const { holders, queue, session, window } = draft;
+  const first = firstResult({ holders, queue, session, window: window.text, evicted: window.evicted }, asked);
   if (first !== null) return first;
   draft.atMs = labelOfOp(op) || draft.atMs;
   const result = execute(draft, command.subject, asked.key, op);
@@ -129,7 +130,15 @@ function fitsKind(op: Op, kind: Kind): boolean {
     case "release":
     case "force":
     case "leave":
-      return kind !== "register";
+      return kind !== "register" && kind !== "session";
+    case "open":
+    case "keep":
+    case "bind":
+    case "unbind":
+    case "close":
+      return kind === "unused" || kind === "session";
+    case "end-session":
+      return kind !== "session";
     case "keep-places":
       // Without places it changes nothing, and so is what a value says that only claims a lapse.
       return true;
@@ -163,6 +172,18 @@ function execute(draft: Draft, subject: string, key: string, op: OnceOp): Kept {
       return put(draft, op);
     case "delete":
       return remove(draft, op);
+    case "open":
+      return open(draft, subject, key, op);
+    case "keep":
+      return keep(draft, subject);
+    case "bind":
+      return bind(draft, subject, op);
+    case "unbind":
+      return unbind(draft, op);
+    case "close":
+      return close(draft, subject);
+    case "end-session":
+      return endSession(draft, op);
     default:
       return unreachable(op);
   }
@@ -175,7 +196,9 @@ function identify(command: Command, op: OnceOp, digest: Digest): Asked {
   return { key, body: bodyOf(digest, op), born: command.born, op };
 }
 
-type Known = Pick<KeyState, "holders" | "queue" | "window" | "evicted">;
+type Known = Pick<KeyState, "holders" | "queue" | "window" | "evicted"> & {
+  readonly session?: KeyState["session"] | null;
+};
 
 /** What is known of a command already; null if it was certainly never applied. */
 function firstResult(known: Known, asked: Asked): Result | null {
@@ -188,7 +211,11 @@ function firstResult(known: Known, asked: Asked): Result | null {
 }
 
 /** Of a command that holds or waits still. */
-function livingResult({ holders, queue }: Known, { key, op }: Asked): Result | null {
+function livingResult({ holders, queue, session }: Known, { key, op }: Asked): Result | null {
+  if (session?.command === key) {
+    const isSame = op.type === "open" && op.holder === session.holder && op.ttlMs === session.ttlMs;
+    return isSame ? { outcome: "opened", ttlMs: session.ttlMs } : { outcome: "idempotency-mismatch" };
+  }
   const hold = holders.find(({ command }) => command === key);
   const index = hold === undefined ? indexOfPlace(queue, key) : -1;
   const row = queue[index];
@@ -203,13 +230,13 @@ function livingResult({ holders, queue }: Known, { key, op }: Asked): Result | n
 function asksFor(op: OnceOp, living: Hold | Place): boolean {
   switch (op.type) {
     case "campaign":
-      return op.candidate === living.holder;
+      return op.candidate === living.holder && op.session === living.session;
     case "acquire":
       return op.holder === living.holder && op.mode === living.mode && op.lockDelayMs === living.lockDelayMs &&
-        op.metadata === living.metadata;
+        op.metadata === living.metadata && op.session === living.session;
     case "take":
       return op.holder === living.holder && op.permits === living.permits && op.lockDelayMs === living.lockDelayMs &&
-        op.metadata === living.metadata;
+        op.metadata === living.metadata && op.session === living.session;
     default:
       return false;
   }

@@ -13,6 +13,8 @@ export type Acquire = {
   readonly metadata?: string;
   /** Digest of all names asked for together: with others the same command id is another request. */
   readonly set?: string;
+  /** What is granted lives as long as this session, whose ttl comes with it. */
+  readonly session?: string;
   /** For people only: the proposer's wall clock. Nothing is decided by it. */
   readonly atMs: number;
 };
@@ -27,6 +29,7 @@ export type Take = {
   readonly wait?: { readonly node: string };
   readonly lockDelayMs: number;
   readonly metadata?: string;
+  readonly session?: string;
   readonly atMs: number;
 };
 /** Asks to be the leader; `wait` as in `Acquire`. */
@@ -37,6 +40,7 @@ export type Campaign = {
   readonly value?: string;
   readonly ttlMs: number;
   readonly wait?: { readonly node: string };
+  readonly session?: string;
   readonly atMs: number;
 };
 /** A leader's renewal, with another value or the one it has. */
@@ -87,8 +91,32 @@ export type Put = Conditions & {
   readonly contentType: string;
   /** The value ends unless it is put again in time. */
   readonly ttlMs?: number;
+  /** The value ends with this session. */
+  readonly session?: string;
 };
 export type Delete = Conditions & { readonly type: "delete" };
+
+/** Opens the session that the key is named after. */
+export type Open = { readonly type: "open"; readonly holder: string; readonly ttlMs: number };
+/** Keeps a session, and with it all that is bound to it. */
+export type Keep = { readonly type: "keep" };
+/** Enters a key, such as `lock/x`, in the log of the session that something there is about to be bound to. */
+export type Bind = { readonly type: "bind"; readonly key: string };
+/** Takes keys out again, each if it was last bound at this instance. Only nodes send it. */
+export type Unbind = { readonly type: "unbind"; readonly names: readonly (readonly [key: string, at: number])[] };
+/** Ends a session. */
+export type Close = { readonly type: "close" };
+/**
+ * Ends what a key holds that is bound to this session. The session's end was decided before, at this instance of the log
+ * of `session/ID`; only nodes may say so, who have read it there (PROTOCOL.md §7).
+ */
+export type EndSession = {
+  readonly type: "end-session";
+  readonly session: string;
+  readonly instance: number;
+  readonly how: "closed" | "lapsed";
+  readonly atMs: number;
+};
 
 export type Op =
   | Acquire
@@ -101,7 +129,13 @@ export type Op =
   | KeepPlaces
   | Leave
   | Put
-  | Delete;
+  | Delete
+  | Open
+  | Keep
+  | Bind
+  | Unbind
+  | Close
+  | EndSession;
 
 /** What a command came to; kept in the dedup window, so small. Fences are decimal strings. */
 export type Result =
@@ -126,6 +160,16 @@ export type Result =
   | { readonly outcome: "precondition-failed"; readonly revision: string }
   /** `fence` is the highest that was seen. */
   | { readonly outcome: "fence-too-low"; readonly fence: string }
+  | { readonly outcome: "opened" | "session-kept" | "bound"; readonly ttlMs: number }
+  | { readonly outcome: "unbound" }
+  | { readonly outcome: "closed" }
+  /** There is none of this subject. */
+  | { readonly outcome: "no-session" }
+  | { readonly outcome: "session-ended" }
+  /** So many holds, places and values ended with their session. */
+  | { readonly outcome: "freed"; readonly count: number }
+  /** What lives as long as a session has no ttl of its own. */
+  | { readonly outcome: "is-bound"; readonly fence: string }
   | { readonly outcome: "kept" }
   | { readonly outcome: "left" }
   | { readonly outcome: "too-large" }
@@ -147,6 +191,8 @@ export type Hold = {
   readonly lockDelayMs: number;
   /** What the holder says of itself; an election calls it the leader's value. */
   readonly metadata?: string;
+  /** It lives as long as this session; a lease of its own it has only until it is confirmed. */
+  readonly session?: string;
   /** Id of the value that granted or last renewed it: names its lease. */
   readonly by: string;
   /** A hand-over out of the queue that its node has not confirmed yet. */
@@ -164,6 +210,8 @@ export type Place = {
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly metadata?: string;
+  /** It, and what is granted out of it, lives no longer than this session. */
+  readonly session?: string;
   /** The node that answers the waiter and keeps the place alive. */
   readonly node: string;
   /** Id of the value that enqueued or last renewed it. */

@@ -7,10 +7,14 @@ function classOf(command: Command): number {
     case "renew":
     case "proclaim":
     case "keep-places":
+    case "keep":
+    case "bind":
       return 0;
     case "force":
       return 1;
     case "release":
+    case "close":
+    case "end-session":
       return 2;
     default:
       return 3;

@@ -11,19 +11,20 @@ export type PlaceRow = readonly [
   lockDelayMs: number,
   node: string,
   by: string,
-  metadata?: string,
+  metadata?: string | null,
+  session?: string,
 ];
 
 export function packPlace(place: Place): PlaceRow {
-  const { id, holder, subject, ttlMs, lockDelayMs, node, by, metadata } = place;
+  const { id, holder, subject, ttlMs, lockDelayMs, node, by, metadata, session } = place;
   const share = place.permits ?? (place.mode === "shared" ? "s" : "x");
-  return metadata === undefined
-    ? [id, holder, subject, share, ttlMs, lockDelayMs, node, by]
-    : [id, holder, subject, share, ttlMs, lockDelayMs, node, by, metadata];
+  const row = [id, holder, subject, share, ttlMs, lockDelayMs, node, by] as const;
+  if (session !== undefined) return [...row, metadata ?? null, session];
+  return metadata === undefined ? row : [...row, metadata];
 }
 
 export function unpackPlace(row: PlaceRow): Place {
-  const [id, holder, subject, share, ttlMs, lockDelayMs, node, by, metadata] = row;
+  const [id, holder, subject, share, ttlMs, lockDelayMs, node, by, metadata, session] = row;
   return {
     id,
     holder,
@@ -32,7 +33,8 @@ export function unpackPlace(row: PlaceRow): Place {
     ...(typeof share === "number" ? { permits: share } : {}),
     ttlMs,
     lockDelayMs,
-    ...(metadata === undefined ? {} : { metadata }),
+    ...(metadata === undefined || metadata === null ? {} : { metadata }),
+    ...(session === undefined ? {} : { session }),
     node,
     by,
   };

@@ -1,6 +1,6 @@
 /** Reads an op that anybody may have written: null, or one of the known shapes with its fields in a fixed order. */
 import { isDecimal } from "./fence.ts";
-import type { Acquire, Campaign, Conditions, Delete, Op, Put, Take } from "./op.ts";
+import type { Acquire, Campaign, Conditions, Delete, EndSession, Op, Put, Take, Unbind } from "./op.ts";
 
 /**
  * Types only. Ranges are checked where requests come in and may change from release to release,
@@ -8,7 +8,7 @@ import type { Acquire, Campaign, Conditions, Delete, Op, Put, Take } from "./op.
  */
 export function readOp(op: unknown): Op | null {
   if (!isObject(op)) return null;
-  const { type, fence, ttlMs, value, atMs, reason, place, by } = op;
+  const { type, fence, ttlMs, value, atMs, reason, place, by, holder, key } = op;
   switch (type) {
     case "acquire":
       return readAcquire(op);
@@ -35,17 +35,28 @@ export function readOp(op: unknown): Op | null {
       return readPut(op);
     case "delete":
       return readDelete(op);
+    case "open":
+      return isText(holder) && isPositive(ttlMs) ? { type, holder, ttlMs } : null;
+    case "keep":
+    case "close":
+      return { type };
+    case "bind":
+      return isText(key) ? { type, key } : null;
+    case "unbind":
+      return readUnbind(op);
+    case "end-session":
+      return readEndSession(op);
     default:
       return null;
   }
 }
 
 function readAcquire(op: Fields): Acquire | null {
-  const { holder, mode, ttlMs, lockDelayMs, metadata, set, atMs } = op;
+  const { holder, mode, ttlMs, lockDelayMs, metadata, set, session, atMs } = op;
   const wait = readWait(op);
   if (!isText(holder) || (mode !== "exclusive" && mode !== "shared") || wait === null) return null;
   if (!isPositive(ttlMs) || !isCount(lockDelayMs) || !isCount(atMs)) return null;
-  if (!isOptional(metadata, isText) || !isOptional(set, isText)) return null;
+  if (!isOptional(metadata, isText) || !isOptional(set, isText) || !isOptional(session, isText)) return null;
   return {
     type: "acquire",
     holder,
@@ -55,17 +66,18 @@ function readAcquire(op: Fields): Acquire | null {
     lockDelayMs,
     ...(metadata === undefined ? {} : { metadata }),
     ...(set === undefined ? {} : { set }),
+    ...(session === undefined ? {} : { session }),
     atMs,
   };
 }
 
 function readTake(op: Fields): Take | null {
-  const { limit, permits, holder, ttlMs, lockDelayMs, metadata, atMs } = op;
+  const { limit, permits, holder, ttlMs, lockDelayMs, metadata, session, atMs } = op;
   const wait = readWait(op);
   // More than there are could never be granted, and would hold up the queue for ever.
   if (!isPositive(limit) || !isPositive(permits) || permits > limit) return null;
   if (!isText(holder) || !isPositive(ttlMs) || !isCount(lockDelayMs) || !isCount(atMs) || wait === null) return null;
-  if (!isOptional(metadata, isText)) return null;
+  if (!isOptional(metadata, isText) || !isOptional(session, isText)) return null;
   return {
     type: "take",
     limit,
@@ -75,16 +87,25 @@ function readTake(op: Fields): Take | null {
     ...wait,
     lockDelayMs,
     ...(metadata === undefined ? {} : { metadata }),
+    ...(session === undefined ? {} : { session }),
     atMs,
   };
 }
 
 function readCampaign(op: Fields): Campaign | null {
-  const { candidate, value, ttlMs, atMs } = op;
+  const { candidate, value, ttlMs, session, atMs } = op;
   const wait = readWait(op);
   if (!isText(candidate) || !isOptional(value, isText) || wait === null) return null;
-  if (!isPositive(ttlMs) || !isCount(atMs)) return null;
-  return { type: "campaign", candidate, ...(value === undefined ? {} : { value }), ttlMs, ...wait, atMs };
+  if (!isPositive(ttlMs) || !isOptional(session, isText) || !isCount(atMs)) return null;
+  return {
+    type: "campaign",
+    candidate,
+    ...(value === undefined ? {} : { value }),
+    ttlMs,
+    ...wait,
+    ...(session === undefined ? {} : { session }),
+    atMs,
+  };
 }
 
 function readWait({ wait }: Fields): { readonly wait?: { readonly node: string } } | null {
@@ -104,10 +125,19 @@ function readKeepPlaces(op: Fields): Op | null {
 }
 
 function readPut(op: Fields): Put | null {
-  const { bytes, contentType, ttlMs } = op;
+  const { bytes, contentType, ttlMs, session } = op;
   const conditions = readConditions(op);
   if (!isText(bytes) || !isText(contentType) || !isOptional(ttlMs, isPositive) || conditions === null) return null;
-  return { type: "put", bytes, contentType, ...(ttlMs === undefined ? {} : { ttlMs }), ...conditions };
+  // It lives by one of them.
+  if (!isOptional(session, isText) || (ttlMs !== undefined && session !== undefined)) return null;
+  return {
+    type: "put",
+    bytes,
+    contentType,
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+    ...(session === undefined ? {} : { session }),
+    ...conditions,
+  };
 }
 
 function readDelete(op: Fields): Delete | null {
@@ -122,6 +152,21 @@ function readConditions({ ifMatch, ifNoneMatch, fence }: Fields): Conditions | n
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
     ...(fence === undefined ? {} : { fence }),
   };
+}
+
+function readUnbind({ names }: Fields): Unbind | null {
+  return Array.isArray(names) && names.every(isBinding) ? { type: "unbind", names } : null;
+}
+
+function isBinding(value: unknown): value is readonly [string, number] {
+  return Array.isArray(value) && value.length === 2 && isText(value[0]) && isCount(value[1]);
+}
+
+function readEndSession({ session, instance, how, atMs }: Fields): EndSession | null {
+  if (!isText(session) || !isPositive(instance) || (how !== "closed" && how !== "lapsed") || !isCount(atMs)) {
+    return null;
+  }
+  return { type: "end-session", session, instance, how, atMs };
 }
 
 type Fields = Readonly<Record<string, unknown>>;

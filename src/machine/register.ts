@@ -3,21 +3,27 @@ import type { LeaseName } from "../paxos/message.ts";
 import { compareDecimals } from "./fence.ts";
 import type { Conditions, Delete, Put, Result } from "./op.ts";
 import { fitsRow } from "./size.ts";
-import { change, type Draft, type Register, type RegisterValue } from "./state.ts";
+import { change, type Draft, isOfEndedSession, type Register, type RegisterValue } from "./state.ts";
 
 export const VALUE_LEASE_ID = "value";
 
 const NEVER_WRITTEN: Register = { value: null, fence: "0" };
 
 type Refused = Extract<Result, { readonly outcome: "precondition-failed" | "fence-too-low" }>;
-type Written = Refused | Extract<Result, { readonly outcome: "written" | "too-large" }>;
+type Written = Refused | Extract<Result, { readonly outcome: "written" | "too-large" | "session-ended" }>;
 type Deleted = Refused | Extract<Result, { readonly outcome: "deleted" | "absent" }>;
 
 export function put(draft: Draft, op: Put): Written {
+  const { bytes, contentType, ttlMs, session } = op;
+  if (isOfEndedSession(draft, session)) return { outcome: "session-ended" };
   const refused = refusal(draft, op);
   if (refused !== null) return refused;
-  const { bytes, contentType, ttlMs } = op;
-  const value = { bytes, contentType, ...(ttlMs === undefined ? {} : { lease: { by: draft.by, ttlMs } }) };
+  const value = {
+    bytes,
+    contentType,
+    ...(ttlMs === undefined ? {} : { lease: { by: draft.by, ttlMs } }),
+    ...(session === undefined ? {} : { session }),
+  };
   if (!fitsRow(value)) return { outcome: "too-large" };
   const before = draft.register?.value ?? null;
   keep(draft, { value });
@@ -40,6 +46,13 @@ export function endValue(draft: Draft, { id, by }: LeaseName): void {
   if (id !== VALUE_LEASE_ID || draft.register?.value?.lease?.by !== by) return;
   keep(draft, { value: null });
   change(draft);
+}
+
+/** Ends the value if it is bound to this session; whether it was. */
+export function endBoundValue(draft: Draft, session: string): boolean {
+  if (draft.register?.value?.session !== session) return false;
+  keep(draft, { value: null });
+  return true;
 }
 
 function refusal(draft: Draft, { ifMatch, ifNoneMatch, fence }: Conditions): Refused | null {
@@ -66,6 +79,7 @@ function keep(draft: Draft, news: Partial<Register>): void {
 }
 
 function isRenewal(before: RegisterValue | null, after: RegisterValue): boolean {
-  return before?.lease !== undefined && before.lease.ttlMs === after.lease?.ttlMs && before.bytes === after.bytes &&
-    before.contentType === after.contentType;
+  if (before === null || (before.lease === undefined && before.session === undefined)) return false;
+  return before.lease?.ttlMs === after.lease?.ttlMs && before.session === after.session &&
+    before.bytes === after.bytes && before.contentType === after.contentType;
 }

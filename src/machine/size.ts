@@ -3,14 +3,14 @@ import { COMMANDS_PER_VALUE, DEDUP_WINDOW, HOLDERS_PER_KEY, ROW_MAX_BYTES } from
 import { ENTRY_MAX_BYTES } from "./dedup.ts";
 import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
-import type { Draft, RegisterValue } from "./state.ts";
+import type { Draft, RegisterValue, Session } from "./state.ts";
 
-/** The full window, mode, numbers and field names; kept free so that any command's result can be recorded. */
-const FIXED_BYTES = (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_MAX_BYTES + 1_024;
+/** The full window, mode, numbers, ended sessions and field names; kept free so that any command's result can be recorded. */
+const FIXED_BYTES = (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_MAX_BYTES + 2_048;
 /** A renewal may name a lease by a longer value id than the one before. */
 const RENEWAL_BYTES = 40;
 /** A hold is longer than the place it comes from. */
-const HANDOVER_BYTES = 200;
+const HANDOVER_BYTES = 220;
 /** JSON escapes a code unit with at most six bytes. */
 const UNIT_MAX_BYTES = 6;
 /** Field names, numbers and ids of one hold, place or history item, its texts aside. */
@@ -28,8 +28,8 @@ export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
   return true;
 }
 
-/** Whether a register's row has room for this value beside all results that may follow. */
-export function fitsRow(value: RegisterValue): boolean {
+/** Whether the row of a register or session has room for this beside all results that may follow. */
+export function fitsRow(value: RegisterValue | Session): boolean {
   return jsonBytes(value) + FIXED_BYTES <= ROW_MAX_BYTES;
 }
 
@@ -42,13 +42,16 @@ function freeBytes(draft: Draft): number {
   return ROW_MAX_BYTES - FIXED_BYTES - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);
 }
 
-type Parts = Pick<Draft, "holders" | "queue" | "history" | "cooling" | "mode"> & { readonly window: string };
+type Parts = Pick<Draft, "holders" | "queue" | "history" | "cooling" | "mode" | "endedSessions"> & {
+  readonly window: string;
+};
 
 /** As much of the latest history as the row has room for. */
 export function trimToRow(parts: Parts): readonly Ended[] {
-  const { holders, queue, history, cooling, mode, window } = parts;
+  const { holders, queue, history, cooling, mode, endedSessions, window } = parts;
   if (upperBound(parts) <= ROW_MAX_BYTES) return history;
-  let excess = jsonBytes({ mode, holders, queue, cooling, history, window }) + ITEM_MAX_BYTES - ROW_MAX_BYTES;
+  const text = { mode, holders, queue, cooling, history, endedSessions, window };
+  let excess = jsonBytes(text) + ITEM_MAX_BYTES - ROW_MAX_BYTES;
   let drop = 0;
   for (; excess > 0 && drop < history.length; drop++) excess -= jsonBytes(history[drop]) + 1;
   return history.slice(drop);
@@ -59,7 +62,7 @@ function upperBound({ holders, queue, history, window }: Parts): number {
   let units = 0;
   for (const { holder, subject, metadata, by } of holders) units += lengthOf(holder, subject, metadata, by);
   for (const [, holder, subject, , , , node, by, metadata] of queue) {
-    units += lengthOf(holder, subject, metadata, by) + node.length;
+    units += lengthOf(holder, subject, metadata ?? undefined, by) + node.length;
   }
   for (const { holder, subject, reason } of history) units += lengthOf(holder, subject, reason, "");
   const items = holders.length + queue.length + history.length;

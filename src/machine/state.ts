@@ -9,7 +9,7 @@ import type { PlaceRow } from "./place.ts";
 import { trimToRow } from "./size.ts";
 
 /** What a key is used for; its name begins with the noun, so one key never serves two. */
-export type Kind = "unused" | "lock" | "election" | "semaphore" | "register";
+export type Kind = "unused" | "lock" | "election" | "semaphore" | "register" | "session";
 
 export type RegisterValue = {
   /** Base64. */
@@ -17,12 +17,29 @@ export type RegisterValue = {
   readonly contentType: string;
   /** Of a value that ends unless it is put again: the value id that put it last, and for how long that counts. */
   readonly lease?: { readonly by: string; readonly ttlMs: number };
+  /** Of a value that ends with this session. */
+  readonly session?: string;
 };
 export type Register = {
   /** Null: there is none. Fence and revision outlive it. */
   readonly value: RegisterValue | null;
   /** The highest that any write brought; "0" if none did. */
   readonly fence: string;
+};
+
+export type Session = {
+  /** Whose it is: nobody else may keep it, end it or bind to it. */
+  readonly subject: string;
+  readonly holder: string;
+  readonly ttlMs: number;
+  /** Key of the command that opened it. */
+  readonly command: string;
+  /** Id of the value that opened or last renewed it: names its lease. */
+  readonly by: string;
+  /** Keys in whose logs something may be bound to it, each with the instance that last bound it; the oldest first. */
+  readonly names: readonly (readonly [key: string, at: number])[];
+  /** Final. */
+  readonly ended: { readonly how: "closed" | "lapsed"; readonly instance: number } | null;
 };
 
 /** A lease of nobody: nothing is granted until a claim names it and ends it (PROTOCOL.md §7). */
@@ -52,6 +69,9 @@ export type KeyState = State & {
   /** Of a semaphore: permits there are, as of its last use. */
   readonly limit?: number;
   readonly register?: Register;
+  readonly session?: Session;
+  /** Sessions that something here was bound to and that have ended, the latest last; at most ENDED_SESSIONS_PER_KEY. */
+  readonly endedSessions?: readonly string[];
 };
 
 /** The working copy that one value changes; it never leaves `apply`. */
@@ -71,6 +91,8 @@ export type Draft = {
   /** Null but for a semaphore. */
   limit: number | null;
   register: Register | null;
+  session: Session | null;
+  endedSessions: readonly string[];
   grants: number;
   changes: number;
   /** The label for what happens now; 0 if nobody gave one. */
@@ -94,6 +116,8 @@ export function emptyState(mode: Mode): KeyState {
     evicted: -1,
     limit: null,
     register: null,
+    session: null,
+    endedSessions: [],
   });
 }
 
@@ -118,6 +142,8 @@ export function openDraft(state: KeyState, instance: number, value: Value): Draf
     window: openWindow(state.window, state.evicted),
     limit: state.limit ?? null,
     register: state.register ?? null,
+    session: state.session ?? null,
+    endedSessions: state.endedSessions ?? [],
     grants: 0,
     changes: 0,
     atMs: 0,
@@ -138,7 +164,8 @@ export function change(draft: Draft): void {
   draft.revision = numberOf(draft.instance, draft.changes);
 }
 
-type Parts = Omit<KeyState, "version" | "limit" | "register"> & Pick<Draft, "limit" | "register">;
+type Optional = "limit" | "register" | "session" | "endedSessions";
+type Parts = Omit<KeyState, "version" | Optional> & Pick<Draft, Optional>;
 
 function build(parts: Parts): KeyState {
   return {
@@ -155,7 +182,14 @@ function build(parts: Parts): KeyState {
     evicted: parts.evicted,
     ...(parts.limit === null ? {} : { limit: parts.limit }),
     ...(parts.register === null ? {} : { register: parts.register }),
+    ...(parts.session === null ? {} : { session: parts.session }),
+    ...(parts.endedSessions.length === 0 ? {} : { endedSessions: parts.endedSessions }),
   };
+}
+
+/** Whether this session is one whose end the key has been told of: nothing may be bound to it any more. */
+export function isOfEndedSession(draft: Pick<Draft, "endedSessions">, session: string | undefined): boolean {
+  return session !== undefined && draft.endedSessions.includes(session);
 }
 
 /** `nextMode` comes off the wire, where its fields may stand in any order. */

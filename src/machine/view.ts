@@ -2,10 +2,10 @@
 import { HOLDERS_PER_KEY, LIST_DEFAULT_ITEMS } from "../limits.ts";
 import type { State } from "../paxos/message.ts";
 import { capacityOf, permitsOf } from "./grants.ts";
-import { COOLING_LEASE_ID, holdLease, leasesOf } from "./lease.ts";
+import { COOLING_LEASE_ID, holdLease } from "./lease.ts";
 import type { Ended, Hold, LeaseTerm, Place } from "./op.ts";
 import { unpackPlace } from "./place.ts";
-import { keyState, type RegisterValue } from "./state.ts";
+import { keyState, type RegisterValue, type Session } from "./state.ts";
 
 /** Who holds and who waits, whatever the noun; each holder with the lease that its `notAfterMs` comes from. */
 export type GrantsView = {
@@ -23,7 +23,7 @@ export type GrantsView = {
   /** Permits that nobody has. */
   readonly available: number;
 };
-export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "permits" | "metadata"> & {
+export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "permits" | "metadata" | "session"> & {
   readonly lease: LeaseTerm;
 };
 type WaiterView = Pick<Place, "holder" | "mode" | "permits"> & { readonly position: number };
@@ -38,6 +38,7 @@ export function viewGrants(state: State): GrantsView {
       mode: hold.mode,
       ...(hold.permits === undefined ? {} : { permits: hold.permits }),
       ...(hold.metadata === undefined ? {} : { metadata: hold.metadata }),
+      ...(hold.session === undefined ? {} : { session: hold.session }),
       lease: holdLease(hold),
     })),
     waiters: queue.slice(0, LIST_DEFAULT_ITEMS).map((row, index) => {
@@ -63,19 +64,21 @@ export type Wanted = Pick<Place, "mode" | "permits"> & { readonly limit?: number
 /** Whether nothing would be in the way of this once the leases with the ids in `gone` have ended. */
 export function isFree(state: State, wanted: Wanted, gone: ReadonlySet<string>): boolean {
   const all = keyState(state);
-  const left = leasesOf(all).filter(({ id }) => !gone.has(id));
-  if (left.length === 0) return true;
-  const { limit = all.limit ?? null } = wanted;
-  // Who stays is a holder, and of a semaphore with this limit: places and a cooling period let nobody pass.
   const holders = all.holders.filter((hold) => !gone.has(holdLease(hold).id));
-  if (holders.length < left.length || holders.length >= HOLDERS_PER_KEY || limit !== (all.limit ?? null)) return false;
+  const isCooling = all.cooling !== null && !gone.has(COOLING_LEASE_ID);
+  // Places and a cooling period let nobody pass.
+  if (isCooling || all.queue.some(([place]) => !gone.has(`p:${place}`))) return false;
+  if (holders.length === 0) return true;
+  const { limit = all.limit ?? null } = wanted;
+  if (holders.length >= HOLDERS_PER_KEY || limit !== (all.limit ?? null)) return false;
   return usedOf(holders) + permitsOf(wanted) <= capacityOf(limit);
 }
 
 /** Whether a semaphore is in use with another limit. */
 export function isOtherLimit(state: State, { limit }: Wanted): boolean {
   const all = keyState(state);
-  return limit !== undefined && all.limit !== undefined && limit !== all.limit && leasesOf(all).length > 0;
+  const isInUse = all.holders.length > 0 || all.queue.length > 0 || all.cooling !== null;
+  return limit !== undefined && all.limit !== undefined && limit !== all.limit && isInUse;
 }
 
 /** Oldest first. `fromMs` and `toMs` are labels from proposers' wall clocks, 0 where nobody gave one. */
@@ -88,6 +91,26 @@ export function viewHistory(state: State): { readonly items: readonly Ended[]; r
 export function viewRegister(state: State): { readonly value: RegisterValue | null; readonly revision: string } {
   const { register, revision } = keyState(state);
   return { value: register?.value ?? null, revision };
+}
+
+/** Number of the last change. */
+export function viewRevision(state: State): string {
+  return keyState(state).revision;
+}
+
+export function viewSession(state: State): Session | null {
+  return keyState(state).session ?? null;
+}
+
+/** Sessions that something of this key is bound to, each once. */
+export function sessionsIn(state: State): readonly string[] {
+  const { holders, queue, register } = keyState(state);
+  const named = [
+    ...holders.map(({ session }) => session),
+    ...queue.map((row) => row[9]),
+    register?.value?.session,
+  ];
+  return [...new Set(named.filter((session) => session !== undefined))];
 }
 
 export function holdOfFence(state: State, fence: string): Hold | null {

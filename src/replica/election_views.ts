@@ -37,11 +37,11 @@ export class ElectionViews {
   #leader(key: string, state: State): LeaderView | null {
     const [leader] = viewGrants(state).holders;
     if (leader === undefined) return null;
-    const { holder, fence, metadata, lease } = leader;
+    const { holder, fence, metadata } = leader;
     return {
       candidate: holder,
       term: fence,
-      notAfterMs: this.#leases.remainingMs(key, lease),
+      notAfterMs: this.#leases.remainingMs(key, leader),
       ...(metadata === undefined ? {} : { value: metadata }),
     };
   }
@@ -49,13 +49,14 @@ export class ElectionViews {
 
 /** @param waitedMs how long after the caller's send the ttl began to count */
 export function leadership(name: string, hold: Hold, state: State, waitedMs: number): Leadership {
-  const { holder, fence, metadata } = hold;
+  const { holder, fence, metadata, session } = hold;
   return {
     name,
     candidate: holder,
     term: fence,
     ...boundsOf(hold, waitedMs, waitedMs),
     ...(metadata === undefined ? {} : { value: metadata }),
+    ...(session === undefined ? {} : { session }),
     revision: viewGrants(state).revision,
   };
 }

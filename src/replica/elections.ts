@@ -65,17 +65,18 @@ function answer(name: string, { hold, state, receipt, waitedMs }: Granted): Answ
   return { body: leadership(name, hold, state, waitedMs), receipt };
 }
 
-function askingOf({ candidate, value, ttlMs, waitMs }: CampaignRequest): Asking {
+function askingOf({ candidate, value, ttlMs, waitMs, session }: CampaignRequest): Asking {
   return {
     holder: candidate,
     mode: "exclusive",
     waitMs,
-    op: (wait, atMs) => ({
+    ...(session === undefined ? {} : { session }),
+    op: (how, atMs) => ({
       type: "campaign",
       candidate,
       ...(value === undefined ? {} : { value }),
       ttlMs,
-      ...wait,
+      ...how,
       atMs,
     }),
   };

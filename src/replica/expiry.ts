@@ -1,7 +1,9 @@
 /** Ends of leases that ran out where nobody waits for the thing: by who reads it, and by the node that wrote it. */
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
-import type { LeaseName } from "../paxos/message.ts";
+import type { LeaseName, Snapshot } from "../paxos/message.ts";
+import type { KeyLogParts } from "./key_log.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
+import type { LeaseClock } from "./lease_clock.ts";
 import type { QueueParts } from "./queue.ts";
 import { orNullIfHeld } from "./results.ts";
 
@@ -19,6 +21,17 @@ export async function endLapsed(parts: QueueParts, key: string, claims: readonly
   const { me } = acceptor.rules;
   const submission = { subject: me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS, claims };
   return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
+}
+
+/**
+ * Clocks time a lease from when they first see it. Where word of it was lost with its writer, and nobody writes, the only
+ * ones to see it are its readers: so they pass it on.
+ */
+export async function spread(parts: KeyLogParts & { readonly leases: LeaseClock }, key: string, found: Snapshot) {
+  const { learning, leases, machine } = parts;
+  if (machine.leases(found.state).every((lease) => leases.seenMs(key, lease) > 0)) return;
+  await learning.install(key, found);
+  for (const node of learning.others) learning.missed(node, key);
 }
 
 export class Expiry {

@@ -15,14 +15,20 @@ import {
   type Wanted,
 } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
+import type { Bindings, Bound } from "./bindings.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import { type ReadParts, Reads } from "./reads.ts";
-import { lost, orNullIfHeld, unexpected } from "./results.ts";
+import { lost, orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
+import type { SessionEnds } from "./session_ends.ts";
 
-export type GrantParts = QueueParts & ReadParts & { readonly queues: Queues };
+export type GrantParts = QueueParts & ReadParts & {
+  readonly queues: Queues;
+  readonly bindings: Bindings;
+  readonly ends: SessionEnds;
+};
 
 /** Why nothing was granted, and to whom not; `yours` is what the same subject and holder has. */
 export type Refused = {
@@ -45,9 +51,13 @@ export type Noun = {
 export type Asking = Wanted & {
   readonly holder: string;
   readonly waitMs: number;
-  /** @param wait the node that answers, or nothing: do not wait */
-  op(wait: { readonly wait?: { readonly node: string } }, atMs: number): Op;
+  /** What the grant is to be bound to. */
+  readonly session?: string;
+  op(how: How, atMs: number): Op;
 };
+
+/** `wait`: the node that answers, or nothing: do not wait. */
+type How = { readonly wait?: { readonly node: string } } & Partial<Bound>;
 
 export type Granted = {
   readonly hold: Hold;
@@ -98,7 +108,11 @@ export class Grants {
     const { fence } = op;
     const { result, state, receipt } = await this.#submit(name, op, caller);
     const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
-    if (hold !== null) return { hold, state, receipt, waitedMs: 0 };
+    if (hold !== null) {
+      // Of its own it has no lease: what the caller is told of counts from a renewal of its session.
+      if (hold.session !== undefined) await this.#parts.bindings.keep(hold.session, caller);
+      return { hold, state, receipt, waitedMs: 0 };
+    }
     if (result.outcome === "renewed" || result.outcome === "lost") throw lost(fence, receipt);
     throw unexpected(result, fence, receipt);
   }
@@ -141,13 +155,19 @@ export class Grants {
   }
 
   /** Renews, for an answer that is about to be given: two commands in one value. */
-  async confirm(name: string, fence: string, confirmId: string, caller: Caller): Promise<Granted | null> {
+  async confirm(
+    name: string,
+    { fence, session }: Hold,
+    confirmId: string,
+    caller: Caller,
+  ): Promise<Granted | null> {
     const op = { type: "renew", fence } as const;
     // One of this answer's own, whose send the bounds count from, and one under an id made from the command's, by
     // which a late repetition of the request sees that it was answered.
     const [{ result, state, receipt }] = await Promise.all([
       this.#submit(name, op, { ...caller, idempotencyKey: this.#parts.random.id() }),
       this.#submit(name, op, { ...caller, idempotencyKey: confirmId }),
+      session === undefined ? null : this.#parts.bindings.bind(session, this.#noun.prefix + name, caller),
     ]);
     const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
     return hold === null ? null : { hold, state, receipt, waitedMs: 0 };
@@ -162,28 +182,38 @@ export class Grants {
 
   /** One decision, or a refusal that a read quorum confirms: who only wants to know costs no write. */
   async #ask(name: string, id: string, asking: Asking, caller: Caller): Promise<Outcome> {
-    const { acceptor, machine, clock, leases } = this.#parts;
+    const { acceptor, machine, clock, leases, logs, bindings, ends } = this.#parts;
     const key = this.#noun.prefix + name;
-    const { me } = acceptor.rules;
-    const op = asking.op(asking.waitMs > 0 ? { wait: { node: me } } : {}, this.#label(caller));
+    const { subject } = caller;
+    const wait = asking.waitMs > 0 ? { wait: { node: acceptor.rules.me } } : {};
+    const label = this.#label(caller);
     const untilMs = clock.now() + caller.timeoutMs;
-    const submit = (claims?: readonly LeaseName[]) =>
-      this.#parts.logs.submit(key, {
-        subject: caller.subject,
+    const timeoutMs = () => Math.max(1, untilMs - clock.now());
+    const submit = async (claims?: readonly LeaseName[]) => {
+      const { session } = asking;
+      // Entered there first: whoever ends the session must find what to free.
+      const bound = session === undefined
+        ? {}
+        : await bindings.bind(session, key, { ...caller, timeoutMs: timeoutMs() });
+      return await logs.submit(key, {
+        subject,
         id,
-        op,
-        timeoutMs: Math.max(1, untilMs - clock.now()),
+        op: asking.op({ ...wait, ...bound }, label),
+        timeoutMs: timeoutMs(),
         idempotencyKey: caller.idempotencyKey,
         ...(caller.race === undefined ? {} : { race: caller.race }),
         ...(claims === undefined ? {} : { claims }),
       });
+    };
+    // Asked before: the answer stands already.
+    const isKnown = (state: State) =>
+      machine.lookup(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null ||
+      machine.placeOfCommand(state, subject, id) !== null;
     // Raced: every node that got it must propose it, whatever it alone knows.
     if (caller.race !== undefined) return submit();
-    const { snapshot } = await acceptor.view(key);
-    const command = { subject: caller.subject, id, born: snapshot.instance, op };
-    // Asked before: the answer stands already.
-    if (machine.resultOf(snapshot.state, command) !== null) return submit();
-    if (isFree(snapshot.state, asking, NONE)) return submit();
+    let { snapshot } = await acceptor.view(key);
+    if (isKnown(snapshot.state) || isFree(snapshot.state, asking, NONE)) return submit();
+    if (await ends.clear(key, snapshot.state, timeoutMs())) snapshot = (await acceptor.view(key)).snapshot;
     const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
     const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map(({ id }) => id)));
     if (lapsed.length > 0 && wouldDo && await haveLapsed(this.#parts, key, lapsed)) {
@@ -191,12 +221,11 @@ export class Grants {
       if (claimed !== null) return claimed;
     }
     if (asking.waitMs > 0) return submit();
-    const read = await this.reads.get(name, { stale: false, timeoutMs: Math.max(1, untilMs - clock.now()) });
+    const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
     if (isFree(read.state, asking, NONE)) return submit();
     // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
     // own grant, and that is the answer (§6).
-    const isOwn = machine.holdOfCommand(read.state, caller.subject, id) !== null;
-    if (isOwn || machine.lookup(read.state, caller.subject, id) !== null) return submit();
+    if (isKnown(read.state)) return submit();
     return { result: refusedIn(read.state, asking), state: read.state, receipt: read.receipt };
   }
 
@@ -251,7 +280,7 @@ export class Grants {
     const hold = machine.holdOfCommand(state, subject, id);
     if (hold === null) return null;
     const waitedMs = clock.now() - startedMs;
-    const granted = await this.confirm(name, hold.fence, confirmIdOf(id), caller);
+    const granted = await this.confirm(name, hold, confirmIdOf(id), caller);
     return granted === null ? null : { ...granted, waitedMs };
   }
 
@@ -266,7 +295,12 @@ export class Grants {
     });
   }
 
-  #refusal(name: string, { holder }: Asking, { subject }: Caller, { result, state, receipt }: Outcome): QuorateError {
+  #refusal(
+    name: string,
+    { holder, session = "" }: Asking,
+    { subject }: Caller,
+    { result, state, receipt }: Outcome,
+  ): QuorateError {
     const key = this.#noun.prefix + name;
     const refused = { name, key, state, yours: holdOfHolder(state, subject, holder), receipt };
     switch (result.outcome) {
@@ -277,6 +311,8 @@ export class Grants {
       case "cooling":
       case "limit-mismatch":
         return this.#noun.refusal({ ...refused, why: result.outcome });
+      case "session-ended":
+        return sessionEnded(session, receipt);
       case "queue-full":
         return new QuorateError("queue-full", `the queue of ${name} is full`, {
           receipt,

@@ -1,4 +1,4 @@
-/** How old the own record of a key may be: when this process last heard of the key from a member. */
+/** When this process last heard of a key, or of a session: how old what it knows of it may be. */
 import type { Clock } from "./ports.ts";
 
 /** Of keys beyond that, those not heard of for longest are forgotten. */

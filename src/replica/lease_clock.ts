@@ -59,6 +59,13 @@ export class LeaseClock {
     return since === undefined ? 0 : this.#clock.now() - since;
   }
 
+  /** How long until the last lease of the key may be called lapsed; null if this process sees none. */
+  remainingOfKeyMs(key: string): number | null {
+    const seen = this.#keys.get(key);
+    const leases = seen === undefined ? [] : this.#machine.leases(seen.state);
+    return leases.length === 0 ? null : Math.max(...leases.map((lease) => this.remainingMs(key, lease)));
+  }
+
   /** How long until this process may call the lease lapsed; 0 if now. */
   remainingMs(key: string, lease: LeaseName & { readonly ttlMs: number }): number {
     return Math.max(0, lease.ttlMs * (1 + DRIFT) - this.seenMs(key, lease));

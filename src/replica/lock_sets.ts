@@ -1,7 +1,7 @@
 /** Several locks, all or none for who asks: taken one after the other in byte order, so that two sets never wait in a ring. */
 import { QuorateError } from "../errors.ts";
 import type { Asking, Granted, GrantParts, Grants } from "./grants.ts";
-import { lost } from "./results.ts";
+import { isSessionEnd, lost } from "./results.ts";
 import type { AcquireRequest, Caller } from "./service.ts";
 
 /** `isNew`: nobody was told of it yet, so it can be given back. */
@@ -12,20 +12,21 @@ const TRIES_MAX = 100;
 
 /** @param set digest of the names asked for together */
 export function lockAsking(request: AcquireRequest, set?: string): Asking {
-  const { holder, ttlMs, waitMs, mode, metadata, lockDelayMs } = request;
+  const { holder, ttlMs, waitMs, mode, metadata, lockDelayMs, session } = request;
   return {
     holder,
     mode,
     waitMs,
-    op: (wait, atMs) => ({
+    ...(session === undefined ? {} : { session }),
+    op: (how, atMs) => ({
       type: "acquire",
       holder,
       mode,
       ttlMs,
       lockDelayMs,
-      ...wait,
       ...(metadata === undefined ? {} : { metadata }),
       ...(set === undefined ? {} : { set }),
+      ...how,
       atMs,
     }),
   };
@@ -82,7 +83,8 @@ export class LockSets {
         const result = (commandId: string) => machine.lookup(granted.state, subject, commandId);
         return { ...granted, id, isNew: result(id) !== null && result(answeredId(id)) === null };
       } catch (error) {
-        const isLost = error instanceof QuorateError && error.code === "lost";
+        // A session that has ended is lost for good.
+        const isLost = error instanceof QuorateError && error.code === "lost" && !isSessionEnd(error);
         if (!isLost || tries === TRIES_MAX) throw error;
         // Answered once and over since: an old request come late. Else it was given back, and is taken again.
         if (await this.#grants.confirmed(name, answeredId(id), caller) !== null) throw error;
@@ -91,8 +93,9 @@ export class LockSets {
   }
 
   /** A lock taken first must outlive the wait for the last. */
-  #keepAlive(taken: Map<string, Taken>, { ttlMs, waitMs }: AcquireRequest, caller: Caller): () => void {
-    if (waitMs === 0) return () => {};
+  #keepAlive(taken: Map<string, Taken>, { ttlMs, waitMs, session }: AcquireRequest, caller: Caller): () => void {
+    // What is bound to a session its owner keeps.
+    if (waitMs === 0 || session !== undefined) return () => {};
     const { clock, random } = this.#parts;
     let cancel = () => {};
     const renew = () => {
@@ -117,7 +120,7 @@ export class LockSets {
     waitedMs: number,
   ): Promise<ReadonlyMap<string, Granted>> {
     const confirmed = await Promise.all([...taken].map(async ([name, { hold, id }]) => {
-      const granted = await this.#grants.confirm(name, hold.fence, answeredId(id), caller);
+      const granted = await this.#grants.confirm(name, hold, answeredId(id), caller);
       if (granted === null) throw lost(hold.fence);
       return [name, { ...granted, waitedMs }] as const;
     }));

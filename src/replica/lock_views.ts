@@ -15,7 +15,7 @@ export class LockViews {
 
   /** @param countedMs how long after the caller's send the ttl began to count */
   grant(name: string, hold: Hold, state: State, waitedMs: number, countedMs: number): Grant {
-    const { holder, fence, mode, metadata } = hold;
+    const { holder, fence, mode, metadata, session } = hold;
     return {
       name,
       holder,
@@ -23,6 +23,7 @@ export class LockViews {
       mode,
       ...boundsOf(hold, waitedMs, countedMs),
       ...(metadata === undefined ? {} : { metadata }),
+      ...(session === undefined ? {} : { session }),
       revision: viewGrants(state).revision,
     };
   }
@@ -49,12 +50,13 @@ export class LockViews {
     };
   }
 
-  #holder(key: string, { holder, fence, mode, metadata, lease }: HoldView) {
+  #holder(key: string, hold: HoldView) {
+    const { holder, fence, mode, metadata } = hold;
     return {
       holder,
       fence,
       mode,
-      notAfterMs: this.#leases.remainingMs(key, lease),
+      notAfterMs: this.#leases.remainingMs(key, hold),
       ...(metadata === undefined ? {} : { metadata }),
     };
   }

@@ -10,6 +10,7 @@ import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { KeyLogs } from "./key_logs.ts";
+import { Bindings } from "./bindings.ts";
 import { Elections } from "./elections.ts";
 import { Expiry } from "./expiry.ts";
 import { Learning } from "./learning.ts";
@@ -31,6 +32,8 @@ import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
 import { Registers } from "./registers.ts";
 import { Semaphores } from "./semaphores.ts";
+import { SessionEnds } from "./session_ends.ts";
+import { Sessions } from "./sessions.ts";
 import { acceptDirect } from "./direct.ts";
 import type {
   DirectAccept,
@@ -40,6 +43,7 @@ import type {
   NodeService,
   RegisterService,
   SemaphoreService,
+  SessionService,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
@@ -74,6 +78,7 @@ export class ReplicaNode implements NodeService {
   readonly elections: ElectionService;
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
+  readonly sessions: SessionService;
   readonly #options: NodeOptions;
   readonly #ports: Ports;
   readonly #acceptor: AcceptorHost;
@@ -82,6 +87,7 @@ export class ReplicaNode implements NodeService {
   readonly #learner: LearnerHost;
   readonly #logs: KeyLogs;
   readonly #expiry: Expiry;
+  readonly #ends: SessionEnds;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
   #returnedMs: number | null = null;
@@ -141,7 +147,11 @@ export class ReplicaNode implements NodeService {
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
     this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
-    const grantParts = { ...queueParts, reader, queues: new Queues(queueParts), store, heard };
+    this.#ends = new SessionEnds({ ...queueParts, reader });
+    const sessionParts = { ...queueParts, reader, ends: this.#ends };
+    const bindings = new Bindings(sessionParts);
+    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
+    this.sessions = new Sessions(sessionParts);
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
     this.elections = new Elections(grantParts);
@@ -162,6 +172,7 @@ export class ReplicaNode implements NodeService {
     this.#standing.close();
     this.watches.close();
     this.#expiry.close();
+    this.#ends.close();
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();

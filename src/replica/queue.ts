@@ -3,13 +3,14 @@
  * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
  */
 import { PLACE_RENEW_MS } from "../limits.ts";
-import { placesOfNode } from "../machine/view.ts";
+import { placesOfNode, sessionsIn } from "../machine/view.ts";
 import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
 import { endLapsed } from "./expiry.ts";
 import { lapsedOf } from "./lapse.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import type { SessionEnds } from "./session_ends.ts";
 
 /** Nodes whose waiter is not first hold back this long, so that one of them proposes the end of a lease, not all. */
 const NOT_FIRST_MS = 250;
@@ -17,6 +18,7 @@ const NOT_FIRST_MS = 250;
 const ASK_AGAIN_MS = 200;
 
 export type QueueParts = KeyLogParts & { readonly logs: KeyLogs; readonly leases: LeaseClock };
+type Parts = QueueParts & { readonly ends: SessionEnds };
 
 export type WaitEnd =
   /** It is granted, not confirmed yet; `state` shows it. */
@@ -43,10 +45,10 @@ type Waiter = {
 };
 
 export class Queues {
-  readonly #parts: QueueParts;
+  readonly #parts: Parts;
   readonly #queues = new Map<string, KeyQueue>();
 
-  constructor(parts: QueueParts) {
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 
@@ -76,14 +78,16 @@ export class Queues {
 }
 
 class KeyQueue {
-  readonly #parts: QueueParts;
+  readonly #parts: Parts;
   readonly #key: string;
   readonly #waiters = new Set<Waiter>();
   #stop: (() => void) | null = null;
   #lookedAt = 0;
   #cancelLapse: () => void = () => {};
+  /** Of sessions that something here is bound to, what ends the watch for their ends. */
+  readonly #sessions = new Map<string, () => void>();
 
-  constructor(parts: QueueParts, key: string) {
+  constructor(parts: Parts, key: string) {
     this.#parts = parts;
     this.#key = key;
   }
@@ -105,6 +109,7 @@ class KeyQueue {
     this.#stop?.();
     this.#stop = null;
     this.#cancelLapse();
+    this.#watchSessions([]);
   }
 
   #begin(): void {
@@ -134,6 +139,40 @@ class KeyQueue {
       else end({ type: "gone" });
     }
     this.#setTimer(state, 0);
+    this.#watchSessions(this.empty ? [] : sessionsIn(state));
+  }
+
+  /** Of those that wait here too: one that waits for a session that has ended must not wait any longer. */
+  #watchSessions(ids: readonly string[]): void {
+    for (const [id, stop] of this.#sessions) {
+      if (ids.includes(id)) continue;
+      stop();
+      this.#sessions.delete(id);
+    }
+    for (const id of ids) {
+      if (this.#sessions.has(id)) continue;
+      this.#sessions.set(id, this.#parts.ends.watch(id, () => this.#clearSoon(id)));
+    }
+  }
+
+  /** The node that decided the end of a session frees what was bound to it; this one sees to it where that one died. */
+  #clearSoon(id: string): void {
+    const { clock, random } = this.#parts;
+    const cancel = clock.after(NOT_FIRST_MS * (1 + random.next()), () => void this.#clear(id));
+    this.#sessions.set(id, cancel);
+  }
+
+  async #clear(id: string): Promise<void> {
+    const { acceptor, ends } = this.#parts;
+    try {
+      const { snapshot } = await acceptor.view(this.#key);
+      await ends.clear(this.#key, snapshot.state, ASK_AGAIN_MS);
+    } catch {
+      // Not decided in time: watched anew, it is tried again.
+    }
+    this.#sessions.delete(id);
+    const view = await acceptor.view(this.#key).catch(() => null);
+    if (view !== null && !this.empty) this.#look(view.snapshot);
   }
 
   /** For the first lease before us that runs out: whoever wants the thing proposes the end of what is in its way. */

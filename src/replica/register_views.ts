@@ -4,6 +4,7 @@ import { VALUE_LEASE_ID } from "../machine/register.ts";
 import { viewRegister } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import { sessionKey } from "./session_ends.ts";
 
 export class RegisterViews {
   readonly #leases: LeaseClock;
@@ -20,11 +21,18 @@ export class RegisterViews {
   item(name: string, key: string, state: State, withValue: boolean): KvItem | null {
     const { value, revision } = viewRegister(state);
     if (value === null) return null;
-    const { contentType, bytes, lease } = value;
+    const { contentType, bytes, lease, session } = value;
     const item = { name, revision, contentType, sizeBytes: sizeOf(bytes), ...(withValue ? { value: bytes } : {}) };
+    if (session !== undefined) return { ...item, session, ...this.#bounded(session) };
     if (lease === undefined) return item;
     const remaining = this.#leases.remainingMs(key, { id: VALUE_LEASE_ID, ...lease });
     return { ...item, ttlMs: lease.ttlMs, notAfterMs: Math.ceil(remaining) };
+  }
+
+  /** Where this node has not seen the session yet, nothing is said. */
+  #bounded(session: string) {
+    const remaining = this.#leases.remainingOfKeyMs(sessionKey(session));
+    return remaining === null ? {} : { notAfterMs: Math.ceil(remaining) };
   }
 }
 

@@ -4,16 +4,22 @@ import { QuorateError } from "../errors.ts";
 import type { Conditions, Delete, Put, Result } from "../machine/op.ts";
 import { viewRegister } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
-import { endLapsed, type Expiry } from "./expiry.ts";
+import type { Bindings } from "./bindings.ts";
+import { endLapsed, type Expiry, spread } from "./expiry.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
 import { RegisterViews } from "./register_views.ts";
 import { type Found, type ReadParts, Reads } from "./reads.ts";
-import { orNullIfHeld, unexpected } from "./results.ts";
+import { orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
 import type { Caller, ListRequest, PutRequest, ReadAnswer, ReadOptions, RegisterService } from "./service.ts";
+import type { SessionEnds } from "./session_ends.ts";
 
-type RegisterParts = QueueParts & ReadParts & { readonly expiry: Expiry };
+type RegisterParts = QueueParts & ReadParts & {
+  readonly expiry: Expiry;
+  readonly bindings: Bindings;
+  readonly ends: SessionEnds;
+};
 
 const PREFIX = "kv/";
 /** A value that ran out is ended by who reads it; each time it may have been put again meanwhile. */
@@ -33,11 +39,17 @@ export class Registers implements RegisterService {
   }
 
   async put(name: string, request: PutRequest, caller: Caller): Promise<Answer<KvWritten>> {
-    const { ttlMs } = request;
-    const { result, receipt } = await this.#write(name, { type: "put", ...request }, caller);
+    const { ttlMs, session } = request;
+    const untilMs = this.#parts.clock.now() + caller.timeoutMs;
+    // Entered there first: whoever ends the session must find what to free.
+    if (session !== undefined) await this.#parts.bindings.bind(session, PREFIX + name, caller);
+    const timeoutMs = Math.max(1, untilMs - this.#parts.clock.now());
+    const { result, receipt } = await this.#write(name, { type: "put", ...request }, { ...caller, timeoutMs });
+    if (result.outcome === "session-ended" && session !== undefined) throw sessionEnded(session, receipt);
     if (result.outcome !== "written") throw refusal(name, result, receipt);
     if (ttlMs !== undefined) this.#parts.expiry.watch(PREFIX + name, ttlMs);
-    return { body: { name, revision: result.revision, ...(ttlMs === undefined ? {} : { ttlMs }) }, receipt };
+    const life = { ...(ttlMs === undefined ? {} : { ttlMs }), ...(session === undefined ? {} : { session }) };
+    return { body: { name, revision: result.revision, ...life }, receipt };
   }
 
   async delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>> {
@@ -73,23 +85,14 @@ export class Registers implements RegisterService {
     for (let i = 1;; i++) {
       const found = await this.#reads.get(name, options);
       if (options.stale || i === READS_MAX) return found;
-      await this.#spread(found);
+      await spread(this.#parts, found.key, found.snapshot);
       const lapsed = this.#lapsed(found.key, found.state);
       // Until its end is decided the value is there, and where that cannot be decided now it is what a reader sees.
-      const hasEnded = lapsed.length > 0 && await endLapsed(this.#parts, found.key, lapsed).catch(() => false);
+      const hasEnded = lapsed.length > 0
+        ? await endLapsed(this.#parts, found.key, lapsed).catch(() => false)
+        : await this.#parts.ends.clear(found.key, found.state, options.timeoutMs).catch(() => false);
       if (!hasEnded) return found;
     }
-  }
-
-  /**
-   * Clocks time a lease from when they first see it. Where word of it was lost with its writer, and nobody writes, the only
-   * ones to see it are its readers: so they pass it on.
-   */
-  async #spread({ key, snapshot }: Found): Promise<void> {
-    const { learning, leases, machine } = this.#parts;
-    if (machine.leases(snapshot.state).every((lease) => leases.seenMs(key, lease) > 0)) return;
-    await learning.install(key, snapshot);
-    for (const node of learning.others) learning.missed(node, key);
   }
 
   #lapsed(key: string, state: State): readonly LeaseName[] {
@@ -98,7 +101,7 @@ export class Registers implements RegisterService {
   }
 
   async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
-    const { acceptor, machine, clock, logs } = this.#parts;
+    const { acceptor, machine, clock, logs, ends } = this.#parts;
     const key = PREFIX + name;
     const { subject, idempotencyKey: id, race } = caller;
     const untilMs = clock.now() + caller.timeoutMs;
@@ -115,6 +118,7 @@ export class Registers implements RegisterService {
     // Only a condition can hang on whether the value that ran out has ended; raced bytes must be the same everywhere.
     if (race !== undefined || (op.ifMatch === undefined && op.ifNoneMatch === undefined)) return submit();
     const { snapshot } = await acceptor.view(key);
+    await ends.clear(key, snapshot.state, caller.timeoutMs);
     const lapsed = this.#lapsed(key, snapshot.state);
     const isNew = machine.resultOf(snapshot.state, { subject, id, born: snapshot.instance, op }) === null;
     if (isNew && lapsed.length > 0 && await haveLapsed(this.#parts, key, lapsed)) {

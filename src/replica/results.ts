@@ -2,10 +2,31 @@
 import type { Receipt } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Result } from "../machine/op.ts";
+import { viewSession } from "../machine/view.ts";
+import type { Outcome } from "./pending.ts";
 
 export function lost(fence: string, receipt?: Receipt): QuorateError {
   const facts = { more: { fence }, ...(receipt === undefined ? {} : { receipt }) };
   return new QuorateError("lost", `fence ${fence} is no longer held`, facts);
+}
+
+/** Of the session itself, and of what was to be bound to it. */
+export function sessionEnded(session: string, receipt: Receipt): QuorateError {
+  return new QuorateError("lost", `session ${session} has ended`, { more: { session }, receipt });
+}
+
+/** Whether it is the session's end that the caller is told of. */
+export function isSessionEnd(error: QuorateError): boolean {
+  return error.code === "lost" && error.facts.more?.["session"] !== undefined;
+}
+
+/** What `state`, the session's, says to this subject: that of somebody else is as if there were none. */
+export function sessionRefusal(session: string, subject: string, { result, state, receipt }: Outcome): QuorateError {
+  const known = viewSession(state);
+  if (known === null || known.subject !== subject) {
+    return new QuorateError("not-found", `there is no session ${session}`, { more: { session }, receipt });
+  }
+  return known.ended === null ? unexpected(result, "", receipt) : sessionEnded(session, receipt);
 }
 
 export function unexpected(result: Result, fence: string, receipt: Receipt): QuorateError {
@@ -18,6 +39,8 @@ export function unexpected(result: Result, fence: string, receipt: Receipt): Quo
       return new QuorateError("expired-command", "too much was decided since this command was first tried", {
         receipt,
       });
+    case "is-bound":
+      return new QuorateError("invalid-request", "ttlMs is that of the session", { field: "ttlMs", receipt });
     case "idempotency-mismatch":
       return new QuorateError("idempotency-mismatch", "this Idempotency-Key was used for another request", { receipt });
     default:

@@ -39,12 +39,13 @@ export class SemaphoreViews {
     };
   }
 
-  #holder(key: string, { holder, fence, permits, metadata, lease }: HoldView): SemaphoreHolder {
+  #holder(key: string, hold: HoldView): SemaphoreHolder {
+    const { holder, fence, permits, metadata } = hold;
     return {
       holder,
       fence,
       permits: known(permits),
-      notAfterMs: this.#leases.remainingMs(key, lease),
+      notAfterMs: this.#leases.remainingMs(key, hold),
       ...(metadata === undefined ? {} : { metadata }),
     };
   }
@@ -52,7 +53,7 @@ export class SemaphoreViews {
 
 /** @param waitedMs how long after the caller's send the ttl began to count */
 export function semaphoreGrant(name: string, hold: Hold, state: State, waitedMs: number): SemaphoreGrant {
-  const { holder, fence, permits, metadata } = hold;
+  const { holder, fence, permits, metadata, session } = hold;
   const { limit, revision } = viewGrants(state);
   return {
     name,
@@ -62,6 +63,7 @@ export function semaphoreGrant(name: string, hold: Hold, state: State, waitedMs:
     limit: known(limit),
     ...boundsOf(hold, waitedMs, waitedMs),
     ...(metadata === undefined ? {} : { metadata }),
+    ...(session === undefined ? {} : { session }),
     revision,
   };
 }

@@ -61,22 +61,23 @@ function answer(name: string, { hold, state, receipt, waitedMs }: Granted): Answ
   return { body: semaphoreGrant(name, hold, state, waitedMs), receipt };
 }
 
-function askingOf({ limit, permits, holder, ttlMs, waitMs, metadata, lockDelayMs }: TakeRequest): Asking {
+function askingOf({ limit, permits, holder, ttlMs, waitMs, metadata, lockDelayMs, session }: TakeRequest): Asking {
   return {
     holder,
     mode: "shared",
     limit,
     permits,
     waitMs,
-    op: (wait, atMs) => ({
+    ...(session === undefined ? {} : { session }),
+    op: (how, atMs) => ({
       type: "take",
       limit,
       permits,
       holder,
       ttlMs,
-      ...wait,
       lockDelayMs,
       ...(metadata === undefined ? {} : { metadata }),
+      ...how,
       atMs,
     }),
   };

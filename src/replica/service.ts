@@ -19,6 +19,9 @@ import type {
   Resigned,
   SemaphoreGrant,
   SemaphoreState,
+  SessionEnded,
+  SessionGrant,
+  SessionState,
 } from "../api.ts";
 import type { Conditions, Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
@@ -49,6 +52,8 @@ export type AcquireRequest = {
   readonly mode: "exclusive" | "shared";
   readonly metadata?: string;
   readonly lockDelayMs: number;
+  /** The grant lives as long as this session, and has its ttl instead of `ttlMs`; not for a raced request. */
+  readonly session?: string;
 };
 
 export type CampaignRequest = {
@@ -56,6 +61,7 @@ export type CampaignRequest = {
   readonly value?: string;
   readonly ttlMs: number;
   readonly waitMs: number;
+  readonly session?: string;
 };
 
 export type TakeRequest = Omit<AcquireRequest, "mode"> & { readonly limit: number; readonly permits: number };
@@ -64,8 +70,12 @@ export type PutRequest = Conditions & {
   /** Base64. */
   readonly bytes: string;
   readonly contentType: string;
+  /** One of the two at most. */
   readonly ttlMs?: number;
+  readonly session?: string;
 };
+
+export type SessionRequest = { readonly holder: string; readonly ttlMs: number };
 
 /** `stale`: the own record instead of a quorum's. */
 export type ReadOptions = { readonly stale: boolean; readonly timeoutMs: number };
@@ -149,6 +159,18 @@ export interface RegisterService {
   list(request: ListRequest & { readonly values: boolean }): Promise<Page<KvItem>>;
 }
 
+/**
+ * `lost`, with the session in `more`, once it has ended, for itself and for whatever is bound to it; `not-found` where the
+ * caller's subject has no such session.
+ */
+export interface SessionService {
+  open(request: SessionRequest, caller: Caller): Promise<Answer<SessionGrant>>;
+  keep(id: string, caller: Caller): Promise<Answer<SessionGrant>>;
+  /** What it held is free when this resolves, unless the caller's time was too short for that. */
+  end(id: string, caller: Caller): Promise<Answer<SessionEnded>>;
+  get(id: string, caller: Pick<Caller, "subject" | "timeoutMs">): Promise<Answer<SessionState>>;
+}
+
 /** A client's own Accept!, without what only peers may add. */
 export type DirectAccept = Omit<Accept, "decided" | "snapshot" | "any">;
 
@@ -176,6 +198,7 @@ export interface NodeService {
   readonly elections: ElectionService;
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
+  readonly sessions: SessionService;
   /** One reply per message, in order; never rejects for what one message holds. */
   receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]>;
   /** One reply per message, in order. */

@@ -20,6 +20,10 @@ Deno.test("every outcome comes out of the window as it went in, and no entry is 
     { outcome: "absent", revision: "0" },
     { outcome: "precondition-failed", revision: FENCE },
     { outcome: "fence-too-low", fence: FENCE },
+    ...(["opened", "session-kept", "bound"] as const).map((outcome) => ({ outcome, ttlMs: 3_600_000 })),
+    ...(["unbound", "closed", "no-session", "session-ended"] as const).map((outcome) => ({ outcome })),
+    { outcome: "freed", count: 320 },
+    { outcome: "is-bound", fence: FENCE },
     ...(["held", "cooling", "queue-full", "left", "too-large"] as const).map((outcome) => ({ outcome })),
   ];
   const window = openWindow("", 0);

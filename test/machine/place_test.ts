@@ -13,8 +13,10 @@ const place: Place = {
   by: "a/n/1",
 };
 
-Deno.test("a place comes out of its row as it went in, with metadata and without", () => {
-  for (const each of [place, { ...place, metadata: "" }, { ...place, mode: "exclusive" } as const]) {
+const bound = [{ ...place, session: "S" }, { ...place, metadata: "", session: "S" }];
+
+Deno.test("a place comes out of its row as it went in, with metadata and session and without", () => {
+  for (const each of [place, { ...place, metadata: "" }, { ...place, mode: "exclusive" } as const, ...bound]) {
     assertEquals(unpackPlace(JSON.parse(JSON.stringify(packPlace(each)))), each);
   }
 });

@@ -6,6 +6,7 @@ const acquire = { type: "acquire", holder: "h", mode: "shared", ttlMs: 1, lockDe
 
 const take = { type: "take", limit: 3, permits: 2, holder: "h", ttlMs: 1, lockDelayMs: 0, atMs: 0 };
 const campaign = { type: "campaign", candidate: "c", ttlMs: 1, atMs: 0 };
+const endSession = { type: "end-session", session: "S", instance: 7, how: "lapsed", atMs: 0 };
 const put = { type: "put", bytes: "", contentType: "text/plain" };
 
 Deno.test("what is no op is null, whatever it is", () => {
@@ -32,6 +33,15 @@ Deno.test("what is no op is null, whatever it is", () => {
     junk.push({ ...put, ...more });
   }
   junk.push({ ...put, fence: 7 }, { ...put, fence: "01" }, { type: "delete", ifNoneMatch: "*" });
+  for (const [field, value] of [["session", 7], ["session", null]] as const) {
+    junk.push(...[acquire, take, campaign, put].map((op) => ({ ...op, [field]: value })));
+  }
+  junk.push({ ...put, session: "S", ttlMs: 5 }, { type: "open", holder: "h" }, { type: "open", ttlMs: 5 });
+  junk.push({ type: "open", holder: "h", ttlMs: 0 }, { type: "bind" }, { type: "bind", key: 7 }, { type: "unbind" });
+  junk.push(...[[7], ["k"], [["k"]], [["k", -1]], [[7, 1]], [["k", 1, 2]]].map((names) => ({ type: "unbind", names })));
+  for (const more of [{ session: 7 }, { instance: 0 }, { how: "died" }, { atMs: -1 }, { instance: undefined }]) {
+    junk.push({ ...endSession, ...more });
+  }
   for (const op of junk) assertEquals(readOp(op), null, JSON.stringify(op));
 });
 
@@ -53,12 +63,25 @@ Deno.test("each op with every field it may have reads as itself", () => {
     { type: "release", fence: "1025", by: "a/n/1", atMs: 1 },
     { ...put, ttlMs: 5, ifMatch: ["1025"], ifNoneMatch: ["*"], fence: "7" },
     { type: "delete", ifMatch: ["*"], ifNoneMatch: [], fence: "0" },
+    ...[acquire, take, campaign, put].map((op) => ({ ...op, session: "S" })),
+    { type: "open", holder: "h", ttlMs: 5 },
+    { type: "keep" },
+    { type: "bind", key: "lock/x" },
+    { type: "unbind", names: [["lock/x", 3]] },
+    { type: "close" },
+    endSession,
   ];
   for (const op of whole) assertEquals(readOp(op) as unknown, op);
 });
 
 Deno.test("an op of another noun than the key's says so and changes nothing", () => {
-  const nouns = { lock: acquire, semaphore: take, election: campaign, register: put };
+  const nouns = {
+    lock: acquire,
+    semaphore: take,
+    election: campaign,
+    register: put,
+    session: { type: "open", holder: "h", ttlMs: 5 },
+  };
   for (const [kind, first] of Object.entries(nouns)) {
     const log = new KeyLog();
     log.one({ subject: "s", id: "first", born: 1, op: first });

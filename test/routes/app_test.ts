@@ -185,6 +185,8 @@ describe("/openapi.json", () => {
       "/v1/semaphores/{name}/events",
       "/v1/semaphores/{name}/history",
       "/v1/semaphores/{name}/{fence}",
+      "/v1/sessions",
+      "/v1/sessions/{id}",
       "/v1/status",
     ]);
     const post = document.paths["/v1/locks/{name}"].post;
@@ -193,6 +195,7 @@ describe("/openapi.json", () => {
       "400",
       "401",
       "403",
+      "404",
       "409",
       "410",
       "413",
