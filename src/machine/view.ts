@@ -113,6 +113,16 @@ export function sessionsIn(state: State): readonly string[] {
   return [...new Set(named.filter((session) => session !== undefined))];
 }
 
+/**
+ * Those of them that hold, or keep the value: what a place is bound to its own node watches, and where that one died the
+ * place lapses.
+ */
+export function holdingSessions(state: State): readonly string[] {
+  const { holders, register } = keyState(state);
+  const named = [...holders.map(({ session }) => session), register?.value?.session];
+  return [...new Set(named.filter((session) => session !== undefined))];
+}
+
 export function holdOfFence(state: State, fence: string): Hold | null {
   return keyState(state).holders.find((hold) => hold.fence === fence) ?? null;
 }

@@ -6,6 +6,7 @@ import type { Receipt, ReleaseOutcome } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Ended, Hold, Op, Proclaim, Renew } from "../machine/op.ts";
 import {
+  holdingSessions,
   holdOfFence,
   holdOfHolder,
   isFree,
@@ -213,7 +214,9 @@ export class Grants {
     if (caller.race !== undefined) return submit();
     let { snapshot } = await acceptor.view(key);
     if (isKnown(snapshot.state) || isFree(snapshot.state, asking, NONE)) return submit();
-    if (await ends.clear(key, snapshot.state, timeoutMs())) snapshot = (await acceptor.view(key)).snapshot;
+    if (await ends.clear(key, holdingSessions(snapshot.state), timeoutMs())) {
+      snapshot = (await acceptor.view(key)).snapshot;
+    }
     const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
     const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map(({ id }) => id)));
     if (lapsed.length > 0 && wouldDo && await haveLapsed(this.#parts, key, lapsed)) {

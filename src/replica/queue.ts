@@ -3,7 +3,7 @@
  * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
  */
 import { PLACE_RENEW_MS } from "../limits.ts";
-import { placesOfNode, sessionsIn } from "../machine/view.ts";
+import { holdingSessions, placesOfNode, sessionsIn } from "../machine/view.ts";
 import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
@@ -139,10 +139,15 @@ class KeyQueue {
       else end({ type: "gone" });
     }
     this.#setTimer(state, 0);
-    this.#watchSessions(this.empty ? [] : sessionsIn(state));
+    this.#watchSessions(this.empty ? [] : this.#sessionsOf(state));
   }
 
-  /** Of those that wait here too: one that waits for a session that has ended must not wait any longer. */
+  /** Of who holds, and of who waits here: one whose session has ended must not wait any longer. */
+  #sessionsOf(state: State): readonly string[] {
+    const own = placesOfNode(state, this.#parts.acceptor.rules.me).map(({ session }) => session);
+    return [...holdingSessions(state), ...own.filter((session) => session !== undefined)];
+  }
+
   #watchSessions(ids: readonly string[]): void {
     for (const [id, stop] of this.#sessions) {
       if (ids.includes(id)) continue;
@@ -164,11 +169,10 @@ class KeyQueue {
 
   async #clear(id: string): Promise<void> {
     const { acceptor, ends } = this.#parts;
-    try {
-      const { snapshot } = await acceptor.view(this.#key);
-      await ends.clear(this.#key, snapshot.state, ASK_AGAIN_MS);
-    } catch {
-      // Not decided in time: watched anew, it is tried again.
+    const own = await acceptor.view(this.#key).catch(() => null);
+    // Not decided in time, it is tried again: it is watched anew.
+    if (own !== null && sessionsIn(own.snapshot.state).includes(id)) {
+      await ends.clear(this.#key, [id], ASK_AGAIN_MS).catch(() => {});
     }
     this.#sessions.delete(id);
     const view = await acceptor.view(this.#key).catch(() => null);

@@ -2,7 +2,7 @@
 import type { Answer, KvDeleted, KvItem, KvValue, KvWritten, Page, Receipt } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Conditions, Delete, Put, Result } from "../machine/op.ts";
-import { viewRegister } from "../machine/view.ts";
+import { holdingSessions, viewRegister } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import type { Bindings } from "./bindings.ts";
 import { endLapsed, type Expiry, spread } from "./expiry.ts";
@@ -90,7 +90,7 @@ export class Registers implements RegisterService {
       // Until its end is decided the value is there, and where that cannot be decided now it is what a reader sees.
       const hasEnded = lapsed.length > 0
         ? await endLapsed(this.#parts, found.key, lapsed).catch(() => false)
-        : await this.#parts.ends.clear(found.key, found.state, options.timeoutMs).catch(() => false);
+        : await this.#parts.ends.clear(found.key, holdingSessions(found.state), options.timeoutMs).catch(() => false);
       if (!hasEnded) return found;
     }
   }
@@ -118,7 +118,7 @@ export class Registers implements RegisterService {
     // Only a condition can hang on whether the value that ran out has ended; raced bytes must be the same everywhere.
     if (race !== undefined || (op.ifMatch === undefined && op.ifNoneMatch === undefined)) return submit();
     const { snapshot } = await acceptor.view(key);
-    await ends.clear(key, snapshot.state, caller.timeoutMs);
+    await ends.clear(key, holdingSessions(snapshot.state), caller.timeoutMs);
     const lapsed = this.#lapsed(key, snapshot.state);
     const isNew = machine.resultOf(snapshot.state, { subject, id, born: snapshot.instance, op }) === null;
     if (isNew && lapsed.length > 0 && await haveLapsed(this.#parts, key, lapsed)) {

@@ -5,8 +5,8 @@
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { EndSession, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
-import { sessionsIn, viewSession } from "../machine/view.ts";
-import type { Snapshot, State } from "../paxos/message.ts";
+import { viewSession } from "../machine/view.ts";
+import type { Snapshot } from "../paxos/message.ts";
 import { endLapsed, spread } from "./expiry.ts";
 import { Heard } from "./heard.ts";
 import { lapsedOf } from "./lapse.ts";
@@ -80,9 +80,9 @@ export class SessionEnds {
     return after;
   }
 
-  /** Ends what this key holds, in the state it had last, that is bound to sessions which have ended; whether there was any. */
-  async clear(key: string, state: State, timeoutMs: number): Promise<boolean> {
-    const ends = await Promise.all(sessionsIn(state).map((id) => this.#ended(id, timeoutMs)));
+  /** Ends what of this key is bound to those of these sessions that have ended; whether there were any. */
+  async clear(key: string, ids: readonly string[], timeoutMs: number): Promise<boolean> {
+    const ends = await Promise.all(ids.map((id) => this.#ended(id, timeoutMs)));
     const ended = ends.filter((session) => session !== null);
     await Promise.all(ended.map(([id, session]) => this.#free(key, id, session)));
     return ended.length > 0;
