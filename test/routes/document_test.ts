@@ -93,7 +93,7 @@ Deno.test(`document: ${REQUESTS} generated requests, and no answer outside it`, 
         assertEquals(checker.complaint(path, method, answer), null, what);
         statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
         seen.add(`${method} ${path} ${answer.status}`);
-        if (answer.status === 200 && method === "POST" && answer.text.startsWith('{"name"')) {
+        if (answer.status === 200 && method === "POST" && /^\{"(name|id)"/.test(answer.text)) {
           generator.granted(path, JSON.parse(answer.text));
         }
       }
@@ -137,18 +137,20 @@ function printable(headers: Record<string, string>): Record<string, string> {
   );
 }
 
+const MINE = "mine/*";
 const NOUNS = ["lock", "election", "semaphore", "kv", "session"];
 const VERBS = ["read", "write", "admin"];
-const scopesOf = (pattern: string, but: string | null) =>
-  NOUNS.flatMap((noun) =>
-    VERBS.filter((verb) => `${noun}:${verb}` !== but).map((verb) => `${noun}:${verb}:${pattern}`)
-  );
 const ROLES = NOUNS.flatMap((noun) => VERBS.map((verb) => `${noun}:${verb}`));
+/** Nobody chooses the ids of sessions, so a scope of some is one of all. */
+const scopeOf = (role: string, pattern: string) =>
+  `${role}:${role.startsWith("session:") && pattern === MINE ? "*" : pattern}`;
+const scopesOf = (pattern: string, but: string | null) =>
+  ROLES.filter((role) => role !== but).map((role) => scopeOf(role, pattern));
 const TOKENS = parseTokens(JSON.stringify([
   { name: "other", scopes: scopesOf("other/*", null) },
-  { name: "right", scopes: scopesOf("mine/*", null) },
-  ...ROLES.map((role) => ({ name: `just ${role}`, scopes: [`${role}:mine/*`] })),
-  ...ROLES.map((role) => ({ name: `all but ${role}`, scopes: scopesOf("mine/*", role) })),
+  { name: "right", scopes: scopesOf(MINE, null) },
+  ...ROLES.map((role) => ({ name: `just ${role}`, scopes: [scopeOf(role, MINE)] })),
+  ...ROLES.map((role) => ({ name: `all but ${role}`, scopes: scopesOf(MINE, role) })),
 ].map(({ name, scopes }) => ({ subject: "s", sha256: sha256Hex(tokenOf(name)), scopes }))));
 
 /** Of a body that says itself which names it is about. */
@@ -170,7 +172,7 @@ Deno.test("document: who may what is as declared, for every route and kind of cr
       const query = operation.parameters?.some(({ name }) => name === "prefix") ? "?prefix=mine%2F" : "";
       const response = await apps.ask(
         "b",
-        path.replace("{name}", "mine%2Fx").replace(/\{(fence|term)\}/, "1") + query,
+        path.replace("{name}", "mine%2Fx").replace(/\{(fence|term)\}/, "1").replace("{id}", "0".repeat(32)) + query,
         {
           method,
           headers: token === null ? {} : { authorization: `Bearer ${tokenOf(token)}` },
