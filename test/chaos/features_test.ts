@@ -5,8 +5,9 @@ import { FeatureNodes, type Json, type Steps } from "./feature_nodes.ts";
 import { REGISTER_STEPS } from "./feature_registers.ts";
 import { features, isShown, requestsOf, type Sent, type Shown } from "./feature_requests.ts";
 import { SERVICE_STEPS } from "./feature_service.ts";
+import { SESSION_STEPS } from "./feature_sessions.ts";
 
-const STEPS: Steps = { ...GRANT_STEPS, ...REGISTER_STEPS, ...SERVICE_STEPS };
+const STEPS: Steps = { ...GRANT_STEPS, ...REGISTER_STEPS, ...SERVICE_STEPS, ...SESSION_STEPS };
 const FEATURES = features();
 
 Deno.test("README's features: each row has a step, each step a row", () => {
