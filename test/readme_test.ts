@@ -1,12 +1,12 @@
 /** README.md does what it says: its session runs against five real nodes, and what it names is there. */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { parseConfig } from "../src/config.ts";
 import { eachLine } from "../src/cli/lines.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
 import { pause } from "./chaos/real_cluster.ts";
+import { quoted, README, section, tableRows } from "./readme.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const README = await Deno.readTextFile(new URL("README.md", ROOT));
 const TASKS = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks as Record<string, string>;
 /** The ports README shows; the test takes five others. */
 const README_PORT = 8701;
@@ -41,6 +41,21 @@ Deno.test("README: the node it starts for real use is one that would start", asy
   const pem = "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n";
   const config = await parseConfig(line!.split(" task node ")[1]!.split(" "), env, () => Promise.resolve(pem));
   assertEquals(Object.keys(config.urls), ["a", "b", "c"]);
+});
+
+Deno.test("README: its table of settings has every flag and variable of a node", async () => {
+  const unknown = await assertRejects(() => parseConfig(["--no-such-flag", "x"], {}, () => Promise.resolve("")), Error);
+  const flags = unknown.message.split("; flags are ")[1]!.split(", ");
+  const sources = await Promise.all(
+    ["src/config.ts", "deploy.ts"].map((path) => Deno.readTextFile(new URL(path, ROOT))),
+  );
+  const variables = new Set([...sources.join("\n").matchAll(/"(QUORATE_[A-Z_]+)"/g)].map(([, name]) => name!));
+  assertGreater(flags.length, 10);
+  assertGreater(variables.size, 8);
+  const [, ...rows] = tableRows(section("Running it for real"));
+  const named = rows.flatMap(([flag, variable]) => quoted(`${flag} ${variable}`));
+  // `--trace` is the command line's own: it sets the variable.
+  assertEquals([...named].sort(), [...flags, ...variables, "--trace"].sort());
 });
 
 Deno.test("README: the quorum table is what the code counts", () => {
@@ -110,23 +125,6 @@ Deno.test("README: the session with curl goes as it is printed", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
-
-function section(title: string): string {
-  const [, after] = README.split(`\n## ${title}\n`);
-  assert(after !== undefined, `README has no section ${title}`);
-  return after.split("\n## ")[0]!;
-}
-
-/** Cells of every row but the rulers. */
-function tableRows(text: string): readonly (readonly string[])[] {
-  return text.split("\n").filter((line) => line.startsWith("| ")).map((line) =>
-    line.split("|").slice(1, -1).map((cell) => cell.trim())
-  );
-}
-
-function quoted(text: string): readonly string[] {
-  return [...text.matchAll(/`([^`\n]+)`/g)].map(([, inner]) => inner!);
-}
 
 /** The first of five free ports in a row. */
 function fivePorts(): number {
@@ -252,9 +250,8 @@ function fencesIn(value: unknown): readonly string[] {
 }
 
 Deno.test("README: its charts are the stored ones", async () => {
-  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
   for (const flow of [1, 3]) {
     const chart = await Deno.readTextFile(new URL(`trace/flow_${flow}.txt`, import.meta.url));
-    assert(readme.includes(chart.trimEnd()), `flow ${flow}`);
+    assert(README.includes(chart.trimEnd()), `flow ${flow}`);
   }
 });

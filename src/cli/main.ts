@@ -8,11 +8,13 @@ const USAGE = `usage:
   deno task start [--port 8701] [--data data]
       five nodes on this machine, ports 8701 to 8705, their files in ./data
   deno task node --id ID --kv FILE [--host 127.0.0.1] [--port 8701] [--cluster a=URL,b=URL,…] [--init]
-                 [--tls-cert FILE --tls-key FILE | --behind-proxy]
-      one node; --init once, to make its file a member
-      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER; flags win
+                 [--modes PREFIX=MODE,…] [--learners f=URL,…] [--learner]
+                 [--tls-cert FILE --tls-key FILE | --behind-proxy] [--trace]
+      one node; --init once, to make its file a member, or with --learner one that does not vote
+      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER, _MODES, _LEARNERS; flags win
       QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD"
       QUORATE_TOKENS: clients' tokens as JSON, or @FILE
+      QUORATE_RATE: PER_SECOND/BURST of one subject, or off
       --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
   deno run --allow-net --allow-env src/cli/main.ts trace NAME [--svg]
       what just happened to one name, from the nodes at QUORATE_URL, comma between, and with QUORATE_TOKEN`;

@@ -10,6 +10,8 @@ export type ClusterOptions = {
   readonly store?: (id: string, folder: string) => string;
   /** A command that the command line of a node is given to. */
   readonly through?: readonly string[];
+  /** Of every node. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 /** A sender's own port is taken from above these, so that none of them takes the port of a node that is down. */
@@ -101,7 +103,7 @@ export class RealCluster {
         ...more,
       ],
       cwd: ROOT,
-      env: { QUORATE_PEER_SECRET: "a secret of this test only", ...env },
+      env: { QUORATE_PEER_SECRET: "a secret of this test only", ...this.#options.env, ...env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

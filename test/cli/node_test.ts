@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { ABSENT, becomesReady, Command, type Ended, freePorts, run, withFolder } from "./command.ts";
 
 /** That a command ended with this code, having said nothing but one line like `pattern`, on stderr. */
@@ -104,4 +104,12 @@ Deno.test("main: no command, an unknown one, and --help show how to call it", as
     assertEquals([ended.code, ended.err.length > 0], [code, code === 2]);
     assertMatch([...ended.out, ...ended.err].join("\n"), /^usage:\n {2}deno task start/);
   }
+});
+
+Deno.test("main: the help names every flag of a node", async () => {
+  const refused = await run(["node", "--colour", "red"]);
+  const flags = refused.err[0]!.split("; flags are ")[1]!.split(", ");
+  assertGreater(flags.length, 10);
+  const help = (await run(["--help"])).out.join("\n");
+  assertEquals(flags.filter((flag) => !new RegExp(`${flag}\\b(?!-)`).test(help)), []);
 });

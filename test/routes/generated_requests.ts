@@ -11,8 +11,14 @@ export type Generated = {
   readonly body: string | null;
 };
 
-/** Of an answer with a grant, or with a term. */
-type Granted = { readonly name: string; readonly fence?: string; readonly term?: string; readonly revision: string };
+/** Of an answer with a grant, a term, or a session. */
+type Granted = {
+  readonly name?: string;
+  readonly id?: string;
+  readonly fence?: string;
+  readonly term?: string;
+  readonly revision: string;
+};
 
 type Schema = {
   readonly $ref?: string;
@@ -107,6 +113,7 @@ export class RequestGenerator {
     if (schema.enum !== undefined) return this.#pick(schema.enum);
     // What only the clock would end is kept short.
     if (name === "waitMs") return Math.floor(this.#random() * 4);
+    if (name === "session") return this.#session();
     if (name === "names") return NAMES.filter(() => this.#chance(0.3)).slice(0, 5);
     if (name === "path") return `/v1/locks/${encodeURIComponent(this.#pick(NAMES))}`;
     switch (type) {
@@ -184,7 +191,8 @@ export class RequestGenerator {
       if (grant !== undefined) return grant.fence ?? grant.term ?? "1";
       return this.#pick(["1", this.#number(), "0", "-1", "x", "01", "1".repeat(30), "%FF"]);
     }
-    if (grant !== undefined) return encodeURIComponent(grant.name);
+    if (name === "id") return grant?.id ?? this.#pick([this.#session(), "0", "x", "%FF", "F".repeat(32)]);
+    if (grant?.name !== undefined) return encodeURIComponent(grant.name);
     if (this.#chance(0.7)) return encodeURIComponent(this.#pick(NAMES));
     const odd = ["-", "", "%FF", "%00", "%", "a%2F", "%2Fa", encodeURIComponent("n".repeat(513)), "n".repeat(512)];
     return this.#chance(0.5) ? this.#pick(odd) : encodeURIComponent(this.#text(1, 40));
@@ -204,6 +212,11 @@ export class RequestGenerator {
     return name === "Idempotency-Key"
       ? this.#pick(KEYS)
       : String(this.valueOf(schema, name)).replaceAll(/[^ -~]/g, "x");
+  }
+
+  /** One that was opened, or none. */
+  #session(): string {
+    return this.#pick([...this.#grants.get("sessions") ?? [], { id: "0".repeat(32) }]).id!;
   }
 
   #number(): string {

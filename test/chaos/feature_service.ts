@@ -1,0 +1,166 @@
+/** Steps of the features of the service itself: how requests are decided, who may ask, what nodes say of themselves. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { type DirectOp, submitDirect } from "../../src/client/direct.ts";
+import { BATCH_MAX_OPERATIONS } from "../../src/limits.ts";
+import { BURST, type Json, type Node, type Steps, until } from "./feature_nodes.ts";
+
+const LONG_MS = 600_000;
+/** An acceptor may be slow once, and then a direct client does not know. */
+const DIRECT_TRIES = 10;
+
+function batch(node: Node, operations: readonly Json[], as = "app") {
+  return node.ask("POST", "/v1/batch", { json: operations, as });
+}
+
+export const SERVICE_STEPS: Steps = {
+  "exactly once": async ({ a, b, c }) => {
+    const headers = { "idempotency-key": "once-1" };
+    const ask = { holder: "me", ttlMs: LONG_MS };
+    const first = await a.said(200, "POST", "/v1/locks/once", ask, headers);
+    assertEquals((await b.said(200, "POST", "/v1/locks/once", ask, headers))["fence"], first["fence"]);
+    const other = await c.said(422, "POST", "/v1/locks/once", { ...ask, holder: "you" }, headers);
+    assertEquals(other["code"], "idempotency-mismatch");
+    assertEquals((await c.said(200, "GET", "/v1/locks/once"))["lastFence"], first["fence"]);
+  },
+
+  "raced write": async ({ a, b, c }) => {
+    const headers = { "quorate-race": "0", "idempotency-key": "race-1" };
+    const race = (node: Node) => node.said(200, "POST", "/v1/locks/race", { holder: "me", ttlMs: LONG_MS }, headers);
+    const fences = (await Promise.all([a, b, c].map(race))).map(({ fence }) => fence);
+    assertEquals(new Set(fences).size, 1);
+    const { holders, lastFence } = await b.said(200, "GET", "/v1/locks/race");
+    assertEquals([(holders as readonly Json[]).length, lastFence], [1, fences[0]]);
+  },
+
+  "direct client": async ({ a, urls, fetch }) => {
+    const options = {
+      members: urls,
+      subject: "app",
+      token: "app",
+      fetch,
+      digest: (text: string) => Promise.resolve(sha256Hex(text)),
+    };
+    const op: DirectOp = {
+      type: "acquire",
+      holder: "me",
+      mode: "exclusive",
+      ttlMs: LONG_MS,
+      lockDelayMs: 0,
+      atMs: 0,
+    };
+    for (let i = 0; i < DIRECT_TRIES; i++) {
+      const end = await submitDirect(options, `direct-${i}`, op, `direct-${i}`, 0);
+      if (end.type === "unsettled") continue;
+      assertEquals(end.result.outcome, "granted");
+      assertEquals((await a.said(200, "GET", `/v1/locks/direct-${i}`))["lastFence"], end.result.fence);
+      return;
+    }
+    throw new Error(`never decided in ${DIRECT_TRIES} tries`);
+  },
+
+  "batch": async ({ a, b }) => {
+    const { status, text } = await batch(a, [
+      { method: "POST", path: "/v1/locks/batch", body: { holder: "one", ttlMs: LONG_MS } },
+      { method: "POST", path: "/v1/locks/batch", body: { holder: "two" } },
+      { method: "PUT", path: "/v1/kv/batch", body: "value", headers: { "content-type": "text/plain" } },
+    ]);
+    const results = JSON.parse(text) as readonly { readonly status: number; readonly body: Json }[];
+    assertEquals([status, results.map((result) => result.status)], [200, [200, 409, 200]]);
+    assertEquals((await b.said(200, "GET", "/v1/locks/batch"))["lastFence"], results[0]?.body["fence"]);
+    assertEquals((await b.ask("GET", "/v1/kv/batch")).text, "value");
+  },
+
+  "stale read": async ({ a, b }) => {
+    const { fence } = await a.said(200, "POST", "/v1/locks/stale", { ttlMs: LONG_MS });
+    const read = () => b.ask("GET", "/v1/locks/stale?consistency=stale");
+    const { headers } = await until(read, ({ body }) => body["lastFence"] === fence);
+    assert(/^[0-9]+$/.test(headers.get("quorate-stale-ms") ?? ""));
+  },
+
+  "receipt": async ({ a, b }) => {
+    const taken = await a.ask("POST", "/v1/locks/receipt", { json: { ttlMs: LONG_MS } });
+    const read = await b.ask("GET", "/v1/locks/receipt");
+    const facts = ({ headers }: { readonly headers: Headers }) =>
+      ["consensus-instance", "consensus-ballot"].map((name) => headers.get(name));
+    assertEquals(facts(read), facts(taken));
+    assertGreater(Number(read.headers.get("consensus-instance")), 0);
+    assertEquals(read.headers.get("consensus-path"), "read");
+    const paths = ["fast", "open-fast", "classic", "recovered"];
+    assert(paths.includes(taken.headers.get("consensus-path") ?? ""), "how it was decided");
+  },
+
+  "scopes": async ({ a, b }) => {
+    const within = await a.ask("POST", "/v1/locks/team%2Fx", { json: { ttlMs: LONG_MS }, as: "team" });
+    assertEquals(within.status, 200);
+    const beyond = await b.ask("POST", "/v1/locks/beyond", { json: {}, as: "team" });
+    assertEquals([beyond.status, beyond.body["code"]], [403, "forbidden"]);
+    const nobody = await b.ask("POST", "/v1/locks/team%2Fx", { json: {}, as: null });
+    assertEquals([nobody.status, nobody.body["code"]], [401, "unauthenticated"]);
+    // What it holds is the subject's: no other may let it go.
+    const release = `/v1/locks/team%2Fx/${within.body["fence"]}`;
+    assertEquals((await b.ask("DELETE", release, { as: "other" })).status, 404);
+    assertEquals((await b.ask("DELETE", release, { as: "team" })).body["outcome"], "released");
+  },
+
+  "rate limit": async ({ a, b }) => {
+    const take = (node: Node, name: string) =>
+      node.ask("POST", `/v1/locks/${name}`, { json: { ttlMs: LONG_MS }, as: "many" });
+    const held = await take(a, "rate");
+    assertEquals(held.status, 200);
+    const operations = Array.from({ length: BATCH_MAX_OPERATIONS }, () => ({ method: "GET", path: "/v1/status" }));
+    for (let asked = 0; asked <= BURST; asked += operations.length) await batch(a, operations, "many");
+    const { status, headers, body } = await take(a, "rate-2");
+    assertEquals([status, body["code"]], [429, "rate-limited"]);
+    assertGreater(Number(headers.get("retry-after")), 0);
+    // It is a bound of one subject at one node, and a lock is never lost to it.
+    assertEquals((await take(b, "rate-2")).status, 200);
+    const path = `/v1/locks/rate/${held.body["fence"]}`;
+    assertEquals((await a.ask("PUT", path, { as: "many" })).status, 200);
+    assertEquals((await a.ask("DELETE", path, { as: "many" })).body["outcome"], "released");
+    await a.said(200, "GET", "/v1/locks/rate");
+  },
+
+  "status": async ({ a, b }) => {
+    const known = [];
+    for (const node of [a, b]) {
+      assertEquals(await node.said(200, "GET", "/healthz"), { ok: true });
+      assertEquals(await node.said(200, "GET", "/readyz"), { ready: true });
+      const { id, voting, members, cluster } = await node.said(200, "GET", "/v1/status");
+      assert(voting === true);
+      assertEquals((members as readonly Json[]).map((member) => member["id"]), ["a", "b", "c"]);
+      known.push([id, cluster]);
+    }
+    assertEquals(known.map(([id]) => id), ["a", "b"]);
+    assertEquals(known[0]?.[1], known[1]?.[1]);
+  },
+
+  "trace": async ({ a, b }) => {
+    const { fence } = await a.said(200, "POST", "/v1/locks/trace", { ttlMs: LONG_MS });
+    await b.said(200, "PUT", `/v1/locks/trace/${fence}`);
+    const drawn = [];
+    for (const node of [a, b]) {
+      const { status, text } = await node.ask("GET", "/v1/trace/trace?format=text");
+      assertEquals(status, 200);
+      drawn.push(["acquire", "renew", "Accept!"].map((what) => text.includes(what)));
+    }
+    // Each draws what it sent itself.
+    assertEquals(drawn, [[true, false, true], [false, true, true]]);
+  },
+
+  "OpenAPI document": async ({ a, b }) => {
+    const [here, there] = [await a.said(200, "GET", "/openapi.json"), await b.said(200, "GET", "/openapi.json")];
+    assertEquals(here, there);
+    assert(String(here["openapi"]).startsWith("3."));
+    assert(Object.hasOwn(here["paths"] as Json, "/v1/locks/{name}"));
+  },
+
+  "documentation": async ({ a, b }) => {
+    for (const node of [a, b]) {
+      const page = await node.ask("GET", "/docs", { as: null });
+      assertEquals([page.status, page.headers.get("content-type")], [200, "text/html; charset=utf-8"]);
+      assert(page.text.includes("/v1/locks/{name}"));
+      assert(page.headers.get("content-security-policy")?.startsWith("default-src 'none'"));
+    }
+  },
+};
