@@ -8,6 +8,9 @@ import type { BallotStore, Clock, Mark, Transport } from "./ports.ts";
 
 /** Between rounds of asking while too few members answer. */
 const ASK_AGAIN_MS = 50;
+/** Within a round, to a member that has not answered. */
+const SEND_AGAIN_MS = 150;
+const SENDS = 6;
 
 export class Standing {
   readonly #me: NodeId;
@@ -74,7 +77,7 @@ export class Standing {
   async #round(): Promise<boolean> {
     const others = this.#quorums.members.filter((member) => member !== this.#me);
     const own = { ...ownMark(this.#store), seq: this.#lastSeq };
-    const answers = await Promise.all(others.map((peer) => askMark(this.#transport, peer, this.#me)));
+    const answers = await Promise.all(others.map((peer) => this.#ask(peer)));
     const agreed = new Set<NodeId>([this.#me]);
     for (const [i, mark] of answers.entries()) {
       if (mark === undefined) continue;
@@ -91,6 +94,19 @@ export class Standing {
     await this.#store.confirm();
     this.#checked = true;
     return true;
+  }
+
+  /** As `askMark`, sent again while nothing comes: one lost message must not keep the node from voting for a whole deadline. */
+  async #ask(peer: NodeId): Promise<Mark | null | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Mark | null | undefined>();
+    let cancel = () => {};
+    const ask = (left: number) => {
+      askMark(this.#transport, peer, this.#me).then((mark) => (mark !== undefined || left === SENDS) && resolve(mark));
+      if (left > 1) cancel = this.#clock.after(SEND_AGAIN_MS, () => ask(left - 1));
+    };
+    ask(SENDS);
+    // The first one's deadline is the round's: who has not answered by then counts as silent.
+    return await promise.finally(() => cancel());
   }
 }
 

@@ -76,6 +76,27 @@ Deno.test("standing: with too few answers it waits, asks again, and begins to vo
   assertEquals([it.reason(), confirmed.done], [null, true]);
 });
 
+Deno.test("standing: one lost question does not keep it from voting for the whole deadline of it", async () => {
+  const store = await storeAt(3);
+  const clock = new ManualClock();
+  let asked = 0;
+  const transport: Transport = {
+    ...peersAnswering({ b: OLD, c: "silent" }),
+    send(to, mailbox, message) {
+      // The first to b is lost: no answer, and no word of it before its deadline.
+      if (to === "b" && asked++ === 0) return new Promise(() => {});
+      return peersAnswering({ b: OLD, c: "silent" }).send(to, mailbox, message);
+    },
+  };
+  const it = new Standing("a", new QuorumSystem(["a", "b", "c"]), store, transport, clock, () => {});
+  it.confirm();
+  await settled();
+  assert(!it.confirmed);
+  await clock.pass(200);
+  assert(it.confirmed, `after ${asked} questions`);
+  it.close();
+});
+
 Deno.test("standing: closed while it waits, it asks no more", async () => {
   const { it, clock, confirmed } = await standing({ b: "silent", c: "silent" });
   it.close();
