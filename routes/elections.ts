@@ -58,7 +58,7 @@ const campaign = createRoute({
   summary: "Campaign, or wait in a FIFO queue for up to waitMs; the leader's term is a fence",
   request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(CampaignBody) },
   security: needs({ noun: ELECTION, verb: "write" }),
-  responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "not-found", "too-many-streams"], {
+  responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "too-many-streams", "not-found"], {
     "text/event-stream": z.union([QueuedShape, LeadershipShape, ProblemShape]),
   }, LedShape),
 });

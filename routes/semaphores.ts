@@ -66,7 +66,7 @@ const take = createRoute({
   security: needs({ noun: SEMAPHORE, verb: "write" }),
   responses: responsesAs(
     SemaphoreGrantShape,
-    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "not-found", "too-many-streams"],
+    [...WRITE, "held", "cooling", "limit-mismatch", "queue-full", "lost", "too-many-streams", "not-found"],
     { "text/event-stream": z.union([QueuedShape, SemaphoreGrantShape, ProblemShape]) },
     SemaphoreHeldShape,
   ),

@@ -13,7 +13,6 @@ import { json, ReleaseBody, responses, sessionId, WholeQuery, WriteHeaders } fro
 import { OpenBody, SessionEndedShape, SessionGrantShape, SessionStateShape } from "./session_schemas.ts";
 
 const SESSION = "session";
-
 const IdParam = z.object({ id: sessionId });
 
 const open = createRoute({

@@ -146,12 +146,12 @@ export class ReplicaNode implements NodeService {
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const queueParts = { ...parts, logs, leases };
-    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
     this.sessions = new Sessions(sessionParts);
+    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
     this.elections = new Elections(grantParts);

@@ -26,7 +26,9 @@ export function sessionRefusal(session: string, subject: string, { result, state
   if (known === null || known.subject !== subject) {
     return new QuorateError("not-found", `there is no session ${session}`, { more: { session }, receipt });
   }
-  return known.ended === null ? unexpected(result, "", receipt) : sessionEnded(session, receipt);
+  // Of a key that was used for another request nothing was asked of the session, ended or not.
+  const isAsked = result.outcome !== "idempotency-mismatch" && result.outcome !== "expired-command";
+  return isAsked && known.ended !== null ? sessionEnded(session, receipt) : unexpected(result, "", receipt);
 }
 
 export function unexpected(result: Result, fence: string, receipt: Receipt): QuorateError {

@@ -4,7 +4,8 @@ import { QuorateError } from "../../src/errors.ts";
 import { DRIFT } from "../../src/limits.ts";
 import { viewGrants, viewSession } from "../../src/machine/view.ts";
 import type { Caller } from "../../src/replica/service.ts";
-import { MachineClock, type Seeded, seededRandomness, VirtualClock } from "../sim/virtual_time.ts";
+import { type Seeded, seededRandomness, VirtualClock } from "../sim/virtual_time.ts";
+import { drifting } from "./clocks.ts";
 import { type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
 type World = { readonly clock: VirtualClock; readonly random: Seeded; readonly cluster: MemoryCluster };
@@ -19,7 +20,7 @@ async function inVirtualTime(seed: number, n: number, play: (world: World) => Pr
       random,
       clockOf: (id) => {
         if (!rates.has(id)) rates.set(id, 1 + (random.next() - 0.5) * 1.8 * DRIFT);
-        return new MachineClock(clock, rates.get(id)!);
+        return drifting(clock, rates.get(id)!);
       },
       schedule: () => clock.sleep(random.next() * 3),
     });

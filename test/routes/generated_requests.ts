@@ -55,6 +55,7 @@ const RAW_BODIES = [
 ];
 
 export class RequestGenerator {
+  readonly #sessions: string[] = [];
   readonly #document: OpenApi;
   readonly #random: () => number;
   readonly #operations: readonly { readonly path: string; readonly method: string; readonly operation: Operation }[];
@@ -175,7 +176,17 @@ export class RequestGenerator {
     return JSON.stringify(this.#chance(0.25) ? this.#violationOf(schema) : this.valueOf(schema)) ?? "";
   }
 
+  /** A session was opened, which later requests may be about. */
+  opened(id: string): void {
+    this.#sessions.push(id);
+  }
+
   #segment(name: string, grant: Granted | undefined): string {
+    if (name === "id") {
+      const known = this.#sessions.at(-1);
+      if (known !== undefined && this.#chance(0.7)) return known;
+      return this.#pick(["0".repeat(32), "x", "%FF", "0".repeat(33)]);
+    }
     if (name === "fence" || name === "term") {
       if (grant !== undefined) return grant.fence ?? grant.term ?? "1";
       return this.#pick(["1", this.#number(), "0", "-1", "x", "01", "1".repeat(30), "%FF"]);

@@ -106,6 +106,15 @@ Deno.test("sessions over HTTP: repeated with its key it is the same session and 
     assertEquals(second.headers.get("idempotency-key"), "keep-1");
     const mixed = await tell(apps, "c", "DELETE", `/v1/sessions/${session}`, undefined, keep);
     assertEquals([mixed.status, mixed.body.code], [422, "idempotency-mismatch"]);
+    const reopened = await opened(apps, {}, { "idempotency-key": "open-2" });
+    for (let i = 0; i < 2; i++) {
+      // Under the key that opened it, before and after its end.
+      const reused = await tell(apps, "a", "DELETE", `/v1/sessions/${reopened}`, undefined, {
+        "idempotency-key": "open-2",
+      });
+      assertEquals([reused.status, reused.body.code], [422, "idempotency-mismatch"]);
+      await tell(apps, "a", "DELETE", `/v1/sessions/${reopened}`);
+    }
     const bound = { session, holder: "h" };
     const grant = await tell(apps, "a", "POST", "/v1/locks/l", bound, { "idempotency-key": "l-1" });
     const same = await tell(apps, "c", "POST", "/v1/locks/l", bound, { "idempotency-key": "l-1" });
