@@ -4,7 +4,7 @@ import { type Json, type Node, type Steps, until } from "./feature_nodes.ts";
 
 const LONG_MS = 600_000;
 /** Long enough to bind something before it lapses, also on a busy machine. */
-const SHORT_MS = 3_000;
+const SHORT_MS = 5_000;
 
 async function open(node: Node, ttlMs: number): Promise<string> {
   return String((await node.said(200, "POST", "/v1/sessions", { ttlMs, holder: "me" }))["id"]);
