@@ -21,6 +21,8 @@ export type CatchUpParts = {
   readonly store: BallotStore;
   readonly clock: Clock;
   readonly random: Randomness;
+  /** Sees to it that leases of the key end when they run out. */
+  readonly expire: (key: string) => void;
 };
 
 /** What to bring up to date: one key, or all known to this node that begin so, from `after` on. */
@@ -92,6 +94,7 @@ export class CatchUp {
       const newest = await reader.read(key, READ_WITHIN_MS);
       const { snapshot } = await acceptor.view(key);
       if (newest.instance > snapshot.instance) await learning.install(key, newest);
+      this.#parts.expire(key);
     } catch {
       // No quorum now; a later round gets it.
     }

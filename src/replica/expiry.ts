@@ -1,4 +1,4 @@
-/** Ends of leases that ran out where nobody waits for the thing: by who reads it, and by the node that wrote it. */
+/** Ends of leases that ran out where nobody waits for the thing: by who reads or watches it, and by the node that wrote it. */
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { LeaseName, Snapshot } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
@@ -9,6 +9,7 @@ import { orNullIfHeld } from "./results.ts";
 
 /** After a quorum did not agree yet that a lease ran out, or could not be asked. */
 const ASK_AGAIN_MS = 1_000;
+const SPREAD_MS = 250;
 /** Keys this node looks after; of more than that the readers see to it. */
 const WATCHED_MAX_KEYS = 10_000;
 
@@ -56,22 +57,26 @@ export class Expiry {
 
   /** Sets the timer for the first lease that runs out. */
   async #look(key: string): Promise<void> {
-    const { acceptor, clock, leases, machine } = this.#parts;
+    const { acceptor, clock, leases, machine, random } = this.#parts;
     const view = await acceptor.view(key).catch(() => null);
     if (!this.#watches.has(key)) return;
     const terms = view === null ? null : machine.leases(view.snapshot.state);
     if (terms?.length === 0) return void this.#watches.delete(key);
     const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
-    const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining));
+    // Nodes that look after the same key do not all propose at once.
+    const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining)) + random.next() * SPREAD_MS;
     this.#watches.set(key, clock.after(ms, () => this.#end(key)));
   }
 
   async #end(key: string): Promise<void> {
-    const { acceptor, leases, machine } = this.#parts;
+    const { acceptor, leases, machine, learning } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(key);
       const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
-      if (lapsed.length > 0) await endLapsed(this.#parts, key, lapsed);
+      // Others may never have heard of the lease, as when its grantor died at once: then they do not time it yet.
+      if (lapsed.length > 0 && !await endLapsed(this.#parts, key, lapsed)) {
+        for (const node of learning.others) learning.missed(node, key);
+      }
     } catch {
       // Not decided in time: the next look says what is left to do.
     }

@@ -151,12 +151,13 @@ export class ReplicaNode implements NodeService {
     const bindings = new Bindings(sessionParts);
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
     this.sessions = new Sessions(sessionParts);
-    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases) });
+    this.#expiry = new Expiry(queueParts);
+    const expire = (key: string) => this.#expiry.watch(key, 0);
+    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases), expire });
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
     this.elections = new Elections(grantParts);
     this.semaphores = new Semaphores(grantParts);
-    this.#expiry = new Expiry(queueParts);
     this.registers = new Registers({ ...grantParts, expiry: this.#expiry });
   }
 

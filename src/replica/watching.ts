@@ -156,6 +156,7 @@ export class Watching implements WatchService {
       const first = watcher.early !== null && watcher.early.revision > read.revision ? watcher.early : read;
       watcher.told = first.revision;
       watcher.early = null;
+      this.#parts.expire(key);
       // Of a cluster that was restored, say: this name never was where the watcher believes it to be.
       if (after !== null && after > first.revision) push({ ...first.asRevision(), type: "resync" });
       else if (after === null || after < first.revision) push(first.asRevision());
@@ -207,6 +208,8 @@ export class Watching implements WatchService {
     const n = this.#recent.note(key);
     const named = this.#names.get(key);
     if (named === undefined && this.#ranges.size === 0) return;
+    // A holder that died is news, and where nobody else wants the thing only its watchers are there to find it out.
+    if (named !== undefined || [...this.#ranges].some((watcher) => isWatched(watcher, key))) this.#parts.expire(key);
     const change = this.#change(key, snapshot, n);
     for (const watcher of [...named ?? []]) {
       if (watcher.told === null) watcher.early = change;

@@ -36,6 +36,7 @@ async function rig(keys: readonly string[], targets: readonly Target[]) {
         return Promise.resolve();
       },
     } as unknown as Learning,
+    expire: () => {},
   } satisfies CatchUpParts;
   const catchUp = new CatchUp(parts, () => targets);
   const round = async () => {

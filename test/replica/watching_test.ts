@@ -260,6 +260,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
     store: { identity: () => ({ boot: 7 }) } as unknown as BallotStore,
     clock,
     random: { next: () => 0, id: () => "" },
+    expire: () => {},
     // There while its revision is odd.
     views: { ...nounViews(new LeaseClock(clock, createMachine({ digest: sha256Hex }))), lock: oddOnly },
   });
