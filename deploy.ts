@@ -165,17 +165,19 @@ async function composeHosted(): Promise<Composed> {
 
 export default {
   async fetch(request: Request): Promise<Response> {
-    composed ??= composeHosted();
+    const composing = composed ??= composeHosted();
     try {
-      return await (await composed).handler(request);
+      await composing;
     } catch (error) {
-      // Tried again with the next request: a database may be attached late.
-      composed = null;
+      // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
+      // is open stays this one's.
+      if (composed === composing) composed = null;
       const detail = (error as Error).message;
       return Response.json({ type: "about:blank", title: "Not ready", status: 503, code: "not-ready", detail }, {
         status: 503,
         headers: { "content-type": "application/problem+json" },
       });
     }
+    return await (await composing).handler(request);
   },
 };
