@@ -147,6 +147,15 @@ export const MUTANTS: readonly Mutant[] = [
     }],
     seeds: 500,
   },
+  {
+    name: "a register's If-Match that is not looked at",
+    edits: [{
+      file: "machine/register.ts",
+      text: "  return holds ? null :",
+      replacement: "  return holds || ifMatch !== undefined ? null :",
+    }],
+    seeds: 50,
+  },
 ];
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;
