@@ -15,6 +15,7 @@ type Edit = {
 export type Mutant = { readonly name: string; readonly edits: readonly Edit[]; readonly seeds: number };
 
 const STORE = "store/memory_ballot_store.ts";
+const GRANTS = "replica/grants.ts";
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -49,11 +50,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a ttl counted from the answer, not from the send",
     edits: [{
-      file: "replica/locks.ts",
-      text:
-        "hold !== null && !hold.unconfirmed) {\n        return { body: this.#views.grant(name, hold, state, 0, 0), receipt };",
+      file: GRANTS,
+      text: "hold !== null && !hold.unconfirmed) {\n        return { hold, state, receipt, waitedMs: 0 };",
       replacement:
-        "hold !== null && !hold.unconfirmed) {\n        const lateMs = this.#parts.clock.now() - startedMs;\n        return { body: this.#views.grant(name, hold, state, lateMs, lateMs), receipt };",
+        "hold !== null && !hold.unconfirmed) {\n        return { hold, state, receipt, waitedMs: this.#parts.clock.now() - startedMs };",
     }],
     seeds: 1_000,
   },
@@ -61,12 +61,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a fence without its position in the batch",
     edits: [
       {
-        file: "machine/lock.ts",
+        file: "machine/grants.ts",
         text: "fence: numberOf(draft.instance, draft.grants + 1),",
         replacement: "fence: numberOf(draft.instance, 1),",
       },
       {
-        file: "machine/lock.ts",
+        file: "machine/grants.ts",
         text: '  assert(compareDecimals(hold.fence, draft.lastFence) > 0, "fences grow for ever");\n',
         replacement: "",
       },
@@ -95,17 +95,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a grant out of the queue answered before it is confirmed",
     edits: [{
-      file: "replica/locks.ts",
+      file: GRANTS,
       text: "    const waitedMs = clock.now() - startedMs;\n",
       replacement:
-        '    const waitedMs = clock.now() - startedMs;\n    if (waitedMs >= 0) return { body: this.#views.grant(name, hold, granted, waitedMs, waitedMs), receipt: { path: "read", instance: 0, ballot: "" } };\n',
+        '    const waitedMs = clock.now() - startedMs;\n    if (waitedMs >= 0) return { hold, state, receipt: { path: "read", instance: 0, ballot: "" }, waitedMs };\n',
     }],
     seeds: 500,
   },
   {
     name: "a wake-up lost: release hands nothing over",
     edits: [{
-      file: "machine/lock.ts",
+      file: "machine/grants.ts",
       text: '  endHold(draft, hold, "released");\n  handOver(draft);\n',
       replacement: '  endHold(draft, hold, "released");\n',
     }],
@@ -153,6 +153,24 @@ export const MUTANTS: readonly Mutant[] = [
       file: "machine/register.ts",
       text: "  return holds ? null :",
       replacement: "  return holds || ifMatch !== undefined ? null :",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "a semaphore with one permit more than its limit",
+    edits: [{
+      file: "machine/grants.ts",
+      text: "> capacityOf(draft.limit)) return false;",
+      replacement: "> capacityOf(draft.limit) + (draft.limit === null ? 0 : 1)) return false;",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "leaders that share an election",
+    edits: [{
+      file: "machine/election.ts",
+      text: 'subject, mode: "exclusive", ttlMs',
+      replacement: 'subject, mode: "shared", ttlMs',
     }],
     seeds: 50,
   },
