@@ -2,11 +2,10 @@
  * One client of locks. It takes them, at times renews them, gives them back or lets them lapse; it waits, tries again
  * through other nodes under the same id, races nodes against each other, and asks acceptors directly.
  */
-import type { Answer, Grant } from "../../src/api.ts";
-import { QuorateError } from "../../src/errors.ts";
+import type { Grant } from "../../src/api.ts";
 import { DRIFT } from "../../src/limits.ts";
-import type { ReplicaNode } from "../../src/replica/node.ts";
-import type { AcquireRequest, Caller } from "../../src/replica/service.ts";
+import type { AcquireRequest } from "../../src/replica/service.ts";
+import { type AskCounts, Asker, type Call, OPEN, outputOf, TIMEOUT_MS } from "./asker.ts";
 import { askDirectly } from "./direct.ts";
 import type { Held, History } from "./history.ts";
 import { KEYS } from "./plan.ts";
@@ -14,34 +13,20 @@ import { type Seeded, seededRandomness } from "./virtual_time.ts";
 import type { World } from "./world.ts";
 
 const STREAM = 100;
-const TIMEOUT_MS = 1_500;
-const ATTEMPTS = 5;
-/** Of answers, lost on their way from the node to the client. */
-const ANSWERS_LOST = 0.03;
-/** Nobody knows what became of it: asked again. */
-const OPEN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum", "not-ready"]);
 const REFUSED: ReadonlySet<string> = new Set(["held", "cooling"]);
 /** What a client may be told for good. */
 const FINAL: ReadonlySet<string> = new Set([...REFUSED, "queue-full", "lost", "expired-command"]);
 
-export type ClientCounts = {
-  operations: number;
-  unknown: number;
-  raced: number;
-  direct: number;
-  paths: Record<string, number>;
-};
+export type ClientCounts = AskCounts & { raced: number; direct: number };
 
 export function noCounts(): ClientCounts {
   return { operations: 0, unknown: 0, raced: 0, direct: 0, paths: {} };
 }
 
-type Call<T> = (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>;
 type How = "node" | "race" | "direct";
 type Taken = { readonly fence: string; readonly notBeforeMs: number; readonly node: string } | {
   readonly code: string;
 };
-type Told<T> = { readonly answer: Answer<T>; readonly node: string } | { readonly code: string };
 
 export class Client {
   readonly #name: string;
@@ -51,8 +36,7 @@ export class Client {
   readonly #random: Seeded;
   /** Consensus-Instance last seen, by key. */
   readonly #instances = new Map<string, number>();
-  readonly #over: Promise<unknown>;
-  #isOver = false;
+  readonly #asker: Asker;
 
   /** @param over when this client stops where it is: what it holds or waits for is left behind */
   constructor(index: number, world: World, history: History, counts: ClientCounts, over: Promise<unknown>) {
@@ -61,19 +45,19 @@ export class Client {
     this.#history = history;
     this.#counts = counts;
     this.#random = seededRandomness(world.plan.seed, STREAM + index);
-    this.#over = over;
-    over.then(() => this.#isOver = true);
+    const fault = (what: string) => history.fault(what);
+    this.#asker = new Asker(world, { random: this.#random, counts, over, final: FINAL, fault });
   }
 
   async run(): Promise<void> {
-    for (let i = 0; !this.#isOver; i++) {
-      await this.#sleep(this.#random.next() * 200);
+    for (let i = 0; !this.#asker.isOver; i++) {
+      await this.#asker.sleep(this.#random.next() * 200);
       const index = this.#random.below(KEYS);
       const key = this.#world.plan.keys.find((name) => name.endsWith(`/${index}`));
       const how = this.#random.pick(
         ["node", "node", "node", "node", "node", "read", "read", "race", "direct"] as const,
       );
-      if (key === undefined || this.#isOver) continue;
+      if (key === undefined || this.#asker.isOver) continue;
       if (how === "read") await this.#read(key);
       else await this.#useLock(key, `${this.#name}-${i}`, how);
     }
@@ -81,16 +65,17 @@ export class Client {
 
   async #read(key: string): Promise<void> {
     const calledMs = this.#now();
-    const id = this.#pickNode();
+    const id = this.#asker.pickNode();
     if (id === undefined) return;
     this.#counts.operations++;
-    const read = await this.#until(
-      this.#world.ask(id, (node) => node.locks.get(key, { stale: false, timeoutMs: TIMEOUT_MS })).catch(codeOf),
+    const told = await this.#asker.until(
+      this.#asker.askNode(id, (node) => node.locks.get(key, { stale: false, timeoutMs: TIMEOUT_MS })),
     );
-    if (read === null) return;
-    if (typeof read === "string") {
-      return OPEN.has(read) ? undefined : this.#history.fault(`${key}: a read said ${read}`);
+    if (told === null) return;
+    if ("code" in told) {
+      return OPEN.has(told.code) ? undefined : this.#history.fault(`${key}: a read said ${told.code}`);
     }
+    const read = told.answer;
     this.#sawInstance(key, read.receipt.instance);
     const fence = read.body.lastFence;
     this.#history.read({ lock: key, calledMs, returnedMs: this.#now(), fence: BigInt(fence) });
@@ -125,17 +110,17 @@ export class Client {
       guaranteedUntilMs: calledMs + notBeforeMs,
     });
     this.#note(key, "acquire", request, { notBeforeMs }, calledMs, { fence, node });
-    await this.#sleep(heldMs);
-    if (renews && !this.#isOver) await this.#renew(key, id, fence, held);
-    if (letsLapse || this.#isOver) return;
+    await this.#asker.sleep(heldMs);
+    if (renews && !this.#asker.isOver) await this.#renew(key, id, fence, held);
+    if (letsLapse || this.#asker.isOver) return;
     const releasedMs = held.releasedMs = Math.min(held.releasedMs, this.#now());
-    const released = await this.#ask(`${id}-x`, (node, caller) => node.locks.release(key, fence, caller));
+    const released = await this.#asker.ask(`${id}-x`, (node, caller) => node.locks.release(key, fence, caller));
     this.#note(key, "release", { fence }, outputOf(released), releasedMs);
   }
 
   async #renew(key: string, id: string, fence: string, held: Held): Promise<void> {
     const calledMs = this.#now();
-    const renewed = await this.#ask(`${id}-r`, (node, caller) => node.locks.renew(key, fence, {}, caller));
+    const renewed = await this.#asker.ask(`${id}-r`, (node, caller) => node.locks.renew(key, fence, {}, caller));
     this.#note(key, "renew", { fence }, outputOf(renewed), calledMs);
     if (renewed === null) return;
     if ("answer" in renewed) held.guaranteedUntilMs = calledMs + renewed.answer.body.notBeforeMs;
@@ -145,7 +130,7 @@ export class Client {
   async #acquire(key: string, id: string, request: AcquireRequest, how: How): Promise<Taken | null> {
     const call: Call<Grant> = (node, caller) => node.locks.acquire(key, request, caller);
     const ask = async (race?: number): Promise<Taken | null> => {
-      const told = await this.#ask(id, call, race === undefined ? {} : { race });
+      const told = await this.#asker.ask(id, call, race === undefined ? {} : { race });
       if (told === null) return null;
       if ("code" in told) {
         // Of a raced one a refusal is decided too, and stays what it was.
@@ -182,7 +167,7 @@ export class Client {
     this.#counts.operations++;
     const { holder, mode, ttlMs, lockDelayMs } = request;
     const op = { type: "acquire", holder, mode, ttlMs, lockDelayMs, atMs: 0 } as const;
-    const end = await this.#until(askDirectly(this.#world, this.#random, key, op, id, born));
+    const end = await this.#asker.until(askDirectly(this.#world, this.#random, key, op, id, born));
     if (end === null || end.type === "unsettled") return null;
     this.#sawInstance(key, end.instance);
     const { outcome, fence } = end.result;
@@ -192,55 +177,8 @@ export class Client {
     return { code: outcome };
   }
 
-  /** The same request, under the same id, through node after node, until one says something definite. Null: nobody ever did. */
-  async #ask<T>(idempotencyKey: string, call: Call<T>, more: Partial<Caller> = {}): Promise<Told<T> | null> {
-    this.#counts.operations++;
-    const caller: Caller = { subject: "sim", idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
-    for (let attempt = 0; attempt < ATTEMPTS && !this.#isOver; attempt++) {
-      const told = await this.#askOne(call, caller);
-      if (told !== null && "answer" in told) {
-        const { path } = told.answer.receipt;
-        this.#counts.paths[path] = (this.#counts.paths[path] ?? 0) + 1;
-        return told;
-      }
-      if (told !== null && !OPEN.has(told.code)) {
-        if (!FINAL.has(told.code)) this.#history.fault(`${idempotencyKey}: ${told.code}`);
-        return told;
-      }
-      await this.#sleep(this.#random.next() * 100);
-    }
-    this.#counts.unknown++;
-    return null;
-  }
-
-  /** Null: the answer was lost on its way, or everything is over. */
-  async #askOne<T>(call: Call<T>, caller: Caller): Promise<Told<T> | null> {
-    const node = this.#pickNode();
-    const isLost = this.#random.chance(ANSWERS_LOST);
-    if (node === undefined) return null;
-    const asked = this.#world.ask(node, (replica) => call(replica, caller));
-    const told = await this.#until<Told<T>>(
-      asked.then((answer) => ({ answer, node }), (error) => ({ code: codeOf(error) })),
-    );
-    return isLost ? null : told;
-  }
-
-  #pickNode(): string | undefined {
-    const { up } = this.#world;
-    return up.length === 0 ? undefined : this.#random.pick(up);
-  }
-
   #sawInstance(key: string, instance: number): void {
     this.#instances.set(key, Math.max(instance, this.#instances.get(key) ?? 0));
-  }
-
-  /** Null if everything is over first. */
-  #until<T>(work: Promise<T>): Promise<T | null> {
-    return Promise.race([work, this.#over.then(() => null)]);
-  }
-
-  async #sleep(ms: number): Promise<void> {
-    await this.#until(this.#world.clock.sleep(ms));
   }
 
   #now(): number {
@@ -259,14 +197,4 @@ export class Client {
     this.#history.events.push({ process: this.#name, key, op, input, output, callMs, returnMs, ...more });
     this.#world.digest.add(this.#now(), `${this.#name} ${op} ${key} ${JSON.stringify(output)}`);
   }
-}
-
-function codeOf(error: unknown): string {
-  if (error instanceof QuorateError) return error.code;
-  throw error;
-}
-
-function outputOf<T>(told: Told<T> | null): Readonly<Record<string, unknown>> | "unknown" {
-  if (told === null) return "unknown";
-  return "code" in told ? { code: told.code } : { ok: true };
 }

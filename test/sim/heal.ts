@@ -59,9 +59,9 @@ export class Heal {
   }
 
   /** When the last lease that is not of the healing itself is over. */
-  #freeMs(key: string): number {
+  freeMs(key: string): number {
     const { leftovers, nodes, slowest, cluster } = this.#world;
-    return leftovers.freeMs(`lock/${key}`, {
+    return leftovers.freeMs(key, {
       nodes: nodes.filter((id) => cluster.store(id).quarantined() === null),
       slowest,
       fromMs: this.#startMs,
@@ -73,8 +73,8 @@ export class Heal {
   async #key(key: string): Promise<void> {
     const { clock } = this.#world;
     const calledMs = clock.now();
-    const { body } = await this.#inTime(
-      () => Math.max(this.#startMs, this.#freeMs(key)),
+    const { body } = await this.inTime(
+      () => Math.max(this.#startMs, this.freeMs(`lock/${key}`)),
       (node, caller) => this.#acquire(node, key, "last", caller),
       `${key} is not writable`,
     );
@@ -87,16 +87,16 @@ export class Heal {
     const { clock, leftovers } = this.#world;
     const calledMs = clock.now();
     let isReleased = false;
-    const waiting = this.#inTime(
+    const waiting = this.inTime(
       // Others may still be before it, who left before the healing.
-      () => isReleased ? this.#freeMs(key) : clock.now(),
+      () => isReleased ? this.freeMs(`lock/${key}`) : clock.now(),
       (node, caller) => this.#acquire(node, key, "next", caller),
       `${key}: the next in its queue was not woken by the release`,
     );
     waiting.catch(() => {});
     await this.#comes(() => leftovers.isWaiting(`lock/${key}`, "next"), `${key}: no place in its queue`);
     held.releasedMs = clock.now();
-    await this.#inTime(
+    await this.inTime(
       () => held.releasedMs,
       (node, caller) => node.locks.release(key, fence, caller),
       `${key} is not given back`,
@@ -122,7 +122,7 @@ export class Heal {
   }
 
   /** The same request through node after node, as long as it is allowed to take; that may grow while it is under way. */
-  async #inTime<T>(
+  async inTime<T>(
     fromMs: () => number,
     call: (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>,
     what: string,

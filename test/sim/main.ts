@@ -16,7 +16,7 @@ const FAILURES_MAX = 10;
 /** Seeds between two lines of a long run. */
 const PROGRESS = 1_000;
 const SHRUNK_MAX = 2;
-/** So many runs must have died at every step there is. */
+/** So many runs must have died at every step there is, and used every noun. */
 const SEEDS_FOR_EVERY_STEP = 500;
 
 const { values } = parseArgs({
@@ -75,8 +75,10 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
   console.log(`${seconds().toFixed(1)} s, ${(totals.seeds / seconds()).toFixed(1)} seeds a second in ${jobs} jobs`);
   const missed = totals.seeds >= SEEDS_FOR_EVERY_STEP ? totals.missed() : [];
   if (missed.length > 0) console.log(`no process has died at: ${missed.join("; ")}`);
+  const idle = totals.seeds >= SEEDS_FOR_EVERY_STEP ? totals.idle() : [];
+  if (idle.length > 0) console.log(`nothing was ever done with: ${idle.join("; ")}`);
   console.log(`${totals.seeds - failed.length} passed, ${failed.length} failed`);
-  return failed.length === 0 && missed.length === 0 && totals.seeds === count ? 0 : 1;
+  return failed.length === 0 && missed.length === 0 && idle.length === 0 && totals.seeds === count ? 0 : 1;
 }
 
 async function report(seed: number, faults: readonly string[], shrinks: boolean): Promise<void> {

@@ -15,6 +15,7 @@ type Edit = {
 export type Mutant = { readonly name: string; readonly edits: readonly Edit[]; readonly seeds: number };
 
 const STORE = "store/memory_ballot_store.ts";
+const GRANTS = "replica/grants.ts";
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -49,7 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a ttl counted from the answer, not from the send",
     edits: [{
-      file: "replica/grants.ts",
+      file: GRANTS,
       text: "hold !== null && !hold.unconfirmed) {\n        return { hold, state, receipt, waitedMs: 0 };",
       replacement:
         "hold !== null && !hold.unconfirmed) {\n        return { hold, state, receipt, waitedMs: this.#parts.clock.now() - startedMs };",
@@ -94,7 +95,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a grant out of the queue answered before it is confirmed",
     edits: [{
-      file: "replica/grants.ts",
+      file: GRANTS,
       text: "    const waitedMs = clock.now() - startedMs;\n",
       replacement:
         '    const waitedMs = clock.now() - startedMs;\n    if (waitedMs >= 0) return { hold, state, receipt: { path: "read", instance: 0, ballot: "" }, waitedMs };\n',
@@ -145,6 +146,33 @@ export const MUTANTS: readonly Mutant[] = [
       replacement: "quorums.isClassic(acceptors)",
     }],
     seeds: 500,
+  },
+  {
+    name: "a register's If-Match that is not looked at",
+    edits: [{
+      file: "machine/register.ts",
+      text: "  return holds ? null :",
+      replacement: "  return holds || ifMatch !== undefined ? null :",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "a semaphore with one permit more than its limit",
+    edits: [{
+      file: "machine/grants.ts",
+      text: "> capacityOf(draft.limit)) return false;",
+      replacement: "> capacityOf(draft.limit) + (draft.limit === null ? 0 : 1)) return false;",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "leaders that share an election",
+    edits: [{
+      file: "machine/election.ts",
+      text: 'subject, mode: "exclusive", ttlMs',
+      replacement: 'subject, mode: "shared", ttlMs',
+    }],
+    seeds: 50,
   },
 ];
 

@@ -42,6 +42,10 @@ export type FaultEvent =
   | { readonly kind: "rollback"; readonly atMs: number; readonly node: string }
   | { readonly kind: "wall"; readonly atMs: number; readonly node: string; readonly offsetMs: number };
 
+/** What a run may use besides locks. */
+export const NOUNS = ["registers", "semaphores", "elections"] as const;
+export type Noun = typeof NOUNS[number];
+
 export type Plan = {
   readonly seed: number;
   readonly n: number;
@@ -50,6 +54,8 @@ export type Plan = {
   readonly clients: readonly number[];
   /** Names of locks; a client that would use another does nothing. */
   readonly keys: readonly string[];
+  /** Used besides locks. */
+  readonly nouns: readonly Noun[];
   readonly faultyMs: number;
   /** Of the clock of each node, by its place in the cluster, learners last. */
   readonly rates: readonly number[];
@@ -61,6 +67,8 @@ export type Plan = {
 
 export const KEYS = 4;
 const CLIENTS = 6;
+/** Of randomness: what else is drawn from a seed does not hang on its nouns. */
+const NOUN_STREAM = 200;
 const FAULTY_MS = 6_000;
 export const MEMBERS = "abcdefg";
 export const LEARNERS = "vw";
@@ -78,12 +86,21 @@ export function planOf(seed: number): Plan {
     learners,
     clients: Array.from({ length: CLIENTS }, (_, i) => i),
     keys,
+    nouns: nounsOf(seed),
     faultyMs: FAULTY_MS,
     rates: ratesOf(random, nodes),
     link: linkOf(random),
     links: oddLinks(random, nodes),
     faults: faultsOf(random, nodes, n),
   };
+}
+
+/** None, one or two: a run of everything at once would take too long for a gate. */
+function nounsOf(seed: number): readonly Noun[] {
+  const random = seededRandomness(seed, NOUN_STREAM);
+  const count = random.pick([0, 0, 1, 1, 2]);
+  const [first, second] = [random.pick(NOUNS), random.pick(NOUNS)];
+  return [...new Set([first, second].slice(0, count))];
 }
 
 /** Lease bounds are promised for clocks within 1 % of each other's rate; everything else for any. */

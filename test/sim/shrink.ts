@@ -33,6 +33,7 @@ export async function shrink(plan: Plan, fault: string, run = play): Promise<Shr
   await fails({ learners: 0, rates: plan.rates.slice(0, plan.n) });
   await fails({ rates: plan.rates.map(() => 1) });
   await fewer(plan.faults, (faults) => fails({ faults }));
+  await fewer(plan.nouns, (nouns) => fails({ nouns }));
   await fewer(plan.clients, (clients) => fails({ clients }));
   await fewer(plan.keys, (keys) => keys.length > 0 ? fails({ keys }) : Promise.resolve(false));
   for (let ms = best.plan.faultyMs / 2; ms > 50; ms /= 2) {
@@ -56,10 +57,10 @@ async function fewer<T>(all: readonly T[], fails: (left: readonly T[]) => Promis
 
 /** For people: one line per part, then one per fault that happens. */
 export function showPlan(plan: Plan): string {
-  const { seed, n, learners, clients, keys, faultyMs, rates, link, links, faults } = plan;
+  const { seed, n, learners, clients, keys, nouns, faultyMs, rates, link, links, faults } = plan;
   const rate = rates.map((one) => one.toFixed(3)).join(" ");
   return [
-    `seed ${seed}: n=${n}, ${learners} learners, clients ${clients}, keys ${keys}, ${
+    `seed ${seed}: n=${n}, ${learners} learners, clients ${clients}, keys ${keys}, nouns ${nouns}, ${
       faultyMs.toFixed(0)
     } ms of trouble`,
     `clock rates ${rate}; links ${JSON.stringify(link)}${Object.keys(links).length === 0 ? "" : JSON.stringify(links)}`,

@@ -9,7 +9,9 @@ import { Digest } from "./digest.ts";
 import { type FaultCounts, Faults } from "./faults.ts";
 import { Heal, type HealFigures } from "./heal.ts";
 import { History } from "./history.ts";
-import { keepsTime, type Plan, planOf } from "./plan.ts";
+import { workloadOf } from "./nouns.ts";
+import { keepsTime, type Noun, type Plan, planOf } from "./plan.ts";
+import type { NounCounts, Workload } from "./workload.ts";
 import { World } from "./world.ts";
 
 export type SimFigures = ClientCounts & FaultCounts & HealFigures & {
@@ -19,6 +21,7 @@ export type SimFigures = ClientCounts & FaultCounts & HealFigures & {
   readonly kills: number;
   /** Deaths by where they happened. */
   readonly crashPoints: Readonly<Record<string, number>>;
+  readonly nouns: Readonly<Partial<Record<Noun, NounCounts>>>;
 };
 
 export type SimResult = {
@@ -50,12 +53,14 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     failures.push(`nobody handles ${(event.reason as Error)?.stack ?? event.reason}`);
   };
   addEventListener("unhandledrejection", stray);
+  const workloads = new Map<Noun, Workload>();
   const whole = async () => {
-    await trouble(world, history, counts);
+    await trouble(world, history, counts, workloads);
     faults.heal();
     const heal = new Heal(world, history);
     healed = heal.figures;
     await heal.run(faults);
+    await Promise.all([...workloads.values()].map((workload) => workload.healed(heal)));
   };
   try {
     await world.clock.run(whole(), LIMIT_MS);
@@ -76,17 +81,31 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       handOvers: order.handOvers,
       kills,
       crashPoints: Object.fromEntries(points.hits),
+      nouns: Object.fromEntries([...workloads].map(([noun, workload]) => [noun, workload.counts])),
     },
     // What is unsafe first: liveness may fail because of it.
-    faults: [...monitor.faults(), ...order.faults(), ...history.faults(), ...world.faults, ...failures],
-    history: history.events,
+    faults: [
+      ...monitor.faults(),
+      ...order.faults(),
+      ...history.faults(),
+      ...[...workloads.values()].flatMap((workload) => workload.faults()),
+      ...world.faults,
+      ...failures,
+    ],
+    history: [...history.events, ...[...workloads.values()].flatMap(({ events }) => events)],
     digest: digest.toString(),
   };
 }
 
 /** The clients at work while everything fails; they stop where they are when that ends. */
-async function trouble(world: World, history: History, counts: ClientCounts): Promise<void> {
+async function trouble(
+  world: World,
+  history: History,
+  counts: ClientCounts,
+  workloads: Map<Noun, Workload>,
+): Promise<void> {
   const over = world.clock.sleep(world.plan.faultyMs);
   const clients = world.plan.clients.map((index) => new Client(index, world, history, counts, over).run());
-  await Promise.all([over, ...clients]);
+  for (const noun of world.plan.nouns) workloads.set(noun, workloadOf(noun, { world, over }));
+  await Promise.all([over, ...clients, ...[...workloads.values()].map((workload) => workload.run())]);
 }

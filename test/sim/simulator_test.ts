@@ -81,6 +81,15 @@ Deno.test("shrink: leaves what a failure needs, and counts its runs", async () =
   assertNotEquals(kindOf("a lock/x/1 at 3: broken"), kindOf("a lock/x/1 at 3: stopped"));
 });
 
+Deno.test("mutants: the text that each replaces stands in its file exactly once", async () => {
+  for (const { name, edits } of MUTANTS) {
+    for (const { file, text } of edits) {
+      const source = await Deno.readTextFile(new URL(`../../src/${file}`, import.meta.url));
+      assertEquals(source.split(text).length, 2, `${name}: ${file}`);
+    }
+  }
+});
+
 /** All of them: `deno task sim --mutants`, a step of the gate. */
 for (const mutant of MUTANTS.slice(0, 2)) {
   Deno.test(`simulator: catches ${mutant.name}`, async () => {

@@ -1,5 +1,6 @@
 /** Figures of many runs, added up. */
 import { CRASH_POINTS } from "./crash_points.ts";
+import { type Noun, NOUNS } from "./plan.ts";
 import type { SimFigures } from "./simulator.ts";
 
 /** Of these the worst counts, not the sum. */
@@ -10,14 +11,22 @@ export class Totals {
   readonly #sums = new Map<string, number>();
   readonly #crashes = new Map<string, number>();
 
-  add({ crashPoints, paths, decisions, ...figures }: SimFigures): void {
+  add({ crashPoints, paths, decisions, nouns, ...figures }: SimFigures): void {
     this.seeds++;
     for (const [name, value] of Object.entries(figures)) this.#note(name, value);
     for (const [name, value] of Object.entries(decisions)) this.#note(`decided ${name}`, value);
     for (const [name, value] of Object.entries(paths)) this.#note(`path ${name}`, value);
+    for (const [noun, { paths: _, ...counts }] of Object.entries(nouns)) {
+      for (const [name, value] of Object.entries(counts)) this.#note(`${noun} ${name}`, value);
+    }
     for (const [point, hits] of Object.entries(crashPoints)) {
       this.#crashes.set(point, (this.#crashes.get(point) ?? 0) + hits);
     }
+  }
+
+  /** Nouns of which nothing was ever done. */
+  idle(): readonly Noun[] {
+    return NOUNS.filter((noun) => (this.#sums.get(`${noun} done`) ?? 0) === 0);
   }
 
   /** Steps at which no process has died in any run. */
@@ -33,6 +42,12 @@ export class Totals {
     return [
       `${this.seeds} seeds, ${of("operations")} operations: ${of("raced")} raced, ${of("direct")} by direct clients, ` +
       `${of("unknown")} of unknown outcome; ${of("grants")} grants, ${of("handOvers")} hand-overs out of queues`,
+      ...NOUNS.map((noun) =>
+        `${noun}: ${of(`${noun} operations`)} operations: ${of(`${noun} done`)} done, ${
+          of(`${noun} refused`)
+        } refused, ` +
+        `${of(`${noun} unknown`)} of unknown outcome`
+      ),
       `answers by path: ${paths.join(", ")}`,
       `decisions: ${of("decided inclusive")} inclusive, ${of("decided open")} open, ${
         of("decided classic")

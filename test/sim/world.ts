@@ -4,6 +4,7 @@ import { QuorateError } from "../../src/errors.ts";
 import type { KeyState } from "../../src/machine/state.ts";
 import { MODE_NAMES } from "../../src/replica/modes.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
+import { KEY_PREFIXES } from "../../src/replica/nouns.ts";
 import { isAcceptorReply } from "../../src/replica/peer_reply.ts";
 import type { Sighting, Trace } from "../../src/replica/ports.ts";
 import type { AtomicWatch } from "../../src/store/memory_ballot_store.ts";
@@ -74,7 +75,9 @@ export class World {
       learners,
       clock: this.clock,
       random: seededRandomness(seed, NODES),
-      modes: MODE_NAMES.map((mode) => ({ prefix: `lock/${mode}/`, mode })),
+      modes: Object.values(KEY_PREFIXES).flatMap((noun) =>
+        MODE_NAMES.map((mode) => ({ prefix: `${noun}${mode}/`, mode }))
+      ),
       clockOf: (id) => this.machine(id),
       schedule: (id) => this.clock.sleep(this.#disks.next() * 3 + (this.slowDiskMs.get(id) ?? 0)),
       watch: (id) => this.#watch(id),

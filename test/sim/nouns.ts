@@ -1,0 +1,16 @@
+/** Which workload is whose: each has clients and invariants of its own, beside the clients of locks. */
+import type { Noun } from "./plan.ts";
+import type { Workload, WorkloadParts } from "./workload.ts";
+import { ElectionWorkload } from "./workload_elections.ts";
+import { RegisterWorkload } from "./workload_registers.ts";
+import { SemaphoreWorkload } from "./workload_semaphores.ts";
+
+const WORKLOADS: Readonly<Record<Noun, (parts: WorkloadParts) => Workload>> = {
+  registers: (parts) => new RegisterWorkload(parts),
+  semaphores: (parts) => new SemaphoreWorkload(parts),
+  elections: (parts) => new ElectionWorkload(parts),
+};
+
+export function workloadOf(noun: Noun, parts: WorkloadParts): Workload {
+  return WORKLOADS[noun](parts);
+}

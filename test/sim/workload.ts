@@ -1,0 +1,92 @@
+/** What every workload of a noun is made of, and what a run asks of it. */
+import { type AskCounts, Asker, type Told } from "./asker.ts";
+import type { HistoryEvent } from "./check/history_lines.ts";
+import type { Heal } from "./heal.ts";
+import type { Hold } from "./holder.ts";
+import { keepsTime } from "./plan.ts";
+import { MODE_NAMES } from "../../src/replica/modes.ts";
+import { seededRandomness } from "./virtual_time.ts";
+import type { World } from "./world.ts";
+
+export type WorkloadParts = {
+  readonly world: World;
+  /** When its clients stop where they are. */
+  readonly over: Promise<unknown>;
+};
+
+export type NounCounts = AskCounts & {
+  /** What was done and told; a noun of which nothing was ever done has not been simulated. */
+  done: number;
+  refused: number;
+};
+
+export interface Workload {
+  readonly counts: NounCounts;
+  /** What its clients saw. */
+  readonly events: readonly HistoryEvent[];
+  /** Until everything is over. */
+  run(): Promise<void>;
+  /** Everything works again: rejects with what does not come in time. */
+  healed(heal: Heal): Promise<void>;
+  /** Once the run has ended: one line for each thing that must not be. */
+  faults(): readonly string[];
+}
+
+/** The clients of one noun: retries, counts and a history of their own. */
+export class Clients {
+  readonly counts: NounCounts = { operations: 0, unknown: 0, paths: {}, done: 0, refused: 0 };
+  readonly events: HistoryEvent[] = [];
+  readonly faults: string[] = [];
+  readonly leases: boolean;
+  readonly world: World;
+  readonly #over: Promise<unknown>;
+
+  constructor({ world, over }: WorkloadParts) {
+    this.world = world;
+    this.#over = over;
+    this.leases = keepsTime(world.plan);
+  }
+
+  /** @param stream of randomness, its own for each client of every noun */
+  asker(stream: number, final: ReadonlySet<string>): Asker {
+    return new Asker(this.world, {
+      random: seededRandomness(this.world.plan.seed, stream),
+      counts: this.counts,
+      over: this.#over,
+      final,
+      fault: (what) => this.faults.push(what),
+    });
+  }
+
+  now(): number {
+    return this.world.clock.now();
+  }
+
+  count<T>(told: Told<T> | null): void {
+    if (told === null) return;
+    if ("code" in told) this.counts.refused++;
+    else this.counts.done++;
+  }
+
+  /** Its holder was told just now that it is lost: that must not come before the guarantee ends. */
+  lost(hold: Hold): void {
+    const atMs = this.now();
+    if (this.leases && atMs < hold.guaranteedUntilMs) {
+      this.faults.push(
+        `${hold.lock}: fence ${hold.fence} was lost at ${atMs}, guaranteed until ${hold.guaranteedUntilMs}`,
+      );
+    }
+    hold.releasedMs = Math.min(hold.releasedMs, atMs);
+  }
+
+  note(event: Omit<HistoryEvent, "returnMs">): void {
+    const { process, key, op, output } = event;
+    this.events.push({ ...event, returnMs: output === "unknown" ? null : this.now() });
+    this.world.digest.add(this.now(), `${process} ${op} ${key} ${JSON.stringify(output)}`);
+  }
+}
+
+/** A name whose key runs in a mode that the seed decides. */
+export function nameOf(seed: number, index: number): string {
+  return `${MODE_NAMES[(seed + index) % MODE_NAMES.length]}/${index}`;
+}
