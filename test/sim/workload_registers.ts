@@ -2,6 +2,7 @@
  * Clients of registers: they put, delete, read, and put under the condition that a revision is still there. What they were
  * told must be linearizable; what they were not told may have happened or not.
  */
+import { QuorateError } from "../../src/errors.ts";
 import type { Answer, KvDeleted, KvValue, KvWritten } from "../../src/api.ts";
 import { type Asker, type Call, TIMEOUT_MS, type Told } from "./asker.ts";
 import { registerFaults } from "./check/registers.ts";
@@ -57,10 +58,10 @@ export class RegisterWorkload implements Workload {
       const callMs = this.#clients.now();
       const { body } = await heal.inTime(
         () => callMs,
-        (node, { timeoutMs }) => node.registers.get(key, { stale: false, timeoutMs }),
+        (node, { timeoutMs }) => node.registers.get(key, { stale: false, timeoutMs }).then(asRead, readNothing),
         `${key} is not readable`,
       );
-      const output = { value: body.bytes };
+      const output = { value: body.value };
       this.#clients.note({ ...base, op: "get", input: {}, output, callMs, revision: body.revision });
     }));
   }
@@ -128,6 +129,19 @@ export class RegisterWorkload implements Workload {
     });
     return isThere === false ? null : revision;
   }
+}
+
+type Read = Answer<{ readonly value: string | null; readonly revision: string }>;
+
+function asRead({ body: { bytes, revision }, receipt }: Answer<KvValue>): Read {
+  return { body: { value: bytes, revision }, receipt };
+}
+
+/** A delete of unknown outcome may come true after everything is healed, and after the value was put. */
+function readNothing(error: unknown): Read {
+  if (!(error instanceof QuorateError) || error.code !== "not-found") throw error;
+  const { receipt, more } = error.facts;
+  return { body: { value: null, revision: String(more?.["revision"]) }, receipt: receipt! };
 }
 
 type Outcome = {
