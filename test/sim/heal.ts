@@ -51,7 +51,7 @@ export class Heal {
     const { cluster, plan } = this.#world;
     await Promise.all(
       [...rolledBack].map((id) =>
-        this.#comes(() => cluster.store(id).quarantined() !== null, `${id} lost commits and was not found out`)
+        this.comes(() => cluster.store(id).quarantined() !== null, `${id} lost commits and was not found out`)
       ),
     );
     this.figures.quarantined = rolledBack.size;
@@ -94,7 +94,7 @@ export class Heal {
       `${key}: the next in its queue was not woken by the release`,
     );
     waiting.catch(() => {});
-    await this.#comes(() => leftovers.isWaiting(`lock/${key}`, "next"), `${key}: no place in its queue`);
+    await this.comes(() => leftovers.isWaiting(`lock/${key}`, "next"), `${key}: no place in its queue`);
     held.releasedMs = clock.now();
     await this.inTime(
       () => held.releasedMs,
@@ -162,7 +162,7 @@ export class Heal {
     }
   }
 
-  async #comes(test: () => boolean, what: string): Promise<void> {
+  async comes(test: () => boolean, what: string): Promise<void> {
     const endMs = this.#world.clock.now() + this.#allowedMs;
     while (!test()) {
       if (this.#world.clock.now() > endMs) throw new Error(`${what} within ${this.#allowedMs.toFixed(0)} ms`);

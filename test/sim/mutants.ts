@@ -174,6 +174,15 @@ export const MUTANTS: readonly Mutant[] = [
     }],
     seeds: 50,
   },
+  {
+    name: "a watcher told again what it knows",
+    edits: [{
+      file: "replica/watching.ts",
+      text: "change.revision > watcher.told)",
+      replacement: "change.revision >= watcher.told)",
+    }],
+    seeds: 100,
+  },
 ];
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;

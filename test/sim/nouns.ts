@@ -4,11 +4,13 @@ import type { Workload, WorkloadParts } from "./workload.ts";
 import { ElectionWorkload } from "./workload_elections.ts";
 import { RegisterWorkload } from "./workload_registers.ts";
 import { SemaphoreWorkload } from "./workload_semaphores.ts";
+import { WatchWorkload } from "./workload_watching.ts";
 
 const WORKLOADS: Readonly<Record<Noun, (parts: WorkloadParts) => Workload>> = {
   registers: (parts) => new RegisterWorkload(parts),
   semaphores: (parts) => new SemaphoreWorkload(parts),
   elections: (parts) => new ElectionWorkload(parts),
+  watching: (parts) => new WatchWorkload(parts),
 };
 
 export function workloadOf(noun: Noun, parts: WorkloadParts): Workload {

@@ -43,6 +43,8 @@ export class World {
   kills = 0;
   readonly faults: string[] = [];
   isFaulty = true;
+  /** Told each state that a disk has committed. */
+  readonly observers = new Set<(key: string, state: KeyState) => void>();
   readonly #clocks: ReadonlyMap<string, MachineClock>;
   readonly #lives = new Map<string, Life>();
   readonly #records = new Map<string, AcceptorRecord>();
@@ -144,6 +146,11 @@ export class World {
     });
   }
 
+  /** Resolves when it dies, this time. */
+  deathOf(id: string): Promise<void> {
+    return this.#lives.get(id)!.died.catch(() => {});
+  }
+
   /** What a client hears of a node: nothing more from the moment it dies. */
   async ask<T>(id: string, call: (node: ReplicaNode) => Promise<T>): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>();
@@ -185,6 +192,7 @@ export class World {
       cooling: state.cooling !== null,
     });
     this.leftovers.seen(id, key, instance, state, this.clock.now());
+    for (const observe of this.observers) observe(key, state);
   }
 
   #trace(id: string): Trace {

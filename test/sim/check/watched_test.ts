@@ -1,0 +1,34 @@
+import { assert, assertEquals } from "@std/assert";
+import { Watched } from "./watched.ts";
+
+function withCommitted(): Watched {
+  const watched = new Watched("x", "none");
+  watched.committed(3n, "a");
+  watched.committed(3n, "a");
+  watched.committed(7n, "b");
+  return watched;
+}
+
+Deno.test("watched: what was committed, in order, some of it left out, is in order", () => {
+  const watched = withCommitted();
+  watched.told(0n, "none");
+  watched.told(7n, "b");
+  assertEquals([watched.faults(), watched.revision, watched.isUpToDate, watched.events], [[], 7n, true, 2]);
+  watched.committed(9n, "c");
+  assert(!watched.isUpToDate);
+});
+
+Deno.test("watched: an event again, an older one, one of another state, one before any commit, are found", () => {
+  const faultsOf = (tell: (watched: Watched) => void) => {
+    const watched = withCommitted();
+    tell(watched);
+    return watched.faults();
+  };
+  assertEquals(faultsOf((watched) => (watched.told(3n, "a"), watched.told(3n, "a"))).length, 1);
+  assertEquals(faultsOf((watched) => (watched.told(7n, "b"), watched.told(3n, "a"))).length, 1);
+  assertEquals(faultsOf((watched) => watched.told(7n, "a")), [
+    "x: was told a at revision 7, where disks have b",
+  ]);
+  assertEquals(faultsOf((watched) => watched.told(8n, "c")).length, 1);
+  assertEquals(faultsOf((watched) => watched.committed(7n, "c")).length, 1);
+});

@@ -1,0 +1,98 @@
+/**
+ * Watches one name through a node that it draws, and goes on from the last revision through another when that node dies,
+ * says nothing, or at times for no reason.
+ */
+import { QuorateError } from "../../src/errors.ts";
+import type { KeyState } from "../../src/machine/state.ts";
+import { KEY_PREFIXES, type WatchedNoun } from "../../src/replica/nouns.ts";
+import type { Stop, WatchEvent } from "../../src/replica/watching.ts";
+import { OPEN, TIMEOUT_MS } from "./asker.ts";
+import { Watched } from "./check/watched.ts";
+import type { Seeded } from "./virtual_time.ts";
+import type { World } from "./world.ts";
+
+const PAUSE_MS = 100;
+
+/** What a reader can see, but for estimates of time: from a state, and from the body of an event. */
+export type Shown = {
+  readonly ofState: (state: KeyState) => string;
+  readonly ofBody: (body: object | null) => string;
+};
+
+export class Watcher {
+  readonly watched: Watched;
+  readonly faults: string[] = [];
+  readonly #world: World;
+  readonly #random: Seeded;
+  readonly #noun: WatchedNoun;
+  readonly #name: string;
+  readonly #shown: Shown;
+  subscriptions = 0;
+  unanswered = 0;
+  #isDone = false;
+
+  constructor(world: World, random: Seeded, noun: WatchedNoun, name: string, shown: Shown) {
+    this.#world = world;
+    this.#random = random;
+    this.#noun = noun;
+    this.#name = name;
+    this.#shown = shown;
+    const key = KEY_PREFIXES[noun] + name;
+    this.watched = new Watched(`watching ${key}`, shown.ofBody(null));
+    world.observers.add((committedKey, state) => {
+      if (committedKey === key) this.watched.committed(BigInt(state.revision), shown.ofState(state));
+    });
+  }
+
+  /** Until it is stopped. */
+  async run(): Promise<void> {
+    const { clock } = this.#world;
+    while (!this.#isDone) {
+      const { up } = this.#world;
+      if (up.length > 0) await this.#watchAt(this.#random.pick(up));
+      await clock.sleep(this.#random.next() * PAUSE_MS);
+    }
+  }
+
+  stop(): void {
+    this.#isDone = true;
+  }
+
+  async #watchAt(id: string): Promise<void> {
+    let isOver = false;
+    const push = (event: WatchEvent) => isOver || this.#told(event);
+    const died = this.#world.deathOf(id);
+    let stop: Stop = () => {};
+    try {
+      stop = await this.#world.ask(
+        id,
+        (node) => node.watches.watch(this.#noun, this.#name, this.watched.revision, TIMEOUT_MS, push),
+      );
+      this.subscriptions++;
+      // Once everything works it stays where it is: what is told then must come by itself.
+      await Promise.race([died, this.#leaves(id, 500 + this.#random.next() * 2_000)]);
+    } catch (error) {
+      if (!(error instanceof QuorateError)) throw error;
+      if (OPEN.has(error.code)) this.unanswered++;
+      else this.faults.push(`watching ${this.#name} at ${id}: ${error.code}`);
+    } finally {
+      isOver = true;
+      stop();
+    }
+  }
+
+  /** A node that may not move its record any more tells nothing new: its clients are to go elsewhere. */
+  async #leaves(id: string, afterMs: number): Promise<void> {
+    const { clock, cluster } = this.#world;
+    const isUseless = () => cluster.store(id).quarantined() !== null;
+    await clock.sleep(afterMs);
+    while (!this.#world.isFaulty && !this.#isDone && !isUseless()) await clock.sleep(PAUSE_MS);
+  }
+
+  #told({ type, id, body }: WatchEvent): void {
+    // Nobody may watch a decided state vanish.
+    if (type === "resync") this.faults.push(`watching ${this.#name}: told to begin anew at ${id}`);
+    else this.watched.told(BigInt(id), this.#shown.ofBody(type === "deleted" ? null : body));
+    this.#world.digest.add(this.#world.clock.now(), `told ${this.#name} ${id}`);
+  }
+}
