@@ -58,13 +58,16 @@ export class Heal {
     await Promise.all(plan.keys.map((key) => this.#key(key)));
   }
 
-  /** When the last lease that is not of the healing itself is over. */
-  freeMs(key: string): number {
+  /**
+   * When the last lease that is not of the healing itself is over.
+   * @param fromMs when somebody began to want it: a node that was restarted times it from no earlier
+   */
+  freeMs(key: string, fromMs = this.#startMs): number {
     const { leftovers, nodes, slowest, cluster } = this.#world;
     return leftovers.freeMs(key, {
       nodes: nodes.filter((id) => cluster.store(id).quarantined() === null),
       slowest,
-      fromMs: this.#startMs,
+      fromMs,
       learnMs: this.#allowedMs,
       except: MINE,
     });

@@ -183,6 +183,15 @@ export const MUTANTS: readonly Mutant[] = [
     }],
     seeds: 100,
   },
+  {
+    name: "the end of a session that leaves what it held",
+    edits: [{
+      file: "machine/session.ts",
+      text: "draft.holders.filter((hold) => hold.session === session)",
+      replacement: "draft.holders.filter((hold) => hold.session === undefined)",
+    }],
+    seeds: 50,
+  },
 ];
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;

@@ -4,6 +4,7 @@ import type { Workload, WorkloadParts } from "./workload.ts";
 import { ElectionWorkload } from "./workload_elections.ts";
 import { RegisterWorkload } from "./workload_registers.ts";
 import { SemaphoreWorkload } from "./workload_semaphores.ts";
+import { SessionWorkload } from "./workload_sessions.ts";
 import { WatchWorkload } from "./workload_watching.ts";
 
 const WORKLOADS: Readonly<Record<Noun, (parts: WorkloadParts) => Workload>> = {
@@ -11,6 +12,7 @@ const WORKLOADS: Readonly<Record<Noun, (parts: WorkloadParts) => Workload>> = {
   semaphores: (parts) => new SemaphoreWorkload(parts),
   elections: (parts) => new ElectionWorkload(parts),
   watching: (parts) => new WatchWorkload(parts),
+  sessions: (parts) => new SessionWorkload(parts),
 };
 
 export function workloadOf(noun: Noun, parts: WorkloadParts): Workload {

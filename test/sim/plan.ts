@@ -43,7 +43,7 @@ export type FaultEvent =
   | { readonly kind: "wall"; readonly atMs: number; readonly node: string; readonly offsetMs: number };
 
 /** What a run may use besides locks. */
-export const NOUNS = ["registers", "semaphores", "elections", "watching"] as const;
+export const NOUNS = ["registers", "semaphores", "elections", "watching", "sessions"] as const;
 export type Noun = typeof NOUNS[number];
 
 export type Plan = {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { decodeHistory, encodeHistory } from "./check/history_lines.ts";
 import { History } from "./history.ts";
 import { hunt, MUTANTS } from "./mutants.ts";
-import { keepsTime, planOf } from "./plan.ts";
+import { keepsTime, NOUNS, planOf } from "./plan.ts";
 import { kindOf, showPlan, shrink } from "./shrink.ts";
 import { play, simulate } from "./simulator.ts";
 import { Totals } from "./totals.ts";
@@ -28,6 +28,8 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
   assert(kills > 2 * SEEDS && collided > 0 && raced > SEEDS && direct > SEEDS && handOvers > SEEDS);
   for (const path of ["fast", "open-fast", "classic", "recovered"]) assert(paths.has(path), path);
   assert(totals.missed().length < 12, totals.missed().join("; "));
+  assertEquals(totals.idle(), [], "every noun is used");
+  assertEquals(new Totals().idle(), NOUNS, "of which a run of none says so");
 });
 
 Deno.test("simulator: the same seed is the same run, event by event; another is another", async () => {

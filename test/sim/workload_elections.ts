@@ -56,7 +56,7 @@ export class ElectionWorkload implements Workload {
     const calledMs = this.#clients.now();
     const request = { candidate: "last", ttlMs: TTL_MS, waitMs: WAIT_MS };
     const { body } = await heal.inTime(
-      () => Math.max(calledMs, heal.freeMs(this.#key)),
+      () => Math.max(calledMs, heal.freeMs(this.#key, calledMs)),
       (node, caller) => node.elections.campaign(this.#name, request, caller),
       `${this.#key}: nobody new can lead`,
     );

@@ -59,7 +59,7 @@ export class SemaphoreWorkload implements Workload {
       lockDelayMs: 0,
     };
     const { body } = await heal.inTime(
-      () => Math.max(calledMs, heal.freeMs(this.#key)),
+      () => Math.max(calledMs, heal.freeMs(this.#key, calledMs)),
       (node, caller) => node.semaphores.take(this.#name, request, caller),
       `${this.#key}: not all permits can be had`,
     );
