@@ -1,7 +1,7 @@
 /**
- * Watching: what was decided, as this node learns it (PROTOCOL.md §5). Every event is a state of the own record that is
- * durable here, in the order of its revisions; of changes in quick succession the last is always told, those before it
- * may not be. The first is at least as new as every write that was answered before the watch began.
+ * Watching: what was decided, as this node learns it (PROTOCOL.md §5). Every event is a decided state, in the order of its
+ * revisions, and all but the first are of the own record and durable here; of changes in quick succession the last is always
+ * told, those before it may not be. The first is at least as new as every write that was answered before the watch began.
  */
 import type { Receipt } from "../api.ts";
 import { GRANTS_PER_INSTANCE } from "../limits.ts";
@@ -151,6 +151,8 @@ export class Watching implements WatchService {
       this.#stopIfIdle();
     };
     try {
+      // A node that must not speak of its own record, as one that was rolled back, would fall silent after the first event.
+      await this.#parts.acceptor.view(key);
       // Listening first and reading then: what is decided between the two is in one of them.
       const read = this.#change(key, await this.#parts.reader.read(key, timeoutMs), 0);
       const first = watcher.early !== null && watcher.early.revision > read.revision ? watcher.early : read;

@@ -292,3 +292,20 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
   assertEquals([watching.watchers, clock.timers], [0, 0], "nothing is left running");
   for (const key of ["readyz", "members"]) moved(key, newest, 1);
 });
+
+Deno.test("watching: a node that was rolled back refuses at once, and does not begin and then fall silent", () =>
+  withCluster(3, async (cluster) => {
+    await acquire(cluster, "a", "w");
+    const image = cluster.disk("c").snapshot();
+    for (let i = 0; i < 5; i++) await acquire(cluster, "c", `more-${i}`);
+    cluster.kill("c");
+    cluster.disk("c").restore(image);
+    cluster.restart("c").catch(() => {});
+    await until("it is found out", () => cluster.store("c").quarantined() !== null);
+    const { events, push } = collector();
+    const error = await assertRejects(
+      () => cluster.node("c").watches.watch("lock", "w", null, 2_000, push),
+      QuorateError,
+    );
+    assertEquals([error.code, events], ["not-ready", []]);
+  }));
