@@ -4,6 +4,7 @@
  */
 import { QuorateError } from "../src/errors.ts";
 import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
+import { KEY_PREFIXES } from "../src/replica/nouns.ts";
 import type { DirectAccept, NodeService } from "../src/replica/service.ts";
 import { decodeMessages } from "../src/transport/wire.ts";
 import { type Ctx, send } from "./answer.ts";
@@ -14,7 +15,7 @@ import { checked, checkedName, raceOf, VISIBLE } from "./input.ts";
 import type { Limit } from "./rate_limit.ts";
 import { AcquireBody, RenewBody } from "./schemas.ts";
 
-const PREFIX = "lock/";
+const PREFIX = KEY_PREFIXES.lock;
 /** As under /v1, these are never too many. */
 const FREE: ReadonlySet<string> = new Set(["renew", "release"]);
 

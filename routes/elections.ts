@@ -1,7 +1,7 @@
 /** Elections under /v1/elections: parse, call, render. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { ElectionService } from "../src/replica/service.ts";
-import { type Env, sendAnswer, sendRead } from "./answer.ts";
+import { type Env, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import {
@@ -17,37 +17,19 @@ import {
   TermParams,
 } from "./election_schemas.ts";
 import { checked, fenceOf } from "./input.ts";
+import { holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
-  historyOf,
-  holderOf,
-  JSON_LINES,
-  listReadable,
-  READ,
-  readOf,
-  refuseEmptyNames,
-  type RouteParts,
-  sendHistory,
-  sessionOf,
-  WRITE,
-  writeOf,
-} from "./noun.ts";
-import {
-  ForceBody,
-  ForcedShape,
   json,
-  ListQuery,
   NamedQuery,
   NameParam,
-  NOT_MODIFIED,
   ProblemShape,
   QueuedShape,
-  ReleaseBody,
   responses,
   responsesAs,
-  WatchableQuery,
   WriteHeaders,
 } from "./schemas.ts";
 import { needs } from "./document.ts";
+import { type GrantNoun, grantRoutes } from "./grant_routes.ts";
 import { answerWaiting } from "./queued.ts";
 
 const ELECTION = "election";
@@ -70,52 +52,26 @@ const proclaim = createRoute({
   security: needs({ noun: ELECTION, verb: "write" }),
   responses: responses(LeadershipShape, [...WRITE, "lost", "not-found"]),
 });
-const resign = createRoute({
-  method: "delete",
-  path: "/v1/elections/{name}/{term}",
-  summary: "Resign; 404 for a term that never was",
-  request: { params: TermParams, query: NamedQuery, headers: WriteHeaders },
-  security: needs({ noun: ELECTION, verb: "write" }),
-  responses: responses(ResignedShape, [...WRITE, "not-found"]),
-});
-const force = createRoute({
-  method: "delete",
-  path: "/v1/elections/{name}",
-  summary: "End the leader's term (admin)",
-  request: {
-    params: NameParam,
-    query: NamedQuery,
-    headers: WriteHeaders,
-    body: { ...json(ForceBody), required: true },
-  },
-  security: needs({ noun: ELECTION, verb: "admin" }),
-  responses: responses(ForcedShape, WRITE),
-});
-const get = createRoute({
-  method: "get",
-  path: "/v1/elections/{name}",
-  summary: "The leader and what it says; without one `leader` is null",
-  request: { params: NameParam, query: WatchableQuery },
-  security: needs({ noun: ELECTION, verb: "read" }),
-  responses: { ...responses(ElectionStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
-});
-const history = createRoute({
-  method: "get",
-  path: "/v1/elections/{name}/history",
-  summary: "How the latest terms ended",
-  request: { params: NameParam, query: NamedQuery },
-  security: needs({ noun: ELECTION, verb: "read" }),
-  responses: responsesAs(ElectionHistoryShape, READ, { [JSON_LINES]: ElectionHistoryLineShape }),
-});
-const list = createRoute({
-  method: "get",
+const SHARED: GrantNoun = {
+  noun: ELECTION,
   path: "/v1/elections",
-  summary: "Elections by prefix, in pages; each item is read on its own",
-  request: { query: ListQuery },
-  security: needs({ noun: ELECTION, verb: "read" }),
-  "x-filtered-by-scope": true,
-  responses: responses(ElectionPageShape, READ),
-});
+  fence: "term",
+  fenceParams: TermParams,
+  summaries: {
+    release: "Resign; 404 for a term that never was",
+    force: "End the leader's term (admin)",
+    get: "The leader and what it says; without one `leader` is null",
+    history: "How the latest terms ended",
+    list: "Elections by prefix, in pages; each item is read on its own",
+  },
+  shapes: {
+    release: ResignedShape,
+    get: ElectionStateShape,
+    history: ElectionHistoryShape,
+    historyLine: ElectionHistoryLineShape,
+    list: ElectionPageShape,
+  },
+};
 
 export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService, parts: RouteParts): void {
   const { newId } = parts;
@@ -146,30 +102,5 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
     return sendAnswer(c, await elections.proclaim(name, term, request, caller));
   });
 
-  publish(app, resign, async (c) => {
-    const { caller, name } = writeOf(c, ELECTION, newId);
-    const term = fenceOf(c, "term");
-    checked(ReleaseBody, await readObject(c.req.raw), "body");
-    return sendAnswer(c, await elections.resign(name, term, caller));
-  });
-
-  publish(app, force, async (c) => {
-    const { caller, name } = writeOf(c, ELECTION, newId, "admin");
-    const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
-    return sendAnswer(c, await elections.force(name, reason, caller));
-  });
-
-  publish(app, get, async (c) => {
-    const { name, options } = readOf(c, ELECTION);
-    return sendRead(c, await elections.get(name, options));
-  });
-
-  publish(app, history, async (c) => {
-    const { name, timeoutMs } = historyOf(c, ELECTION);
-    return sendHistory(c, name, await elections.history(name, { timeoutMs }));
-  });
-
-  publish(app, list, (c) => listReadable(c, ELECTION, (request) => elections.list(request)));
-
-  refuseEmptyNames(app, "/v1/elections");
+  grantRoutes(app, SHARED, elections, (name, term, caller) => elections.resign(name, term, caller), parts);
 }

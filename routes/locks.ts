@@ -1,56 +1,37 @@
 /** Locks under /v1/locks: parse, call, render. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
-import { type Env, sendAnswer, sendRead } from "./answer.ts";
+import { type Env, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
-import {
-  callerOf,
-  historyOf,
-  holderOf,
-  JSON_LINES,
-  listReadable,
-  READ,
-  readOf,
-  refuseEmptyNames,
-  type RouteParts,
-  sendHistory,
-  sessionOf,
-  WRITE,
-  writeOf,
-} from "./noun.ts";
+import { callerOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   AcquireAllBody,
   AcquireBody,
   FenceParams,
-  ForceBody,
-  ForcedShape,
   GrantSetShape,
   GrantShape,
   HistoryLineShape,
   HistoryShape,
   json,
-  ListQuery,
   LockPageShape,
   LockStateShape,
   NamedQuery,
   NameParam,
-  NOT_MODIFIED,
   ProblemShape,
   QueuedShape,
-  ReleaseBody,
   ReleasedShape,
   RenewBody,
   responses,
   responsesAs,
-  WatchableQuery,
   WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
 import { needs } from "./document.ts";
+import { type GrantNoun, grantRoutes } from "./grant_routes.ts";
 import { answerWaiting } from "./queued.ts";
 
 const LOCK = "lock";
@@ -91,52 +72,26 @@ const renew = createRoute({
   security: needs({ noun: LOCK, verb: "write" }),
   responses: responses(GrantShape, [...WRITE, "lost", "not-found"]),
 });
-const release = createRoute({
-  method: "delete",
-  path: "/v1/locks/{name}/{fence}",
-  summary: "Release a grant; 404 for a fence that was never granted",
-  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders },
-  security: needs({ noun: LOCK, verb: "write" }),
-  responses: responses(ReleasedShape, [...WRITE, "not-found"]),
-});
-const force = createRoute({
-  method: "delete",
-  path: "/v1/locks/{name}",
-  summary: "End every grant of a name (admin)",
-  request: {
-    params: NameParam,
-    query: NamedQuery,
-    headers: WriteHeaders,
-    body: { ...json(ForceBody), required: true },
-  },
-  security: needs({ noun: LOCK, verb: "admin" }),
-  responses: responses(ForcedShape, WRITE),
-});
-const get = createRoute({
-  method: "get",
-  path: "/v1/locks/{name}",
-  summary: "State of a lock; one never used is free",
-  request: { params: NameParam, query: WatchableQuery },
-  security: needs({ noun: LOCK, verb: "read" }),
-  responses: { ...responses(LockStateShape, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
-});
-const history = createRoute({
-  method: "get",
-  path: "/v1/locks/{name}/history",
-  summary: "How the latest grants ended",
-  request: { params: NameParam, query: NamedQuery },
-  security: needs({ noun: LOCK, verb: "read" }),
-  responses: responsesAs(HistoryShape, READ, { [JSON_LINES]: HistoryLineShape }),
-});
-const list = createRoute({
-  method: "get",
+const SHARED: GrantNoun = {
+  noun: LOCK,
   path: "/v1/locks",
-  summary: "Locks by prefix, in pages; each item is read on its own",
-  request: { query: ListQuery },
-  security: needs({ noun: LOCK, verb: "read" }),
-  "x-filtered-by-scope": true,
-  responses: responses(LockPageShape, READ),
-});
+  fence: "fence",
+  fenceParams: FenceParams,
+  summaries: {
+    release: "Release a grant; 404 for a fence that was never granted",
+    force: "End every grant of a name (admin)",
+    get: "State of a lock; one never used is free",
+    history: "How the latest grants ended",
+    list: "Locks by prefix, in pages; each item is read on its own",
+  },
+  shapes: {
+    release: ReleasedShape,
+    get: LockStateShape,
+    history: HistoryShape,
+    historyLine: HistoryLineShape,
+    list: LockPageShape,
+  },
+};
 
 export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: RouteParts): void {
   const { newId } = parts;
@@ -173,41 +128,7 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
     return sendAnswer(c, await locks.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
   });
 
-  publish(app, release, async (c) => {
-    const { caller, name } = writeOf(c, LOCK, newId);
-    const fence = fenceOf(c);
-    checked(ReleaseBody, await readObject(c.req.raw), "body");
-    return sendAnswer(c, await locks.release(name, fence, caller));
-  });
-
-  publish(app, force, async (c) => {
-    const { caller, name } = writeOf(c, LOCK, newId, "admin");
-    const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
-    return sendAnswer(c, await locks.force(name, reason, caller));
-  });
-
-  publish(app, get, async (c) => {
-    const { name, options } = readOf(c, LOCK);
-    return sendRead(c, await locks.get(name, options));
-  });
-
-  publish(app, history, async (c) => {
-    const { name, timeoutMs } = historyOf(c, LOCK);
-    return sendHistory(c, name, await locks.history(name, { timeoutMs }));
-  });
-
-  publish(
-    app,
-    list,
-    (c) =>
-      listReadable(
-        c,
-        LOCK,
-        ({ prefix, limit, cursor, timeoutMs }) => locks.list(prefix, limit, cursor, { timeoutMs }),
-      ),
-  );
-
-  refuseEmptyNames(app, "/v1/locks");
+  grantRoutes(app, SHARED, locks, (name, fence, caller) => locks.release(name, fence, caller), parts);
 }
 
 function requestOf(

@@ -1,5 +1,6 @@
 /** What just happened to one name on this node, where it is traced: as events, or drawn. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { KEY_PREFIXES } from "../src/replica/nouns.ts";
 import { chartOf } from "../src/observe/chart.ts";
 import { svgChart } from "../src/observe/chart_svg.ts";
 import { textChart } from "../src/observe/chart_text.ts";
@@ -41,7 +42,7 @@ export function traceRoutes(app: OpenAPIHono<Env>, node: string, source: TraceSo
     const { name: named, format } = queryOf(c, TraceQuery);
     const name = nameOf(c, named);
     permit(c, { noun: "lock", verb: "read" }, name);
-    const key = `lock/${name}`;
+    const key = KEY_PREFIXES.lock + name;
     const events = source.events(key);
     if (format === "json") return send(c, 200, { node, key, events });
     const chart = chartOf([events]);

@@ -3,6 +3,7 @@ import type { Answer, ElectionHistory, ElectionState, Forced, Leadership, Page, 
 import { QuorateError } from "../errors.ts";
 import { ElectionViews, leadership, termOf } from "./election_views.ts";
 import { type Asking, type Granted, type GrantParts, Grants, type Refused } from "./grants.ts";
+import { KEY_PREFIXES } from "./nouns.ts";
 import type { Caller, CampaignRequest, ElectionService, ListRequest, ReadAnswer, ReadOptions } from "./service.ts";
 
 export class Elections implements ElectionService {
@@ -13,7 +14,7 @@ export class Elections implements ElectionService {
     const views = new ElectionViews(parts.leases);
     this.#views = views;
     this.#grants = new Grants(parts, {
-      prefix: "election/",
+      prefix: KEY_PREFIXES.election,
       retryAfterMs: (key, state) => views.led(key, state).retryAfterMs,
       refusal: (refused) => refusal(views, refused),
     });

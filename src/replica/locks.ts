@@ -5,7 +5,8 @@ import { type GrantParts, Grants, type Noun, type Refused } from "./grants.ts";
 import { historyItem } from "./lease_views.ts";
 import { LockViews } from "./lock_views.ts";
 import { lockAsking, LockSets } from "./lock_sets.ts";
-import type { AcquireRequest, Caller, LockService, ReadAnswer, ReadOptions } from "./service.ts";
+import { KEY_PREFIXES } from "./nouns.ts";
+import type { AcquireRequest, Caller, ListRequest, LockService, ReadAnswer, ReadOptions } from "./service.ts";
 
 export class Locks implements LockService {
   readonly #grants: Grants;
@@ -15,7 +16,7 @@ export class Locks implements LockService {
   constructor(parts: GrantParts) {
     const views = new LockViews(parts.leases);
     const noun: Noun = {
-      prefix: "lock/",
+      prefix: KEY_PREFIXES.lock,
       retryAfterMs: (key, state) => views.held(key, state).retryAfterMs,
       refusal: (refused) => refusal(views, refused),
     };
@@ -62,14 +63,8 @@ export class Locks implements LockService {
     return this.#grants.history(name, timeoutMs, historyItem);
   }
 
-  list(
-    prefix: string,
-    limit: number,
-    cursor: string | null,
-    { timeoutMs }: { timeoutMs: number },
-  ): Promise<Page<LockState>> {
-    const view = this.#views.lock.bind(this.#views);
-    return this.#grants.reads.pages({ prefix, limit, cursor, timeoutMs }, view);
+  list(request: ListRequest): Promise<Page<LockState>> {
+    return this.#grants.reads.pages(request, (name, key, state) => this.#views.lock(name, key, state));
   }
 }
 

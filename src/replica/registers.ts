@@ -7,6 +7,7 @@ import type { LeaseName, State } from "../paxos/message.ts";
 import type { Bindings } from "./bindings.ts";
 import { endLapsed, type Expiry, spread } from "./expiry.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
+import { KEY_PREFIXES } from "./nouns.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
 import { RegisterViews } from "./register_views.ts";
@@ -21,7 +22,7 @@ type RegisterParts = QueueParts & ReadParts & {
   readonly ends: SessionEnds;
 };
 
-const PREFIX = "kv/";
+const PREFIX = KEY_PREFIXES.kv;
 /** A value that ran out is ended by who reads it; each time it may have been put again meanwhile. */
 const READS_MAX = 3;
 /** So often a page is filled up for names that have no value any more. */

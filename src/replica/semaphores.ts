@@ -4,6 +4,7 @@ import { QuorateError } from "../errors.ts";
 import { type Asking, type Granted, type GrantParts, Grants, type Refused } from "./grants.ts";
 import { historyItem } from "./lease_views.ts";
 import { semaphoreGrant, SemaphoreViews } from "./semaphore_views.ts";
+import { KEY_PREFIXES } from "./nouns.ts";
 import type { Caller, ListRequest, ReadAnswer, ReadOptions, SemaphoreService, TakeRequest } from "./service.ts";
 
 export class Semaphores implements SemaphoreService {
@@ -14,7 +15,7 @@ export class Semaphores implements SemaphoreService {
     const views = new SemaphoreViews(parts.leases);
     this.#views = views;
     this.#grants = new Grants(parts, {
-      prefix: "semaphore/",
+      prefix: KEY_PREFIXES.semaphore,
       retryAfterMs: (key, state) => views.held(key, state).retryAfterMs,
       refusal: (refused) => refusal(views, refused),
     });

@@ -109,12 +109,7 @@ export interface LockService {
   get(name: string, options: ReadOptions): Promise<ReadAnswer<LockState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
   /** Each item is read from a quorum of its own; the page is not a snapshot. */
-  list(
-    prefix: string,
-    limit: number,
-    cursor: string | null,
-    options: { readonly timeoutMs: number },
-  ): Promise<Page<LockState>>;
+  list(request: ListRequest): Promise<Page<LockState>>;
 }
 
 /** As LockService, but `led` with `more: Led` instead of `held` and `cooling`. */

@@ -1,13 +1,14 @@
 /** Locks whose requests and answers are shown to a trace. */
 import type { Answer } from "../api.ts";
 import { QuorateError } from "../errors.ts";
+import { KEY_PREFIXES } from "./nouns.ts";
 import type { Trace } from "./ports.ts";
 import type { LockService } from "./service.ts";
 
 /** `locks`, with each call for one name recorded when it comes and when it is answered. */
 export function tracedLocks(locks: LockService, trace: Trace): LockService {
   const seen = async <A extends Answer<unknown>>(name: string, what: string, id: string, call: () => Promise<A>) => {
-    const asked = { key: `lock/${name}`, id, what };
+    const asked = { key: KEY_PREFIXES.lock + name, id, what };
     trace.record({ type: "request", ...asked });
     try {
       const answer = await call();
@@ -34,6 +35,6 @@ export function tracedLocks(locks: LockService, trace: Trace): LockService {
     get: (name, options) => seen(name, "get", "", () => locks.get(name, options)),
     history: (name, options) => seen(name, "history", "", () => locks.history(name, options)),
     // Of no one name: each item is read on its own.
-    list: (prefix, limit, cursor, options) => locks.list(prefix, limit, cursor, options),
+    list: (request) => locks.list(request),
   };
 }

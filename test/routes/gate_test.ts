@@ -67,7 +67,7 @@ describe("with tokens", () => {
       const { app, calls } = scripted({}, { tokens });
       const response = await app.request(`/v1/locks?prefix=${prefix}`, { headers: bearer("t-write") });
       assertEquals(response.status, 200, prefix);
-      return calls.map(({ args }) => args[0]);
+      return calls.map(({ args }) => (args[0] as { prefix: string }).prefix);
     };
     for (const prefix of ["", "dep", "deploy", "deploy%2F"]) assertEquals(await prefixes(prefix), ["deploy/"]);
     assertEquals(await prefixes("deploy%2Fa"), ["deploy/a"]);

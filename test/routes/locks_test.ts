@@ -216,8 +216,8 @@ describe("the other lock routes", () => {
     await app.request("/v1/locks?prefix=deploy%2F&limit=1000&cursor=c&timeoutMs=500");
     assertEquals(calls, [
       { method: "history", args: ["a/b", { timeoutMs: 5_000 }] },
-      { method: "list", args: ["", 100, null, { timeoutMs: 5_000 }] },
-      { method: "list", args: ["deploy/", 1_000, "c", { timeoutMs: 500 }] },
+      { method: "list", args: [{ prefix: "", limit: 100, cursor: null, timeoutMs: 5_000 }] },
+      { method: "list", args: [{ prefix: "deploy/", limit: 1_000, cursor: "c", timeoutMs: 500 }] },
     ]);
   });
 
