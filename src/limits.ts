@@ -50,6 +50,8 @@ export const LIST_MAX_ITEMS = 1_000;
 
 /** Lease clocks may differ by this share (PROTOCOL.md §7). */
 export const DRIFT = 0.01;
+/** How far wall clocks of processes that serve one shared store may be apart (PROTOCOL.md §7). */
+export const WALL_MARGIN_MS = 2_000;
 /** A place in a queue lapses when its node has not renewed it for this long. */
 export const PLACE_TTL_MS = 10_000;
 export const PLACE_RENEW_MS = 3_000;

@@ -20,7 +20,7 @@ import {
 } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
-import { type BallotStore, NO_TRACE, type StepResult, StoreError, type Trace } from "./ports.ts";
+import { type BallotStore, NO_TRACE, type StepResult, type StoredRecord, StoreError, type Trace } from "./ports.ts";
 import { sharedValueId } from "./shared_value.ts";
 
 export type View = {
@@ -99,7 +99,7 @@ export class AcceptorHost {
     let voted: (() => void) | null = null;
     const reply = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
-      this.#leases.see(key, record.instance, record.state);
+      this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
@@ -115,7 +115,7 @@ export class AcceptorHost {
         ? "met"
         : null;
       voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
-      return { record: next.record === record ? null : next.record, reply: next.reply };
+      return { record: next.record === record ? null : this.#stored(next.record, stored), reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
@@ -130,7 +130,7 @@ export class AcceptorHost {
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
-      this.#leases.see(key, record.instance, record.state);
+      this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
       return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) } };
     });
   }
@@ -154,7 +154,7 @@ export class AcceptorHost {
     this.#anyMoveListener = listener;
   }
 
-  async #update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
+  async #update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
     try {
       return await this.#store.update(key, step);
     } catch (error) {
@@ -175,6 +175,13 @@ export class AcceptorHost {
 
   #fresh(key: string): AcceptorRecord {
     return freshRecord(this.rules.machine, this.#modeOf(key));
+  }
+
+  /** As it is to be kept: where others serve the same store, with when its leases were first seen. */
+  #stored(record: AcceptorRecord, before: StoredRecord | null): StoredRecord {
+    return this.#store.isShared
+      ? { ...record, firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }
+      : record;
   }
 
   #envelope(message: AcceptorMessage, from: NodeId | ""): Envelope {

@@ -1,10 +1,14 @@
 /**
  * Who saw which lease since when, on this process's own monotonic clock (PROTOCOL.md §7). Nothing here is durable:
- * a process that restarts starts every lease anew, which can only make it last longer.
+ * a process that restarts starts every lease anew, which can only make it last longer. Where processes come and go too
+ * quickly for any lease to end so, those that serve a shared store keep beside each record when one of them first saw
+ * its leases, by the platform's wall clock.
  */
-import { DRIFT } from "../limits.ts";
+import { DRIFT, WALL_MARGIN_MS } from "../limits.ts";
 import { leaseKey, type LeaseName, type Machine, type State } from "../paxos/message.ts";
-import type { Clock } from "./ports.ts";
+import type { Clock, StoredRecord } from "./ports.ts";
+
+type FirstSeen = NonNullable<StoredRecord["firstSeen"]>;
 
 /** One key: leases of S(instance − 1), and the values this process voted for at `instance`. */
 type Seen = {
@@ -24,8 +28,11 @@ export class LeaseClock {
     this.#machine = machine;
   }
 
-  /** This process reads or writes a record at `instance` with this state. */
-  see(key: string, instance: number, state: State): void {
+  /**
+   * This process reads or writes a record at `instance` with this state.
+   * @param firstSeen what those who serve the same store have noted of its leases
+   */
+  see(key: string, instance: number, state: State, firstSeen: FirstSeen = {}): void {
     const known = this.#keys.get(key);
     if (known !== undefined && (known.state === state || known.instance > instance)) return;
     const leases = this.#machine.leases(state);
@@ -39,7 +46,8 @@ export class LeaseClock {
     const since = new Map<string, number>();
     for (const lease of leases) {
       const name = leaseKey(lease);
-      since.set(name, known?.since.get(name) ?? known?.voted.get(lease.by) ?? now);
+      const own = known?.since.get(name) ?? known?.voted.get(lease.by) ?? now;
+      since.set(name, Math.min(own, now - this.#notedMs(firstSeen[name])));
     }
     this.#keys.set(key, { instance, state, since, voted });
   }
@@ -52,6 +60,19 @@ export class LeaseClock {
     const seen = known?.instance === instance ? known : { instance, state, since, voted: new Map() };
     if (!seen.voted.has(valueId)) seen.voted.set(valueId, this.#clock.now());
     this.#keys.set(key, seen);
+  }
+
+  /** What to note beside a record with this state: of leases that it had before, what was noted then. */
+  firstSeen(state: State, before: FirstSeen = {}): FirstSeen {
+    const wall = this.#clock.wall();
+    return Object.fromEntries(
+      this.#machine.leases(state).map((lease) => [leaseKey(lease), before[leaseKey(lease)] ?? wall]),
+    );
+  }
+
+  /** How long ago that is for sure, whoever noted it: wall clocks of one platform are trusted so far and no further. */
+  #notedMs(wallMs: number | undefined): number {
+    return wallMs === undefined ? 0 : Math.max(0, this.#clock.wall() - wallMs - WALL_MARGIN_MS);
   }
 
   seenMs(key: string, lease: LeaseName): number {

@@ -33,8 +33,17 @@ export type Identity = {
 /** The highest commit of a peer that this store has heard of. */
 export type Mark = { readonly incarnation: string; readonly boot: number; readonly run: string; readonly seq: number };
 
+/** Stands for the `run` of a store that any number of processes serve at once: none of them owns it. */
+export const SHARED_RUN = "shared";
+
+/**
+ * A record as a store keeps it. `firstSeen` is the host's part, of which the roles know nothing: when somebody who serves a
+ * shared store first saw each lease of the state, in ms of the platform's wall clock (PROTOCOL.md §7).
+ */
+export type StoredRecord = AcceptorRecord & { readonly firstSeen?: Readonly<Record<string, number>> };
+
 /** What one step makes of a record: `record` is what to write, or null to write nothing. */
-export type StepResult<R> = { readonly record: AcceptorRecord | null; readonly reply: R };
+export type StepResult<R> = { readonly record: StoredRecord | null; readonly reply: R };
 
 /**
  * Durable records of one acceptor. `update` runs `step` on the committed record (null: none yet) and
@@ -43,7 +52,12 @@ export type StepResult<R> = { readonly record: AcceptorRecord | null; readonly r
  * Rejects with StoreError if the outcome is unknown or the store is gone: nothing may then be said of the vote.
  */
 export interface BallotStore {
-  update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R>;
+  /**
+   * Whether other processes may serve the same records at this moment. Then nothing that one of them remembers is the
+   * last word, commits have no numbers, and `boot` is 0 for ever.
+   */
+  readonly isShared: boolean;
+  update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R>;
   /** Keys that have a record, in byte order, after `after`, at most `limit`. */
   keys(prefix: string, after: string, limit: number): Promise<readonly string[]>;
   /** The identity this store was initialised with, or null. */
@@ -65,7 +79,10 @@ export interface BallotStore {
   confirm(): Promise<void>;
   /** Notes a peer's mark; it becomes durable with the next commit, at the latest on `flush`. */
   note(peer: NodeId, mark: Mark): void;
+  /** Those this process knows of: of a store of its own, all. */
   marks(): Readonly<Record<NodeId, Mark>>;
+  /** The highest mark of a peer that anybody who serves this store has noted durably, or this process at all. */
+  recall(peer: NodeId): Promise<Mark | null>;
   /** Resolves when everything noted is durable. */
   flush(): Promise<void>;
   /** Quarantine is for ever: a store that was rolled back must not vote again. */

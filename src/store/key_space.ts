@@ -1,6 +1,8 @@
 /**
- * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3),
- * `["q", …]` what belongs to the whole store (§9).
+ * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3), of a shared
+ * store `["f", key]`, when its leases were first seen (§7),
+ * `["q", …]` what belongs to the whole store (§9): of an owner store its meta row, of a shared one marks, spread over rows
+ * by the key whose commit they rode in.
  */
 import { assert } from "../assert.ts";
 import { NAME_MAX_BYTES } from "../limits.ts";
@@ -11,6 +13,11 @@ export const KEY_MAX_BYTES = NAME_MAX_BYTES + 32;
 export const IDENTITY_ROW: Deno.KvKey = ["q", "identity"];
 export const META_ROW: Deno.KvKey = ["q", "meta"];
 
+const MARKS_ROWS: Deno.KvKey = ["q", "marks"];
+
+/** Commits of different keys that bring news of the same peer seldom meet in one row. */
+const MARKS_SHARDS = 16;
+
 const RECORDS: Deno.KvKey = ["r"];
 const encoder = new TextEncoder();
 
@@ -20,6 +27,16 @@ export function ballotRow(key: string): Deno.KvKey {
 
 export function stateRow(key: string): Deno.KvKey {
   return ["s", key];
+}
+
+export function marksRow(key: string): Deno.KvKey {
+  let hash = 0;
+  for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) >>> 0;
+  return [...MARKS_ROWS, hash % MARKS_SHARDS];
+}
+
+export function firstSeenRow(key: string): Deno.KvKey {
+  return ["f", key];
 }
 
 /** Throws InvariantError: names were checked at the edge, so a bad one here is a bug. */
@@ -54,7 +71,12 @@ function rank(unit: number): number {
 }
 
 /** Keys that have a ballot row and begin with `prefix`, in byte order, after `after`, at most `limit`. */
-export async function listKeys(kv: Deno.Kv, prefix: string, after: string, limit: number): Promise<string[]> {
+export async function listKeys(
+  kv: Pick<Deno.Kv, "list">,
+  prefix: string,
+  after: string,
+  limit: number,
+): Promise<string[]> {
   const found: string[] = [];
   if (limit <= 0) return found;
   const start = compareKeys(prefix, after) > 0 ? prefix : after;
@@ -67,5 +89,12 @@ export async function listKeys(kv: Deno.Kv, prefix: string, after: string, limit
     if (!key.startsWith(prefix) || found.length === limit) break;
     found.push(key);
   }
+  return found;
+}
+
+/** All rows of marks of a shared store. */
+export async function listMarks(kv: Pick<Deno.Kv, "list">): Promise<unknown[]> {
+  const found: unknown[] = [];
+  for await (const row of kv.list({ prefix: MARKS_ROWS }, { limit: MARKS_SHARDS })) found.push(row.value);
   return found;
 }

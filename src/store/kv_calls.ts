@@ -1,5 +1,5 @@
 /** Calls to Deno KV: with a deadline, and with errors that say in one line what to do about them. */
-import { StoreError } from "../replica/ports.ts";
+import { type Clock, StoreError } from "../replica/ports.ts";
 import { META_ROW } from "./key_space.ts";
 
 export function asStoreError(path: string, error: unknown): StoreError {
@@ -17,21 +17,26 @@ function explain(said: string): string {
   return said;
 }
 
+const realTimer: Clock["after"] = (ms, run) => {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
+};
+
 /** `task`, or StoreError after `ms`. The task itself goes on: its outcome is then unknown. */
-export async function within<T>(ms: number, path: string, task: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new StoreError(`${path}: no answer from the database within ${ms} ms (locked, or the disk hangs)`)),
-      ms,
-    );
-  });
+export async function within<T>(ms: number, path: string, task: Promise<T>, after = realTimer): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const cancel = after(
+    ms,
+    () => reject(new StoreError(`${path}: no answer from the database within ${ms} ms (locked, or the disk hangs)`)),
+  );
+  // Whoever gave up waiting hears no more of it, and neither does anybody else.
+  task.catch(() => {});
   try {
     return await Promise.race([task, late]);
   } catch (error) {
     throw asStoreError(path, error);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
@@ -39,7 +44,12 @@ export async function within<T>(ms: number, path: string, task: Promise<T>): Pro
  * Closes the database once it answers. `kv.close()` stops the whole process, timers included, for as long
  * as a call on a locked file is under way; so this gives up waiting after `ms` and leaves the closing for later.
  */
-export async function closeKv(kv: Deno.Kv, ms: number, path: string): Promise<void> {
+export async function closeKv(
+  kv: Pick<Deno.Kv, "getMany" | "close">,
+  ms: number,
+  path: string,
+  after = realTimer,
+): Promise<void> {
   const closed = kv.getMany([META_ROW]).catch(() => null).then(() => kv.close());
-  await within(ms, path, closed).catch(() => {});
+  await within(ms, path, closed, after).catch(() => {});
 }

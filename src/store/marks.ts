@@ -31,6 +31,6 @@ export class Marks {
 }
 
 /** seq grows through reopening too; boot decides only where seq is equal. */
-function isHigher(mark: Mark, known: Mark): boolean {
+export function isHigher(mark: Mark, known: Mark): boolean {
   return mark.seq !== known.seq ? mark.seq > known.seq : mark.boot > known.boot;
 }

@@ -87,6 +87,7 @@ type Batch = {
 const REFUSALS_MAX = 5;
 
 export class MemoryBallotStore implements BallotStore {
+  readonly isShared = false;
   /** The next atomic fails so, once. */
   failNext: Fault | null = null;
   readonly disk: MemoryDisk;
@@ -194,6 +195,10 @@ export class MemoryBallotStore implements BallotStore {
 
   marks(): Readonly<Record<NodeId, Mark>> {
     return this.#marks.all();
+  }
+
+  recall(peer: NodeId): Promise<Mark | null> {
+    return Promise.resolve(this.marks()[peer] ?? null);
   }
 
   async flush(): Promise<void> {

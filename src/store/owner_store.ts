@@ -25,6 +25,7 @@ assert(2 * ROW_MAX_BYTES < PARTS_MAX_BYTES, "the largest record fits an atomic")
 
 /** Use `openOwnerStore`. */
 export class OwnerStore implements BallotStore {
+  readonly isShared = false;
   readonly #kv: Deno.Kv;
   readonly #path: string;
   readonly #ledger: Ledger;
@@ -125,6 +126,10 @@ export class OwnerStore implements BallotStore {
 
   marks(): Readonly<Record<NodeId, Mark>> {
     return this.#ledger.marks();
+  }
+
+  recall(peer: NodeId): Promise<Mark | null> {
+    return Promise.resolve(this.marks()[peer] ?? null);
   }
 
   async flush(): Promise<void> {

@@ -3,7 +3,13 @@ import { assert, assertEquals, assertGreater, assertRejects, assertStringInclude
 import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
-import { type BallotStore, type Mark, type StepResult, StoreError } from "../../src/replica/ports.ts";
+import {
+  type BallotStore,
+  type Mark,
+  type StepResult,
+  type StoredRecord,
+  StoreError,
+} from "../../src/replica/ports.ts";
 import type { Fault } from "../../src/store/memory_ballot_store.ts";
 
 /** One durable medium and what a test may do to the commits on it. */
@@ -44,11 +50,11 @@ export function increment(record: AcceptorRecord | null): StepResult<number> {
   return { record: makeRecord(count), reply: count };
 }
 
-export function look(record: AcceptorRecord | null): StepResult<AcceptorRecord | null> {
+export function look(record: StoredRecord | null): StepResult<StoredRecord | null> {
   return { record: null, reply: record };
 }
 
-export function write(record: AcceptorRecord): () => StepResult<string> {
+export function write(record: StoredRecord): () => StepResult<string> {
   return () => ({ record, reply: "written" });
 }
 
@@ -64,8 +70,11 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const all = <T>(count: number, start: (i: number) => Promise<T>) =>
   Promise.all(Array.from({ length: count }, (_, i) => start(i)));
 
-/** Registers the suite; `make` gives an empty medium. */
-export function ballotStoreContract(kind: string, make: () => Promise<Medium>): void {
+/**
+ * Registers the suite; `make` gives an empty medium. What only one who has the medium to itself can do, as numbering its
+ * commits, is asked of an owner alone; what a shared store does instead is in its own test.
+ */
+export function ballotStoreContract(kind: string, make: () => Promise<Medium>, isShared = false): void {
   function test(name: string, run: (store: BallotStore, medium: Medium) => Promise<void>): void {
     Deno.test(`${kind}: ${name}`, async () => {
       const medium = await make();
@@ -78,6 +87,13 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
       }
     });
   }
+
+  const owned: typeof test = (name, run) => isShared || test(name, run);
+
+  test("it says whether others may serve the same records", (store) => {
+    assertEquals(store.isShared, isShared);
+    return Promise.resolve();
+  });
 
   test("a key nobody wrote has no record, and asking writes nothing", async (store, medium) => {
     assertEquals(await store.update("k", look), null);
@@ -144,7 +160,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     assertEquals(countOf(await store.update("k", look)), 500);
   });
 
-  test("200 concurrent updates of 200 keys share a few atomics", async (store, medium) => {
+  owned("200 concurrent updates of 200 keys share a few atomics", async (store, medium) => {
     await all(200, (i) => store.update(`k${i}`, look));
     await all(200, (i) => store.update(`k${i}`, increment));
     assert(medium.atomics() <= 4, `${medium.atomics()} atomics`);
@@ -238,24 +254,29 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
   test("an identity is written once", async (store, medium) => {
     assertEquals([store.identity(), store.config(), store.seq()], [null, null, 0]);
     const written = await store.init(IDENTITY);
-    assertEquals([written.cluster, written.id, written.incarnation, written.boot], ["c1", "a", "inc1", 1]);
+    assertEquals([written.cluster, written.id, written.incarnation], ["c1", "a", "inc1"]);
+    assertEquals(written.boot, isShared ? 0 : 1);
     assertEquals(store.identity(), written);
     assertEquals(store.config(), IDENTITY.config);
-    await assertRejects(() => store.init(IDENTITY), StoreError, "already has an identity");
+    const other = { ...IDENTITY, id: "z", incarnation: "inc2" };
+    await assertRejects(() => store.init(other), StoreError, "already has an identity");
     await store.close();
     const again = await medium.open();
-    await assertRejects(() => again.init({ ...IDENTITY, id: "z" }), StoreError, "already has an identity");
+    await assertRejects(() => again.init(other), StoreError, "already has an identity");
     assertEquals([again.identity()?.id, again.config()], ["a", IDENTITY.config]);
     await again.close();
   });
 
   test("of two inits at once one wins", async (store) => {
-    const ends = await Promise.allSettled([store.init(IDENTITY), store.init({ ...IDENTITY, id: "b" })]);
+    const ends = await Promise.allSettled([
+      store.init(IDENTITY),
+      store.init({ ...IDENTITY, id: "b", incarnation: "inc2" }),
+    ]);
     assertEquals(ends.map((end) => end.status), ["fulfilled", "rejected"]);
     assertEquals(store.identity()?.id, "a");
   });
 
-  test("every open counts and has a run of its own", async (store, medium) => {
+  owned("every open counts and has a run of its own", async (store, medium) => {
     const first = await store.init(IDENTITY);
     await store.close();
     const second = await medium.open();
@@ -268,7 +289,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     await third.close();
   });
 
-  test("seq grows by one with every atomic and goes on after reopening", async (store, medium) => {
+  owned("seq grows by one with every atomic and goes on after reopening", async (store, medium) => {
     await store.init(IDENTITY);
     assertEquals(store.seq(), 1);
     await store.update("k", increment);
@@ -283,7 +304,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     await again.close();
   });
 
-  test("marks are durable after flush", async (store, medium) => {
+  owned("marks are durable after flush", async (store, medium) => {
     store.note("b", MARK);
     await store.flush();
     const atomics = medium.atomics();
@@ -295,7 +316,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     await again.close();
   });
 
-  test("marks ride in the commit that follows", async (store, medium) => {
+  owned("marks ride in the commit that follows", async (store, medium) => {
     store.note("b", MARK);
     store.note("c", { ...MARK, seq: 9 });
     await store.update("k", increment);
@@ -304,7 +325,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     assertEquals(medium.atomics(), atomics);
   });
 
-  test("a mark noted while a commit is under way waits for the next", async (store, medium) => {
+  owned("a mark noted while a commit is under way waits for the next", async (store, medium) => {
     await store.update("k", increment);
     const release = medium.hold();
     const writing = store.update("k", increment);
@@ -352,7 +373,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     assertEquals(countOf(await store.update("k", look)), 6);
   });
 
-  test("a commit of unknown outcome that was applied rejects, and the next update sees it", async (store, medium) => {
+  owned("a commit of unknown outcome that was applied rejects, and the next update sees it", async (store, medium) => {
     await store.init(IDENTITY);
     await store.update("k", increment);
     medium.failNext(store, "unknown-applied");
@@ -368,7 +389,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     assertEquals(store.seq(), seq + 1);
   });
 
-  test(
+  owned(
     "a commit of unknown outcome that was lost rejects, and the next update does not see it",
     async (store, medium) => {
       await store.update("k", increment);
@@ -379,7 +400,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     },
   );
 
-  test("updates that arrive during a failing commit are not lost with it", async (store, medium) => {
+  owned("updates that arrive during a failing commit are not lost with it", async (store, medium) => {
     await store.update("k", increment);
     const release = medium.hold();
     medium.failNext(store, "unknown-applied");
@@ -392,7 +413,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     assertEquals([await second, await other], [3, 1]);
   });
 
-  test("init and flush of unknown outcome reject and may be asked again", async (store, medium) => {
+  owned("init and flush of unknown outcome reject and may be asked again", async (store, medium) => {
     medium.failNext(store, "unknown-lost");
     await assertRejects(() => store.init(IDENTITY), StoreError);
     await store.init(IDENTITY);
@@ -406,14 +427,14 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     await again.close();
   });
 
-  test("an init of unknown outcome that was applied is found", async (store, medium) => {
+  owned("an init of unknown outcome that was applied is found", async (store, medium) => {
     medium.failNext(store, "unknown-applied");
     await assertRejects(() => store.init(IDENTITY), StoreError);
     await assertRejects(() => store.init({ ...IDENTITY, id: "z" }), StoreError, "already has an identity");
     assertEquals([store.identity()?.id, store.identity()?.boot], ["a", 1]);
   });
 
-  test("close finishes what was accepted and refuses what comes later", async (store, medium) => {
+  owned("close finishes what was accepted and refuses what comes later", async (store, medium) => {
     const accepted = all(20, (i) => store.update(`k${i}`, increment));
     store.note("b", MARK);
     const closing = store.close();
@@ -429,7 +450,7 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>): 
     await again.close();
   });
 
-  test("a second store on the same medium is refused", async (store, medium) => {
+  owned("a second store on the same medium is refused", async (store, medium) => {
     await assertRejects(() => medium.open(), StoreError, "in use by another");
     assertEquals(await store.update("k", increment), 1);
   });

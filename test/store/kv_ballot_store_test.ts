@@ -3,7 +3,6 @@ import { DatabaseSync } from "node:sqlite";
 import { type BallotStore, StoreError } from "../../src/replica/ports.ts";
 import { ballotRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore, type OwnerStoreOptions } from "../../src/store/kv_ballot_store.ts";
-import type { Fault } from "../../src/store/memory_ballot_store.ts";
 import {
   ballotStoreContract,
   countOf,
@@ -15,60 +14,10 @@ import {
   promise,
   write,
 } from "./ballot_store_contract.ts";
+import { TestKv } from "./test_kv.ts";
 
 let runs = 0;
 const run = () => `run-${++runs}`;
-
-/** A real database whose commits and reads a test can watch, delay and break. */
-class TestKv {
-  gate: Promise<void> = Promise.resolve();
-  fault: Fault | "late" | "never" | null = null;
-  atomics = 0;
-  reads = 0;
-  readonly #kv: Deno.Kv;
-  /** The commits that were late, in case a test must wait for them. */
-  readonly late: Promise<Deno.KvCommitResult | Deno.KvCommitError>[] = [];
-
-  constructor(kv: Deno.Kv) {
-    this.#kv = kv;
-  }
-
-  asKv(): Deno.Kv {
-    const kv = this.#kv;
-    return {
-      getMany: (keys: Deno.KvKey[]) => {
-        this.reads++;
-        return kv.getMany(keys);
-      },
-      list: kv.list.bind(kv),
-      close: kv.close.bind(kv),
-      atomic: () => {
-        const atomic = kv.atomic();
-        const commit = atomic.commit.bind(atomic);
-        atomic.commit = () => this.#commit(commit);
-        return atomic;
-      },
-    } as unknown as Deno.Kv;
-  }
-
-  async #commit(commit: Deno.AtomicOperation["commit"]): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
-    this.atomics++;
-    const fault = this.fault;
-    this.fault = null;
-    const gate = this.gate;
-    if (fault === "late") {
-      this.late.push(gate.then(commit));
-      return await new Promise(() => {});
-    }
-    await gate;
-    if (fault === "conflict") return { ok: false };
-    if (fault === "never") return await new Promise(() => {});
-    if (fault === "unknown-lost") throw new Error("disk I/O error");
-    const result = await commit();
-    if (fault === "unknown-applied") throw new Error("disk I/O error");
-    return result;
-  }
-}
 
 type Bench = { readonly path: string; readonly kv: TestKv; readonly raw: Deno.Kv; readonly store: BallotStore };
 

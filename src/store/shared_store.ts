@@ -1,0 +1,395 @@
+/**
+ * The shared store: any number of processes serve one acceptor on one database, each for as long as it lives. Every step
+ * reads the record, runs and commits by check-and-set; nothing is remembered from one update to the next (PROTOCOL.md §3,
+ * "Durable step"). Of a commit whose outcome is not known the row itself tells: each write bears an id of its own.
+ */
+import type { NodeId } from "../paxos/ballot.ts";
+import {
+  type BallotStore,
+  type Clock,
+  type Identity,
+  type Mark,
+  type Randomness,
+  SHARED_RUN,
+  type StepResult,
+  type StoredRecord,
+  StoreError,
+} from "../replica/ports.ts";
+import {
+  assertKey,
+  ballotRow,
+  firstSeenRow,
+  IDENTITY_ROW,
+  listKeys,
+  listMarks,
+  marksRow,
+  META_ROW,
+  stateRow,
+} from "./key_space.ts";
+import { asStoreError, closeKv, within } from "./kv_calls.ts";
+import { Marks } from "./marks.ts";
+import {
+  decodeIdentity,
+  decodeMarks,
+  decodeRecord,
+  encodeRecord,
+  encodeRow,
+  type IdentityRow,
+  writeIdOf,
+} from "./rows.ts";
+import { recalled, withNews } from "./shared_marks.ts";
+
+/** What is used of a database. Reads are strong ones; none of `watch`, `sum` and the database's own expiry. */
+export type SharedKv = Pick<Deno.Kv, "getMany" | "atomic" | "list" | "close">;
+
+export type SharedStoreOptions = {
+  readonly kv: SharedKv;
+  /** For errors; no secret. */
+  readonly name: string;
+  /** Unlike that of any other process that serves this database. */
+  readonly run: string;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  /** After this long without an answer from the database the outcome of a call counts as unknown: its client never gives up. */
+  readonly callMs?: number;
+  /** After this long an update gives up. */
+  readonly updateMs?: number;
+};
+
+/** Commits that one update tries while others change the record under it. */
+const TRIES_MAX = 20;
+/** Before another try, uniform from 0 to this, twice as much each time up to the most: losers must not march in step. */
+const PAUSE_MS = 4;
+const PAUSE_MAX_MS = 250;
+/** How often a database that belongs to nobody is looked at again, for the init that another process may have done. */
+const LOOK_AGAIN_MS = 1_000;
+const REASON_MAX_CHARS = 1_000;
+
+type Waiter = {
+  readonly step: (record: StoredRecord | null) => StepResult<unknown>;
+  readonly resolve: (reply: unknown) => void;
+  readonly reject: (error: unknown) => void;
+};
+type Answers = readonly (readonly [waiter: Waiter, reply: unknown])[];
+
+/** What one key's update reads, in one request: of the identity, the ballot, the state, the leases, the marks. */
+type Entry = Deno.KvEntryMaybe<unknown>;
+type Entries = readonly [Entry, Entry, Entry, Entry, Entry];
+type Rows = {
+  readonly record: StoredRecord | null;
+  /** Of the write that left the record so. */
+  readonly writeId: string | null;
+  readonly heard: Readonly<Record<NodeId, Mark>>;
+  readonly checks: readonly Deno.AtomicCheck[];
+};
+
+/** Reads whose database it is. Rejects with StoreError, and has then closed it. */
+export async function openSharedStore(options: SharedStoreOptions): Promise<BallotStore> {
+  const store = new SharedStore(options);
+  try {
+    await store.look();
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+class SharedStore implements BallotStore {
+  readonly isShared = true;
+  readonly #kv: SharedKv;
+  readonly #name: string;
+  readonly #run: string;
+  readonly #clock: Clock;
+  readonly #random: Randomness;
+  readonly #callMs: number;
+  readonly #updateMs: number;
+  /** As last read; null: nobody's. */
+  #identity: IdentityRow | null = null;
+  #lookedAtMs = 0;
+  #writes = 0;
+  /** What this process has heard of peers; what others have is in the rows. */
+  readonly #marks = new Marks();
+  /** Updates of one key go one after another, those that wait together in one commit: twins bring conflicts enough. */
+  readonly #lanes = new Map<string, Waiter[]>();
+  readonly #working = new Set<Promise<void>>();
+  #closing: Promise<void> | null = null;
+
+  constructor({ kv, name, run, clock, random, callMs = 2_000, updateMs = 5_000 }: SharedStoreOptions) {
+    this.#kv = kv;
+    this.#name = name;
+    this.#run = run;
+    this.#clock = clock;
+    this.#random = random;
+    this.#callMs = callMs;
+    this.#updateMs = updateMs;
+  }
+
+  async update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
+    this.#assertOpen();
+    assertKey(key);
+    return await new Promise<R>((resolve, reject) => {
+      const waiter = { step, resolve: resolve as (reply: unknown) => void, reject };
+      const lane = this.#lanes.get(key);
+      if (lane !== undefined) return void lane.push(waiter);
+      this.#lanes.set(key, [waiter]);
+      const working = this.#work(key).finally(() => this.#working.delete(working));
+      this.#working.add(working);
+    });
+  }
+
+  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+    this.#assertOpen();
+    return await this.#within(listKeys(this.#kv, prefix, after, limit));
+  }
+
+  identity(): Identity | null {
+    if (this.#identity === null) {
+      this.#lookSoon();
+      return null;
+    }
+    const { cluster, id, incarnation } = this.#identity;
+    return { cluster, id, incarnation, boot: 0, run: SHARED_RUN };
+  }
+
+  config(): string | null {
+    return this.#identity?.config ?? null;
+  }
+
+  async init(
+    { cluster, id, incarnation, config }: {
+      readonly cluster: string;
+      readonly id: NodeId;
+      readonly incarnation: string;
+      readonly config: string;
+    },
+  ): Promise<Identity> {
+    this.#assertOpen();
+    const row: IdentityRow = { cluster, id, incarnation, config };
+    await this.#change(IDENTITY_ROW, (value) => {
+      const known = this.#adopt(value);
+      // An incarnation is of one init alone: what bears it is this one's, though its answer was lost.
+      if (known !== null && known.incarnation !== incarnation) {
+        throw new StoreError(`${this.#name}: this store already has an identity`);
+      }
+      return known === null ? row : null;
+    });
+    return { cluster, id, incarnation, boot: 0, run: SHARED_RUN };
+  }
+
+  /** Commits of many processes have no order that all of them know. */
+  seq(): number {
+    return 0;
+  }
+
+  spokenSeq(): number {
+    return 0;
+  }
+
+  /** There is no start to be confirmed: a rollback of a shared store is not found out (PROTOCOL.md §9). */
+  confirm(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  note(peer: NodeId, mark: Mark): void {
+    this.#marks.note(peer, mark);
+  }
+
+  marks(): Readonly<Record<NodeId, Mark>> {
+    return this.#marks.all();
+  }
+
+  async recall(peer: NodeId): Promise<Mark | null> {
+    this.#assertOpen();
+    return recalled(await this.#within(listMarks(this.#kv)), this.#marks.all(), peer);
+  }
+
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    await this.#change(marksRow(""), (value) => withNews(decodeMarks(value), this.#marks.all()));
+  }
+
+  async quarantine(reason: string): Promise<void> {
+    this.#assertOpen();
+    const quarantined = reason.slice(0, REASON_MAX_CHARS);
+    await this.#change(IDENTITY_ROW, (value) => {
+      const known = this.#adopt(value);
+      return known === null || known.quarantined !== undefined ? null : { ...known, quarantined };
+    });
+  }
+
+  quarantined(): string | null {
+    return this.#identity?.quarantined ?? null;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= Promise.all(this.#working).then(() =>
+      closeKv(this.#kv, this.#callMs, this.#name, (ms, run) => this.#clock.after(ms, run))
+    );
+    return this.#closing;
+  }
+
+  /** Reads whose database it is. */
+  async look(): Promise<void> {
+    this.#lookedAtMs = this.#clock.now();
+    const rows = this.#kv.getMany<[unknown, unknown]>([IDENTITY_ROW, META_ROW]);
+    const [identity, meta] = await this.#within(rows);
+    // Its owner counts commits and trusts its memory; it must not find that others have been here.
+    if (meta.value !== null) throw new StoreError(`${this.#name}: written by a node that had it to itself`);
+    this.#adopt(identity.value);
+  }
+
+  #lookSoon(): void {
+    if (this.#closing !== null || this.#clock.now() - this.#lookedAtMs < LOOK_AGAIN_MS) return;
+    this.look().catch(() => {});
+  }
+
+  async #work(key: string): Promise<void> {
+    for (;;) {
+      const waiters = this.#lanes.get(key)!;
+      if (waiters.length === 0) return void this.#lanes.delete(key);
+      // Whoever comes from here on has to see what is committed from here on.
+      this.#lanes.set(key, []);
+      try {
+        for (const [waiter, reply] of await this.#settle(key, waiters)) waiter.resolve(reply);
+      } catch (error) {
+        for (const waiter of waiters) waiter.reject(asStoreError(this.#name, error));
+      }
+    }
+  }
+
+  /** Runs the steps until they are durable, or it is known that nothing can be said of them. */
+  async #settle(key: string, waiters: readonly Waiter[]): Promise<Answers> {
+    const startMs = this.#clock.now();
+    const attempts = new Map<string, Answers>();
+    let unknown: StoreError | null = null;
+    for (let tries = 0;; tries++) {
+      const entries = await this.#read(key).catch((error: StoreError) => unknown = error);
+      if (entries instanceof StoreError) {
+        // Nothing was sent yet: whoever asked may ask again at once. Else something may be learned of what was, in time.
+        if (attempts.size === 0) throw entries;
+      } else {
+        const rows = this.#rowsOf(key, entries);
+        // Also where the database said that a check had failed: it may have tried again what had succeeded at first.
+        const applied = attempts.get(rows.writeId ?? "");
+        if (applied !== undefined) return applied;
+        const isLate = this.#clock.now() - startMs >= this.#updateMs;
+        if (tries >= TRIES_MAX || isLate) throw this.#givenUp(unknown, tries);
+        const end = await this.#try(key, waiters, rows, attempts);
+        if (end.type === "done") return end.answers;
+        unknown = end.unknown;
+      }
+      if (this.#clock.now() - startMs >= this.#updateMs) throw this.#givenUp(unknown, tries);
+      await this.#pause(tries);
+    }
+  }
+
+  async #try(
+    key: string,
+    waiters: readonly Waiter[],
+    rows: Rows,
+    attempts: Map<string, Answers>,
+  ): Promise<
+    { readonly type: "done"; readonly answers: Answers } | { readonly type: "again"; unknown: StoreError | null }
+  > {
+    const writeId = `${this.#run}.${++this.#writes}`;
+    const { answers, record } = this.#play(key, waiters, rows.record);
+    if (record === null) return { type: "done", answers };
+    const { ballot, state, firstSeen } = encodeRecord(key, record, rows.record, writeId);
+    // A database that is another's, or nobody's any more, must not get a vote: its row is checked in every commit.
+    const atomic = this.#kv.atomic().check(...rows.checks).set(ballotRow(key), ballot);
+    if (state !== null) atomic.set(stateRow(key), state);
+    if (firstSeen !== null) atomic.set(firstSeenRow(key), firstSeen);
+    // News of peers rides in the commit that may rest on it (PROTOCOL.md §9).
+    const heard = withNews(rows.heard, this.#marks.all());
+    if (heard !== null) atomic.set(marksRow(key), encodeRow(heard, "row of marks"));
+    attempts.set(writeId, answers);
+    try {
+      const { ok } = await this.#within(atomic.commit());
+      return ok ? { type: "done", answers } : { type: "again", unknown: null };
+    } catch (error) {
+      return { type: "again", unknown: error as StoreError };
+    }
+  }
+
+  /** Each step on what the one before left; one that throws fails its own update alone. `record` is null if none wrote. */
+  #play(key: string, waiters: readonly Waiter[], committed: StoredRecord | null) {
+    let record: StoredRecord | null = null;
+    const answers: [Waiter, unknown][] = [];
+    for (const waiter of waiters) {
+      try {
+        const next = waiter.step(record ?? committed);
+        if (next.record !== null) {
+          if (this.#identity?.quarantined !== undefined) {
+            throw new StoreError(`quarantined: ${this.#identity.quarantined}`);
+          }
+          encodeRecord(key, next.record, null);
+          record = next.record;
+        }
+        answers.push([waiter, next.reply]);
+      } catch (error) {
+        waiter.reject(error);
+      }
+    }
+    return { answers, record };
+  }
+
+  #read(key: string): Promise<Entries> {
+    const names = [IDENTITY_ROW, ballotRow(key), stateRow(key), firstSeenRow(key), marksRow(key)] as const;
+    return this.#within(this.#kv.getMany<[unknown, unknown, unknown, unknown, unknown]>(names));
+  }
+
+  #rowsOf(key: string, [identity, ballot, state, firstSeen, marks]: Entries): Rows {
+    this.#adopt(identity.value);
+    // One check for all rows of the record: whoever writes another of them writes this one too.
+    const checks = [identity, ballot, marks].map(({ key, versionstamp }) => ({ key, versionstamp }));
+    return {
+      record: decodeRecord(key, ballot.value, state.value, firstSeen.value),
+      writeId: writeIdOf(ballot.value),
+      heard: decodeMarks(marks.value),
+      checks,
+    };
+  }
+
+  /** Throws StoreError if it was somebody else's before, or is lost: this process then says nothing of it. */
+  #adopt(value: unknown): IdentityRow | null {
+    const row = value === null ? null : decodeIdentity(value);
+    if (this.#identity !== null && row?.incarnation !== this.#identity.incarnation) {
+      throw new StoreError(`${this.#name}: the database does not hold the identity of this member any more`);
+    }
+    return this.#identity = row;
+  }
+
+  /** By check-and-set until `next` has nothing more to write. */
+  async #change(key: Deno.KvKey, next: (value: unknown) => object | null): Promise<void> {
+    for (let tries = 0; tries <= TRIES_MAX; tries++) {
+      const [{ value, versionstamp }] = await this.#within(this.#kv.getMany<[unknown]>([key]));
+      const row = next(value);
+      if (row === null) return;
+      const atomic = this.#kv.atomic().check({ key, versionstamp }).set(key, encodeRow(row, `row ${key.join("/")}`));
+      // Whatever it says: the next look tells what there is.
+      await this.#within(atomic.commit()).catch(() => {});
+      await this.#pause(tries);
+    }
+    throw this.#givenUp(null, TRIES_MAX);
+  }
+
+  #givenUp(unknown: StoreError | null, tries: number): StoreError {
+    return unknown === null
+      ? new StoreError(`${this.#name}: other writers changed the record ${tries + 1} times`)
+      : new StoreError(`outcome of a commit unknown: ${unknown.message}`, { cause: unknown });
+  }
+
+  #pause(tries: number): Promise<void> {
+    const ms = this.#random.next() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** tries);
+    return new Promise((resolve) => this.#clock.after(ms, resolve));
+  }
+
+  #within<T>(task: Promise<T>): Promise<T> {
+    return within(this.#callMs, this.#name, task, (ms, run) => this.#clock.after(ms, run));
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== null) throw new StoreError("this store is closed");
+  }
+}
