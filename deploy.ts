@@ -15,7 +15,7 @@ import { tracingTransport } from "./src/observe/tracing_transport.ts";
 import { createModes } from "./src/replica/modes.ts";
 import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
 import { type BallotStore, type Mark, NO_TRACE, type Transport } from "./src/replica/ports.ts";
-import { knownLife } from "./src/replica/standing.ts";
+import { knownLife, type Membership, strangerIn } from "./src/replica/standing.ts";
 import { openOwnerStore } from "./src/store/kv_ballot_store.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { VERSION } from "./src/version.ts";
@@ -53,13 +53,14 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     });
     // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
     if (config.init) await initialise(config.id, cluster, text, config.learner ? [] : members, store, transport);
-    mustBelong(config.id, cluster, text, store);
+    mustBelong({ id: config.id, cluster, config: text }, store);
     // Of this process, not of the cluster: each node may be traced or not.
     const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(config.id, realClock) : null;
     const trace = ring ?? NO_TRACE;
     const node = new ReplicaNode({
       id: config.id,
       cluster,
+      config: text,
       urls: config.urls,
       quorums: new QuorumSystem(members),
       learners,
@@ -139,19 +140,9 @@ async function initialise(
   await store.init({ cluster, id, incarnation: realRandomness.id(), config });
 }
 
-function mustBelong(id: NodeId, cluster: string, config: string, store: BallotStore): void {
-  const identity = store.identity();
-  if (identity === null) return;
-  if (identity.id !== id || identity.cluster !== cluster) {
-    throw new QuorateError(
-      "invalid-request",
-      `this store belongs to member ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`,
-    );
-  }
-  // Members and modes were decided at init; a flag that says otherwise would split the cluster.
-  if (store.config() !== config) {
-    throw new QuorateError("invalid-request", `--cluster differs from what this store was initialised with`);
-  }
+function mustBelong(member: Membership, store: BallotStore): void {
+  const stranger = strangerIn(store, member);
+  if (stranger !== null) throw new QuorateError("invalid-request", stranger);
 }
 
 let composed: Promise<Composed> | null = null;

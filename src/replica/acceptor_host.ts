@@ -21,7 +21,10 @@ import {
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import { type BallotStore, NO_TRACE, type StepResult, type StoredRecord, StoreError, type Trace } from "./ports.ts";
+import { Remembered } from "./remembered.ts";
 import { sharedValueId } from "./shared_value.ts";
+
+const STOOD_MAX_KEYS = 100_000;
 
 export type View = {
   readonly snapshot: Snapshot;
@@ -60,6 +63,9 @@ export class AcceptorHost {
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
+  #listening: () => void = () => {};
+  /** Of a shared store: where this process has seen records stand. What stands further by now a twin has moved. */
+  readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
 
   /** @param heard called when the own record is known to be as new as a member's */
   constructor(
@@ -96,9 +102,11 @@ export class AcceptorHost {
     }
     let moved: Snapshot | null = null;
     let stoodAt = 0;
+    let found: AcceptorRecord | null = null;
     let voted: (() => void) | null = null;
     const reply = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
+      found = record;
       this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
@@ -120,18 +128,33 @@ export class AcceptorHost {
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
-    if (moved !== null) this.#tell(key, moved, stoodAt);
+    if (moved !== null) this.#moved(key, moved, stoodAt);
+    else this.#met(key, found!, false);
     return reply;
   }
 
   /** The own record as it is durable now. */
   async view(key: string): Promise<View> {
+    const record = await this.#own(key);
+    this.#met(key, record, false);
+    return { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) };
+  }
+
+  /**
+   * Tells whoever listens, if a twin has moved the record on.
+   * @param isNews whether a key that this process has never met was not there before
+   */
+  async look(key: string, isNews: boolean): Promise<void> {
+    this.#met(key, await this.#own(key), isNews);
+  }
+
+  async #own(key: string): Promise<AcceptorRecord> {
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
-      return { record: null, reply: { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) } };
+      return { record: null, reply: record };
     });
   }
 
@@ -143,10 +166,21 @@ export class AcceptorHost {
   onMove(key: string, listener: MoveListener): () => void {
     const listeners = this.#listeners.get(key) ?? new Set();
     this.#listeners.set(key, listeners.add(listener));
+    this.#listening();
     return () => {
       listeners.delete(listener);
       if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key);
     };
+  }
+
+  /** Keys whose moves somebody waits for. */
+  get listened(): readonly string[] {
+    return [...this.#listeners.keys()];
+  }
+
+  /** Called whenever somebody begins to. */
+  onListen(listening: () => void): void {
+    this.#listening = listening;
   }
 
   /** One listener, for the moves of all keys. */
@@ -166,6 +200,23 @@ export class AcceptorHost {
   /** Two contents under one id would be two values that vote as one. */
   #isShared(key: string, { id, commands, claims, nextMode }: Value): boolean {
     return claims === undefined && nextMode === undefined && id === sharedValueId(this.#digest, key, commands);
+  }
+
+  /** The record stands where this process has seen it stand, or a twin has moved it meanwhile. */
+  #met(key: string, record: AcceptorRecord, isNews: boolean): void {
+    if (!this.#store.isShared) return;
+    const stood = this.#stood.get(key);
+    if (stood === undefined ? isNews : stood < record.instance) this.#moved(key, snapshotOf(record), stood ?? 1);
+    else if (stood === undefined) this.#stood.set(key, record.instance);
+  }
+
+  #moved(key: string, snapshot: Snapshot, from: number): void {
+    if (!this.#store.isShared) return this.#tell(key, snapshot, from);
+    const stood = this.#stood.get(key) ?? from;
+    // Of two updates that are answered out of order the later one has told everything.
+    if (stood >= snapshot.instance) return;
+    this.#stood.set(key, snapshot.instance);
+    this.#tell(key, snapshot, Math.min(stood, from));
   }
 
   #tell(key: string, snapshot: Snapshot, from: number): void {

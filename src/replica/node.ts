@@ -25,6 +25,7 @@ import {
   type Mark,
   NO_TRACE,
   type Ports,
+  SHARED_RUN,
   type WireMessage,
   type WireReply,
 } from "./ports.ts";
@@ -54,6 +55,8 @@ import { Watching } from "./watching.ts";
 export type NodeOptions = {
   readonly id: NodeId;
   readonly cluster: string;
+  /** ClusterConfig as text, for a store to be compared with. Default: not compared. */
+  readonly config?: string;
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly quorums: QuorumSystem;
   /** Nodes that do not vote, this one included if it is one. Default: none. */
@@ -94,12 +97,12 @@ export class ReplicaNode implements NodeService {
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
-    const { id, quorums, learners = [], machine, modes, digest, report } = options;
+    const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
     const { store, transport, clock, random, trace = NO_TRACE } = ports;
     this.id = id;
     this.#options = options;
     this.#ports = ports;
-    this.#standing = new Standing(id, quorums, store, transport, clock, report);
+    this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report);
     const leases = new LeaseClock(clock, machine);
     const heard = new Heard(clock);
     const rules: AcceptorRules = { me: id, quorums, machine };
@@ -164,9 +167,9 @@ export class ReplicaNode implements NodeService {
   /** Resolves when this node may vote, or never will. */
   async start(): Promise<void> {
     await this.#standing.confirm();
-    const boot = this.#ports.store.identity()?.boot ?? 0;
-    // On its first start a member has missed nothing that it was part of.
-    if (boot > FIRST_BOOT) this.#returnedMs = this.#ports.clock.now();
+    const { store, clock } = this.#ports;
+    // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
+    if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#returnedMs = clock.now();
   }
 
   close(): void {
@@ -185,7 +188,7 @@ export class ReplicaNode implements NodeService {
 
   /** What a peer says of its last commit; it is what finds out a store of its that was rolled back (§9). */
   note(from: NodeId, mark: Mark): void {
-    if (mark.boot === UNCONFIRMED_BOOT) return;
+    if (mark.boot === UNCONFIRMED_BOOT && mark.run !== SHARED_RUN) return;
     const known = this.#ports.store.marks()[from];
     // What is known of the first life of a member must not be overwritten by a second: it is the evidence.
     if (known !== undefined && known.incarnation !== mark.incarnation) return;
@@ -262,7 +265,7 @@ export class ReplicaNode implements NodeService {
         // what it knew of others too, and must not count among those that confirm them.
         const quarantined = this.#ports.store.quarantined();
         if (quarantined !== null) return { type: "unavailable", reason: "quarantined" };
-        return { type: "marks", of: message.of, mark: this.#ports.store.marks()[message.of] ?? null };
+        return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted";
@@ -291,7 +294,10 @@ export class ReplicaNode implements NodeService {
   }
 }
 
-/** No store is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps it. */
+/**
+ * No store of one process is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps
+ * it. A shared store is at it for ever; of its marks only the incarnation says anything.
+ */
 export const UNCONFIRMED_BOOT = 0;
 
 /** Changes nothing, and only a node that votes answers it with a view. */

@@ -6,6 +6,9 @@ import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { BallotStore, Clock, Mark, Transport } from "./ports.ts";
 
+/** Which member of which cluster a node is; `config` is its ClusterConfig text, not compared if null. */
+export type Membership = { readonly id: NodeId; readonly cluster: string; readonly config: string | null };
+
 /** Between rounds of asking while too few members answer. */
 const ASK_AGAIN_MS = 50;
 /** Within a round, to a member that has not answered. */
@@ -13,7 +16,7 @@ const SEND_AGAIN_MS = 150;
 const SENDS = 6;
 
 export class Standing {
-  readonly #me: NodeId;
+  readonly #member: Membership;
   readonly #quorums: QuorumSystem;
   readonly #store: BallotStore;
   readonly #transport: Transport;
@@ -25,14 +28,14 @@ export class Standing {
   readonly #report: (line: string) => void;
 
   constructor(
-    me: NodeId,
+    member: Membership,
     quorums: QuorumSystem,
     store: BallotStore,
     transport: Transport,
     clock: Clock,
     report: (line: string) => void,
   ) {
-    this.#me = me;
+    this.#member = member;
     this.#quorums = quorums;
     this.#store = store;
     this.#transport = transport;
@@ -43,7 +46,7 @@ export class Standing {
 
   /** A store under suspicion says nothing of its commits: its word would overwrite what peers have to hold against it. */
   get confirmed(): boolean {
-    return this.#checked;
+    return this.#checked || this.#store.isShared;
   }
 
   /** Why this node's store cannot be used, in one line, or null if it can: to vote with, if the node is a member. */
@@ -51,14 +54,18 @@ export class Standing {
     const quarantined = this.#store.quarantined();
     if (quarantined !== null) return `quarantined: ${quarantined}`;
     if (this.#store.identity() === null) return "this store belongs to no member: run once with --init";
-    if (!this.#checked && this.#votes) return "waiting for a quorum to confirm that this store was not rolled back";
+    // Asked each time: a shared store may have been made somebody's after this process began.
+    const stranger = strangerIn(this.#store, this.#member);
+    if (stranger !== null) return stranger;
+    if (!this.confirmed && this.#votes) return "waiting for a quorum to confirm that this store was not rolled back";
     return null;
   }
 
   /** Asks until a phase-1 quorum, this node included, and everybody else that answers, has confirmed the store. */
   async confirm(): Promise<void> {
-    // No vote rests on what a learner has lost.
-    if (!this.#votes) return;
+    // No vote rests on what a learner has lost. And of a store that others serve meanwhile there is no moment at which
+    // its commits could be compared with what members have heard of: a rollback of it is not found out (§9).
+    if (!this.#votes || this.#store.isShared) return;
     while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null) {
       // A store that fails now may work the next time; until then this node does not vote.
       if (await this.#round().catch(() => false)) return;
@@ -71,14 +78,14 @@ export class Standing {
   }
 
   get #votes(): boolean {
-    return this.#quorums.isMember(this.#me);
+    return this.#quorums.isMember(this.#member.id);
   }
 
   async #round(): Promise<boolean> {
-    const others = this.#quorums.members.filter((member) => member !== this.#me);
+    const others = this.#quorums.members.filter((member) => member !== this.#member.id);
     const own = { ...ownMark(this.#store), seq: this.#lastSeq };
     const answers = await Promise.all(others.map((peer) => this.#ask(peer)));
-    const agreed = new Set<NodeId>([this.#me]);
+    const agreed = new Set<NodeId>([this.#member.id]);
     for (const [i, mark] of answers.entries()) {
       if (mark === undefined) continue;
       agreed.add(others[i]!);
@@ -101,13 +108,29 @@ export class Standing {
     const { promise, resolve } = Promise.withResolvers<Mark | null | undefined>();
     let cancel = () => {};
     const ask = (left: number) => {
-      askMark(this.#transport, peer, this.#me).then((mark) => (mark !== undefined || left === SENDS) && resolve(mark));
+      askMark(this.#transport, peer, this.#member.id).then((mark) =>
+        (mark !== undefined || left === SENDS) && resolve(mark)
+      );
       if (left > 1) cancel = this.#clock.after(SEND_AGAIN_MS, () => ask(left - 1));
     };
     ask(SENDS);
     // The first one's deadline is the round's: who has not answered by then counts as silent.
     return await promise.finally(() => cancel());
   }
+}
+
+/** Why a store cannot be this member's, in one line; null if it is, or is nobody's yet. */
+export function strangerIn(store: BallotStore, { id, cluster, config }: Membership): string | null {
+  const identity = store.identity();
+  if (identity === null) return null;
+  if (identity.id !== id || identity.cluster !== cluster) {
+    return `this store belongs to member ${identity.id} of cluster ${identity.cluster}, not to ${id} of ${cluster}`;
+  }
+  // Members and modes were decided at init; a setting that says otherwise would split the cluster.
+  if (config !== null && store.config() !== config) {
+    return "--cluster differs from what this store was initialised with";
+  }
+  return null;
 }
 
 /** Which member already knows a life of `id`, or null: a second life under the same id would vote twice (§9). */

@@ -8,10 +8,12 @@ import { GRANTS_PER_INSTANCE } from "../limits.ts";
 import { keyState } from "../machine/state.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Snapshot } from "../paxos/message.ts";
-import { CatchUp, type CatchUpParts, type Target } from "./catch_up.ts";
+import { catchUp, type CatchUpParts } from "./catch_up.ts";
 import { KEY_PREFIXES, nounOfKey, type NounViews, type WatchedNoun } from "./nouns.ts";
 import { receiptOf } from "./receipt.ts";
 import { Recent } from "./recent.ts";
+import type { Rounds, Target } from "./rounds.ts";
+import { Twins } from "./twins.ts";
 
 export type WatchEvent = {
   /** `resync`: what the watcher knew so far may have changed in ways this watch will not tell. */
@@ -84,12 +86,16 @@ export class Watching implements WatchService {
   readonly #names = new Map<string, Set<NameWatcher>>();
   readonly #ranges = new Set<RangeWatcher>();
   readonly #recent = new Recent();
-  readonly #catchUp: CatchUp;
+  readonly #catchUp: Rounds;
+  /** Of a shared store. */
+  readonly #twins: Twins | null;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
     this.#me = parts.acceptor.rules.me;
-    this.#catchUp = new CatchUp(parts, () => this.#targets());
+    this.#catchUp = catchUp(parts, () => this.#targets());
+    this.#twins = parts.store.isShared ? new Twins(parts, () => this.#targets()) : null;
+    if (this.#twins !== null) parts.acceptor.onListen(() => this.#twins?.start());
     parts.acceptor.onAnyMove((key, snapshot, from) => this.#moved(key, snapshot, from));
   }
 
@@ -102,6 +108,7 @@ export class Watching implements WatchService {
 
   close(): void {
     this.#catchUp.stop();
+    this.#twins?.stop();
   }
 
   async poll(
@@ -144,7 +151,7 @@ export class Watching implements WatchService {
     const watcher: NameWatcher = { push, told: null, early: null };
     const watchers = this.#names.get(key) ?? new Set();
     this.#names.set(key, watchers.add(watcher));
-    this.#catchUp.start();
+    this.#start();
     const stop = () => {
       watchers.delete(watcher);
       if (watchers.size === 0 && this.#names.get(key) === watchers) this.#names.delete(key);
@@ -180,7 +187,7 @@ export class Watching implements WatchService {
     const resync: WatchEvent = { type: "resync", id: this.#idOf(this.#recent.count), body: null };
     const missed = this.#missedSince(after)?.filter(({ key }) => isWatched(watcher, key)) ?? null;
     this.#ranges.add(watcher);
-    this.#catchUp.start();
+    this.#start();
     const stop = () => {
       this.#ranges.delete(watcher);
       this.#stopIfIdle();
@@ -189,6 +196,8 @@ export class Watching implements WatchService {
       const views = await Promise.all((missed ?? []).map(({ key }) => acceptor.view(key)));
       // Also where nothing was missed: a node that must not speak of its record cannot tell of its changes.
       if (views.length === 0) await acceptor.view(KEY_PREFIXES[noun]);
+      // Before the `resync`: what is there by now is what the watcher reads when told so, and only the rest is news.
+      await Promise.all(ranges.map(({ prefix }) => this.#twins?.meet(KEY_PREFIXES[noun] + prefix)));
       if (missed === null) push(resync);
       missed?.forEach(({ key, n }, i) => {
         if (!watcher.early!.has(key)) push(this.#change(key, views[i]!.snapshot, n).asNumbered());
@@ -274,6 +283,11 @@ export class Watching implements WatchService {
       }
     }
     return [...targets.values()];
+  }
+
+  #start(): void {
+    this.#catchUp.start();
+    this.#twins?.start();
   }
 
   #stopIfIdle(): void {

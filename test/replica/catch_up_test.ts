@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
 import type { AcceptorHost } from "../../src/replica/acceptor_host.ts";
-import { CatchUp, type CatchUpParts, type Target } from "../../src/replica/catch_up.ts";
+import { catchUp as catchUpOf, type CatchUpParts } from "../../src/replica/catch_up.ts";
 import type { Learning } from "../../src/replica/learning.ts";
 import type { Reader } from "../../src/replica/reader.ts";
+import type { Target } from "../../src/replica/rounds.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { freshRecord } from "../../src/paxos/record.ts";
 import { fast, machine } from "../paxos/samples.ts";
@@ -38,7 +39,7 @@ async function rig(keys: readonly string[], targets: readonly Target[]) {
     } as unknown as Learning,
     expire: () => {},
   } satisfies CatchUpParts;
-  const catchUp = new CatchUp(parts, () => targets);
+  const catchUp = catchUpOf(parts, () => targets);
   const round = async () => {
     read.length = 0;
     await clock.pass(5_000);

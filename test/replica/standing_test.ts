@@ -28,6 +28,7 @@ function peersAnswering(answers: Answers): Transport {
 }
 
 const INCARNATION = "life-1";
+const MEMBER = { id: "a", cluster: "test", config: null };
 
 /** A store of member a that was opened `boots` times and confirmed the first two: commit 4 is the last it spoke of. */
 async function storeAt(boots: number) {
@@ -49,7 +50,7 @@ async function standing(answers: Answers, boots = 3) {
   const clock = new ManualClock();
   const lines: string[] = [];
   const quorums = new QuorumSystem(["a", ...Object.keys(answers)]);
-  const it = new Standing("a", quorums, store, peersAnswering(answers), clock, (line) => lines.push(line));
+  const it = new Standing(MEMBER, quorums, store, peersAnswering(answers), clock, (line) => lines.push(line));
   const confirmed = { done: false };
   const ending = it.confirm().then(() => confirmed.done = true);
   await settled();
@@ -88,7 +89,7 @@ Deno.test("standing: one lost question does not keep it from voting for the whol
       return peersAnswering({ b: OLD, c: "silent" }).send(to, mailbox, message);
     },
   };
-  const it = new Standing("a", new QuorumSystem(["a", "b", "c"]), store, transport, clock, () => {});
+  const it = new Standing(MEMBER, new QuorumSystem(["a", "b", "c"]), store, transport, clock, () => {});
   it.confirm();
   await settled();
   assert(!it.confirmed);
@@ -135,7 +136,7 @@ Deno.test("standing: a store that was rolled back, then opened once more in vain
 Deno.test("standing: a store that belongs to nobody never votes and asks nobody", async () => {
   const store = await openMemoryStore();
   const it = new Standing(
-    "a",
+    MEMBER,
     new QuorumSystem(["a", "b", "c"]),
     store,
     peersAnswering({}),

@@ -1,0 +1,91 @@
+/** Looking at keys again and again, as many at a time as a node can do beside its other work; more than that take turns. */
+import type { BallotStore, Clock, Randomness } from "./ports.ts";
+
+/** Keys looked at in a round. */
+const ROUND_MAX_KEYS = 256;
+const AT_ONCE = 16;
+
+export type RoundParts = { readonly store: BallotStore; readonly clock: Clock; readonly random: Randomness };
+
+/** What to look at: one key, or all known to this node that begin so, from `after` on. */
+export type Target = { readonly key: string } | { readonly prefix: string; readonly after: string };
+
+export class Rounds {
+  readonly #parts: RoundParts;
+  readonly #everyMs: number;
+  readonly #look: (key: string) => Promise<void>;
+  readonly #targets: () => readonly Target[];
+  #cancel: (() => void) | null = null;
+  /** What this turn has not come to yet. */
+  #left: Target[] = [];
+
+  /**
+   * @param everyMs between two rounds, up to twice this, so that nodes do not all look at once
+   * @param targets asked at the start of each turn; each target once. Where there are none it ends, until started again
+   */
+  constructor(
+    parts: RoundParts,
+    everyMs: number,
+    targets: () => readonly Target[],
+    look: (key: string) => Promise<void>,
+  ) {
+    this.#parts = parts;
+    this.#everyMs = everyMs;
+    this.#targets = targets;
+    this.#look = look;
+  }
+
+  start(): void {
+    const { clock, random } = this.#parts;
+    this.#cancel ??= clock.after(this.#everyMs * (1 + random.next()), () => this.#round());
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+    this.#left = [];
+  }
+
+  async #round(): Promise<void> {
+    const cancelled = this.#cancel;
+    let isIdle = false;
+    try {
+      if (this.#left.length === 0) this.#left = [...this.#targets()];
+      isIdle = this.#left.length === 0;
+      await lookAtAll(await this.#nextKeys(), this.#look);
+    } catch {
+      // The store failed; the node says so elsewhere.
+    }
+    // Nobody wants it any more, or somebody does anew and has started a round of their own.
+    if (this.#cancel !== cancelled) return;
+    this.#cancel = null;
+    if (!isIdle) this.start();
+  }
+
+  async #nextKeys(): Promise<string[]> {
+    const keys = new Set<string>();
+    while (keys.size < ROUND_MAX_KEYS) {
+      const target = this.#left.shift();
+      if (target === undefined) break;
+      if ("key" in target) {
+        keys.add(target.key);
+        continue;
+      }
+      const room = ROUND_MAX_KEYS - keys.size;
+      const found = await this.#parts.store.keys(target.prefix, target.after, room);
+      for (const key of found) keys.add(key);
+      const last = found.at(-1);
+      if (last !== undefined && found.length === room) this.#left.unshift({ prefix: target.prefix, after: last });
+    }
+    return [...keys];
+  }
+}
+
+/** Some at a time; resolves when all were looked at. */
+export async function lookAtAll(keys: readonly string[], look: (key: string) => Promise<void>): Promise<void> {
+  const left = [...keys];
+  const one = async () => {
+    for (let key = left.pop(); key !== undefined; key = left.pop()) await look(key);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, one));
+}
