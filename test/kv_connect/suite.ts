@@ -1,13 +1,10 @@
 /** What Deno's own client must see of any KV Connect server; run on the stand-in and, where there is one, on denokv. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 
-export type Target = {
-  readonly name: string;
+export type Target = AsyncDisposable & {
   readonly accessToken: string;
-  /** A database of the server: an empty one, or one in which nothing lies below keys that are not used elsewhere. */
+  /** An empty database. */
   readonly url: string;
-  /** Checks that an atomic write may have. */
-  readonly checksMax: number;
 };
 
 /** Opens with the token that belongs to the URL. */
@@ -16,8 +13,11 @@ export async function openWith(url: string, accessToken: string): Promise<Deno.K
   return await Deno.openKv(url);
 }
 
-/** Registers the tests; `start` is called for each, so that none sees what another left. */
-export function kvConnectSuite(label: string, start: () => Promise<Target & AsyncDisposable>): void {
+/**
+ * Registers the tests; `start` is called for each, so that none sees what another left.
+ * @param checksMax that the server allows in one atomic write
+ */
+export function kvConnectSuite(label: string, checksMax: number, start: () => Promise<Target>): void {
   const test = (what: string, run: (target: Target) => Promise<void>): void => {
     Deno.test(`${label}: ${what}`, async () => {
       await using target = await start();
@@ -160,9 +160,9 @@ export function kvConnectSuite(label: string, start: () => Promise<Target & Asyn
       for (let i = 0; i < checks; i++) write.check({ key: ["c", i], versionstamp: null });
       return write.set(["d"], checks).commit();
     };
-    assert((await commit(target.checksMax)).ok);
-    await assertRejects(() => commit(target.checksMax + 1), Error, "checks");
-    assertEquals((await kv.get(["d"])).value, target.checksMax);
+    assert((await commit(checksMax)).ok);
+    await assertRejects(() => commit(checksMax + 1), Error, "checks");
+    assertEquals((await kv.get(["d"])).value, checksMax);
   });
 
   test("a wrong access token is told when opening", async (target) => {
