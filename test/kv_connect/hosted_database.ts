@@ -1,5 +1,6 @@
 /** One database as the server offers it: who may use it until when, what was done to it, what is in it. */
 import { type Commit, Database } from "./database.ts";
+import { Faults } from "./faults.ts";
 import type { AtomicWrite, ReadRange, Row } from "./messages.ts";
 
 /** Far from any test's end. */
@@ -25,12 +26,14 @@ export class HostedDatabase {
    * one that gets less than 10 s renews without any pause.
    */
   tokenLifeMs: number = TOKEN_LIFE_MS;
+  readonly faults: Faults;
   readonly #database = new Database();
   /** Ends by token of the data path, in milliseconds since 1970. */
   readonly #issued = new Map<string, number>();
 
-  constructor(accessToken: string) {
+  constructor(accessToken: string, seed: number) {
     this.accessToken = accessToken;
+    this.faults = new Faults(seed);
   }
 
   issueToken(): { readonly token: string; readonly expiresAt: Date } {
@@ -39,6 +42,11 @@ export class HostedDatabase {
     const expiresAt = Date.now() + this.tokenLifeMs;
     this.#issued.set(token, expiresAt);
     return { token, expiresAt: new Date(expiresAt) };
+  }
+
+  /** The data path answers 401 to all that was issued, until clients ask for their metadata again. */
+  expireTokens(): void {
+    this.#issued.clear();
   }
 
   isGood(token: string): boolean {
