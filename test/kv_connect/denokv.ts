@@ -19,8 +19,11 @@ export async function findDenokv(): Promise<string | null> {
 }
 
 async function isProgram(path: string): Promise<boolean> {
-  const asked = new Deno.Command(path, { args: ["--help"], stdout: "null", stderr: "null" });
-  return await asked.output().then(({ success }) => success, () => false);
+  try {
+    return (await new Deno.Command(path, { args: ["--help"], stdout: "null", stderr: "null" }).output()).success;
+  } catch {
+    return false;
+  }
 }
 
 /** One database on a file of its own, which is deleted at the end. */

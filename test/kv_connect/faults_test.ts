@@ -6,6 +6,8 @@ import { type Counts, HostedDatabase } from "./hosted_database.ts";
 import { startKvConnect } from "./server.ts";
 import { openWith } from "./suite.ts";
 
+const HANG_MS = 20_000;
+
 type Parts = { readonly kv: Deno.Kv; readonly database: HostedDatabase; readonly url: string; readonly token: string };
 
 function test(what: string, run: (parts: Parts) => Promise<void>): void {
@@ -15,9 +17,13 @@ function test(what: string, run: (parts: Parts) => Promise<void>): void {
     const kv = await openWith(url, server.accessToken);
     // The client asks for its metadata in the background: not while a test counts.
     await kv.get(["warm"]);
+    // A client tries for ever: what never comes fails the test instead.
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(new Error("no end in sight")), HANG_MS);
     try {
-      await run({ kv, database: server.database("a"), url, token: server.accessToken });
+      await Promise.race([run({ kv, database: server.database("a"), url, token: server.accessToken }), late.promise]);
     } finally {
+      clearTimeout(timer);
       kv.close();
       await server.stop();
     }
@@ -147,6 +153,15 @@ test("tokens that expire are renewed, and the call is made again", async ({ kv, 
   assertEquals((await kv.get(["x"])).value, "x");
   assertEquals(database.counts.exchanges, exchanges + 2);
   assertEquals(writes(database.counts), { applied: 1, refused: 0 });
+});
+
+test("tokens of a short life are renewed without a call", async ({ database, url, token }) => {
+  // A client renews ten seconds before the end.
+  database.tokenLifeMs = 10_300;
+  const { exchanges } = database.counts;
+  using kv = await openWith(url, token);
+  await kv.get(["x"]);
+  await until("it was renewed twice", () => database.counts.exchanges >= exchanges + 4);
 });
 
 Deno.test("faults: by chance: the same seed is the same draws", () => {

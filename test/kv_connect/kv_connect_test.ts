@@ -3,6 +3,14 @@ import { DENOKV_CHECKS_MAX, findDenokv, startDenokv } from "./denokv.ts";
 import { startKvConnect } from "./server.ts";
 import { kvConnectSuite } from "./suite.ts";
 
+const denokv = await findDenokv();
+
+const TESTED_ON = denokv === null
+  ? "denokv not found, neither on PATH nor by QUORATE_DENOKV: only the stand-in was tested"
+  : `tested on the stand-in and on ${denokv}`;
+// `--quiet` hides what tests print, but not their names.
+Deno.test(`KV Connect: ${TESTED_ON}`, () => console.log(TESTED_ON));
+
 kvConnectSuite("stand-in", DENOKV_CHECKS_MAX, () => {
   const server = startKvConnect({ checksMax: DENOKV_CHECKS_MAX });
   return Promise.resolve({
@@ -12,10 +20,4 @@ kvConnectSuite("stand-in", DENOKV_CHECKS_MAX, () => {
   });
 });
 
-const denokv = await findDenokv();
-if (denokv === null) {
-  console.log("KV Connect: denokv not found (neither on PATH nor by QUORATE_DENOKV): only the stand-in was tested");
-} else {
-  console.log(`KV Connect: tested on the stand-in and on ${denokv}`);
-  kvConnectSuite("denokv", DENOKV_CHECKS_MAX, () => startDenokv(denokv));
-}
+if (denokv !== null) kvConnectSuite("denokv", DENOKV_CHECKS_MAX, () => startDenokv(denokv));
