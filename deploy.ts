@@ -4,8 +4,9 @@
  */
 import { peerSigner } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
+import { mustLast, openStore } from "./src/cli/open_store.ts";
 import { realClock, realRandomness } from "./src/cli/world.ts";
-import { clusterConfigOf, type NodeConfig, parseConfig } from "./src/config.ts";
+import { clusterConfigOf, type NodeConfig, parseConfig, portOf } from "./src/config.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
@@ -16,7 +17,6 @@ import { createModes } from "./src/replica/modes.ts";
 import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
 import { type BallotStore, type Mark, NO_TRACE, type Transport } from "./src/replica/ports.ts";
 import { knownLife, type Membership, strangerIn } from "./src/replica/standing.ts";
-import { openOwnerStore } from "./src/store/kv_ballot_store.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { VERSION } from "./src/version.ts";
 import { createApp } from "./routes/app.ts";
@@ -38,7 +38,7 @@ export type Composed = {
 export async function compose(config: NodeConfig, report: (line: string) => void): Promise<Composed> {
   const { cluster, text, hash, members, modes } = clusterConfigOf(config);
   const learners = Object.keys(config.learners);
-  const store = await openOwnerStore({ path: config.kv, run: () => realRandomness.id() });
+  const store = await openStore(config);
   try {
     const holder: { node?: ReplicaNode } = {};
     const transport = createHttpTransport({
@@ -51,9 +51,11 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
     });
+    const member: Membership = { id: config.id, cluster, config: text };
     // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
-    if (config.init) await initialise(config.id, cluster, text, config.learner ? [] : members, store, transport);
-    mustBelong({ id: config.id, cluster, config: text }, store);
+    const init = () => initialise(config, member, config.learner ? [] : members, store, transport);
+    if (config.init) await init();
+    mustBelong(member, store);
     // Of this process, not of the cluster: each node may be traced or not.
     const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(config.id, realClock) : null;
     const trace = ring ?? NO_TRACE;
@@ -91,6 +93,8 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         note: (from, mark) => node.note(from, mark),
       },
       ...(ring === null ? {} : { trace: ring }),
+      // Where no operator is at hand to start it once with --init.
+      ...(store.isShared ? { init: { member, run: init, identity: () => store.identity() } } : {}),
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
@@ -120,9 +124,8 @@ export async function compose(config: NodeConfig, report: (line: string) => void
 const NO_MARK: Mark = { incarnation: "none", boot: UNCONFIRMED_BOOT, run: "none", seq: 0 };
 
 async function initialise(
-  id: NodeId,
-  cluster: string,
-  config: string,
+  config: NodeConfig,
+  { id, cluster, config: text }: Membership,
   witnesses: readonly NodeId[],
   store: BallotStore,
   transport: Transport,
@@ -130,6 +133,7 @@ async function initialise(
   if (store.identity() !== null) {
     throw new QuorateError("invalid-request", `this store is ${store.identity()!.id}'s already: start without --init`);
   }
+  await mustLast(config);
   const witness = await knownLife(transport, witnesses, id);
   if (witness !== null) {
     throw new QuorateError(
@@ -137,7 +141,7 @@ async function initialise(
       `${witness} knows a member ${id} that has voted: a second life of it could vote twice`,
     );
   }
-  await store.init({ cluster, id, incarnation: realRandomness.id(), config });
+  await store.init({ cluster, id, incarnation: realRandomness.id(), config: text ?? "" });
 }
 
 function mustBelong(member: Membership, store: BallotStore): void {
@@ -145,30 +149,95 @@ function mustBelong(member: Membership, store: BallotStore): void {
   if (stranger !== null) throw new QuorateError("invalid-request", stranger);
 }
 
+/** A platform kills 5 s after it asked for an end; what is still under way then is cut off, and asked again with its key. */
+const DRAIN_MS = 3_500;
+/** A runtime that serves the default export says so by then; else this file was run, and serves by itself. */
+const SERVED_WITHIN_MS = 250;
+
 let composed: Promise<Composed> | null = null;
+/** Requests under way; what a stream sends later is not counted. */
+let open = 0;
+let isDraining = false;
+let isServed = false;
 
 async function composeHosted(): Promise<Composed> {
-  const config = await parseConfig([], Deno.env.toObject(), (path) => Deno.readTextFile(path));
+  const env = Deno.env.toObject();
+  refusePreview(env);
+  const config = await parseConfig([], env, (path) => Deno.readTextFile(path), { isHosted: isHosted(env) });
   // Whoever can reach a hosted entrypoint is no caller on loopback.
   if (config.tokens === null) throw new QuorateError("invalid-request", "a hosted node needs QUORATE_TOKENS");
   return await compose(config, (line) => console.error(line));
 }
 
+function isHosted(env: Readonly<Record<string, string>>): boolean {
+  return env["DENO_DEPLOY"] !== undefined || env["DENO_DEPLOYMENT_ID"] !== undefined;
+}
+
+/** A preview of an app has its settings and a database of its own: it would be a second life of the same member. */
+function refusePreview(env: Readonly<Record<string, string>>): void {
+  const timeline = env["DENO_TIMELINE"];
+  if (timeline === undefined || timeline === "production") return;
+  throw new QuorateError("not-ready", `this is a preview (DENO_TIMELINE is ${timeline}): only production votes`);
+}
+
+/** Answers what has come, then closes the store; whoever comes meanwhile is sent elsewhere. */
+async function drain(): Promise<void> {
+  if (isDraining) return;
+  isDraining = true;
+  const node = await composed?.catch(() => null) ?? null;
+  const endMs = performance.now() + DRAIN_MS;
+  while (open > 0 && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20));
+  const late = new Promise((resolve) => setTimeout(resolve, Math.max(0, endMs - performance.now()) + 500));
+  await Promise.race([node?.close(), late]);
+  Deno.exit(0);
+}
+
+function notReady(detail: string): Response {
+  const problem = { type: "about:blank", title: "Not ready", status: 503, code: "not-ready", detail, retryable: true };
+  const headers = { "content-type": "application/problem+json", "retry-after": "1", "cache-control": "no-store" };
+  return new Response(JSON.stringify(problem), { status: 503, headers });
+}
+
+async function answer(request: Request): Promise<Response> {
+  if (isDraining) return notReady("this process is ending");
+  const composing = composed ??= composeHosted();
+  try {
+    await composing;
+  } catch (error) {
+    // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
+    // is open stays this one's.
+    if (composed === composing) composed = null;
+    return notReady((error as Error).message);
+  }
+  return await (await composing).handler(request);
+}
+
+async function answerCounted(request: Request): Promise<Response> {
+  open++;
+  try {
+    return await answer(request);
+  } finally {
+    open--;
+  }
+}
+
 export default {
-  async fetch(request: Request): Promise<Response> {
-    const composing = composed ??= composeHosted();
-    try {
-      await composing;
-    } catch (error) {
-      // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
-      // is open stays this one's.
-      if (composed === composing) composed = null;
-      const detail = (error as Error).message;
-      return Response.json({ type: "about:blank", title: "Not ready", status: 503, code: "not-ready", detail }, {
-        status: 503,
-        headers: { "content-type": "application/problem+json" },
-      });
-    }
-    return await (await composing).handler(request);
+  fetch: answerCounted,
+  /** `deno serve` calls it. */
+  onListen({ hostname, port }: { readonly hostname: string; readonly port: number }): void {
+    isServed = true;
+    console.error(`serving on ${hostname} port ${port}`);
   },
 };
+
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => void drain());
+  // `deno run` of this file: nobody but itself serves it.
+  setTimeout(() => {
+    const env = Deno.env.toObject();
+    if (isServed || isHosted(env)) return;
+    const hostname = env["QUORATE_HOST"] ?? "127.0.0.1";
+    const port = portOf(env["QUORATE_PORT"] === undefined ? null : { name: "QUORATE_PORT", text: env["QUORATE_PORT"] });
+    Deno.serve({ hostname, port }, (request) => answerCounted(request));
+  }, SERVED_WITHIN_MS);
+}

@@ -13,6 +13,7 @@ import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import { authority, rawPath, requestIdOf } from "./input.ts";
+import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
@@ -31,6 +32,8 @@ export type AppOptions = {
   readonly peers: PeerSide | null;
   /** Absent: the node is not traced, and there is no /v1/trace. */
   readonly trace?: TraceSource;
+  /** Absent: the store is this process's own and made its member's by `--init`; there is no /v1/init. */
+  readonly init?: Init;
   /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
   readonly newId: () => string;
   /** Monotonic, in ms. */
@@ -49,7 +52,7 @@ const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, rate, peers, trace, newId, now, after, report } = options;
+  const { tokens, rate, peers, trace, init, newId, now, after, report } = options;
   const streams = new EventStreams(after);
   const limit = limitOf(rate, now);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
@@ -93,6 +96,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   kvRoutes(app, node.registers, newId);
   sessionRoutes(app, node.sessions, newId);
   batchRoutes(app);
+  if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node.id, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
   if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });

@@ -28,8 +28,10 @@ export type NodeConfig = {
   readonly urls: Readonly<Record<NodeId, string>>;
   /** Origins of all learners, by id; of a learner its own is among them. They are no part of ClusterConfig. */
   readonly learners: Readonly<Record<NodeId, string>>;
-  /** File of the store. */
+  /** Where the store is: a file that this process has to itself, or a database that others may serve too (`isSharedKv`). */
   readonly kv: string;
+  /** Bears what a database behind a URL asks for; null: the process's own DENO_KV_ACCESS_TOKEN, if any. */
+  readonly kvToken: string | null;
   /** How keys use their standing ballot, by prefix; read at init only. */
   readonly modes: readonly ModeRule[];
   /** Make the store a member before serving. */
@@ -73,17 +75,26 @@ const NODE_FLAGS = {
   "behind-proxy": "switch",
 } as const;
 
+/** Stands for the database that a hosting platform attaches to its app, and that has no name there. */
+export const ATTACHED_KV = "attached database";
+
+/** Whether any number of processes may serve this store at once. */
+export function isSharedKv(kv: string): boolean {
+  return kv === ATTACHED_KV || /^https?:\/\//i.test(kv);
+}
+
 /** Those the HTTP side takes as a caller's Host when there are no tokens. */
 const LOOPBACK_HOSTS: readonly string[] = ["localhost", "127.0.0.1", "::1"];
 
 /**
- * The settings of `deno task node`. `readTextFile` reads what flags and variables name: certificate, key, and
+ * The settings of `deno task node`, or of a hosted node, whose platform brings a database. `readTextFile` reads what flags and variables name: certificate, key, and
  * QUORATE_TOKENS of the form `@file`. Rejects with QuorateError `invalid-request`; its `field` is the flag or variable.
  */
 export async function parseConfig(
   args: readonly string[],
   env: Env,
   readTextFile: (path: string) => Promise<string>,
+  { isHosted = false }: { readonly isHosted?: boolean } = {},
 ): Promise<NodeConfig> {
   const flags = parseFlags(args, NODE_FLAGS);
   const setting = (flag: keyof typeof NODE_FLAGS, variable: string): Setting | null => {
@@ -99,7 +110,7 @@ export async function parseConfig(
   };
 
   const id = nodeId(setting("id", "QUORATE_ID") ?? refuse("--id", "or QUORATE_ID is needed: which member this is"));
-  const kv = setting("kv", "QUORATE_KV") ?? refuse("--kv", "or QUORATE_KV is needed: the file that holds the votes");
+  const kv = kvOf(setting("kv", "QUORATE_KV"), isHosted);
   const host = hostOf(setting("host", "QUORATE_HOST"));
   const port = portOf(setting("port", "QUORATE_PORT"));
   const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], read);
@@ -121,7 +132,8 @@ export async function parseConfig(
     urls,
     learner,
     learners,
-    kv: kv.text,
+    kv,
+    kvToken: fromEnv(env, "QUORATE_KV_TOKEN")?.text.trim() ?? null,
     modes: modesOf(setting("modes", "QUORATE_MODES")),
     init: flags.init !== undefined,
     secrets,
@@ -213,6 +225,23 @@ function nodeId({ name, text }: Setting): NodeId {
     refuse(name, `has a bad node id, ${JSON.stringify(text)}: 1 to 32 of a-z, 0-9 and "-"`);
   }
   return text;
+}
+
+function kvOf(setting: Setting | null, isHosted: boolean): string {
+  if (setting === null) {
+    return isHosted
+      ? ATTACHED_KV
+      : refuse("--kv", "or QUORATE_KV is needed: the file or database that holds the votes");
+  }
+  const { name, text } = setting;
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !isSharedKv(text)) refuse(name, "is neither a file nor an http or https URL of a KV database");
+  // Not repeated: it would put the password into a log.
+  if (url.username !== "" || url.password !== "") {
+    refuse(name, "has credentials in its URL; QUORATE_KV_TOKEN is for them");
+  }
+  return url.href;
 }
 
 function hostOf(setting: Setting | null): string {

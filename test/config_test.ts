@@ -37,6 +37,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     port: 8701,
     urls: { a: "http://127.0.0.1:8701" },
     kv: "data/a.sqlite",
+    kvToken: null,
     modes: [],
     learners: {},
     learner: false,
