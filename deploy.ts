@@ -15,7 +15,7 @@ import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
 import { createModes } from "./src/replica/modes.ts";
 import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
-import { type BallotStore, type Mark, NO_TRACE, type Transport } from "./src/replica/ports.ts";
+import { type BallotStore, type Mark, NO_TRACE, StoreError, type Transport } from "./src/replica/ports.ts";
 import { knownLife, type Membership, strangerIn } from "./src/replica/standing.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { VERSION } from "./src/version.ts";
@@ -94,7 +94,9 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       },
       ...(ring === null ? {} : { trace: ring }),
       // Where no operator is at hand to start it once with --init.
-      ...(store.isShared ? { init: { member, run: init, identity: () => store.identity() } } : {}),
+      ...(store.isShared
+        ? { init: { member, run: () => init().catch(orNotReady), identity: () => store.identity() } }
+        : {}),
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
@@ -142,6 +144,10 @@ async function initialise(
     );
   }
   await store.init({ cluster, id, incarnation: realRandomness.id(), config: text ?? "" });
+}
+
+function orNotReady(error: Error): never {
+  throw error instanceof StoreError ? new QuorateError("not-ready", error.message) : error;
 }
 
 function mustBelong(member: Membership, store: BallotStore): void {
