@@ -308,19 +308,74 @@ const ROOTS = ["deploy.ts", "src/mod.ts", "src/cli/main.ts"];
 function checkDead(files: Files): Complaint[] {
   const roots = [...files.keys()].filter((path) => ROOTS.includes(path) || /^test\/.*_test\.ts$/.test(path));
   if (roots.length === 0) return ["there is nothing to start from: no entry point and no test"];
-  const alive = new Set<string>();
+  const alive = reachedFrom(files, ...roots);
+  return [...files.keys()].filter((path) => isProduct(path) && path.startsWith("src/") && !alive.has(path))
+    .map((path) => `${path} is used by nothing`);
+}
+
+// What is deployed
+
+/**
+ * The runtime of a host may be older than the one here, so what deploy.ts reaches uses nothing that is younger than this.
+ * What it uses is listed, with the version it came with, so that whoever adds something looks that up.
+ */
+const OLDEST_RUNTIME = [2, 5];
+const RUNTIME_APIS: Readonly<Record<string, string>> = {
+  "Deno.addSignalListener": "1.17",
+  "Deno.env": "1.0",
+  "Deno.exit": "1.0",
+  "Deno.open": "1.0",
+  "Deno.openKv": "1.32",
+  "Deno.pid": "1.0",
+  "Deno.readTextFile": "1.0",
+  "Deno.realPath": "1.0",
+  "Deno.serve": "1.35",
+  "Deno.stat": "1.0",
+};
+/** Types leave nothing behind that runs. */
+const RUNTIME_TYPES = /^Deno\.(?:Kv\w*|AtomicCheck|FsFile)$/;
+/** Of the language and the web, what V8 14.0 does not have yet, or has behind a flag. */
+const YOUNGER = /\b(?:Temporal|getOrInsert\w*|sumPrecise|allKeyed|Iterator\s*\.\s*(?:concat|zip)\w*)\b/;
+
+function reachedFrom(files: Files, ...roots: readonly string[]): Set<string> {
+  const reached = new Set<string>();
   const next = [...roots];
   for (let path = next.pop(); path !== undefined; path = next.pop()) {
     const text = files.get(path);
-    if (alive.has(path) || text === undefined) continue;
-    alive.add(path);
+    if (reached.has(path) || text === undefined) continue;
+    reached.add(path);
     for (const { specifier } of importsOf(text)) {
       const target = resolved(path, specifier);
       if (target !== null) next.push(target);
     }
   }
-  return [...files.keys()].filter((path) => isProduct(path) && path.startsWith("src/") && !alive.has(path))
-    .map((path) => `${path} is used by nothing`);
+  return reached;
+}
+
+/** Runtime APIs by name, of all that deploy.ts reaches. */
+function deployedApis(files: Files): Set<string> {
+  const used = new Set<string>();
+  for (const path of reachedFrom(files, "deploy.ts")) {
+    for (const [name] of layersOf(files.get(path)!).code.matchAll(/(?<![.\w])Deno\s*\.\s*\w+/g)) {
+      used.add(name.replace(/\s/g, ""));
+    }
+  }
+  return used;
+}
+
+function checkDeployed(files: Files): Complaint[] {
+  const complaints = [...deployedApis(files)].filter((name) => !RUNTIME_TYPES.test(name)).flatMap((name) => {
+    const since = RUNTIME_APIS[name];
+    if (since === undefined) return [`deploy.ts reaches ${name}, which is not on the list of what its runtime has`];
+    const [major = 0, minor = 0] = since.split(".").map(Number);
+    const isYounger = major > OLDEST_RUNTIME[0]! || (major === OLDEST_RUNTIME[0] && minor > OLDEST_RUNTIME[1]!);
+    return isYounger ? [`deploy.ts reaches ${name}, which came with ${since}`] : [];
+  });
+  for (const path of reachedFrom(files, "deploy.ts")) {
+    const found = YOUNGER.exec(layersOf(files.get(path)!).code)?.[0];
+    if (found !== undefined) complaints.push(`${path} uses ${found}, which a host may not have`);
+  }
+  return complaints;
 }
 
 // The tree as it is
@@ -348,6 +403,7 @@ const CHECKS = {
   "every test mirrors a source file": checkMirrors,
   "no source file is too long": checkLengths,
   "no source file is dead": checkDead,
+  "what is deployed runs on older runtimes": checkDeployed,
 } as const;
 
 const project = await projectFiles();
@@ -509,6 +565,19 @@ Deno.test("dead files: what no root reaches is found, through any number of step
   assertEquals(checkDead(tree({ ...files, ...ring })).length, 2);
   assertEquals(checkDead(tree({ "src/a.ts": "" })).length, 1);
   assertEquals(checkDead(tree({})).length, 1);
+});
+
+Deno.test("deployed: what is not listed, is too young, or is of a younger language is found, if deploy.ts reaches it", () => {
+  const found = (text: string) =>
+    checkDeployed(tree({ "deploy.ts": 'import "./src/a.ts";', "src/a.ts": text, "src/b.ts": "Deno.cron();" }));
+  assertEquals(found("Deno.openKv(); type X = Deno.KvKey; // Deno.cron()"), []);
+  assertEquals(found("Deno.cron();").length, 1);
+  assertEquals(found("const x = Deno . spawn('x');").length, 1);
+  assertEquals(found("map.getOrInsert(1, 2);"), ["src/a.ts uses getOrInsert, which a host may not have"]);
+  assertEquals(found("Temporal.Now.instant();").length, 1);
+  // The list is of what is used, so that it tells something.
+  const used = [...deployedApis(project)].filter((name) => !RUNTIME_TYPES.test(name)).sort();
+  assertEquals(used, Object.keys(RUNTIME_APIS).sort());
 });
 
 Deno.test("reading code: the layers keep every offset", () => {
