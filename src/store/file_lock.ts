@@ -1,6 +1,9 @@
 /** SQLite locks a file only while it writes, so two idle owners would not notice each other: this lock does. */
 import { StoreError } from "../replica/ports.ts";
 
+/** Where a runtime cannot ask whether a file is locked without waiting for it. */
+const LOCKED_WITHIN_MS = 500;
+
 export type FileLock = { release(): void };
 
 /** Locks `path`.lock for this process, until released or the process ends. Rejects with StoreError if another has it. */
@@ -13,7 +16,7 @@ export async function lockFile(path: string): Promise<FileLock> {
   } catch (error) {
     throw new StoreError(`cannot write ${name}: ${error instanceof Error ? error.message : error}`);
   }
-  if (!(await file.tryLock(true))) {
+  if (!(await isLocked(file))) {
     file.close();
     const holder = (await Deno.readTextFile(name).catch(() => "")).trim();
     throw new StoreError(`${path} is in use by another process${holder === "" ? "" : ` (pid ${holder})`}`);
@@ -22,4 +25,21 @@ export async function lockFile(path: string): Promise<FileLock> {
   await file.truncate(0);
   await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
   return { release: () => file.close() };
+}
+
+async function isLocked(file: Deno.FsFile): Promise<boolean> {
+  // Came after Deno 2.5, which a host may run.
+  if ("tryLock" in file) return await file.tryLock(true);
+  return await isLockedSoon(file);
+}
+
+/** A lock that is free is had at once. One that is not is had when its holder ends, which is too late, and let go of again. */
+async function isLockedSoon(file: Pick<Deno.FsFile, "lock" | "unlock">): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => resolve(false), LOCKED_WITHIN_MS);
+  const locked = file.lock(true).then(() => true as const);
+  const isOurs = await Promise.race([locked, late]);
+  clearTimeout(timer);
+  if (!isOurs) locked.then(() => file.unlock()).catch(() => {});
+  return isOurs;
 }
