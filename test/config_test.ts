@@ -1,6 +1,6 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { sha256Hex } from "../src/auth/digest.ts";
-import { clusterConfigOf, type NodeConfig, parseConfig, parseFlags, portOf } from "../src/config.ts";
+import { clusterConfigOf, isSharedKv, type NodeConfig, parseConfig, parseFlags, portOf } from "../src/config.ts";
 import { QuorateError } from "../src/errors.ts";
 
 const CLUSTER = "a=http://10.0.0.1:8701,b=http://10.0.0.2:8701,c=http://10.0.0.3:8701";
@@ -251,4 +251,31 @@ Deno.test("modes: by prefix, in one order whatever the flag's; an unknown one an
   for (const bad of ["lock/a", "=fast", "lock/a=slow", "lock/a=fast=fast", "lock/a=fast,lock/a=multi"]) {
     await assertRejects(() => parse(`--id a --kv x --modes ${bad}`), QuorateError);
   }
+});
+
+Deno.test("kv: a file is one process's own; a URL is a database that others may serve too, without credentials in it", async () => {
+  for (const file of ["a.sqlite", "data/a", "./https/a"]) {
+    assertEquals([(await parse(`--id a --kv ${file}`)).kv, isSharedKv(file)], [file, false]);
+  }
+  for (const url of ["https://kv.example/x", "http://127.0.0.1:4512/"]) {
+    const { kv, kvToken } = await parse(`--id a --kv ${url}`, { QUORATE_KV_TOKEN: " token\n" });
+    assertEquals([kv, kvToken, isSharedKv(kv)], [url, "token", true]);
+  }
+  for (const bad of ["ftp://x/y", "https://", "https://me:password@kv.example/x"]) {
+    const error = await assertRejects(() => parse(`--id a --kv ${bad}`), QuorateError, "--kv ");
+    assert(!error.message.includes("password"), error.message);
+  }
+  await assertRejects(
+    () => parse("--id a --kv https://kv.example/x", { QUORATE_KV_TOKEN: "" }),
+    QuorateError,
+    "is empty",
+  );
+});
+
+Deno.test("kv: only a hosted node may leave it to its platform", async () => {
+  const hosted = await parseConfig([], { QUORATE_ID: "a" }, () => Promise.reject(new Error("no file")), {
+    isHosted: true,
+  });
+  assertEquals(isSharedKv(hosted.kv), true);
+  await assertRejects(() => parse("--id a"), QuorateError, "QUORATE_KV is needed");
 });
