@@ -47,7 +47,7 @@ import type {
   SessionService,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
-import { Timing } from "./timing.ts";
+import { COLD_RTT_MS, Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
 import { nounViews } from "./nouns.ts";
 import { Watching } from "./watching.ts";
@@ -126,7 +126,7 @@ export class ReplicaNode implements NodeService {
       transport,
       clock,
       random,
-      timing: new Timing(id, quorums, transport, random),
+      timing: new Timing(id, quorums, transport, random, store.isShared ? COLD_RTT_MS : undefined),
       machine,
       modes,
       contention,

@@ -6,6 +6,11 @@ import type { Randomness, Transport } from "./ports.ts";
 
 /** Below this a round trip is all scheduling and disk. */
 const RTT_FLOOR_MS = 5;
+/**
+ * Of a peer that has not answered yet, as those take it to be that serve a shared store: a process that was started for the
+ * request it serves has heard from nobody, and with too little patience it would give up a ballot that is only far away.
+ */
+export const COLD_RTT_MS = 50;
 /** Prepare and Accept, and as much again for disks and for round trips above the median. */
 const BALLOT_RTTS = 4;
 
@@ -15,17 +20,20 @@ export class Timing {
   readonly #needed: number;
   readonly #transport: Transport;
   readonly #random: Randomness;
+  readonly #unknownMs: number;
 
-  constructor(me: NodeId, quorums: QuorumSystem, transport: Transport, random: Randomness) {
+  /** @param unknownMs what the round trip to a peer counts as that has not answered yet */
+  constructor(me: NodeId, quorums: QuorumSystem, transport: Transport, random: Randomness, unknownMs = RTT_FLOOR_MS) {
     this.#others = quorums.members.filter((member) => member !== me);
     this.#needed = quorums.sizes.classic - (quorums.isMember(me) ? 1 : 0);
     this.#transport = transport;
     this.#random = random;
+    this.#unknownMs = unknownMs;
   }
 
   /** Round trip to the farthest member of the nearest classic quorum. */
   rttMs(): number {
-    const known = this.#others.map((peer) => this.#transport.rttMs(peer)).sort((a, b) => a - b);
+    const known = this.#others.map((peer) => this.#transport.rttMs(peer) || this.#unknownMs).sort((a, b) => a - b);
     return Math.max(RTT_FLOOR_MS, known[this.#needed - 1] ?? 0);
   }
 

@@ -2,16 +2,16 @@ import { assert, assertEquals } from "@std/assert";
 import { BACKOFF_MAX_MS, LOSER_WAIT_MIN_MS } from "../../src/limits.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import type { Transport } from "../../src/replica/ports.ts";
-import { Timing } from "../../src/replica/timing.ts";
+import { COLD_RTT_MS, Timing } from "../../src/replica/timing.ts";
 
-function timing(rtts: Readonly<Record<string, number>>, random = 0.5, n = 5, me = "a"): Timing {
+function timing(rtts: Readonly<Record<string, number>>, random = 0.5, n = 5, me = "a", unknownMs?: number): Timing {
   const transport: Transport = {
     send: () => Promise.reject(new Error("nothing is sent")),
     rttMs: (to) => rtts[to] ?? 0,
     close: () => {},
   };
   const members = "abcdefghi".slice(0, n).split("");
-  return new Timing(me, new QuorumSystem(members), transport, { next: () => random, id: () => "x" });
+  return new Timing(me, new QuorumSystem(members), transport, { next: () => random, id: () => "x" }, unknownMs);
 }
 
 const WORLD = { b: 78, c: 136, d: 173, e: 174 };
@@ -26,6 +26,11 @@ Deno.test("timing: the round trip is the one to the farthest of the nearest clas
 Deno.test("timing: alone, or with nobody met yet, it is the floor, not 0", () => {
   assertEquals(timing({}, 0.5, 1).rttMs(), 5);
   assertEquals(timing({}).rttMs(), 5);
+});
+
+Deno.test("timing: of who serves a shared store, whom it has not met yet is taken to be far, and whom it has is nearer", () => {
+  assertEquals(timing({}, 0.5, 5, "a", COLD_RTT_MS).rttMs(), COLD_RTT_MS);
+  assertEquals(timing({ c: 10 }, 0.5, 3, "a", COLD_RTT_MS).rttMs(), 10);
 });
 
 Deno.test("timing: a loser waits two round trips, and never less than the least", () => {
