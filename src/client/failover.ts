@@ -165,9 +165,13 @@ function isStream({ headers }: Response): boolean {
 
 function answerOf({ status, headers: given }: Response, body: BodyInit | null): Response {
   const headers = passedOn(given);
-  // Unpacked by fetch, or another text by now.
-  if (headers.has("content-encoding") || typeof body === "string") headers.delete("content-length");
-  headers.delete("content-encoding");
+  // Nobody was asked to pack it. If somebody did, fetch may have unpacked it, and then it is not so long any more.
+  const isAsSent = body instanceof Uint8Array && headers.get("content-length") === `${body.length}`;
+  if (headers.has("content-encoding") && !isAsSent) {
+    headers.delete("content-encoding");
+    headers.delete("content-length");
+  }
+  if (typeof body === "string") headers.delete("content-length");
   // Of a HEAD or a 304 there is none, whatever its headers say of one.
   const isEmpty = body instanceof Uint8Array && body.length === 0;
   return new Response(isEmpty ? null : body, { status, headers });
