@@ -174,8 +174,16 @@ function answerOf({ status, headers: given }: Response, body: BodyInit | null): 
   if (typeof body === "string") headers.delete("content-length");
   // Of a HEAD or a 304 there is none, whatever its headers say of one.
   const isEmpty = body instanceof Uint8Array && body.length === 0;
-  return new Response(isEmpty ? null : body, { status, headers });
+  const shown = Object.fromEntries([...headers].map(([name, value]) => [shownName(name), value]));
+  return new Response(isEmpty ? null : body, { status, headers: shown });
 }
+
+/** As a node writes it, for people who look for it: fetch has made it small. */
+function shownName(name: string): string {
+  return NAMES.get(name) ?? name.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase());
+}
+
+const NAMES: ReadonlyMap<string, string> = new Map([["etag", "ETag"], ["www-authenticate", "WWW-Authenticate"]]);
 
 function codeOf(bytes: Uint8Array): unknown {
   try {
