@@ -4,11 +4,13 @@
  */
 import { peerSigner } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
+import { gatewayBefore } from "./src/cli/gateway_before.ts";
 import { mustLast, openStore } from "./src/cli/open_store.ts";
 import { realClock, realRandomness } from "./src/cli/world.ts";
 import { clusterConfigOf, type NodeConfig, parseConfig, portOf } from "./src/config.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
+import { nodesOf } from "./src/gateway_config.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
 import { TraceRing } from "./src/observe/trace.ts";
@@ -160,14 +162,21 @@ const DRAIN_MS = 3_500;
 /** A runtime that serves the default export says so by then; else this file was run, and serves by itself. */
 const SERVED_WITHIN_MS = 250;
 
-let composed: Promise<Composed> | null = null;
+let composed: Promise<Served> | null = null;
 /** Requests under way; what a stream sends later is not counted. */
 let open = 0;
 let isDraining = false;
 let isServed = false;
 
-async function composeHosted(): Promise<Composed> {
+type Served = Pick<Composed, "handler" | "close">;
+
+async function composeHosted(): Promise<Served> {
   const env = Deno.env.toObject();
+  const nodes = env["QUORATE_GATEWAY"];
+  if (nodes !== undefined) {
+    const handler = gatewayBefore(nodesOf({ name: "QUORATE_GATEWAY", text: nodes }));
+    return { handler, close: () => Promise.resolve() };
+  }
   refusePreview(env);
   const config = await parseConfig([], env, (path) => Deno.readTextFile(path), { isHosted: isHosted(env) });
   // Whoever can reach a hosted entrypoint is no caller on loopback.

@@ -3,16 +3,16 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Rate } from "../src/auth/rate.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
+import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";
-import { type Explain, internal, invalid, problem } from "./error_response.ts";
+import { type Explain, internal, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
 import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
-import { authority, rawPath, requestIdOf } from "./input.ts";
 import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
@@ -45,7 +45,6 @@ export type AppOptions = {
 };
 
 const METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"] as const;
-const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$/i;
 
 /**
  * `app.fetch(request)` answers; every error is `application/problem+json`. The URL of the request has to be as it was
@@ -67,11 +66,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     const started = now();
     c.set("elapsedMs", () => now() - started);
     c.set("requestId", requestIdOf(c.req.raw, newId));
-    // Deno pastes Host in front of the path: one with a slash would choose the route.
-    const host = c.req.raw.headers.get("host") || authority(c.req.raw.url);
-    if (!AUTHORITY.test(host) || !AUTHORITY.test(authority(c.req.raw.url))) {
-      throw invalid("Host", "is not a host and port");
-    }
+    refuseBadHost(c.req.raw);
     try {
       await next();
     } catch (thrown) {

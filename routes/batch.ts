@@ -1,11 +1,12 @@
 /** Many operations in one request: each goes through the whole app, as if it had come alone. */
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
+import { authority } from "../src/http/request_head.ts";
 import { BATCH_AT_ONCE, BATCH_MAX_BYTES } from "../src/limits.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
 import { readJson } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
-import { authority, checked, queryOf } from "./input.ts";
+import { checked, queryOf } from "./input.ts";
 import { BatchBody, BatchShape, json, NoQuery, responses } from "./schemas.ts";
 
 type Operation = z.output<typeof BatchBody>[number];

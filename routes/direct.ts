@@ -3,6 +3,7 @@
  * `POST /paxos/acceptor` with `Quorate-Race: BORN`, `{messages: [Accept!]}` in, `{replies}` out.
  */
 import { QuorateError } from "../src/errors.ts";
+import { VISIBLE } from "../src/http/request_head.ts";
 import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
 import { KEY_PREFIXES } from "../src/replica/nouns.ts";
 import type { DirectAccept, NodeService } from "../src/replica/service.ts";
@@ -11,7 +12,7 @@ import { type Ctx, send } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
-import { checked, checkedName, raceOf, VISIBLE } from "./input.ts";
+import { checked, checkedName, raceOf } from "./input.ts";
 import type { Limit } from "./rate_limit.ts";
 import { AcquireBody, RenewBody } from "./schemas.ts";
 

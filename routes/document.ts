@@ -7,7 +7,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Access } from "../src/auth/scopes.ts";
 import type { ErrorCode } from "../src/errors.ts";
 import type { Env } from "./answer.ts";
-import { PROBLEMS } from "./error_response.ts";
+import { PROBLEMS } from "../src/http/problem.ts";
 import { PROBLEM_EXAMPLES } from "./problem_examples.ts";
 import { isFree } from "./rate_limit.ts";
 

@@ -1,87 +1,23 @@
-/** The one table from error code to status, and the problem document every error becomes. */
-import { type ErrorCode, QuorateError } from "../src/errors.ts";
+/** Errors as a node renders them. */
+import { QuorateError } from "../src/errors.ts";
+import { PROBLEM_TYPE, problemDocument, PROBLEMS, type Told } from "../src/http/problem.ts";
 import { type Ctx, send, withReceipt } from "./answer.ts";
-
-type Row = {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 422 | 429 | 500 | 503 | 504;
-  readonly title: string;
-  /** The same request may succeed later; a write with the same Idempotency-Key is decided at most once. */
-  readonly retryable: boolean;
-  /** What the code says about the write, whoever raised it. */
-  readonly outcome?: "none" | "unknown";
-  /** RFC 9110 wants a challenge with every 401. */
-  readonly challenge?: string;
-};
-
-export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
-  "invalid-request": { status: 400, title: "Invalid request", retryable: false },
-  "unauthenticated": { status: 401, title: "Credential required", retryable: false, challenge: "Bearer" },
-  "peer-unauthenticated": { status: 401, title: "Not a peer", retryable: false, challenge: "Quorate-Mac" },
-  "peer-hello": { status: 401, title: "Boot has changed", retryable: true, challenge: "Quorate-Mac" },
-  "forbidden": { status: 403, title: "Not allowed", retryable: false },
-  "cross-site": { status: 403, title: "Not for web pages", retryable: false },
-  "unknown-peer": { status: 403, title: "Not a member", retryable: false },
-  "not-found": { status: 404, title: "Not found", retryable: false },
-  "no-route": { status: 404, title: "No such route", retryable: false },
-  "method-not-allowed": { status: 405, title: "Method not allowed", retryable: false },
-  "held": { status: 409, title: "Held", retryable: true },
-  "led": { status: 409, title: "Led", retryable: true },
-  "cooling": { status: 409, title: "Cooling", retryable: true },
-  "limit-mismatch": { status: 409, title: "In use with another limit", retryable: true },
-  "expired-command": { status: 409, title: "Command expired", retryable: false },
-  "config-mismatch": { status: 409, title: "Another ClusterConfig", retryable: false },
-  "lost": { status: 410, title: "Lost", retryable: false },
-  "precondition-failed": { status: 412, title: "Precondition failed", retryable: false },
-  "fence-too-low": { status: 412, title: "Fence too low", retryable: false },
-  "too-large": { status: 413, title: "Too large", retryable: false },
-  "idempotency-mismatch": { status: 422, title: "Idempotency-Key of another request", retryable: false },
-  "rate-limited": { status: 429, title: "Rate limited", retryable: true },
-  "queue-full": { status: 429, title: "Queue full", retryable: true },
-  "too-many-streams": { status: 503, title: "Too many streams", retryable: true },
-  "no-quorum": { status: 503, title: "No quorum", retryable: true, outcome: "none" },
-  "not-ready": { status: 503, title: "Not ready", retryable: true },
-  "outcome-unknown": { status: 504, title: "Outcome unknown", retryable: true, outcome: "unknown" },
-  "internal": { status: 500, title: "Internal error", retryable: false },
-};
-
-/**
- * `{type, title, status, code, detail, requestId, retryable, field?, outcome?, idempotencyKey?, retryAfterMs?, …}` and
- * what `facts.more` adds.
- */
-export function problemDocument(c: Ctx, { code, message, facts }: QuorateError) {
-  const row = PROBLEMS[code];
-  const outcome = facts.outcome ?? row.outcome;
-  const idempotencyKey = facts.idempotencyKey ?? (outcome === "unknown" ? c.get("idempotencyKey") : undefined);
-  // `held` brings its wait among the facts that make up its body.
-  const retryAfterMs = facts.retryAfterMs ?? facts.more?.["retryAfterMs"];
-  return {
-    // First, so that no extra fact can pass for one of the members that have a meaning of their own.
-    ...facts.more,
-    type: "about:blank",
-    title: row.title,
-    status: row.status,
-    code,
-    detail: message,
-    requestId: c.get("requestId"),
-    retryable: row.retryable,
-    ...(facts.field !== undefined && { field: facts.field }),
-    ...(outcome !== undefined && { outcome }),
-    ...(idempotencyKey !== undefined && { idempotencyKey }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  };
-}
 
 /** `application/problem+json`. `Retry-After` is in whole seconds, rounded up. */
 export function problem(c: Ctx, error: QuorateError, headers: Record<string, string> = {}): Response {
   const { code, facts } = error;
   const row = PROBLEMS[code];
-  const document = problemDocument(c, error);
+  const document = problemDocument(error, toldOf(c));
   const { retryAfterMs } = document;
   if (typeof retryAfterMs === "number") headers["Retry-After"] = `${Math.ceil(retryAfterMs / 1000)}`;
   if (row.challenge !== undefined) headers["WWW-Authenticate"] = row.challenge;
   if (facts.receipt !== undefined) withReceipt(headers, facts.receipt);
-  headers["Content-Type"] = "application/problem+json";
+  headers["Content-Type"] = PROBLEM_TYPE;
   return send(c, row.status, document, headers);
+}
+
+export function toldOf(c: Ctx): Told {
+  return { requestId: c.get("requestId"), idempotencyKey: c.get("idempotencyKey") };
 }
 
 /** What a caller is told of any error; one that nobody expected goes to the node's log. */

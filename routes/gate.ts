@@ -2,11 +2,10 @@
 import { type Access, allows, type NameRange, type Noun, readableRanges, VERBS } from "../src/auth/scopes.ts";
 import { authenticate, type Client, type ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
+import { refuseWebPages } from "../src/http/request_head.ts";
 import type { Ctx } from "./answer.ts";
-import { authority } from "./input.ts";
 
 const LOCAL: Client = { subject: "local", scopes: [{ noun: "*", verbs: VERBS, pattern: "*" }] };
-const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?$/i;
 
 /**
  * The client behind a request. `tokens` null: none are configured and the node listens on loopback only.
@@ -20,26 +19,6 @@ export function clientOf(c: Ctx, tokens: readonly ClientToken[] | null): Client 
   const client = authenticate(c.req.raw.headers.get("authorization"), tokens);
   if (client === null) throw new QuorateError("unauthenticated", "this needs a known token: Authorization: Bearer …");
   return client;
-}
-
-/** Without tokens, being on this machine is the credential, and so every page open in its browsers would have it. */
-function refuseWebPages(request: Request): void {
-  const { headers } = request;
-  // A page's own name can be made to resolve to 127.0.0.1: its requests then carry that name. The URL's authority
-  // besides, because a request line may hold a full URL, which then rules over Host.
-  const host = headers.get("host") || authority(request.url);
-  if (!LOOPBACK.test(host) || !LOOPBACK.test(authority(request.url))) {
-    throw new QuorateError("cross-site", "without tokens, Host must be localhost, 127.0.0.1 or [::1]");
-  }
-  const origin = headers.get("origin");
-  if (origin !== null && origin !== `http://${host}` && origin !== `https://${host}`) {
-    throw new QuorateError("cross-site", "without tokens, pages of another origin are refused");
-  }
-  const site = headers.get("sec-fetch-site");
-  // `none`: typed in by the user. `same-site` is another port of this machine, so another program's page.
-  if (site !== null && site !== "same-origin" && site !== "none") {
-    throw new QuorateError("cross-site", "without tokens, pages of another origin are refused");
-  }
 }
 
 /** Throws `forbidden` unless the client may do this to `name`; null: to no name in particular. */

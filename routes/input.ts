@@ -2,34 +2,14 @@
 import type { z } from "@hono/zod-openapi";
 import { sha256Hex } from "../src/auth/digest.ts";
 import { QuorateError } from "../src/errors.ts";
+import { VISIBLE } from "../src/http/request_head.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS, NAME_MAX_BYTES } from "../src/limits.ts";
 import type { Ctx } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 
-/** An Idempotency-Key. */
-export const VISIBLE = new RegExp(`^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_MAX_CHARS}}$`);
 const FENCE = /^[1-9][0-9]{0,19}$/;
 const SESSION = /^[0-9a-f]{32}$/;
 const encoder = new TextEncoder();
-
-/** Host and port as the URL has them, not validated by anybody yet. */
-export function authority(url: string): string {
-  const start = url.indexOf("://") + 3;
-  const end = url.slice(start).search(/[/?#]/);
-  return end < 0 ? url.slice(start) : url.slice(start, start + end);
-}
-
-/**
- * The path as it was sent, which is what routes match. Hono's own decoding reads `%FF` and `%25FF` alike, and Deno
- * gives the request line unparsed, so `..` is still there to be refused.
- */
-export function rawPath(request: { readonly url: string }): string {
-  const { url } = request;
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  if (start < 0) return "/";
-  const end = url.slice(start).search(/[?#]/);
-  return end < 0 ? url.slice(start) : url.slice(start, start + end);
-}
 
 /** The query as a record, checked. Throws `invalid-request` for an unknown, repeated or undecodable parameter. */
 export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
@@ -125,12 +105,6 @@ export function raceOf(c: Ctx): number | null {
 export function accepts(c: Ctx, mediaType: string): boolean {
   const accept = c.req.raw.headers.get("accept") ?? "";
   return accept.split(",").some((range) => range.split(";")[0]!.trim().toLowerCase() === mediaType);
-}
-
-/** The caller's `X-Request-Id` if it is fit to be repeated, else a new one: a bad one is no reason to refuse. */
-export function requestIdOf(request: Request, newId: () => string): string {
-  const given = request.headers.get("x-request-id");
-  return given !== null && VISIBLE.test(given) ? given : newId();
 }
 
 /** A UUID that a retry gets again, on any node: with another holder it would be another request. */

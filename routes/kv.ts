@@ -10,11 +10,12 @@ import {
   TTL_MAX_MS,
   TTL_MIN_MS,
 } from "../src/limits.ts";
+import { readBytes } from "../src/http/bounded_body.ts";
 import type { KvValue } from "../src/api.ts";
 import type { PutRequest, ReadAnswer, RegisterService } from "../src/replica/service.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
-import { readBytes, readObject } from "./body.ts";
+import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";

@@ -1,6 +1,6 @@
 /** One example of each problem document, as /openapi.json shows it. */
 import type { ErrorCode } from "../src/errors.ts";
-import { PROBLEMS } from "./error_response.ts";
+import { PROBLEMS } from "../src/http/problem.ts";
 
 type Example = Readonly<Record<string, unknown>> & { readonly detail: string };
 

@@ -1,8 +1,9 @@
 /** Waiting as a stream of events: `queued` with the position whenever it changes, then `granted`, or `error`. */
 import type { Answer } from "../src/api.ts";
+import { problemDocument } from "../src/http/problem.ts";
 import type { Caller } from "../src/replica/service.ts";
 import { type Ctx, sendAnswer } from "./answer.ts";
-import { type Explain, problemDocument } from "./error_response.ts";
+import { type Explain, toldOf } from "./error_response.ts";
 import { eventBytes, type EventStreams } from "./event_stream.ts";
 import { accepts, whileConnected } from "./input.ts";
 
@@ -48,7 +49,7 @@ function answerQueued(
       (error: Error) => {
         if (!isQueued) return begun.reject(error);
         // Told to nobody: whoever is gone made it fail.
-        if (!stream.ended) stream.send(eventBytes("error", problemDocument(c, explain(c, error))));
+        if (!stream.ended) stream.send(eventBytes("error", problemDocument(explain(c, error), toldOf(c))));
         stream.end();
       },
     );

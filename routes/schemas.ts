@@ -18,7 +18,7 @@ import {
   WAIT_MAX_MS,
 } from "../src/limits.ts";
 import type { ErrorCode } from "../src/errors.ts";
-import { PROBLEMS } from "./error_response.ts";
+import { PROBLEMS } from "../src/http/problem.ts";
 import { utf8Length } from "./input.ts";
 
 const CURSOR_MAX_CHARS = 4_096;

@@ -56,8 +56,8 @@ export type ClusterConfig = {
   readonly modes: readonly ModeRule[];
 };
 
-type Env = Readonly<Record<string, string | undefined>>;
-type Setting = { readonly name: string; readonly text: string };
+export type Env = Readonly<Record<string, string | undefined>>;
+export type Setting = { readonly name: string; readonly text: string };
 type Read = (file: Setting) => Promise<string>;
 
 const NODE_FLAGS = {
@@ -83,12 +83,12 @@ export function isSharedKv(kv: string): boolean {
   return kv === ATTACHED_KV || /^https?:\/\//i.test(kv);
 }
 
-/** Those the HTTP side takes as a caller's Host when there are no tokens. */
 const LOOPBACK_HOSTS: readonly string[] = ["localhost", "127.0.0.1", "::1"];
 
 /**
- * The settings of `deno task node`, or of a hosted node, whose platform brings a database. `readTextFile` reads what flags and variables name: certificate, key, and
- * QUORATE_TOKENS of the form `@file`. Rejects with QuorateError `invalid-request`; its `field` is the flag or variable.
+ * The settings of `deno task node`, or of a hosted node, whose platform brings a database. `readTextFile` reads what flags and
+ * variables name: certificate, key, and QUORATE_TOKENS of the form `@file`. Rejects with QuorateError `invalid-request`; its
+ * `field` is the flag or variable.
  */
 export async function parseConfig(
   args: readonly string[],
@@ -101,13 +101,7 @@ export async function parseConfig(
     const text = flags[flag];
     return text === undefined ? fromEnv(env, variable) : { name: `--${flag}`, text };
   };
-  const read: Read = async ({ name, text }) => {
-    try {
-      return await readTextFile(text);
-    } catch (error) {
-      refuse(name, `cannot read ${text}: ${(error as Error).message}`);
-    }
-  };
+  const read = readerOf(readTextFile);
 
   const id = nodeId(setting("id", "QUORATE_ID") ?? refuse("--id", "or QUORATE_ID is needed: which member this is"));
   const kv = kvOf(setting("kv", "QUORATE_KV"), isHosted);
@@ -203,6 +197,16 @@ export function parseFlags<K extends string>(
   return flags as Partial<Record<K, string>>;
 }
 
+export function readerOf(readTextFile: (path: string) => Promise<string>): Read {
+  return async ({ name, text }) => {
+    try {
+      return await readTextFile(text);
+    } catch (error) {
+      refuse(name, `cannot read ${text}: ${(error as Error).message}`);
+    }
+  };
+}
+
 /** A TCP port; the default if not set. */
 export function portOf(setting: Setting | null): number {
   if (setting === null) return PORT_DEFAULT;
@@ -211,7 +215,7 @@ export function portOf(setting: Setting | null): number {
   return port;
 }
 
-function fromEnv(env: Env, name: string): Setting | null {
+export function fromEnv(env: Env, name: string): Setting | null {
   const text = env[name];
   if (text === undefined) return null;
   // Taken as "not set", an empty secret or an empty list of tokens would open the node without a word.
@@ -244,7 +248,7 @@ function kvOf(setting: Setting | null, isHosted: boolean): string {
   return url.href;
 }
 
-function hostOf(setting: Setting | null): string {
+export function hostOf(setting: Setting | null): string {
   if (setting === null) return "127.0.0.1";
   const host = setting.text.replace(/^\[(.*)\]$/, "$1");
   if (isIP(host) === 0 && !/^[a-z0-9._-]+$/i.test(host)) {
@@ -253,7 +257,7 @@ function hostOf(setting: Setting | null): string {
   return host.toLowerCase();
 }
 
-async function tlsOf(cert: string | undefined, key: string | undefined, read: Read): Promise<NodeConfig["tls"]> {
+export async function tlsOf(cert: string | undefined, key: string | undefined, read: Read): Promise<NodeConfig["tls"]> {
   if (cert === undefined && key === undefined) return null;
   if (cert === undefined) refuse("--tls-key", "needs --tls-cert too");
   if (key === undefined) refuse("--tls-cert", "needs --tls-key too");
@@ -312,7 +316,7 @@ function urlsOf({ name, text }: Setting): Readonly<Record<NodeId, string>> {
     const at = entry.indexOf("=");
     if (at < 0) refuse(name, `has ${JSON.stringify(entry)} where id=URL is needed, as in a=http://10.0.0.1:8701`);
     const id = nodeId({ name, text: entry.slice(0, at) });
-    const url = nodeUrl(name, id, entry.slice(at + 1));
+    const url = originOf(name, id, entry.slice(at + 1));
     if (urls.has(id)) refuse(name, `lists ${id} twice`);
     for (const [other, taken] of urls) if (taken === url) refuse(name, `gives ${other} and ${id} the same URL, ${url}`);
     urls.set(id, url);
@@ -320,15 +324,16 @@ function urlsOf({ name, text }: Setting): Readonly<Record<NodeId, string>> {
   return Object.fromEntries([...urls].sort(([a], [b]) => a < b ? -1 : 1));
 }
 
-function nodeUrl(name: string, id: NodeId, text: string): string {
+/** @param whose as the refusal names it */
+export function originOf(name: string, whose: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\//i.test(text)) {
-    refuse(name, `gives ${id} something else than an http or https URL: ${JSON.stringify(text)}`);
+    refuse(name, `gives ${whose} something else than an http or https URL: ${JSON.stringify(text)}`);
   }
   // Not repeated: it would put the password into a log.
-  if (url.username !== "" || url.password !== "") refuse(name, `gives ${id} a URL with credentials`);
+  if (url.username !== "" || url.password !== "") refuse(name, `gives ${whose} a URL with credentials`);
   if (url.pathname !== "/" || /[?#]/.test(text)) {
-    refuse(name, `gives ${id} a URL with a path, query or fragment: ${JSON.stringify(text)}`);
+    refuse(name, `gives ${whose} a URL with a path, query or fragment: ${JSON.stringify(text)}`);
   }
   return url.origin;
 }
@@ -344,6 +349,11 @@ function secretsOf(setting: Setting | null): readonly string[] {
     refuse(setting.name, `has fewer than ${SECRET_MIN_CHARS} characters${which}`);
   });
   return secrets;
+}
+
+/** Those the HTTP side takes as a caller's Host when there are no tokens. */
+export function isLoopbackHost(host: string): boolean {
+  return LOOPBACK_HOSTS.includes(host);
 }
 
 async function tokensOf(setting: Setting | null, read: Read): Promise<NodeConfig["tokens"]> {
@@ -369,7 +379,7 @@ function refuseStrangers({ host, urls, learners, secrets, tokens, tls, behindPro
   if (size > 1 && secrets.length === 0) {
     refuse("QUORATE_PEER_SECRET", `is needed in a cluster of ${size}, the same on every node`);
   }
-  const beyond = !LOOPBACK_HOSTS.includes(host);
+  const beyond = !isLoopbackHost(host);
   // A proxy's callers come from elsewhere even if it calls from this machine.
   if ((beyond || behindProxy) && tokens === null) {
     refuse("QUORATE_TOKENS", `is needed ${beyond ? `to listen beyond loopback, on ${host}` : "with --behind-proxy"}`);
@@ -379,6 +389,6 @@ function refuseStrangers({ host, urls, learners, secrets, tokens, tls, behindPro
   }
 }
 
-function refuse(field: string, what: string): never {
+export function refuse(field: string, what: string): never {
   throw new QuorateError("invalid-request", `${field} ${what}`, { field });
 }

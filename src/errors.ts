@@ -1,6 +1,6 @@
 import type { Receipt } from "./api.ts";
 
-/** One error for everything a caller is told: `code` is stable, the status follows from it in routes/error_response.ts. */
+/** One error for everything a caller is told: `code` is stable, the status follows from it in src/http/problem.ts. */
 export type ErrorCode =
   | "invalid-request"
   | "unauthenticated"

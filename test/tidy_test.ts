@@ -148,8 +148,12 @@ const RULES: readonly Rule[] = [
     may: ["src/transport/", "src/replica/ports.ts", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
-  // A direct client is a learner, and only QuorumSystem compares counts.
-  { room: "src/client/", may: ["src/client/", "src/api.ts", "src/paxos/ballot.ts", "src/paxos/quorum.ts", ...SHARED] },
+  { room: "src/http/", may: ["src/http/", ...SHARED] },
+  // A direct client is a learner, and only QuorumSystem compares counts. A gateway is one more door for requests.
+  {
+    room: "src/client/",
+    may: ["src/client/", "src/http/", "src/api.ts", "src/paxos/ballot.ts", "src/paxos/quorum.ts", ...SHARED],
+  },
   {
     room: "src/auth/",
     may: ["src/auth/", "src/api.ts", "src/replica/ports.ts", "node:crypto", "node:buffer", ...SHARED],
@@ -167,6 +171,7 @@ const RULES: readonly Rule[] = [
   { room: "src/api.ts", may: SHARED },
   // Shell: no rule lets anything but entry points and tests import it.
   { room: "src/config.ts", may: ALL },
+  { room: "src/gateway_config.ts", may: ALL },
   {
     room: "routes/",
     may: [
@@ -177,6 +182,7 @@ const RULES: readonly Rule[] = [
       "src/replica/",
       "src/api.ts",
       "src/auth/",
+      "src/http/",
       "src/observe/",
       "src/transport/wire.ts",
       ...SHARED,
@@ -443,6 +449,7 @@ Deno.test("imports: what each room may and may not", () => {
     ["src/auth/a.ts", 'import { x } from "node:fs";', "may not import node:fs"],
     ["src/auth/a.ts", 'import { x } from "../paxos/quorum.ts";', "may not import src/paxos/quorum.ts"],
     ["src/client/a.ts", 'import { x } from "../replica/service.ts";', "may not import src/replica/service.ts"],
+    ["src/http/a.ts", 'import { x } from "../client/direct.ts";', "may not import src/client/direct.ts"],
     ["src/adapters/a.ts", 'import { Hono } from "hono";', "may import only types of hono"],
     ["routes/a.ts", 'import { x } from "../src/store/rows.ts";', "may not import src/store/rows.ts"],
     ["routes/a.ts", 'import { x } from "../src/paxos/acceptor.ts";', "may not import src/paxos/acceptor.ts"],

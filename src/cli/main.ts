@@ -1,5 +1,5 @@
 /**
- * The command line: `start` and `node` (api.md, "Commands"). Nothing is imported before Deno's version is known,
+ * The command line: `start`, `node`, `gateway` and `trace` (api.md, "Commands"). Nothing is imported before Deno's version is known,
  * so that an old one is told so in one line and not by a syntax error.
  */
 const OLDEST = [2, 5] as const;
@@ -16,6 +16,9 @@ const USAGE = `usage:
       QUORATE_TOKENS: clients' tokens as JSON, or @FILE
       QUORATE_RATE: PER_SECOND/BURST of one subject, or off
       --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
+  deno task gateway --nodes URL,URL,… [--host 127.0.0.1] [--port 8700]
+                    [--tls-cert FILE --tls-key FILE | --behind-proxy]
+      hands requests to the nearest of these nodes, and to the next if it fails; or QUORATE_URL, comma between
   deno run --allow-net --allow-env src/cli/main.ts trace NAME [--svg]
       what just happened to one name, from the nodes at QUORATE_URL, comma between, and with QUORATE_TOKEN`;
 
@@ -36,6 +39,8 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
       // No setting that members share or a store keeps; the composition root asks for the variable alone.
       if (args.includes("--trace")) Deno.env.set("QUORATE_TRACE", "1");
       return await (await import("./node.ts")).runNode(args.filter((arg) => arg !== "--trace"));
+    case "gateway":
+      return await (await import("./gateway.ts")).runGateway(args);
     case "trace":
       return await (await import("./trace.ts")).runTrace(args);
     default:

@@ -184,3 +184,20 @@ for (const by of ["run", "serve"] as const) {
       assertEquals(state?.body["state"], "held");
     }));
 }
+
+Deno.test("hosted: with QUORATE_GATEWAY it has no vote and no database, and hands on what it gets", () =>
+  Platform.with(async (platform) => {
+    const alone = { QUORATE_CLUSTER: "a=http://127.0.0.1:1" };
+    const node = await platform.start("a", 3, "serve", alone);
+    await node.ask("POST", "/v1/init", { id: "a" });
+    const gateway = await platform.start("a", 4, "serve", { QUORATE_GATEWAY: node.url, QUORATE_KV: "none://" });
+    assert(await gateway.comes((reply) => reply?.status === 200), gateway.lines.join("\n"));
+    const grant = await gateway.ask("POST", "/v1/locks/x", { holder: "h" }, USER);
+    assertEquals(grant?.status, 200, JSON.stringify(grant?.body));
+    assertEquals((await node.ask("GET", "/v1/locks/x", undefined, USER))?.body["state"], "held");
+    // It adds no credential, and mailboxes are between nodes.
+    assertEquals((await gateway.ask("GET", "/v1/locks/x", undefined, {}))?.status, 401);
+    assertEquals((await gateway.ask("POST", "/paxos/acceptor", {}))?.body["code"], "no-route");
+    await node.kill();
+    assertEquals((await gateway.readyz())?.body["code"], "not-ready");
+  }));

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { PROBLEMS } from "../../routes/error_response.ts";
+import { PROBLEMS } from "../../src/http/problem.ts";
 import { type ErrorCode, QuorateError } from "../../src/errors.ts";
 import { raw, scripted, serving, STATUS } from "./scripted_node.ts";
 

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { docsPage } from "../../routes/docs_page.ts";
 import type { OpenApi } from "../../routes/document.ts";
-import { PROBLEMS } from "../../routes/error_response.ts";
+import { PROBLEMS } from "../../src/http/problem.ts";
 import { scripted } from "./scripted_node.ts";
 
 Deno.test("/docs: every operation, parameter, shape and error is on it", async () => {

@@ -1,7 +1,7 @@
 /** /openapi.json is complete and true: generated requests get documented answers only, and who may what is as declared. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { OpenApi, Operation } from "../../routes/document.ts";
-import { PROBLEMS } from "../../routes/error_response.ts";
+import { PROBLEMS } from "../../src/http/problem.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import type { ErrorCode } from "../../src/errors.ts";

@@ -1,7 +1,8 @@
 /** Bad input is refused by field, before anything reaches the node. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { defaultHolder, rawPath } from "../../routes/input.ts";
+import { defaultHolder } from "../../routes/input.ts";
+import { rawPath } from "../../src/http/request_head.ts";
 import { BODY_MAX_BYTES, JSON_MAX_DEPTH } from "../../src/limits.ts";
 import { type Json, raw, scripted, serving } from "./scripted_node.ts";
 

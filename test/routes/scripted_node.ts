@@ -160,8 +160,7 @@ async function readAnswer(connection: Deno.Conn) {
         return [header.slice(0, colon), header.slice(colon + 1).trim()];
       }));
       const body = text.slice(end + 4);
-      // Answers here are ASCII, so characters count bytes.
-      if (body.length >= Number(headers.get("content-length") ?? "0")) {
+      if (new TextEncoder().encode(body).length >= Number(headers.get("content-length") ?? "0")) {
         return { status: Number(line.split(" ")[1]), headers, body: body === "" ? null : JSON.parse(body) };
       }
     }

@@ -1,0 +1,25 @@
+/** `deno task gateway`: hands requests to the nearest node; nothing to open and nothing to lose. */
+import { type GatewayConfig, parseGatewayConfig } from "../gateway_config.ts";
+import { gatewayBefore } from "./gateway_before.ts";
+import { reportFailure } from "./report.ts";
+import { listen } from "./serve.ts";
+import { stopSignal } from "./stop_signal.ts";
+
+/** Runs a gateway until it is told to stop; the exit code. */
+export async function runGateway(args: readonly string[]): Promise<number> {
+  try {
+    return await serveGateway(await parseGatewayConfig(args, Deno.env.toObject(), (path) => Deno.readTextFile(path)));
+  } catch (error) {
+    return reportFailure("gateway", error);
+  }
+}
+
+async function serveGateway(config: GatewayConfig): Promise<number> {
+  const told = stopSignal();
+  const listener = listen(config);
+  listener.open(gatewayBefore(config.nodes));
+  console.log(`gateway ready to serve on ${listener.url}, before ${config.nodes.join(", ")}`);
+  await told;
+  await listener.stop();
+  return 0;
+}

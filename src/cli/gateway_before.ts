@@ -1,0 +1,15 @@
+/** A gateway of this process, with its own clock, randomness and fetch. */
+import { createGateway } from "../client/gateway.ts";
+import { realClock, realRandomness } from "./world.ts";
+
+/** @param nodes origins */
+export function gatewayBefore(nodes: readonly string[]): (request: Request) => Promise<Response> {
+  return createGateway({
+    nodes,
+    fetch: (url, init) => fetch(url, init),
+    clock: realClock,
+    newId: () => realRandomness.id(),
+    report: (error, { requestId, method, path }) =>
+      console.error(`gateway: ${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
+  });
+}

@@ -1,0 +1,149 @@
+/** A request as a gateway hands it to nodes: read once, and the same however often it is sent. */
+import { QuorateError } from "../errors.ts";
+import { readBytes } from "../http/bounded_body.ts";
+import { rawPath } from "../http/request_head.ts";
+import {
+  BATCH_MAX_BYTES,
+  BODY_MAX_BYTES,
+  KV_VALUE_MAX_BYTES,
+  TIMEOUT_DEFAULT_MS,
+  TIMEOUT_MAX_MS,
+  WAIT_MAX_MS,
+} from "../limits.ts";
+
+export type Outgoing = {
+  readonly method: string;
+  /** Path and query as they were sent. */
+  readonly target: string;
+  readonly headers: Headers;
+  readonly body: Uint8Array<ArrayBuffer> | null;
+  readonly isWrite: boolean;
+  /** Of a write that has one. */
+  readonly idempotencyKey: string | undefined;
+  /** A second node may be sent it though a first may have it: it is decided once, or decides nothing. */
+  readonly mayRepeat: boolean;
+  /** How long a node may rightly say nothing, beyond what its work takes. */
+  readonly waitMs: number;
+  readonly timeoutMs: number;
+};
+
+const WRITES: ReadonlySet<string> = new Set(["POST", "PUT", "DELETE"]);
+const BATCH = "/v1/batch";
+
+/** Of one connection (RFC 9110, section 7.6.1), or for fetch to say. */
+const NOT_PASSED_ON: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "host",
+  // Nodes know none, and a browser's are for whoever else is under the gateway's name.
+  "cookie",
+  "set-cookie",
+]);
+
+/**
+ * Reads the body to its end. Rejects with `too-large`, and with `invalid-request` for a path that fetch would change.
+ * `newId` makes the Idempotency-Key of a write that came without.
+ */
+export async function outgoingOf(request: Request, requestId: string, newId: () => string): Promise<Outgoing> {
+  const { method } = request;
+  const path = rawPath(request);
+  const target = targetOf(request, path);
+  const isWrite = WRITES.has(method);
+  const hasBody = method !== "GET" && method !== "HEAD";
+  const body = hasBody ? await readBytes(request, limitOf(method, path)) : null;
+  const headers = passedOn(request.headers);
+  headers.delete("content-length");
+  // What fetch would unpack and a node would have packed for it: entity tags are weak then, and match nothing.
+  headers.set("accept-encoding", "identity");
+  headers.set("x-request-id", requestId);
+  const isBatch = path === BATCH;
+  // A batch has none itself, and whoever races sends its own to several nodes: without one that is refused.
+  const needsKey = isWrite && !isBatch && !headers.has("quorate-race");
+  if (needsKey && !headers.has("idempotency-key")) headers.set("idempotency-key", newId());
+  const idempotencyKey = isWrite && !isBatch ? headers.get("idempotency-key") ?? undefined : undefined;
+  const said = method === "POST" ? jsonOf(body) : undefined;
+  return {
+    method,
+    target,
+    headers,
+    body: body !== null && body.length === 0 ? null : body,
+    isWrite,
+    idempotencyKey,
+    mayRepeat: !isWrite || (isBatch ? bringsKeys(said) : idempotencyKey !== undefined),
+    waitMs: Math.min(WAIT_MAX_MS, Math.max(numberIn(target, "waitMs") ?? 0, waitOf(said))),
+    // Each operation of a batch has its own, and those of one name come one after another.
+    timeoutMs: isBatch ? TIMEOUT_MAX_MS : Math.min(TIMEOUT_MAX_MS, numberIn(target, "timeoutMs") ?? TIMEOUT_DEFAULT_MS),
+  };
+}
+
+/** Headers without those that end here. */
+export function passedOn(headers: Headers): Headers {
+  const named = (headers.get("connection") ?? "").split(",").map((name) => name.trim().toLowerCase());
+  const kept = [...headers].filter(([name]) => !NOT_PASSED_ON.has(name) && !named.includes(name));
+  return new Headers(kept);
+}
+
+/**
+ * Throws where a URL cannot hold what was sent: `..` would be folded and `\` become `/`, and it would be another name that
+ * a node hears of. That a URL escapes more than the caller did changes nothing.
+ */
+function targetOf({ url }: Request, path: string): string {
+  const hash = url.indexOf("#");
+  const sent = hash < 0 ? url : url.slice(0, hash);
+  const query = sent.indexOf("?");
+  const target = path + (query < 0 ? "" : sent.slice(query));
+  const { href, origin } = new URL(`http://node${target}`);
+  if (unescaped(href.slice(origin.length)) === unescaped(target)) return target;
+  if (path.split("/").some((segment) => /^(\.|%2e){1,2}$/i.test(segment))) {
+    throw new QuorateError("invalid-request", "name holds a segment . or ..", { field: "name" });
+  }
+  throw new QuorateError("invalid-request", "path is not as a request line would have it; percent-encode it", {
+    field: "path",
+  });
+}
+
+/** Byte by byte, for comparison only. */
+function unescaped(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+}
+
+function limitOf(method: string, path: string): number {
+  if (path === BATCH) return BATCH_MAX_BYTES;
+  return method === "PUT" && path.startsWith("/v1/kv/") ? KV_VALUE_MAX_BYTES : BODY_MAX_BYTES;
+}
+
+/** What is no number is for the node to refuse, and it does so at once. */
+function numberIn(target: string, parameter: string): number | undefined {
+  const text = new RegExp(`[?&]${parameter}=([0-9]{1,9})(?=&|$)`).exec(target)?.[1];
+  return text === undefined ? undefined : Number(text);
+}
+
+/** undefined: no JSON; the node says so. */
+function jsonOf(body: Uint8Array | null): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body ?? new Uint8Array()));
+  } catch {
+    return undefined;
+  }
+}
+
+function waitOf(said: unknown): number {
+  const { waitMs } = typeof said === "object" && said !== null ? said as { waitMs?: unknown } : {};
+  return typeof waitMs === "number" ? waitMs : 0;
+}
+
+/** Whether each write of a batch has a key of its own: one without is another command at each node it comes to. */
+function bringsKeys(operations: unknown): boolean {
+  return Array.isArray(operations) && operations.every((operation: { method?: unknown; headers?: unknown } | null) => {
+    if (operation?.method === "GET" || operation?.method === "HEAD") return true;
+    return Object.keys(operation?.headers ?? {}).some((name) => name.toLowerCase() === "idempotency-key");
+  });
+}

@@ -1,0 +1,76 @@
+/** The one table from error code to status, and the problem document every error becomes, at a node and at a gateway. */
+import type { ErrorCode, QuorateError } from "../errors.ts";
+
+type Row = {
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 422 | 429 | 500 | 503 | 504;
+  readonly title: string;
+  /** The same request may succeed later; a write with the same Idempotency-Key is decided at most once. */
+  readonly retryable: boolean;
+  /** What the code says about the write, whoever raised it. */
+  readonly outcome?: "none" | "unknown";
+  /** RFC 9110 wants a challenge with every 401. */
+  readonly challenge?: string;
+};
+
+export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
+  "invalid-request": { status: 400, title: "Invalid request", retryable: false },
+  "unauthenticated": { status: 401, title: "Credential required", retryable: false, challenge: "Bearer" },
+  "peer-unauthenticated": { status: 401, title: "Not a peer", retryable: false, challenge: "Quorate-Mac" },
+  "peer-hello": { status: 401, title: "Boot has changed", retryable: true, challenge: "Quorate-Mac" },
+  "forbidden": { status: 403, title: "Not allowed", retryable: false },
+  "cross-site": { status: 403, title: "Not for web pages", retryable: false },
+  "unknown-peer": { status: 403, title: "Not a member", retryable: false },
+  "not-found": { status: 404, title: "Not found", retryable: false },
+  "no-route": { status: 404, title: "No such route", retryable: false },
+  "method-not-allowed": { status: 405, title: "Method not allowed", retryable: false },
+  "held": { status: 409, title: "Held", retryable: true },
+  "led": { status: 409, title: "Led", retryable: true },
+  "cooling": { status: 409, title: "Cooling", retryable: true },
+  "limit-mismatch": { status: 409, title: "In use with another limit", retryable: true },
+  "expired-command": { status: 409, title: "Command expired", retryable: false },
+  "config-mismatch": { status: 409, title: "Another ClusterConfig", retryable: false },
+  "lost": { status: 410, title: "Lost", retryable: false },
+  "precondition-failed": { status: 412, title: "Precondition failed", retryable: false },
+  "fence-too-low": { status: 412, title: "Fence too low", retryable: false },
+  "too-large": { status: 413, title: "Too large", retryable: false },
+  "idempotency-mismatch": { status: 422, title: "Idempotency-Key of another request", retryable: false },
+  "rate-limited": { status: 429, title: "Rate limited", retryable: true },
+  "queue-full": { status: 429, title: "Queue full", retryable: true },
+  "too-many-streams": { status: 503, title: "Too many streams", retryable: true },
+  "no-quorum": { status: 503, title: "No quorum", retryable: true, outcome: "none" },
+  "not-ready": { status: 503, title: "Not ready", retryable: true },
+  "outcome-unknown": { status: 504, title: "Outcome unknown", retryable: true, outcome: "unknown" },
+  "internal": { status: 500, title: "Internal error", retryable: false },
+};
+
+/** What is known of a request by the time it fails. */
+export type Told = { readonly requestId: string; readonly idempotencyKey: string | undefined };
+
+/**
+ * `{type, title, status, code, detail, requestId, retryable, field?, outcome?, idempotencyKey?, retryAfterMs?, …}` and
+ * what `facts.more` adds.
+ */
+export function problemDocument({ code, message, facts }: QuorateError, told: Told) {
+  const row = PROBLEMS[code];
+  const outcome = facts.outcome ?? row.outcome;
+  const idempotencyKey = facts.idempotencyKey ?? (outcome === "unknown" ? told.idempotencyKey : undefined);
+  // `held` brings its wait among the facts that make up its body.
+  const retryAfterMs = facts.retryAfterMs ?? facts.more?.["retryAfterMs"];
+  return {
+    // First, so that no extra fact can pass for one of the members that have a meaning of their own.
+    ...facts.more,
+    type: "about:blank",
+    title: row.title,
+    status: row.status,
+    code,
+    detail: message,
+    requestId: told.requestId,
+    retryable: row.retryable,
+    ...(facts.field !== undefined && { field: facts.field }),
+    ...(outcome !== undefined && { outcome }),
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+export const PROBLEM_TYPE = "application/problem+json";
