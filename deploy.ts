@@ -95,10 +95,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         note: (from, mark) => node.note(from, mark),
       },
       ...(ring === null ? {} : { trace: ring }),
-      // Where no operator is at hand to start it once with --init.
-      ...(store.isShared
-        ? { init: { member, run: () => init().catch(orNotReady), identity: () => store.identity() } }
-        : {}),
+      init: { member, run: () => initByRequest(store, init), identity: () => store.identity() },
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
@@ -148,8 +145,17 @@ async function initialise(
   await store.init({ cluster, id, incarnation: realRandomness.id(), config: text ?? "" });
 }
 
-function orNotReady(error: Error): never {
-  throw error instanceof StoreError ? new QuorateError("not-ready", error.message) : error;
+/** Where no operator is at hand to start a node once with --init. */
+async function initByRequest(store: BallotStore, init: () => Promise<void>): Promise<void> {
+  // Such a node begins with what its store was when it opened it.
+  if (!store.isShared) {
+    throw new QuorateError("invalid-request", "this store is a file of the node: start it with --init");
+  }
+  try {
+    await init();
+  } catch (error) {
+    throw error instanceof StoreError ? new QuorateError("not-ready", error.message) : error;
+  }
 }
 
 function mustBelong(member: Membership, store: BallotStore): void {

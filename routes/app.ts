@@ -32,7 +32,7 @@ export type AppOptions = {
   readonly peers: PeerSide | null;
   /** Absent: the node is not traced, and there is no /v1/trace. */
   readonly trace?: TraceSource;
-  /** Absent: the store is this process's own and made its member's by `--init`; there is no /v1/init. */
+  /** Absent: there is no /v1/init. */
   readonly init?: Init;
   /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
   readonly newId: () => string;

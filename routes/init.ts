@@ -1,4 +1,4 @@
-/** Making a shared store a member's, once: what `--init` is to a node that has its store to itself. */
+/** Making a database a member's, once: what `--init` is to a node that has its store to itself. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
 import type { Identity } from "../src/replica/ports.ts";
@@ -31,7 +31,8 @@ const InitShape = z.strictObject({
 const init = createRoute({
   method: "post",
   path: "/v1/init",
-  summary: "Makes the database of this node its member's, once; refused where another member has heard of it before",
+  summary:
+    "Makes the database of this node its member's, once; refused where another member knows of a first life of it",
   request: { body: { required: true, content: { "application/json": { schema: InitBody } } } },
   security: needs({ noun: "*", verb: "admin" }),
   responses: responses(InitShape, ["not-ready"]),

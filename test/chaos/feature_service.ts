@@ -135,6 +135,15 @@ export const SERVICE_STEPS: Steps = {
     assertEquals(known[0]?.[1], known[1]?.[1]);
   },
 
+  "make a database a member's": async ({ a, b }) => {
+    for (const [node, id] of [[a, "a"], [b, "b"]] as const) {
+      const { outcome, cluster } = await node.said(200, "POST", "/v1/init", { id });
+      assertEquals([outcome, typeof cluster], ["already", "string"]);
+      assertEquals((await node.said(400, "POST", "/v1/init", { id: "z" }))["field"], "id");
+      assertEquals((await node.ask("POST", "/v1/init", { json: { id }, as: "other" })).body["code"], "forbidden");
+    }
+  },
+
   "trace": async ({ a, b }) => {
     const { fence } = await a.said(200, "POST", "/v1/locks/trace", { ttlMs: LONG_MS });
     await b.said(200, "PUT", `/v1/locks/trace/${fence}`);
