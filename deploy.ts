@@ -166,7 +166,7 @@ function mustBelong(member: Membership, store: BallotStore): void {
 /** A platform kills 5 s after it asked for an end; what is still under way then is cut off, and asked again with its key. */
 const DRAIN_MS = 3_500;
 /** A runtime that serves the default export says so by then; else this file was run, and serves by itself. */
-const SERVED_WITHIN_MS = 250;
+const SERVED_WITHIN_MS = 50;
 
 let composed: Promise<Served> | null = null;
 /** Requests under way; what a stream sends later is not counted. */
@@ -254,11 +254,13 @@ export default {
 if (import.meta.main) {
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => void drain());
   // `deno run` of this file: nobody but itself serves it.
-  setTimeout(() => {
-    const env = Deno.env.toObject();
-    if (isServed || isHosted(env)) return;
-    const hostname = env["QUORATE_HOST"] ?? "127.0.0.1";
-    const port = portOf(env["QUORATE_PORT"] === undefined ? null : { name: "QUORATE_PORT", text: env["QUORATE_PORT"] });
-    Deno.serve({ hostname, port }, (request) => answerCounted(request));
-  }, SERVED_WITHIN_MS);
+  setTimeout(() => isServed || Deno.serve(address(Deno.env.toObject()), answerCounted), SERVED_WITHIN_MS);
+}
+
+/** A platform knows where; it routes to what listens anywhere. */
+function address(env: Readonly<Record<string, string>>): { readonly hostname?: string; readonly port?: number } {
+  if (isHosted(env)) return {};
+  const text = env["QUORATE_PORT"];
+  const port = portOf(text === undefined ? null : { name: "QUORATE_PORT", text });
+  return { hostname: env["QUORATE_HOST"] ?? "127.0.0.1", port };
 }
