@@ -6,6 +6,7 @@ export class NodeProcess {
   readonly #child: Deno.ChildProcess;
   /** What it said so far, on both of its streams. */
   readonly output: string[] = [];
+  #hasEnded = false;
 
   /**
    * @param args of `deno task node`
@@ -23,6 +24,12 @@ export class NodeProcess {
     }).spawn();
     this.#collect(this.#child.stdout);
     this.#collect(this.#child.stderr);
+    this.#child.status.then(() => this.#hasEnded = true);
+  }
+
+  /** Killed, or by itself. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   get pid(): number {

@@ -171,12 +171,12 @@ export class RealCluster {
     const isListed = this.#list(id, place, process);
     if (!ready) return;
     await isListed;
-    await this.#ready(id, place.port);
+    await this.#ready(id, place.port, process);
   }
 
   async ready(id: string): Promise<void> {
-    const places = this.#places.get(id)!.filter(({ process }) => process !== null);
-    await Promise.all(places.map(({ port }) => this.#ready(id, port)));
+    const ready = this.#places.get(id)!.map(({ port, process }) => process && this.#ready(id, port, process));
+    await Promise.all(ready);
   }
 
   /** kill -9; resolves when the node is gone. */
@@ -205,22 +205,22 @@ export class RealCluster {
     return this.#places.get(id)!.flatMap(({ process }) => process ?? []);
   }
 
-  async #ready(id: string, port: number): Promise<void> {
-    if (await answersOk(`http://127.0.0.1:${port}/readyz`)) return;
-    throw new Error(`${id} is not ready: ${this.output(id)}`);
+  async #ready(id: string, port: number, process: NodeProcess): Promise<void> {
+    if (await answersOk(`http://127.0.0.1:${port}/readyz`, () => !process.hasEnded)) return;
+    throw new Error(`${id} is not ready: ${process.output.join("")}`);
   }
 
   /** Requests go to a process once it has opened its store, as where a platform asks first whether it is well. */
   async #list(id: string, place: Place, process: NodeProcess): Promise<void> {
     const balancer = this.#balancers.get(id);
     if (balancer === undefined) return;
-    const isThere = () => place.process === process;
+    const isThere = () => place.process === process && !process.hasEnded;
     if (await answersOk(`http://127.0.0.1:${place.port}/healthz`, isThere) && isThere()) balancer.add(place.port);
   }
 }
 
 /** Asks until it is so, some 30 seconds long, or while `goesOn`. */
-async function answersOk(url: string, goesOn: () => boolean = () => true): Promise<boolean> {
+async function answersOk(url: string, goesOn: () => boolean): Promise<boolean> {
   for (let i = 0; i < 600 && goesOn(); i++) {
     const answer = await fetch(url).then(async (response) => {
       await response.body?.cancel();
