@@ -1,12 +1,12 @@
 /** One remote database for each acceptor whose processes share it: in a real denokv where there is one, or a stand-in. */
-import { findDenokv, startDenokv } from "../kv_connect/denokv.ts";
+import { ACCESS_TOKEN, DENOKV_CHECKS_MAX, findDenokv, startDenokv } from "../kv_connect/denokv.ts";
 import { type KvConnect, startKvConnect } from "../kv_connect/server.ts";
-import { DENOKV_CHECKS_MAX } from "../kv_connect/denokv.ts";
+import { openWith } from "../kv_connect/suite.ts";
 
 export type Databases = {
   /** For people: what serves them. */
   readonly server: string;
-  /** Of all of them. */
+  /** Of all of them, and one for all tests: where Deno looks for it is the process's, and test files run beside each other. */
   readonly accessToken: string;
   /** What `--kv` takes. */
   url(id: string): string;
@@ -28,11 +28,18 @@ export async function denokvHere(): Promise<{ readonly denokv: string | null; re
   return { denokv, line };
 }
 
+/** Which versions of which rows a database holds: another text after any commit. */
+export async function versionsIn(databases: Databases, id: string): Promise<string> {
+  using kv = await openWith(databases.url(id), databases.accessToken);
+  const rows = await Array.fromAsync(kv.list({ prefix: [] }));
+  return rows.map(({ key, versionstamp }) => `${key.join("/")} ${versionstamp}`).join("\n");
+}
+
 function startStandIn(): Databases {
-  const server = startKvConnect({ checksMax: DENOKV_CHECKS_MAX });
+  const server = startKvConnect({ accessToken: ACCESS_TOKEN, checksMax: DENOKV_CHECKS_MAX });
   return {
     server: "stand-in",
-    accessToken: server.accessToken,
+    accessToken: ACCESS_TOKEN,
     url: (id) => server.url(id),
     standIn: server,
     stop: () => server.stop(),
@@ -44,7 +51,7 @@ async function startReal(ids: readonly string[], denokv: string): Promise<Databa
   const databases = new Map(started);
   return {
     server: "denokv",
-    accessToken: started[0]![1].accessToken,
+    accessToken: ACCESS_TOKEN,
     url: (id) => databases.get(id)!.url,
     standIn: null,
     stop: async () => {

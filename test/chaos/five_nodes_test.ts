@@ -1,12 +1,13 @@
 /** The main promise, on five real processes: fences never repeat or sink, and nothing acknowledged is lost. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { fenceFaults, type GrantEvent } from "../sim/check/fences.ts";
-import { call, callAny, pause, RealCluster } from "./real_cluster.ts";
+import { call, callAny, ISOLATES, pause, RealCluster } from "./real_cluster.ts";
 
 const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 10);
 /** On a machine with much else to do it goes on until there is something to check, up to here. */
 const AT_MOST_SECONDS = SECONDS + 60;
-const GRANTS = 100;
+/** Where a node is several processes, its return takes most of a small machine. */
+const GRANTS = ISOLATES === 1 ? 100 : 40;
 const CLIENTS = 40;
 const LOCKS = 20;
 

@@ -9,7 +9,8 @@ import { fenceFaults, type FenceRead, type GrantEvent } from "../sim/check/fence
 import type { Call, Fault } from "../kv_connect/faults.ts";
 import { denokvHere, startDatabases } from "./databases.ts";
 import { Reaper } from "./reaper.ts";
-import { call, callAny, pause, RealCluster, type Reply } from "./real_cluster.ts";
+import { NOT_ON_ISOLATES, ON_ISOLATES } from "./isolates.ts";
+import { call, callAny, ISOLATES, pause, RealCluster, type Reply } from "./real_cluster.ts";
 
 const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 8);
 /** On a machine with much else to do it goes on until there is something to check, up to here. */
@@ -49,9 +50,14 @@ type Seen = {
 
 const { denokv } = await denokvHere();
 
+/** They take the processors of a small machine to themselves: of the gate's step for isolates, not of all tests. */
+const ignore = ISOLATES === 1;
+
 for (const program of denokv === null ? [null] : [null, denokv]) {
   const where = program === null ? "databases that fail" : "real databases";
-  Deno.test(`three acceptors of two processes each on ${where}: ${CLIENTS} clients, processes killed at random`, async (t) => {
+  Deno.test(`three acceptors of two processes each on ${where}: ${CLIENTS} clients, processes killed at random`, {
+    ignore,
+  }, async (t) => {
     const databases = await startDatabases(["a", "b", "c"], program);
     const cluster = await RealCluster.start(3, 0, { isolates: 2, databases });
     try {
@@ -195,104 +201,108 @@ function metBy(cluster: RealCluster): Record<string, number> {
   return met;
 }
 
-Deno.test("the process of a watcher or a waiter is killed: its client goes on at the acceptor where it was", async (t) => {
-  const cluster = await RealCluster.start(3, 0, { isolates: 2 });
-  const [a, b, c] = cluster.ids.map((id) => cluster.url(id)) as [string, string, string];
-  /** Of the first process of acceptor a, and of whichever is there. */
-  const [first, any] = [cluster.isolateUrl("a", 0), a];
-  const said = async (url: string, method: string, path: string, body?: object) => {
-    const reply = await call(url, method, path, body);
-    assertEquals(reply?.status, 200, JSON.stringify(reply?.body));
-    return reply!.body;
-  };
-  const take = (url: string, name: string) => said(url, "POST", `/v1/locks/${name}`, { ttlMs: LONG_MS });
-  const events = async (url: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
-    new EventReader(await fetch(url, { ...init, headers }));
-  const killFirst = async () => {
-    await cluster.killIsolate("a", 0);
-  };
-  try {
-    await t.step("a watcher of a name, by the last revision it saw", async () => {
-      const watching = await events(`${first}/v1/locks/w/events`);
-      assertEquals((await watching.next())?.data["state"], "free");
-      const { fence } = await take(b, "w");
-      const held = await watching.next();
-      assertEquals([held?.event, held?.data["state"]], ["changed", "held"]);
-      await killFirst();
-      assertEquals(await watching.next().catch(() => null), null);
-      const { revision } = await said(c, "DELETE", `/v1/locks/w/${fence}`);
-      const path = `${any}/v1/locks/w/events`;
-      const resumed = await events(path, { "last-event-id": held!.id! });
-      const missed = await resumed.next();
-      assertEquals([missed?.data["state"], missed?.id], ["free", revision]);
-      // Who has missed nothing is told the next thing first.
-      const beside = await events(path, { "last-event-id": missed!.id! });
-      await cluster.startIsolate("a", 0);
-      await take(c, "w");
-      for (const reader of [resumed, beside]) {
-        assertEquals((await reader.next())?.data["state"], "held");
-        await reader.close();
-      }
-    });
-
-    await t.step("a watcher of a prefix is told to list again, by each process, whatever it saw", async () => {
-      const put = (name: string) => call(b, "PUT", `/v1/kv/${name}`, name);
-      const watching = await events(`${first}/v1/kv/events?prefix=p%2F`);
-      assertEquals((await watching.next())?.event, "resync");
-      await put("p%2F1");
-      const changed = await watching.next();
-      assertEquals([changed?.event, changed?.data["name"]], ["changed", "p/1"]);
-      await killFirst();
-      assertEquals(await watching.next().catch(() => null), null);
-      const resumed = await events(`${any}/v1/kv/events?prefix=p%2F`, { "last-event-id": changed!.id! });
-      assertEquals((await resumed.next())?.event, "resync");
-      await put("p%2F2");
-      assertEquals((await resumed.next())?.data["name"], "p/2");
-      await resumed.close();
-      await cluster.startIsolate("a", 0);
-    });
-
-    for (const accept of ["text/event-stream", "application/json"]) {
-      await t.step(`a waiter that takes ${accept}, by its key: at the place it had`, async () => {
-        const name = `q-${accept.length}`;
-        const { fence } = await take(b, name);
-        const asked = (key: string, holder: string): [Record<string, string>, RequestInit] => [
-          { "idempotency-key": key, accept },
-          { method: "POST", body: JSON.stringify({ holder, waitMs: 60_000, ttlMs: LONG_MS }) },
-        ];
-        const waiters = async (count: number) => {
-          for (let i = 0; i < 400; i++) {
-            const { waiters } = await said(b, "GET", `/v1/locks/${name}`) as { waiters: { holder: string }[] };
-            if (waiters.length === count) return waiters.map(({ holder }) => holder);
-            await pause(25);
-          }
-          throw new Error(`never ${count} waiters`);
-        };
-        const [headers, init] = asked(`key-${name}`, "one");
-        const cut = fetch(`${first}/v1/locks/${name}`, { ...init, headers }).then((response) => response.text());
-        await waiters(1);
-        const [others, more] = asked(`key-${name}-2`, "two");
-        const two = fetch(`${c}/v1/locks/${name}`, { ...more, headers: others });
-        await waiters(2);
-        const rejected = assertRejects(() => cut);
+Deno.test(
+  "the process of a watcher or a waiter is killed: its client goes on at the acceptor where it was",
+  { ignore },
+  async (t) => {
+    const cluster = await RealCluster.start(3, 0, { isolates: 2 });
+    const [a, b, c] = cluster.ids.map((id) => cluster.url(id)) as [string, string, string];
+    /** Of the first process of acceptor a, and of whichever is there. */
+    const [first, any] = [cluster.isolateUrl("a", 0), a];
+    const said = async (url: string, method: string, path: string, body?: object) => {
+      const reply = await call(url, method, path, body);
+      assertEquals(reply?.status, 200, JSON.stringify(reply?.body));
+      return reply!.body;
+    };
+    const take = (url: string, name: string) => said(url, "POST", `/v1/locks/${name}`, { ttlMs: LONG_MS });
+    const events = async (url: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
+      new EventReader(await fetch(url, { ...init, headers }));
+    const killFirst = async () => {
+      await cluster.killIsolate("a", 0);
+    };
+    try {
+      await t.step("a watcher of a name, by the last revision it saw", async () => {
+        const watching = await events(`${first}/v1/locks/w/events`);
+        assertEquals((await watching.next())?.data["state"], "free");
+        const { fence } = await take(b, "w");
+        const held = await watching.next();
+        assertEquals([held?.event, held?.data["state"]], ["changed", "held"]);
         await killFirst();
-        await rejected;
-        const one = fetch(`${any}/v1/locks/${name}`, { ...init, headers });
-        const starting = cluster.startIsolate("a", 0);
-        assertEquals(await waiters(2), ["one", "two"]);
-        await said(c, "DELETE", `/v1/locks/${name}/${fence}`);
-        const granted = await grantOf(await one);
-        assertEquals(granted["holder"], "one");
-        assertEquals(await waiters(1), ["two"]);
-        await said(b, "DELETE", `/v1/locks/${name}/${granted["fence"]}`);
-        assertEquals((await grantOf(await two))["holder"], "two");
-        await starting;
+        assertEquals(await watching.next().catch(() => null), null);
+        const { revision } = await said(c, "DELETE", `/v1/locks/w/${fence}`);
+        const path = `${any}/v1/locks/w/events`;
+        const resumed = await events(path, { "last-event-id": held!.id! });
+        const missed = await resumed.next();
+        assertEquals([missed?.data["state"], missed?.id], ["free", revision]);
+        // Who has missed nothing is told the next thing first.
+        const beside = await events(path, { "last-event-id": missed!.id! });
+        await cluster.startIsolate("a", 0);
+        await take(c, "w");
+        for (const reader of [resumed, beside]) {
+          assertEquals((await reader.next())?.data["state"], "held");
+          await reader.close();
+        }
       });
+
+      await t.step("a watcher of a prefix is told to list again, by each process, whatever it saw", async () => {
+        const put = (name: string) => call(b, "PUT", `/v1/kv/${name}`, name);
+        const watching = await events(`${first}/v1/kv/events?prefix=p%2F`);
+        assertEquals((await watching.next())?.event, "resync");
+        await put("p%2F1");
+        const changed = await watching.next();
+        assertEquals([changed?.event, changed?.data["name"]], ["changed", "p/1"]);
+        await killFirst();
+        assertEquals(await watching.next().catch(() => null), null);
+        const resumed = await events(`${any}/v1/kv/events?prefix=p%2F`, { "last-event-id": changed!.id! });
+        assertEquals((await resumed.next())?.event, "resync");
+        await put("p%2F2");
+        assertEquals((await resumed.next())?.data["name"], "p/2");
+        await resumed.close();
+        await cluster.startIsolate("a", 0);
+      });
+
+      for (const accept of ["text/event-stream", "application/json"]) {
+        await t.step(`a waiter that takes ${accept}, by its key: at the place it had`, async () => {
+          const name = `q-${accept.length}`;
+          const { fence } = await take(b, name);
+          const asked = (key: string, holder: string): [Record<string, string>, RequestInit] => [
+            { "idempotency-key": key, accept },
+            { method: "POST", body: JSON.stringify({ holder, waitMs: 60_000, ttlMs: LONG_MS }) },
+          ];
+          const waiters = async (count: number) => {
+            for (let i = 0; i < 400; i++) {
+              const { waiters } = await said(b, "GET", `/v1/locks/${name}`) as { waiters: { holder: string }[] };
+              if (waiters.length === count) return waiters.map(({ holder }) => holder);
+              await pause(25);
+            }
+            throw new Error(`never ${count} waiters`);
+          };
+          const [headers, init] = asked(`key-${name}`, "one");
+          const cut = fetch(`${first}/v1/locks/${name}`, { ...init, headers }).then((response) => response.text());
+          await waiters(1);
+          const [others, more] = asked(`key-${name}-2`, "two");
+          const two = fetch(`${c}/v1/locks/${name}`, { ...more, headers: others });
+          await waiters(2);
+          const rejected = assertRejects(() => cut);
+          await killFirst();
+          await rejected;
+          const one = fetch(`${any}/v1/locks/${name}`, { ...init, headers });
+          const starting = cluster.startIsolate("a", 0);
+          assertEquals(await waiters(2), ["one", "two"]);
+          await said(c, "DELETE", `/v1/locks/${name}/${fence}`);
+          const granted = await grantOf(await one);
+          assertEquals(granted["holder"], "one");
+          assertEquals(await waiters(1), ["two"]);
+          await said(b, "DELETE", `/v1/locks/${name}/${granted["fence"]}`);
+          assertEquals((await grantOf(await two))["holder"], "two");
+          await starting;
+        });
+      }
+    } finally {
+      await cluster.stop();
     }
-  } finally {
-    await cluster.stop();
-  }
-});
+  },
+);
 
 /** Of an answer, or of the stream that ends with it. */
 async function grantOf(response: Response): Promise<Record<string, unknown>> {
@@ -304,3 +314,31 @@ async function grantOf(response: Response): Promise<Record<string, unknown>> {
   assertEquals(granted?.event, "granted");
   return granted!.data;
 }
+
+Deno.test("isolates: each test on real nodes is run with several processes an acceptor too, or it is said why not", async () => {
+  const root = new URL("../", import.meta.url);
+  const texts = new Map<string, string>();
+  const walk = async (folder: string): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(new URL(folder, root))) {
+      if (isDirectory) await walk(`${folder}${name}/`);
+      else if (name.endsWith(".ts")) texts.set(folder + name, await Deno.readTextFile(new URL(folder + name, root)));
+    }
+  };
+  await walk("");
+  /** Whether this file, or one that it imports, starts a cluster or a node. */
+  const isReal = (path: string, seen = new Set<string>()): boolean => {
+    const text = texts.get(path);
+    if (text === undefined || seen.has(path)) return false;
+    seen.add(path);
+    if (path === "cli/command.ts" || text.includes("RealCluster.start(")) return true;
+    const imported = [...text.matchAll(/^(?:import|export) (?!type\b).*?from "(\.[^"]+)"/gms)];
+    return imported.some(([, at]) => isReal(new URL(at!, `file:///${path}`).pathname.slice(1), seen));
+  };
+  const real = [...texts.keys()].filter((path) => path.endsWith("_test.ts") && isReal(path));
+  const named = [...ON_ISOLATES, ...Object.keys(NOT_ON_ISOLATES).filter((name) => !name.includes(": "))];
+  assertEquals(real.toSorted(), named.toSorted());
+  // A single test is called as its file has it.
+  for (const [file, name] of Object.keys(NOT_ON_ISOLATES).map((at) => at.split(": ", 2))) {
+    if (name !== undefined) assert(texts.get(file!)!.includes(name), `${file} has no test ${name}`);
+  }
+});

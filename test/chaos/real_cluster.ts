@@ -4,7 +4,7 @@
  */
 import { assert } from "@std/assert";
 import { Balancer } from "./balancer.ts";
-import { type Databases, denokvHere, startDatabases } from "./databases.ts";
+import { type Databases, denokvHere, startDatabases, versionsIn } from "./databases.ts";
 import { NodeProcess } from "./node_process.ts";
 
 export type ClusterOptions = {
@@ -130,6 +130,12 @@ export class RealCluster {
   store(id: string): string {
     if (this.#balancers.has(id)) return this.databases!.url(id);
     return this.#options.store?.(id, this.folder) ?? `${this.folder}/${id}.sqlite`;
+  }
+
+  /** What says of a member that runs whether it has committed anything since: its count, or its rows' versions. */
+  async commits(id: string): Promise<unknown> {
+    if (this.#balancers.has(id)) return await versionsIn(this.databases!, id);
+    return (await call(this.url(id), "GET", "/v1/status"))?.body["seq"];
   }
 
   /** Of a node that runs, all of its processes. */

@@ -8,6 +8,8 @@ import { pause, type RealCluster } from "./real_cluster.ts";
 const EVERY_MS = 200;
 const VARIES_MS = 300;
 const TRIES_MAX = 5;
+/** Starts at a time: those that serve need a processor too. */
+const STARTS_MAX = 2;
 
 export class Reaper {
   kills = 0;
@@ -39,7 +41,7 @@ export class Reaper {
       await pause(EVERY_MS + this.#random() * VARIES_MS);
       const whole = this.#cluster.ids.filter((id) => !this.#returning.has(id));
       const id = whole[Math.floor(this.#random() * whole.length)];
-      if (id === undefined || !this.#goesOn) continue;
+      if (id === undefined || this.#returning.size >= STARTS_MAX || !this.#goesOn) continue;
       const which = Math.floor(this.#random() * this.#cluster.requestsOf(id).length);
       await this.#cluster.killIsolate(id, which);
       this.kills++;
