@@ -114,11 +114,12 @@ export const SERVICE_STEPS: Steps = {
     // Each process of a node counts by itself, and who gets a request is chance: three times what all of them allow.
     const enough = ISOLATES === 1 ? BURST : 3 * ISOLATES * BURST;
     for (let asked = 0; asked <= enough; asked += operations.length) await batch(a, operations, "many");
-    const { status, headers, body } = await take(a, "rate-2");
-    assertEquals([status, body["code"]], [429, "rate-limited"]);
+    // What came back meanwhile goes first.
+    const { headers, body } = await until(() => take(a, "rate-2"), ({ status }) => status === 429);
+    assertEquals(body["code"], "rate-limited");
     assertGreater(Number(headers.get("retry-after")), 0);
     // It is a bound of one subject at one process, and a lock is never lost to it.
-    assertEquals((await take(b, "rate-2")).status, 200);
+    assertEquals((await take(b, "rate-3")).status, 200);
     const path = `/v1/locks/rate/${held.body["fence"]}`;
     assertEquals((await a.ask("PUT", path, { as: "many" })).status, 200);
     assertEquals((await a.ask("DELETE", path, { as: "many" })).body["outcome"], "released");

@@ -17,7 +17,7 @@ const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 8);
 const AT_MOST_SECONDS = SECONDS + 60;
 const CLIENTS = 20;
 const NAMES = 10;
-const GRANTS = 60;
+const GRANTS = 40;
 const KILLS = 5;
 const TRIES = 12;
 const LONG_MS = 3_600_000;
@@ -139,7 +139,7 @@ async function client(index: number, urls: readonly string[], goesOn: () => bool
       seen.kept.set(lock, fence);
       continue;
     }
-    const path = `/v1/locks/${lock}/${fence}?timeoutMs=2000`;
+    const path = `/v1/locks/${lock}/${fence}?timeoutMs=5000`;
     const released = await callAny(urls, index + turn + 1, "DELETE", path, undefined, TRIES);
     const outcome = String(released?.body["outcome"] ?? released?.body["code"] ?? "unknown");
     // A hold that nobody else may have ended was ended by this call or an earlier try of it.
@@ -167,7 +167,7 @@ async function ask(
     const reply = await call(
       urls[(first + i) % urls.length]!,
       "POST",
-      `/v1/locks/${lock}?timeoutMs=2000`,
+      `/v1/locks/${lock}?timeoutMs=5000`,
       body,
       headers,
     );
@@ -181,7 +181,7 @@ async function ask(
 
 async function read(lock: string, url: string, seen: Seen): Promise<void> {
   const calledMs = performance.now();
-  const reply = await call(url, "GET", `/v1/locks/${lock}?timeoutMs=2000`);
+  const reply = await call(url, "GET", `/v1/locks/${lock}?timeoutMs=5000`);
   if (reply?.status !== 200) return;
   seen.reads.push({
     lock,
