@@ -9,7 +9,7 @@ const WATCHERS = ISOLATES === 1 ? 2_000 : 400;
 /** All opened together are above what a node has room for: those of a round must be gone in the next. */
 const ROUNDS = 4;
 const CHANGES = 5;
-const AT_ONCE = 100;
+const AT_ONCE = ISOLATES === 1 ? 100 : 20;
 /** Of the first round's memory; V8 takes some rounds to settle. */
 const FLAT = 2;
 
