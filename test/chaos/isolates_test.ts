@@ -256,7 +256,9 @@ Deno.test(
         const resumed = await events(`${any}/v1/kv/events?prefix=p%2F`, { "last-event-id": changed!.id! });
         assertEquals((await resumed.next())?.event, "resync");
         await put("p%2F2");
-        assertEquals((await resumed.next())?.data["name"], "p/2");
+        // A process that had met the first value half decided may tell of it again, as it is now.
+        const told = await resumed.until(({ data }) => data["name"] === "p/2");
+        assertEquals(told.slice(0, -1).filter(({ data }) => data["name"] !== "p/1"), []);
         await resumed.close();
         await cluster.startIsolate("a", 0);
       });
