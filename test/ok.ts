@@ -24,6 +24,7 @@ async function main(args: readonly string[]): Promise<number> {
     { name: "lint", run: () => deno("lint", "--quiet") },
     { name: "types", run: () => deno("check", "--quiet", ".") },
     ...(given === undefined ? [{ name: "tests", run: () => deno(...TESTS, `--junit-path=${report}`, "test/") }] : []),
+    { name: "the HTTP tests, two isolates an acceptor", run: () => deno("run", "-A", "test/chaos/isolates.ts") },
     { name: "doc examples", run: () => docExamples() },
     { name: "explorer", run: () => deno("run", "-A", "test/sim/explore/main.ts") },
     { name: "explorer, mutants", run: () => deno("run", "-A", "test/sim/explore/main.ts", "--mutants") },

@@ -207,7 +207,8 @@ export class AcceptorHost {
     if (!this.#store.isShared) return;
     const stood = this.#stood.get(key);
     if (stood === undefined ? isNews : stood < record.instance) this.#moved(key, snapshotOf(record), stood ?? 1);
-    else if (stood === undefined) this.#stood.set(key, record.instance);
+    // Also where it stands as before: what somebody looks at again and again must not be what is forgotten for the rest.
+    else if (stood === undefined || stood === record.instance) this.#stood.set(key, record.instance);
   }
 
   #moved(key: string, snapshot: Snapshot, from: number): void {

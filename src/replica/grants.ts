@@ -21,7 +21,7 @@ import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import { type ReadParts, Reads } from "./reads.ts";
-import { lost, orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
+import { begun, lost, orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
 import type { SessionEnds } from "./session_ends.ts";
 
@@ -97,7 +97,8 @@ export class Grants {
       if (result.outcome === "granted" && hold !== null && !hold.unconfirmed) {
         return { hold, state, receipt, waitedMs: 0 };
       }
-      const confirmed = await this.#waitTurn(name, id, asking, caller, startedMs, state);
+      const confirmed = await this.#waitTurn(name, id, asking, caller, startedMs, state)
+        .catch((error) => Promise.reject(begun(error, caller.idempotencyKey)));
       if (confirmed !== null) return confirmed;
     }
     throw new QuorateError("outcome-unknown", "the place in the queue was lost again and again", {
@@ -111,7 +112,10 @@ export class Grants {
     const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
     if (hold !== null) {
       // Of its own it has no lease: what the caller is told of counts from a renewal of its session.
-      if (hold.session !== undefined) await this.#parts.bindings.keep(hold.session, caller);
+      if (hold.session !== undefined) {
+        await this.#parts.bindings.keep(hold.session, caller)
+          .catch((error) => Promise.reject(begun(error, caller.idempotencyKey)));
+      }
       return { hold, state, receipt, waitedMs: 0 };
     }
     if (result.outcome === "renewed" || result.outcome === "lost") throw lost(fence, receipt);

@@ -1,7 +1,7 @@
 /** Several locks, all or none for who asks: taken one after the other in byte order, so that two sets never wait in a ring. */
 import { QuorateError } from "../errors.ts";
 import type { Asking, Granted, GrantParts, Grants } from "./grants.ts";
-import { isSessionEnd, lost } from "./results.ts";
+import { begun, isSessionEnd, lost } from "./results.ts";
 import type { AcquireRequest, Caller } from "./service.ts";
 
 /** `isNew`: nobody was told of it yet, so it can be given back. */
@@ -131,12 +131,7 @@ export class LockSets {
   async #undo(taken: ReadonlyMap<string, Taken>, caller: Caller, error: unknown, name: string): Promise<unknown> {
     // The caller will ask again with its key, and goes on with what is taken; or it is gone, and that lapses.
     if (!(error instanceof QuorateError) || error.code === "outcome-unknown") return error;
-    if (error.code === "no-quorum" && taken.size > 0) {
-      return new QuorateError("outcome-unknown", error.message, {
-        outcome: "unknown",
-        idempotencyKey: caller.idempotencyKey,
-      });
-    }
+    if (error.code === "no-quorum" && taken.size > 0) return begun(error, caller.idempotencyKey);
     const { random } = this.#parts;
     await Promise.allSettled(
       [...taken].filter(([, { isNew }]) => isNew).map(([name, { hold }]) =>

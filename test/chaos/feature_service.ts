@@ -3,7 +3,8 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { type DirectOp, submitDirect } from "../../src/client/direct.ts";
 import { BATCH_MAX_OPERATIONS } from "../../src/limits.ts";
-import { BURST, type Json, type Node, type Steps, until } from "./feature_nodes.ts";
+import { type Answer, BURST, type Json, type Node, type Steps, until } from "./feature_nodes.ts";
+import { ISOLATES } from "./real_cluster.ts";
 
 const LONG_MS = 600_000;
 /** An acceptor may be slow once, and then a direct client does not know. */
@@ -74,8 +75,9 @@ export const SERVICE_STEPS: Steps = {
   "stale read": async ({ a, b }) => {
     const { fence } = await a.said(200, "POST", "/v1/locks/stale", { ttlMs: LONG_MS });
     const read = () => b.ask("GET", "/v1/locks/stale?consistency=stale");
-    const { headers } = await until(read, ({ body }) => body["lastFence"] === fence);
-    assert(/^[0-9]+$/.test(headers.get("quorate-stale-ms") ?? ""));
+    // How old it is says that process of the node which has heard of the name.
+    const isTold = ({ headers }: Answer) => /^[0-9]+$/.test(headers.get("quorate-stale-ms") ?? "");
+    await until(read, (answer) => answer.body["lastFence"] === fence && isTold(answer));
   },
 
   "receipt": async ({ a, b }) => {
@@ -109,12 +111,15 @@ export const SERVICE_STEPS: Steps = {
     const held = await take(a, "rate");
     assertEquals(held.status, 200);
     const operations = Array.from({ length: BATCH_MAX_OPERATIONS }, () => ({ method: "GET", path: "/v1/status" }));
-    for (let asked = 0; asked <= BURST; asked += operations.length) await batch(a, operations, "many");
-    const { status, headers, body } = await take(a, "rate-2");
-    assertEquals([status, body["code"]], [429, "rate-limited"]);
+    // Each process of a node counts by itself, and who gets a request is chance: three times what all of them allow.
+    const enough = ISOLATES === 1 ? BURST : 3 * ISOLATES * BURST;
+    for (let asked = 0; asked <= enough; asked += operations.length) await batch(a, operations, "many");
+    // What came back meanwhile goes first.
+    const { headers, body } = await until(() => take(a, "rate-2"), ({ status }) => status === 429);
+    assertEquals(body["code"], "rate-limited");
     assertGreater(Number(headers.get("retry-after")), 0);
-    // It is a bound of one subject at one node, and a lock is never lost to it.
-    assertEquals((await take(b, "rate-2")).status, 200);
+    // It is a bound of one subject at one process, and a lock is never lost to it.
+    assertEquals((await take(b, "rate-3")).status, 200);
     const path = `/v1/locks/rate/${held.body["fence"]}`;
     assertEquals((await a.ask("PUT", path, { as: "many" })).status, 200);
     assertEquals((await a.ask("DELETE", path, { as: "many" })).body["outcome"], "released");
@@ -148,12 +153,15 @@ export const SERVICE_STEPS: Steps = {
     const { fence } = await a.said(200, "POST", "/v1/locks/trace", { ttlMs: LONG_MS });
     await b.said(200, "PUT", `/v1/locks/trace/${fence}`);
     const drawn = [];
-    for (const node of [a, b]) {
-      const { status, text } = await node.ask("GET", "/v1/trace/trace?format=text");
+    for (const [node, own] of [[a, "acquire"], [b, "renew"]] as const) {
+      // Each process of a node draws what it sent itself.
+      const { status, text } = await until(
+        () => node.ask("GET", "/v1/trace/trace?format=text"),
+        ({ text }) => text.includes(own),
+      );
       assertEquals(status, 200);
       drawn.push(["acquire", "renew", "Accept!"].map((what) => text.includes(what)));
     }
-    // Each draws what it sent itself.
     assertEquals(drawn, [[true, false, true], [false, true, true]]);
   },
 

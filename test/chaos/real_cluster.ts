@@ -1,7 +1,11 @@
-/** Five real processes, each its own file, on free ports of 127.0.0.1; ended by their own handles only. */
+/**
+ * Real nodes on free ports of 127.0.0.1, ended by their own handles only: one process each with a file of its own, or, as
+ * `isolates` or QUORATE_TEST_ISOLATES says, several for each member on one remote database, behind a balancer.
+ */
 import { assert } from "@std/assert";
-
-const ROOT = new URL("../../", import.meta.url);
+import { Balancer } from "./balancer.ts";
+import { type Databases, denokvHere, startDatabases, versionsIn } from "./databases.ts";
+import { NodeProcess } from "./node_process.ts";
 
 export type ClusterOptions = {
   /** Told every node's own URL once, says under which one `from` finds `to`; default: its own. */
@@ -12,39 +16,80 @@ export type ClusterOptions = {
   readonly through?: readonly string[];
   /** Of every node. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Processes for each member; with 1 its store is a file. Default: what QUORATE_TEST_ISOLATES says. */
+  readonly isolates?: number;
+  /** Databases for several of them, which end with the cluster; default: where `denokvHere` says. */
+  readonly databases?: Databases;
 };
 
 /** A sender's own port is taken from above these, so that none of them takes the port of a node that is down. */
 const PORTS = { first: 12_000, count: 20_000 } as const;
 const PORT_TRIES = 1_000;
 
+/** Processes for each member where a test does not say. */
+export const ISOLATES = Number(Deno.env.get("QUORATE_TEST_ISOLATES") ?? 1);
+
+/** Where one process of a node runs, or does not. */
+type Place = { readonly port: number; process: NodeProcess | null };
+type StartOptions = { readonly ready?: boolean; readonly env?: Readonly<Record<string, string>> };
+
 export class RealCluster {
   readonly folder: string;
   /** Of the members. */
   readonly ids: readonly string[];
-  /** Of nodes that do not vote: v, w, … */
+  /** Of nodes that do not vote: v, w, … They have their stores to themselves. */
   readonly learners: readonly string[];
+  /** Null where each node has its store to itself. */
+  readonly databases: Databases | null;
   readonly #ports: ReadonlyMap<string, number>;
   readonly #options: ClusterOptions;
   readonly #link: (from: string, to: string) => string;
-  readonly #running = new Map<string, { child: Deno.ChildProcess; output: string[] }>();
+  readonly #places: ReadonlyMap<string, readonly Place[]>;
+  /** Of members that several processes serve. */
+  readonly #balancers = new Map<string, Balancer>();
 
-  private constructor(folder: string, ids: readonly string[], learners: readonly string[], options: ClusterOptions) {
+  private constructor(
+    folder: string,
+    ids: readonly string[],
+    learners: readonly string[],
+    options: ClusterOptions,
+    databases: Databases | null,
+  ) {
     this.folder = folder;
     this.ids = ids;
     this.learners = learners;
+    this.databases = databases;
     this.#options = options;
+    const isolates = databases === null ? 1 : options.isolates ?? ISOLATES;
     const all = [...ids, ...learners];
     // All are held open until each is known, so that no two nodes get the same.
-    const listeners = all.map(() => listenSomewhere());
-    this.#ports = new Map(all.map((id, i) => [id, listeners[i]!.addr.port]));
+    const listeners: Deno.TcpListener[] = [];
+    const port = () => {
+      const listener = listenSomewhere();
+      listeners.push(listener);
+      return listener.addr.port;
+    };
+    this.#ports = new Map(all.map((id) => [id, port()]));
+    this.#places = new Map(all.map((id) => {
+      if (isolates === 1 || !ids.includes(id)) return [id, [{ port: this.#ports.get(id)!, process: null }]];
+      return [id, Array.from({ length: isolates }, () => ({ port: port(), process: null }))];
+    }));
     for (const listener of listeners) listener.close();
+    if (isolates > 1) {
+      for (const id of ids) {
+        this.#balancers.set(id, new Balancer(this.#ports.get(id)!, Math.random));
+      }
+    }
     this.#link = options.links?.(new Map(all.map((id) => [id, this.url(id)]))) ?? ((_, to) => this.url(to));
   }
 
   static async start(n: number, learners = 0, options: ClusterOptions = {}): Promise<RealCluster> {
+    const ids = [..."abcdefghi".slice(0, n)];
+    const isolates = options.isolates ?? ISOLATES;
+    const databases = options.databases ??
+      (isolates === 1 ? null : await startDatabases(ids, (await denokvHere()).denokv));
     const folder = await Deno.makeTempDir({ prefix: "quorate-cluster-" });
-    const cluster = new RealCluster(folder, [..."abcdefghi".slice(0, n)], [..."vwxyz".slice(0, learners)], options);
+    const cluster = new RealCluster(folder, ids, [..."vwxyz".slice(0, learners)], options, databases);
     try {
       await Promise.all([...cluster.ids, ...cluster.learners].map((id) => cluster.startNode(id, ["--init"])));
       return cluster;
@@ -54,95 +99,143 @@ export class RealCluster {
     }
   }
 
+  /** Under which everybody finds the node, whichever of its processes that is. */
   url(id: string): string {
     return `http://127.0.0.1:${this.#ports.get(id)}`;
   }
 
-  output(id: string): string {
-    return this.#running.get(id)?.output.join("") ?? "";
+  /** Of one of its processes. */
+  isolateUrl(id: string, which: number): string {
+    return `http://127.0.0.1:${this.#places.get(id)![which]!.port}`;
   }
 
+  /** Requests that each process of a member was handed so far. */
+  requestsOf(id: string): readonly number[] {
+    return this.#places.get(id)!.map(({ port }) => this.#balancers.get(id)?.counts.get(port) ?? 0);
+  }
+
+  output(id: string): string {
+    return this.#running(id).map(({ output }) => output.join("")).join("");
+  }
+
+  /** Of the first of its processes that runs. */
   pid(id: string): number {
-    return this.#running.get(id)!.child.pid;
+    return this.#running(id)[0]!.pid;
   }
 
   isRunning(id: string): boolean {
-    return this.#running.has(id);
+    return this.#running(id).length > 0;
   }
 
   store(id: string): string {
+    if (this.#balancers.has(id)) return this.databases!.url(id);
     return this.#options.store?.(id, this.folder) ?? `${this.folder}/${id}.sqlite`;
   }
 
-  /** Of a node that runs. */
+  /** What says of a member that runs whether it has committed anything since: its count, or its rows' versions. */
+  async commits(id: string): Promise<unknown> {
+    if (this.#balancers.has(id)) return await versionsIn(this.databases!, id);
+    return (await call(this.url(id), "GET", "/v1/status"))?.body["seq"];
+  }
+
+  /** Of a node that runs, all of its processes. */
   signal(id: string, signal: "SIGSTOP" | "SIGCONT"): void {
-    this.#running.get(id)!.child.kill(signal);
+    for (const process of this.#running(id)) process.signal(signal);
   }
 
   /** Resolves when the node is ready to vote with a quorum, or, with `ready: false`, as soon as it is spawned. */
-  async startNode(
+  async startNode(id: string, more: readonly string[] = [], options: StartOptions = {}): Promise<void> {
+    // What one of them makes of the store the others find.
+    const starting = this.#places.get(id)!.map((_, which) =>
+      this.startIsolate(id, which, which === 0 ? more : more.filter((flag) => flag !== "--init"), options)
+    );
+    await Promise.all(starting);
+  }
+
+  /** As `startNode`, one of its processes. */
+  async startIsolate(
     id: string,
+    which: number,
     more: readonly string[] = [],
-    { ready = true, env = {} }: { readonly ready?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+    { ready = true, env = {} }: StartOptions = {},
   ): Promise<void> {
+    const place = this.#places.get(id)![which]!;
     const link = (to: string) => to === id ? this.url(id) : this.#link(id, to);
     const urls = (ids: readonly string[]) => ids.map((other) => `${other}=${link(other)}`).join(",");
-    const [command, ...before] = [...this.#options.through ?? [], Deno.execPath()];
-    const child = new Deno.Command(command!, {
-      args: [
-        ...before,
-        "run",
-        "--quiet",
-        "-A",
-        "src/cli/main.ts",
-        "node",
-        ...["--id", id, "--port", String(this.#ports.get(id)), "--cluster", urls(this.ids)],
-        ...(this.learners.length > 0 ? ["--learners", urls(this.learners)] : []),
-        ...(this.learners.includes(id) ? ["--learner"] : []),
-        ...["--kv", this.store(id)],
-        ...more,
-      ],
-      cwd: ROOT,
-      env: { QUORATE_PEER_SECRET: "a secret of this test only", ...this.#options.env, ...env },
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const output: string[] = [];
-    this.#running.set(id, { child, output });
-    collect(child.stdout, output);
-    collect(child.stderr, output);
-    if (ready) await this.ready(id);
+    const args = [
+      ...["--id", id, "--port", String(place.port), "--cluster", urls(this.ids)],
+      ...(this.learners.length > 0 ? ["--learners", urls(this.learners)] : []),
+      ...(this.learners.includes(id) ? ["--learner"] : []),
+      ...["--kv", this.store(id)],
+      ...more,
+    ];
+    const token: Record<string, string> = this.databases === null
+      ? {}
+      : { QUORATE_KV_TOKEN: this.databases.accessToken };
+    const process = new NodeProcess(args, { ...token, ...this.#options.env, ...env }, this.#options.through ?? []);
+    place.process = process;
+    const isListed = this.#list(id, place, process);
+    if (!ready) return;
+    await isListed;
+    await this.#ready(id, place.port, process);
   }
 
   async ready(id: string): Promise<void> {
-    for (let i = 0; i < 600; i++) {
-      const answer = await fetch(`${this.url(id)}/readyz`).then(async (response) => {
-        await response.body?.cancel();
-        return response.ok;
-      }, () => false);
-      if (answer) return;
-      await pause(50);
-    }
-    throw new Error(`${id} is not ready: ${this.output(id)}`);
+    const ready = this.#places.get(id)!.map(({ port, process }) => process && this.#ready(id, port, process));
+    await Promise.all(ready);
   }
 
-  /** kill -9; resolves when the process is gone. */
+  /** kill -9; resolves when the node is gone. */
   async kill(id: string): Promise<void> {
-    const { child } = this.#running.get(id)!;
-    try {
-      child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
-    await child.status;
-    this.#running.delete(id);
+    await Promise.all(this.#places.get(id)!.map(({ process }, which) => process && this.killIsolate(id, which)));
+  }
+
+  /** kill -9 of one of its processes; resolves when it is gone. */
+  async killIsolate(id: string, which: number): Promise<void> {
+    const place = this.#places.get(id)![which]!;
+    await place.process!.kill();
+    // Only then: whoever hands on requests learns of a death by it.
+    this.#balancers.get(id)?.remove(place.port);
+    place.process = null;
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#running.keys()].map((id) => this.kill(id)));
+    const places = [...this.#places.values()].flat();
+    await Promise.all(places.map(({ process }) => process?.kill()));
+    for (const balancer of this.#balancers.values()) balancer.close();
+    await this.databases?.stop();
     await Deno.remove(this.folder, { recursive: true });
   }
+
+  #running(id: string): NodeProcess[] {
+    return this.#places.get(id)!.flatMap(({ process }) => process ?? []);
+  }
+
+  async #ready(id: string, port: number, process: NodeProcess): Promise<void> {
+    if (await answersOk(`http://127.0.0.1:${port}/readyz`, () => !process.hasEnded)) return;
+    throw new Error(`${id} is not ready: ${process.output.join("")}`);
+  }
+
+  /** Requests go to a process once it has opened its store, as where a platform asks first whether it is well. */
+  async #list(id: string, place: Place, process: NodeProcess): Promise<void> {
+    const balancer = this.#balancers.get(id);
+    if (balancer === undefined) return;
+    const isThere = () => place.process === process && !process.hasEnded;
+    if (await answersOk(`http://127.0.0.1:${place.port}/healthz`, isThere) && isThere()) balancer.add(place.port);
+  }
+}
+
+/** Asks until it is so, some 30 seconds long, or while `goesOn`. */
+async function answersOk(url: string, goesOn: () => boolean): Promise<boolean> {
+  for (let i = 0; i < 600 && goesOn(); i++) {
+    const answer = await fetch(url).then(async (response) => {
+      await response.body?.cancel();
+      return response.ok;
+    }, () => false);
+    if (answer) return true;
+    await pause(50);
+  }
+  return false;
 }
 
 function listenSomewhere(): Deno.TcpListener {
@@ -155,10 +248,6 @@ function listenSomewhere(): Deno.TcpListener {
     }
   }
   throw new Error(`no free port in ${PORT_TRIES} tries`);
-}
-
-async function collect(stream: ReadableStream<Uint8Array>, into: string[]): Promise<void> {
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) into.push(text);
 }
 
 export function pause(ms: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** The real server, where this machine has one: `denokv` on PATH, or at the path that QUORATE_DENOKV names. */
 
 /** A `denokv` takes no shorter ones than 12 characters. */
-const ACCESS_TOKEN = "token-of-the-tests";
+export const ACCESS_TOKEN = "token-of-the-tests";
 const START_MS = 30_000;
 const LOG_KEPT_CHARS = 4_096;
 

@@ -6,7 +6,7 @@ import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../sr
 import { createMachine } from "../../src/machine/machine.ts";
 import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
-import type { WireMessage } from "../../src/replica/ports.ts";
+import type { BallotStore, WireMessage } from "../../src/replica/ports.ts";
 import { sharedValueId } from "../../src/replica/shared_value.ts";
 import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { ballotOf, certificateOf, command, fast, KEY, machine, rulesOf, valueOf } from "../paxos/samples.ts";
@@ -346,4 +346,30 @@ Deno.test("acceptor host: a vote in the same write as the move to its instance b
   const held = { id: "f:1025", by: grant.id };
   const reply = await host.handle({ type: "lapsed?", ...AT, leases: [held] }, "b");
   assertEquals(reply, { type: "lapsed", instance: 2, remainingMs: 10 });
+});
+
+Deno.test("acceptor host: on a shared store, a key that is looked at is not forgotten for all others that go by", async () => {
+  const store = await openMemoryStore();
+  const shared: BallotStore = Object.assign(Object.create(store), {
+    isShared: true,
+    update: store.update.bind(store),
+  });
+  const leases = new LeaseClock(new ManualClock(), machine);
+  const host = new AcceptorHost(rulesOf("a", 3), shared, leases, () => MODE, () => null, sha256Hex);
+  const told: number[] = [];
+  host.onMove(KEY, (_, { instance }) => told.push(instance));
+  const others = async (from: number, to: number) => {
+    for (let i = from; i < to; i++) await host.view(`other/${i}`);
+  };
+  await host.view(KEY);
+  await others(0, 60_000);
+  await host.look(KEY, false);
+  // More than it remembers, since it met the key, and fewer than that since it was looked at.
+  await others(60_000, 110_000);
+  const value = valueOf("b");
+  const twin = new AcceptorHost(rulesOf("a", 3), shared, leases, () => MODE, () => null, sha256Hex);
+  await twin.handle(acceptOf("b"), "b");
+  await twin.handle({ type: "learn", ...AT, certificate: certificateOf(1, value, "open", "abc"), value }, "b");
+  await host.look(KEY, false);
+  assertEquals(told, [2]);
 });

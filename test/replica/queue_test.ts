@@ -265,3 +265,26 @@ Deno.test("queue: more places lapse at once than one value may claim: they end i
     await cluster.node("a").locks.release("q", held.fence, who());
     assertEquals(granted(await next.ending).holder, "next");
   }));
+
+Deno.test("queue: of a place that is decided nobody is told that nothing came of it, though its node can do nothing more", async () => {
+  let gate = Promise.resolve();
+  const cluster = await memoryCluster(3, {
+    clock: fastClock(TIMES),
+    schedule: (id) => id === "a" ? gate : Promise.resolve(),
+  });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  try {
+    await cluster.node("b").locks.acquire("q", request("holder", { ttlMs: 600_000 }), caller());
+    const who = caller({ timeoutMs: 2_000 });
+    const asked = cluster.node("a").locks.acquire("q", request("waiter", { waitMs: 5_000 }), who);
+    const refused = assertRejects(() => asked, QuorateError);
+    await until("it has a place", async () => (await waiters(cluster, "b", "q")).includes("waiter"));
+    gate = promise;
+    const { code, facts } = await refused;
+    assertEquals([code, facts.outcome, facts.idempotencyKey], ["outcome-unknown", "unknown", who.idempotencyKey]);
+    assertEquals(await waiters(cluster, "b", "q"), ["waiter"]);
+  } finally {
+    resolve();
+    cluster.close();
+  }
+});

@@ -1,0 +1,44 @@
+/**
+ * `deno task isolates`: the tests that speak HTTP to real nodes, again with two processes for each acceptor, on one shared
+ * database each, requests handed on at random. Says which server the databases are in.
+ */
+import { denokvHere } from "./databases.ts";
+
+/** Files below test/ that are run so. */
+export const ON_ISOLATES: readonly string[] = [
+  "chaos/bad_input_test.ts",
+  "chaos/conformance_test.ts",
+  "chaos/direct_client_test.ts",
+  "chaos/features_test.ts",
+  "chaos/five_nodes_test.ts",
+  "chaos/isolates_test.ts",
+  "chaos/learner_test.ts",
+  "chaos/nouns_test.ts",
+  "chaos/secret_rotation_test.ts",
+  "chaos/sessions_test.ts",
+  "chaos/watchers_test.ts",
+];
+
+/** Of all other tests on real nodes, why they are not; `file: test` where it is only one of a file that is. */
+export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
+  "chaos/chaos_test.ts": "its faults are of links and disks; isolates_test.ts has those of processes and databases",
+  "chaos/idle_test.ts": "it asks nothing of a node, and measures what one process costs",
+  "chaos/standing_files_test.ts":
+    "it rolls back and copies files; a rollback of a shared store is not found out (PROTOCOL.md §9)",
+  "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
+    "a balancer takes in what a watcher does not read",
+  "cli/node_test.ts": "of one process: its command line, its file, its end",
+  "cli/start_test.ts": "of `deno task start`, which gives each node a file of its own",
+};
+
+if (import.meta.main) {
+  const { line } = await denokvHere();
+  console.log(`two processes for each acceptor, their databases in ${line}`);
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", "--parallel", "--quiet", ...ON_ISOLATES.map((file) => `test/${file}`)],
+    cwd: new URL("../../", import.meta.url),
+    env: { QUORATE_TEST_ISOLATES: "2" },
+    stdin: "null",
+  }).spawn().status;
+  Deno.exit(success ? 0 : 1);
+}
