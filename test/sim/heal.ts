@@ -14,6 +14,10 @@ import type { World } from "./world.ts";
 const STREAM = 50;
 /** Beyond the leases that are left, on the slowest clock. */
 const ALLOWED_MS = 2_000;
+/** A call to a database that hung when everything was healed keeps its key from others at that process for so long. */
+const HUNG_MS = 2_000;
+/** Where processes go on coming and going what they were asked is asked again, and each begins to look from nothing. */
+const EVICTED_MS = 6_000;
 const LOOK_MS = 100;
 const TTL_MS = 5_000;
 const WAIT_MS = 60_000;
@@ -43,7 +47,9 @@ export class Heal {
     this.#history = history;
     this.#random = seededRandomness(world.plan.seed, STREAM);
     this.#startMs = world.clock.now();
-    this.#allowedMs = ALLOWED_MS / world.slowest;
+    const { isolates, lifeMs } = world.plan;
+    const hungMs = isolates > 0 ? HUNG_MS : 0;
+    this.#allowedMs = (ALLOWED_MS + hungMs + (lifeMs === null ? 0 : EVICTED_MS)) / world.slowest;
   }
 
   /** Rejects with what did not come in time. */

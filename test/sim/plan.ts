@@ -134,7 +134,8 @@ function withIsolates(plan: Plan): Plan {
   const share = random.pick([1, 1, 1, 0.7, 0.3]);
   const some = members.filter(() => random.chance(share));
   const shared = some.length === 0 ? members.slice(0, 1) : some;
-  const isolates = random.pick([2, 2, 3]);
+  // Three of each of many would take too long.
+  const isolates = plan.n > 4 ? 2 : random.pick([2, 2, 3]);
   const processes = shared.flatMap((id) => isolatesOf({ shared, isolates }, id));
   const faults = plan.faults.flatMap((fault) => sharedFault(random, fault, { shared, isolates }) ?? []);
   for (let atMs = random.next() * 200; atMs < FAULTY_MS; atMs += random.next() * 250) {

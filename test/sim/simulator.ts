@@ -74,7 +74,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     removeEventListener("unhandledrejection", stray);
   }
   world.cluster.close();
-  const { monitor, order, points, kills, evictions } = world;
+  const { monitor, order, none, points, kills, evictions } = world;
   return {
     figures: {
       ...counts,
@@ -94,6 +94,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     faults: [
       ...monitor.faults(),
       ...order.faults(),
+      ...none.faults(),
       ...history.faults(),
       ...[...workloads.values()].flatMap((workload) => workload.faults()),
       ...world.faults,

@@ -12,6 +12,7 @@ import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_stor
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";
 import { AcceptorMonitor } from "./check/acceptor_monitor.ts";
+import { NoneTold } from "./check/none_told.ts";
 import { QueueOrder } from "./check/queue_order.ts";
 import { changeOf, type CrashPoint, CrashPoints } from "./crash_points.ts";
 import { Digest } from "./digest.ts";
@@ -48,6 +49,7 @@ export class World {
   readonly points = new CrashPoints();
   readonly leftovers: Leftovers;
   readonly order = new QueueOrder();
+  readonly none = new NoneTold();
   readonly monitor: AcceptorMonitor;
   readonly digest: Digest;
   /** Every process; a node that has its store to itself is one of its own name. */
@@ -299,6 +301,7 @@ export class World {
   #committed(id: string, key: string, record: AcceptorRecord): void {
     this.#records.set(`${id} ${key}`, record);
     this.monitor.committed(id, key, record);
+    for (const command of record.vote?.value.commands ?? []) this.none.voted(command.id);
     const { instance } = record;
     const state = record.state as KeyState;
     this.order.seen(key, {
