@@ -55,3 +55,14 @@ export function orNullIfHeld(error: unknown): null {
   if (error instanceof QuorateError && error.code === "held") return null;
   throw error;
 }
+
+/**
+ * For what fails after a command of the same request may have been voted for: that no vote was cast for it, as the one that
+ * came last may say of itself, is then not what the caller is told.
+ */
+export function orUnknown(idempotencyKey: string): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof QuorateError) || error.code !== "no-quorum") throw error;
+    throw new QuorateError("outcome-unknown", error.message, { outcome: "unknown", idempotencyKey });
+  };
+}
