@@ -141,7 +141,7 @@ function withIsolates(plan: Plan): Plan {
   for (let atMs = random.next() * 200; atMs < FAULTY_MS; atMs += random.next() * 250) {
     faults.push(isolateFault(random, shared, processes, atMs));
   }
-  const lifeMs = random.pick([null, null, 400, 1_500]);
+  const lifeMs = random.pick([null, null, null, null, 400, 1_500]);
   return { ...plan, shared, isolates, lifeMs, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
