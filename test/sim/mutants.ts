@@ -132,8 +132,8 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     name: "a restarted node votes before its marks are confirmed",
     edits: [{
       file: "replica/standing.ts",
-      text: "if (!this.#checked && this.#votes) return",
-      replacement: "if (!this.#checked && this.#closed) return",
+      text: "if (!this.confirmed && this.#votes) return",
+      replacement: "if (!this.confirmed && this.#closed) return",
     }],
     seeds: 1_000,
   },
