@@ -21,7 +21,7 @@ import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts, Queues } from "./queue.ts";
 import { type ReadParts, Reads } from "./reads.ts";
-import { begun, lost, orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
+import { lost, orNullIfHeld, orUnknown, sessionEnded, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
 import type { SessionEnds } from "./session_ends.ts";
 
@@ -82,12 +82,13 @@ export class Grants {
   /** @param commandId of the command; the caller is told of its own key */
   async ask(name: string, asking: Asking, caller: Caller, commandId = caller.idempotencyKey): Promise<Granted> {
     const startedMs = this.#parts.clock.now();
-    const { subject } = caller;
+    const { subject, idempotencyKey } = caller;
     // Places that were lost while waiting are taken again under ids made from the caller's, so that a retry
     // through another node finds the newest of them.
     for (let attempt = 0; attempt < 100; attempt++) {
       const id = attempt === 0 ? commandId : `${commandId}~${attempt}`;
-      const outcome = await this.#ask(name, id, asking, caller);
+      const asked = this.#ask(name, id, asking, caller);
+      const outcome = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
       const { result, state, receipt } = outcome;
       if (result.outcome !== "granted" && result.outcome !== "queued") {
         throw this.#refusal(name, asking, caller, outcome);
@@ -97,8 +98,9 @@ export class Grants {
       if (result.outcome === "granted" && hold !== null && !hold.unconfirmed) {
         return { hold, state, receipt, waitedMs: 0 };
       }
-      const confirmed = await this.#waitTurn(name, id, asking, caller, startedMs, state)
-        .catch((error) => Promise.reject(begun(error, caller.idempotencyKey)));
+      const confirmed = await this.#waitTurn(name, id, asking, caller, startedMs, state).catch(
+        orUnknown(idempotencyKey),
+      );
       if (confirmed !== null) return confirmed;
     }
     throw new QuorateError("outcome-unknown", "the place in the queue was lost again and again", {
@@ -113,8 +115,7 @@ export class Grants {
     if (hold !== null) {
       // Of its own it has no lease: what the caller is told of counts from a renewal of its session.
       if (hold.session !== undefined) {
-        await this.#parts.bindings.keep(hold.session, caller)
-          .catch((error) => Promise.reject(begun(error, caller.idempotencyKey)));
+        await this.#parts.bindings.keep(hold.session, caller).catch(orUnknown(caller.idempotencyKey));
       }
       return { hold, state, receipt, waitedMs: 0 };
     }
@@ -223,17 +224,18 @@ export class Grants {
     }
     const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
     const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map(({ id }) => id)));
-    if (lapsed.length > 0 && wouldDo && await haveLapsed(this.#parts, key, lapsed)) {
-      const claimed = await submit(lapsed).catch(orNullIfHeld);
-      if (claimed !== null) return claimed;
-    }
-    if (asking.waitMs > 0) return submit();
-    const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
-    if (isFree(read.state, asking, NONE)) return submit();
-    // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
-    // own grant, and that is the answer (§6).
-    if (isKnown(read.state)) return submit();
-    return { result: refusedIn(read.state, asking), state: read.state, receipt: read.receipt };
+    const unclaimed = async () => {
+      if (asking.waitMs > 0) return await submit();
+      const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
+      if (isFree(read.state, asking, NONE)) return await submit();
+      // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
+      // own grant, and that is the answer (§6).
+      if (isKnown(read.state)) return await submit();
+      return { result: refusedIn(read.state, asking), state: read.state, receipt: read.receipt };
+    };
+    if (lapsed.length === 0 || !wouldDo || !await haveLapsed(this.#parts, key, lapsed)) return await unclaimed();
+    // With its claim it may have got votes.
+    return await submit(lapsed).catch(orNullIfHeld) ?? await unclaimed().catch(orUnknown(caller.idempotencyKey));
   }
 
   /** When it was asked for, for people; a raced command carries none, as it must be the same wherever it is made. */

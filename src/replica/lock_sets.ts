@@ -1,7 +1,7 @@
 /** Several locks, all or none for who asks: taken one after the other in byte order, so that two sets never wait in a ring. */
 import { QuorateError } from "../errors.ts";
 import type { Asking, Granted, GrantParts, Grants } from "./grants.ts";
-import { begun, isSessionEnd, lost } from "./results.ts";
+import { begun, isSessionEnd, lost, orUnknown } from "./results.ts";
 import type { AcquireRequest, Caller } from "./service.ts";
 
 /** `isNew`: nobody was told of it yet, so it can be given back. */
@@ -77,7 +77,8 @@ export class LockSets {
     for (let tries = 0;; tries++) {
       const id = tries === 0 ? idempotencyKey : `${idempotencyKey}+${tries}`;
       try {
-        const granted = await this.#grants.ask(name, asking, caller, id);
+        const asked = this.#grants.ask(name, asking, caller, id);
+        const granted = await (tries === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
         // Results leave the window in the order they came, so one that lacks the confirmation but has the grant never
         // had it; and one that has neither is too old to tell, and is left alone.
         const result = (commandId: string) => machine.lookup(granted.state, subject, commandId);
@@ -87,7 +88,8 @@ export class LockSets {
         const isLost = error instanceof QuorateError && error.code === "lost" && !isSessionEnd(error);
         if (!isLost || tries === TRIES_MAX) throw error;
         // Answered once and over since: an old request come late. Else it was given back, and is taken again.
-        if (await this.#grants.confirmed(name, answeredId(id), caller) !== null) throw error;
+        const confirmed = this.#grants.confirmed(name, answeredId(id), caller).catch(orUnknown(idempotencyKey));
+        if (await confirmed !== null) throw error;
       }
     }
   }

@@ -12,7 +12,7 @@ import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
 import { RegisterViews } from "./register_views.ts";
 import { type Found, type ReadParts, Reads } from "./reads.ts";
-import { orNullIfHeld, sessionEnded, unexpected } from "./results.ts";
+import { orNullIfHeld, orUnknown, sessionEnded, unexpected } from "./results.ts";
 import type { Caller, ListRequest, PutRequest, ReadAnswer, ReadOptions, RegisterService } from "./service.ts";
 import type { SessionEnds } from "./session_ends.ts";
 
@@ -123,8 +123,8 @@ export class Registers implements RegisterService {
     const lapsed = this.#lapsed(key, snapshot.state);
     const isNew = machine.resultOf(snapshot.state, { subject, id, born: snapshot.instance, op }) === null;
     if (isNew && lapsed.length > 0 && await haveLapsed(this.#parts, key, lapsed)) {
-      const claimed = await submit(lapsed).catch(orNullIfHeld);
-      if (claimed !== null) return claimed;
+      // With its claim it may have got votes.
+      return await submit(lapsed).catch(orNullIfHeld) ?? await submit().catch(orUnknown(id));
     }
     return submit();
   }

@@ -50,17 +50,24 @@ export function unexpected(result: Result, fence: string, receipt: Receipt): Quo
   }
 }
 
-/**
- * Of a request of which something was decided already: that nothing came of what was to follow, as its leaving of a queue,
- * must not pass for that of all of it.
- */
-export function begun(error: unknown, idempotencyKey: string): unknown {
-  if (!(error instanceof QuorateError) || (error.code !== "no-quorum" && error.code !== "not-ready")) return error;
-  return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", idempotencyKey });
-}
-
 /** For a claim: the lease was renewed after all, so it did not run out. */
 export function orNullIfHeld(error: unknown): null {
   if (error instanceof QuorateError && error.code === "held") return null;
   throw error;
+}
+
+/**
+ * For what fails after a command of the same request may have been voted for: that no vote was cast for it, as the one that
+ * came last may say of itself, is then not what the caller is told.
+ */
+export function orUnknown(idempotencyKey: string): (error: unknown) => never {
+  return (error) => {
+    throw begun(error, idempotencyKey);
+  };
+}
+
+/** What the caller is told instead of that. */
+export function begun(error: unknown, idempotencyKey: string): unknown {
+  if (!(error instanceof QuorateError) || (error.code !== "no-quorum" && error.code !== "not-ready")) return error;
+  return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", idempotencyKey });
 }

@@ -224,3 +224,29 @@ Deno.test("locks: who waits through two nodes under one key is guaranteed by eac
     cluster.close();
   }
 });
+
+Deno.test("locks: whose place was decided is not told that no vote was cast for it, though its last step got none", async () => {
+  const clock = new VirtualClock();
+  const cluster = await memoryCluster(3, { clock });
+  const work = async () => {
+    const { locks } = cluster.node("a");
+    await cluster.node("b").locks.acquire("x", request("holder"), caller());
+    const mine = caller({ timeoutMs: 200 });
+    const waiting = assertRejects(() => locks.acquire("x", request("me", { waitMs: 1_000 }), mine), QuorateError);
+    await clock.sleep(500);
+    for (const peer of ["b", "c"]) cluster.network.cut("a", peer);
+    // It has this node's vote, and nothing else of the name gets one meanwhile: not what ends the wait, either.
+    const other = locks.acquire("x", request("other", { waitMs: 1 }), caller({ timeoutMs: 5_000 }));
+    other.catch(() => {});
+    const { code, facts } = await waiting;
+    assertEquals([code, facts.outcome, facts.idempotencyKey], ["outcome-unknown", "unknown", mine.idempotencyKey]);
+    for (const peer of ["b", "c"]) cluster.network.heal("a", peer);
+    const { body: state } = await cluster.node("c").locks.get("x", { stale: false, timeoutMs: 2_000 });
+    assert(state.waiters.some(({ holder }) => holder === "me"), JSON.stringify(state));
+  };
+  try {
+    await clock.run(work(), 60_000);
+  } finally {
+    cluster.close();
+  }
+});

@@ -5,7 +5,14 @@ import { createMachine } from "../../src/machine/machine.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { createModes, type ModeRule } from "../../src/replica/modes.ts";
 import { ReplicaNode } from "../../src/replica/node.ts";
-import { type Clock, NO_TRACE, type Randomness, type Trace } from "../../src/replica/ports.ts";
+import {
+  type BallotStore,
+  type Clock,
+  NO_TRACE,
+  type Randomness,
+  type Trace,
+  type Transport,
+} from "../../src/replica/ports.ts";
 import { tracingTransport } from "../../src/observe/tracing_transport.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import {
@@ -22,7 +29,9 @@ export type MemoryCluster = {
   /** Of nodes that do not vote: v, w, … */
   readonly learners: readonly string[];
   readonly network: LocalNetwork;
+  /** Of one process, where many serve a member. */
   node(id: string): ReplicaNode;
+  /** Of a node that has one to itself. */
   store(id: string): MemoryBallotStore;
   /** Outlives its store; to be restored only between a kill and a restart. */
   disk(id: string): MemoryDisk;
@@ -31,6 +40,25 @@ export type MemoryCluster = {
   /** Resolves once it is up; it votes as soon as a quorum has confirmed its store. */
   restart(id: string): Promise<void>;
   close(): void;
+};
+
+/** Processes that serve a member together; what is said of a node's start, death and messages is said of each of them. */
+export type Shared = {
+  /** Their names on the network; none of a node that has its store to itself. */
+  of(id: string): readonly string[];
+  memberOf(process: string): string;
+  open(process: string): Promise<BallotStore>;
+  /** The process is gone, the store stays. */
+  crash(process: string): void;
+  /** What it sends to a member goes to one of the member's processes. */
+  transport(inner: Transport): Transport;
+};
+
+const UNSHARED: Omit<Shared, "open"> = {
+  of: () => [],
+  memberOf: (process) => process,
+  crash: () => {},
+  transport: (inner) => inner,
 };
 
 export type MemoryClusterOptions = {
@@ -53,6 +81,8 @@ export type MemoryClusterOptions = {
   readonly deadlineMs?: number;
   /** What each node shows its messages to. Default: nothing. */
   readonly trace?: (id: string) => Trace;
+  /** Default: every node has a store of its own. */
+  readonly shared?: Shared;
 };
 
 export async function memoryCluster(n: number, options: MemoryClusterOptions = {}): Promise<MemoryCluster> {
@@ -67,21 +97,22 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     watch,
     received = (_id, receive) => receive,
     learners: learnerCount = 0,
+    shared,
   } = options;
+  const group = shared ?? UNSHARED;
   const ids = "abcdefghi".slice(0, n).split("");
   const learners = [..."vwxyz".slice(0, learnerCount)];
-  const all = [...ids, ...learners];
+  const all = [...ids, ...learners].flatMap((id) => group.of(id).length > 0 ? group.of(id) : [id]);
   const network = createLocalNetwork(deadlineMs === undefined ? { clock } : { clock, deadlineMs });
   const quorums = new QuorumSystem(ids);
-  const disks = new Map(all.map((id) => [id, new MemoryDisk()]));
+  const disks = new Map(all.filter((id) => id === group.memberOf(id)).map((id) => [id, new MemoryDisk()]));
   const nodes = new Map<string, ReplicaNode>();
   const stores = new Map<string, MemoryBallotStore>();
   /** Counts starts and kills, so that a start that was killed on its way puts nothing on the network. */
   const lives = new Map<string, number>();
   const turn = (id: string) => lives.set(id, (lives.get(id) ?? 0) + 1).get(id)!;
 
-  async function start(id: string): Promise<Promise<void>> {
-    const life = turn(id);
+  async function openOwn(id: string): Promise<MemoryBallotStore> {
     const store = await openMemoryStore({
       disk: disks.get(id)!,
       run: () => random.id(),
@@ -91,18 +122,26 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     if (store.identity() === null) {
       await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
     }
+    stores.set(id, store);
+    return store;
+  }
+
+  /** @param id of a process, where many serve a member */
+  async function start(id: string): Promise<Promise<void>> {
+    const life = turn(id);
+    const store = disks.has(id) ? await openOwn(id) : await shared!.open(id);
     if (lives.get(id) !== life) throw new Error(`${id} was killed while it started`);
     const holder: { node?: ReplicaNode } = {};
-    const receive: Receive = (from, mailbox, messages) => holder.node!.receive(from, mailbox, messages);
+    const receive: Receive = (from, mailbox, messages) => holder.node!.receive(group.memberOf(from), mailbox, messages);
     network.connect(id, received(id, receive), {
       own: () => holder.node!.mark()!,
-      seen: (peer, mark) => holder.node!.note(peer, mark),
+      seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
     });
     const machine = createMachine({ digest: sha256Hex });
     const trace = traceOf(id);
-    const transport = tracingTransport(network.transportOf(id), trace);
+    const transport = tracingTransport(group.transport(network.transportOf(id)), trace);
     const node = new ReplicaNode({
-      id,
+      id: group.memberOf(id),
       cluster: "test",
       urls: {},
       quorums,
@@ -115,7 +154,6 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace });
     holder.node = node;
     nodes.set(id, node);
-    stores.set(id, store);
     return node.start();
   }
 
@@ -135,7 +173,8 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       network.disconnect(id);
       nodes.get(id)!.close();
       // The store that is open, which is not its node's yet while it starts.
-      disks.get(id)!.owner?.crash();
+      disks.get(id)?.owner?.crash();
+      group.crash(id);
     },
     restart: (id) => start(id).then(() => {}),
     close() {

@@ -4,6 +4,7 @@
  */
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import type { Sighting } from "../../src/replica/ports.ts";
+import { memberOf } from "./processes.ts";
 
 export const CRASH_POINTS = [
   // The disk
@@ -39,7 +40,13 @@ export const CRASH_POINTS = [
   "started, store not confirmed",
 ] as const;
 
-export type CrashPoint = typeof CRASH_POINTS[number];
+/** Steps that only a process comes to whose store others serve as well. */
+export const SHARED_POINTS = [
+  "record read, nothing done",
+  "outcome of a commit in doubt, not looked at",
+] as const;
+
+export type CrashPoint = typeof CRASH_POINTS[number] | typeof SHARED_POINTS[number];
 
 /** Steps that few runs come to: only where proposers collide and what recovers from that gets through. */
 export const RARE_POINTS: readonly CrashPoint[] = [
@@ -121,7 +128,7 @@ export class CrashPoints {
 }
 
 function handledPoint(node: string, { from, message, reply }: Sighting & { type: "handled" }): CrashPoint | null {
-  const isOwn = from === node;
+  const isOwn = from === memberOf(node);
   if (message.type === "collision") return "collision reported, nothing done";
   switch (reply.type) {
     case "promise":

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import type { Sighting } from "../../src/replica/ports.ts";
-import { changeOf, CRASH_POINTS, CrashPoints } from "./crash_points.ts";
+import { changeOf, CRASH_POINTS, CrashPoints, SHARED_POINTS } from "./crash_points.ts";
 import { Totals } from "./totals.ts";
 
 const ACCEPT = { type: "accept", key: "k", epoch: 0, instance: 1, ballot: [0, "", 0] } as const;
@@ -57,5 +57,15 @@ Deno.test("crash points: the disk, by what it is about to hold", () => {
 });
 
 Deno.test("crash points: a step at which nobody died is told", () => {
-  assertEquals(new Totals().missed(), CRASH_POINTS);
+  assertEquals(new Totals().missed(), [...CRASH_POINTS, ...SHARED_POINTS]);
+});
+
+Deno.test("crash points: a step that a process takes for its member is its own", () => {
+  const points = new CrashPoints();
+  const deaths: string[] = [];
+  points.arm("a.1", "own vote durable, Accept! not sent", 0, () => deaths.push("a.1"));
+  points.sighted("a.2", accepted("a"));
+  assertEquals(deaths, []);
+  points.sighted("a.1", accepted("a"));
+  assertEquals(deaths, ["a.1"]);
 });

@@ -23,9 +23,10 @@ export async function askDirectly(
       if (random.chance(link.loss)) throw new Error("lost");
     };
     await travel();
-    if (world.down.has(id)) throw new Error("refused");
+    const process = world.isolates.database(id) === null ? id : world.isolates.pick(id);
+    if (world.down.has(process)) throw new Error("refused");
     const { messages } = JSON.parse(init.body as string) as { messages: readonly DirectAccept[] };
-    const replies = await world.ask(id, (node) => node.acceptDirect(messages));
+    const replies = await world.ask(process, (node) => node.acceptDirect(messages));
     replies.forEach((reply, i) => {
       if (reply.type !== "accepted") return;
       // What it says to a client it owes to its disk as well.

@@ -1,5 +1,7 @@
 /** Makes the faults of a plan happen, each at its time. */
+import type { Parcel } from "../../src/transport/local_transport.ts";
 import type { FaultEvent } from "./plan.ts";
+import { memberOf } from "./processes.ts";
 import type { World } from "./world.ts";
 
 /** Between the image that a disk is rolled back to and the rollback. */
@@ -28,7 +30,8 @@ export class Faults {
     world.isFaulty = false;
     world.points.disarm();
     world.slowDiskMs.clear();
-    for (const id of world.nodes) world.cluster.store(id).failNext = null;
+    world.isolates.heal();
+    for (const id of world.ids) if (!world.plan.shared.includes(id)) world.cluster.store(id).failNext = null;
     for (const id of [...world.down]) world.restart(id);
   }
 
@@ -45,14 +48,14 @@ export class Faults {
         const { from, to, both } = fault;
         return this.#drop(
           fault.forMs,
-          (parcel) => (parcel.from === from && parcel.to === to) || (both && parcel.from === to && parcel.to === from),
+          (parcel) => isOn(parcel, from, to) || (both && isOn(parcel, to, from)),
         );
       }
       case "mute":
         this.counts.cuts++;
         return this.#drop(
           fault.forMs,
-          (parcel) => parcel.kind === "reply" && parcel.from === fault.from && parcel.to === fault.to,
+          (parcel) => parcel.kind === "reply" && isOn(parcel, fault.from, fault.to),
         );
       case "disk":
         this.counts.diskFaults++;
@@ -60,25 +63,37 @@ export class Faults {
         return;
       case "slow-disk":
         this.counts.diskFaults++;
-        world.slowDiskMs.set(fault.node, fault.ms);
-        world.clock.after(fault.forMs, () => world.slowDiskMs.delete(fault.node));
+        return this.#slow(fault.node, fault.ms, fault.forMs);
+      case "kv":
+        this.counts.diskFaults++;
+        world.isolates.database(fault.node)?.failNext(fault.fault);
         return;
       case "rollback":
         return this.#rollback(fault.node);
       case "wall":
-        world.machine(fault.node).wallOffsetMs = fault.offsetMs;
+        world.machine(fault.node).wallOffsetMs = world.wallOf(fault.node, fault.offsetMs);
         return;
     }
   }
 
   #kill(node: string, forMs: number): void {
     const world = this.#world;
-    if (world.down.has(node)) return;
-    world.kill(node);
-    world.clock.after(forMs, () => world.isFaulty && world.restart(node));
+    for (const process of world.processesOf(node)) {
+      if (world.down.has(process)) continue;
+      world.kill(process);
+      world.clock.after(forMs, () => world.isFaulty && world.restart(process));
+    }
   }
 
-  #drop(forMs: number, test: (parcel: { kind: string; from: string; to: string }) => boolean): void {
+  #slow(node: string, ms: number, forMs: number): void {
+    const { slowDiskMs, isolates, clock } = this.#world;
+    const database = isolates.database(node);
+    if (database === null) slowDiskMs.set(node, ms);
+    else database.slowMs = ms;
+    clock.after(forMs, () => database === null ? slowDiskMs.delete(node) : database.slowMs = 0);
+  }
+
+  #drop(forMs: number, test: (parcel: Parcel) => boolean): void {
     const { cluster, clock } = this.#world;
     const end = cluster.network.drop((parcel) => this.#world.isFaulty && test(parcel));
     clock.after(forMs, end);
@@ -87,14 +102,14 @@ export class Faults {
   /** Of a minority a run, and of commits that members which answer have seen: others no one can detect (§9). */
   #rollback(node: string): void {
     const world = this.#world;
-    const { cluster, clock, plan } = world;
+    const { cluster, clock, plan, isolates } = world;
     if (!this.#mayRollBack(node)) return;
     const image = cluster.disk(node).snapshot();
     clock.after(ROLLBACK_MS, () => {
       if (!world.isFaulty || !this.#mayRollBack(node)) return;
       // What they know durably: one that dies forgets the rest, as §9 says.
       const heard = cluster.ids.filter((other) => other !== node)
-        .map((other) => metaOf(cluster.disk(other).meta).marks?.[node]?.seq ?? 0);
+        .map((other) => isolates.heardOf(other, node) ?? metaOf(cluster.disk(other).meta).marks?.[node]?.seq ?? 0);
       const before = metaOf(image.meta).seq ?? 0;
       // All of the others know that there was more: a phase-1 quorum without this node asks at least one of them.
       if (before >= cluster.store(node).seq() || heard.filter((seq) => seq > before).length < plan.n - 1) return;
@@ -108,10 +123,15 @@ export class Faults {
   }
 
   #mayRollBack(node: string): boolean {
-    const { down, plan } = this.#world;
-    const f = Math.floor((plan.n - 1) / 2);
-    return this.rolledBack.size < f && down.size === 0 && !this.rolledBack.has(node);
+    const world = this.#world;
+    const f = Math.floor((world.plan.n - 1) / 2);
+    return this.rolledBack.size < f && !world.ids.some((id) => world.isGone(id)) && !this.rolledBack.has(node);
   }
+}
+
+/** Whether it goes from the one to the other, whichever of its processes that is. */
+function isOn({ from, to }: Parcel, one: string, other: string): boolean {
+  return memberOf(from) === one && memberOf(to) === other;
 }
 
 type Meta = { readonly seq?: number; readonly marks?: Readonly<Record<string, { readonly seq: number }>> };

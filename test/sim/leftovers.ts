@@ -15,6 +15,12 @@ export class Leftovers {
   readonly #newest = new Map<string, Newest>();
   /** Since when each node has each lease, by `key lease`, then by node. */
   readonly #since = new Map<string, Map<string, number>>();
+  readonly #lateMs: (node: string) => number;
+
+  /** @param lateMs how much later than it could a node may call a lease lapsed, for other reasons than its clock's rate */
+  constructor(lateMs: (node: string) => number = () => 0) {
+    this.#lateMs = lateMs;
+  }
 
   /** `node` has committed the state that opens `instance`. */
   seen(node: string, key: string, instance: number, state: KeyState, nowMs: number): void {
@@ -56,7 +62,8 @@ export class Leftovers {
       .map(([name, { ttlMs, decidedMs }]) => {
         const since = this.#since.get(`${key} ${name}`);
         const latestMs = Math.max(fromMs, decidedMs) + learnMs;
-        return Math.max(...nodes.map((node) => since?.get(node) ?? latestMs)) + ttlMs * DRIFT / slowest;
+        const begins = nodes.map((node) => (since?.get(node) ?? latestMs) + this.#lateMs(node));
+        return Math.max(...begins) + ttlMs * DRIFT / slowest;
       });
     return Math.max(0, ...ends);
   }

@@ -48,3 +48,10 @@ Deno.test("leftovers: who waits is known by its place", () => {
   leftovers.seen("a", "k", 2, waiting, 500);
   assertEquals([leftovers.isWaiting("k", "next"), leftovers.isWaiting("k", "x")], [true, false]);
 });
+
+Deno.test("leftovers: where many processes serve a member a lease may last as much longer as their wall clocks are apart", () => {
+  const leftovers = new Leftovers((node) => node === "b" ? 4_000 : 0);
+  for (const node of ["a", "b"]) leftovers.seen(node, "k", 2, held("x", 1_000), 500);
+  assertEquals(leftovers.freeMs("k", TERMS), 500 + 4_000 + 1_010);
+  assertEquals(leftovers.freeMs("k", { ...TERMS, nodes: ["a"] }), 500 + 1_010);
+});

@@ -1,7 +1,7 @@
 /**
  * `deno task sim`: `--seed N` is one run, with `--history FILE` what its clients saw; `--seeds COUNT --from N --jobs J`
  * many, with figures; `--mutants` plants bugs that the checkers must catch. A failure prints its seed, the commit and the
- * smallest plan that fails likewise.
+ * smallest plan that fails likewise. Every fourth seed has members that many processes serve each; with `--isolates` all.
  */
 import { parseArgs } from "node:util";
 import { encodeHistory } from "./check/history_lines.ts";
@@ -26,10 +26,13 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "100" },
     from: { type: "string", default: "1" },
     jobs: { type: "string" },
+    isolates: { type: "boolean", default: false },
     history: { type: "string" },
     mutants: { type: "boolean", default: false },
   },
 });
+
+const kind = values.isolates ? "isolates" : undefined;
 
 async function main(): Promise<number> {
   const jobs = values.jobs === undefined ? Math.min(2, navigator.hardwareConcurrency) : whole("jobs", values.jobs);
@@ -47,7 +50,7 @@ function whole(name: string, text: string): number {
 }
 
 async function one(seed: number): Promise<number> {
-  const { figures, faults, history, digest } = await play(planOf(seed), true);
+  const { figures, faults, history, digest } = await play(planOf(seed, kind), true);
   console.log(JSON.stringify(figures));
   console.log(`everything that happened: ${digest}`);
   if (values.history !== undefined) await Deno.writeTextFile(values.history, encodeHistory(history));
@@ -61,7 +64,7 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
   const failed: { readonly seed: number; readonly faults: readonly string[] }[] = [];
   const startMs = performance.now();
   const seconds = () => (performance.now() - startMs) / 1_000;
-  await forEachSeed({ from, count, jobs }, ({ seed, figures, faults }) => {
+  await forEachSeed({ from, count, jobs, kind }, ({ seed, figures, faults }) => {
     totals.add(figures);
     if (faults.length > 0) failed.push({ seed, faults });
     if (totals.seeds % PROGRESS === 0 && totals.seeds < count) {
@@ -82,9 +85,10 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
 }
 
 async function report(seed: number, faults: readonly string[], shrinks: boolean): Promise<void> {
-  console.log(`seed ${seed} at commit ${await commit()} failed:\n  ${faults.slice(0, 5).join("\n  ")}`);
+  const flag = values.isolates ? " --isolates" : "";
+  console.log(`seed ${seed}${flag} at commit ${await commit()} failed:\n  ${faults.slice(0, 5).join("\n  ")}`);
   if (!shrinks) return;
-  const small = await shrink(planOf(seed), faults[0]!);
+  const small = await shrink(planOf(seed, kind), faults[0]!);
   console.log(`after ${small.runs} runs the smallest that fails so:\n${showPlan(small.plan)}\n  ${small.faults[0]}`);
 }
 

@@ -2,6 +2,8 @@
  * Bugs planted one at a time in a copy of the source, which the simulator's checkers must catch within so many seeds:
  * checkers that catch none of them would be worth nothing (PROTOCOL.md §10). Those of one instance are the explorer's.
  */
+import { ISOLATE_MUTANTS } from "./mutants_isolates.ts";
+import type { Kind } from "./plan.ts";
 import { forEachSeed } from "./workers.ts";
 
 type Edit = {
@@ -12,12 +14,18 @@ type Edit = {
   readonly replacement: string;
 };
 
-export type Mutant = { readonly name: string; readonly edits: readonly Edit[]; readonly seeds: number };
+export type Mutant = {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  readonly seeds: number;
+  /** Of the runs. Default: every node has a store to itself. */
+  readonly kind?: Kind;
+};
 
 const STORE = "store/memory_ballot_store.ts";
 const GRANTS = "replica/grants.ts";
 
-export const MUTANTS: readonly Mutant[] = [
+const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "amnesia: a restarted acceptor has forgotten promises and votes",
     edits: [{
@@ -124,8 +132,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a restarted node votes before its marks are confirmed",
     edits: [{
       file: "replica/standing.ts",
-      text: "if (!this.#checked && this.#votes) return",
-      replacement: "if (!this.#checked && this.#closed) return",
+      text: "if (!this.confirmed && this.#votes) return",
+      replacement: "if (!this.confirmed && this.#closed) return",
     }],
     seeds: 1_000,
   },
@@ -194,6 +202,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
 ];
 
+export const MUTANTS = [...OWNER_MUTANTS, ...ISOLATE_MUTANTS];
+
 export type Verdict = { readonly seed: number; readonly fault: string } | null;
 
 /** The first seed that catches it and what it said, or null if it survived. */
@@ -202,9 +212,9 @@ export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
   try {
     await plant(mutant, folder);
     const caught: { readonly seed: number; readonly fault: string }[] = [];
-    await forEachSeed({ from: 1, count: mutant.seeds, jobs }, ({ seed, faults }) => {
+    await forEachSeed({ from: 1, count: mutant.seeds, jobs, kind: mutant.kind ?? "owners" }, ({ seed, faults }) => {
       if (faults[0] !== undefined) caught.push({ seed, fault: faults[0] });
-      return faults.length === 0;
+      return caught.length === 0;
     }, new URL(`file://${folder}/test/sim/worker.ts`));
     return caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
   } finally {

@@ -1,13 +1,18 @@
 /** What one run is made of, drawn from its seed before it begins: plain data, so that a run can be made smaller and run again. */
 import { MODE_NAMES } from "../../src/replica/modes.ts";
 import type { Fault as DiskFault } from "../../src/store/memory_ballot_store.ts";
-import { CRASH_POINTS, type CrashPoint, RARE_POINTS } from "./crash_points.ts";
+import { CRASH_POINTS, type CrashPoint, RARE_POINTS, SHARED_POINTS } from "./crash_points.ts";
+import { COMMIT_FAULTS, type KvFault, READ_FAULTS } from "./fake_kv.ts";
+import { isolatesOf } from "./processes.ts";
 import { type Seeded, seededRandomness } from "./virtual_time.ts";
 
 /** One direction between two nodes. */
 export type Link = { readonly loss: number; readonly repeat: number; readonly delayMs: number };
 
-/** Times count from the start of the run; nodes that are not there, or not up, are passed over. */
+/**
+ * Times count from the start of the run; nodes that are not there, or not up, are passed over. A node is a process where
+ * one is named, and else a member, all of whose processes it happens to.
+ */
 export type FaultEvent =
   | { readonly kind: "kill"; readonly atMs: number; readonly node: string; readonly forMs: number }
   /** From then on dies when it has come to this point so often. */
@@ -40,7 +45,9 @@ export type FaultEvent =
   }
   /** Dies, and its disk is what it was a while before: of at most f nodes, and only where others have heard of more (§9). */
   | { readonly kind: "rollback"; readonly atMs: number; readonly node: string }
-  | { readonly kind: "wall"; readonly atMs: number; readonly node: string; readonly offsetMs: number };
+  | { readonly kind: "wall"; readonly atMs: number; readonly node: string; readonly offsetMs: number }
+  /** The next call to that member's database that can ends so. */
+  | { readonly kind: "kv"; readonly atMs: number; readonly node: string; readonly fault: KvFault };
 
 /** What a run may use besides locks. */
 export const NOUNS = ["registers", "semaphores", "elections", "watching", "sessions"] as const;
@@ -63,18 +70,39 @@ export type Plan = {
   readonly links: Readonly<Record<string, Link>>;
   readonly link: Link;
   readonly faults: readonly FaultEvent[];
+  /** Members whose store many processes serve at once, each member so many. */
+  readonly shared: readonly string[];
+  readonly isolates: number;
+  /** How long such a process lives on average; it is replaced. Null: until a fault ends it. */
+  readonly lifeMs: number | null;
 };
+
+/** Whether every node has a store to itself, or some or all members are served by many processes each. */
+export type Kind = "owners" | "isolates";
 
 export const KEYS = 4;
 const CLIENTS = 6;
 /** Of randomness: what else is drawn from a seed does not hang on its nouns. */
 const NOUN_STREAM = 200;
+const ISOLATE_STREAM = 201;
 const FAULTY_MS = 6_000;
 export const MEMBERS = "abcdefg";
 export const LEARNERS = "vw";
 const WALL_JUMP_MS = 3_600_000;
+/** Wall clocks of the processes of one member are within this of their platform's: no two of them more than 2 s apart (§7). */
+export const WALL_APART_MS = 1_000;
 
-export function planOf(seed: number): Plan {
+/** @param kind by default every fourth seed is one of isolates */
+export function planOf(seed: number, kind: Kind = kindOfSeed(seed)): Plan {
+  const plan = ownersPlanOf(seed);
+  return kind === "owners" ? plan : withIsolates(plan);
+}
+
+function kindOfSeed(seed: number): Kind {
+  return seed % 4 === 3 ? "isolates" : "owners";
+}
+
+function ownersPlanOf(seed: number): Plan {
   const random = seededRandomness(seed);
   const n = random.pick([3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7]);
   const learners = random.pick([0, 0, 1, 2]);
@@ -92,7 +120,85 @@ export function planOf(seed: number): Plan {
     link: linkOf(random),
     links: oddLinks(random, nodes),
     faults: faultsOf(random, nodes, n),
+    shared: [],
+    isolates: 0,
+    lifeMs: null,
   };
+}
+
+/** The same run with stores that many processes serve, and what can only happen to those; from randomness of its own. */
+function withIsolates(plan: Plan): Plan {
+  const random = seededRandomness(plan.seed, ISOLATE_STREAM);
+  const members = [...MEMBERS.slice(0, plan.n)];
+  // Some clusters are mixed: mostly shared, or mostly not.
+  const share = random.pick([1, 1, 1, 0.7, 0.3]);
+  const some = members.filter(() => random.chance(share));
+  const shared = some.length === 0 ? members.slice(0, 1) : some;
+  // Three of each of many would take too long.
+  const isolates = plan.n > 4 ? 2 : random.pick([2, 2, 3]);
+  const processes = shared.flatMap((id) => isolatesOf({ shared, isolates }, id));
+  const faults = plan.faults.flatMap((fault) => sharedFault(random, fault, { shared, isolates }) ?? []);
+  for (let atMs = random.next() * 200; atMs < FAULTY_MS; atMs += random.next() * 250) {
+    faults.push(isolateFault(random, shared, processes, atMs));
+  }
+  const lifeMs = random.pick([null, null, null, null, 400, 1_500]);
+  return { ...plan, shared, isolates, lifeMs, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+}
+
+/** What a fault that was drawn for a node with a store to itself comes to where many processes share one. */
+function sharedFault(
+  random: Seeded,
+  fault: FaultEvent,
+  plan: Pick<Plan, "shared" | "isolates">,
+): FaultEvent | null {
+  if (!("node" in fault) || !plan.shared.includes(fault.node)) return fault;
+  const process = random.pick(isolatesOf(plan, fault.node));
+  switch (fault.kind) {
+    case "kill":
+      // Else all of them at once.
+      return random.chance(0.7) ? { ...fault, node: process } : fault;
+    case "crash":
+      return { ...fault, node: process };
+    case "wall":
+      return { ...fault, node: process, offsetMs: (random.next() * 2 - 1) * WALL_APART_MS };
+    case "disk":
+      return { kind: "kv", atMs: fault.atMs, node: fault.node, fault: KV_FAULT_OF[fault.fault] };
+    case "rollback":
+      // Of a shared store it is not found out, as documented (§9).
+      return null;
+    default:
+      return fault;
+  }
+}
+
+const KV_FAULT_OF: Readonly<Record<DiskFault, KvFault>> = {
+  "conflict": "refused-lost",
+  "unknown-applied": "error-applied",
+  "unknown-lost": "error-lost",
+};
+
+function isolateFault(
+  random: Seeded,
+  shared: readonly string[],
+  processes: readonly string[],
+  atMs: number,
+): FaultEvent {
+  // They are replaced soon.
+  const [node, forMs] = [random.pick(processes), 20 + random.next() * 400];
+  const skip = random.pick([0, 0, 1, 3]);
+  switch (random.below(8)) {
+    case 0:
+      return { kind: "kill", atMs, node, forMs };
+    case 1:
+    case 2:
+      return { kind: "crash", atMs, node, point: random.pick(CRASH_POINTS), skip, forMs };
+    case 3:
+      return { kind: "crash", atMs, node, point: random.pick(SHARED_POINTS), skip, forMs };
+    case 4:
+      return { kind: "kv", atMs, node: random.pick(shared), fault: random.pick(READ_FAULTS) };
+    default:
+      return { kind: "kv", atMs, node: random.pick(shared), fault: random.pick(COMMIT_FAULTS) };
+  }
 }
 
 /** None, one or two: a run of everything at once would take too long for a gate. */

@@ -6,6 +6,7 @@ import type { Decisions } from "./check/acceptor_monitor.ts";
 import type { HistoryEvent } from "./check/history_lines.ts";
 import { Client, type ClientCounts, noCounts } from "./client.ts";
 import { Digest } from "./digest.ts";
+import type { KvCounts } from "./fake_kv.ts";
 import { type FaultCounts, Faults } from "./faults.ts";
 import { Heal, type HealFigures } from "./heal.ts";
 import { History } from "./history.ts";
@@ -14,7 +15,10 @@ import { keepsTime, type Noun, type Plan, planOf } from "./plan.ts";
 import type { NounCounts, Workload } from "./workload.ts";
 import { World } from "./world.ts";
 
-export type SimFigures = ClientCounts & FaultCounts & HealFigures & {
+export type SimFigures = ClientCounts & FaultCounts & HealFigures & KvCounts & {
+  /** 1 of a run whose members are served by many processes each, some of them at least. */
+  readonly isolates: number;
+  readonly evictions: number;
   readonly decisions: Decisions;
   readonly grants: number;
   readonly handOvers: number;
@@ -70,12 +74,15 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     removeEventListener("unhandledrejection", stray);
   }
   world.cluster.close();
-  const { monitor, order, points, kills } = world;
+  const { monitor, order, none, points, kills, evictions } = world;
   return {
     figures: {
       ...counts,
       ...faults.counts,
       ...healed,
+      ...world.isolates.counts,
+      isolates: plan.isolates > 0 ? 1 : 0,
+      evictions,
       decisions: monitor.decisions,
       grants: history.grants,
       handOvers: order.handOvers,
@@ -87,6 +94,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     faults: [
       ...monitor.faults(),
       ...order.faults(),
+      ...none.faults(),
       ...history.faults(),
       ...[...workloads.values()].flatMap((workload) => workload.faults()),
       ...world.faults,

@@ -13,6 +13,7 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
   const totals = new Totals();
   const paths = new Set<string>();
   let [kills, collided, raced, direct, handOvers] = [0, 0, 0, 0, 0];
+  let [isolates, evictions, unknownCommits, hungCalls, conflicts] = [0, 0, 0, 0, 0];
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { figures, faults } = await simulate(seed);
     assertEquals(faults, [], `seed ${seed}: deno task sim --seed ${seed}`);
@@ -23,9 +24,17 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
     direct += figures.direct;
     handOvers += figures.handOvers;
     for (const path of Object.keys(figures.paths)) paths.add(path);
+    isolates += figures.isolates;
+    evictions += figures.evictions;
+    unknownCommits += figures.unknownCommits;
+    hungCalls += figures.hungCalls;
+    conflicts += figures.conflicts;
   }
   // A run in which nothing died and nothing collided would show nothing.
   assert(kills > 2 * SEEDS && collided > 0 && raced > SEEDS && direct > SEEDS && handOvers > SEEDS);
+  // Every fourth is of members that many processes serve each.
+  assertEquals(isolates, SEEDS / 4);
+  assert(evictions > 10 * isolates && unknownCommits > isolates && hungCalls > isolates && conflicts > isolates);
   for (const path of ["fast", "open-fast", "classic", "recovered"]) assert(paths.has(path), path);
   assert(totals.missed().length < 12, totals.missed().join("; "));
   assertEquals(totals.idle(), [], "every noun is used");
@@ -58,7 +67,23 @@ Deno.test("plan: most seeds keep time, some do not; a seed is one plan", () => {
   assertEquals(planOf(5), planOf(5));
   assertEquals(new Set(plans.map(({ n }) => n)), new Set([3, 4, 5, 6, 7]));
   const kinds = new Set(plans.flatMap(({ faults }) => faults.map(({ kind }) => kind)));
-  assertEquals([...kinds].sort(), ["crash", "cut", "disk", "kill", "mute", "rollback", "slow-disk", "wall"]);
+  assertEquals([...kinds].sort(), ["crash", "cut", "disk", "kill", "kv", "mute", "rollback", "slow-disk", "wall"]);
+});
+
+Deno.test("plan: isolates leave all else of a seed as it is; some clusters are mixed, some processes never live long", () => {
+  const plans = Array.from({ length: 100 }, (_, i) => planOf(i + 1, "isolates"));
+  for (const plan of plans) {
+    const { shared, isolates, lifeMs, faults, ...same } = plan;
+    const owners = planOf(plan.seed, "owners");
+    assertEquals({ ...same, shared: [], isolates: 0, lifeMs: null, faults: owners.faults }, owners);
+    assert(shared.length > 0 && isolates >= 2 && (lifeMs === null || lifeMs >= 400));
+    // What no second line finds out must not be asked of it.
+    assert(faults.every((fault) => fault.kind !== "rollback" || !shared.includes(fault.node)));
+  }
+  const mixed = plans.filter(({ shared, n }) => shared.length < n);
+  assert(mixed.length > 20 && mixed.length < 80, `${mixed.length}`);
+  assert(mixed.some(({ faults }) => faults.some(({ kind }) => kind === "rollback")));
+  assert(plans.filter(({ lifeMs }) => lifeMs === 400).length > 8);
 });
 
 Deno.test("shrink: leaves what a failure needs, and counts its runs", async () => {

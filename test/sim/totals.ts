@@ -1,8 +1,9 @@
 /** Figures of many runs, added up. */
-import { CRASH_POINTS } from "./crash_points.ts";
+import { CRASH_POINTS, SHARED_POINTS } from "./crash_points.ts";
 import { type Noun, NOUNS } from "./plan.ts";
 import type { SimFigures } from "./simulator.ts";
 
+const POINTS = [...CRASH_POINTS, ...SHARED_POINTS];
 /** Of these the worst counts, not the sum. */
 const WORST: ReadonlySet<string> = new Set(["healedMs", "recoveryMs"]);
 
@@ -31,7 +32,7 @@ export class Totals {
 
   /** Steps at which no process has died in any run. */
   missed(): readonly string[] {
-    return CRASH_POINTS.filter((point) => !this.#crashes.has(point));
+    return POINTS.filter((point) => !this.#crashes.has(point));
   }
 
   lines(): readonly string[] {
@@ -55,11 +56,15 @@ export class Totals {
       `${of("decided collided")} collisions, ${of("decided recovered")} recoveries`,
       `${of("kills")} crashes, ${of("cuts")} cuts, ${of("diskFaults")} disk faults, ` +
       `${of("quarantined")} of ${of("rollbacks")} rollbacks refused`,
+      `${of("isolates")} seeds with isolates: ${of("evictions")} evictions, ${
+        of("conflicts")
+      } checks lost to others, ` +
+      `${of("unknownCommits")} commits of unknown outcome, ${of("hungCalls")} calls that hung`,
       `worst recovery after healing: ${of("recoveryMs")} ms beyond the leases that were left, ${
         of("healedMs")
       } ms in all`,
       "deaths by the step they came at:",
-      ...CRASH_POINTS.map((point) => `${String(this.#crashes.get(point) ?? 0).padStart(7)}  ${point}`),
+      ...POINTS.map((point) => `${String(this.#crashes.get(point) ?? 0).padStart(7)}  ${point}`),
     ];
   }
 

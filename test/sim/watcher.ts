@@ -83,8 +83,8 @@ export class Watcher {
 
   /** A node that may not move its record any more tells nothing new: its clients are to go elsewhere. */
   async #leaves(id: string, afterMs: number): Promise<void> {
-    const { clock, cluster } = this.#world;
-    const isUseless = () => cluster.store(id).quarantined() !== null;
+    const { clock } = this.#world;
+    const isUseless = () => this.#world.isQuarantined(id);
     await clock.sleep(afterMs);
     while (!this.#world.isFaulty && !this.#isDone && !isUseless()) await clock.sleep(PAUSE_MS);
   }

@@ -1,7 +1,8 @@
 /** Runs seeds for main.ts on a thread of its own: seeds in, one message per seed out. */
-import { type SimFigures, simulate } from "./simulator.ts";
+import { type Kind, planOf } from "./plan.ts";
+import { play, type SimFigures } from "./simulator.ts";
 
-export type Order = { readonly seeds: readonly number[] };
+export type Order = { readonly seeds: readonly number[]; /** Default: the seed's own. */ readonly kind?: Kind };
 export type Ran = { readonly seed: number; readonly figures: SimFigures; readonly faults: readonly string[] };
 
 const thread = self as unknown as {
@@ -11,7 +12,7 @@ const thread = self as unknown as {
 
 thread.onmessage = async ({ data }) => {
   for (const seed of data.seeds) {
-    const { figures, faults } = await simulate(seed);
+    const { figures, faults } = await play(planOf(seed, data.kind));
     thread.postMessage({ seed, figures, faults: faults.slice(0, 5) });
   }
   // Ready for more.

@@ -1,13 +1,20 @@
 /** Hands out seeds to threads, so that every core has work. */
+import type { Kind } from "./plan.ts";
 import type { Order, Ran } from "./worker.ts";
 
 const CHUNK = 10;
 
-export type Range = { readonly from: number; readonly count: number; readonly jobs: number };
+export type Range = {
+  readonly from: number;
+  readonly count: number;
+  readonly jobs: number;
+  /** Default: each seed's own. */
+  readonly kind?: Kind | undefined;
+};
 
 /** Until all have run or `take` says false. `worker` is this tree's, or that of a copy of it. */
 export async function forEachSeed(
-  { from, count, jobs }: Range,
+  { from, count, jobs, kind }: Range,
   take: (ran: Ran) => boolean,
   worker = new URL("./worker.ts", import.meta.url),
 ): Promise<void> {
@@ -24,7 +31,7 @@ export async function forEachSeed(
         if (!isLeft()) return end();
         const seeds = Array.from({ length: Math.min(CHUNK, from + count - next) }, (_, i) => next + i);
         next += seeds.length;
-        thread.postMessage({ seeds } satisfies Order);
+        thread.postMessage({ seeds, ...(kind === undefined ? {} : { kind }) } satisfies Order);
       };
       thread.onerror = (event) => {
         event.preventDefault();

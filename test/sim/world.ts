@@ -7,24 +7,39 @@ import type { ReplicaNode } from "../../src/replica/node.ts";
 import { KEY_PREFIXES } from "../../src/replica/nouns.ts";
 import { isAcceptorReply } from "../../src/replica/peer_reply.ts";
 import type { Sighting, Trace } from "../../src/replica/ports.ts";
-import type { AtomicWatch } from "../../src/store/memory_ballot_store.ts";
+import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_store.ts";
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";
 import { AcceptorMonitor } from "./check/acceptor_monitor.ts";
+import { NoneTold } from "./check/none_told.ts";
 import { QueueOrder } from "./check/queue_order.ts";
-import { changeOf, CrashPoints } from "./crash_points.ts";
+import { changeOf, type CrashPoint, CrashPoints } from "./crash_points.ts";
 import { Digest } from "./digest.ts";
 import { Leftovers } from "./leftovers.ts";
-import { LEARNERS, type Link, MEMBERS, type Plan } from "./plan.ts";
+import { Isolates, type IsolateWatch } from "./isolates.ts";
+import { LEARNERS, type Link, MEMBERS, type Plan, WALL_APART_MS } from "./plan.ts";
+import { isolatesOf, memberOf } from "./processes.ts";
 import { MachineClock, type Seeded, seededRandomness, VirtualClock } from "./virtual_time.ts";
 
 /** Streams of randomness, so that fewer clients or faults leave the other decisions of a seed as they were. */
 const NODES = 1;
 const NETWORK = 2;
 const DISKS = 3;
+const LIVES = 4;
+/** How wrong the wall clock of a member's platform may be. */
+const PLATFORM_WALL_MS = 3_600_000;
+/** Two processes of one member may be 2 s apart, and 2 s are not counted of what one of them noted (§7). */
+const WALL_LATE_MS = 4_000;
+/** Until there is another process in place of one that was evicted; and before one that did not start is started again. */
+const REPLACED_MS = 150;
 /** A request whose node says nothing for so long is given up by its client. */
 const SILENCE_MS = 8_000;
 const CALM: Link = { loss: 0, repeat: 0, delayMs: 1 };
+
+const SHARED_POINT_OF: Readonly<Record<"read" | "doubt", CrashPoint>> = {
+  read: "record read, nothing done",
+  doubt: "outcome of a commit in doubt, not looked at",
+};
 
 type Life = { readonly died: Promise<never>; readonly end: () => void; isOver: boolean };
 
@@ -33,23 +48,36 @@ export class World {
   readonly clock = new VirtualClock();
   readonly startMs: number;
   readonly points = new CrashPoints();
-  readonly leftovers = new Leftovers();
+  readonly leftovers: Leftovers;
   readonly order = new QueueOrder();
+  readonly none = new NoneTold();
   readonly monitor: AcceptorMonitor;
   readonly digest: Digest;
+  /** Every process; a node that has its store to itself is one of its own name. */
+  readonly nodes: readonly string[];
+  /** Members and nodes that do not vote. */
+  readonly ids: readonly string[];
+  readonly isolates: Isolates;
+  /** Processes that are not there. */
   readonly down = new Set<string>();
   /** How much longer each node's disk takes for an atomic. */
   readonly slowDiskMs = new Map<string, number>();
   kills = 0;
+  /** Of processes that others serve the same store with. */
+  evictions = 0;
   readonly faults: string[] = [];
   isFaulty = true;
   /** Told each state that a disk has committed. */
   readonly observers = new Set<(key: string, state: KeyState) => void>();
-  readonly #clocks: ReadonlyMap<string, MachineClock>;
+  readonly #clocks = new Map<string, MachineClock>();
+  /** By member, how wrong the wall clock of its platform is. */
+  readonly #walls = new Map<string, number>();
   readonly #lives = new Map<string, Life>();
+  readonly #starting = new Set<string>();
   readonly #records = new Map<string, AcceptorRecord>();
   readonly #network: Seeded;
   readonly #disks: Seeded;
+  readonly #random: Seeded;
   #cluster!: MemoryCluster;
 
   static async make(plan: Plan, digest: Digest): Promise<World> {
@@ -63,16 +91,29 @@ export class World {
     this.digest = digest;
     this.#network = seededRandomness(plan.seed, NETWORK);
     this.#disks = seededRandomness(plan.seed, DISKS);
+    this.#random = seededRandomness(plan.seed, LIVES);
     const members = [...MEMBERS.slice(0, plan.n)];
-    const all = [...members, ...LEARNERS.slice(0, plan.learners)];
-    this.#clocks = new Map(all.map((id, i) => [id, new MachineClock(this.clock, plan.rates[i]!)]));
-    for (const id of all) this.#lives.set(id, newLife());
+    this.ids = [...members, ...LEARNERS.slice(0, plan.learners)];
+    for (const [i, id] of this.ids.entries()) this.#clocks.set(id, new MachineClock(this.clock, plan.rates[i]!));
+    this.nodes = this.ids.flatMap((id) => this.processesOf(id));
+    for (const id of plan.shared) this.#walls.set(id, (this.#random.next() * 2 - 1) * PLATFORM_WALL_MS);
+    for (const id of this.nodes) this.#begin(id);
+    this.isolates = new Isolates({
+      plan,
+      clock: this.clock,
+      random: this.#random,
+      machine: (process) => this.machine(process),
+      watch: (process) => this.#watchIsolate(process),
+      isUp: (process) => !this.down.has(process),
+    });
+    this.leftovers = new Leftovers((id) => plan.shared.includes(id) ? WALL_LATE_MS : 0);
     this.monitor = new AcceptorMonitor(members);
     this.startMs = this.clock.now();
   }
 
   async #start(): Promise<void> {
-    const { n, learners, seed } = this.plan;
+    const { n, learners, seed, shared } = this.plan;
+    await this.isolates.init();
     this.#cluster = await memoryCluster(n, {
       learners,
       clock: this.clock,
@@ -85,7 +126,9 @@ export class World {
       watch: (id) => this.#watch(id),
       trace: (id) => this.#trace(id),
       received: (id, receive) => this.#received(id, receive),
+      ...(shared.length === 0 ? {} : { shared: this.isolates }),
     });
+    for (const process of this.nodes) this.#livesFor(process);
     const { network } = this.#cluster;
     network.delay((parcel) => this.#network.next() * this.linkOf(parcel).delayMs);
     network.drop((parcel) => {
@@ -100,8 +143,19 @@ export class World {
     return this.#cluster;
   }
 
-  get nodes(): readonly string[] {
-    return [...this.#clocks.keys()];
+  /** Itself, if it is one; else those that serve the member. */
+  processesOf(id: string): readonly string[] {
+    const isolates = isolatesOf(this.plan, id);
+    return isolates.length > 0 ? isolates : [id];
+  }
+
+  /** Nobody serves the member. */
+  isGone(id: string): boolean {
+    return this.processesOf(id).every((process) => this.down.has(process));
+  }
+
+  isQuarantined(process: string): boolean {
+    return !this.#isIsolate(process) && this.#cluster.store(process).quarantined() !== null;
   }
 
   /** Nodes that are up; some of them may not vote yet, or any more. */
@@ -119,12 +173,13 @@ export class World {
   }
 
   linkOf({ from, to }: Pick<Parcel, "from" | "to">): Link {
-    return this.isFaulty ? this.plan.links[`${from}>${to}`] ?? this.plan.link : CALM;
+    return this.isFaulty ? this.plan.links[`${memberOf(from)}>${memberOf(to)}`] ?? this.plan.link : CALM;
   }
 
   kill(id: string): void {
     if (this.down.has(id)) return;
     this.kills++;
+    if (this.#isIsolate(id)) this.evictions++;
     this.down.add(id);
     this.digest.add(this.clock.now(), `kill ${id}`);
     const life = this.#lives.get(id)!;
@@ -135,6 +190,7 @@ export class World {
 
   /** Not awaited to its end: it may have to wait for others to confirm its store. */
   restart(id: string): void {
+    if (this.#isIsolate(id)) return this.#replace(id);
     if (!this.down.delete(id)) return;
     this.digest.add(this.clock.now(), `restart ${id}`);
     this.#lives.set(id, newLife());
@@ -146,15 +202,64 @@ export class World {
     });
   }
 
+  /** Another process in place of one that is no more: with another memory, on another machine. */
+  #replace(process: string): void {
+    if (!this.down.has(process) || this.#starting.has(process)) return;
+    this.#starting.add(process);
+    this.digest.add(this.clock.now(), `start ${process}`);
+    this.#begin(process);
+    this.#cluster.restart(process).then(() => {
+      this.down.delete(process);
+      this.#livesFor(process);
+      return true;
+    }, () => {
+      // Its database did not answer.
+      this.clock.after(REPLACED_MS, () => this.#replace(process));
+      return false;
+    }).finally(() => this.#starting.delete(process));
+  }
+
+  /** Where processes come and go by themselves this one is evicted in a while, also when everything works. */
+  #livesFor(process: string): void {
+    const { lifeMs } = this.plan;
+    if (lifeMs === null || !this.#isIsolate(process)) return;
+    const life = this.#lives.get(process)!;
+    this.clock.after(lifeMs * (0.5 + this.#random.next()), () => {
+      if (life.isOver) return;
+      this.kill(process);
+      this.clock.after(this.#random.next() * REPLACED_MS, () => this.restart(process));
+    });
+  }
+
+  #begin(process: string): void {
+    this.#lives.set(process, newLife());
+    if (!this.#isIsolate(process)) return;
+    const machine = new MachineClock(this.clock, this.#random.pick(this.plan.rates));
+    machine.wallOffsetMs = this.wallOf(
+      process,
+      this.#random.pick([-1, 1, this.#random.next() * 2 - 1]) * WALL_APART_MS,
+    );
+    this.#clocks.set(process, machine);
+  }
+
+  /** How wrong a process's wall clock is that is `ms` off its platform's. */
+  wallOf(process: string, ms: number): number {
+    return (this.#walls.get(memberOf(process)) ?? 0) + ms;
+  }
+
+  #isIsolate(process: string): boolean {
+    return process !== memberOf(process);
+  }
+
   /** Resolves when it dies, this time. */
   deathOf(id: string): Promise<void> {
     return this.#lives.get(id)!.died.catch(() => {});
   }
 
   /** What a client hears of a node: nothing more from the moment it dies. */
-  async ask<T>(id: string, call: (node: ReplicaNode) => Promise<T>): Promise<T> {
+  async ask<T>(id: string, call: (node: ReplicaNode) => Promise<T>, silenceMs = SILENCE_MS): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>();
-    const cancel = this.clock.after(SILENCE_MS, () => reject(new QuorateError("outcome-unknown", "no answer")));
+    const cancel = this.clock.after(silenceMs, () => reject(new QuorateError("outcome-unknown", "no answer")));
     try {
       return await Promise.race([call(this.#cluster.node(id)), this.#lives.get(id)!.died, promise]);
     } finally {
@@ -165,24 +270,38 @@ export class World {
   #watch(id: string): AtomicWatch {
     const life = this.#lives.get(id)!;
     return (moment, steps) => {
-      if (life.isOver) return;
-      const isArmed = this.points.isArmed(id);
-      if (moment === "ready" && !isArmed) return;
-      const records = steps.map(([key, text]) => [key, JSON.parse(text) as AcceptorRecord] as const);
-      const changes = !isArmed
-        ? []
-        : records.map(([key, record]) => changeOf(this.#records.get(`${id} ${key}`) ?? null, record));
-      if (moment === "committed") {
-        for (const [key, record] of records) this.#committed(id, key, record);
-        for (const [key, text] of steps) this.digest.add(this.clock.now(), `${id} ${key} ${text}`);
-      }
-      this.points.atomic(id, moment, changes);
+      if (!life.isOver) this.#atomic(id, moment, steps, true);
     };
+  }
+
+  #watchIsolate(process: string): IsolateWatch {
+    const life = this.#lives.get(process)!;
+    return {
+      reached: (point) => life.isOver || this.points.reached(process, SHARED_POINT_OF[point]),
+      // What was sent may arrive when its sender is no more: it counts like any other.
+      atomic: (moment, steps) => this.#atomic(process, moment, steps, !life.isOver),
+    };
+  }
+
+  #atomic(process: string, moment: "ready" | "committed", steps: readonly AtomicStep[], isAlive: boolean): void {
+    const isArmed = isAlive && this.points.isArmed(process);
+    if (moment === "ready" && !isArmed) return;
+    const id = memberOf(process);
+    const records = steps.map(([key, text]) => [key, JSON.parse(text) as AcceptorRecord] as const);
+    const changes = !isArmed
+      ? []
+      : records.map(([key, record]) => changeOf(this.#records.get(`${id} ${key}`) ?? null, record));
+    if (moment === "committed") {
+      for (const [key, record] of records) this.#committed(id, key, record);
+      for (const [key, text] of steps) this.digest.add(this.clock.now(), `${process} ${key} ${text}`);
+    }
+    if (isAlive) this.points.atomic(process, moment, changes);
   }
 
   #committed(id: string, key: string, record: AcceptorRecord): void {
     this.#records.set(`${id} ${key}`, record);
     this.monitor.committed(id, key, record);
+    for (const command of record.vote?.value.commands ?? []) this.none.voted(command.id);
     const { instance } = record;
     const state = record.state as KeyState;
     this.order.seen(key, {
@@ -199,7 +318,7 @@ export class World {
     const life = this.#lives.get(id)!;
     const record = (sighting: Sighting) => {
       if (life.isOver) return;
-      if (sighting.type === "sent") this.monitor.sent(id, sighting.message);
+      if (sighting.type === "sent") this.monitor.sent(memberOf(id), sighting.message);
       this.points.sighted(id, sighting);
     };
     return { on: true, record };
@@ -215,7 +334,7 @@ export class World {
       messages.forEach((message, i) => {
         const reply = replies[i];
         if ("key" in message && reply !== undefined && isAcceptorReply(reply)) {
-          this.monitor.replied(id, message.key, reply);
+          this.monitor.replied(memberOf(id), message.key, reply);
         }
       });
       this.points.reached(id, "replies ready, not sent");

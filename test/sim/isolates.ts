@@ -1,0 +1,183 @@
+/**
+ * Processes that serve one member together, each for as long as it lives, on a database that all of them share. Messages
+ * to the member go to one of those that are alive; what any of them commits is the member's.
+ */
+import type { AcceptorRecord } from "../../src/paxos/mod.ts";
+import type { BallotStore, NodeId, Randomness, Transport } from "../../src/replica/ports.ts";
+import { marksRow, stateRow } from "../../src/store/key_space.ts";
+import type { AtomicStep } from "../../src/store/memory_ballot_store.ts";
+import { decodeRecord } from "../../src/store/rows.ts";
+import { recalled } from "../../src/store/shared_marks.ts";
+import { openSharedStore } from "../../src/store/shared_store.ts";
+import type { Shared } from "../replica/memory_cluster.ts";
+import { FakeDatabase, type FakeKv, type KvCounts, type KvWatch, type Sets } from "./fake_kv.ts";
+import type { Plan } from "./plan.ts";
+import { isolatesOf, memberOf } from "./processes.ts";
+import { type MachineClock, type Seeded, seededRandomness, type VirtualClock } from "./virtual_time.ts";
+
+/** Of randomness. */
+const DATABASES = 20;
+const ROUTES = 40;
+
+/** What happens to a process of a shared store, at the moments at which it may die with a difference. */
+export type IsolateWatch = {
+  /** A record was read, or what a commit came to is in doubt; nothing was done about it. */
+  reached(point: "read" | "doubt"): void;
+  /** Steps as an AtomicWatch has them; `committed` also of what arrives when its process is no more. */
+  atomic(moment: "ready" | "committed", steps: readonly AtomicStep[]): void;
+};
+
+export type IsolateParts = {
+  readonly plan: Plan;
+  readonly clock: VirtualClock;
+  readonly random: Randomness;
+  /** Of a process, this time that it lives. */
+  machine(process: string): MachineClock;
+  /** Called for each life of a process. */
+  watch(process: string): IsolateWatch;
+  isUp(process: string): boolean;
+};
+
+export class Isolates implements Shared {
+  readonly #parts: IsolateParts;
+  readonly #databases: ReadonlyMap<string, FakeDatabase>;
+  readonly #clients = new Map<string, FakeKv>();
+  readonly #routes: Seeded;
+
+  constructor(parts: IsolateParts) {
+    const { plan, clock } = parts;
+    this.#parts = parts;
+    this.#routes = seededRandomness(plan.seed, ROUTES);
+    this.#databases = new Map(
+      plan.shared.map((id, i) => [id, new FakeDatabase(clock, seededRandomness(plan.seed, DATABASES + i))]),
+    );
+  }
+
+  get counts(): KvCounts {
+    const counts: KvCounts = { unknownCommits: 0, hungCalls: 0, conflicts: 0 };
+    for (const database of this.#databases.values()) {
+      counts.unknownCommits += database.counts.unknownCommits;
+      counts.hungCalls += database.counts.hungCalls;
+      counts.conflicts += database.counts.conflicts;
+    }
+    return counts;
+  }
+
+  /** Makes each database its member's. */
+  async init(): Promise<void> {
+    const { clock, random } = this.#parts;
+    const silent: KvWatch = {
+      read: () => {},
+      commit: () => ({ ready: () => {}, committed: () => {}, doubtful: () => {} }),
+    };
+    for (const [id, database] of this.#databases) {
+      const kv = database.connect(silent).asKv();
+      const store = await openSharedStore({ kv, name: id, run: random.id(), clock, random });
+      await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
+      await store.close();
+    }
+  }
+
+  database(id: NodeId): FakeDatabase | null {
+    return this.#databases.get(id) ?? null;
+  }
+
+  /** The last commit of `peer` that the member durably knows of; null if it has its store to itself. */
+  heardOf(id: NodeId, peer: NodeId): number | null {
+    const database = this.#databases.get(id);
+    if (database === undefined) return null;
+    const rows = database.list(marksRow("").slice(0, -1), undefined, Infinity);
+    return recalled(rows.map(({ value }) => value), {}, peer)?.seq ?? 0;
+  }
+
+  heal(): void {
+    for (const database of this.#databases.values()) database.heal();
+  }
+
+  of(id: NodeId): readonly string[] {
+    return isolatesOf(this.#parts.plan, id);
+  }
+
+  memberOf(process: string): NodeId {
+    return memberOf(process);
+  }
+
+  /** One that is alive; where none is, one that refuses. */
+  pick(id: NodeId): string {
+    const all = this.of(id);
+    const alive = all.filter((process) => this.#parts.isUp(process));
+    return alive.length > 0 ? this.#routes.pick(alive) : all[0]!;
+  }
+
+  transport(inner: Transport): Transport {
+    return {
+      send: (to, mailbox, message) => inner.send(this.#addressOf(to), mailbox, message),
+      rttMs: (to) => Math.max(...(this.#databases.has(to) ? this.of(to) : [to]).map((process) => inner.rttMs(process))),
+      close: () => inner.close(),
+    };
+  }
+
+  #addressOf(id: NodeId): string {
+    return this.#databases.has(id) ? this.pick(id) : id;
+  }
+
+  async open(process: string): Promise<BallotStore> {
+    const { random, machine, watch } = this.#parts;
+    const id = memberOf(process);
+    const database = this.#databases.get(id)!;
+    const plays = new Map<string, AtomicStep[]>();
+    const kv = database.connect(watchOf(database, plays, watch(process)));
+    this.#clients.set(process, kv);
+    const run = random.id();
+    const store = await openSharedStore({ kv: kv.asKv(), name: process, run, clock: machine(process), random });
+    const update = store.update.bind(store);
+    // Each step of a commit is answered for, not only the last one, which is all that the rows show.
+    store.update = (key, step) =>
+      update(key, (record) => {
+        const next = step(record);
+        if (next.record !== null) plays.set(key, [...plays.get(key) ?? [], [key, JSON.stringify(next.record)]]);
+        return next;
+      });
+    return store;
+  }
+
+  crash(process: string): void {
+    this.#clients.get(process)?.crash();
+  }
+}
+
+function watchOf(database: FakeDatabase, plays: Map<string, AtomicStep[]>, watch: IsolateWatch): KvWatch {
+  return {
+    read(rows) {
+      const key = keyOf(rows);
+      if (key === null) return;
+      // Whatever was played on an older record was not committed, or is already known.
+      plays.delete(key);
+      watch.reached("read");
+    },
+    commit(sets) {
+      const key = keyOf(sets.map(([row]) => row));
+      const earlier = key === null ? [] : (plays.get(key) ?? []).slice(0, -1);
+      if (key !== null) plays.delete(key);
+      const steps = () => key === null ? [] : [...earlier, [key, recordIn(database, key, sets)] as const];
+      return {
+        ready: () => watch.atomic("ready", steps()),
+        committed: () => watch.atomic("committed", steps()),
+        doubtful: () => watch.reached("doubt"),
+      };
+    },
+  };
+}
+
+function keyOf(rows: readonly Deno.KvKey[]): string | null {
+  const [, key] = rows.find(([kind]) => kind === "r") ?? [];
+  return typeof key === "string" ? key : null;
+}
+
+/** What the rows hold, or will once these are written. */
+function recordIn(database: FakeDatabase, key: string, sets: Sets): string {
+  const [ballot, state] = [["r", key], stateRow(key)].map((row) =>
+    sets.find(([name]) => `${name}` === `${row}`)?.[1] ?? database.get(row).value
+  );
+  return JSON.stringify(decodeRecord(key, ballot, state) as AcceptorRecord);
+}
