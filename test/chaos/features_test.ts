@@ -4,7 +4,6 @@ import { GRANT_STEPS } from "./feature_grants.ts";
 import { FeatureNodes, type Json, type Steps } from "./feature_nodes.ts";
 import { REGISTER_STEPS } from "./feature_registers.ts";
 import { features, isShown, requestsOf, type Sent, type Shown } from "./feature_requests.ts";
-import { ISOLATES } from "./real_cluster.ts";
 import { SERVICE_STEPS } from "./feature_service.ts";
 import { SESSION_STEPS } from "./feature_sessions.ts";
 
@@ -36,9 +35,7 @@ Deno.test("real processes: every feature of README through two nodes", async (t)
       });
       const listed = FEATURES.flatMap(({ requests }) => requests.map(routeOf));
       assertGreater(published.length, 20);
-      // Of a shared store alone.
-      const elsewhere = ISOLATES === 1 ? [] : ["POST /v1/init"];
-      assertEquals(published.filter((route) => !listed.includes(route)), elsewhere);
+      assertEquals(published.filter((route) => !listed.includes(route)), []);
     });
   } finally {
     await nodes.stop();

@@ -22,11 +22,13 @@ export const ON_ISOLATES: readonly string[] = [
 /** Of all other tests on real nodes, why they are not; `file: test` where it is only one of a file that is. */
 export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/chaos_test.ts": "its faults are of links and disks; isolates_test.ts has those of processes and databases",
+  "chaos/gateway_test.ts": "a gateway sees a URL, not who serves it, and so did every client of the others",
   "chaos/idle_test.ts": "it asks nothing of a node, and measures what one process costs",
   "chaos/standing_files_test.ts":
     "it rolls back and copies files; a rollback of a shared store is not found out (PROTOCOL.md §9)",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
     "a balancer takes in what a watcher does not read",
+  "cli/gateway_test.ts": "of one process: its command line, its end",
   "cli/node_test.ts": "of one process: its command line, its file, its end",
   "cli/start_test.ts": "of `deno task start`, which gives each node a file of its own",
 };
