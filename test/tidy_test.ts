@@ -258,6 +258,28 @@ function checkPure(files: Files): Complaint[] {
   return complaints;
 }
 
+// What no vote may rest on
+
+/** Of Deno KV: late by tens of seconds, half applied, another's data, seen by one process only. */
+const UNRELIABLE =
+  /\bexpireIn\b|\bkv\s*\.\s*(?:enqueue|listenQueue)\b|\.\s*(?:sum|min|max|watch)\s*\(|["']eventual["']/;
+
+function checkStore(files: Files): Complaint[] {
+  const complaints: Complaint[] = [];
+  for (const [path, text] of files) {
+    if (!path.startsWith("src/store/")) continue;
+    const { code } = layersOf(text);
+    text.split("\n").forEach((line, i) => {
+      // In strings too, where the word of a consistency stands; not in comments.
+      const found = code.split("\n")[i]!.trim() === ""
+        ? undefined
+        : UNRELIABLE.exec(line.replace(/\bMath\.\w+\(/g, ""))?.[0];
+      if (found !== undefined) complaints.push(`${path}:${i + 1} rests on ${found}`);
+    });
+  }
+  return complaints;
+}
+
 // Which sections comments cite
 
 const PROTOCOL = "src/paxos/PROTOCOL.md";
@@ -406,6 +428,7 @@ const CHECKS = {
   "imports keep to the house's table": checkImports,
   "pure rooms touch their arguments only": checkPure,
   "comments cite sections that exist": checkSections,
+  "stores use of Deno KV only what a vote may rest on": checkStore,
   "every test mirrors a source file": checkMirrors,
   "no source file is too long": checkLengths,
   "no source file is dead": checkDead,
@@ -511,6 +534,23 @@ Deno.test("pure rooms: each banned word, as code only", () => {
     "type X = Promised;",
   ];
   for (const text of fine) assertEquals(checkPure(tree({ "src/paxos/a.ts": text })), [], text);
+});
+
+Deno.test("stores: what no vote may rest on is found, in code and not in comments", () => {
+  const found = (text: string) => checkStore(tree({ "src/store/a.ts": text })).length;
+  for (
+    const text of [
+      "kv.set(key, value, { expireIn: 1 });",
+      "atomic.sum(key, 1n);",
+      "for await (const _ of kv.watch([key])) {}",
+      'kv.get(key, { consistency: "eventual" });',
+    ]
+  ) {
+    assertEquals(found(text), 1, text);
+  }
+  for (const text of ["// expireIn is late", "/** no kv.watch() */", "Math.min(a, b);", "options.watch;"]) {
+    assertEquals(found(text), 0, text);
+  }
 });
 
 Deno.test("sections: one that is not there is found, also in a list, a range, and over lines", () => {
