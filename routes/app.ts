@@ -85,7 +85,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   });
 
   healthRoutes(app, node);
-  watchRoutes(app, node.watches, streams);
+  watchRoutes(app, node, streams);
   const parts = { newId, streams, explain };
   lockRoutes(app, node.locks, parts);
   electionRoutes(app, node.elections, parts);

@@ -48,7 +48,7 @@ import type {
 import { ownMark, Standing } from "./standing.ts";
 import { Timing } from "./timing.ts";
 import { tracedLocks } from "./traced_locks.ts";
-import { nounViews } from "./nouns.ts";
+import { nounOfKey, nounViews } from "./nouns.ts";
 import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
@@ -150,9 +150,14 @@ export class ReplicaNode implements NodeService {
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
-    this.sessions = new Sessions(sessionParts);
+    this.sessions = new Sessions({ ...sessionParts, store });
     this.#expiry = new Expiry(queueParts);
-    const expire = (key: string) => this.#expiry.watch(key, 0);
+    const expire = (key: string) => {
+      const { noun, name } = nounOfKey(key)!;
+      // More hangs on a session than its own lease.
+      if (noun === "session") void this.#ends.seeToEnd(name);
+      else this.#expiry.watch(key, 0);
+    };
     this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases), expire });
     const locks = new Locks(grantParts);
     this.locks = trace.on ? tracedLocks(locks, trace) : locks;
