@@ -93,7 +93,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   kvRoutes(app, node.registers, newId);
   sessionRoutes(app, node.sessions, newId);
   batchRoutes(app);
-  if (trace !== undefined) traceRoutes(app, node.id, trace);
+  if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
   if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });
 

@@ -16,8 +16,8 @@ const USAGE = `usage:
       QUORATE_TOKENS: clients' tokens as JSON, or @FILE
       QUORATE_RATE: PER_SECOND/BURST of one subject, or off
       --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
-  deno run --allow-net --allow-env src/cli/main.ts trace NAME [--svg]
-      what just happened to one name, from the nodes at QUORATE_URL, comma between, and with QUORATE_TOKEN`;
+  deno run --allow-net --allow-env src/cli/main.ts trace NAME [--noun NOUN] [--svg]
+      what just happened to one name, a lock's unless NOUN is election, semaphore, kv or session, from the nodes at QUORATE_URL, comma between, and with QUORATE_TOKEN`;
 
 async function run([command, ...args]: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);

@@ -67,6 +67,11 @@ export class Sessions implements SessionService {
     return { body, receipt };
   }
 
+  async owns(id: string, subject: string): Promise<boolean> {
+    const { snapshot: { state } } = await this.#parts.acceptor.view(sessionKey(id));
+    return isVisibleTo("session", subject, state);
+  }
+
   async list({ prefix, limit, cursor, timeoutMs }: ListRequest, subject: string): Promise<Page<SessionState>> {
     const items: SessionState[] = [];
     let [after, next] = [cursor ?? "", ""];

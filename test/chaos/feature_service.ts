@@ -144,6 +144,11 @@ export const SERVICE_STEPS: Steps = {
       assertEquals(status, 200);
       drawn.push(["acquire", "renew", "Accept!"].map((what) => text.includes(what)));
     }
+    const noun = await b.ask("GET", "/v1/trace/trace?noun=kv&format=text");
+    assert(!noun.text.includes("put"), "nothing yet");
+    assertEquals((await b.ask("PUT", "/v1/kv/trace", { bytes: "v" })).status, 200);
+    const put = await b.ask("GET", "/v1/trace/trace?noun=kv&format=text");
+    assert(put.text.includes("request put c1"), put.text);
     // Each draws what it sent itself.
     assertEquals(drawn, [[true, false, true], [false, true, true]]);
   },
