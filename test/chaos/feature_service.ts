@@ -50,7 +50,7 @@ export const SERVICE_STEPS: Steps = {
       atMs: 0,
     };
     for (let i = 0; i < DIRECT_TRIES; i++) {
-      const end = await submitDirect(options, `direct-${i}`, op, `direct-${i}`, 0);
+      const end = await submitDirect(options, `lock/direct-${i}`, op, `direct-${i}`, 0);
       if (end.type === "unsettled") continue;
       assertEquals(end.result.outcome, "granted");
       assertEquals((await a.said(200, "GET", `/v1/locks/direct-${i}`))["lastFence"], end.result.fence);
