@@ -83,7 +83,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   });
 
   healthRoutes(app, node);
-  watchRoutes(app, node.watches, streams);
+  watchRoutes(app, node, streams);
   const parts = { newId, streams, explain };
   lockRoutes(app, node.locks, parts);
   electionRoutes(app, node.elections, parts);
@@ -92,7 +92,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   sessionRoutes(app, node.sessions, newId);
   batchRoutes(app);
   if (init !== undefined) initRoutes(app, init);
-  if (trace !== undefined) traceRoutes(app, node.id, trace);
+  if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
   if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });
 

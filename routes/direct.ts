@@ -5,20 +5,19 @@
 import { QuorateError } from "../src/errors.ts";
 import { VISIBLE } from "../src/http/request_head.ts";
 import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
-import { KEY_PREFIXES } from "../src/replica/nouns.ts";
+import { nounOfKey } from "../src/replica/nouns.ts";
 import type { DirectAccept, NodeService } from "../src/replica/service.ts";
 import { decodeMessages } from "../src/transport/wire.ts";
 import { type Ctx, send } from "./answer.ts";
 import { readObject } from "./body.ts";
+import { checkDirectOp, hasDirectOps } from "./direct_ops.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
-import { checked, checkedName, raceOf } from "./input.ts";
+import { checkedName, raceOf } from "./input.ts";
 import type { Limit } from "./rate_limit.ts";
-import { AcquireBody, RenewBody } from "./schemas.ts";
 
-const PREFIX = KEY_PREFIXES.lock;
 /** As under /v1, these are never too many. */
-const FREE: ReadonlySet<string> = new Set(["renew", "release"]);
+const FREE: ReadonlySet<string> = new Set(["renew", "proclaim", "release"]);
 
 export async function answerDirect(c: Ctx, node: NodeService, limit: Limit): Promise<Response> {
   const born = raceOf(c);
@@ -49,8 +48,12 @@ function checkValue(c: Ctx, { key, ballot, value }: DirectAccept, at: string, bo
   if (value.proposer !== "") throw invalid(`${at}.value.proposer`, "is a node's");
   if (value.claims !== undefined) throw invalid(`${at}.value.claims`, "is for peers only");
   if (value.nextMode !== undefined) throw invalid(`${at}.value.nextMode`, "is for peers only");
-  if (!key.startsWith(PREFIX)) throw invalid(`${at}.key`, `does not begin with ${PREFIX}`);
-  permit(c, { noun: "lock", verb: "write" }, checkedName(key.slice(PREFIX.length)));
+  const about = nounOfKey(key);
+  if (about === null || !hasDirectOps(about.noun)) {
+    throw invalid(`${at}.key`, "is of no noun that takes direct clients");
+  }
+  const { noun, name } = about;
+  permit(c, { noun, verb: "write" }, checkedName(name));
   if (value.commands.length === 0) throw invalid(`${at}.value.commands`, "is empty");
   for (const command of value.commands) {
     if (command.subject !== c.get("client").subject) {
@@ -58,34 +61,6 @@ function checkValue(c: Ctx, { key, ballot, value }: DirectAccept, at: string, bo
     }
     if (!VISIBLE.test(command.id)) throw invalid(`${at}.value.commands.id`, "is not an Idempotency-Key");
     if (command.born !== born) throw invalid(`${at}.value.commands.born`, "is not that of Quorate-Race");
-    checkOp(command.op, at);
-  }
-}
-
-function checkOp(op: { readonly type: string }, at: string): void {
-  const { type, atMs, fence, ...fields } = op as Record<string, unknown>;
-  // A label would have to be the same on every node, and nobody here can vouch for it.
-  if (atMs !== undefined && atMs !== 0) throw invalid(`${at}.value.commands.op.atMs`, "is not 0");
-  switch (type) {
-    case "acquire": {
-      const { holder, waitMs, session } = checked(AcquireBody, fields, "body");
-      if (holder === undefined) throw invalid("holder", "is required");
-      if (waitMs > 0) throw invalid("waitMs", "needs a node to wait at");
-      if (session !== undefined) throw invalid("session", "needs a node that enters it there");
-      return;
-    }
-    case "renew":
-      checked(RenewBody, fields, "body");
-      return checkFence(fence);
-    case "release":
-      return checkFence(fence);
-    default:
-      throw invalid(`${at}.value.commands.op.type`, "is not acquire, renew or release");
-  }
-}
-
-function checkFence(fence: unknown): void {
-  if (typeof fence !== "string" || !/^[1-9][0-9]{0,19}$/.test(fence)) {
-    throw invalid("fence", "is not a decimal number from 1 on");
+    checkDirectOp(noun, command.op, `${at}.value.commands.op`);
   }
 }

@@ -73,6 +73,11 @@ export function checkedFence(fence: string, field: string): string {
   return fence;
 }
 
+/** The id of the session that a request is about, segment 3 of its path. */
+export function sessionIdOf(c: Ctx): string {
+  return checkedSession(c.req.path.split("/")[3] ?? "", "id");
+}
+
 /** The id of a session, as this cluster makes them. */
 export function checkedSession(id: string, field: string): string {
   if (!SESSION.test(id)) throw invalid(field, "is not the id of a session");

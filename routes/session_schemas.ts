@@ -1,7 +1,12 @@
 /** What goes in and out under /v1/sessions. */
 import { z } from "@hono/zod-openapi";
 import { TTL_DEFAULT_MS } from "../src/limits.ts";
-import { count, holder, sessionId, ttlMs } from "./schemas.ts";
+import { count, holder, PollQuery, sessionId, timeoutMs, ttlMs } from "./schemas.ts";
+
+export const IdParam = z.object({ id: sessionId });
+/** As of other nouns, without `?name=`: an id needs no other way to be written. */
+export const SessionPollQuery = PollQuery.omit({ name: true });
+export const WatchableSessionQuery = SessionPollQuery.partial().extend({ timeoutMs });
 
 export const OpenBody = z.strictObject({ holder, ttlMs: ttlMs.default(TTL_DEFAULT_MS) }).openapi("Open");
 
@@ -21,6 +26,10 @@ export const SessionStateShape = z.strictObject({
   bound: z.array(z.strictObject({ noun: z.string(), name: z.string() })),
   revision: count,
 }).openapi("SessionState");
+export const SessionPageShape = z.strictObject({ items: z.array(SessionStateShape), cursor: z.string().nullable() })
+  .openapi("SessionPage");
+/** Data of `deleted`: it has ended. */
+export const SessionGoneShape = z.strictObject({ id: sessionId, revision: count }).openapi("SessionGone");
 export const SessionEndedShape = z.strictObject({
   outcome: z.enum(["ended", "already-ended"]),
   id: sessionId,

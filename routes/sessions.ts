@@ -1,19 +1,26 @@
 /** Sessions under /v1/sessions: parse, call, render. */
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Caller, SessionService } from "../src/replica/service.ts";
-import { type Ctx, type Env, sendAnswer } from "./answer.ts";
+import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
-import { checked, checkedSession, queryOf } from "./input.ts";
+import { checked, checkedPrefix, queryOf, sessionIdOf } from "./input.ts";
 import { callerOf, holderOf, READ, refuseEmptyNames, WRITE } from "./noun.ts";
-import { json, ReleaseBody, responses, sessionId, WholeQuery, WriteHeaders } from "./schemas.ts";
-import { OpenBody, SessionEndedShape, SessionGrantShape, SessionStateShape } from "./session_schemas.ts";
+import { json, ListQuery, NOT_MODIFIED, ReleaseBody, responses, WholeQuery, WriteHeaders } from "./schemas.ts";
+import {
+  IdParam,
+  OpenBody,
+  SessionEndedShape,
+  SessionGrantShape,
+  SessionPageShape,
+  SessionStateShape,
+  WatchableSessionQuery,
+} from "./session_schemas.ts";
 
 const SESSION = "session";
-const IdParam = z.object({ id: sessionId });
 
 const open = createRoute({
   method: "post",
@@ -43,9 +50,21 @@ const get = createRoute({
   method: "get",
   path: "/v1/sessions/{id}",
   summary: "A session of yours and what is bound to it; 410 once it has ended",
-  request: { params: IdParam, query: WholeQuery },
+  request: { params: IdParam, query: WatchableSessionQuery },
   security: needs({ noun: SESSION, verb: "read" }),
-  responses: responses(SessionStateShape, [...READ, "lost", "not-found"]),
+  responses: {
+    ...responses(SessionStateShape, [...READ, "lost", "not-found", "too-many-streams"]),
+    ...NOT_MODIFIED,
+  },
+});
+const list = createRoute({
+  method: "get",
+  path: "/v1/sessions",
+  summary:
+    "Sessions of yours that have not ended, by prefix of their ids, in pages; a page may be short and not the last",
+  request: { query: ListQuery },
+  security: needs({ noun: SESSION, verb: "read" }),
+  responses: responses(SessionPageShape, READ),
 });
 
 /** `newId` makes the Idempotency-Key of a write that came without. */
@@ -71,9 +90,16 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
 
   publish(app, get, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
-    const id = idOf(c);
+    const id = sessionIdOf(c);
     permit(c, { noun: SESSION, verb: "read" }, id);
     return sendAnswer(c, await sessions.get(id, { subject: c.get("client").subject, timeoutMs }));
+  });
+
+  publish(app, list, async (c) => {
+    const { prefix, cursor = null, ...query } = queryOf(c, ListQuery);
+    permit(c, { noun: SESSION, verb: "read" }, null);
+    const request = { ...query, prefix: checkedPrefix(prefix), cursor };
+    return send(c, 200, await sessions.list(request, c.get("client").subject));
   });
 
   refuseEmptyNames(app, "/v1/sessions");
@@ -81,15 +107,11 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
 
 async function writeOf(c: Ctx, newId: () => string): Promise<{ readonly id: string; readonly caller: Caller }> {
   const { timeoutMs } = queryOf(c, WholeQuery);
-  const id = idOf(c);
+  const id = sessionIdOf(c);
   permit(c, { noun: SESSION, verb: "write" }, id);
   const caller = unraced(callerOf(c, newId, timeoutMs));
   checked(ReleaseBody, await readObject(c.req.raw), "body");
   return { id, caller };
-}
-
-function idOf(c: Ctx): string {
-  return checkedSession(c.req.path.split("/")[3] ?? "", "id");
 }
 
 function unraced(caller: Caller): Caller {

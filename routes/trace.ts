@@ -1,6 +1,9 @@
 /** What just happened to one name on this node, where it is traced: as events, or drawn. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { NOUNS } from "../src/auth/scopes.ts";
+import { QuorateError } from "../src/errors.ts";
 import { KEY_PREFIXES } from "../src/replica/nouns.ts";
+import type { NodeService } from "../src/replica/service.ts";
 import { chartOf } from "../src/observe/chart.ts";
 import { svgChart } from "../src/observe/chart_svg.ts";
 import { textChart } from "../src/observe/chart_text.ts";
@@ -10,6 +13,7 @@ import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
 import { permit } from "./gate.ts";
 import { nameOf, queryOf } from "./input.ts";
+import { refuseEmptyNames } from "./noun.ts";
 import { NameParam, responsesAs } from "./schemas.ts";
 
 export interface TraceSource {
@@ -19,6 +23,8 @@ export interface TraceSource {
 
 const TraceQuery = z.strictObject({
   name: z.string().optional(),
+  noun: z.enum(NOUNS, { error: `is none of ${NOUNS.join(", ")}` }).default("lock")
+    .openapi({ description: "Of what the name is; of a session it is the id. It takes the scope that reads it." }),
   format: z.enum(["json", "text", "svg"], { error: "is none of json, text, svg" }).default("json"),
 });
 const TraceShape = z.strictObject({
@@ -33,21 +39,34 @@ const trace = createRoute({
   path: "/v1/trace/{name}",
   summary: "The newest messages of a name as this node saw them; charts of several nodes are merged by the client",
   request: { params: NameParam, query: TraceQuery },
-  security: needs({ noun: "lock", verb: "read" }),
-  responses: responsesAs(TraceShape, [], { "text/plain": z.string(), "image/svg+xml": z.string() }),
+  security: NOUNS.flatMap((noun) => needs({ noun, verb: "read" })),
+  responses: responsesAs(TraceShape, ["not-found", "not-ready"], {
+    "text/plain": z.string(),
+    "image/svg+xml": z.string(),
+  }),
 });
 
-export function traceRoutes(app: OpenAPIHono<Env>, node: string, source: TraceSource): void {
-  publish(app, trace, (c) => {
-    const { name: named, format } = queryOf(c, TraceQuery);
+export function traceRoutes(
+  app: OpenAPIHono<Env>,
+  { id, sessions }: Pick<NodeService, "id" | "sessions">,
+  source: TraceSource,
+): void {
+  publish(app, trace, async (c) => {
+    const { name: named, noun, format } = queryOf(c, TraceQuery);
     const name = nameOf(c, named);
-    permit(c, { noun: "lock", verb: "read" }, name);
-    const key = KEY_PREFIXES.lock + name;
+    permit(c, { noun, verb: "read" }, name);
+    // By the own record, as all that is told here: to ask others would show in what is drawn.
+    if (noun === "session" && !await sessions.owns(name, c.get("client").subject)) {
+      throw new QuorateError("not-found", `there is no session ${name}`);
+    }
+    const key = KEY_PREFIXES[noun] + name;
     const events = source.events(key);
-    if (format === "json") return send(c, 200, { node, key, events });
+    if (format === "json") return send(c, 200, { node: id, key, events });
     const chart = chartOf([events]);
     return format === "text"
       ? sendText(c, 200, textChart(chart), { "Content-Type": "text/plain; charset=utf-8" })
       : sendText(c, 200, svgChart(chart), { "Content-Type": "image/svg+xml" });
   });
+
+  refuseEmptyNames(app, "/v1/trace");
 }

@@ -3,7 +3,9 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
 import type { Answer } from "../src/api.ts";
 import type { WatchedNoun } from "../src/replica/nouns.ts";
-import type { WatchEvent, WatchService } from "../src/replica/watching.ts";
+import { sessionEnded } from "../src/replica/results.ts";
+import type { NodeService, SessionService } from "../src/replica/service.ts";
+import type { NameRange, WatchEvent, WatchService } from "../src/replica/watching.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withReceipt } from "./answer.ts";
 import { describe, publish } from "./docs.ts";
 import { needs } from "./document.ts";
@@ -13,7 +15,7 @@ import { ElectionStateShape } from "./election_schemas.ts";
 import { KvGoneShape, KvValueShape, sendValue } from "./kv.ts";
 import { SemaphoreStateShape } from "./semaphore_schemas.ts";
 import { permit, readable } from "./gate.ts";
-import { checkedPrefix, hasQuery, nameOf, queryOf, whileConnected } from "./input.ts";
+import { checkedPrefix, hasQuery, nameOf, queryOf, sessionIdOf, whileConnected } from "./input.ts";
 import {
   eventsOf,
   EventsQuery,
@@ -23,7 +25,9 @@ import {
   PollQuery,
   PrefixShape,
   RangeEventsQuery,
+  WholeQuery,
 } from "./schemas.ts";
+import { IdParam, SessionGoneShape, SessionPollQuery, SessionStateShape } from "./session_schemas.ts";
 
 type Watched = {
   readonly noun: WatchedNoun;
@@ -32,45 +36,64 @@ type Watched = {
   readonly shape: z.ZodType;
   /** How a poll is answered, where a GET is not JSON. */
   readonly render?: (c: Ctx, answer: Answer<never>) => Response;
+  /** Of sessions, which are their subject's alone whatever a scope says, and of which one that ended never comes back. */
+  readonly sessions?: SessionService;
 };
 
 /** The nouns that can be watched; a further one is a row. */
-const WATCHED: readonly Watched[] = [
-  { noun: "lock", path: "/v1/locks", shape: LockStateShape },
-  { noun: "election", path: "/v1/elections", shape: ElectionStateShape },
-  { noun: "semaphore", path: "/v1/semaphores", shape: SemaphoreStateShape },
-  { noun: "kv", path: "/v1/kv", shape: z.union([KvValueShape, KvGoneShape]), render: sendValue },
-];
+function watched(sessions: SessionService): readonly Watched[] {
+  return [
+    { noun: "lock", path: "/v1/locks", shape: LockStateShape },
+    { noun: "election", path: "/v1/elections", shape: ElectionStateShape },
+    { noun: "semaphore", path: "/v1/semaphores", shape: SemaphoreStateShape },
+    { noun: "kv", path: "/v1/kv", shape: z.union([KvValueShape, KvGoneShape]), render: sendValue },
+    { noun: "session", path: "/v1/sessions", shape: z.union([SessionStateShape, SessionGoneShape]), sessions },
+  ];
+}
 
 /** To be mounted before the nouns' own routes: `/v1/locks/events?prefix=` and `/v1/locks/NAME?after=` are theirs too. */
-export function watchRoutes(app: OpenAPIHono<Env>, watches: WatchService, streams: EventStreams): void {
-  for (const row of WATCHED) {
+export function watchRoutes(
+  app: OpenAPIHono<Env>,
+  { watches, sessions }: Pick<NodeService, "watches" | "sessions">,
+  streams: EventStreams,
+): void {
+  for (const row of watched(sessions)) {
     const { noun, path, shape } = row;
+    const isSession = row.sessions !== undefined;
     const ranges = createRoute({
       method: "get",
       path: `${path}/events`,
       summary: `Events of every ${noun} with a prefix, as far as the caller may read; \`resync\` says: list again`,
       request: { query: RangeEventsQuery, headers: LastEventId },
       security: needs({ noun, verb: "read" }),
-      "x-filtered-by-scope": true,
+      ...(isSession ? {} : { "x-filtered-by-scope": true }),
       responses: eventsOf(z.union([shape, PrefixShape]), ["not-ready", "too-many-streams"]),
     });
     const one = createRoute({
       method: "get",
-      path: `${path}/{name}/events`,
-      summary: `Events of one ${noun}, the first with its present state`,
-      request: { params: NameParam, query: EventsQuery, headers: LastEventId },
+      path: `${path}/{${isSession ? "id" : "name"}}/events`,
+      summary: `Events of one ${noun}, the first with its present state${isSession ? "; its end is the last" : ""}`,
+      request: {
+        params: isSession ? IdParam : NameParam,
+        query: isSession ? WholeQuery : EventsQuery,
+        headers: LastEventId,
+      },
       security: needs({ noun, verb: "read" }),
-      responses: eventsOf(shape, ["no-quorum", "not-ready", "too-many-streams"]),
+      responses: eventsOf(shape, [
+        "no-quorum",
+        "not-ready",
+        "too-many-streams",
+        ...(isSession ? ["lost", "not-found"] as const : []),
+      ]),
     });
 
     // Without a prefix it is the state of a thing that is named events.
     describe(app, ranges);
     app.get(
       `${path}/events`,
-      (c, next) => hasQuery(c, "prefix") ? answerRanges(c, noun, watches, streams) : next(),
+      (c, next) => hasQuery(c, "prefix") ? answerRanges(c, row, watches, streams) : next(),
     );
-    publish(app, one, (c) => answerEvents(c, noun, watches, streams));
+    publish(app, one, (c) => answerEvents(c, row, watches, streams));
     app.get(`${path}/:name`, (c, next) => {
       if (!hasQuery(c, "after") && !hasQuery(c, "waitMs")) return next();
       return answerPoll(c, row, watches, streams);
@@ -78,15 +101,23 @@ export function watchRoutes(app: OpenAPIHono<Env>, watches: WatchService, stream
   }
 }
 
-async function answerPoll(
+/** The name that a request is about, allowed; of a session rejects as its GET does, where it has ended too. */
+async function targetOf(
   c: Ctx,
-  { noun, render = sendAnswer }: Watched,
-  watches: WatchService,
-  streams: EventStreams,
-): Promise<Response> {
-  const { name: named, timeoutMs, after, waitMs } = queryOf(c, PollQuery);
-  const name = nameOf(c, named);
+  { noun, sessions }: Watched,
+  { name: named }: { readonly name?: string | undefined },
+  timeoutMs: number,
+): Promise<string> {
+  const name = sessions === undefined ? nameOf(c, named) : sessionIdOf(c);
   permit(c, { noun, verb: "read" }, name);
+  await sessions?.get(name, { subject: c.get("client").subject, timeoutMs });
+  return name;
+}
+
+async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
+  const { noun, sessions, render = sendAnswer } = row;
+  const { timeoutMs, after, waitMs, ...named } = queryOf(c, sessions === undefined ? PollQuery : SessionPollQuery);
+  const name = await targetOf(c, row, named, timeoutMs);
   const poll = () =>
     whileConnected(
       c.req.raw,
@@ -94,37 +125,34 @@ async function answerPoll(
     );
   const { isNewer, body, receipt } = await (waitMs === 0 ? poll() : streams.during(poll));
   if (!isNewer) return sendBody(c, 304, null, withReceipt({}, receipt));
+  if (body === null && sessions !== undefined) throw sessionEnded(name, receipt);
   if (body === null) throw new QuorateError("not-found", `${name} is deleted`, { receipt });
   return render(c, { body: body as never, receipt });
 }
 
-async function answerEvents(
-  c: Ctx,
-  noun: WatchedNoun,
-  watches: WatchService,
-  streams: EventStreams,
-): Promise<Response> {
-  const { name: named, timeoutMs } = queryOf(c, EventsQuery);
-  const name = nameOf(c, named);
-  permit(c, { noun, verb: "read" }, name);
+async function answerEvents(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
+  const { noun, sessions } = row;
+  const { timeoutMs, ...named } = queryOf(c, sessions === undefined ? EventsQuery : WholeQuery);
+  const name = await targetOf(c, row, named, timeoutMs);
   const last = c.req.raw.headers.get("last-event-id");
   if (last !== null && !/^(0|[1-9][0-9]{0,19})$/.test(last)) throw invalid("Last-Event-ID", "is not a revision");
   const after = last === null ? null : BigInt(last);
   return await streams.answer(
     c,
-    (stream) => watches.watch(noun, name, after, timeoutMs, (event) => tell(stream, event)),
+    (stream) =>
+      watches.watch(noun, name, after, timeoutMs, (event) => {
+        tell(stream, event);
+        // Nothing can follow. Whoever reconnects is told 410, which ends a browser's EventSource for good.
+        if (sessions !== undefined && event.type === "deleted") stream.end();
+      }),
   );
 }
 
-async function answerRanges(
-  c: Ctx,
-  noun: WatchedNoun,
-  watches: WatchService,
-  streams: EventStreams,
-): Promise<Response> {
+async function answerRanges(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
+  const { noun } = row;
   const { prefix: named } = queryOf(c, RangeEventsQuery);
   const prefix = checkedPrefix(named);
-  const ranges = readable(c, noun, prefix);
+  const ranges = rangesOf(c, row, prefix);
   // One of another node, or of nothing, is no mistake of the caller's: it begins with a resync.
   const last = c.req.raw.headers.get("last-event-id");
   return await streams.answer(
@@ -133,8 +161,14 @@ async function answerRanges(
       watches.watchRanges(noun, ranges, last, (event) => {
         if (event.body !== null) tell(stream, event);
         else stream.send(eventBytes(event.type, { prefix }, event.id));
-      }),
+      }, c.get("client").subject),
   );
+}
+
+function rangesOf(c: Ctx, { noun, sessions }: Watched, prefix: string): readonly NameRange[] {
+  if (sessions === undefined) return readable(c, noun, prefix);
+  permit(c, { noun, verb: "read" }, null);
+  return [{ prefix, exact: false }];
 }
 
 /** Thousands may watch the same: its text is made once. */

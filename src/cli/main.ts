@@ -19,8 +19,9 @@ const USAGE = `usage:
   deno task gateway --nodes URL,URL,… [--host 127.0.0.1] [--port 8700]
                     [--tls-cert FILE --tls-key FILE | --behind-proxy]
       hands requests to the nearest of these nodes, and to the next if it fails; or QUORATE_URL, comma between
-  deno run --allow-net --allow-env src/cli/main.ts trace NAME [--svg]
-      what just happened to one name, from the nodes at QUORATE_URL, comma between, and with QUORATE_TOKEN`;
+  deno run --allow-net --allow-env src/cli/main.ts trace NAME [--noun NOUN] [--svg]
+      what just happened to one name, a lock's unless NOUN is election, semaphore, kv or session, from the nodes at
+      QUORATE_URL, comma between, and with QUORATE_TOKEN`;
 
 async function run([command, ...args]: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);

@@ -14,20 +14,23 @@ export type NodeTrace = { readonly node: string; readonly events: readonly Trace
 /** Draws to stdout; the exit code. */
 export async function runTrace(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args.filter((arg) => arg !== "--svg");
-  if (name === undefined || rest.length > 0) {
-    console.error("usage: trace NAME [--svg], with the nodes' URLs in QUORATE_URL, comma between");
+  const [flag = "--noun", noun = "lock", ...more] = rest;
+  if (name === undefined || flag !== "--noun" || rest.length === 1 || more.length > 0) {
+    console.error("usage: trace NAME [--noun NOUN] [--svg], with the nodes' URLs in QUORATE_URL, comma between");
     return EXIT_USAGE;
   }
   try {
     const urls = (Deno.env.get("QUORATE_URL") ?? URLS_DEFAULT).split(",").map((url) => url.trim().replace(/\/$/, ""));
-    const answers = await Promise.allSettled(urls.map((url) => traceFrom(url, name, Deno.env.get("QUORATE_TOKEN"))));
+    const answers = await Promise.allSettled(
+      urls.map((url) => traceFrom(url, noun, name, Deno.env.get("QUORATE_TOKEN"))),
+    );
     for (const answer of answers) if (answer.status === "rejected") console.error(oneLine(answer.reason));
     const traces = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
     if (traces.length === 0) {
       throw new CommandError("no node that was asked is traced; start them with QUORATE_TRACE=1");
     }
     const chart = chartOf(traces.map(({ events }) => events), traces.map(({ node }) => node).sort());
-    if (chart.rows.length === 0) throw new CommandError(`nothing is remembered of ${name}`);
+    if (chart.rows.length === 0) throw new CommandError(`nothing is remembered of ${noun} ${name}`);
     console.log((args.includes("--svg") ? svgChart(chart) : textChart(chart)).trimEnd());
     return 0;
   } catch (error) {
@@ -36,16 +39,17 @@ export async function runTrace(args: readonly string[]): Promise<number> {
 }
 
 /** What one node remembers of a name. Rejects with one line that says why there is nothing. */
-export async function traceFrom(url: string, name: string, token?: string): Promise<NodeTrace> {
+export async function traceFrom(url: string, noun: string, name: string, token?: string): Promise<NodeTrace> {
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   // In the query, where every name there can be is written alike.
-  const response = await fetch(`${url}/v1/trace/-?name=${encodeURIComponent(name)}`, { headers, signal })
+  const query = `name=${encodeURIComponent(name)}&noun=${encodeURIComponent(noun)}`;
+  const response = await fetch(`${url}/v1/trace/-?${query}`, { headers, signal })
     .catch((error: Error) => {
       throw new CommandError(`${url} does not answer: ${error.message}`);
     });
-  const body = await response.json().catch(() => ({})) as NodeTrace & { detail?: string };
-  if (response.status === 404) throw new CommandError(`${url} is not traced`);
+  const body = await response.json().catch(() => ({})) as NodeTrace & { code?: string; detail?: string };
+  if (body.code === "no-route") throw new CommandError(`${url} is not traced`);
   if (!response.ok) throw new CommandError(`${url} answers ${response.status}: ${body.detail ?? ""}`);
   return body;
 }

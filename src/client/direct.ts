@@ -16,7 +16,7 @@ export type DirectOptions = {
   readonly digest: (text: string) => Promise<string>;
 };
 
-/** An op of the lock machine; `atMs` is 0, as it must be the same wherever it arrives. */
+/** An op of the machine, for a name of its noun; `atMs` is 0, as it must be the same wherever it arrives. */
 export type DirectOp =
   | {
     readonly type: "acquire";
@@ -27,15 +27,46 @@ export type DirectOp =
     readonly metadata?: string;
     readonly atMs: 0;
   }
+  | {
+    readonly type: "take";
+    readonly limit: number;
+    readonly permits: number;
+    readonly holder: string;
+    readonly ttlMs: number;
+    readonly lockDelayMs: number;
+    readonly metadata?: string;
+    readonly atMs: 0;
+  }
+  | {
+    readonly type: "campaign";
+    readonly candidate: string;
+    readonly value?: string;
+    readonly ttlMs: number;
+    readonly atMs: 0;
+  }
   | { readonly type: "renew"; readonly fence: string; readonly ttlMs?: number }
-  | { readonly type: "release"; readonly fence: string; readonly atMs: 0 };
+  | { readonly type: "proclaim"; readonly fence: string; readonly ttlMs?: number; readonly value?: string }
+  | { readonly type: "release"; readonly fence: string; readonly atMs: 0 }
+  /** `bytes` in base64; entity tags are revisions, or `*`. */
+  | (DirectConditions & {
+    readonly type: "put";
+    readonly bytes: string;
+    readonly contentType: string;
+    readonly ttlMs?: number;
+  })
+  | (DirectConditions & { readonly type: "delete" });
+type DirectConditions = {
+  readonly ifMatch?: readonly string[];
+  readonly ifNoneMatch?: readonly string[];
+  readonly fence?: string;
+};
 
 export type DirectEnd =
   /** Chosen by an open quorum: `result` as the machine says it, such as `{outcome: "granted", fence, ttlMs}`. */
   | {
     readonly type: "decided";
     readonly instance: number;
-    readonly result: { readonly outcome: string; readonly fence?: string };
+    readonly result: { readonly outcome: string; readonly fence?: string; readonly revision?: string };
   }
   /**
    * Nobody knows yet: it collided, or too few acceptors answered. Send the same through a node, with this
@@ -43,15 +74,17 @@ export type DirectEnd =
    */
   | { readonly type: "unsettled" };
 
-/** @param lastInstance the `Consensus-Instance` last seen for this name, 0 if none */
+/**
+ * @param key noun and name: `lock/NAME`, `election/NAME`, `semaphore/NAME` or `kv/NAME`
+ * @param lastInstance the `Consensus-Instance` last seen for this name, 0 if none
+ */
 export async function submitDirect(
   options: DirectOptions,
-  name: string,
+  key: string,
   op: DirectOp,
   idempotencyKey: string,
   lastInstance: number,
 ): Promise<DirectEnd> {
-  const key = `lock/${name}`;
   const command = { subject: options.subject, id: idempotencyKey, born: lastInstance, op };
   const fields = Object.entries(op).filter(([, value]) => value !== undefined).sort(([a], [b]) => a < b ? -1 : 1);
   // The name of the value is the digest of its content, so the same bytes are the same value at every acceptor.
@@ -111,7 +144,7 @@ type Reply = {
   readonly instance: number;
   readonly valueId?: string;
   readonly open?: Ballot;
-  readonly results?: readonly ({ readonly outcome: string; readonly fence?: string } | null)[];
+  readonly results?: readonly (Extract<DirectEnd, { type: "decided" }>["result"] | null)[];
 };
 
 /** null: no answer, which is neither a vote nor "did not vote". */

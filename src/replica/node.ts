@@ -48,8 +48,8 @@ import type {
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { COLD_RTT_MS, Timing } from "./timing.ts";
-import { tracedLocks } from "./traced_locks.ts";
-import { nounViews } from "./nouns.ts";
+import { traced } from "./traced.ts";
+import { nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
 import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
@@ -153,15 +153,21 @@ export class ReplicaNode implements NodeService {
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
-    this.sessions = new Sessions(sessionParts);
+    const shown = <S extends object>(noun: WatchedNoun, service: S) =>
+      trace.on ? traced(noun, service, trace) : service;
+    this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
     this.#expiry = new Expiry(queueParts);
-    const expire = (key: string) => this.#expiry.watch(key, 0);
+    const expire = (key: string) => {
+      const { noun, name } = nounOfKey(key)!;
+      // More hangs on a session than its own lease.
+      if (noun === "session") void this.#ends.seeToEnd(name);
+      else this.#expiry.watch(key, 0);
+    };
     this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases), expire });
-    const locks = new Locks(grantParts);
-    this.locks = trace.on ? tracedLocks(locks, trace) : locks;
-    this.elections = new Elections(grantParts);
-    this.semaphores = new Semaphores(grantParts);
-    this.registers = new Registers({ ...grantParts, expiry: this.#expiry });
+    this.locks = shown("lock", new Locks(grantParts));
+    this.elections = shown("election", new Elections(grantParts));
+    this.semaphores = shown("semaphore", new Semaphores(grantParts));
+    this.registers = shown("kv", new Registers({ ...grantParts, expiry: this.#expiry }));
   }
 
   /** Resolves when this node may vote, or never will. */

@@ -1,12 +1,20 @@
 /** The nouns that can be watched: the prefix of their keys, and what a state shows of each. A further noun is a row. */
+import { viewSession } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import { ElectionViews } from "./election_views.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import { LockViews } from "./lock_views.ts";
 import { RegisterViews } from "./register_views.ts";
 import { SemaphoreViews } from "./semaphore_views.ts";
+import { SessionViews } from "./session_views.ts";
 
-export const KEY_PREFIXES = { lock: "lock/", election: "election/", semaphore: "semaphore/", kv: "kv/" } as const;
+export const KEY_PREFIXES = {
+  lock: "lock/",
+  election: "election/",
+  semaphore: "semaphore/",
+  kv: "kv/",
+  session: "session/",
+} as const;
 export type WatchedNoun = keyof typeof KEY_PREFIXES;
 
 /** The body of a GET, or null where the thing is deleted. */
@@ -18,12 +26,24 @@ export function nounViews(leases: LeaseClock): NounViews {
   const elections = new ElectionViews(leases);
   const semaphores = new SemaphoreViews(leases);
   const registers = new RegisterViews(leases);
+  const sessions = new SessionViews(leases);
   return {
     lock: (name, key, state) => locks.lock(name, key, state),
     election: (name, key, state) => elections.election(name, key, state),
     semaphore: (name, key, state) => semaphores.semaphore(name, key, state),
     kv: (name, _key, state) => registers.value(name, state),
+    session: (id, _key, state) => sessions.session(id, state),
   };
+}
+
+/** What is told of a thing that is deleted. */
+export function goneBody(noun: WatchedNoun, name: string, revision: string): object {
+  return noun === "session" ? { id: name, revision } : { name, revision };
+}
+
+/** Whether this subject may know of it, as far as no scope says: a session is there for its own subject only. */
+export function isVisibleTo(noun: WatchedNoun, subject: string | null, state: State): boolean {
+  return noun !== "session" || (subject !== null && viewSession(state)?.subject === subject);
 }
 
 /** Whose key this is; null: none that can be watched. */

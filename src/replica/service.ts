@@ -164,6 +164,13 @@ export interface SessionService {
   /** What it held is free when this resolves, unless the caller's time was too short for that. */
   end(id: string, caller: Caller): Promise<Answer<SessionEnded>>;
   get(id: string, caller: Pick<Caller, "subject" | "timeoutMs">): Promise<Answer<SessionState>>;
+  /** Whether there is or was such a session of this subject, as this node's own record has it. */
+  owns(id: string, subject: string): Promise<boolean>;
+  /**
+   * Those of this subject that have not ended. Where very many of other subjects stand in between, a page is short and not
+   * the last.
+   */
+  list(request: ListRequest, subject: string): Promise<Page<SessionState>>;
 }
 
 /** A client's own Accept!, without what only peers may add. */

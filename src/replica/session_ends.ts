@@ -104,6 +104,16 @@ export class SessionEnds {
    */
   lookAfter(id: string): void {
     this.#alive.note(id);
+    this.#keep(id);
+  }
+
+  /** As `lookAfter`, of one that somebody watches. Of what never was a session there is no end to wait for. */
+  async seeToEnd(id: string): Promise<void> {
+    const found = await this.#parts.acceptor.view(sessionKey(id)).catch(() => null);
+    if (found !== null && viewSession(found.snapshot.state) !== null) this.#keep(id);
+  }
+
+  #keep(id: string): void {
     if (this.#isClosed || this.#kept.has(id) || this.#kept.size >= KEPT_MAX_SESSIONS) return;
     this.#kept.add(id);
     this.#watch(id, false, () => {

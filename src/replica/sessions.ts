@@ -1,22 +1,33 @@
 /** Sessions as users know them: opened, kept by one request for all that is bound to them, ended for good. */
-import type { Answer, BoundName, SessionEnded, SessionGrant, SessionState } from "../api.ts";
+import type { Answer, Page, SessionEnded, SessionGrant, SessionState } from "../api.ts";
+import { QuorateError } from "../errors.ts";
 import type { Op } from "../machine/op.ts";
 import { viewRevision, viewSession } from "../machine/view.ts";
 import type { BindingParts } from "./bindings.ts";
-import type { Outcome } from "./pending.ts";
 import { boundsOf } from "./lease_views.ts";
+import { isVisibleTo } from "./nouns.ts";
+import type { Outcome } from "./pending.ts";
 import { receiptOf } from "./receipt.ts";
 import { sessionRefusal } from "./results.ts";
-import type { Caller, SessionRequest, SessionService } from "./service.ts";
+import type { BallotStore } from "./ports.ts";
+import type { Caller, ListRequest, SessionRequest, SessionService } from "./service.ts";
 import { sessionKey } from "./session_ends.ts";
+import { SessionViews } from "./session_views.ts";
+
+type SessionParts = BindingParts & { readonly store: BallotStore };
 
 const ID_HEX = 32;
+/** Keys looked at for a page: those of other subjects, and of sessions that ended, are among them and are not shown. */
+const LOOKED_AT_MAX = 5_000;
+const LOOKED_AT_TOGETHER = 100;
 
 export class Sessions implements SessionService {
-  readonly #parts: BindingParts;
+  readonly #parts: SessionParts;
+  readonly #views: SessionViews;
 
-  constructor(parts: BindingParts) {
+  constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#views = new SessionViews(parts.leases);
   }
 
   /** The id is made of subject and Idempotency-Key, so that a retry through any node is the same session. */
@@ -47,18 +58,46 @@ export class Sessions implements SessionService {
   }
 
   async get(id: string, { subject, timeoutMs }: Pick<Caller, "subject" | "timeoutMs">): Promise<Answer<SessionState>> {
-    const { ends, leases, machine } = this.#parts;
-    const { state, decidedBy } = await ends.settle(id, timeoutMs);
+    const { state, decidedBy } = await this.#parts.ends.settle(id, timeoutMs);
     const receipt = { ...receiptOf(decidedBy), path: "read" } as const;
-    const session = viewSession(state);
-    const [lease] = machine.leases(state);
-    if (session === null || session.subject !== subject || lease === undefined) {
+    const body = this.#views.session(id, state);
+    if (body === null || !isVisibleTo("session", subject, state)) {
       throw sessionRefusal(id, subject, { result: { outcome: "no-session" }, state, receipt });
     }
-    const { holder, ttlMs, names } = session;
-    const notAfterMs = Math.ceil(leases.remainingMs(sessionKey(id), lease));
-    const bound = names.map(([key]) => boundName(key));
-    return { body: { id, holder, ttlMs, notAfterMs, bound, revision: viewRevision(state) }, receipt };
+    return { body, receipt };
+  }
+
+  async owns(id: string, subject: string): Promise<boolean> {
+    const { snapshot: { state } } = await this.#parts.acceptor.view(sessionKey(id));
+    return isVisibleTo("session", subject, state);
+  }
+
+  async list({ prefix, limit, cursor, timeoutMs }: ListRequest, subject: string): Promise<Page<SessionState>> {
+    const items: SessionState[] = [];
+    let [after, next] = [cursor ?? "", ""];
+    for (let looked = 0; looked < LOOKED_AT_MAX; looked += LOOKED_AT_TOGETHER) {
+      const keys = await this.#parts.store.keys(sessionKey(prefix), sessionKey(after), LOOKED_AT_TOGETHER + 1);
+      const ids = keys.map((key) => key.slice(sessionKey("").length));
+      const isCandidate = await Promise.all(ids.map((id) => this.#mayBeOf(id, subject)));
+      const candidates = ids.slice(0, LOOKED_AT_TOGETHER).filter((_, i) => isCandidate[i]);
+      while (candidates.length > 0) {
+        const some = candidates.splice(0, limit - items.length);
+        const found = await Promise.all(some.map((id) => this.get(id, { subject, timeoutMs }).catch(orNullIfNone)));
+        items.push(...found.flatMap((answer) => answer === null ? [] : [answer.body]));
+        if (items.length === limit) return { items, cursor: items.at(-1)!.id };
+      }
+      if (ids.length <= LOOKED_AT_TOGETHER) return { items, cursor: null };
+      [after, next] = ids.slice(-2) as [string, string];
+    }
+    return { items, cursor: between(after, next) };
+  }
+
+  /** By the own record, which sorts out most: of whom a session is never changes, and neither does an end. */
+  async #mayBeOf(id: string, subject: string): Promise<boolean> {
+    const { snapshot: { instance, state } } = await this.#parts.acceptor.view(sessionKey(id));
+    const session = viewSession(state);
+    // One that was opened just now this node may have voted for and not learned.
+    return session === null ? instance === 1 : session.subject === subject && session.ended === null;
   }
 
   /** The answer says of the ttl what counts from the caller's first send of this key, however often it is repeated. */
@@ -80,7 +119,13 @@ export class Sessions implements SessionService {
   }
 }
 
-function boundName(key: string): BoundName {
-  const slash = key.indexOf("/");
-  return { noun: key.slice(0, slash), name: key.slice(slash + 1) };
+function orNullIfNone(error: unknown): null {
+  if (error instanceof QuorateError && (error.code === "not-found" || error.code === "lost")) return null;
+  throw error;
+}
+
+/** The shortest cursor after the one id and before the other: a whole one might tell of somebody else's session. */
+function between(after: string, next: string): string {
+  const length = [...next].findIndex((_, i) => next.slice(0, i + 1) > after) + 1;
+  return next.slice(0, length);
 }

@@ -7,9 +7,9 @@ import type { Receipt } from "../api.ts";
 import { GRANTS_PER_INSTANCE } from "../limits.ts";
 import { keyState } from "../machine/state.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Snapshot } from "../paxos/message.ts";
+import type { Snapshot, State } from "../paxos/message.ts";
 import { catchUp, type CatchUpParts } from "./catch_up.ts";
-import { KEY_PREFIXES, nounOfKey, type NounViews, type WatchedNoun } from "./nouns.ts";
+import { goneBody, isVisibleTo, KEY_PREFIXES, nounOfKey, type NounViews, type WatchedNoun } from "./nouns.ts";
 import { receiptOf } from "./receipt.ts";
 import { Recent } from "./recent.ts";
 import type { Rounds, Target } from "./rounds.ts";
@@ -46,14 +46,20 @@ export interface WatchService {
   ): Promise<Polled>;
   /**
    * Events of one name, the first with its state unless its revision is `after`. Resolves once that is pushed; rejects
-   * with `no-quorum`.
+   * with `no-quorum`. Whether a session is the caller's is for the caller to ask first.
    */
   watch(noun: WatchedNoun, name: string, after: bigint | null, timeoutMs: number, push: Push): Promise<Stop>;
   /**
    * Events of all names in these ranges. `after` is the id of the last event seen; if this node cannot go on from there
-   * the first event is `resync`. Rejects with `not-ready`.
+   * the first event is `resync`. Of sessions it tells those of `subject` only. Rejects with `not-ready`.
    */
-  watchRanges(noun: WatchedNoun, ranges: readonly NameRange[], after: string | null, push: Push): Promise<Stop>;
+  watchRanges(
+    noun: WatchedNoun,
+    ranges: readonly NameRange[],
+    after: string | null,
+    push: Push,
+    subject?: string,
+  ): Promise<Stop>;
 }
 
 export type WatchParts = CatchUpParts & { readonly views: NounViews };
@@ -76,6 +82,7 @@ type RangeWatcher = {
   readonly push: Push;
   readonly noun: WatchedNoun;
   readonly ranges: readonly NameRange[];
+  readonly subject: string | null;
   /** Changes during the start, the last of each key; null afterwards. */
   early: Map<string, Change> | null;
 };
@@ -181,11 +188,12 @@ export class Watching implements WatchService {
     ranges: readonly NameRange[],
     after: string | null,
     push: Push,
+    subject: string | null = null,
   ): Promise<Stop> {
     const { acceptor } = this.#parts;
-    const watcher: RangeWatcher = { push, noun, ranges, early: new Map() };
+    const watcher: RangeWatcher = { push, noun, ranges, subject, early: new Map() };
     const resync: WatchEvent = { type: "resync", id: this.#idOf(this.#recent.count), body: null };
-    const missed = this.#missedSince(after)?.filter(({ key }) => isWatched(watcher, key)) ?? null;
+    const missed = this.#missedSince(after)?.filter(({ key }) => isInRange(watcher, key)) ?? null;
     this.#ranges.add(watcher);
     this.#start();
     const stop = () => {
@@ -200,7 +208,9 @@ export class Watching implements WatchService {
       await Promise.all(ranges.map(({ prefix }) => this.#twins?.meet(KEY_PREFIXES[noun] + prefix)));
       if (missed === null) push(resync);
       missed?.forEach(({ key, n }, i) => {
-        if (!watcher.early!.has(key)) push(this.#change(key, views[i]!.snapshot, n).asNumbered());
+        const { snapshot } = views[i]!;
+        if (watcher.early!.has(key) || !isVisibleTo(noun, subject, snapshot.state)) return;
+        push(this.#change(key, snapshot, n).asNumbered());
       });
       for (const change of watcher.early!.values()) push(change.asNumbered());
       watcher.early = null;
@@ -220,7 +230,8 @@ export class Watching implements WatchService {
     const named = this.#names.get(key);
     if (named === undefined && this.#ranges.size === 0) return;
     // A holder that died is news, and where nobody else wants the thing only its watchers are there to find it out.
-    if (named !== undefined || [...this.#ranges].some((watcher) => isWatched(watcher, key))) this.#parts.expire(key);
+    const ranged = [...this.#ranges].filter((watcher) => isWatched(watcher, key, snapshot.state));
+    if (named !== undefined || ranged.length > 0) this.#parts.expire(key);
     const change = this.#change(key, snapshot, n);
     for (const watcher of [...named ?? []]) {
       if (watcher.told === null) watcher.early = change;
@@ -229,8 +240,7 @@ export class Watching implements WatchService {
         watcher.push(change.asRevision());
       }
     }
-    for (const watcher of [...this.#ranges]) {
-      if (!isWatched(watcher, key)) continue;
+    for (const watcher of ranged) {
       if (watcher.early === null) watcher.push(change.asNumbered());
       else {
         watcher.early.delete(key);
@@ -247,7 +257,7 @@ export class Watching implements WatchService {
       return {
         type: body === null ? "deleted" : "changed",
         id: `${revision}`,
-        body: body ?? { name, revision: `${revision}` },
+        body: body ?? goneBody(noun, name, `${revision}`),
       } as const;
     });
     return {
@@ -295,7 +305,11 @@ export class Watching implements WatchService {
   }
 }
 
-function isWatched({ noun, ranges }: RangeWatcher, key: string): boolean {
+function isWatched(watcher: RangeWatcher, key: string, state: State): boolean {
+  return isInRange(watcher, key) && isVisibleTo(watcher.noun, watcher.subject, state);
+}
+
+function isInRange({ noun, ranges }: RangeWatcher, key: string): boolean {
   const kind = KEY_PREFIXES[noun];
   if (!key.startsWith(kind)) return false;
   const name = key.slice(kind.length);

@@ -28,12 +28,12 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
   };
   try {
     await t.step("granted by the acceptors' own votes, and the nodes learn it though nobody tells them", async () => {
-      const taken = await submitDirect(options, "direct", acquire("me"), "k1", 0);
+      const taken = await submitDirect(options, "lock/direct", acquire("me"), "k1", 0);
       assert(taken.type === "decided" && taken.result.outcome === "granted", JSON.stringify(taken));
       const state = await call(cluster.url("c"), "GET", "/v1/locks/direct");
       assertEquals((state?.body["holders"] as { fence: string }[])[0]?.fence, taken.result.fence);
       const release: DirectOp & { type: "release" } = { type: "release", fence: taken.result.fence!, atMs: 0 };
-      const released = await submitDirect(options, "direct", release, "k2", taken.instance);
+      const released = await submitDirect(options, "lock/direct", release, "k2", taken.instance);
       // An acceptor that has not learned of the grant yet is behind and casts no vote; then a node settles it, once.
       const outcome = released.type === "decided"
         ? released.result.outcome
@@ -42,8 +42,8 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
     });
 
     await t.step("a repeated request is the same grant, through a node too", async () => {
-      const once = await submitDirect(options, "again", acquire("me"), "k3", 0);
-      const twice = await submitDirect(options, "again", acquire("me"), "k3", 0);
+      const once = await submitDirect(options, "lock/again", acquire("me"), "k3", 0);
+      const twice = await submitDirect(options, "lock/again", acquire("me"), "k3", 0);
       assert(once.type === "decided");
       assert(twice.type === "unsettled" || twice.result.fence === once.result.fence);
       const node = await call(cluster.url("d"), "POST", "/v1/locks/again", { holder: "me" }, {
@@ -58,7 +58,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
         const name = `duel-${round}`;
         const ends = await Promise.all(["x", "y"].map(async (holder) => {
           const key = `${holder}-${round}`;
-          const end = await submitDirect(options, name, acquire(holder), key, 0);
+          const end = await submitDirect(options, `lock/${name}`, acquire(holder), key, 0);
           if (end.type === "decided") return end.result.outcome;
           const headers = { "Idempotency-Key": key, "Quorate-Race": "0" };
           const reply = await call(cluster.url("a"), "POST", `/v1/locks/${name}`, { holder }, headers);
@@ -105,7 +105,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
     await t.step("with two acceptors down no open quorum forms: recovery settles it, still once", async () => {
       await cluster.kill("d");
       await cluster.kill("e");
-      const end = await submitDirect(options, "minority", acquire("me"), "k4", 0);
+      const end = await submitDirect(options, "lock/minority", acquire("me"), "k4", 0);
       assertEquals(end.type, "unsettled");
       const headers = { "Idempotency-Key": "k4", "Quorate-Race": "0" };
       const reply = await call(cluster.url("b"), "POST", "/v1/locks/minority", { holder: "me" }, headers);

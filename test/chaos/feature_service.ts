@@ -51,7 +51,7 @@ export const SERVICE_STEPS: Steps = {
       atMs: 0,
     };
     for (let i = 0; i < DIRECT_TRIES; i++) {
-      const end = await submitDirect(options, `direct-${i}`, op, `direct-${i}`, 0);
+      const end = await submitDirect(options, `lock/direct-${i}`, op, `direct-${i}`, 0);
       if (end.type === "unsettled") continue;
       assertEquals(end.result.outcome, "granted");
       assertEquals((await a.said(200, "GET", `/v1/locks/direct-${i}`))["lastFence"], end.result.fence);
@@ -162,6 +162,10 @@ export const SERVICE_STEPS: Steps = {
       assertEquals(status, 200);
       drawn.push(["acquire", "renew", "Accept!"].map((what) => text.includes(what)));
     }
+    const kv = "/v1/trace/trace?noun=kv&format=text";
+    assert(!(await b.ask("GET", kv)).text.includes("put"), "nothing yet");
+    assertEquals((await b.ask("PUT", "/v1/kv/trace", { bytes: "v" })).status, 200);
+    await until(() => b.ask("GET", kv), ({ text }) => text.includes("request put c1"));
     assertEquals(drawn, [[true, false, true], [false, true, true]]);
   },
 

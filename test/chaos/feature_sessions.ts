@@ -41,6 +41,45 @@ export const SESSION_STEPS: Steps = {
     assertEquals((items as readonly Json[]).map(({ end }) => end), ["session"]);
   },
 
+  "session: watch": async ({ a, b, c }) => {
+    const session = await open(a, LONG_MS);
+    const reader = await b.events("GET", `/v1/sessions/${session}/events`);
+    const all = await c.events("GET", `/v1/sessions/events?prefix=${session.slice(0, 16)}`);
+    const revision = (await reader.next())?.id;
+    assertEquals((await all.next())?.event, "resync");
+    const poll = c.said(200, "GET", `/v1/sessions/${session}?after=${revision}&waitMs=60000`);
+    await b.said(200, "POST", "/v1/locks/seen", { session });
+    const bound = [{ noun: "lock", name: "seen" }];
+    for (const data of [(await reader.next())?.data, (await all.next())?.data, await poll]) {
+      assertEquals([data?.["id"], data?.["bound"]], [session, bound]);
+    }
+    await c.said(200, "DELETE", `/v1/sessions/${session}`);
+    for (const stream of [reader, all]) assertEquals((await stream.next())?.event, "deleted");
+    assertEquals(await reader.next(), null);
+    assertEquals((await a.said(410, "GET", `/v1/sessions/${session}?after=0&waitMs=60000`))["code"], "lost");
+    // It is its subject's alone.
+    const foreign = await b.ask("GET", `/v1/sessions/${await open(a, LONG_MS)}/events`, { as: "other" });
+    assertEquals([foreign.status, foreign.body["code"]], [404, "not-found"]);
+  },
+
+  "session: list": async ({ a, b, c }) => {
+    const mine = [await open(a, LONG_MS), await open(b, LONG_MS), await open(c, LONG_MS)].sort();
+    await a.said(200, "DELETE", `/v1/sessions/${mine.pop()}`);
+    const found: string[] = [];
+    for (let cursor: unknown = "0"; cursor !== null;) {
+      const page = await until(
+        () => b.said(200, "GET", `/v1/sessions?limit=1&cursor=${cursor}`),
+        ({ items }) => (items as readonly Json[]).length > 0 || found.length >= mine.length,
+      );
+      found.push(...(page["items"] as readonly Json[]).map(({ id }) => String(id)));
+      cursor = page["cursor"];
+    }
+    assertEquals(mine.filter((id) => !found.includes(id)), []);
+    assertEquals(found, [...found].sort());
+    const { items } = (await c.ask("GET", "/v1/sessions", { as: "many" })).body;
+    assertEquals(items, []);
+  },
+
   "session: lapse": async ({ a, b, c }) => {
     const session = await open(a, SHORT_MS);
     await b.said(200, "POST", "/v1/locks/silent", { session, lockDelayMs: 60_000 });

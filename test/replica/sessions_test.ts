@@ -1,5 +1,6 @@
 /** Sessions on whole nodes (PROTOCOL.md §7): one keep-alive for many names, and an end that frees them. Faster than life. */
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import type { Page, SessionState } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { MODE_NAMES } from "../../src/replica/modes.ts";
 import type { Caller } from "../../src/replica/service.ts";
@@ -344,3 +345,41 @@ for (const mode of MODE_NAMES) {
     }
   });
 }
+
+Deno.test("sessions: a list has one's own that live, page by page, however many there are beside them, and tells of none", async () => {
+  const cluster = await memoryCluster(1);
+  try {
+    const { sessions } = cluster.node("a");
+    const openAs = async (subject: string) =>
+      (await sessions.open({ holder: "h", ttlMs: 3_600_000 }, caller({ subject }))).body.id;
+    const theirs: string[] = [];
+    for (let i = 0; i < 52; i++) theirs.push(...await Promise.all(Array.from({ length: 100 }, () => openAs("them"))));
+    const mine = (await Promise.all(Array.from({ length: 5 }, () => openAs("me")))).sort();
+    await sessions.end(mine[2]!, caller({ subject: "me" }));
+    mine.splice(2, 1);
+    const pages = async (limit: number) => {
+      const found: string[] = [];
+      const cursors: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const page: Page<SessionState> = await sessions.list({ prefix: "", limit, cursor, timeoutMs: 3_000 }, "me");
+        assert(page.items.length <= limit);
+        found.push(...page.items.map(({ id }) => id));
+        cursor = page.cursor;
+        if (cursor !== null) cursors.push(cursor);
+      } while (cursor !== null);
+      return { found, cursors };
+    };
+    for (const limit of [1, 2, 100]) {
+      const { found, cursors } = await pages(limit);
+      assertEquals(found, mine, `limit ${limit}`);
+      assertEquals(cursors.filter((cursor) => theirs.includes(cursor)), []);
+      // The last page of all is not full: too many were looked at to go on.
+      if (limit === 100) assertEquals(cursors.length, 1);
+    }
+    const some = await sessions.list({ prefix: mine[1]!.slice(0, 8), limit: 9, cursor: null, timeoutMs: 3_000 }, "me");
+    assertEquals([some.items.map(({ id }) => id), some.cursor], [[mine[1]!], null]);
+  } finally {
+    cluster.close();
+  }
+});

@@ -186,7 +186,9 @@ describe("/openapi.json", () => {
       "/v1/semaphores/{name}/history",
       "/v1/semaphores/{name}/{fence}",
       "/v1/sessions",
+      "/v1/sessions/events",
       "/v1/sessions/{id}",
+      "/v1/sessions/{id}/events",
       "/v1/status",
     ]);
     const post = document.paths["/v1/locks/{name}"].post;

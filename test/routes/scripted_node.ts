@@ -86,6 +86,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
       history: later("history"),
       list: later("list"),
     },
+    sessions: { owns: later("owns") },
     watches: { poll: later("poll") },
     receive: later("receive"),
     acceptDirect: later("acceptDirect"),

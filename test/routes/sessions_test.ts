@@ -234,6 +234,9 @@ Deno.test("sessions over HTTP: every route for who may, and for nobody else", ()
         ["PUT", `/v1/sessions/${ABSENT}`, ["ours"]],
         ["DELETE", `/v1/sessions/${ABSENT}`, ["ours"]],
         ["GET", `/v1/sessions/${ABSENT}`, ["ours", "reader"]],
+        ["GET", `/v1/sessions/${ABSENT}?after=0`, ["ours", "reader"]],
+        ["GET", `/v1/sessions/${ABSENT}/events`, ["ours", "reader"]],
+        ["GET", "/v1/sessions", ["ours", "reader"]],
       ] as const
     ) {
       for (const token of ["", "wrong", "ours", "reader", "locks"]) {
@@ -243,7 +246,7 @@ Deno.test("sessions over HTTP: every route for who may, and for nobody else", ()
           ? 401
           : !(allowed as readonly string[]).includes(token)
           ? 403
-          : method === "POST"
+          : path === "/v1/sessions"
           ? 200
           : 404;
         assertEquals(status, expected, `${method} ${path} ${token}`);

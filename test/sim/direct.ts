@@ -38,5 +38,11 @@ export async function askDirectly(
   };
   const members = Object.fromEntries(ids.map((id) => [id, `sim://${id}`]));
   const digest = (text: string) => Promise.resolve(sha256Hex(text));
-  return await submitDirect({ members, subject: "sim", fetch, digest }, name, op, idempotencyKey, lastInstance);
+  return await submitDirect(
+    { members, subject: "sim", fetch, digest },
+    `lock/${name}`,
+    op,
+    idempotencyKey,
+    lastInstance,
+  );
 }

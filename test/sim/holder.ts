@@ -5,7 +5,7 @@
 import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { Answer } from "../../src/api.ts";
 import type { Caller } from "../../src/replica/service.ts";
-import { type Asker, outputOf, type Told } from "./asker.ts";
+import { type Asker, type Call, outputOf, type Told } from "./asker.ts";
 import type { Clients } from "./workload.ts";
 
 /** What a client may be told for good of what is granted. */
@@ -19,6 +19,9 @@ export const REFUSALS: ReadonlySet<string> = new Set([
 ]);
 const RENEWS = 0.3;
 const LETS_LAPSE = 0.2;
+const RACES = 0.5;
+/** Of a raced request, what is decided and stays what it was. */
+const DECIDED: ReadonlySet<string> = new Set(["held", "led", "cooling"]);
 
 /** As its holder knows it, who writes down what becomes of it. Times in ms of one clock. */
 export type Hold = {
@@ -36,6 +39,8 @@ export type Asking = {
   readonly key: string;
   readonly ttlMs: number;
   readonly input: Readonly<Record<string, unknown>>;
+  /** Who waits cannot race. */
+  readonly waits: boolean;
   ask(node: ReplicaNode, caller: Caller): Promise<Answer<Granted>>;
   renew(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<{ readonly notBeforeMs: number }>>;
   release(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<unknown>>;
@@ -47,6 +52,8 @@ export class Holder {
   readonly #name: string;
   readonly #clients: Clients;
   readonly #asker: Asker;
+  /** Last seen, by key. */
+  readonly #instances = new Map<string, number>();
 
   constructor(name: string, clients: Clients, asker: Asker) {
     this.#name = name;
@@ -61,9 +68,10 @@ export class Holder {
     const heldMs = random.next() * ttlMs * 0.8;
     const [renews, letsLapse] = [random.chance(RENEWS), random.chance(LETS_LAPSE)];
     const calledMs = this.#clients.now();
-    const told = await this.#asker.ask(id, (node, caller) => asking.ask(node, caller));
+    const told = await this.#ask(id, asking);
     if (told === null || "code" in told) return this.#note(key, "take", input, told, calledMs);
-    const { fence, notBeforeMs } = told.answer.body;
+    const { body: { fence, notBeforeMs }, receipt } = told.answer;
+    this.#instances.set(key, receipt.instance);
     this.#note(key, "take", input, told, calledMs, fence);
     const hold: Hold = {
       lock: key,
@@ -80,6 +88,16 @@ export class Holder {
     const releasedMs = hold.releasedMs = Math.min(hold.releasedMs, this.#clients.now());
     const released = await this.#asker.ask(`${id}-x`, (node, caller) => asking.release(node, fence, caller));
     this.#note(key, "release", { fence }, released, releasedMs);
+  }
+
+  async #ask(id: string, asking: Asking): Promise<Told<Granted> | null> {
+    const call: Call<Granted> = (node, caller) => asking.ask(node, caller);
+    const races = this.#asker.random.chance(RACES);
+    if (asking.waits || !races) return await this.#asker.ask(id, call);
+    return await this.#clients.race(this.#asker, id, this.#instances.get(asking.key) ?? 0, call, (told) => {
+      if ("answer" in told) return told.answer.body.fence;
+      return DECIDED.has(told.code) ? told.code : null;
+    });
   }
 
   async #renew(id: string, fence: string, asking: Asking, hold: Hold): Promise<void> {

@@ -75,7 +75,9 @@ export class Leftovers {
 }
 
 /** A place keeps its name through renewals: a node that is up renews it only as long as its waiter waits. */
-function leasesOf({ holders, queue, cooling, session }: KeyState): [name: string, holder: string, ttlMs: number][] {
+function leasesOf(
+  { holders, queue, cooling, session, register }: KeyState,
+): [name: string, holder: string, ttlMs: number][] {
   return [
     ...holders.map(({ fence, by, holder, ttlMs, unconfirmed }): [string, string, number] => {
       return [`f:${fence}@${by}`, holder, unconfirmed ? Math.min(ttlMs, HANDOVER_TTL_MS) : ttlMs];
@@ -84,6 +86,9 @@ function leasesOf({ holders, queue, cooling, session }: KeyState): [name: string
     ...(session === undefined || session.ended !== null
       ? []
       : [[`s@${session.by}`, session.holder, session.ttlMs] as [string, string, number]]),
+    ...(register?.value?.lease === undefined
+      ? []
+      : [[`v@${register.value.lease.by}`, "", register.value.lease.ttlMs] as [string, string, number]]),
     ...(cooling === null ? [] : [[`c@${cooling.by}`, "", cooling.ttlMs] as [string, string, number]]),
   ];
 }

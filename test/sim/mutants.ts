@@ -192,6 +192,61 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     seeds: 100,
   },
   {
+    name: "a long poll that no change wakes",
+    edits: [{
+      file: "replica/watching.ts",
+      text: "stop = await this.watch(noun, name, after, timeoutMs, () => resolve());",
+      replacement: "stop = await this.watch(noun, name, after, timeoutMs, () => {});",
+    }],
+    seeds: 100,
+  },
+  {
+    name: "a poll answered from the own record",
+    edits: [{
+      file: "replica/watching.ts",
+      text: "    const snapshot = await reader.read(key, timeoutMs);\n    const body",
+      replacement: "    void reader;\n    const { snapshot } = await this.#parts.acceptor.view(key);\n    const body",
+    }],
+    seeds: 100,
+  },
+  {
+    name: "a watch of a prefix that goes on where it was never begun",
+    edits: [{
+      file: "replica/watching.ts",
+      text: "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return null;",
+      replacement:
+        "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",
+    }],
+    seeds: 200,
+  },
+  {
+    name: "a raced write that is told otherwise the second time",
+    edits: [{
+      file: "machine/dedup.ts",
+      text: 'return { outcome: "written", revision: a };',
+      replacement: 'return { outcome: "precondition-failed", revision: a };',
+    }],
+    seeds: 100,
+  },
+  {
+    name: "a value put again that ends by its first lease",
+    edits: [{
+      file: "machine/register.ts",
+      text: "{ lease: { by: draft.by, ttlMs } }",
+      replacement: "{ lease: { by: draft.register?.value?.lease?.by ?? draft.by, ttlMs } }",
+    }],
+    seeds: 100,
+  },
+  {
+    name: "a value with a ttl that nobody ends",
+    edits: [{
+      file: "machine/register.ts",
+      text: "if (id !== VALUE_LEASE_ID || draft",
+      replacement: "if (id === VALUE_LEASE_ID || draft",
+    }],
+    seeds: 100,
+  },
+  {
     name: "the end of a session that leaves what it held",
     edits: [{
       file: "machine/session.ts",

@@ -47,7 +47,7 @@ export class Totals {
         `${noun}: ${of(`${noun} operations`)} operations: ${of(`${noun} done`)} done, ${
           of(`${noun} refused`)
         } refused, ` +
-        `${of(`${noun} unknown`)} of unknown outcome`
+        `${of(`${noun} unknown`)} of unknown outcome; ${of(`${noun} raced`)} raced`
       ),
       `answers by path: ${paths.join(", ")}`,
       `decisions: ${of("decided inclusive")} inclusive, ${of("decided open")} open, ${

@@ -19,12 +19,22 @@ export type Shown = {
   readonly ofBody: (body: object | null) => string;
 };
 
+/** What is told of a name, against what disks commit of it. */
+export function follow(world: World, noun: WatchedNoun, name: string, shown: Shown, how: string): Watched {
+  const key = KEY_PREFIXES[noun] + name;
+  const watched = new Watched(`${how} ${key}`, shown.ofBody(null));
+  world.observers.add((committedKey, state) => {
+    if (committedKey === key) watched.committed(BigInt(state.revision), shown.ofState(state));
+  });
+  return watched;
+}
+
 export class Watcher {
   readonly watched: Watched;
   readonly faults: string[] = [];
   readonly #world: World;
   readonly #random: Seeded;
-  readonly #noun: WatchedNoun;
+  readonly noun: WatchedNoun;
   readonly #name: string;
   readonly #shown: Shown;
   subscriptions = 0;
@@ -34,14 +44,10 @@ export class Watcher {
   constructor(world: World, random: Seeded, noun: WatchedNoun, name: string, shown: Shown) {
     this.#world = world;
     this.#random = random;
-    this.#noun = noun;
+    this.noun = noun;
     this.#name = name;
     this.#shown = shown;
-    const key = KEY_PREFIXES[noun] + name;
-    this.watched = new Watched(`watching ${key}`, shown.ofBody(null));
-    world.observers.add((committedKey, state) => {
-      if (committedKey === key) this.watched.committed(BigInt(state.revision), shown.ofState(state));
-    });
+    this.watched = follow(world, noun, name, shown, "watching");
   }
 
   /** Until it is stopped. */
@@ -66,11 +72,12 @@ export class Watcher {
     try {
       stop = await this.#world.ask(
         id,
-        (node) => node.watches.watch(this.#noun, this.#name, this.watched.revision, TIMEOUT_MS, push),
+        (node) => node.watches.watch(this.noun, this.#name, this.watched.revision, TIMEOUT_MS, push),
       );
       this.subscriptions++;
       // Once everything works it stays where it is: what is told then must come by itself.
-      await Promise.race([died, this.#leaves(id, 500 + this.#random.next() * 2_000)]);
+      const leaves = stay(this.#world, id, 500 + this.#random.next() * 2_000, () => this.#isDone);
+      await Promise.race([died, leaves]);
     } catch (error) {
       if (!(error instanceof QuorateError)) throw error;
       if (OPEN.has(error.code)) this.unanswered++;
@@ -81,18 +88,18 @@ export class Watcher {
     }
   }
 
-  /** A node that may not move its record any more tells nothing new: its clients are to go elsewhere. */
-  async #leaves(id: string, afterMs: number): Promise<void> {
-    const { clock } = this.#world;
-    const isUseless = () => this.#world.isQuarantined(id);
-    await clock.sleep(afterMs);
-    while (!this.#world.isFaulty && !this.#isDone && !isUseless()) await clock.sleep(PAUSE_MS);
-  }
-
   #told({ type, id, body }: WatchEvent): void {
     // Nobody may watch a decided state vanish.
     if (type === "resync") this.faults.push(`watching ${this.#name}: told to begin anew at ${id}`);
     else this.watched.told(BigInt(id), this.#shown.ofBody(type === "deleted" ? null : body));
     this.#world.digest.add(this.#world.clock.now(), `told ${this.#name} ${id}`);
   }
+}
+
+/** A node that may not move its record any more tells nothing new: its clients are to go elsewhere. */
+export async function stay(world: World, id: string, atLeastMs: number, isDone: () => boolean): Promise<void> {
+  const { clock } = world;
+  const isUseless = () => world.isQuarantined(id);
+  await clock.sleep(atLeastMs);
+  while (!world.isFaulty && !isDone() && !isUseless()) await clock.sleep(PAUSE_MS);
 }

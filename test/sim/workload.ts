@@ -1,5 +1,5 @@
 /** What every workload of a noun is made of, and what a run asks of it. */
-import { type AskCounts, Asker, type Told } from "./asker.ts";
+import { type AskCounts, Asker, type Call, type Told } from "./asker.ts";
 import type { HistoryEvent } from "./check/history_lines.ts";
 import type { Heal } from "./heal.ts";
 import type { Hold } from "./holder.ts";
@@ -18,6 +18,7 @@ export type NounCounts = AskCounts & {
   /** What was done and told; a noun of which nothing was ever done has not been simulated. */
   done: number;
   refused: number;
+  raced: number;
 };
 
 export interface Workload {
@@ -34,12 +35,13 @@ export interface Workload {
 
 /** The clients of one noun: retries, counts and a history of their own. */
 export class Clients {
-  readonly counts: NounCounts = { operations: 0, unknown: 0, paths: {}, done: 0, refused: 0 };
+  readonly counts: NounCounts = { operations: 0, unknown: 0, paths: {}, done: 0, refused: 0, raced: 0 };
   readonly events: HistoryEvent[] = [];
   readonly faults: string[] = [];
   readonly leases: boolean;
   readonly world: World;
   readonly #over: Promise<unknown>;
+  readonly #answers = new Map<string, string>();
 
   constructor({ world, over }: WorkloadParts) {
     this.world = world;
@@ -66,6 +68,40 @@ export class Clients {
     if (told === null) return;
     if ("code" in told) this.counts.refused++;
     else this.counts.done++;
+  }
+
+  /**
+   * Sends one request to two nodes at once, as one value: whoever answers first counts, and the other must say the same.
+   * @param born the instance last seen of the name
+   * @param what an answer comes to; null: it says nothing for good
+   */
+  async race<T>(
+    asker: Asker,
+    id: string,
+    born: number,
+    call: Call<T>,
+    what: (told: Told<T>) => string | null,
+  ): Promise<Told<T> | null> {
+    this.counts.raced++;
+    const ask = async () => {
+      const told = await asker.ask(id, call, { race: born });
+      const said = told === null ? null : what(told);
+      if (said !== null) this.#answered(id, said);
+      return told;
+    };
+    // Both go on to the end.
+    const [one, other] = [ask(), ask()];
+    const [first, second] = await Promise.race([
+      one.then((told) => [told, other] as const),
+      other.then((told) => [told, one] as const),
+    ]);
+    return first ?? await second;
+  }
+
+  #answered(command: string, what: string): void {
+    const first = this.#answers.get(command) ?? what;
+    this.#answers.set(command, first);
+    if (first !== what) this.faults.push(`${command} was answered ${first}, then ${what}`);
   }
 
   /** Its holder was told just now that it is lost: that must not come before the guarantee ends. */

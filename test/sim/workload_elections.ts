@@ -97,6 +97,7 @@ export class ElectionWorkload implements Workload {
       key: this.#key,
       ttlMs,
       input: request,
+      waits: waitMs > 0,
       ask: async (node, caller) => this.#leads(await node.elections.campaign(this.#name, request, caller)),
       renew: async (node, term, caller) =>
         this.#leads(

@@ -104,6 +104,7 @@ export class SemaphoreWorkload implements Workload {
       key: this.#key,
       ttlMs,
       input: request,
+      waits: waitMs > 0,
       ask: (node, caller) => node.semaphores.take(this.#name, request, caller),
       renew: (node, fence, caller) => node.semaphores.renew(this.#name, fence, {}, caller),
       release: (node, fence, caller) => node.semaphores.release(this.#name, fence, caller),

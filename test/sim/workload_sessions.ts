@@ -120,12 +120,14 @@ export class SessionWorkload implements Workload {
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(random.next() * PAUSE_MS);
       const ttlMs = 1_000;
-      const request = this.#request(name, ttlMs, random.pick([0, 4_000]));
+      const waitMs = random.pick([0, 4_000]);
+      const request = this.#request(name, ttlMs, waitMs);
       if (asker.isOver) return;
       await holder.use(`${name}-${i}`, {
         key: this.#key,
         ttlMs,
         input: request,
+        waits: waitMs > 0,
         ask: (node, caller) => node.locks.acquire(this.#name, request, caller),
         renew: (node, fence, caller) => node.locks.renew(this.#name, fence, {}, caller),
         release: (node, fence, caller) => node.locks.release(this.#name, fence, caller),

@@ -297,7 +297,7 @@ async function direct(
     lockDelayMs: 0,
     atMs: 0,
   };
-  const end = await submitDirect({ members, subject, fetch, digest }, name, op, idempotencyKey, 0);
+  const end = await submitDirect({ members, subject, fetch, digest }, `lock/${name}`, op, idempotencyKey, 0);
   if (end.type === "unsettled") return { ...await acquire(cluster, name, by), directly: false };
   const receipt = { path: "open-fast", instance: end.instance, ballot: "0..0" } as const;
   return { client: by, receipt, fence: end.result.fence ?? null, directly: true };

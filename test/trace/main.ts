@@ -123,7 +123,7 @@ async function acquire(
 
 async function record(cluster: RealCluster, name: string): Promise<Recorded> {
   await pause(SETTLE_MS);
-  const answers = await Promise.all(cluster.ids.map((id) => traceFrom(cluster.url(id), name)));
+  const answers = await Promise.all(cluster.ids.map((id) => traceFrom(cluster.url(id), "lock", name)));
   const traces = answers.map(({ events }) => events);
   return { traces, events: mergeTraces(traces) };
 }

@@ -38,7 +38,7 @@ function direct(cluster: Observed, name: string, id: string, members: readonly N
         return Response.json({ replies: await cluster.node(member).acceptDirect(messages) });
       },
     },
-    name,
+    `lock/${name}`,
     { type: "acquire", holder: id, ...TTL },
     id,
     0,

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { traceFrom } from "../../src/cli/trace.ts";
+import { NOUNS } from "../../src/auth/scopes.ts";
 import { TraceRing } from "../../src/observe/trace.ts";
 import { scripted, serving } from "../routes/scripted_node.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
@@ -36,6 +37,8 @@ Deno.test("trace route: a name nobody used is empty, a wrong format is refused, 
   assertEquals((await empty.json()).events, []);
   const wrong = await app.request("http://localhost/v1/trace/other?format=png", LOCAL);
   assertEquals([wrong.status, (await wrong.json()).field], [400, "format"]);
+  const unknown = await app.request("http://localhost/v1/trace/other?noun=locks", LOCAL);
+  assertEquals([unknown.status, (await unknown.json()).field], [400, "noun"]);
   const off = await scripted().app.request("http://localhost/v1/trace/other", LOCAL);
   assertEquals([off.status, (await off.json()).code], [404, "no-route"]);
 });
@@ -52,12 +55,39 @@ Deno.test("trace route: only for who may read the name", async () => {
   assertEquals(await status("mine%2Fx", known), 200);
 });
 
+Deno.test("trace route: of every noun, for who may read that noun, and of a session only for whom it belongs to", async () => {
+  const trace = new TraceRing("a", new ManualClock());
+  const tokens = NOUNS.map((noun) => ({
+    subject: `of ${noun}`,
+    sha256: sha256Hex(noun),
+    scopes: [{ noun, verbs: ["read"], pattern: "*" }] as const,
+  }));
+  const owns = (_id: unknown, subject: unknown) => subject === "of session" && _id === "mine";
+  const { app } = scripted({ owns }, { trace, tokens });
+  for (const noun of NOUNS) trace.record({ type: "request", key: `${noun}/mine`, id: "one", what: `a ${noun}` });
+  for (const noun of NOUNS) {
+    for (const token of NOUNS) {
+      const headers = { host: "localhost", authorization: `Bearer ${token}` };
+      const path = `http://localhost/v1/trace/mine${noun === "lock" ? "" : `?noun=${noun}`}`;
+      const response = await app.request(path, { headers });
+      assertEquals(response.status, token === noun ? 200 : 403, `${noun} ${token}`);
+      const { key, events } = await response.json();
+      if (token === noun) assertEquals([key, events[0].what, events.length], [`${noun}/mine`, `a ${noun}`, 1]);
+    }
+  }
+  const headers = { host: "localhost", authorization: "Bearer session" };
+  const foreign = await app.request("http://localhost/v1/trace/theirs?noun=session", { headers });
+  assertEquals([foreign.status, (await foreign.json()).code], [404, "not-found"]);
+});
+
 Deno.test("trace: a client reads what a node remembers, or is told in one line why there is nothing", async () => {
   await serving(tracedNode(), async (port) => {
-    const { node, events } = await traceFrom(`http://127.0.0.1:${port}`, "deploy/api");
+    const { node, events } = await traceFrom(`http://127.0.0.1:${port}`, "lock", "deploy/api");
     assertEquals([node, events.length], ["a", 1]);
+    assertEquals((await traceFrom(`http://127.0.0.1:${port}`, "kv", "deploy/api")).events, []);
+    await assertRejects(() => traceFrom(`http://127.0.0.1:${port}`, "key", "x"), Error, "answers 400: noun is none of");
   });
   await serving(scripted(), async (port) => {
-    await assertRejects(() => traceFrom(`http://127.0.0.1:${port}`, "x"), Error, "is not traced");
+    await assertRejects(() => traceFrom(`http://127.0.0.1:${port}`, "lock", "x"), Error, "is not traced");
   });
 });

@@ -10,6 +10,9 @@ export class Watched {
   readonly #faults: string[] = [];
   readonly #told: { readonly revision: bigint; readonly shown: string }[] = [];
   #newest = 0n;
+  #known = 0n;
+  /** Told last since it began anew. */
+  #last: bigint | null = null;
 
   /** @param unused what is shown of a name nobody has used */
   constructor(name: string, unused: string) {
@@ -28,12 +31,22 @@ export class Watched {
 
   /** Told last, or null. */
   get revision(): bigint | null {
-    return this.#told.at(-1)?.revision ?? null;
+    return this.#last;
+  }
+
+  /** The highest that was ever told: it is decided. */
+  get known(): bigint {
+    return this.#known;
   }
 
   /** Whether there is nothing left to tell. */
   get isUpToDate(): boolean {
-    return this.revision === this.#newest;
+    return this.#told.length > 0 && this.#known === this.#newest;
+  }
+
+  /** Whoever tells it begins anew, and may be behind what was told before. */
+  begin(): void {
+    this.#last = null;
   }
 
   get events(): number {
@@ -53,7 +66,25 @@ export class Watched {
   told(revision: bigint, shown: string): void {
     const before = this.revision;
     if (before !== null && revision <= before) this.#fault(`revision ${revision} was told after ${before}`);
+    this.#last = revision;
+    this.read(revision, shown);
+  }
+
+  /**
+   * What a read answered, which events may come to later.
+   * @param knownBefore the highest revision that anybody had been told when it was asked for
+   */
+  read(revision: bigint, shown: string, knownBefore = 0n): void {
+    if (revision < knownBefore) {
+      this.#fault(`a read came to revision ${revision}, though ${knownBefore} was told before`);
+    }
+    if (revision > this.#known) this.#known = revision;
     this.#told.push({ revision, shown });
+  }
+
+  /** The answer to who asked for what is above a revision. */
+  nothingAbove(revision: bigint, knownBefore: bigint): void {
+    if (revision < knownBefore) this.#fault(`nothing above ${revision}, though ${knownBefore} was told before`);
   }
 
   #fault(what: string): void {

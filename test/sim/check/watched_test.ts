@@ -32,3 +32,28 @@ Deno.test("watched: an event again, an older one, one of another state, one befo
   assertEquals(faultsOf((watched) => watched.told(8n, "c")).length, 1);
   assertEquals(faultsOf((watched) => watched.committed(7n, "c")).length, 1);
 });
+
+Deno.test("watched: who begins anew may be told what is older, but knows what it knew", () => {
+  const watched = withCommitted();
+  watched.read(7n, "b");
+  assertEquals([watched.revision, watched.known, watched.isUpToDate], [null, 7n, true]);
+  watched.told(3n, "a");
+  watched.begin();
+  watched.told(0n, "none");
+  assertEquals([watched.faults(), watched.revision, watched.known], [[], 0n, 7n]);
+  watched.told(0n, "none");
+  assertEquals(watched.faults().length, 1);
+});
+
+Deno.test("watched: a read, or the answer that there is nothing newer, that is behind what was told before, is found", () => {
+  const watched = withCommitted();
+  watched.read(7n, "b", 7n);
+  watched.nothingAbove(7n, 7n);
+  assertEquals(watched.faults(), []);
+  watched.read(3n, "a", 7n);
+  watched.nothingAbove(3n, 7n);
+  assertEquals(watched.faults(), [
+    "x: a read came to revision 3, though 7 was told before",
+    "x: nothing above 3, though 7 was told before",
+  ]);
+});
