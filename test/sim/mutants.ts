@@ -18,6 +18,8 @@ export type Mutant = {
   readonly name: string;
   readonly edits: readonly Edit[];
   readonly seeds: number;
+  /** The first seed that is tried: of a bug that shows seldom, near one that is known to show it. Default: 1. */
+  readonly from?: number;
   /** Of the runs. Default: every node has a store to itself. */
   readonly kind?: Kind;
 };
@@ -89,6 +91,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "new LeaseClock({ now: () => clock.wall(), wall: () => clock.wall(), after: (ms, run) => clock.after(ms, run) }, machine);",
     }],
+    from: 221,
     seeds: 500,
   },
   {
@@ -267,10 +270,14 @@ export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
   try {
     await plant(mutant, folder);
     const caught: { readonly seed: number; readonly fault: string }[] = [];
-    await forEachSeed({ from: 1, count: mutant.seeds, jobs, kind: mutant.kind ?? "owners" }, ({ seed, faults }) => {
-      if (faults[0] !== undefined) caught.push({ seed, fault: faults[0] });
-      return caught.length === 0;
-    }, new URL(`file://${folder}/test/sim/worker.ts`));
+    await forEachSeed(
+      { from: mutant.from ?? 1, count: mutant.seeds, jobs, kind: mutant.kind ?? "owners" },
+      ({ seed, faults }) => {
+        if (faults[0] !== undefined) caught.push({ seed, fault: faults[0] });
+        return caught.length === 0;
+      },
+      new URL(`file://${folder}/test/sim/worker.ts`),
+    );
     return caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
   } finally {
     await Deno.remove(folder, { recursive: true });

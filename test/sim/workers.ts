@@ -19,6 +19,7 @@ export async function forEachSeed(
   worker = new URL("./worker.ts", import.meta.url),
 ): Promise<void> {
   let next = from;
+  const ends = new Set<() => void>();
   const isLeft = () => next < from + count;
   const work = () =>
     new Promise<void>((resolve, reject) => {
@@ -27,6 +28,7 @@ export async function forEachSeed(
         thread.terminate();
         resolve();
       };
+      ends.add(end);
       const more = () => {
         if (!isLeft()) return end();
         const seeds = Array.from({ length: Math.min(CHUNK, from + count - next) }, (_, i) => next + i);
@@ -42,7 +44,8 @@ export async function forEachSeed(
         if (data === null) return more();
         if (take(data)) return;
         next = from + count;
-        end();
+        // What the others have in hand is of no use any more.
+        for (const end of ends) end();
       };
       more();
     });
