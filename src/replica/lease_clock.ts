@@ -14,7 +14,7 @@ type FirstSeen = NonNullable<StoredRecord["firstSeen"]>;
 type Seen = {
   readonly instance: number;
   readonly state: State;
-  readonly since: ReadonlyMap<string, number>;
+  readonly since: Map<string, number>;
   readonly voted: Map<string, number>;
 };
 
@@ -34,15 +34,24 @@ export class LeaseClock {
    */
   see(key: string, instance: number, state: State, firstSeen: FirstSeen = {}): void {
     const known = this.#keys.get(key);
-    if (known !== undefined && (known.state === state || known.instance > instance)) return;
+    if (known?.state === state) return;
+    const now = this.#clock.now();
     const leases = this.#machine.leases(state);
+    if (known !== undefined && known.instance > instance) {
+      // The record stands below what a step showed whose commit then failed. The leases that step would have ended are there
+      // all the same, and begin anew: taken for ended they would be timed by nobody, and never run out.
+      for (const lease of leases) {
+        const name = leaseKey(lease);
+        if (!known.since.has(name)) known.since.set(name, now - this.#notedMs(firstSeen[name]));
+      }
+      return;
+    }
     // Votes of an instance that is over say when its leases began; after that they are only weight.
     const voted = known?.instance === instance ? known.voted : new Map<string, number>();
     if (leases.length === 0 && voted.size === 0) {
       this.#keys.delete(key);
       return;
     }
-    const now = this.#clock.now();
     const since = new Map<string, number>();
     for (const lease of leases) {
       const name = leaseKey(lease);

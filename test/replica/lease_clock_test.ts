@@ -109,6 +109,21 @@ Deno.test("lease clock: a record seen late, of an instance that is over, shorten
   assertEquals(leases.seenMs(KEY, LEASE), 400);
 });
 
+Deno.test("lease clock: a lease that a step ended whose commit failed is timed anew, and runs out", async () => {
+  const { clock, leases } = rig();
+  const place: LeaseTerm = { id: "p:x", by: "b/v/1", ttlMs: 10_000 };
+  leases.see(KEY, 9, stateOf(LEASE, place));
+  await clock.pass(600);
+  // It ran for a commit that was lost: the record stands where it stood, and is read again and again.
+  leases.see(KEY, 10, stateOf(place));
+  for (let i = 0; i < 2; i++) {
+    leases.see(KEY, 9, stateOf(LEASE, place));
+    await clock.pass(LAPSE_MS / 2);
+  }
+  assertEquals(leases.remainingMs(KEY, LEASE), 0);
+  assertEquals(leases.seenMs(KEY, place), 600 + LAPSE_MS);
+});
+
 Deno.test("lease clock: of nothing seen, the whole lease remains", () => {
   const { leases } = rig();
   assertEquals(leases.seenMs(KEY, LEASE), 0);
