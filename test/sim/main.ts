@@ -17,7 +17,7 @@ const FAILURES_MAX = 10;
 const PROGRESS = 1_000;
 const SHRUNK_MAX = 2;
 /** So many runs must have died at every step there is, and used every noun. */
-const SEEDS_FOR_EVERY_STEP = 400;
+const SEEDS_FOR_EVERY_STEP = 300;
 
 const { values } = parseArgs({
   args: Deno.args,
