@@ -7,10 +7,11 @@ import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/cli/gateway_before.ts";
 import { mustLast, openStore } from "./src/cli/open_store.ts";
 import { realClock, realRandomness } from "./src/cli/world.ts";
-import { clusterConfigOf, type NodeConfig, parseConfig, portOf } from "./src/config.ts";
+import { clusterConfigOf, isLoopbackHost, type NodeConfig, parseConfig, portOf } from "./src/config.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import { nodesOf } from "./src/gateway_config.ts";
+import { isLoopback } from "./src/http/request_head.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
 import { TraceRing } from "./src/observe/trace.ts";
@@ -172,7 +173,8 @@ let composed: Promise<Served> | null = null;
 /** Requests under way; what a stream sends later is not counted. */
 let open = 0;
 let isDraining = false;
-let isServed = false;
+/** Host that is listened on; null: nothing yet. */
+let servedOn: string | null = null;
 
 type Served = Pick<Composed, "handler" | "close">;
 
@@ -180,7 +182,12 @@ async function composeHosted(): Promise<Served> {
   const env = Deno.env.toObject();
   const nodes = env["QUORATE_GATEWAY"];
   if (nodes !== undefined) {
-    const handler = gatewayBefore(nodesOf({ name: "QUORATE_GATEWAY", text: nodes }));
+    const origins = nodesOf({ name: "QUORATE_GATEWAY", text: nodes });
+    // As `deno task gateway`: nodes on loopback may take whoever comes from this machine for its owner, as all would here.
+    if (origins.some((origin) => isLoopback(new URL(origin).host)) && !isLoopbackHost(servedOn ?? "")) {
+      throw new QuorateError("invalid-request", "QUORATE_GATEWAY has a node on loopback, and this listens beyond it");
+    }
+    const handler = gatewayBefore(origins);
     return { handler, close: () => Promise.resolve() };
   }
   refusePreview(env);
@@ -246,7 +253,7 @@ export default {
   fetch: answerCounted,
   /** `deno serve` calls it. */
   onListen({ hostname, port }: { readonly hostname: string; readonly port: number }): void {
-    isServed = true;
+    servedOn = hostname;
     console.error(`serving on ${hostname} port ${port}`);
   },
 };
@@ -254,7 +261,12 @@ export default {
 if (import.meta.main) {
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => void drain());
   // `deno run` of this file: nobody but itself serves it.
-  setTimeout(() => isServed || Deno.serve(address(Deno.env.toObject()), answerCounted), SERVED_WITHIN_MS);
+  setTimeout(() => {
+    if (servedOn !== null) return;
+    const at = address(Deno.env.toObject());
+    servedOn = at.hostname ?? "";
+    Deno.serve(at, answerCounted);
+  }, SERVED_WITHIN_MS);
 }
 
 /** A platform knows where; it routes to what listens anywhere. */
