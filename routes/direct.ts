@@ -1,6 +1,6 @@
 /**
  * Fast Paxos without a server in between: a client's own Accept! in a standing fast ballot (PROTOCOL.md §1, flow 3).
- * `POST /paxos/acceptor` with `Quorate-Race: BORN`, `{messages: [Accept!]}` in, `{replies}` out.
+ * `POST /paxos/acceptor` with `Quorate-Hedge: BORN`, `{messages: [Accept!]}` in, `{replies}` out.
  */
 import { QuorateError } from "../src/errors.ts";
 import { VISIBLE } from "../src/http/request_head.ts";
@@ -13,14 +13,14 @@ import { readObject } from "./body.ts";
 import { checkDirectOp, hasDirectOps } from "./direct_ops.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
-import { checkedName, raceOf } from "./input.ts";
+import { checkedName, hedgeOf } from "./input.ts";
 import type { Limit } from "./rate_limit.ts";
 
 /** As under /v1, these are never too many. */
 const FREE: ReadonlySet<string> = new Set(["renew", "proclaim", "release"]);
 
 export async function answerDirect(c: Ctx, node: NodeService, limit: Limit): Promise<Response> {
-  const born = raceOf(c);
+  const born = hedgeOf(c);
   const { messages, ...rest } = await readObject(c.req.raw) as { messages?: unknown };
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) throw invalid(unknown, "is not a known field");
@@ -60,7 +60,7 @@ function checkValue(c: Ctx, { key, ballot, value }: DirectAccept, at: string, bo
       throw new QuorateError("forbidden", `commands of ${command.subject} are not yours to send`);
     }
     if (!VISIBLE.test(command.id)) throw invalid(`${at}.value.commands.id`, "is not an Idempotency-Key");
-    if (command.born !== born) throw invalid(`${at}.value.commands.born`, "is not that of Quorate-Race");
+    if (command.born !== born) throw invalid(`${at}.value.commands.born`, "is not that of Quorate-Hedge");
     checkDirectOp(noun, command.op, `${at}.value.commands.op`);
   }
 }

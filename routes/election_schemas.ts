@@ -20,8 +20,8 @@ export const LeadershipShape = z.strictObject({
   candidate: z.string(),
   term: fence,
   ttlMs: z.int(),
-  notBeforeMs: z.number(),
-  notAfterMs: z.number(),
+  guaranteedForMs: z.number(),
+  lapsesInMs: z.number(),
   waitedMs: z.number(),
   value: z.string().optional(),
   session,
@@ -30,7 +30,7 @@ export const LeadershipShape = z.strictObject({
 const LeaderShape = z.strictObject({
   candidate: z.string(),
   term: fence,
-  notAfterMs: z.number(),
+  lapsesInMs: z.number(),
   value: z.string().optional(),
 }).openapi("Leader");
 export const ElectionStateShape = z.strictObject({

@@ -95,13 +95,13 @@ export function idempotencyKey(c: Ctx, newId: () => string): string {
   return key;
 }
 
-/** `Quorate-Race: BORN`: the same write goes to several nodes, so nothing in it may be made up by one of them. */
-export function raceOf(c: Ctx): number | null {
-  const given = c.req.raw.headers.get("quorate-race");
+/** `Quorate-Hedge: BORN`: the same write goes to several nodes, so nothing in it may be made up by one of them. */
+export function hedgeOf(c: Ctx): number | null {
+  const given = c.req.raw.headers.get("quorate-hedge");
   if (given === null) return null;
-  if (!/^(0|[1-9][0-9]{0,14})$/.test(given)) throw invalid("Quorate-Race", "is not the number of an instance");
+  if (!/^(0|[1-9][0-9]{0,14})$/.test(given)) throw invalid("Quorate-Hedge", "is not the number of an instance");
   if (c.req.raw.headers.get("idempotency-key") === null) {
-    throw invalid("Idempotency-Key", "is required of a raced write");
+    throw invalid("Idempotency-Key", "is required of a hedged write");
   }
   return Number(given);
 }

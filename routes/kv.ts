@@ -73,7 +73,7 @@ const KvItemShape = z.strictObject({
   value: z.string().optional(),
   ttlMs: z.int().optional(),
   session,
-  notAfterMs: z.number().optional(),
+  lapsesInMs: z.number().optional(),
 }).openapi("KvItem");
 /** Data of events: the value as base64. */
 export const KvValueShape = z.strictObject({

@@ -115,7 +115,7 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
     const names = body.names.map((name) => checkedName(name, "names"));
     for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
-    if (caller.race !== undefined) throw invalid("Quorate-Race", "is not for several names");
+    if (caller.hedge !== undefined) throw invalid("Quorate-Hedge", "is not for several names");
     const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
     const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
     return sendAnswer(c, await answer);

@@ -7,7 +7,7 @@ import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts
 import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 import { permit, readable } from "./gate.ts";
-import { accepts, checkedPrefix, defaultHolder, idempotencyKey, nameOf, queryOf, raceOf } from "./input.ts";
+import { accepts, checkedPrefix, defaultHolder, hedgeOf, idempotencyKey, nameOf, queryOf } from "./input.ts";
 import { listRanges } from "./listing.ts";
 import type { WaitParts } from "./queued.ts";
 import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
@@ -43,21 +43,21 @@ export function writeOf(
 
 /** Who calls, once it is known to be allowed. */
 export function callerOf(c: Ctx, newId: () => string, timeoutMs: number): Caller {
-  const race = raceOf(c);
+  const hedge = hedgeOf(c);
   const { subject } = c.get("client");
   const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
-  return race === null ? caller : { ...caller, race };
+  return hedge === null ? caller : { ...caller, hedge };
 }
 
-/** Who asks for a grant; of a raced request nothing may be made up, and nobody waits for it. */
+/** Who asks for a grant; of a hedged request nothing may be made up, and nobody waits for it. */
 export function holderOf(
   field: "holder" | "candidate",
   given: string | undefined,
   waitMs: number,
-  { subject, idempotencyKey, race }: Caller,
+  { subject, idempotencyKey, hedge }: Caller,
 ): string {
-  if (race !== undefined && given === undefined) throw invalid(field, "is required of a raced write");
-  if (race !== undefined && waitMs > 0) throw invalid("waitMs", "is not for a raced write");
+  if (hedge !== undefined && given === undefined) throw invalid(field, "is required of a hedged write");
+  if (hedge !== undefined && waitMs > 0) throw invalid("waitMs", "is not for a hedged write");
   return given ?? defaultHolder(subject, idempotencyKey);
 }
 
@@ -66,13 +66,13 @@ export function sessionOf(
   c: Ctx,
   session: string | undefined,
   given: { readonly ttlMs?: unknown },
-  { race }: Caller,
+  { hedge }: Caller,
 ): { readonly session?: string } {
   if (session === undefined) return {};
   permit(c, { noun: "session", verb: "write" }, session);
   if (given.ttlMs !== undefined) throw invalid("ttlMs", "is that of the session");
   // It is entered in the session's log first, by one node.
-  if (race !== undefined) throw invalid("session", "is not for a raced write");
+  if (hedge !== undefined) throw invalid("session", "is not for a hedged write");
   return { session };
 }
 

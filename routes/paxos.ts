@@ -52,7 +52,7 @@ export function paxosRoutes(
   for (const mailbox of ["acceptor", "coordinator", "learner"] as const) {
     app.post(`/paxos/${mailbox}`, async (c) => {
       const { headers } = c.req.raw;
-      if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-race")) {
+      if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-hedge")) {
         c.set("client", clientOf(c, clients.tokens));
         return await answerDirect(c, node, clients.limit);
       }

@@ -4,7 +4,7 @@ import { PROBLEMS } from "../src/http/problem.ts";
 
 type Example = Readonly<Record<string, unknown>> & { readonly detail: string };
 
-const HOLDER = { holder: "worker-7", fence: "31745", mode: "exclusive", notAfterMs: 21_400 };
+const HOLDER = { holder: "worker-7", fence: "31745", mode: "exclusive", lapsesInMs: 21_400 };
 const KEY = "01JD9W8Y6K3T";
 
 /** What each says besides that which its code alone says. */
@@ -22,7 +22,7 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "held": { detail: "deploy/api is held", holders: [HOLDER], queue: 2, retryAfterMs: 5_000 },
   "led": {
     detail: "scheduler is led",
-    leader: { candidate: "worker-7", term: "31745", notAfterMs: 21_400, value: "http://10.0.0.7:8080" },
+    leader: { candidate: "worker-7", term: "31745", lapsesInMs: 21_400, value: "http://10.0.0.7:8080" },
     queue: 2,
     retryAfterMs: 5_000,
   },

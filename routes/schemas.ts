@@ -133,7 +133,7 @@ export const NameParam = z.object({
 export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
 export const FenceParams = NameParam.extend({ fence });
 export const WriteHeaders = z.object({
-  "Quorate-Race": z.string().regex(/^(0|[1-9][0-9]{0,14})$/).optional()
+  "Quorate-Hedge": z.string().regex(/^(0|[1-9][0-9]{0,14})$/).optional()
     .openapi({ description: "Of a write that goes to several nodes at once: the instance last seen of the name." }),
   "Idempotency-Key": z.string().regex(/^[\x21-\x7e]{1,64}$/).optional()
     .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
@@ -147,8 +147,8 @@ export const GrantShape = z.strictObject({
   fence,
   mode,
   ttlMs: z.int(),
-  notBeforeMs: z.number(),
-  notAfterMs: z.number(),
+  guaranteedForMs: z.number(),
+  lapsesInMs: z.number(),
   waitedMs: z.number(),
   metadata: z.string().optional(),
   session,
@@ -159,7 +159,7 @@ const HolderShape = z.strictObject({
   holder: z.string(),
   fence,
   mode,
-  notAfterMs: z.number(),
+  lapsesInMs: z.number(),
   metadata: z.string().optional(),
 }).openapi("Holder");
 export const LockStateShape = z.strictObject({

@@ -21,8 +21,8 @@ export const SemaphoreGrantShape = z.strictObject({
   permits: z.int(),
   limit: z.int(),
   ttlMs: z.int(),
-  notBeforeMs: z.number(),
-  notAfterMs: z.number(),
+  guaranteedForMs: z.number(),
+  lapsesInMs: z.number(),
   waitedMs: z.number(),
   metadata: z.string().optional(),
   session,
@@ -32,7 +32,7 @@ const SemaphoreHolderShape = z.strictObject({
   holder: z.string(),
   fence,
   permits: z.int(),
-  notAfterMs: z.number(),
+  lapsesInMs: z.number(),
   metadata: z.string().optional(),
 }).openapi("SemaphoreHolder");
 const capacity = { limit: z.int().nullable(), available: z.int().nullable() };

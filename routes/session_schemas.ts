@@ -14,15 +14,15 @@ export const SessionGrantShape = z.strictObject({
   id: sessionId,
   holder: z.string(),
   ttlMs: z.int(),
-  notBeforeMs: z.number(),
-  notAfterMs: z.number(),
+  guaranteedForMs: z.number(),
+  lapsesInMs: z.number(),
   revision: count,
 }).openapi("SessionGrant");
 export const SessionStateShape = z.strictObject({
   id: sessionId,
   holder: z.string(),
   ttlMs: z.int(),
-  notAfterMs: z.number(),
+  lapsesInMs: z.number(),
   bound: z.array(z.strictObject({ noun: z.string(), name: z.string() })),
   revision: count,
 }).openapi("SessionState");

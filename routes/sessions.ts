@@ -115,6 +115,6 @@ async function writeOf(c: Ctx, newId: () => string): Promise<{ readonly id: stri
 }
 
 function unraced(caller: Caller): Caller {
-  if (caller.race !== undefined) throw invalid("Quorate-Race", "is not for sessions");
+  if (caller.hedge !== undefined) throw invalid("Quorate-Hedge", "is not for sessions");
   return caller;
 }

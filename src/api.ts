@@ -11,9 +11,9 @@ export type Grant = {
   mode: "exclusive" | "shared";
   ttlMs: number;
   /** Nobody else gets the name for this long, counted from the caller's first send of this Idempotency-Key. */
-  notBeforeMs: number;
+  guaranteedForMs: number;
   /** An estimate of when somebody else can, counted likewise. */
-  notAfterMs: number;
+  lapsesInMs: number;
   /** How long the request waited in the queue. */
   waitedMs: number;
   metadata?: string;
@@ -26,7 +26,7 @@ export type HolderView = {
   holder: string;
   fence: string;
   mode: "exclusive" | "shared";
-  notAfterMs: number;
+  lapsesInMs: number;
   metadata?: string;
 };
 
@@ -73,15 +73,15 @@ export type Leadership = {
   term: string;
   ttlMs: number;
   /** As in `Grant`: nobody else leads for this long. */
-  notBeforeMs: number;
-  notAfterMs: number;
+  guaranteedForMs: number;
+  lapsesInMs: number;
   waitedMs: number;
   value?: string;
   session?: string;
   revision: string;
 };
 
-export type LeaderView = { candidate: string; term: string; notAfterMs: number; value?: string };
+export type LeaderView = { candidate: string; term: string; lapsesInMs: number; value?: string };
 
 /** Why a campaign was not won; rides in the 409 problem document. */
 export type Led = { leader: LeaderView | null; queue: number; retryAfterMs: number; yours?: string };
@@ -142,7 +142,7 @@ export type KvItem = {
   /** Of an ephemeral value: what it lives by, and an estimate of when it ends unless it is put again. */
   ttlMs?: number;
   session?: string;
-  notAfterMs?: number;
+  lapsesInMs?: number;
 };
 export type KvWritten = { name: string; revision: string; ttlMs?: number; session?: string };
 export type KvDeleted = { outcome: "deleted"; name: string; revision: string };
@@ -153,9 +153,9 @@ export type SessionGrant = {
   holder: string;
   ttlMs: number;
   /** Nobody ends it but its owner for this long, counted from the caller's first send of this Idempotency-Key. */
-  notBeforeMs: number;
+  guaranteedForMs: number;
   /** An estimate of when it may have ended unless it is kept, counted likewise. */
-  notAfterMs: number;
+  lapsesInMs: number;
   revision: string;
 };
 export type BoundName = { noun: string; name: string };
@@ -163,7 +163,7 @@ export type SessionState = {
   id: string;
   holder: string;
   ttlMs: number;
-  notAfterMs: number;
+  lapsesInMs: number;
   /** Entered before anything is bound there; what was given back leaves in its own time. */
   bound: BoundName[];
   revision: string;

@@ -154,7 +154,7 @@ function readable(text: string, folder: string, port: number): string {
 
 const ALWAYS_VARIES = new Set(["requestId", "retryAfterMs", "waitedMs", "fence", "lastFence", "revision"]);
 /** Exact in a grant that came at once, counted down or up otherwise. */
-const VARIES_LATER = new Set(["notBeforeMs", "notAfterMs"]);
+const VARIES_LATER = new Set(["guaranteedForMs", "lapsesInMs"]);
 
 /** A JSON answer without what differs from run to run. */
 function steady(value: unknown): unknown {

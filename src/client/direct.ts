@@ -70,7 +70,7 @@ export type DirectEnd =
   }
   /**
    * Nobody knows yet: it collided, or too few acceptors answered. Send the same through a node, with this
-   * Idempotency-Key and `Quorate-Race: BORN`: it is decided once, and the node says how.
+   * Idempotency-Key and `Quorate-Hedge: BORN`: it is decided once, and the node says how.
    */
   | { readonly type: "unsettled" };
 
@@ -149,7 +149,7 @@ type Reply = {
 
 /** null: no answer, which is neither a vote nor "did not vote". */
 async function send(options: DirectOptions, base: string, body: string, born: number): Promise<Reply | null> {
-  const headers: Record<string, string> = { "Quorate-Race": String(born), "Idempotency-Key": "direct" };
+  const headers: Record<string, string> = { "Quorate-Hedge": String(born), "Idempotency-Key": "direct" };
   if (options.token !== undefined) headers["Authorization"] = `Bearer ${options.token}`;
   try {
     const response = await options.fetch(`${base}/paxos/acceptor`, { method: "POST", body, headers });

@@ -115,7 +115,7 @@ export async function askInTurn(
   }
 }
 
-/** A new one each time: one for all would keep what ever raced it. */
+/** A new one each time: one for all would keep whatever raced it. */
 function never(): Promise<never> {
   return new Promise(() => {});
 }

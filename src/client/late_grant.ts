@@ -8,7 +8,7 @@
  */
 import { DRIFT } from "../limits.ts";
 
-type Times = { waitedMs: number; notBeforeMs: number; notAfterMs: number };
+type Times = { waitedMs: number; guaranteedForMs: number; lapsesInMs: number };
 
 /** The body of a 200 as the caller may read it; null: as it is. `lateMs`: from the caller's send to that of this try. */
 export function laterGrant(body: Uint8Array, lateMs: number): string | null {
@@ -18,8 +18,8 @@ export function laterGrant(body: Uint8Array, lateMs: number): string | null {
   for (const grant of grants) {
     grant.waitedMs += Math.round(lateMs);
     // This clock and the caller's may differ in rate, as in what the node counted.
-    grant.notBeforeMs += Math.floor(lateMs * (1 - DRIFT));
-    grant.notAfterMs += Math.ceil(lateMs * (1 + DRIFT));
+    grant.guaranteedForMs += Math.floor(lateMs * (1 - DRIFT));
+    grant.lapsesInMs += Math.ceil(lateMs * (1 + DRIFT));
   }
   return JSON.stringify(said);
 }
@@ -40,7 +40,7 @@ function listIn(said: unknown): readonly unknown[] {
 /** Waited for at the node that answers, for however short a time, or it would say 0. */
 function isWaitedFor(value: unknown): value is Times {
   if (typeof value !== "object" || value === null) return false;
-  const { waitedMs, notBeforeMs, notAfterMs } = value as Partial<Times>;
-  return typeof waitedMs === "number" && waitedMs > 0 && typeof notBeforeMs === "number" &&
-    typeof notAfterMs === "number";
+  const { waitedMs, guaranteedForMs, lapsesInMs } = value as Partial<Times>;
+  return typeof waitedMs === "number" && waitedMs > 0 && typeof guaranteedForMs === "number" &&
+    typeof lapsesInMs === "number";
 }

@@ -65,8 +65,8 @@ export async function outgoingOf(request: Request, requestId: string, newId: () 
   headers.set("accept-encoding", "identity");
   headers.set("x-request-id", requestId);
   const isBatch = path === BATCH;
-  // A batch has none itself, and whoever races sends its own to several nodes: without one that is refused.
-  const needsKey = isWrite && !isBatch && !headers.has("quorate-race");
+  // A batch has none itself, and whoever hedges sends its own to several nodes: without one that is refused.
+  const needsKey = isWrite && !isBatch && !headers.has("quorate-hedge");
   if (needsKey && !headers.has("idempotency-key")) headers.set("idempotency-key", newId());
   const idempotencyKey = isWrite && !isBatch ? headers.get("idempotency-key") ?? undefined : undefined;
   const said = method === "POST" ? jsonOf(body) : undefined;

@@ -112,7 +112,7 @@ export function emptyState(mode: Mode): KeyState {
     cooling: null,
     history: [],
     window: "",
-    // A raced command of a name nobody has used is born at 0 (api.md), and nothing has left the window yet.
+    // A hedged command of a name nobody has used is born at 0 (api.md), and nothing has left the window yet.
     evicted: -1,
     limit: null,
     register: null,

@@ -7,7 +7,7 @@ import type { Ended, Hold, LeaseTerm, Place } from "./op.ts";
 import { unpackPlace } from "./place.ts";
 import { keyState, type RegisterValue, type Session } from "./state.ts";
 
-/** Who holds and who waits, whatever the noun; each holder with the lease that its `notAfterMs` comes from. */
+/** Who holds and who waits, whatever the noun; each holder with the lease that its `lapsesInMs` comes from. */
 export type GrantsView = {
   readonly state: "free" | "held" | "cooling";
   readonly holders: readonly HoldView[];

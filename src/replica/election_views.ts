@@ -41,7 +41,7 @@ export class ElectionViews {
     return {
       candidate: holder,
       term: fence,
-      notAfterMs: this.#leases.remainingMs(key, leader),
+      lapsesInMs: this.#leases.remainingMs(key, leader),
       ...(metadata === undefined ? {} : { value: metadata }),
     };
   }

@@ -207,7 +207,7 @@ export class Grants {
         op: asking.op({ ...wait, ...bound }, label),
         timeoutMs: timeoutMs(),
         idempotencyKey: caller.idempotencyKey,
-        ...(caller.race === undefined ? {} : { race: caller.race }),
+        ...(caller.hedge === undefined ? {} : { hedge: caller.hedge }),
         ...(claims === undefined ? {} : { claims }),
       });
     };
@@ -215,8 +215,8 @@ export class Grants {
     const isKnown = (state: State) =>
       machine.lookup(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null ||
       machine.placeOfCommand(state, subject, id) !== null;
-    // Raced: every node that got it must propose it, whatever it alone knows.
-    if (caller.race !== undefined) return submit();
+    // Hedged: every node that got it must propose it, whatever it alone knows.
+    if (caller.hedge !== undefined) return submit();
     let { snapshot } = await acceptor.view(key);
     if (isKnown(snapshot.state) || isFree(snapshot.state, asking, NONE)) return submit();
     if (await ends.clear(key, holdingSessions(snapshot.state), timeoutMs())) {
@@ -238,9 +238,9 @@ export class Grants {
     return await submit(lapsed).catch(orNullIfHeld) ?? await unclaimed().catch(orUnknown(caller.idempotencyKey));
   }
 
-  /** When it was asked for, for people; a raced command carries none, as it must be the same wherever it is made. */
-  #label({ race }: Caller): number {
-    return race === undefined ? this.#parts.clock.wall() : 0;
+  /** When it was asked for, for people; a hedged command carries none, as it must be the same wherever it is made. */
+  #label({ hedge }: Caller): number {
+    return hedge === undefined ? this.#parts.clock.wall() : 0;
   }
 
   /** Waits for the grant of a queued command and confirms it; null if place and grant are both gone. */
@@ -293,14 +293,14 @@ export class Grants {
     return granted === null ? null : { ...granted, waitedMs };
   }
 
-  #submit(name: string, op: Op, { subject, idempotencyKey, timeoutMs, race }: Caller): Promise<Outcome> {
+  #submit(name: string, op: Op, { subject, idempotencyKey, timeoutMs, hedge }: Caller): Promise<Outcome> {
     return this.#parts.logs.submit(this.#noun.prefix + name, {
       subject,
       id: idempotencyKey,
       op,
       timeoutMs,
       idempotencyKey,
-      ...(race === undefined ? {} : { race }),
+      ...(hedge === undefined ? {} : { hedge }),
     });
   }
 

@@ -222,11 +222,13 @@ export class KeyLog {
 
   /**
    * The commands that wait, in order of arrival. One that claims leases goes alone, before its clock answer grows old; so
-   * does a raced one, whose value must be the same wherever it is made.
+   * does a hedged one, whose value must be the same wherever it is made.
    */
   #nextValue(opening: Snapshot): Value | null {
     const { instance, state: { mode } } = opening;
-    const alone = this.#pending.find(({ submission: { claims, race } }) => claims !== undefined || race !== undefined);
+    const alone = this.#pending.find(({ submission: { claims, hedge } }) =>
+      claims !== undefined || hedge !== undefined
+    );
     const chosen = alone === undefined ? this.#pending : [alone];
     if (chosen.length === 0) return null;
     // Known not to be applied below this instance, as the state that opens it was just asked (§6).
@@ -236,7 +238,7 @@ export class KeyLog {
     }
     const commands = fitting(chosen.map(({ command }) => command!));
     // Nobody's own: each node that got it sends these very bytes, and votes for one of them are votes for all.
-    if (alone?.submission.race !== undefined || !this.#parts.acceptor.votes) {
+    if (alone?.submission.hedge !== undefined || !this.#parts.acceptor.votes) {
       return { id: sharedValueId(this.#parts.digest, this.#key, commands), proposer: "", commands };
     }
     const { me } = this.#parts.acceptor.rules;

@@ -37,8 +37,8 @@ export function boundsOf({ ttlMs }: Pick<Hold, "ttlMs">, waitedMs: number, count
     ttlMs,
     // Rounded down: both ends of the drift are the caller's to be safe from. The wait was timed by this node's clock, which
     // may be faster than the caller's: after a long one its share is more than that of a short ttl.
-    notBeforeMs: Math.floor(countedMs * (1 - DRIFT)) + Math.floor(ttlMs * (1 - DRIFT)),
-    notAfterMs: Math.ceil(countedMs * (1 + DRIFT)) + Math.ceil(ttlMs * (1 + DRIFT)),
+    guaranteedForMs: Math.floor(countedMs * (1 - DRIFT)) + Math.floor(ttlMs * (1 - DRIFT)),
+    lapsesInMs: Math.ceil(countedMs * (1 + DRIFT)) + Math.ceil(ttlMs * (1 + DRIFT)),
     waitedMs: Math.round(waitedMs),
   };
 }

@@ -56,7 +56,7 @@ export class LockViews {
       holder,
       fence,
       mode,
-      notAfterMs: this.#leases.remainingMs(key, hold),
+      lapsesInMs: this.#leases.remainingMs(key, hold),
       ...(metadata === undefined ? {} : { metadata }),
     };
   }

@@ -22,8 +22,8 @@ export type Submission = {
   readonly timeoutMs: number;
   /** Leases this command needs ended because they ran out; it then travels in a value of its own (§7). */
   readonly claims?: readonly LeaseName[];
-  /** Raced: the command's `born` as the caller said it, so that every node proposes the same bytes. */
-  readonly race?: number;
+  /** Hedged: the command's `born` as the caller said it, so that every node proposes the same bytes. */
+  readonly hedge?: number;
   /** The node that forwarded it and waits to learn what it came to. */
   readonly origin?: NodeId;
   /** What the caller calls its command, told when the outcome is unknown. */
@@ -66,8 +66,8 @@ export function keptElsewhere(machine: LockMachine, pending: Pending, { instance
   return left.every(isDone) ? { outcome: "kept" } : null;
 }
 
-export function stamped({ subject, id, op, race }: Submission, born: number): Command {
-  return { subject, id, born: race ?? born, op };
+export function stamped({ subject, id, op, hedge }: Submission, born: number): Command {
+  return { subject, id, born: hedge ?? born, op };
 }
 
 export function holdsAll(leases: readonly LeaseName[], claims: readonly LeaseName[]): boolean {

@@ -26,13 +26,13 @@ export class RegisterViews {
     if (session !== undefined) return { ...item, session, ...this.#bounded(session) };
     if (lease === undefined) return item;
     const remaining = this.#leases.remainingMs(key, { id: VALUE_LEASE_ID, ...lease });
-    return { ...item, ttlMs: lease.ttlMs, notAfterMs: Math.ceil(remaining) };
+    return { ...item, ttlMs: lease.ttlMs, lapsesInMs: Math.ceil(remaining) };
   }
 
   /** Where this node has not seen the session yet, nothing is said. */
   #bounded(session: string) {
     const remaining = this.#leases.remainingOfKeyMs(sessionKey(session));
-    return remaining === null ? {} : { notAfterMs: Math.ceil(remaining) };
+    return remaining === null ? {} : { lapsesInMs: Math.ceil(remaining) };
   }
 }
 

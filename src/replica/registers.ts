@@ -104,7 +104,7 @@ export class Registers implements RegisterService {
   async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
     const { acceptor, machine, clock, logs, ends } = this.#parts;
     const key = PREFIX + name;
-    const { subject, idempotencyKey: id, race } = caller;
+    const { subject, idempotencyKey: id, hedge } = caller;
     const untilMs = clock.now() + caller.timeoutMs;
     const submit = (claims?: readonly LeaseName[]) =>
       logs.submit(key, {
@@ -113,11 +113,11 @@ export class Registers implements RegisterService {
         op,
         timeoutMs: Math.max(1, untilMs - clock.now()),
         idempotencyKey: id,
-        ...(race === undefined ? {} : { race }),
+        ...(hedge === undefined ? {} : { hedge }),
         ...(claims === undefined ? {} : { claims }),
       });
-    // Only a condition can hang on whether the value that ran out has ended; raced bytes must be the same everywhere.
-    if (race !== undefined || (op.ifMatch === undefined && op.ifNoneMatch === undefined)) return submit();
+    // Only a condition can hang on whether the value that ran out has ended; hedged bytes must be the same everywhere.
+    if (hedge !== undefined || (op.ifMatch === undefined && op.ifNoneMatch === undefined)) return submit();
     const { snapshot } = await acceptor.view(key);
     await ends.clear(key, holdingSessions(snapshot.state), caller.timeoutMs);
     const lapsed = this.#lapsed(key, snapshot.state);

@@ -45,7 +45,7 @@ export class SemaphoreViews {
       holder,
       fence,
       permits: known(permits),
-      notAfterMs: this.#leases.remainingMs(key, hold),
+      lapsesInMs: this.#leases.remainingMs(key, hold),
       ...(metadata === undefined ? {} : { metadata }),
     };
   }

@@ -35,10 +35,10 @@ export type Caller = {
   readonly idempotencyKey: string;
   readonly timeoutMs: number;
   /**
-   * A raced write: the same request goes to several nodes, and each proposes the same bytes. The instance the caller last
+   * A hedged write: the same request goes to several nodes, and each proposes the same bytes. The instance the caller last
    * saw of the name, which becomes the command's `born`; it must not wait.
    */
-  readonly race?: number;
+  readonly hedge?: number;
   /** Aborts when the client went away; its place is kept until it lapses, for it to come back to. */
   readonly signal?: AbortSignal;
   /** Told a waiter's place in the queue, from 1, whenever it has changed; after a place that was lost, a later one. */
@@ -52,7 +52,7 @@ export type AcquireRequest = {
   readonly mode: "exclusive" | "shared";
   readonly metadata?: string;
   readonly lockDelayMs: number;
-  /** The grant lives as long as this session, and has its ttl instead of `ttlMs`; not for a raced request. */
+  /** The grant lives as long as this session, and has its ttl instead of `ttlMs`; not for a hedged request. */
   readonly session?: string;
 };
 

@@ -19,12 +19,12 @@ export class SessionViews {
     const lease = session === null ? null : sessionLease({ session });
     if (session === null || lease === null) return null;
     const { holder, ttlMs, names } = session;
-    const notAfterMs = Math.ceil(this.#leases.remainingMs(sessionKey(id), lease));
+    const lapsesInMs = Math.ceil(this.#leases.remainingMs(sessionKey(id), lease));
     return {
       id,
       holder,
       ttlMs,
-      notAfterMs,
+      lapsesInMs,
       bound: names.map(([key]) => boundName(key)),
       revision: viewRevision(state),
     };

@@ -110,8 +110,8 @@ export class Sessions implements SessionService {
     if (!isDone || session === null || session.ended !== null) throw sessionRefusal(id, caller.subject, outcome);
     this.#parts.ends.lookAfter(id);
     const { holder } = session;
-    const { ttlMs, notBeforeMs, notAfterMs } = boundsOf(session, 0, 0);
-    return { body: { id, holder, ttlMs, notBeforeMs, notAfterMs, revision: viewRevision(state) }, receipt };
+    const { ttlMs, guaranteedForMs, lapsesInMs } = boundsOf(session, 0, 0);
+    return { body: { id, holder, ttlMs, guaranteedForMs, lapsesInMs, revision: viewRevision(state) }, receipt };
   }
 
   #submit(id: string, op: Op, { subject, timeoutMs, idempotencyKey }: Caller): Promise<Outcome> {

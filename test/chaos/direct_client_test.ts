@@ -22,7 +22,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
     digest: (text: string) => Promise.resolve(sha256Hex(text)),
   };
   const throughNode = async (op: DirectOp & { type: "release" }, key: string, born: number) => {
-    const headers = { "Idempotency-Key": key, "Quorate-Race": String(born) };
+    const headers = { "Idempotency-Key": key, "Quorate-Hedge": String(born) };
     const reply = await call(cluster.url("b"), "DELETE", `/v1/locks/direct/${op.fence}`, undefined, headers);
     return reply?.body["outcome"];
   };
@@ -48,7 +48,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
       assert(twice.type === "unsettled" || twice.result.fence === once.result.fence);
       const node = await call(cluster.url("d"), "POST", "/v1/locks/again", { holder: "me" }, {
         "Idempotency-Key": "k3",
-        "Quorate-Race": "0",
+        "Quorate-Hedge": "0",
       });
       assertEquals(node?.body["fence"], once.result.fence);
     });
@@ -60,7 +60,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
           const key = `${holder}-${round}`;
           const end = await submitDirect(options, `lock/${name}`, acquire(holder), key, 0);
           if (end.type === "decided") return end.result.outcome;
-          const headers = { "Idempotency-Key": key, "Quorate-Race": "0" };
+          const headers = { "Idempotency-Key": key, "Quorate-Hedge": "0" };
           const reply = await call(cluster.url("a"), "POST", `/v1/locks/${name}`, { holder }, headers);
           return reply?.status === 200 ? "granted" : String(reply?.body["code"]);
         }));
@@ -71,7 +71,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
     await t.step("what is for peers, or another's, is refused", async () => {
       const value = { id: "x", proposer: "a", commands: [] };
       const message = { type: "accept", key: "lock/bad", epoch: 0, instance: 1, ballot: [0, "", 0], value };
-      const headers = { "Quorate-Race": "0", "Idempotency-Key": "k9" };
+      const headers = { "Quorate-Hedge": "0", "Idempotency-Key": "k9" };
       const post = (messages: unknown) => call(cluster.url("a"), "POST", "/paxos/acceptor", { messages }, headers);
       const bad: [unknown, number, string][] = [
         [[message], 400, "invalid-request"],
@@ -107,7 +107,7 @@ Deno.test("direct client: takes and releases in one round trip each; collisions 
       await cluster.kill("e");
       const end = await submitDirect(options, "lock/minority", acquire("me"), "k4", 0);
       assertEquals(end.type, "unsettled");
-      const headers = { "Idempotency-Key": "k4", "Quorate-Race": "0" };
+      const headers = { "Idempotency-Key": "k4", "Quorate-Hedge": "0" };
       const reply = await call(cluster.url("b"), "POST", "/v1/locks/minority", { holder: "me" }, headers);
       assertEquals(reply?.status, 200);
       assertEquals(reply?.headers.get("consensus-path"), "recovered");

@@ -25,12 +25,12 @@ export const SERVICE_STEPS: Steps = {
     assertEquals((await c.said(200, "GET", "/v1/locks/once"))["lastFence"], first["fence"]);
   },
 
-  "raced write": async ({ a, b, c }) => {
-    const headers = { "quorate-race": "0", "idempotency-key": "race-1" };
-    const race = (node: Node) => node.said(200, "POST", "/v1/locks/race", { holder: "me", ttlMs: LONG_MS }, headers);
-    const fences = (await Promise.all([a, b, c].map(race))).map(({ fence }) => fence);
+  "hedged write": async ({ a, b, c }) => {
+    const headers = { "quorate-hedge": "0", "idempotency-key": "hedge-1" };
+    const hedge = (node: Node) => node.said(200, "POST", "/v1/locks/hedge", { holder: "me", ttlMs: LONG_MS }, headers);
+    const fences = (await Promise.all([a, b, c].map(hedge))).map(({ fence }) => fence);
     assertEquals(new Set(fences).size, 1);
-    const { holders, lastFence } = await b.said(200, "GET", "/v1/locks/race");
+    const { holders, lastFence } = await b.said(200, "GET", "/v1/locks/hedge");
     assertEquals([(holders as readonly Json[]).length, lastFence], [1, fences[0]]);
   },
 

@@ -33,7 +33,7 @@ Deno.test("gateway: a request goes to the nearest node only, with its path, quer
   const [first, second] = [granting(), granting()];
   await withGateway([first, second], async ({ ask }) => {
     const path = "/v1/locks/a%2Fb%25%FF%e2%82%ac/%7e'|?name=%zz&x=a+b%20c&timeoutMs=500";
-    const headers = { Authorization: "Bearer secret", "Idempotency-Key": "mine", "Quorate-Race": "0", "X-Other": "1" };
+    const headers = { Authorization: "Bearer secret", "Idempotency-Key": "mine", "Quorate-Hedge": "0", "X-Other": "1" };
     const response = await ask("POST", path, { ...take, headers });
     assertEquals([response.status, (await response.json()).fence], [200, "1025"]);
     const [seen] = first.seen;
@@ -209,7 +209,7 @@ Deno.test("gateway: a refusal that was only read waits for what another try may 
 Deno.test("gateway: who waits is left with the node it waits at, and taken to the next if that one goes", async () => {
   for (const path of [LOCK, `${LOCK}?after=0&waitMs=20000`]) {
     const first = Promise.withResolvers<Response>();
-    const second = granting({ waitedMs: 3_000, notBeforeMs: 2_970 + 29_700, notAfterMs: 3_030 + 30_300 });
+    const second = granting({ waitedMs: 3_000, guaranteedForMs: 2_970 + 29_700, lapsesInMs: 3_030 + 30_300 });
     const nodes = [scriptedNode(() => first.promise), second];
     await withGateway(nodes, async ({ ask, clock }) => {
       const isPoll = path !== LOCK;
@@ -221,7 +221,7 @@ Deno.test("gateway: who waits is left with the node it waits at, and taken to th
       const body = await (await asked).json();
       // What the second node counts from its own send the caller counts from its own, 8 s before.
       const expected = isPoll ? [3_000, 32_670, 33_330] : [11_000, 32_670 + 7_920, 33_330 + 8_080];
-      assertEquals([body.waitedMs, body.notBeforeMs, body.notAfterMs], expected);
+      assertEquals([body.waitedMs, body.guaranteedForMs, body.lapsesInMs], expected);
     });
   }
 });
@@ -233,12 +233,12 @@ Deno.test("gateway: the times of a grant that was made at once are those of the 
     await until("the first has it", () => nodes[0]!.seen.length === 1);
     await clock.pass(1_000);
     const body = await (await asked).json();
-    assertEquals([body.waitedMs, body.notBeforeMs, body.notAfterMs], [0, 29_700, 30_300]);
+    assertEquals([body.waitedMs, body.guaranteedForMs, body.lapsesInMs], [0, 29_700, 30_300]);
   });
 });
 
 Deno.test("gateway: an answer of the first node is passed on byte for byte, with its headers", async () => {
-  const text = `{ "waitedMs": 5, "notBeforeMs": 1, "notAfterMs": 2, "odd": 1e400 }`;
+  const text = `{ "waitedMs": 5, "guaranteedForMs": 1, "lapsesInMs": 2, "odd": 1e400 }`;
   const headers = {
     "Consensus-Path": "fast",
     "Consensus-Instance": "7",
@@ -356,17 +356,17 @@ Deno.test("gateway: a batch is repeated only if each of its writes has a key of 
   });
 });
 
-Deno.test("gateway: a raced write keeps its key and its instance, and gets no key it did not bring", async () => {
+Deno.test("gateway: a hedged write keeps its key and its instance, and gets no key it did not bring", async () => {
   const nodes = [cuttingNode(), granting()];
   await withGateway(nodes, async ({ ask }) => {
-    const headers = { "Quorate-Race": "3", "Idempotency-Key": "raced" };
+    const headers = { "Quorate-Hedge": "3", "Idempotency-Key": "hedged" };
     assertEquals((await ask("POST", LOCK, { ...take, headers })).status, 200);
-    assertEquals(nodes[1]!.seen[0]!.headers.get("quorate-race"), "3");
-    assertEquals(new Set(keys(nodes)), new Set(["raced"]));
+    assertEquals(nodes[1]!.seen[0]!.headers.get("quorate-hedge"), "3");
+    assertEquals(new Set(keys(nodes)), new Set(["hedged"]));
   });
   const node = scriptedNode(() => problem(400, "invalid-request", { field: "Idempotency-Key" }));
   await withGateway([node], async ({ ask }) => {
-    assertEquals((await ask("POST", LOCK, { ...take, headers: { "Quorate-Race": "3" } })).status, 400);
+    assertEquals((await ask("POST", LOCK, { ...take, headers: { "Quorate-Hedge": "3" } })).status, 400);
     assertEquals(keys([node]), [null]);
   });
 });

@@ -12,8 +12,8 @@ const later = (body: unknown, lateMs: number) => {
 };
 
 Deno.test("late grant: only what was waited for is changed, in a grant or a set of them", () => {
-  const waited = { fence: "1", waitedMs: 10, notBeforeMs: 100, notAfterMs: 200, ttlMs: 90 };
-  const shown = { fence: "1", waitedMs: 1_010, notBeforeMs: 1_090, notAfterMs: 1_210, ttlMs: 90 };
+  const waited = { fence: "1", waitedMs: 10, guaranteedForMs: 100, lapsesInMs: 200, ttlMs: 90 };
+  const shown = { fence: "1", waitedMs: 1_010, guaranteedForMs: 1_090, lapsesInMs: 1_210, ttlMs: 90 };
   const atOnce = { ...waited, waitedMs: 0 };
   assertEquals(later(waited, 1_000), shown);
   assertEquals(later({ grants: [waited, atOnce] }, 1_000), { grants: [shown, atOnce] });
@@ -82,8 +82,8 @@ for (const after of ["an answer that is lost at once", "an answer that never com
       const response = await ask("/v1/locks/x", { ttlMs: 8_000 });
       const grant = await response.json();
       assertEquals([response.status, grant.waitedMs, fences], [200, 0, [grant.fence, grant.fence]]);
-      assertGreater(sentMs + grant.notBeforeMs, clock.now());
-      await clock.sleep(sentMs + grant.notBeforeMs - 1 - clock.now());
+      assertGreater(sentMs + grant.guaranteedForMs, clock.now());
+      await clock.sleep(sentMs + grant.guaranteedForMs - 1 - clock.now());
       assertEquals(await thief(apps, "x"), 409);
     });
   });
@@ -102,7 +102,7 @@ Deno.test("late grant: a long wait at a node that dies: the grant out of the que
     await (await apps.ask("b", `/v1/locks/x/${held.fence}`, { method: "DELETE" })).body?.cancel();
     const grant = await (await asked).json();
     assert(grant.fence !== held.fence && grant.waitedMs >= 21_000, JSON.stringify(grant));
-    const untilMs = sentMs + grant.notBeforeMs;
+    const untilMs = sentMs + grant.guaranteedForMs;
     // Without what went by at the first node it would be over before it came.
     assertGreater(untilMs, clock.now() + 7_000);
     await clock.sleep(untilMs - 1 - clock.now());

@@ -621,7 +621,7 @@ for (const n of [3, 4, 5]) {
       const proposers = nodesOf(n).slice(0, 2 + seed % 2);
       const values = proposers.map((node, i) => ({ node, value: i === 2 && seed % 4 === 1 ? null : valueOf(node) }));
       if (seed % 3 === 0) {
-        // A client races too: whoever gets it votes for it, if it has not voted yet.
+        // A client hedges too: whoever gets it votes for it, if it has not voted yet.
         const accept = {
           type: "accept",
           key: "k",

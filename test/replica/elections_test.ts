@@ -34,7 +34,7 @@ for (const n of [1, 3, 5]) {
       assertEquals((await stateOf(cluster, "a", "e")).leader, null);
       const { body: won } = await first.campaign("e", ask("one", { value: "10.0.0.1" }), caller());
       assertEquals([won.name, won.candidate, won.value, won.ttlMs], ["e", "one", "10.0.0.1", 30_000]);
-      assertEquals(won.notBeforeMs, 30_000 * (1 - DRIFT));
+      assertEquals(won.guaranteedForMs, 30_000 * (1 - DRIFT));
       const refused = await assertRejects(() => last.campaign("e", ask("two"), caller()), QuorateError);
       assertEquals(refused.code, "led");
       const led = refused.facts.more as Led;
@@ -95,7 +95,7 @@ Deno.test("elections: a leader that is silent is replaced, and is told when it s
     );
     assertGreater(BigInt(next.term), BigInt(old.term));
     // Nobody else could act before the old leader's own clock told it to stop.
-    assertGreater(next.waitedMs, old.notBeforeMs - 100);
+    assertGreater(next.waitedMs, old.guaranteedForMs - 100);
     const late = await assertRejects(
       () => cluster.node("a").elections.proclaim("e", old.term, { value: "x" }, caller({ timeoutMs: 60_000 })),
       QuorateError,

@@ -60,16 +60,16 @@ Deno.test("lock views: a grant's guarantee is the ttl less the drift, counted fr
     fence: "1025",
     mode: "exclusive",
     ttlMs: 10_000,
-    notBeforeMs: 3 + 10_000 * (1 - DRIFT),
-    notAfterMs: 4 + 10_000 * (1 + DRIFT),
+    guaranteedForMs: 3 + 10_000 * (1 - DRIFT),
+    lapsesInMs: 4 + 10_000 * (1 + DRIFT),
     waitedMs: 13,
     metadata: "m",
     revision: "1025",
   });
   for (const ttlMs of [1_000, 1_001, 1_099, 3_599_999]) {
-    const { notBeforeMs, notAfterMs } = it.views.grant("x", { ...hold, ttlMs }, it.state, 0, 0);
-    assert(notBeforeMs <= ttlMs * (1 - DRIFT) && Number.isInteger(notBeforeMs), `${ttlMs}`);
-    assert(notAfterMs >= ttlMs * (1 + DRIFT) && Number.isInteger(notAfterMs), `${ttlMs}`);
+    const { guaranteedForMs, lapsesInMs } = it.views.grant("x", { ...hold, ttlMs }, it.state, 0, 0);
+    assert(guaranteedForMs <= ttlMs * (1 - DRIFT) && Number.isInteger(guaranteedForMs), `${ttlMs}`);
+    assert(lapsesInMs >= ttlMs * (1 + DRIFT) && Number.isInteger(lapsesInMs), `${ttlMs}`);
   }
 });
 
@@ -77,9 +77,9 @@ Deno.test("lock views: what is left of a hold is what this node's clock has not 
   const it = rig();
   it.decide(acquire("me"));
   await it.clock.pass(4_000);
-  assertEquals(it.views.lock("x", KEY, it.state).holders[0]!.notAfterMs, 6_100);
+  assertEquals(it.views.lock("x", KEY, it.state).holders[0]!.lapsesInMs, 6_100);
   await it.clock.pass(60_000);
-  assertEquals(it.views.lock("x", KEY, it.state).holders[0]!.notAfterMs, 0);
+  assertEquals(it.views.lock("x", KEY, it.state).holders[0]!.lapsesInMs, 0);
 });
 
 Deno.test("lock views: held says who, how many wait, and when to come back: not at once, and not in an hour", async () => {
@@ -100,6 +100,6 @@ Deno.test("lock views: of several shared holders the first to lapse says when to
   await it.clock.pass(1_000);
   it.decide(acquire("two", { mode: "shared", ttlMs: 2_000 }), "t");
   const held = it.views.held(KEY, it.state);
-  assertEquals(held.holders.map(({ holder, notAfterMs }) => [holder, notAfterMs]), [["one", 3_040], ["two", 2_020]]);
+  assertEquals(held.holders.map(({ holder, lapsesInMs }) => [holder, lapsesInMs]), [["one", 3_040], ["two", 2_020]]);
   assertEquals(held.retryAfterMs, 2_020);
 });

@@ -91,7 +91,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     clockOf = () => null,
     deadlineMs,
     modes = [],
-    trace: traceOf = () => NO_TRACE,
+    trace: thedgeOf = () => NO_TRACE,
     random = realRandomness,
     schedule,
     watch,
@@ -138,7 +138,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
     });
     const machine = createMachine({ digest: sha256Hex });
-    const trace = traceOf(id);
+    const trace = thedgeOf(id);
     const transport = tracingTransport(group.transport(network.transportOf(id)), trace);
     const node = new ReplicaNode({
       id: group.memberOf(id),

@@ -180,10 +180,10 @@ Deno.test("queue: a grant out of the queue counts from when it was asked for: it
     const next = await queued(cluster, "b", "q", "next", { ttlMs: 30_000 });
     await cluster.node("a").locks.release("q", held.fence, caller());
     const grant = granted(await next.ending);
-    assert(grant.waitedMs > 0 && grant.notBeforeMs <= grant.waitedMs + 30_000, JSON.stringify(grant));
+    assert(grant.waitedMs > 0 && grant.guaranteedForMs <= grant.waitedMs + 30_000, JSON.stringify(grant));
     // It was renewed for the answer, so what is left is its whole ttl, not the hand-over's.
     const { holders } = await stateOf(cluster, "b", "q");
-    assert(holders[0]!.notAfterMs > 15_000, JSON.stringify(holders));
+    assert(holders[0]!.lapsesInMs > 15_000, JSON.stringify(holders));
   }));
 
 Deno.test("queue: many waiters on many nodes, each releases what it gets: all are served, one at a time, none twice", () =>

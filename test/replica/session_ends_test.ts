@@ -93,7 +93,7 @@ async function client(
         (node, caller) => node.sessions.keep(session, caller),
       );
       if (kept === "lost") break;
-      if (typeof kept !== "string") rely(sentMs + kept.body.notBeforeMs);
+      if (typeof kept !== "string") rely(sentMs + kept.body.guaranteedForMs);
     }
     isOver = true;
   })();
@@ -111,9 +111,9 @@ async function client(
       (node, caller) => node.locks.acquire(name, request(who, { session, waitMs, lockDelayMs }), caller),
     );
     if (typeof grant === "string") continue;
-    const { fence, notBeforeMs } = grant.body;
-    assertLessOrEqual(notBeforeMs, grant.body.waitedMs + ttlMs * (1 - DRIFT) + 1);
-    const one = { who, fence, fromMs: clock.now(), untilMs: sentMs + notBeforeMs };
+    const { fence, guaranteedForMs } = grant.body;
+    assertLessOrEqual(guaranteedForMs, grant.body.waitedMs + ttlMs * (1 - DRIFT) + 1);
+    const one = { who, fence, fromMs: clock.now(), untilMs: sentMs + guaranteedForMs };
     if (one.untilMs < one.fromMs) continue;
     mine.push(one);
     relied.set(name, [...relied.get(name) ?? [], one]);
@@ -346,10 +346,10 @@ Deno.test("session ends: a grant out of the queue counts from its answer, also o
     await clock.sleep(4_000);
     await cluster.node("a").locks.release("l", held.fence, who("release"));
     const { body } = await waiting;
-    assertGreaterOrEqual(body.notBeforeMs, 4_000);
+    assertGreaterOrEqual(body.guaranteedForMs, 4_000);
     // Its client says nothing more, and the next waits for it.
     await cluster.node("c").locks.acquire("l", request("next", { waitMs: 60_000 }), who("next"));
-    assertGreaterOrEqual(clock.now() - sentMs, body.notBeforeMs);
+    assertGreaterOrEqual(clock.now() - sentMs, body.guaranteedForMs);
   }));
 
 Deno.test("session ends: to renew what is bound keeps its session, and counts from that", () =>
@@ -360,7 +360,7 @@ Deno.test("session ends: to renew what is bound keeps its session, and counts fr
     const sentMs = clock.now();
     const { body } = await cluster.node("b").locks.renew("l", grant.fence, {}, who("renew"));
     await cluster.node("c").locks.acquire("l", request("next", { waitMs: 60_000 }), who("next"));
-    assertGreaterOrEqual(clock.now() - sentMs, body.notBeforeMs);
+    assertGreaterOrEqual(clock.now() - sentMs, body.guaranteedForMs);
   }));
 
 Deno.test("session ends: the node that decides an end frees at once, without the pause of those that only hear of it", () =>

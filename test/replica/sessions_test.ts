@@ -271,10 +271,10 @@ Deno.test("sessions: what a caller is told holds: the guarantee is the session's
     await until("half of it is over", () => clock.now() > midMs);
     const sentMs = clock.now();
     const { body } = await cluster.node("b").locks.acquire("l", request("client", { session }), slow());
-    assertEquals([body.ttlMs, body.notBeforeMs], [5_000, 4_950], "to bind is a sign of life");
+    assertEquals([body.ttlMs, body.guaranteedForMs], [5_000, 4_950], "to bind is a sign of life");
     const next = await cluster.node("c").locks.acquire("l", request("next", { waitMs: 300_000 }), slow());
     // Of the same clock, and never earlier however slow the machine is.
-    assertGreater(clock.now() - sentMs, body.notBeforeMs);
+    assertGreater(clock.now() - sentMs, body.guaranteedForMs);
     assertGreater(BigInt(next.body.fence), BigInt(body.fence));
     assertEquals(await refused(cluster.node("b").locks.renew("l", body.fence, {}, slow())), {
       code: "lost",
@@ -296,7 +296,7 @@ Deno.test("sessions: a bound grant is renewed by its session, takes no ttl of it
     assertEquals((await refused(own)).code, "invalid-request");
     const { leader } = (await elections.get("e", { stale: false, timeoutMs: 9_000 })).body;
     assertEquals(leader?.value, "v");
-    assertGreater(leader!.notAfterMs, 30_000, "it is the session's");
+    assertGreater(leader!.lapsesInMs, 30_000, "it is the session's");
     assertEquals((await elections.resign("e", body.term, slow())).body.outcome, "released");
   }));
 

@@ -1,4 +1,4 @@
-/** Raced writes: one request to several nodes is one value, applied once, whoever answers first (PROTOCOL.md §1, flow 6). */
+/** Hedged writes: one request to several nodes is one value, applied once, whoever answers first (PROTOCOL.md §1, flow 6). */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { keyState } from "../../src/machine/state.ts";
@@ -16,16 +16,16 @@ Deno.test("a shared value's id is of its content, whatever the order of an op's 
 for (
   const { n, down } of [{ n: 3, down: 0 }, { n: 4, down: 0 }, { n: 5, down: 0 }, { n: 3, down: 1 }, { n: 5, down: 2 }]
 ) {
-  Deno.test(`raced, n=${n}, ${down} down: sent to three nodes it is granted once, and each answers with that grant`, async () => {
+  Deno.test(`hedged, n=${n}, ${down} down: sent to three nodes it is granted once, and each answers with that grant`, async () => {
     const cluster = await memoryCluster(n);
     try {
       const up = cluster.ids.slice(0, n - down);
       for (const id of cluster.ids.slice(n - down)) cluster.kill(id);
       for (let round = 0; round < 10; round++) {
-        const raced = caller({ race: 0 });
+        const hedged = caller({ hedge: 0 });
         const undo = cluster.network.delay(({ content }) => content.type === "accept" ? Math.random() * 10 : 0);
         const answers = await Promise.all(
-          up.slice(0, 3).map((id) => cluster.node(id).locks.acquire(`raced-${round}`, request("me"), raced)),
+          up.slice(0, 3).map((id) => cluster.node(id).locks.acquire(`hedged-${round}`, request("me"), hedged)),
         );
         undo();
         assertEquals(new Set(answers.map(({ body }) => body.fence)).size, 1);
@@ -33,7 +33,7 @@ for (
         const paths = answers.map(({ receipt }) => receipt.path);
         if (down > 0) assert(paths.every((path) => path === "recovered"), `${paths}`);
         else assert(paths.includes("open-fast"), `${paths}`);
-        const { body } = await cluster.node("a").locks.get(`raced-${round}`, { stale: false, timeoutMs: 3_000 });
+        const { body } = await cluster.node("a").locks.get(`hedged-${round}`, { stale: false, timeoutMs: 3_000 });
         assertEquals(body.holders.length, 1);
       }
     } finally {
@@ -42,14 +42,14 @@ for (
   });
 }
 
-Deno.test("raced against each other: two clients, one lock: one is granted, the other is told who has it", async () => {
+Deno.test("hedged against each other: two clients, one lock: one is granted, the other is told who has it", async () => {
   const cluster = await memoryCluster(5);
   try {
     for (let round = 0; round < 20; round++) {
       const undo = cluster.network.delay(({ content }) => content.type === "accept" ? Math.random() * 10 : 0);
       const ends = await Promise.allSettled(["x", "y"].flatMap((holder) => {
-        const raced = caller({ race: 0 });
-        return ["a", "b", "c"].map((id) => cluster.node(id).locks.acquire(`duel-${round}`, request(holder), raced));
+        const hedged = caller({ hedge: 0 });
+        return ["a", "b", "c"].map((id) => cluster.node(id).locks.acquire(`duel-${round}`, request(holder), hedged));
       }));
       undo();
       const fences = ends.flatMap((end) => end.status === "fulfilled" ? [end.value.body.fence] : []);

@@ -93,7 +93,7 @@ Deno.test("direct: of each noun one round trip to the acceptors decides; a node 
       const again = await tell(apps, "c", method, own!, body, {
         ...headers,
         "idempotency-key": `${key}-1`,
-        "quorate-race": "0",
+        "quorate-hedge": "0",
       });
       const { fence, term, revision } = again.body;
       assertEquals([again.status, fence ?? term ?? revision], [200, taken.result.fence ?? taken.result.revision], key);
@@ -144,7 +144,7 @@ Deno.test("direct: what a node would have to do, another noun's, or what is malf
     for (const [key, op, field] of cases) {
       const value = { id: "x", proposer: "", commands: [{ subject: "local", id: "k", born: 0, op }] };
       const message = { type: "accept", key, epoch: 0, instance: 1, ballot: [0, "", 0], value };
-      const headers = { "quorate-race": "0", "idempotency-key": "k" };
+      const headers = { "quorate-hedge": "0", "idempotency-key": "k" };
       const told = await tell(apps, "a", "POST", "/paxos/acceptor", { messages: [message] }, headers);
       assertEquals(
         [told.status, told.body.code, told.body.field],
@@ -167,7 +167,7 @@ Deno.test("direct: each noun for who may write it, and for nobody else", () => {
       for (const noun of nouns) {
         const value = { id: "x", proposer: "", commands: [{ subject: "local", id: "k", born: 0, op: first }] };
         const message = { type: "accept", key, epoch: 0, instance: 1, ballot: [0, "", 0], value };
-        const headers = { "quorate-race": "0", "idempotency-key": "k", authorization: `Bearer ${noun}` };
+        const headers = { "quorate-hedge": "0", "idempotency-key": "k", authorization: `Bearer ${noun}` };
         const { status } = await tell(apps, "a", "POST", "/paxos/acceptor", { messages: [message] }, headers);
         assertEquals(status, key === `${noun}/d` ? 200 : 403, `${key} ${noun}`);
       }

@@ -182,7 +182,7 @@ Deno.test("kv over HTTP: keys by prefix in pages, ephemeral ones with what is le
     await tell(apps, "c", "DELETE", "/v1/kv/svc%2Fb");
     const first = KvPageShape.parse((await tell(apps, "a", "GET", "/v1/kv?prefix=svc%2F&limit=1")).body);
     assertEquals(first.items.map(({ name, sizeBytes, ttlMs }) => [name, sizeBytes, ttlMs]), [["svc/a", 1, 60_000]]);
-    assert(first.items[0]!.notAfterMs! > 50_000);
+    assert(first.items[0]!.lapsesInMs! > 50_000);
     const path = `/v1/kv?prefix=svc%2F&limit=5&cursor=${encodeURIComponent(first.cursor!)}`;
     const rest = KvPageShape.parse((await tell(apps, "a", "GET", path)).body);
     assertEquals([rest.items.map(({ name }) => name), rest.cursor], [["svc/c"], null]);
@@ -191,10 +191,10 @@ Deno.test("kv over HTTP: keys by prefix in pages, ephemeral ones with what is le
     assertEquals(first.items[0]?.value, undefined);
   }));
 
-Deno.test("kv over HTTP: raced to two nodes, one write", () =>
+Deno.test("kv over HTTP: hedged to two nodes, one write", () =>
   withApps(3, async (apps) => {
-    const headers = { "quorate-race": "0", "idempotency-key": "raced" };
-    const [one, two] = await Promise.all(["a", "b"].map((id) => tell(apps, id, "PUT", PATH, "raced", headers)));
+    const headers = { "quorate-hedge": "0", "idempotency-key": "hedged" };
+    const [one, two] = await Promise.all(["a", "b"].map((id) => tell(apps, id, "PUT", PATH, "hedged", headers)));
     assertEquals([one!.status, two!.status], [200, 200]);
     assertEquals(one!.body, two!.body);
   }));

@@ -68,7 +68,7 @@ describe("POST /v1/locks/:name", () => {
 
   it("renders held with its facts and Retry-After in whole seconds", async () => {
     const held = {
-      holders: [{ holder: "b", fence: "9", mode: "exclusive", notAfterMs: 1_200 }],
+      holders: [{ holder: "b", fence: "9", mode: "exclusive", lapsesInMs: 1_200 }],
       queue: 2,
       retryAfterMs: 1_200,
       yours: "9",
@@ -307,7 +307,7 @@ describe("POST /v1/locks", () => {
         ["POST", "/v1/locks", '{"names":["\\ud800"]}', "names"],
         ["POST", "/v1/locks", { ...ask, ttlMs: 1 }, "ttlMs"],
         ["POST", "/v1/locks?name=a", ask, "name"],
-        ["POST", "/v1/locks", ask, "Quorate-Race", { "quorate-race": "0", "idempotency-key": "k" }],
+        ["POST", "/v1/locks", ask, "Quorate-Hedge", { "quorate-hedge": "0", "idempotency-key": "k" }],
       ]);
       const most = await tell(apps, "b", "POST", "/v1/locks", { names: many.slice(1) });
       assertEquals([most.status, most.body.grants.length], [200, LOCKS_TOGETHER_MAX]);

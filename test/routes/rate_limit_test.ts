@@ -109,7 +109,7 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
     const message = { type: "accept", key: "lock/a", epoch: 0, instance: 1, ballot: [0, "", 0], value };
     const response = await app.request("/paxos/acceptor", {
       method: "POST",
-      headers: { ...by("one"), "Quorate-Race": "0", "Idempotency-Key": "k" },
+      headers: { ...by("one"), "Quorate-Hedge": "0", "Idempotency-Key": "k" },
       body: JSON.stringify({ messages: [message] }),
     });
     return [response.status, (await response.json()).code];

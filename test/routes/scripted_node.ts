@@ -15,8 +15,8 @@ export const GRANT: Grant = {
   fence: "7169",
   mode: "exclusive",
   ttlMs: 30_000,
-  notBeforeMs: 29_700,
-  notAfterMs: 30_303,
+  guaranteedForMs: 29_700,
+  lapsesInMs: 30_303,
   waitedMs: 0,
   revision: "7168",
 };

@@ -75,7 +75,7 @@ Deno.test("semaphores over HTTP: bad input names its field and changes nothing; 
       ["POST", PATH, { limit: 2, mode: "shared" }, "mode"],
       ["POST", PATH, { limit: 2, holder: "a\nb" }, "holder"],
       ["POST", PATH, { limit: 2, metadata: "x".repeat(METADATA_MAX_BYTES + 1) }, "metadata"],
-      ["POST", PATH, { limit: 2, waitMs: 1 }, "holder", { "quorate-race": "1", "idempotency-key": "k" }],
+      ["POST", PATH, { limit: 2, waitMs: 1 }, "holder", { "quorate-hedge": "1", "idempotency-key": "k" }],
       ["PUT", `${PATH}/0`, {}, "fence"],
       ["PUT", `${PATH}/${fence}`, { permits: 2 }, "permits"],
       ["DELETE", PATH, { reason: "" }, "reason"],

@@ -24,7 +24,7 @@ Deno.test("sessions over HTTP: open, bind one of each noun, keep, look, end, and
     const session = await opened(apps);
     const lock = await tell(apps, "b", "POST", "/v1/locks/deploy%2Fapi", { session, holder: "me" });
     assertEquals([lock.status, GrantShape.strict().parse(lock.body).session], [200, session]);
-    assertEquals([lock.body.ttlMs, lock.body.notBeforeMs], [60_000, 59_400]);
+    assertEquals([lock.body.ttlMs, lock.body.guaranteedForMs], [60_000, 59_400]);
     const set = await tell(apps, "c", "POST", "/v1/locks", { names: ["y", "x"], session });
     assertEquals(GrantSetShape.strict().parse(set.body).grants.map((grant) => grant.session), [session, session]);
     const led = await tell(apps, "a", "POST", "/v1/elections/e", { candidate: "me", session });
@@ -37,8 +37,8 @@ Deno.test("sessions over HTTP: open, bind one of each noun, keep, look, end, and
     assertEquals(items.map((item) => [item.name, item.session, item.ttlMs]), [["svc/me", session, undefined]]);
 
     const kept = await tell(apps, "b", "PUT", `/v1/sessions/${session}`);
-    const { ttlMs, notBeforeMs, notAfterMs } = SessionGrantShape.strict().parse(kept.body);
-    assertEquals([kept.status, ttlMs, notBeforeMs, notAfterMs], [200, 60_000, 59_400, 60_600]);
+    const { ttlMs, guaranteedForMs, lapsesInMs } = SessionGrantShape.strict().parse(kept.body);
+    assertEquals([kept.status, ttlMs, guaranteedForMs, lapsesInMs], [200, 60_000, 59_400, 60_600]);
     const state = SessionStateShape.strict().parse((await tell(apps, "c", "GET", `/v1/sessions/${session}`)).body);
     assertEquals(state.bound.map(({ noun, name }) => `${noun} ${name}`).sort(), [
       "election e",
@@ -127,7 +127,7 @@ Deno.test("sessions over HTTP: bad input names its field, and neither opens, kee
   withApps(3, async (apps) => {
     const session = await opened(apps);
     const before = (await tell(apps, "b", "GET", `/v1/sessions/${session}`)).body.revision;
-    const race = { "quorate-race": "0", "idempotency-key": "k" };
+    const hedge = { "quorate-hedge": "0", "idempotency-key": "k" };
     await refuseAll(apps, [
       ["POST", "/v1/sessions", "{", "body"],
       ["POST", "/v1/sessions", "[]", "body"],
@@ -138,11 +138,11 @@ Deno.test("sessions over HTTP: bad input names its field, and neither opens, kee
       ["POST", "/v1/sessions", { holder: "x".repeat(129) }, "holder"],
       ["POST", "/v1/sessions", { id: session }, "id"],
       ["POST", "/v1/sessions?name=x", {}, "name"],
-      ["POST", "/v1/sessions", {}, "Quorate-Race", race],
+      ["POST", "/v1/sessions", {}, "Quorate-Hedge", hedge],
       ["POST", "/v1/sessions", {}, "Idempotency-Key", { "idempotency-key": "x".repeat(65) }],
       ["PUT", `/v1/sessions/${session}`, { ttlMs: 60_000 }, "ttlMs"],
       ["PUT", `/v1/sessions/${session}?consistency=stale`, undefined, "consistency"],
-      ["PUT", `/v1/sessions/${session}`, undefined, "Quorate-Race", race],
+      ["PUT", `/v1/sessions/${session}`, undefined, "Quorate-Hedge", hedge],
       ["PUT", `/v1/sessions/${session.toUpperCase()}x`, undefined, "id"],
       ["PUT", `/v1/sessions/${session}0`, undefined, "id"],
       ["DELETE", "/v1/sessions/x%2Fy", undefined, "id"],
@@ -152,7 +152,7 @@ Deno.test("sessions over HTTP: bad input names its field, and neither opens, kee
       ["POST", "/v1/locks/l", { session: 7 }, "session"],
       ["POST", "/v1/locks/l", { session: session + "0" }, "session"],
       ["POST", "/v1/locks/l", { session, ttlMs: 60_000 }, "ttlMs"],
-      ["POST", "/v1/locks/l", { session, holder: "h" }, "session", race],
+      ["POST", "/v1/locks/l", { session, holder: "h" }, "session", hedge],
       ["POST", "/v1/locks", { names: ["l"], session, ttlMs: 60_000 }, "ttlMs"],
       ["POST", "/v1/elections/e", { session, ttlMs: 60_000 }, "ttlMs"],
       ["POST", "/v1/semaphores/s", { limit: 1, session, ttlMs: 60_000 }, "ttlMs"],
@@ -284,7 +284,7 @@ Deno.test("sessions over HTTP: a direct client can neither bind nor say that a s
     for (const [key, op, field] of cases) {
       const value = { id: "x", proposer: "", commands: [{ subject: "local", id: "k", born: 0, op }] };
       const message = { type: "accept", key, epoch: 0, instance: 1, ballot: [0, "", 0], value };
-      const headers = { "quorate-race": "0", "idempotency-key": "k" };
+      const headers = { "quorate-hedge": "0", "idempotency-key": "k" };
       const told = await tell(apps, "a", "POST", "/paxos/acceptor", { messages: [message] }, headers);
       assertEquals([told.status, told.body.field], [400, field], JSON.stringify(op));
     }

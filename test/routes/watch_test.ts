@@ -37,7 +37,7 @@ Deno.test("events of a name: its GET shape, its revision as id, and on from ther
     assertEquals((await reader.next())?.data["state"], "free");
     const grant = await acquire(apps, "a", "w");
     const held = await reader.next();
-    const { notAfterMs: _, ...shown } = (held!.data["holders"] as Record<string, unknown>[])[0]!;
+    const { lapsesInMs: _, ...shown } = (held!.data["holders"] as Record<string, unknown>[])[0]!;
     assertEquals([held?.event, held?.id, shown["fence"]], ["changed", grant.revision, grant.fence]);
     const state = await (await apps.ask("b", "/v1/locks/w")).json();
     assertEquals(Object.keys(held!.data).sort(), Object.keys(state).sort());

@@ -61,8 +61,8 @@ export class Asker {
   async ask<T>(idempotencyKey: string, call: Call<T>, more: Partial<Caller> = {}): Promise<Told<T> | null> {
     this.#counts.operations++;
     const caller: Caller = { subject: "sim", idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
-    // Of a raced one others may be asked at the same time.
-    let isNone = caller.race === undefined;
+    // Of a hedged one others may be asked at the same time.
+    let isNone = caller.hedge === undefined;
     for (let attempt = 0; attempt < ATTEMPTS && !this.#isOver; attempt++) {
       this.#world.none.asked(idempotencyKey);
       const told = await this.#askOne(call, caller);

@@ -1,6 +1,6 @@
 /**
  * One client of locks. It takes them, at times renews them, gives them back or lets them lapse; it waits, tries again
- * through other nodes under the same id, races nodes against each other, and asks acceptors directly.
+ * through other nodes under the same id, hedges nodes against each other, and asks acceptors directly.
  */
 import type { Grant } from "../../src/api.ts";
 import { DRIFT } from "../../src/limits.ts";
@@ -17,14 +17,14 @@ const REFUSED: ReadonlySet<string> = new Set(["held", "cooling"]);
 /** What a client may be told for good. */
 const FINAL: ReadonlySet<string> = new Set([...REFUSED, "queue-full", "lost", "expired-command"]);
 
-export type ClientCounts = AskCounts & { raced: number; direct: number };
+export type ClientCounts = AskCounts & { hedged: number; direct: number };
 
 export function noCounts(): ClientCounts {
-  return { operations: 0, unknown: 0, raced: 0, direct: 0, paths: {} };
+  return { operations: 0, unknown: 0, hedged: 0, direct: 0, paths: {} };
 }
 
-type How = "node" | "race" | "direct";
-type Taken = { readonly fence: string; readonly notBeforeMs: number; readonly node: string } | {
+type How = "node" | "hedge" | "direct";
+type Taken = { readonly fence: string; readonly guaranteedForMs: number; readonly node: string } | {
   readonly code: string;
 };
 
@@ -55,7 +55,7 @@ export class Client {
       const index = this.#random.below(KEYS);
       const key = this.#world.plan.keys.find((name) => name.endsWith(`/${index}`));
       const how = this.#random.pick(
-        ["node", "node", "node", "node", "node", "read", "read", "race", "direct"] as const,
+        ["node", "node", "node", "node", "node", "read", "read", "hedge", "direct"] as const,
       );
       if (key === undefined || this.#asker.isOver) continue;
       if (how === "read") await this.#read(key);
@@ -100,16 +100,16 @@ export class Client {
     const grant = await this.#acquire(key, id, request, how);
     if (grant === null) return this.#note(key, "acquire", request, "unknown", calledMs);
     if ("code" in grant) return this.#note(key, "acquire", request, { code: grant.code }, calledMs);
-    const { fence, notBeforeMs, node } = grant;
+    const { fence, guaranteedForMs, node } = grant;
     const held = this.#history.granted({
       lock: key,
       mode: request.mode,
       calledMs,
       returnedMs: this.#now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + notBeforeMs,
+      guaranteedUntilMs: calledMs + guaranteedForMs,
     });
-    this.#note(key, "acquire", request, { notBeforeMs }, calledMs, { fence, node });
+    this.#note(key, "acquire", request, { guaranteedForMs }, calledMs, { fence, node });
     await this.#asker.sleep(heldMs);
     if (renews && !this.#asker.isOver) await this.#renew(key, id, fence, held);
     if (letsLapse || this.#asker.isOver) return;
@@ -123,31 +123,31 @@ export class Client {
     const renewed = await this.#asker.ask(`${id}-r`, (node, caller) => node.locks.renew(key, fence, {}, caller));
     this.#note(key, "renew", { fence }, outputOf(renewed), calledMs);
     if (renewed === null) return;
-    if ("answer" in renewed) held.guaranteedUntilMs = calledMs + renewed.answer.body.notBeforeMs;
+    if ("answer" in renewed) held.guaranteedUntilMs = calledMs + renewed.answer.body.guaranteedForMs;
     else if (renewed.code === "lost") this.#history.lost(held, this.#now());
   }
 
   async #acquire(key: string, id: string, request: AcquireRequest, how: How): Promise<Taken | null> {
     const call: Call<Grant> = (node, caller) => node.locks.acquire(key, request, caller);
-    const ask = async (race?: number): Promise<Taken | null> => {
-      const told = await this.#asker.ask(id, call, race === undefined ? {} : { race });
+    const ask = async (hedge?: number): Promise<Taken | null> => {
+      const told = await this.#asker.ask(id, call, hedge === undefined ? {} : { hedge });
       if (told === null) return null;
       if ("code" in told) {
-        // Of a raced one a refusal is decided too, and stays what it was.
-        if (race !== undefined && REFUSED.has(told.code)) this.#history.answered(id, told.code);
+        // Of a hedged one a refusal is decided too, and stays what it was.
+        if (hedge !== undefined && REFUSED.has(told.code)) this.#history.answered(id, told.code);
         return told;
       }
-      const { body: { fence, notBeforeMs }, receipt } = told.answer;
+      const { body: { fence, guaranteedForMs }, receipt } = told.answer;
       this.#history.answered(id, fence);
       this.#sawInstance(key, receipt.instance);
-      return { fence, notBeforeMs, node: told.node };
+      return { fence, guaranteedForMs, node: told.node };
     };
     const born = this.#instances.get(key) ?? 0;
     switch (how) {
       case "node":
         return await ask();
-      case "race": {
-        this.#counts.raced++;
+      case "hedge": {
+        this.#counts.hedged++;
         // Both go on to the end, and must not contradict each other.
         const [one, other] = [ask(born), ask(born)];
         const first = await Promise.race([
@@ -172,7 +172,7 @@ export class Client {
     this.#sawInstance(key, end.instance);
     const { outcome, fence } = end.result;
     this.#history.answered(id, fence ?? outcome);
-    if (fence !== undefined) return { fence, notBeforeMs: Math.floor(ttlMs * (1 - DRIFT)), node: "direct" };
+    if (fence !== undefined) return { fence, guaranteedForMs: Math.floor(ttlMs * (1 - DRIFT)), node: "direct" };
     if (!FINAL.has(outcome)) this.#history.fault(`${id}: ${outcome}`);
     return { code: outcome };
   }

@@ -119,14 +119,14 @@ export class Heal {
     return node.locks.acquire(name, request, caller);
   }
 
-  #granted(key: string, calledMs: number, { fence, notBeforeMs }: Grant): Held {
+  #granted(key: string, calledMs: number, { fence, guaranteedForMs }: Grant): Held {
     return this.#history.granted({
       lock: key,
       mode: "exclusive",
       calledMs,
       returnedMs: this.#world.clock.now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + notBeforeMs,
+      guaranteedUntilMs: calledMs + guaranteedForMs,
     });
   }
 

@@ -19,8 +19,8 @@ export const REFUSALS: ReadonlySet<string> = new Set([
 ]);
 const RENEWS = 0.3;
 const LETS_LAPSE = 0.2;
-const RACES = 0.5;
-/** Of a raced request, what is decided and stays what it was. */
+const HEDGES = 0.5;
+/** Of a hedged request, what is decided and stays what it was. */
 const DECIDED: ReadonlySet<string> = new Set(["held", "led", "cooling"]);
 
 /** As its holder knows it, who writes down what becomes of it. Times in ms of one clock. */
@@ -33,16 +33,16 @@ export type Hold = {
   releasedMs: number;
 };
 
-export type Granted = { readonly fence: string; readonly notBeforeMs: number };
+export type Granted = { readonly fence: string; readonly guaranteedForMs: number };
 
 export type Asking = {
   readonly key: string;
   readonly ttlMs: number;
   readonly input: Readonly<Record<string, unknown>>;
-  /** Who waits cannot race. */
+  /** Who waits cannot hedge. */
   readonly waits: boolean;
   ask(node: ReplicaNode, caller: Caller): Promise<Answer<Granted>>;
-  renew(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<{ readonly notBeforeMs: number }>>;
+  renew(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<{ readonly guaranteedForMs: number }>>;
   release(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<unknown>>;
   /** Called at once with what was granted. */
   granted(hold: Hold): void;
@@ -70,7 +70,7 @@ export class Holder {
     const calledMs = this.#clients.now();
     const told = await this.#ask(id, asking);
     if (told === null || "code" in told) return this.#note(key, "take", input, told, calledMs);
-    const { body: { fence, notBeforeMs }, receipt } = told.answer;
+    const { body: { fence, guaranteedForMs }, receipt } = told.answer;
     this.#instances.set(key, receipt.instance);
     this.#note(key, "take", input, told, calledMs, fence);
     const hold: Hold = {
@@ -78,7 +78,7 @@ export class Holder {
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + notBeforeMs,
+      guaranteedUntilMs: calledMs + guaranteedForMs,
       releasedMs: Infinity,
     };
     asking.granted(hold);
@@ -92,9 +92,9 @@ export class Holder {
 
   async #ask(id: string, asking: Asking): Promise<Told<Granted> | null> {
     const call: Call<Granted> = (node, caller) => asking.ask(node, caller);
-    const races = this.#asker.random.chance(RACES);
-    if (asking.waits || !races) return await this.#asker.ask(id, call);
-    return await this.#clients.race(this.#asker, id, this.#instances.get(asking.key) ?? 0, call, (told) => {
+    const hedges = this.#asker.random.chance(HEDGES);
+    if (asking.waits || !hedges) return await this.#asker.ask(id, call);
+    return await this.#clients.hedge(this.#asker, id, this.#instances.get(asking.key) ?? 0, call, (told) => {
       if ("answer" in told) return told.answer.body.fence;
       return DECIDED.has(told.code) ? told.code : null;
     });
@@ -105,7 +105,7 @@ export class Holder {
     const renewed = await this.#asker.ask(`${id}-r`, (node, caller) => asking.renew(node, fence, caller));
     this.#note(asking.key, "renew", { fence }, renewed, calledMs);
     if (renewed === null) return;
-    if ("answer" in renewed) hold.guaranteedUntilMs = calledMs + renewed.answer.body.notBeforeMs;
+    if ("answer" in renewed) hold.guaranteedUntilMs = calledMs + renewed.answer.body.guaranteedForMs;
     else if (renewed.code === "lost") this.#clients.lost(hold);
   }
 

@@ -223,7 +223,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     seeds: 200,
   },
   {
-    name: "a raced write that is told otherwise the second time",
+    name: "a hedged write that is told otherwise the second time",
     edits: [{
       file: "machine/dedup.ts",
       text: 'return { outcome: "written", revision: a };',

@@ -12,7 +12,7 @@ const SEEDS = 20;
 Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and every key writable after healing`, async () => {
   const totals = new Totals();
   const paths = new Set<string>();
-  let [kills, collided, raced, direct, handOvers] = [0, 0, 0, 0, 0];
+  let [kills, collided, hedged, direct, handOvers] = [0, 0, 0, 0, 0];
   let [isolates, evictions, unknownCommits, hungCalls, conflicts] = [0, 0, 0, 0, 0];
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { figures, faults } = await simulate(seed);
@@ -20,7 +20,7 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
     totals.add(figures);
     kills += figures.kills;
     collided += figures.decisions.collided;
-    raced += figures.raced;
+    hedged += figures.hedged;
     direct += figures.direct;
     handOvers += figures.handOvers;
     for (const path of Object.keys(figures.paths)) paths.add(path);
@@ -31,7 +31,7 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
     conflicts += figures.conflicts;
   }
   // A run in which nothing died and nothing collided would show nothing.
-  assert(kills > 2 * SEEDS && collided > 0 && raced > SEEDS && direct > SEEDS && handOvers > SEEDS);
+  assert(kills > 2 * SEEDS && collided > 0 && hedged > SEEDS && direct > SEEDS && handOvers > SEEDS);
   // Every fourth is of members that many processes serve each.
   assertEquals(isolates, SEEDS / 4);
   assert(evictions > 10 * isolates && unknownCommits > isolates && hungCalls > isolates && conflicts > isolates);

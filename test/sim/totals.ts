@@ -41,13 +41,15 @@ export class Totals {
       `${name.slice("path ".length)} ${of(name)}`
     );
     return [
-      `${this.seeds} seeds, ${of("operations")} operations: ${of("raced")} raced, ${of("direct")} by direct clients, ` +
+      `${this.seeds} seeds, ${of("operations")} operations: ${of("hedged")} hedged, ${
+        of("direct")
+      } by direct clients, ` +
       `${of("unknown")} of unknown outcome; ${of("grants")} grants, ${of("handOvers")} hand-overs out of queues`,
       ...NOUNS.map((noun) =>
         `${noun}: ${of(`${noun} operations`)} operations: ${of(`${noun} done`)} done, ${
           of(`${noun} refused`)
         } refused, ` +
-        `${of(`${noun} unknown`)} of unknown outcome; ${of(`${noun} raced`)} raced`
+        `${of(`${noun} unknown`)} of unknown outcome; ${of(`${noun} hedged`)} hedged`
       ),
       `answers by path: ${paths.join(", ")}`,
       `decisions: ${of("decided inclusive")} inclusive, ${of("decided open")} open, ${

@@ -18,7 +18,7 @@ export type NounCounts = AskCounts & {
   /** What was done and told; a noun of which nothing was ever done has not been simulated. */
   done: number;
   refused: number;
-  raced: number;
+  hedged: number;
 };
 
 export interface Workload {
@@ -35,7 +35,7 @@ export interface Workload {
 
 /** The clients of one noun: retries, counts and a history of their own. */
 export class Clients {
-  readonly counts: NounCounts = { operations: 0, unknown: 0, paths: {}, done: 0, refused: 0, raced: 0 };
+  readonly counts: NounCounts = { operations: 0, unknown: 0, paths: {}, done: 0, refused: 0, hedged: 0 };
   readonly events: HistoryEvent[] = [];
   readonly faults: string[] = [];
   readonly leases: boolean;
@@ -75,16 +75,16 @@ export class Clients {
    * @param born the instance last seen of the name
    * @param what an answer comes to; null: it says nothing for good
    */
-  async race<T>(
+  async hedge<T>(
     asker: Asker,
     id: string,
     born: number,
     call: Call<T>,
     what: (told: Told<T>) => string | null,
   ): Promise<Told<T> | null> {
-    this.counts.raced++;
+    this.counts.hedged++;
     const ask = async () => {
-      const told = await asker.ask(id, call, { race: born });
+      const told = await asker.ask(id, call, { hedge: born });
       const said = told === null ? null : what(told);
       if (said !== null) this.#answered(id, said);
       return told;

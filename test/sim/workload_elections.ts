@@ -60,14 +60,14 @@ export class ElectionWorkload implements Workload {
       (node, caller) => node.elections.campaign(this.#name, request, caller),
       `${this.#key}: nobody new can lead`,
     );
-    const { term, candidate, notBeforeMs } = body;
+    const { term, candidate, guaranteedForMs } = body;
     this.#terms.told(this.#key, term, candidate);
     this.#led.push({
       lock: this.#key,
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(term),
-      guaranteedUntilMs: calledMs + notBeforeMs,
+      guaranteedUntilMs: calledMs + guaranteedForMs,
       releasedMs: Infinity,
     });
   }
@@ -110,7 +110,7 @@ export class ElectionWorkload implements Workload {
 
   #leads({ body, receipt }: Answer<Leadership>): Answer<Granted> {
     this.#terms.told(this.#key, body.term, body.candidate);
-    return { body: { fence: body.term, notBeforeMs: body.notBeforeMs }, receipt };
+    return { body: { fence: body.term, guaranteedForMs: body.guaranteedForMs }, receipt };
   }
 
   async #read(asker: Asker, id: string): Promise<void> {

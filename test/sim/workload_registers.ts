@@ -16,7 +16,7 @@ const STREAM = 300;
 const CLIENTS = 3;
 const KEYS = 2;
 const PAUSE_MS = 300;
-const RACES = 0.15;
+const HEDGES = 0.15;
 const TTL_MS = 1_500;
 const CONTENT_TYPE = "text/plain";
 /** An answer that has been forgotten is no answer: nobody knows what became of the command. */
@@ -147,9 +147,9 @@ export class RegisterWorkload implements Workload {
     };
     const callMs = this.#clients.now();
     if (isBrief && (how === "put" || how === "cas")) this.#lasts(value, callMs);
-    const races = how !== "get" && random.chance(RACES);
-    const told = races
-      ? await this.#clients.race(asker, id, this.#instances.get(key) ?? 0, call, decided)
+    const hedges = how !== "get" && random.chance(HEDGES);
+    const told = hedges
+      ? await this.#clients.hedge(asker, id, this.#instances.get(key) ?? 0, call, decided)
       : await asker.ask(id, call);
     this.#clients.count(told);
     const receipt = told === null ? undefined : "answer" in told ? told.answer.receipt : told.error.facts.receipt;
@@ -195,7 +195,7 @@ function isThere(): never {
   throw new QuorateError("held", "there is a value");
 }
 
-/** What a raced write came to for good; null: that has been forgotten. */
+/** What a hedged write came to for good; null: that has been forgotten. */
 function decided(told: Told<KvValue | KvWritten | KvDeleted>): string | null {
   if ("answer" in told) return `revision ${told.answer.body.revision}`;
   return told.code === FORGOTTEN ? null : `${told.code} ${told.error.facts.more?.["revision"]}`;

@@ -63,13 +63,13 @@ export class SemaphoreWorkload implements Workload {
       (node, caller) => node.semaphores.take(this.#name, request, caller),
       `${this.#key}: not all permits can be had`,
     );
-    const { fence, notBeforeMs } = body;
+    const { fence, guaranteedForMs } = body;
     this.#granted(this.#limit, {
       lock: this.#key,
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + notBeforeMs,
+      guaranteedUntilMs: calledMs + guaranteedForMs,
       releasedMs: Infinity,
     });
   }

@@ -100,13 +100,13 @@ export class SessionWorkload implements Workload {
     return { holder, ttlMs, waitMs, mode: "exclusive", lockDelayMs: 0 };
   }
 
-  #granted(calledMs: number, { fence, notBeforeMs }: Granted): Hold {
+  #granted(calledMs: number, { fence, guaranteedForMs }: Granted): Hold {
     const hold = {
       lock: this.#key,
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + notBeforeMs,
+      guaranteedUntilMs: calledMs + guaranteedForMs,
       releasedMs: Infinity,
     };
     this.#holds.push(hold);
@@ -158,7 +158,7 @@ export class SessionWorkload implements Workload {
       (node, caller) => node.sessions.open({ holder, ttlMs }, caller),
     );
     if (opened === null) return;
-    const { id, notBeforeMs } = opened;
+    const { id, guaranteedForMs } = opened;
     this.#ids.push(id);
     const bytes = btoa(id);
     const put = { bytes, contentType: CONTENT_TYPE, session: id };
@@ -179,7 +179,7 @@ export class SessionWorkload implements Workload {
       (node, caller) => node.locks.acquire(this.#name, request, caller),
     );
     const session = { lock: `session/${id}`, calledMs, returnedMs: askedMs, fence: 0n, releasedMs: Infinity };
-    const lasting: Hold[] = [{ ...session, guaranteedUntilMs: calledMs + notBeforeMs }];
+    const lasting: Hold[] = [{ ...session, guaranteedUntilMs: calledMs + guaranteedForMs }];
     if (grant !== null) lasting.push(this.#granted(askedMs, grant));
     for (let i = 0; i < keeps && !asker.isOver; i++) {
       await asker.sleep(ttlMs * random.next() / 2);
@@ -198,7 +198,7 @@ export class SessionWorkload implements Workload {
     if (told === null) return;
     for (const one of lasting) {
       if ("answer" in told) {
-        one.guaranteedUntilMs = Math.max(one.guaranteedUntilMs, calledMs + told.answer.body.notBeforeMs);
+        one.guaranteedUntilMs = Math.max(one.guaranteedUntilMs, calledMs + told.answer.body.guaranteedForMs);
       } else if (told.code === "lost") this.#clients.lost(one);
     }
   }

@@ -101,7 +101,7 @@ export function checkUncoordinated(events: Events, ids: readonly string[]): void
   assertEquals(paths(events, "ok"), ["recovered 1 0..1"]);
 }
 
-/** Flow 6: one request, raced to several servers, is one value; whoever answers knew of its decision by itself. */
+/** Flow 6: one request, hedged to several servers, is one value; whoever answers knew of its decision by itself. */
 export function checkCollapsed(events: Events, id: string): void {
   assertNoCoordinator(events);
   assertEquals(new Set(waves(events).filter(({ type }) => type === "accept").map(({ value }) => value)).size, 1);

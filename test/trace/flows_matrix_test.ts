@@ -188,7 +188,7 @@ async function fastFromNodes(setting: Setting): Promise<void> {
 async function fastDirect(setting: Setting): Promise<void> {
   const { cluster, up, quorums } = setting;
   const opens = quorums.isOpenFast(new Set(up));
-  const alone = raced(up[0]!, "x");
+  const alone = hedged(up[0]!, "x");
   const taken = await direct(setting, "fast/direct", alone, 0);
   assertEquals(taken.directly, opens, "an open quorum is up, or it cannot be decided so");
   if (opens) {
@@ -200,7 +200,7 @@ async function fastDirect(setting: Setting): Promise<void> {
   assertOnce(await finalRecord(cluster, "lock/fast/direct", up), [taken]);
   // Two that meet: at every acceptor in the order of its place, so that neither wins where they are even.
   const both = await Promise.all(
-    ["x", "y"].map((holder, turn) => direct(setting, "fast/meet", raced(up[turn]!, holder), turn)),
+    ["x", "y"].map((holder, turn) => direct(setting, "fast/meet", hedged(up[turn]!, holder), turn)),
   );
   await cluster.settle();
   assertOnce(await finalRecord(cluster, "lock/fast/meet", up), both);
@@ -245,31 +245,31 @@ async function uncoordinated(setting: Setting): Promise<void> {
 
 async function racedToAll(setting: Setting): Promise<void> {
   const { cluster, up, quorums } = setting;
-  const one = raced(up[0]!, "x");
-  const ends = await Promise.all(up.map((node) => acquire(cluster, "fast/raced", { ...one, node })));
+  const one = hedged(up[0]!, "x");
+  const ends = await Promise.all(up.map((node) => acquire(cluster, "fast/hedged", { ...one, node })));
   const paths = ends.map(({ receipt }) => receipt.path);
   if (quorums.isOpenFast(new Set(up))) assert(!setting.prompt || paths.includes("open-fast"), `${paths}`);
   else assert(paths.every((path) => path === "recovered"), `${paths}`);
-  const two = ["x", "y"].map((holder) => raced(up[0]!, holder));
+  const two = ["x", "y"].map((holder) => hedged(up[0]!, holder));
   const meeting = await Promise.all(
-    two.flatMap((each) => up.map((node) => acquire(cluster, "fast/races", { ...each, node }))),
+    two.flatMap((each) => up.map((node) => acquire(cluster, "fast/hedges", { ...each, node }))),
   );
   await cluster.settle();
-  assertOnce(await finalRecord(cluster, "lock/fast/raced", up), ends);
-  assertOnce(await finalRecord(cluster, "lock/fast/races", up), meeting);
+  assertOnce(await finalRecord(cluster, "lock/fast/hedged", up), ends);
+  assertOnce(await finalRecord(cluster, "lock/fast/hedges", up), meeting);
 }
 
 // Direct clients
 
-function raced(node: NodeId, holder: string) {
-  return { ...client(node, { race: 0 }), holder };
+function hedged(node: NodeId, holder: string) {
+  return { ...client(node, { hedge: 0 }), holder };
 }
 
 /** The shipped client, whose requests reach the nodes without HTTP; what it cannot settle goes through its node. */
 async function direct(
   setting: Setting,
   name: string,
-  by: ReturnType<typeof raced>,
+  by: ReturnType<typeof hedged>,
   turn: number,
 ): Promise<Told & { readonly directly: boolean }> {
   const { cluster, up, twice } = setting;

@@ -133,6 +133,6 @@ flow(
       "counted",
       "counted",
     ]);
-    await assertChart(s, "flow-6", 6, "collapsed roles: one request, raced to a, c and e, is one value.");
+    await assertChart(s, "flow-6", 6, "collapsed roles: one request, hedged to a, c and e, is one value.");
   },
 );

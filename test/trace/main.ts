@@ -70,10 +70,10 @@ const FLOWS: Readonly<Record<string, { readonly title: string; run(cluster: Real
       }),
   },
   6: {
-    title: "collapsed roles: one request, raced to a, c and e",
+    title: "collapsed roles: one request, hedged to a, c and e",
     async run(cluster) {
-      await Promise.all(["a", "c", "e"].map((id) => acquire(cluster, id, "fast/race", "one", "racer", 0)));
-      const recorded = await record(cluster, "fast/race");
+      await Promise.all(["a", "c", "e"].map((id) => acquire(cluster, id, "fast/hedge", "one", "racer", 0)));
+      const recorded = await record(cluster, "fast/hedge");
       checkCollapsed(recorded.events, "one");
       return recorded;
     },
@@ -111,9 +111,9 @@ async function acquire(
   name: string,
   id: string,
   holder = node,
-  race?: number,
+  hedge?: number,
 ): Promise<Reply> {
-  const headers = { "Idempotency-Key": id, ...(race === undefined ? {} : { "Quorate-Race": `${race}` }) };
+  const headers = { "Idempotency-Key": id, ...(hedge === undefined ? {} : { "Quorate-Hedge": `${hedge}` }) };
   const reply = await call(cluster.url(node), "POST", `/v1/locks/-?name=${name}`, { holder }, headers);
   if (reply === null || (reply.status !== 200 && reply.status !== 409)) {
     throw new Error(`${node} answers ${reply?.status}: ${JSON.stringify(reply?.body)}`);

@@ -230,7 +230,7 @@ export function assertCommands(record: AcceptorRecord, callers: readonly Caller[
 
 /**
  * Every one of these commands, and nothing else, is in the window once; one of them has the grant, with a fence of the
- * instance that granted it, and it is the one who was told so. What was raced counts once.
+ * instance that granted it, and it is the one who was told so. What was hedged counts once.
  */
 export function assertOnce(record: AcceptorRecord, told: readonly Told[]): void {
   const ends = [...new Map(told.map((end) => [end.client.caller.idempotencyKey, end])).values()];

@@ -51,11 +51,11 @@ export class Scenario {
     return passing(this.#clock, work);
   }
 
-  /** Asks for a lock; `race` where the same request goes to several nodes. */
-  acquire(node: string, name: string, id: string, race?: number): Promise<Answer<Grant>> {
-    const who = caller({ idempotencyKey: id, ...(race === undefined ? {} : { race }) });
+  /** Asks for a lock; `hedge` where the same request goes to several nodes. */
+  acquire(node: string, name: string, id: string, hedge?: number): Promise<Answer<Grant>> {
+    const who = caller({ idempotencyKey: id, ...(hedge === undefined ? {} : { hedge }) });
     // One request has one holder.
-    return this.cluster.node(node).locks.acquire(name, request(race === undefined ? node : "racer"), who);
+    return this.cluster.node(node).locks.acquire(name, request(hedge === undefined ? node : "racer"), who);
   }
 
   release(node: string, name: string, fence: string, id: string): Promise<Answer<Released>> {
