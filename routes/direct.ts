@@ -5,7 +5,7 @@
 import { QuorateError } from "../src/errors.ts";
 import { VISIBLE } from "../src/http/request_head.ts";
 import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
-import { nounOfKey } from "../src/replica/nouns.ts";
+import { NAME_FIELDS, nounOfKey } from "../src/replica/nouns.ts";
 import type { DirectAccept, NodeService } from "../src/replica/service.ts";
 import { decodeMessages } from "../src/transport/wire.ts";
 import { type Ctx, send } from "./answer.ts";
@@ -53,7 +53,7 @@ function checkValue(c: Ctx, { key, ballot, value }: DirectAccept, at: string, bo
     throw invalid(`${at}.key`, "is of no noun that takes direct clients");
   }
   const { noun, name } = about;
-  permit(c, { noun, verb: "write" }, checkedName(name));
+  permit(c, { noun, verb: "write" }, checkedName(name, NAME_FIELDS[noun]));
   if (value.commands.length === 0) throw invalid(`${at}.value.commands`, "is empty");
   for (const command of value.commands) {
     if (command.subject !== c.get("client").subject) {

@@ -36,12 +36,12 @@ export function hasQuery(c: Ctx, name: string): boolean {
   return start >= 0 && c.req.raw.url.slice(start + 1).split(/[&#]/).some((pair) => pair.split("=")[0] === name);
 }
 
-/** The name a request is about: segment 3 of its path, or `?name=` where that segment is `-`. */
-export function nameOf(c: Ctx, fromQuery: string | undefined): string {
+/** The name a request is about: segment 3 of its path, or `?name=` where that segment is `-`; a register's is its key. */
+export function nameOf(c: Ctx, fromQuery: string | undefined, field: "name" | "key" = "name"): string {
   const segment = c.req.path.split("/")[3] ?? "";
-  if (fromQuery === undefined) return checkedName(decode("name", segment));
-  if (segment !== "-") throw invalid("name", "is given twice: with ?name= its segment of the path is -");
-  return checkedName(fromQuery);
+  if (fromQuery === undefined) return checkedName(decode(field, segment), field);
+  if (segment !== "-") throw invalid(field, `is given twice: with ?${field}= its segment of the path is -`);
+  return checkedName(fromQuery, field);
 }
 
 /** A name as it is, decoded. */

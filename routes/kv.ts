@@ -18,28 +18,33 @@ import { fromBase64, toBase64 } from "./base64.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
-import { permit } from "./gate.ts";
-import { checked, checkedFence, nameOf, queryOf } from "./input.ts";
-import { callerOf, listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { checked, checkedFence, queryOf } from "./input.ts";
+import { listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   count,
   ListQuery,
-  name,
   NamedQuery,
-  NameParam,
+  PollQuery,
   ReleaseBody,
   responses,
   session,
-  timeoutMs,
-  WatchableQuery,
+  StateQuery,
   wholeText,
   WriteHeaders,
 } from "./schemas.ts";
 import { needs } from "./document.ts";
 
-const PutQuery = z.strictObject({
-  name,
-  timeoutMs,
+export const KeyParam = z.object({
+  key: z.string().openapi({ description: "One percent-encoded segment, 1 to 512 bytes of UTF-8; `-` with `?key=`." }),
+});
+/** In place of `?name=`. */
+const named = { key: z.string().optional().openapi({ description: "The key, if its segment of the path is `-`." }) };
+export const KeyQuery = NamedQuery.omit({ name: true }).extend(named);
+export const KeyPollQuery = PollQuery.omit({ name: true }).extend(named);
+const KeyStateQuery = StateQuery.omit({ name: true }).extend(named);
+/** As it is documented of a GET. */
+const WatchableKeyQuery = z.strictObject({ ...KeyStateQuery.shape, ...KeyPollQuery.partial().shape });
+const PutQuery = KeyQuery.extend({
   ttlMs: wholeText(TTL_MIN_MS, TTL_MAX_MS).optional().openapi({
     description: "The value ends after this long unless it is put again; putting the same keeps it alive unchanged.",
   }),
@@ -61,29 +66,30 @@ const ConditionHeaders = WriteHeaders.extend({
     .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
 });
 
-export const KvWrittenShape = z.strictObject({ name: z.string(), revision: count, ttlMs: z.int().optional(), session })
+export const KvWrittenShape = z.strictObject({ key: z.string(), revision: count, ttlMs: z.int().optional(), session })
   .openapi("KvWritten");
-export const KvDeletedShape = z.strictObject({ outcome: z.literal("deleted"), name: z.string(), revision: count })
+export const KvDeletedShape = z.strictObject({ outcome: z.literal("deleted"), key: z.string(), revision: count })
   .openapi("KvDeleted");
+const inBase64 = z.string().openapi({ description: "Base64" });
 const KvItemShape = z.strictObject({
-  name: z.string(),
+  key: z.string(),
   revision: count,
   contentType: z.string(),
   sizeBytes: z.int(),
-  value: z.string().optional(),
+  value: inBase64.optional(),
   ttlMs: z.int().optional(),
   session,
   lapsesInMs: z.number().optional(),
 }).openapi("KvItem");
-/** Data of events: the value as base64. */
+/** Data of events. */
 export const KvValueShape = z.strictObject({
-  name: z.string(),
+  key: z.string(),
   revision: count,
   contentType: z.string(),
-  bytes: z.string(),
+  value: inBase64,
 }).openapi("KvValue");
 /** Data of `deleted`. */
-export const KvGoneShape = z.strictObject({ name: z.string(), revision: count }).openapi("KvGone");
+export const KvGoneShape = z.strictObject({ key: z.string(), revision: count }).openapi("KvGone");
 export const KvPageShape = z.strictObject({ items: z.array(KvItemShape), cursor: z.string().nullable() }).openapi(
   "KvPage",
 );
@@ -94,9 +100,9 @@ const KV = "kv";
 
 const get = createRoute({
   method: "get",
-  path: "/v1/kv/{name}",
+  path: "/v1/kv/{key}",
   summary: "The value, with the Content-Type it was put with; its ETag is its revision. 404 if there is none",
-  request: { params: NameParam, query: WatchableQuery, headers: ReadHeaders },
+  request: { params: KeyParam, query: WatchableKeyQuery, headers: ReadHeaders },
   security: needs({ noun: KV, verb: "read" }),
   responses: {
     ...responses(z.never(), [...READ, "not-found", "too-many-streams"]),
@@ -106,17 +112,17 @@ const get = createRoute({
 });
 const put = createRoute({
   method: "put",
-  path: "/v1/kv/{name}",
+  path: "/v1/kv/{key}",
   summary: "Write a value; If-Match, If-None-Match and Fence are decided with the write",
-  request: { params: NameParam, query: PutQuery, headers: ConditionHeaders, body: { content: bytes, required: false } },
+  request: { params: KeyParam, query: PutQuery, headers: ConditionHeaders, body: { content: bytes, required: false } },
   security: needs({ noun: KV, verb: "write" }),
   responses: responses(KvWrittenShape, [...WRITE, "precondition-failed", "fence-too-low", "lost", "not-found"]),
 });
 const remove = createRoute({
   method: "delete",
-  path: "/v1/kv/{name}",
+  path: "/v1/kv/{key}",
   summary: "Delete a value; revision and highest fence outlive it. 404 if there is none",
-  request: { params: NameParam, query: NamedQuery, headers: ConditionHeaders },
+  request: { params: KeyParam, query: KeyQuery, headers: ConditionHeaders },
   security: needs({ noun: KV, verb: "write" }),
   responses: responses(KvDeletedShape, [...WRITE, "precondition-failed", "fence-too-low", "not-found"]),
 });
@@ -124,7 +130,7 @@ const list = createRoute({
   method: "get",
   path: "/v1/kv",
   summary:
-    "Names that have a value, by prefix, in pages; each is read from a quorum of its own, so a page is no snapshot",
+    "Keys that have a value, by prefix, in pages; each is read from a quorum of its own, so a page is no snapshot",
   request: { query: KvListQuery },
   security: needs({ noun: KV, verb: "read" }),
   "x-filtered-by-scope": true,
@@ -136,7 +142,7 @@ const DEFAULT_TYPE = "application/octet-stream";
 /** `newId` makes the Idempotency-Key of a write that came without. */
 export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newId: () => string): void {
   publish(app, get, async (c) => {
-    const { name, options } = readOf(c, KV);
+    const { name, options } = readOf(c, KV, queryOf(c, KeyStateQuery));
     const known = tagsOf(c, "If-None-Match");
     const answer = await registers.get(name, options);
     const { revision } = answer.body;
@@ -145,10 +151,8 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
   });
 
   publish(app, put, async (c) => {
-    const { name: named, timeoutMs, ttlMs, session } = queryOf(c, PutQuery);
-    const name = nameOf(c, named);
-    permit(c, { noun: KV, verb: "write" }, name);
-    const caller = callerOf(c, newId, timeoutMs);
+    const { ttlMs, session, ...query } = queryOf(c, PutQuery);
+    const { caller, name } = writeOf(c, KV, newId, "write", query);
     const bound = sessionOf(c, session, { ttlMs }, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
@@ -160,7 +164,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
   });
 
   publish(app, remove, async (c) => {
-    const { caller, name } = writeOf(c, KV, newId);
+    const { caller, name } = writeOf(c, KV, newId, "write", queryOf(c, KeyQuery));
     const conditions = conditionsOf(c);
     checked(ReleaseBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await registers.delete(name, conditions, caller));
@@ -179,18 +183,18 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     );
   });
 
-  refuseEmptyNames(app, "/v1/kv");
+  refuseEmptyNames(app, "/v1/kv", "key");
 }
 
 /** The bytes as they were put. */
 export function sendValue(c: Ctx, answer: ReadAnswer<KvValue>): Response {
-  const { revision, contentType, bytes } = answer.body;
-  const value = fromBase64(bytes);
-  return sendBody(c, 200, value, {
+  const { revision, contentType, value } = answer.body;
+  const bytes = fromBase64(value);
+  return sendBody(c, 200, bytes, {
     ...withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt),
     "Content-Type": contentType,
     // Also for HEAD, which has no body to count.
-    "Content-Length": `${value.length}`,
+    "Content-Length": `${bytes.length}`,
     // Whoever may write a value could otherwise have a browser run it as a page of this origin.
     "Content-Security-Policy": "sandbox; default-src 'none'",
     "X-Content-Type-Options": "nosniff",

@@ -3,12 +3,13 @@ import type { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Answer, Page } from "../src/api.ts";
 import type { Noun, Verb } from "../src/auth/scopes.ts";
 import type { ErrorCode } from "../src/errors.ts";
+import { NAME_FIELDS } from "../src/replica/nouns.ts";
 import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts";
 import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 import { permit, readable } from "./gate.ts";
 import { accepts, checkedPrefix, defaultHolder, hedgeOf, idempotencyKey, nameOf, queryOf } from "./input.ts";
-import { listRanges } from "./listing.ts";
+import { type Listed, listRanges } from "./listing.ts";
 import type { WaitParts } from "./queued.ts";
 import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
 
@@ -28,17 +29,29 @@ export type RouteParts = WaitParts & {
   readonly newId: () => string;
 };
 
+/** Whose names the caller chooses. */
+export type NamedNoun = Exclude<Noun, "session">;
+/** Of a query: the name, if its segment of the path is `-`; a register's is its key. */
+export type NameQuery = { readonly name?: string | undefined; readonly key?: string | undefined };
+
+/** The name a request is about, allowed. */
+export function targetOf(c: Ctx, noun: NamedNoun, verb: Verb, query: NameQuery): string {
+  const field = NAME_FIELDS[noun];
+  const name = nameOf(c, query[field], field);
+  permit(c, { noun, verb }, name);
+  return name;
+}
+
 /** What every write says before its body: the name, and who calls, allowed to. `newId` makes a key it came without. */
 export function writeOf(
   c: Ctx,
-  noun: Noun,
+  noun: NamedNoun,
   newId: () => string,
   verb: Verb = "write",
+  query: NameQuery & { readonly timeoutMs: number } = queryOf(c, NamedQuery),
 ): { readonly caller: Caller; readonly name: string } {
-  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
-  const name = nameOf(c, named);
-  permit(c, { noun, verb }, name);
-  return { name, caller: callerOf(c, newId, timeoutMs) };
+  const name = targetOf(c, noun, verb, query);
+  return { name, caller: callerOf(c, newId, query.timeoutMs) };
 }
 
 /** Who calls, once it is known to be allowed. */
@@ -76,23 +89,23 @@ export function sessionOf(
   return { session };
 }
 
-export function readOf(c: Ctx, noun: Noun): { readonly name: string; readonly options: ReadOptions } {
-  const { name: named, timeoutMs, consistency } = queryOf(c, StateQuery);
-  const name = nameOf(c, named);
-  permit(c, { noun, verb: "read" }, name);
-  return { name, options: { stale: consistency === "stale", timeoutMs } };
+export function readOf(
+  c: Ctx,
+  noun: NamedNoun,
+  query: NameQuery & Omit<z.output<typeof StateQuery>, "name"> = queryOf(c, StateQuery),
+): { readonly name: string; readonly options: ReadOptions } {
+  const { timeoutMs, consistency } = query;
+  return { name: targetOf(c, noun, "read", query), options: { stale: consistency === "stale", timeoutMs } };
 }
 
 /** As `readOf`, where there is no other consistency to ask for. */
-export function historyOf(c: Ctx, noun: Noun): { readonly name: string; readonly timeoutMs: number } {
-  const { name: named, timeoutMs } = queryOf(c, NamedQuery);
-  const name = nameOf(c, named);
-  permit(c, { noun, verb: "read" }, name);
-  return { name, timeoutMs };
+export function historyOf(c: Ctx, noun: NamedNoun): { readonly name: string; readonly timeoutMs: number } {
+  const query = queryOf(c, NamedQuery);
+  return { name: targetOf(c, noun, "read", query), timeoutMs: query.timeoutMs };
 }
 
 /** A page of what the caller may read. */
-export async function listReadable<T extends { readonly name: string }>(
+export async function listReadable<T extends Listed>(
   c: Ctx,
   noun: Noun,
   list: (request: ListRequest) => Promise<Page<T>>,
@@ -119,10 +132,10 @@ export function sendHistory(c: Ctx, name: string, answer: Answer<{ readonly item
 }
 
 /** To be mounted last: an empty name matches no other route, and it is a wrong name, not an unknown route. */
-export function refuseEmptyNames(app: OpenAPIHono<Env>, path: string): void {
+export function refuseEmptyNames(app: OpenAPIHono<Env>, path: string, field: "name" | "key" = "name"): void {
   for (const empty of [`${path}/`, `${path}//*`]) {
     app.all(empty, () => {
-      throw invalid("name", "is empty");
+      throw invalid(field, "is empty");
     });
   }
 }

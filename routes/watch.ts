@@ -2,7 +2,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
 import type { Answer } from "../src/api.ts";
-import type { WatchedNoun } from "../src/replica/nouns.ts";
+import { NAME_FIELDS, type WatchedNoun } from "../src/replica/nouns.ts";
 import { sessionEnded } from "../src/replica/results.ts";
 import type { NodeService, SessionService } from "../src/replica/service.ts";
 import type { NameRange, WatchEvent, WatchService } from "../src/replica/watching.ts";
@@ -12,10 +12,11 @@ import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
 import { eventBytes, type EventStream, type EventStreams } from "./event_stream.ts";
 import { ElectionStateShape } from "./election_schemas.ts";
-import { KvGoneShape, KvValueShape, sendValue } from "./kv.ts";
+import { KeyParam, KeyPollQuery, KeyQuery, KvGoneShape, KvValueShape, sendValue } from "./kv.ts";
+import { type NameQuery, targetOf } from "./noun.ts";
 import { SemaphoreStateShape } from "./semaphore_schemas.ts";
 import { permit, readable } from "./gate.ts";
-import { checkedPrefix, hasQuery, nameOf, queryOf, sessionIdOf, whileConnected } from "./input.ts";
+import { checkedPrefix, hasQuery, queryOf, sessionIdOf, whileConnected } from "./input.ts";
 import {
   eventsOf,
   EventsQuery,
@@ -40,6 +41,13 @@ type Watched = {
   readonly sessions?: SessionService;
 };
 
+/** How one is named, by what that is called, and what else the query of its events or of a poll may say. */
+const ASKED = {
+  name: { params: NameParam, events: EventsQuery, poll: PollQuery },
+  key: { params: KeyParam, events: KeyQuery, poll: KeyPollQuery },
+  id: { params: IdParam, events: WholeQuery, poll: SessionPollQuery },
+} as const;
+
 /** The nouns that can be watched; a further one is a row. */
 function watched(sessions: SessionService): readonly Watched[] {
   return [
@@ -60,6 +68,7 @@ export function watchRoutes(
   for (const row of watched(sessions)) {
     const { noun, path, shape } = row;
     const isSession = row.sessions !== undefined;
+    const asked = ASKED[NAME_FIELDS[noun]];
     const ranges = createRoute({
       method: "get",
       path: `${path}/events`,
@@ -71,13 +80,9 @@ export function watchRoutes(
     });
     const one = createRoute({
       method: "get",
-      path: `${path}/{${isSession ? "id" : "name"}}/events`,
+      path: `${path}/{${NAME_FIELDS[noun]}}/events`,
       summary: `Events of one ${noun}, the first with its present state${isSession ? "; its end is the last" : ""}`,
-      request: {
-        params: isSession ? IdParam : NameParam,
-        query: isSession ? WholeQuery : EventsQuery,
-        headers: LastEventId,
-      },
+      request: { params: asked.params, query: asked.events, headers: LastEventId },
       security: needs({ noun, verb: "read" }),
       responses: eventsOf(shape, [
         "no-quorum",
@@ -102,22 +107,23 @@ export function watchRoutes(
 }
 
 /** The name that a request is about, allowed; of a session rejects as its GET does, where it has ended too. */
-async function targetOf(
+async function watchedOf(
   c: Ctx,
   { noun, sessions }: Watched,
-  { name: named }: { readonly name?: string | undefined },
-  timeoutMs: number,
+  query: NameQuery & { readonly timeoutMs: number },
 ): Promise<string> {
-  const name = sessions === undefined ? nameOf(c, named) : sessionIdOf(c);
-  permit(c, { noun, verb: "read" }, name);
-  await sessions?.get(name, { subject: c.get("client").subject, timeoutMs });
-  return name;
+  if (noun !== "session") return targetOf(c, noun, "read", query);
+  const id = sessionIdOf(c);
+  permit(c, { noun, verb: "read" }, id);
+  await sessions?.get(id, { subject: c.get("client").subject, timeoutMs: query.timeoutMs });
+  return id;
 }
 
 async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
   const { noun, sessions, render = sendAnswer } = row;
-  const { timeoutMs, after, waitMs, ...named } = queryOf(c, sessions === undefined ? PollQuery : SessionPollQuery);
-  const name = await targetOf(c, row, named, timeoutMs);
+  const query = queryOf(c, ASKED[NAME_FIELDS[noun]].poll);
+  const { timeoutMs, after, waitMs } = query;
+  const name = await watchedOf(c, row, query);
   const poll = () =>
     whileConnected(
       c.req.raw,
@@ -132,15 +138,15 @@ async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: 
 
 async function answerEvents(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
   const { noun, sessions } = row;
-  const { timeoutMs, ...named } = queryOf(c, sessions === undefined ? EventsQuery : WholeQuery);
-  const name = await targetOf(c, row, named, timeoutMs);
+  const query = queryOf(c, ASKED[NAME_FIELDS[noun]].events);
+  const name = await watchedOf(c, row, query);
   const last = c.req.raw.headers.get("last-event-id");
   if (last !== null && !/^(0|[1-9][0-9]{0,19})$/.test(last)) throw invalid("Last-Event-ID", "is not a revision");
   const after = last === null ? null : BigInt(last);
   return await streams.answer(
     c,
     (stream) =>
-      watches.watch(noun, name, after, timeoutMs, (event) => {
+      watches.watch(noun, name, after, query.timeoutMs, (event) => {
         tell(stream, event);
         // Nothing can follow. Whoever reconnects is told 410, which ends a browser's EventSource for good.
         if (sessions !== undefined && event.type === "deleted") stream.end();

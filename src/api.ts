@@ -124,16 +124,16 @@ export type SemaphoreState = {
   revision: string;
 };
 
-/** A register's value. `revision` is its entity tag. */
+/** A register's value; what names a register is its key. `revision` is its entity tag. */
 export type KvValue = {
-  name: string;
+  key: string;
   revision: string;
   contentType: string;
   /** Base64. */
-  bytes: string;
+  value: string;
 };
 export type KvItem = {
-  name: string;
+  key: string;
   revision: string;
   contentType: string;
   sizeBytes: number;
@@ -144,8 +144,8 @@ export type KvItem = {
   session?: string;
   lapsesInMs?: number;
 };
-export type KvWritten = { name: string; revision: string; ttlMs?: number; session?: string };
-export type KvDeleted = { outcome: "deleted"; name: string; revision: string };
+export type KvWritten = { key: string; revision: string; ttlMs?: number; session?: string };
+export type KvDeleted = { outcome: "deleted"; key: string; revision: string };
 
 /** A session that was opened or kept: what is bound to it lives as long as it does. */
 export type SessionGrant = {

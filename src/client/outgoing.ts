@@ -103,7 +103,8 @@ function targetOf({ url }: Request, path: string): string {
   const { href, origin } = new URL(`http://node${target}`);
   if (unescaped(href.slice(origin.length)) === unescaped(target)) return target;
   if (path.split("/").some((segment) => /^(\.|%2e){1,2}$/i.test(segment))) {
-    throw new QuorateError("invalid-request", "name holds a segment . or ..", { field: "name" });
+    const field = path.startsWith("/v1/kv/") ? "key" : "name";
+    throw new QuorateError("invalid-request", `${field} holds a segment . or ..`, { field });
   }
   throw new QuorateError("invalid-request", "path is not as a request line would have it; percent-encode it", {
     field: "path",

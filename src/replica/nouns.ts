@@ -1,4 +1,4 @@
-/** The nouns that can be watched: the prefix of their keys, and what a state shows of each. A further noun is a row. */
+/** The nouns that can be watched: the prefix of their keys, what names one, and what a state shows. A further noun is a row. */
 import { viewSession } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import { ElectionViews } from "./election_views.ts";
@@ -16,6 +16,15 @@ export const KEY_PREFIXES = {
   session: "session/",
 } as const;
 export type WatchedNoun = keyof typeof KEY_PREFIXES;
+
+/** What requests and answers call the name of one. */
+export const NAME_FIELDS = {
+  lock: "name",
+  election: "name",
+  semaphore: "name",
+  kv: "key",
+  session: "id",
+} as const;
 
 /** The body of a GET, or null where the thing is deleted. */
 export type NounView = (name: string, key: string, state: State) => object | null;
@@ -38,7 +47,7 @@ export function nounViews(leases: LeaseClock): NounViews {
 
 /** What is told of a thing that is deleted. */
 export function goneBody(noun: WatchedNoun, name: string, revision: string): object {
-  return noun === "session" ? { id: name, revision } : { name, revision };
+  return { [NAME_FIELDS[noun]]: name, revision };
 }
 
 /** Whether this subject may know of it, as far as no scope says: a session is there for its own subject only. */

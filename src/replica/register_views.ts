@@ -15,14 +15,14 @@ export class RegisterViews {
 
   value(name: string, state: State): KvValue | null {
     const { value, revision } = viewRegister(state);
-    return value === null ? null : { name, revision, contentType: value.contentType, bytes: value.bytes };
+    return value === null ? null : { key: name, revision, contentType: value.contentType, value: value.bytes };
   }
 
   item(name: string, key: string, state: State, withValue: boolean): KvItem | null {
     const { value, revision } = viewRegister(state);
     if (value === null) return null;
     const { contentType, bytes, lease, session } = value;
-    const item = { name, revision, contentType, sizeBytes: sizeOf(bytes), ...(withValue ? { value: bytes } : {}) };
+    const item = { key: name, revision, contentType, sizeBytes: sizeOf(bytes), ...(withValue ? { value: bytes } : {}) };
     if (session !== undefined) return { ...item, session, ...this.#bounded(session) };
     if (lease === undefined) return item;
     const remaining = this.#leases.remainingMs(key, { id: VALUE_LEASE_ID, ...lease });

@@ -50,13 +50,13 @@ export class Registers implements RegisterService {
     if (result.outcome !== "written") throw refusal(name, result, receipt);
     if (ttlMs !== undefined) this.#parts.expiry.watch(PREFIX + name, ttlMs);
     const life = { ...(ttlMs === undefined ? {} : { ttlMs }), ...(session === undefined ? {} : { session }) };
-    return { body: { name, revision: result.revision, ...life }, receipt };
+    return { body: { key: name, revision: result.revision, ...life }, receipt };
   }
 
   async delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>> {
     const { result, receipt } = await this.#write(name, { type: "delete", ...conditions }, caller);
     if (result.outcome !== "deleted") throw refusal(name, result, receipt);
-    return { body: { outcome: "deleted", name, revision: result.revision }, receipt };
+    return { body: { outcome: "deleted", key: name, revision: result.revision }, receipt };
   }
 
   async get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>> {

@@ -88,7 +88,7 @@ export const REGISTER_STEPS: Steps = {
     await put(a, "list%2Fx", "value");
     const values = () => b.said(200, "GET", "/v1/kv?prefix=list%2F&values=true");
     const { items } = await until(values, ({ items }) => (items as readonly Json[]).length === 1);
-    assertEquals((items as readonly Json[]).map(({ name, value }) => [name, value]), [["list/x", btoa("value")]]);
+    assertEquals((items as readonly Json[]).map(({ key, value }) => [key, value]), [["list/x", btoa("value")]]);
   },
 
   "long poll": async ({ a, b }) => {
@@ -120,11 +120,11 @@ export const REGISTER_STEPS: Steps = {
     await put(c, "configure", "not below it");
     await put(a, "config%2Fport", "8701");
     const changed = await events.next();
-    assertEquals([changed?.event, changed?.data["name"]], ["changed", "config/port"]);
-    assertEquals(changed?.data["bytes"], btoa("8701"));
+    assertEquals([changed?.event, changed?.data["key"]], ["changed", "config/port"]);
+    assertEquals(changed?.data["value"], btoa("8701"));
     await c.said(200, "DELETE", "/v1/kv/config%2Fport");
     const deleted = await events.next();
-    assertEquals([deleted?.event, deleted?.data["name"]], ["deleted", "config/port"]);
+    assertEquals([deleted?.event, deleted?.data["key"]], ["deleted", "config/port"]);
   },
 
   "history": async ({ a, b, c }) => {

@@ -250,15 +250,15 @@ Deno.test(
         assertEquals((await watching.next())?.event, "resync");
         await put("p%2F1");
         const changed = await watching.next();
-        assertEquals([changed?.event, changed?.data["name"]], ["changed", "p/1"]);
+        assertEquals([changed?.event, changed?.data["key"]], ["changed", "p/1"]);
         await killFirst();
         assertEquals(await watching.next().catch(() => null), null);
         const resumed = await events(`${any}/v1/kv/events?prefix=p%2F`, { "last-event-id": changed!.id! });
         assertEquals((await resumed.next())?.event, "resync");
         await put("p%2F2");
         // A process that had met the first value half decided may tell of it again, as it is now.
-        const told = await resumed.until(({ data }) => data["name"] === "p/2");
-        assertEquals(told.slice(0, -1).filter(({ data }) => data["name"] !== "p/1"), []);
+        const told = await resumed.until(({ data }) => data["key"] === "p/2");
+        assertEquals(told.slice(0, -1).filter(({ data }) => data["key"] !== "p/1"), []);
         await resumed.close();
         await cluster.startIsolate("a", 0);
       });

@@ -415,6 +415,8 @@ Deno.test("gateway: a path that a URL would make another of is refused, and one 
     for (const target of ["..", ".", "%2e%2e", "%2E", ".%2e", "a/..", "../../paxos/acceptor"]) {
       const { status, code, field } = await (await ask(`/v1/locks/${target}`)).json();
       assertEquals([status, code, field], [400, "invalid-request", "name"], target);
+      const ofKey = await (await ask(`/v1/kv/${target}`)).json();
+      assertEquals([ofKey.status, ofKey.code, ofKey.field], [400, "invalid-request", "key"], target);
     }
     for (const target of ["a\\b", "a\tb", "é"]) {
       const { status, code, field } = await (await ask(`/v1/locks/${target}`)).json();

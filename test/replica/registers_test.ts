@@ -14,7 +14,7 @@ const put = (text: string, more: Partial<PutRequest> = {}): PutRequest => ({
 
 async function read(cluster: MemoryCluster, id: string, name: string): Promise<string | null> {
   return await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 30_000 }).then(
-    ({ body }) => atob(body.bytes),
+    ({ body }) => atob(body.value),
     (error) => {
       assertEquals((error as QuorateError).code, "not-found");
       return null;
@@ -40,12 +40,14 @@ for (const n of [1, 3, 5]) {
     withCluster(n, async (cluster) => {
       const last = cluster.ids.at(-1)!;
       const { body: one } = await cluster.node("a").registers.put("k", put("one"), caller());
+      assertEquals(one, { key: "k", revision: one.revision });
       assertEquals(await read(cluster, last, "k"), "one");
       const { body: two } = await cluster.node(last).registers.put("k", put("two"), caller());
       assertGreater(BigInt(two.revision), BigInt(one.revision));
       const { body: value } = await cluster.node("a").registers.get("k", { stale: false, timeoutMs: 2_000 });
-      assertEquals(value, { name: "k", revision: two.revision, contentType: "text/plain", bytes: btoa("two") });
+      assertEquals(value, { key: "k", revision: two.revision, contentType: "text/plain", value: btoa("two") });
       const { body: deleted } = await cluster.node("a").registers.delete("k", {}, caller());
+      assertEquals(deleted, { outcome: "deleted", key: "k", revision: deleted.revision });
       assertGreater(BigInt(deleted.revision), BigInt(two.revision));
       assertEquals(await read(cluster, last, "k"), null);
       assertEquals(await codeOf(cluster.node(last).registers.delete("k", {}, caller())), "not-found");
@@ -169,9 +171,9 @@ Deno.test("registers: keys by prefix in pages, without those that were deleted",
     let pages = 0;
     do {
       const page = await registers.list({ prefix: "svc/", limit: 2, cursor, timeoutMs: 5_000, values: false });
-      all.push(...page.items.map(({ name }) => name));
+      all.push(...page.items.map(({ key }) => key));
       if (pages === 0) {
-        assertEquals(page.items.map(({ name, sizeBytes, ttlMs }) => [name, sizeBytes, ttlMs]), [
+        assertEquals(page.items.map(({ key, sizeBytes, ttlMs }) => [key, sizeBytes, ttlMs]), [
           ["svc/a", 5, undefined],
           ["svc/c", 0, 60_000],
         ]);

@@ -39,7 +39,7 @@ async function endsOf(cluster: MemoryCluster, id: string, name: string) {
 
 async function valueOf(cluster: MemoryCluster, id: string, name: string): Promise<string | null> {
   return await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 10_000 }).then(
-    ({ body }) => atob(body.bytes),
+    ({ body }) => atob(body.value),
     (error) => {
       assertEquals((error as QuorateError).code, "not-found");
       return null;

@@ -115,8 +115,9 @@ Deno.test("direct: what a node would have to do, another noun's, or what is malf
     const cases: readonly (readonly [key: string, op: object, field: string])[] = [
       ["session/x", { type: "keep" }, "messages[0].key"],
       ["readyz", { type: "release", fence: "1", atMs: 0 }, "messages[0].key"],
-      ["kv/", put, "name"],
-      ["kv/a/../b", put, "name"],
+      ["kv/", put, "key"],
+      ["kv/a/../b", put, "key"],
+      ["lock/a/../b", { type: "release", fence: "1", atMs: 0 }, "name"],
       ["lock/d", campaign, type],
       ["election/d", put, type],
       ["kv/d", { type: "release", fence: "1", atMs: 0 }, type],

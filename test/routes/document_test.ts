@@ -176,7 +176,8 @@ Deno.test("document: who may what is as declared, for every route and kind of cr
       const query = operation.parameters?.some(({ name }) => name === "prefix") ? "?prefix=mine%2F" : "";
       const response = await apps.ask(
         "b",
-        path.replace("{name}", "mine%2Fx").replace("{id}", "0".repeat(32)).replace(/\{(fence|term)\}/, "1") + query,
+        path.replace(/\{(name|key)\}/, "mine%2Fx").replace("{id}", "0".repeat(32)).replace(/\{(fence|term)\}/, "1") +
+          query,
         {
           method,
           headers: token === null ? {} : { authorization: `Bearer ${tokenOf(token)}` },

@@ -68,7 +68,7 @@ export class RequestGenerator {
     // Those without a name have little to vary.
     this.#operations = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.entries(item).flatMap(([method, operation]) =>
-        Array(path.includes("{name}") ? 6 : 1).fill({ path, method, operation })
+        Array(/\{(name|key)\}/.test(path) ? 6 : 1).fill({ path, method, operation })
       )
     );
   }
@@ -92,7 +92,7 @@ export class RequestGenerator {
       if (parameter.in === "query") query.push(...this.#queryOf(parameter, grant));
       if (parameter.in === "header" && this.#chance(0.2)) headers[parameter.name] = this.#header(parameter);
     }
-    if (this.#chance(0.03)) query.push(this.#pick(["x=1", "%FF=1", "=", "timeoutMs", "name=%00"]));
+    if (this.#chance(0.03)) query.push(this.#pick(["x=1", "%FF=1", "=", "timeoutMs", "name=%00", "key=%00"]));
     const types = Object.keys(operation.responses["200"]?.content ?? {});
     if (this.#chance(0.3)) headers["Accept"] = this.#pick([...types, "*/*", "text/unheard-of"]);
     const schema = Object.values(requestBody?.content ?? {})[0]?.schema;

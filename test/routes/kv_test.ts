@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { KvDeletedShape, KvPageShape, KvWrittenShape } from "../../routes/kv.ts";
 import { CONTENT_TYPE_MAX_CHARS, KV_VALUE_MAX_BYTES } from "../../src/limits.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
-import { matrix, refuseAll, tell, tokensFor } from "./noun_requests.ts";
+import { type Bad, matrix, refuseAll, tell, tokensFor } from "./noun_requests.ts";
 
 const PATH = "/v1/kv/config%2Fapp";
 
@@ -167,12 +167,37 @@ Deno.test("kv over HTTP: bad input names its field, and the value is as it was",
       ["GET", "/v1/kv?limit=1001", undefined, "limit"],
       ["GET", "/v1/kv?limit=33&values=true", undefined, "limit"],
       ["GET", "/v1/kv?values=1", undefined, "values"],
-      ["PUT", "/v1/kv/", "x", "name"],
-      ["PUT", "/v1/kv/a%00b", "x", "name"],
-      ["PUT", "/v1/kv/..%2Fa", "x", "name"],
+      ["PUT", "/v1/kv/", "x", "key"],
+      ["PUT", "/v1/kv/a%00b", "x", "key"],
+      ["PUT", "/v1/kv/..%2Fa", "x", "key"],
+      ...["GET", "PUT", "DELETE"].flatMap((method): Bad[] => [
+        [method, "/v1/kv/%FF", undefined, "key"],
+        [method, "/v1/kv/-?key=a%00b", undefined, "key"],
+        [method, "/v1/kv/a?key=b", undefined, "key"],
+        [method, "/v1/kv/-?name=b", undefined, "name"],
+      ]),
+      ["GET", "/v1/kv/-?name=b&after=0", undefined, "name"],
+      ["GET", "/v1/kv/-?key=%2Fb&after=0", undefined, "key"],
+      ["GET", "/v1/kv/-/events?name=b", undefined, "name"],
+      ["GET", "/v1/kv/-/events?key=", undefined, "key"],
     ]);
     assertEquals((await get(apps, "c")).headers.get("etag"), before);
     assertEquals(apps.reports, []);
+  }));
+
+Deno.test("kv over HTTP: a key in the query is the one in the path, for every method, and answers call it key", () =>
+  withApps(3, async (apps) => {
+    const written = await tell(apps, "a", "PUT", "/v1/kv/-?key=q%2F1&ttlMs=60000", "one");
+    const { revision } = written.body;
+    assertEquals(written.body, { key: "q/1", revision, ttlMs: 60_000 });
+    for (const path of ["/v1/kv/q%2F1", "/v1/kv/-?key=q%2F1", "/v1/kv/-?key=q%2F1&after=0"]) {
+      const { status, bytes, headers } = await get(apps, "b", path);
+      assertEquals([status, new TextDecoder().decode(bytes), headers.get("etag")], [200, "one", `"${revision}"`], path);
+    }
+    assertEquals((await get(apps, "c", `/v1/kv/-?key=q%2F1&after=${revision}`)).status, 304);
+    const deleted = await tell(apps, "c", "DELETE", "/v1/kv/-?key=q%2F1");
+    assertEquals(deleted.body, { outcome: "deleted", key: "q/1", revision: deleted.body.revision });
+    assertEquals((await tell(apps, "a", "GET", "/v1/kv/-?key=q%2F1")).status, 404);
   }));
 
 Deno.test("kv over HTTP: keys by prefix in pages, ephemeral ones with what is left of them", () =>
@@ -181,11 +206,11 @@ Deno.test("kv over HTTP: keys by prefix in pages, ephemeral ones with what is le
     await tell(apps, "b", "PUT", "/v1/kv/other", "x");
     await tell(apps, "c", "DELETE", "/v1/kv/svc%2Fb");
     const first = KvPageShape.parse((await tell(apps, "a", "GET", "/v1/kv?prefix=svc%2F&limit=1")).body);
-    assertEquals(first.items.map(({ name, sizeBytes, ttlMs }) => [name, sizeBytes, ttlMs]), [["svc/a", 1, 60_000]]);
+    assertEquals(first.items.map(({ key, sizeBytes, ttlMs }) => [key, sizeBytes, ttlMs]), [["svc/a", 1, 60_000]]);
     assert(first.items[0]!.lapsesInMs! > 50_000);
     const path = `/v1/kv?prefix=svc%2F&limit=5&cursor=${encodeURIComponent(first.cursor!)}`;
     const rest = KvPageShape.parse((await tell(apps, "a", "GET", path)).body);
-    assertEquals([rest.items.map(({ name }) => name), rest.cursor], [["svc/c"], null]);
+    assertEquals([rest.items.map(({ key }) => key), rest.cursor], [["svc/c"], null]);
     const values = KvPageShape.parse((await tell(apps, "b", "GET", "/v1/kv?prefix=svc%2F&values=true")).body);
     assertEquals(values.items.map(({ value }) => atob(value!)), ["a", "c"]);
     assertEquals(first.items[0]?.value, undefined);

@@ -33,6 +33,17 @@ Deno.test("listing: pages of any size show what is in the ranges, each once, and
   }
 });
 
+Deno.test("listing: registers, whose names are keys, are told apart and go on alike", async () => {
+  const registers = async (prefix: string, limit: number, cursor: string | null) => {
+    const page = await list(prefix, limit, cursor);
+    return { ...page, items: page.items.map(({ name }) => ({ key: name })) };
+  };
+  const first = await listRanges(RANGES, 3, null, registers);
+  assertEquals(first, { items: [{ key: "a/1" }, { key: "a/2" }, { key: "a/3" }], cursor: "a/3" });
+  const rest = await listRanges(RANGES, 3, first.cursor, registers);
+  assertEquals(rest, { items: [{ key: "b" }, { key: "c/1" }, { key: "c/2" }], cursor: null });
+});
+
 Deno.test("listing: no range, nothing", async () => {
   assertEquals(await listRanges([], 10, null, list), { items: [], cursor: null });
   assertEquals(await listRanges([{ prefix: "zz", exact: true }], 10, null, list), { items: [], cursor: null });

@@ -34,7 +34,7 @@ Deno.test("sessions over HTTP: open, bind one of each noun, keep, look, end, and
     const put = await tell(apps, "c", "PUT", `/v1/kv/svc%2Fme?session=${session}`, "10.0.0.1");
     assertEquals(KvWrittenShape.strict().parse(put.body).session, session);
     const { items } = KvPageShape.strict().parse((await tell(apps, "a", "GET", "/v1/kv?prefix=svc%2F")).body);
-    assertEquals(items.map((item) => [item.name, item.session, item.ttlMs]), [["svc/me", session, undefined]]);
+    assertEquals(items.map((item) => [item.key, item.session, item.ttlMs]), [["svc/me", session, undefined]]);
 
     const kept = await tell(apps, "b", "PUT", `/v1/sessions/${session}`);
     const { ttlMs, guaranteedForMs, lapsesInMs } = SessionGrantShape.strict().parse(kept.body);

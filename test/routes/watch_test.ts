@@ -72,6 +72,9 @@ Deno.test("a name that is events has its state and its events; only with a prefi
     const named = await open(`${apps.url("b")}/v1/locks/-/events?name=a%2Fb`);
     assertEquals((await named.next())?.data["name"], "a/b");
     await named.close();
+    const register = await open(`${apps.url("b")}/v1/kv/-/events?key=a%2Fb`);
+    assertEquals((await register.next())?.data, { key: "a/b", revision: "0" });
+    await register.close();
   }));
 
 Deno.test("events of a prefix: a resync first, then what changes; on at the same node, a resync at another", () =>
@@ -218,7 +221,7 @@ const CHANGES: readonly (readonly [path: string, init: RequestInit, shows: Recor
   ["/v1/locks/n", { method: "POST", body: '{"holder":"h"}' }, { state: "held" }],
   ["/v1/elections/n", { method: "POST", body: '{"candidate":"h"}' }, { lastTerm: "1025" }],
   ["/v1/semaphores/n", { method: "POST", body: '{"limit":2}' }, { limit: 2 }],
-  ["/v1/kv/n", { method: "PUT", body: "v", headers: { "content-type": "text/plain" } }, { bytes: "dg==" }],
+  ["/v1/kv/n", { method: "PUT", body: "v", headers: { "content-type": "text/plain" } }, { value: "dg==" }],
 ];
 
 Deno.test("every noun is watched alike: by its name, by a prefix and by a poll, changed at one node and seen at another", () =>
@@ -233,7 +236,8 @@ Deno.test("every noun is watched alike: by its name, by a prefix and by a poll, 
       const changed = await apps.ask("a", path, init);
       const { revision } = await changed.json();
       for (const event of [await one.next(), await all.next()]) {
-        assertEquals([event?.event, event?.data["name"], event?.data["revision"]], ["changed", "n", revision]);
+        const name = event?.data[isKv ? "key" : "name"];
+        assertEquals([event?.event, name, event?.data["revision"]], ["changed", "n", revision]);
         for (const [key, value] of Object.entries(shows)) assertEquals(event?.data[key], value, `${path} ${key}`);
       }
       const polled = await poll;
@@ -246,7 +250,7 @@ Deno.test("every noun is watched alike: by its name, by a prefix and by a poll, 
         assertEquals((await apps.ask("a", path, { method: "DELETE" })).status, 200);
         const gone = await one.next();
         assertEquals([gone?.event, (await all.next())?.event], ["deleted", "deleted"]);
-        assertEquals(gone?.data, { name: "n", revision: gone?.id });
+        assertEquals(gone?.data, { key: "n", revision: gone?.id });
         assertEquals((await apps.ask("c", `${path}?after=${revision}`)).status, 404);
       }
       await one.close();

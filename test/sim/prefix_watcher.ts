@@ -88,9 +88,9 @@ export class PrefixWatcher {
       for (const watched of this.watched.values()) watched.begin();
       return;
     }
-    const { name, revision } = body as KvValue;
-    const watched = this.watched.get(name);
-    if (watched === undefined) this.faults.push(`watching ${this.#prefix}: told of ${name}`);
+    const { key, revision } = body as KvValue;
+    const watched = this.watched.get(key);
+    if (watched === undefined) this.faults.push(`watching ${this.#prefix}: told of ${key}`);
     else watched.told(BigInt(revision), this.#shown.ofBody(type === "deleted" ? null : body));
   }
 

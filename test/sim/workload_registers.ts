@@ -179,8 +179,8 @@ export class RegisterWorkload implements Workload {
 
 type Read = Answer<{ readonly value: string | null; readonly revision: string }>;
 
-function asRead({ body: { bytes, revision }, receipt }: Answer<KvValue>): Read {
-  return { body: { value: bytes, revision }, receipt };
+function asRead({ body: { value, revision }, receipt }: Answer<KvValue>): Read {
+  return { body: { value, revision }, receipt };
 }
 
 /** A delete of unknown outcome may come true after everything is healed, and after the value was put. */
@@ -215,7 +215,7 @@ function outcomeOf(told: Told<KvValue | KvWritten | KvDeleted> | null, how: How,
   if ("answer" in told) {
     const { body } = told.answer;
     const { revision } = body;
-    const now = how === "delete" ? null : { value: "bytes" in body ? body.bytes : value, revision };
+    const now = how === "delete" ? null : { value: "value" in body ? body.value : value, revision };
     // To keep a value as it is, is to have seen it.
     const isRead = how === "get" || how === "renew";
     return isRead

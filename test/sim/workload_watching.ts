@@ -24,7 +24,7 @@ const FINAL: ReadonlySet<string> = new Set(["not-found", "expired-command"]);
 
 const REGISTER: Shown = {
   ofState: ({ register }) => register?.value?.bytes ?? "none",
-  ofBody: (body) => (body as KvValue | null)?.bytes ?? "none",
+  ofBody: (body) => (body as KvValue | null)?.value ?? "none",
 };
 const LOCK: Shown = {
   ofState: ({ holders, queue, lastFence }) => shownLock(holders.map(({ fence }) => fence), queue.length, lastFence),
