@@ -53,6 +53,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       clock: realClock,
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
+      report,
     });
     const member: Membership = { id: config.id, cluster, config: text };
     // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.

@@ -9,6 +9,7 @@ import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
 import type { Mailbox, Mark, NodeId, WireMessage } from "../src/replica/ports.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import { decodeRequest, encodeResponse } from "../src/transport/wire.ts";
+import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
 import { type Ctx, type Env, sendText } from "./answer.ts";
 import { decodeUtf8 } from "./body.ts";
 import { answerDirect } from "./direct.ts";
@@ -49,6 +50,11 @@ export function paxosRoutes(
   peers: PeerSide,
   clients: { readonly tokens: readonly ClientToken[] | null; readonly limit: Limit },
 ): void {
+  app.use("/paxos/*", async (c, next) => {
+    await next();
+    // On refusals too: by it the sender tells why from who else might have refused.
+    c.res.headers.set(WIRE_HEADER, `${WIRE_VERSION}`);
+  });
   for (const mailbox of ["acceptor", "coordinator", "learner"] as const) {
     app.post(`/paxos/${mailbox}`, async (c) => {
       const { headers } = c.req.raw;
@@ -56,6 +62,7 @@ export function paxosRoutes(
         c.set("client", clientOf(c, clients.tokens));
         return await answerDirect(c, node, clients.limit);
       }
+      refuseOtherWire(headers, node.id);
       const body = await readBytes(c.req.raw, PAXOS_BODY_MAX_BYTES);
       const verdict = verify(c, node.id, peers, body);
       if (!verdict.ok) return refuse(c, verdict);
@@ -74,6 +81,14 @@ export function paxosRoutes(
       return sendText(c, 200, encodeResponse({ mark: belonging(peers.mark()), replies }));
     });
   }
+}
+
+/** Before anything else of a peer's request is looked at: in another wire its MAC and its body may mean anything. */
+function refuseOtherWire(headers: Headers, id: NodeId): void {
+  // Who does not say that it is a peer is refused as a stranger.
+  const wire = headers.has(PEER_HEADER) ? otherWire(headers.get(WIRE_HEADER)) : null;
+  if (wire === null) return;
+  throw new QuorateError("wire-mismatch", `the sender speaks ${wire}, ${id} wire ${WIRE_VERSION}: ${WIRE_ADVICE}`);
 }
 
 function verify(c: Ctx, id: NodeId, peers: PeerSide, body: Uint8Array): PeerVerdict {

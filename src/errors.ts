@@ -18,6 +18,7 @@ export type ErrorCode =
   | "limit-mismatch"
   | "expired-command"
   | "config-mismatch"
+  | "wire-mismatch"
   | "lost"
   | "precondition-failed"
   | "fence-too-low"

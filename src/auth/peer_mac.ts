@@ -5,14 +5,16 @@
  *     Quorate-Peer: a                      the sender
  *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
  *     Quorate-Count: 17                    counts the sender's requests
+ *     Quorate-Wire: 2                      which wire the sender speaks; a receiver of another refuses before all else
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *
- * The MAC is over eight lines, each ended by "\n" and holding no other, so no two requests have the same text:
+ * The MAC is over nine lines, each ended by "\n" and holding no other, so no two requests have the same text:
  * `quorate-peer-v1`, method, path (with its query, if any), cluster, Quorate-Peer, Quorate-To, Quorate-Count,
- * SHA-256 of the body in hex.
+ * SHA-256 of the body in hex, Quorate-Wire. On wire 1 there were eight, so a node of 0.1.0 takes nothing of a later one.
  */
 import { assert } from "../assert.ts";
 import type { Identity } from "../replica/ports.ts";
+import { otherWire, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
 import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
 
 export const PEER_HEADER = "quorate-peer";
@@ -48,12 +50,13 @@ export function peerTo(id: string, met: Omit<PeerIdentity, "id"> | null): string
   return met === null ? `${id}.?.0` : `${id}.${met.incarnation}.${met.boot}`;
 }
 
-/** The four headers of a request. */
+/** The headers of a request. */
 export function signPeer(request: SignedRequest, secret: string): Record<string, string> {
   return {
     [PEER_HEADER]: request.from,
     [TO_HEADER]: request.to,
     [COUNT_HEADER]: String(request.count),
+    [WIRE_HEADER]: `${WIRE_VERSION}`,
     [MAC_HEADER]: `v1=${mac(request, secret)}`,
   };
 }
@@ -107,6 +110,8 @@ export function verifyPeer(
   const given = /^v1=([0-9a-f]{64})$/.exec(headers.get(MAC_HEADER) ?? "")?.[1];
   const unauthenticated: PeerVerdict = { ok: false, code: "peer-unauthenticated" };
   if (!from || !to || countText === null || given === undefined) return unauthenticated;
+  // Whoever receives says more of that, and before (routes/paxos.ts).
+  if (otherWire(headers.get(WIRE_HEADER)) !== null) return unauthenticated;
   if (to.length > TO_MAX_CHARS || !/^(0|[1-9][0-9]{0,15})$/.test(countText)) return unauthenticated;
   const count = Number(countText);
   if (!Number.isSafeInteger(count)) return unauthenticated;
@@ -137,7 +142,7 @@ function mac(request: SignedRequest, secret: string): string {
 
 function lines(request: SignedRequest): readonly string[] {
   const { method, path, cluster, from, to, count, bodySha256 } = request;
-  return ["quorate-peer-v1", method, path, cluster, from, to, String(count), bodySha256];
+  return ["quorate-peer-v1", method, path, cluster, from, to, String(count), bodySha256, `${WIRE_VERSION}`];
 }
 
 function checkedSecrets(secrets: readonly string[]): readonly [string, ...string[]] {

@@ -29,6 +29,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "limit-mismatch": { status: 409, title: "In use with another limit", retryable: true },
   "expired-command": { status: 409, title: "Command expired", retryable: false },
   "config-mismatch": { status: 409, title: "Another ClusterConfig", retryable: false },
+  "wire-mismatch": { status: 409, title: "Another wire", retryable: false },
   "lost": { status: 410, title: "Lost", retryable: false },
   "precondition-failed": { status: 412, title: "Precondition failed", retryable: false },
   "fence-too-low": { status: 412, title: "Fence too low", retryable: false },

@@ -2,6 +2,7 @@
 import { BODY_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Clock, PeerError } from "../replica/ports.ts";
+import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
 import { decodeResponse, type PeerResponseBody } from "./wire.ts";
 
 /** What a signer is given; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
@@ -48,11 +49,20 @@ export async function callPeer(
         redirect: "manual",
         signal,
       });
+      const wire = otherWire(response.headers.get(WIRE_HEADER));
       if (response.status === 200) {
+        if (wire !== null) {
+          await response.body?.cancel();
+          throw wireError(peer.id, wire, 200);
+        }
         const text = await readText(response, PAXOS_BODY_MAX_BYTES);
         return { ...decodeResponse(text), rttMs: ports.clock.now() - startedAt };
       }
       const code = await problemCode(response);
+      // To a node of 0.1.0 a request of a later wire is unsigned. Whoever else answers between the two names no wire either.
+      if (wire !== null && (code === "wire-mismatch" || code === "peer-unauthenticated")) {
+        throw wireError(peer.id, wire, response.status);
+      }
       const told = code === "peer-hello" ? response.headers.get("quorate-to") : null;
       // Once only: a peer that never likes what it told itself must not keep this going.
       if (retried || told === null || told === to || !isFor(peer.id, told)) {
@@ -66,6 +76,16 @@ export async function callPeer(
     if (error instanceof PeerError) throw error;
     throw new PeerError(`${peer.id} gave no usable answer: ${(error as Error)?.message ?? error}`, { cause: error });
   }
+}
+
+function wireError(peer: NodeId, wire: string, status: number): PeerError {
+  const what = `${peer} speaks ${wire}, this node wire ${WIRE_VERSION}: ${WIRE_ADVICE}`;
+  return new PeerError(what, { cause: { status, code: "wire-mismatch" } });
+}
+
+/** Whether the peer speaks another wire: no call of this process will do better. */
+export function isWireError({ cause }: PeerError): boolean {
+  return (cause as { readonly code?: unknown } | undefined)?.code === "wire-mismatch";
 }
 
 /** An unsigned word of the network: it can make this node sign for another boot of that peer, for no other node. */

@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { sha256Hex } from "../../src/auth/digest.ts";
+import { hmacSha256Hex, sha256Hex } from "../../src/auth/digest.ts";
 import {
   type PeerIdentity,
   peerSigner,
@@ -54,10 +54,19 @@ Deno.test("the first secret signs", () => {
 
 Deno.test("an unsigned request is nobody's, whichever header is missing", () => {
   assertEquals(verify({}), UNAUTHENTICATED);
-  for (const name of ["quorate-peer", "quorate-to", "quorate-count", "quorate-mac"]) {
+  for (const name of ["quorate-peer", "quorate-to", "quorate-count", "quorate-wire", "quorate-mac"]) {
     const { [name]: _, ...rest } = signPeer(REQUEST, "new");
     assertEquals(verify(rest), UNAUTHENTICATED, name);
   }
+});
+
+Deno.test("a MAC without the wire, as nodes of 0.1.0 make it, is nobody's", () => {
+  const { method, path, cluster, from, to, count, bodySha256 } = REQUEST;
+  const lines = ["quorate-peer-v1", method, path, cluster, from, to, count, bodySha256];
+  const macOf = (parts: readonly unknown[]) => `v1=${hmacSha256Hex("new", parts.map((line) => `${line}\n`).join(""))}`;
+  const headers = signPeer(REQUEST, "new");
+  assertEquals(headers["quorate-mac"], macOf([...lines, 2]));
+  assertEquals(verify({ ...headers, "quorate-mac": macOf(lines) }), UNAUTHENTICATED);
 });
 
 Deno.test("whatever is changed after signing, it is nobody's", () => {
@@ -75,6 +84,9 @@ Deno.test("whatever is changed after signing, it is nobody's", () => {
   const forged: Record<string, string>[] = [
     { "quorate-peer": "c" },
     { "quorate-to": peerTo("b", { incarnation: "inc1", boot: 8 }) },
+    { "quorate-wire": "1" },
+    { "quorate-wire": "3" },
+    { "quorate-wire": "02" },
     { "quorate-count": "4" },
     { "quorate-count": "03" },
     { "quorate-count": "-3" },

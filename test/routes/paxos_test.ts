@@ -66,8 +66,9 @@ describe("a peer's call", () => {
       return [{ type: "noted" }];
     };
     const node = peered({ receive }, { mark: () => ({ ...MINE, seq }) });
-    const { status, text } = await post(node, BODY, signed(BODY));
+    const { status, text, headers } = await post(node, BODY, signed(BODY));
     assertEquals(status, 200);
+    assertEquals(headers.get("quorate-wire"), "2");
     const answer = decodeResponse(text);
     assertEquals(answer.replies, [{ type: "noted" }]);
     assertEquals(node.calls, [{ method: "receive", args: ["b", "acceptor", [READ]] }]);
@@ -139,6 +140,7 @@ describe("a call that is refused reaches nobody", () => {
     const [, , field] = expected;
     assertEquals([status, problem.code, problem.field], [expected[0], expected[1], field], JSON.stringify(problem));
     assertEquals(answered.get("content-type"), "application/problem+json");
+    assertEquals(answered.get("quorate-wire"), "2");
     assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
     return { problem, headers: answered };
   }
@@ -160,6 +162,29 @@ describe("a call that is refused reaches nobody", () => {
     for (const junk of ["{", "[".repeat(100_000), new Uint8Array([0xff])]) {
       await refused(junk, {}, [401, "peer-unauthenticated"]);
     }
+  });
+
+  it("from a peer of another wire, before its MAC, its body and the own store are looked at", async () => {
+    const { "quorate-wire": _, ...silent } = signed(BODY);
+    const others: [Record<string, string>, string][] = [
+      [silent, "wire 1"],
+      [{ ...silent, "quorate-wire": "1" }, "wire 1"],
+      [{ ...silent, "quorate-wire": "3" }, "wire 3"],
+      ...["", "two", "02", "2.0", "-2", "2, 2", "9".repeat(99)].map((wire): [Record<string, string>, string] => [
+        { ...silent, "quorate-wire": wire },
+        "a wire without a proper number",
+      ]),
+    ];
+    for (const [headers, wire] of others) {
+      const { problem } = await refused(BODY, headers, [409, "wire-mismatch"]);
+      assertEquals(problem.retryable, false);
+      const advice = "stop all nodes, then start all of them with the same version";
+      assertEquals(problem.detail, `the sender speaks ${wire}, a wire 2: ${advice}`);
+      await refused("{", { ...headers, "quorate-mac": "v2=what" }, [409, "wire-mismatch"]);
+      await refused(BODY, headers, [409, "wire-mismatch"], { side: { identity: () => null } });
+    }
+    // Who does not even say that it is a peer is told nothing.
+    await refused(BODY, { "quorate-wire": "3" }, [401, "peer-unauthenticated"]);
   });
 
   it("from nobody of the cluster", async () => {

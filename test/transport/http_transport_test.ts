@@ -3,6 +3,7 @@ import { peerSigner } from "../../src/auth/peer_mac.ts";
 import { type Mark, PeerError, type WireReply } from "../../src/replica/ports.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
 import { decodeRequest, encodeResponse, type PeerRequestBody } from "../../src/transport/wire.ts";
+import { WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";
 import { echo, readAt, realClock } from "./contract.ts";
 import { ManualClock, settled } from "./manual_clock.ts";
 import { CLUSTER, type PeerServer, startPeer } from "./peer_server.ts";
@@ -13,7 +14,8 @@ type Call = {
   readonly headers: Headers;
   readonly body: PeerRequestBody;
   readonly init: RequestInit;
-  answer(response: Response): void;
+  /** @param wire what the answer says of its wire; null: nothing */
+  answer(response: Response, wire?: string | null): void;
   readonly isAborted: () => boolean;
 };
 
@@ -42,7 +44,10 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
         init,
         headers: new Headers(init.headers),
         body: decodeRequest(new TextDecoder().decode(init.body as Uint8Array)),
-        answer: resolve,
+        answer: (response, wire = `${WIRE_VERSION}`) => {
+          if (wire !== null) response.headers.set(WIRE_HEADER, wire);
+          resolve(response);
+        },
         isAborted: () => init.signal?.aborted ?? false,
       });
       return promise;
@@ -273,6 +278,50 @@ Deno.test("no answer but a good one is an answer", async () => {
     // Read to its end or cancelled: either way nothing holds the connection.
     assert(response.body === null || response.bodyUsed, why);
     assertEquals([calls.length, clock.timers, transport.rttMs("b")], [1, 0, 0]);
+    transport.close();
+  }
+});
+
+Deno.test("a peer of another wire is known by what it answers, and told of once until it answers well", async () => {
+  const problem = (status: number, code: string) => Response.json({ code }, { status });
+  const cases: readonly [Response | null, string | null, string | null][] = [
+    [null, null, "wire 1"],
+    [null, "1", "wire 1"],
+    [null, "3", "wire 3"],
+    [null, "two", "a wire without a proper number"],
+    [null, "2, 2", "a wire without a proper number"],
+    // What a node of 0.1.0 says to a request that is not signed as it signs.
+    [problem(401, "peer-unauthenticated"), null, "wire 1"],
+    [problem(409, "wire-mismatch"), "3", "wire 3"],
+    // Neither is from the peer itself, so neither says anything of its wire.
+    [problem(503, "not-ready"), null, null],
+    [new Response("<html>", { status: 502 }), null, null],
+    // Its secret is another one, its wire is not.
+    [problem(401, "peer-unauthenticated"), `${WIRE_VERSION}`, null],
+  ];
+  for (const [refusal, wire, speaks] of cases) {
+    const reports: string[] = [];
+    const { calls, transport } = setUp({ report: (line) => reports.push(line) });
+    const says = speaks === null ? "b answered " : `b speaks ${speaks}, this node wire ${WIRE_VERSION}: ${WIRE_ADVICE}`;
+    const expected = speaks === null ? [] : [says];
+    const fail = async () => {
+      const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, says);
+      await settled();
+      const call = calls.at(-1)!;
+      const response = refusal?.clone() ?? noted(call);
+      call.answer(response, wire);
+      await sent;
+      assert(response.bodyUsed, says);
+    };
+    await fail();
+    await fail();
+    assertEquals(reports, expected);
+    const sent = transport.send("b", "acceptor", MESSAGES.read);
+    await settled();
+    calls.at(-1)!.answer(noted(calls.at(-1)!));
+    await sent;
+    await fail();
+    assertEquals(reports, [...expected, ...expected]);
     transport.close();
   }
 });

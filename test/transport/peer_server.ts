@@ -5,6 +5,7 @@ import { QuorateError } from "../../src/errors.ts";
 import type { Mailbox } from "../../src/replica/ports.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
 import { decodeRequest, encodeResponse } from "../../src/transport/wire.ts";
+import { WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";
 import { CONFIG, MARK } from "./samples.ts";
 
 export type PeerServer = {
@@ -24,6 +25,7 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
     { hostname: "127.0.0.1", port: 0, signal: stopped.signal, onListen: () => {} },
     async (request) => {
       const response = await answer(request);
+      response.headers.set(WIRE_HEADER, `${WIRE_VERSION}`);
       server.statuses.push(response.status);
       return response;
     },
