@@ -7,7 +7,7 @@ import { type Identity, type Mark, StoreError } from "../replica/ports.ts";
 import { asStoreError, within } from "./kv_calls.ts";
 import { IDENTITY_ROW, META_ROW } from "./key_space.ts";
 import { Marks } from "./marks.ts";
-import { decodeIdentity, decodeMeta, encodeRow, type IdentityRow, type MetaRow } from "./rows.ts";
+import { decodeIdentity, decodeMeta, encodeIdentity, encodeMeta, type IdentityRow, type MetaRow } from "./rows.ts";
 
 export type RecordWrite = {
   readonly check: { readonly key: Deno.KvKey; readonly versionstamp: string | null };
@@ -117,7 +117,7 @@ export class Ledger {
     if (this.#identity !== null || this.#pending !== null) {
       throw new StoreError(`${this.#path}: this store already has an identity`);
     }
-    encodeRow(identity, "identity row");
+    encodeIdentity(identity);
     this.#pending = identity;
     this.#asked++;
   }
@@ -138,7 +138,6 @@ export class Ledger {
     const boot = identity === null ? this.#boot : 1;
     const seq = this.#seq + 1;
     const meta: MetaRow = {
-      format: 1,
       seq,
       spoken: this.#confirmed ? seq : this.#spoken,
       boot,
@@ -152,9 +151,9 @@ export class Ledger {
       // longer be applied once a later one is, and a second owner's first write stops this one's next.
       const atomic = this.#kv.atomic()
         .check({ key: META_ROW, versionstamp: this.#version })
-        .set(META_ROW, encodeRow(meta, "meta row"));
+        .set(META_ROW, encodeMeta(meta));
       if (identity !== null) {
-        atomic.check({ key: IDENTITY_ROW, versionstamp: null }).set(IDENTITY_ROW, encodeRow(identity, "identity row"));
+        atomic.check({ key: IDENTITY_ROW, versionstamp: null }).set(IDENTITY_ROW, encodeIdentity(identity));
       }
       for (const write of writes) {
         atomic.check(write.check);
@@ -221,8 +220,8 @@ export class Ledger {
       this.#path,
       this.#kv.getMany<[unknown, unknown]>([IDENTITY_ROW, META_ROW]),
     );
-    this.#identity = identity.value === null ? null : decodeIdentity(identity.value);
-    const row = meta.value === null ? null : decodeMeta(meta.value);
+    this.#identity = identity.value === null ? null : decodeIdentity(identity.value, this.#path);
+    const row = meta.value === null ? null : decodeMeta(meta.value, this.#path);
     this.#seq = row?.seq ?? 0;
     this.#version = meta.versionstamp;
     return row;

@@ -280,7 +280,6 @@ export class MemoryBallotStore implements BallotStore {
   async #commit({ steps, writes, waiters }: Batch): Promise<void> {
     const identity = this.#identity ?? this.#pending;
     const meta: DiskMeta = {
-      format: 1,
       identity,
       seq: this.#seq + 1,
       spoken: this.#confirmed ? this.#seq + 1 : this.#spoken,

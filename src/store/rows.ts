@@ -1,6 +1,10 @@
-/** What the rows hold: UTF-8 JSON, which costs KV less than objects do. */
+/**
+ * What the rows hold: UTF-8 JSON, which costs KV less than objects do. Every row says in which format it was written.
+ * Nothing is converted when it is read: a row of an older format stays as it is until it is written again.
+ */
 import { type Mark, type StoredRecord, StoreError } from "../replica/ports.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
+import { ROW_FORMAT } from "../version.ts";
 
 export type RecordRows = {
   readonly ballot: Uint8Array;
@@ -22,7 +26,6 @@ export type IdentityRow = {
 
 /** Written in every atomic. */
 export type MetaRow = {
-  readonly format: 1;
   readonly seq: number;
   /** The last `seq` of a process that had been confirmed: peers may have heard of commits up to it, and of none after. */
   readonly spoken: number;
@@ -32,6 +35,10 @@ export type MetaRow = {
   readonly quarantined: string | null;
 };
 
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What the number weighs in a row. */
+const FORMAT_BYTES = `"format":${ROW_FORMAT},`.length;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -54,7 +61,7 @@ export function encodeRecord(
       { epoch, instance: record.instance, state, stateHash, decidedBy },
       `state row of ${JSON.stringify(key)}`,
     ),
-    // A row of its own: with a full queue it is heavy, and a vote needs the room.
+    // A row of its own: with a full queue it is heavy, and a vote needs the room. No lease is called `format`.
     firstSeen: firstSeen === undefined || JSON.stringify(firstSeen) === JSON.stringify(base?.firstSeen)
       ? null
       : encodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`),
@@ -92,47 +99,83 @@ export function writeIdOf(ballot: unknown): string | null {
   return typeof writeId === "string" ? writeId : null;
 }
 
-/** UTF-8 JSON of at most ROW_MAX_BYTES; `what` is for the error. */
-export function encodeRow(value: unknown, what: string): Uint8Array {
-  const bytes = encoder.encode(JSON.stringify(value));
-  if (bytes.length > ROW_MAX_BYTES) {
-    throw new StoreError(`the ${what} would have ${bytes.length} bytes, more than ${ROW_MAX_BYTES}`);
-  }
+/** UTF-8 JSON of at most ROW_MAX_BYTES beside its format; `what` is for the error. */
+function encodeRow(value: object, what: string): Uint8Array {
+  const bytes = encoder.encode(JSON.stringify({ format: ROW_FORMAT, ...value }));
+  // The number does not count: a record that filled its row when rows had none must fit still.
+  const size = bytes.length - FORMAT_BYTES;
+  if (size > ROW_MAX_BYTES) throw new StoreError(`the ${what} would have ${size} bytes, more than ${ROW_MAX_BYTES}`);
   return bytes;
 }
 
-export function decodeRow(value: unknown, what: string): Record<string, unknown> {
+/** The fields of a row of any format that this version knows, without the number. */
+function decodeRow(value: unknown, what: string): Fields {
+  return fieldsOf(parseRow(value, what), what);
+}
+
+function parseRow(value: unknown, what: string): Fields {
   if (value instanceof Uint8Array) {
     try {
       const parsed: unknown = JSON.parse(decoder.decode(value));
-      if (typeof parsed === "object" && parsed !== null) return parsed as Record<string, unknown>;
+      if (typeof parsed === "object" && parsed !== null) return parsed as Fields;
     } catch { /* told below */ }
   }
   throw new StoreError(`the ${what} is ${value === null ? "missing" : "damaged"}`);
 }
 
-export function decodeIdentity(value: unknown): IdentityRow {
-  const row = decodeRow(value, "identity row");
-  const { cluster, id, incarnation, config, quarantined } = row;
+function fieldsOf({ format = 1, ...fields }: Fields, what: string): Fields {
+  if (typeof format !== "number" || !Number.isSafeInteger(format) || format < 1) {
+    throw new StoreError(`the ${what} is damaged: its format is no number`);
+  }
+  // Whatever this version made of it might be less than what it says.
+  if (format > ROW_FORMAT) {
+    throw new StoreError(
+      `the ${what} was written by a newer version, in format ${format}; this version reads formats up to ${ROW_FORMAT}`,
+    );
+  }
+  return fields;
+}
+
+export function encodeIdentity(row: IdentityRow): Uint8Array {
+  return encodeRow(row, "identity row");
+}
+
+/** @param store its name, for the error that refuses a start */
+export function decodeIdentity(value: unknown, store: string): IdentityRow {
+  const what = `identity row of ${store}`;
+  const { cluster, id, incarnation, config, quarantined } = decodeRow(value, what);
   for (const part of [cluster, id, incarnation, config, quarantined ?? ""]) {
-    if (typeof part !== "string") throw new StoreError("the identity row is damaged");
+    if (typeof part !== "string") throw new StoreError(`the ${what} is damaged`);
   }
   return { cluster, id, incarnation, config, ...(quarantined === undefined ? {} : { quarantined }) } as IdentityRow;
 }
 
-/** Marks by peer, as a row of a shared store has them; null: no row. */
-export function decodeMarks(value: unknown): Readonly<Record<string, Mark>> {
-  return value === null ? {} : decodeRow(value, "row of marks") as unknown as Readonly<Record<string, Mark>>;
+export function encodeMeta(row: MetaRow): Uint8Array {
+  return encodeRow(row, "meta row");
 }
 
-export function decodeMeta(value: unknown): MetaRow {
-  const row = decodeRow(value, "meta row");
-  if (row.format !== 1) throw new StoreError(`this store has format ${row.format}; this version reads format 1`);
-  if (
-    !Number.isSafeInteger(row.seq) || !Number.isSafeInteger(row.spoken) || !Number.isSafeInteger(row.boot) ||
-    typeof row.run !== "string"
-  ) {
-    throw new StoreError("the meta row is damaged");
+/** @param store as decodeIdentity has it */
+export function decodeMeta(value: unknown, store: string): MetaRow {
+  const what = `meta row of ${store}`;
+  const row = decodeRow(value, what);
+  const { seq, spoken, boot, run } = row;
+  if (![seq, spoken, boot].every(Number.isSafeInteger) || typeof run !== "string") {
+    throw new StoreError(`the ${what} is damaged`);
   }
   return row as unknown as MetaRow;
+}
+
+/** Marks by peer, as a row of a shared store has them. */
+export function encodeMarks(marks: Readonly<Record<string, Mark>>): Uint8Array {
+  return encodeRow({ marks }, "row of marks");
+}
+
+/** Null: no row. */
+export function decodeMarks(value: unknown): Readonly<Record<string, Mark>> {
+  if (value === null) return {};
+  const row = parseRow(value, "row of marks");
+  // The rows of 0.1.0 are the map itself, and a member may be called `format`.
+  const marks = typeof row["format"] === "number" ? fieldsOf(row, "row of marks")["marks"] : row;
+  if (typeof marks !== "object" || marks === null) throw new StoreError("the row of marks is damaged");
+  return marks as Readonly<Record<string, Mark>>;
 }

@@ -32,8 +32,9 @@ import {
   decodeIdentity,
   decodeMarks,
   decodeRecord,
+  encodeIdentity,
+  encodeMarks,
   encodeRecord,
-  encodeRow,
   type IdentityRow,
   writeIdOf,
 } from "./rows.ts";
@@ -172,7 +173,7 @@ class SharedStore implements BallotStore {
       if (known !== null && known.incarnation !== incarnation) {
         throw new StoreError(`${this.#name}: this store already has an identity`);
       }
-      return known === null ? row : null;
+      return known === null ? encodeIdentity(row) : null;
     });
     return { cluster, id, incarnation, boot: 0, run: SHARED_RUN };
   }
@@ -206,7 +207,10 @@ class SharedStore implements BallotStore {
 
   async flush(): Promise<void> {
     this.#assertOpen();
-    await this.#change(marksRow(""), (value) => withNews(decodeMarks(value), this.#marks.all()));
+    await this.#change(marksRow(""), (value) => {
+      const heard = withNews(decodeMarks(value), this.#marks.all());
+      return heard && encodeMarks(heard);
+    });
   }
 
   async quarantine(reason: string): Promise<void> {
@@ -214,7 +218,7 @@ class SharedStore implements BallotStore {
     const quarantined = reason.slice(0, REASON_MAX_CHARS);
     await this.#change(IDENTITY_ROW, (value) => {
       const known = this.#adopt(value);
-      return known === null || known.quarantined !== undefined ? null : { ...known, quarantined };
+      return known === null || known.quarantined !== undefined ? null : encodeIdentity({ ...known, quarantined });
     });
   }
 
@@ -302,7 +306,7 @@ class SharedStore implements BallotStore {
     if (firstSeen !== null) atomic.set(firstSeenRow(key), firstSeen);
     // News of peers rides in the commit that may rest on it (PROTOCOL.md §9).
     const heard = withNews(rows.heard, this.#marks.all());
-    if (heard !== null) atomic.set(marksRow(key), encodeRow(heard, "row of marks"));
+    if (heard !== null) atomic.set(marksRow(key), encodeMarks(heard));
     attempts.set(writeId, answers);
     try {
       const { ok } = await this.#within(atomic.commit());
@@ -353,7 +357,7 @@ class SharedStore implements BallotStore {
 
   /** Throws StoreError if it was somebody else's before, or is lost: this process then says nothing of it. */
   #adopt(value: unknown): IdentityRow | null {
-    const row = value === null ? null : decodeIdentity(value);
+    const row = value === null ? null : decodeIdentity(value, this.#name);
     if (this.#identity !== null && row?.incarnation !== this.#identity.incarnation) {
       throw new StoreError(`${this.#name}: the database does not hold the identity of this member any more`);
     }
@@ -361,12 +365,12 @@ class SharedStore implements BallotStore {
   }
 
   /** By check-and-set until `next` has nothing more to write. */
-  async #change(key: Deno.KvKey, next: (value: unknown) => object | null): Promise<void> {
+  async #change(key: Deno.KvKey, next: (value: unknown) => Uint8Array | null): Promise<void> {
     for (let tries = 0; tries <= TRIES_MAX; tries++) {
       const [{ value, versionstamp }] = await this.#within(this.#kv.getMany<[unknown]>([key]));
       const row = next(value);
       if (row === null) return;
-      const atomic = this.#kv.atomic().check({ key, versionstamp }).set(key, encodeRow(row, `row ${key.join("/")}`));
+      const atomic = this.#kv.atomic().check({ key, versionstamp }).set(key, row);
       // Whatever it says: the next look tells what there is.
       await this.#within(atomic.commit()).catch(() => {});
       await this.#pause(tries);

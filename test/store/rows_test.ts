@@ -1,0 +1,282 @@
+/** Rows and their formats: those of 0.1.0 bear no number and are read; what a newer version wrote is refused, not guessed. */
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { ROW_MAX_BYTES } from "../../src/limits.ts";
+import { createMachine } from "../../src/machine/machine.ts";
+import { type Mark, type StoredRecord, StoreError } from "../../src/replica/ports.ts";
+import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
+import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
+import {
+  decodeIdentity,
+  decodeMarks,
+  decodeMeta,
+  decodeRecord,
+  encodeIdentity,
+  encodeMarks,
+  encodeMeta,
+  encodeRecord,
+  writeIdOf,
+} from "../../src/store/rows.ts";
+import { openSharedStore } from "../../src/store/shared_store.ts";
+import { ROW_FORMAT } from "../../src/version.ts";
+import { IDENTITY, increment, look, makeRecord, promise } from "./ballot_store_contract.ts";
+import { unpackOldStore } from "./old_stores.ts";
+
+const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
+const META = { seq: 3, spoken: 2, boot: 1, run: "r", marks: { b: MARK }, quarantined: null };
+const RECORD: StoredRecord = { ...makeRecord(4), firstSeen: { "a/x/1@a/x/2": 7 } };
+const NEWER = "written by a newer version, in format 3; this version reads formats up to 2";
+
+const bytesOf = (row: unknown) => new TextEncoder().encode(JSON.stringify(row));
+const rowOf = (bytes: unknown) => JSON.parse(new TextDecoder().decode(bytes as Uint8Array));
+/** As 0.1.0 wrote it. */
+const old = (bytes: Uint8Array | null) => {
+  const { format: _, ...row } = rowOf(bytes);
+  return bytesOf(row);
+};
+const formatted = (bytes: Uint8Array | null, format: unknown) => bytesOf({ ...rowOf(bytes), format });
+
+Deno.test("rows: each that is written bears the format, and what is read does not", () => {
+  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, "run.1");
+  const rows = [ballot, state, firstSeen, encodeIdentity(IDENTITY), encodeMeta(META), encodeMarks({ b: MARK })];
+  assertEquals(rows.map((row) => rowOf(row).format), rows.map(() => ROW_FORMAT));
+  assertEquals(decodeRecord("k", ballot, state, firstSeen), RECORD);
+  assertEquals(writeIdOf(ballot), "run.1");
+  assertEquals(decodeIdentity(rows[3], "db"), IDENTITY);
+  assertEquals(decodeMeta(rows[4], "db"), META);
+  assertEquals(decodeMarks(rows[5]), { b: MARK });
+});
+
+Deno.test("rows: those of 0.1.0, of any mixture, are read as they were meant", () => {
+  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, "run.1");
+  for (const asBallot of [ballot, old(ballot)]) {
+    for (const asState of [state, old(state)]) {
+      for (const asSeen of [firstSeen, old(firstSeen)]) {
+        assertEquals(decodeRecord("k", asBallot, asState, asSeen), RECORD);
+      }
+    }
+  }
+  assertEquals(writeIdOf(old(ballot)), "run.1");
+  assertEquals(decodeIdentity(bytesOf(IDENTITY), "db"), IDENTITY);
+  assertEquals(decodeMeta(bytesOf({ format: 1, ...META }), "db"), META);
+  assertEquals(decodeMarks(bytesOf({ b: MARK })), { b: MARK });
+  assertEquals(decodeMarks(null), {});
+});
+
+Deno.test("rows: a member may be called format, or marks, before and after", () => {
+  const marks = { format: MARK, marks: MARK };
+  assertEquals(decodeMarks(bytesOf(marks)), marks);
+  assertEquals(decodeMarks(encodeMarks(marks)), marks);
+});
+
+Deno.test("rows: a newer format is refused as such, one that is no number as damage", () => {
+  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null);
+  const readers: [string, (format: unknown) => unknown][] = [
+    ['ballot row of "k"', (format) => decodeRecord("k", formatted(ballot, format), state, firstSeen)],
+    ['state row of "k"', (format) => decodeRecord("k", ballot, formatted(state, format), firstSeen)],
+    ['row of leases of "k"', (format) => decodeRecord("k", ballot, state, formatted(firstSeen, format))],
+    ["ballot row", (format) => writeIdOf(formatted(ballot, format))],
+    ["identity row of db", (format) => decodeIdentity(formatted(encodeIdentity(IDENTITY), format), "db")],
+    ["meta row of db", (format) => decodeMeta(formatted(encodeMeta(META), format), "db")],
+    ["row of marks", (format) => decodeMarks(formatted(encodeMarks({ b: MARK }), format))],
+  ];
+  for (const [what, read] of readers) {
+    read(1);
+    assertThrows(() => read(3), StoreError, `the ${what} was ${NEWER}`);
+    for (const format of [0, -1, 1.5, 2 ** 60, "2", null, [2], true]) {
+      // A map of marks without a number is one of 0.1.0, and holds marks of members.
+      if (what === "row of marks" && typeof format !== "number") continue;
+      assertThrows(() => read(format), StoreError, `the ${what} is damaged`, `${what} ${format}`);
+    }
+  }
+});
+
+Deno.test("rows: one that was full before rows bore a number is still written", () => {
+  const { format: _, ...bare } = rowOf(encodeRecord("k", makeRecord(1), null).state);
+  const room = ROW_MAX_BYTES - bytesOf(bare).length;
+  const { state } = encodeRecord("k", makeRecord(1, "x".repeat(room)), null);
+  assertEquals(old(state).length, ROW_MAX_BYTES);
+  assertThrows(() => encodeRecord("k", makeRecord(1, "x".repeat(room + 1)), null), StoreError, "more than");
+});
+
+async function inFolder(run: (path: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run(`${folder}/store.sqlite`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Every row of a file that nobody has open, as text. */
+async function rowsIn(path: string): Promise<Map<string, string>> {
+  using kv = await Deno.openKv(path);
+  const rows = new Map<string, string>();
+  for await (const { key, value } of kv.list<Uint8Array>({ prefix: [] })) {
+    rows.set(key.join(" "), new TextDecoder().decode(value));
+  }
+  return rows;
+}
+
+async function edit(path: string, key: Deno.KvKey, change: (row: Record<string, unknown>) => unknown): Promise<void> {
+  using kv = await Deno.openKv(path);
+  const { value } = await kv.get<Uint8Array>(key);
+  await kv.set(key, bytesOf(change(rowOf(value))));
+}
+
+Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they were, and is written anew row by row", () =>
+  inFolder(async (path) => {
+    const machine = createMachine({ digest: sha256Hex });
+    await unpackOldStore("a", path);
+    const before = await rowsIn(path);
+    const keys = [...before.keys()].filter((row) => row.startsWith("s ")).map((row) => row.slice(2));
+    assertEquals(keys.length, 4);
+    const rows = (from: Map<string, string>, key: string) => [from.get(`r ${key}`), from.get(`s ${key}`)] as const;
+
+    const store = await openOwnerStore({ path, run: () => "r" });
+    assertEquals(store.identity()?.boot, 2);
+    for (const key of keys) {
+      const record = await store.update(key, look);
+      const [ballot, state] = rows(before, key).map((text) => JSON.parse(text!));
+      assertEquals(record, { ...ballot, ...state });
+      // Not only as it was: its text is the same, of which the hash is made.
+      assertEquals(JSON.stringify(record!.state), JSON.stringify(state.state));
+      assertEquals(machine.hash(record!.state), state.stateHash);
+    }
+    const [voted, moved, ...rest] = keys as [string, string, ...string[]];
+    await store.update(voted, promise(1));
+    await store.update(moved, (record) => ({ record: { ...record!, instance: record!.instance + 1 }, reply: null }));
+    await store.close();
+
+    const after = await rowsIn(path);
+    for (const key of rest) assertEquals(rows(after, key), rows(before, key));
+    assertEquals(after.get("q identity"), before.get("q identity"));
+    const format = (row: string) => JSON.parse(after.get(row)!).format;
+    assertEquals(format("q meta"), ROW_FORMAT);
+    assertEquals(format(`r ${voted}`), ROW_FORMAT);
+    assertEquals(after.get(`s ${voted}`), before.get(`s ${voted}`));
+    assertEquals([format(`r ${moved}`), format(`s ${moved}`)], [ROW_FORMAT, ROW_FORMAT]);
+    const { state, stateHash } = JSON.parse(before.get(`s ${moved}`)!);
+    const now = JSON.parse(after.get(`s ${moved}`)!);
+    assertEquals([JSON.stringify(now.state), now.stateHash], [JSON.stringify(state), stateHash]);
+  }));
+
+Deno.test("owner store: whose own rows are of a newer version does not open, and is left as it is", async () => {
+  for (const [key, what] of [[META_ROW, "meta"], [IDENTITY_ROW, "identity"]] as const) {
+    await inFolder(async (path) => {
+      const store = await openOwnerStore({ path, run: () => "r" });
+      await store.init(IDENTITY);
+      await store.close();
+      await edit(path, key, (row) => ({ ...row, format: 3 }));
+      const before = await rowsIn(path);
+      const open = () => openOwnerStore({ path, run: () => "r" });
+      await assertRejects(open, StoreError, `the ${what} row of ${path} was ${NEWER}`);
+      assertEquals(await rowsIn(path), before);
+    });
+  }
+});
+
+Deno.test("owner store: a record of a newer version is refused for its key alone, and is left as it is", () =>
+  inFolder(async (path) => {
+    const open = () => openOwnerStore({ path, run: () => "r" });
+    const store = await open();
+    await store.init(IDENTITY);
+    for (const key of ["ballot", "state", "fine"]) await store.update(key, increment);
+    await store.close();
+    await edit(path, ballotRow("ballot"), (row) => ({ ...row, format: 3 }));
+    await edit(path, stateRow("state"), (row) => ({ ...row, format: 3 }));
+    const before = await rowsIn(path);
+    const again = await open();
+    for (let i = 0; i < 2; i++) {
+      await assertRejects(
+        () => again.update("ballot", increment),
+        StoreError,
+        `the ballot row of "ballot" was ${NEWER}`,
+      );
+      await assertRejects(() => again.update("state", look), StoreError, `the state row of "state" was ${NEWER}`);
+    }
+    assertEquals(await again.update("fine", increment), 2);
+    assertEquals(await again.keys("", "", 9), ["ballot", "fine", "state"]);
+    await again.close();
+    const after = await rowsIn(path);
+    for (const row of ["r ballot", "s ballot", "r state", "s state"]) assertEquals(after.get(row), before.get(row));
+  }));
+
+async function withShared(run: (kv: Deno.Kv, open: () => ReturnType<typeof openSharedStore>) => Promise<void>) {
+  using kv = await Deno.openKv(":memory:");
+  let runs = 0;
+  const open = () => {
+    const own = {
+      getMany: kv.getMany.bind(kv),
+      atomic: kv.atomic.bind(kv),
+      list: kv.list.bind(kv),
+      // One store that closes must not close the database of the others.
+      close: () => {},
+    };
+    return openSharedStore({ kv: own, name: "db", run: `run-${++runs}`, clock: realClock, random: realRandomness });
+  };
+  await run(kv, open);
+}
+
+Deno.test("shared store: a database of 0.1.0 is served, and its rows bear the format once they are written", () =>
+  withShared(async (kv, open) => {
+    const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, "old.1");
+    await kv.atomic()
+      .set(IDENTITY_ROW, old(encodeIdentity(IDENTITY)))
+      .set(ballotRow("k"), old(ballot))
+      .set(stateRow("k"), old(state))
+      .set(firstSeenRow("k"), old(firstSeen))
+      .set(marksRow("k"), bytesOf({ c: MARK }))
+      .commit();
+    const format = async (key: Deno.KvKey) => rowOf((await kv.get(key)).value).format;
+
+    const store = await open();
+    assertEquals(store.identity()?.incarnation, IDENTITY.incarnation);
+    assertEquals(await store.update("k", look), RECORD);
+    assertEquals(await store.recall("c"), MARK);
+    store.note("b", MARK);
+    await store.update("k", promise(1));
+    assertEquals(await store.update("k", look), { ...RECORD, promised: [1, "a/x", 0] });
+    const rows = [IDENTITY_ROW, ballotRow("k"), stateRow("k"), firstSeenRow("k"), marksRow("k")];
+    assertEquals(await Promise.all(rows.map(format)), [undefined, 2, undefined, undefined, 2]);
+    assertEquals([await store.recall("b"), await store.recall("c")], [MARK, MARK]);
+    await store.quarantine("a reason");
+    assertEquals(await format(IDENTITY_ROW), 2);
+    await store.close();
+    const again = await open();
+    assertEquals([again.quarantined(), again.identity()?.cluster], ["a reason", IDENTITY.cluster]);
+    await again.close();
+  }));
+
+Deno.test("shared store: an identity of a newer version is refused at the start, and under those who serve it", () =>
+  withShared(async (kv, open) => {
+    const store = await open();
+    await store.init(IDENTITY);
+    await store.update("k", increment);
+    await kv.set(IDENTITY_ROW, formatted(encodeIdentity(IDENTITY), 3));
+    await assertRejects(open, StoreError, `the identity row of db was ${NEWER}`);
+    await assertRejects(() => store.update("k", increment), StoreError, `the identity row of db was ${NEWER}`);
+    await store.close();
+  }));
+
+Deno.test("shared store: a record of a newer version is refused for its key alone, and is left as it is", () =>
+  withShared(async (kv, open) => {
+    const store = await open();
+    await store.init(IDENTITY);
+    const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null);
+    const set = (key: string, rows: readonly (Uint8Array | null)[]) =>
+      kv.atomic().set(ballotRow(key), rows[0]).set(stateRow(key), rows[1]).set(firstSeenRow(key), rows[2]).commit();
+    await set("ballot", [formatted(ballot, 3), state, firstSeen]);
+    await set("state", [ballot, formatted(state, 3), firstSeen]);
+    await set("leases", [ballot, state, formatted(firstSeen, 3)]);
+    for (
+      const [key, what] of [["ballot", "ballot row"], ["state", "state row"], ["leases", "row of leases"]] as const
+    ) {
+      const { versionstamp } = await kv.get(ballotRow(key));
+      await assertRejects(() => store.update(key, increment), StoreError, `the ${what} of "${key}" was ${NEWER}`);
+      assertEquals((await kv.get(ballotRow(key))).versionstamp, versionstamp);
+    }
+    assertEquals(await store.update("fine", increment), 1);
+    await store.close();
+  }));
