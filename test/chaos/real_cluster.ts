@@ -12,6 +12,10 @@ export type ClusterOptions = {
   readonly links?: (urls: ReadonlyMap<string, string>) => (from: string, to: string) => string;
   /** The file of a node's store; default: in the cluster's folder, which goes with it. */
   readonly store?: (id: string, folder: string) => string;
+  /** Puts the stores there before any node starts: they are members' already, and no node is told to make one. */
+  readonly put?: (id: string, path: string) => Promise<void>;
+  /** Members that do not start with the others, but when the test says so. */
+  readonly late?: readonly string[];
   /** A command that the command line of a node is given to. */
   readonly through?: readonly string[];
   /** Of every node. */
@@ -91,7 +95,10 @@ export class RealCluster {
     const folder = await Deno.makeTempDir({ prefix: "quorate-cluster-" });
     const cluster = new RealCluster(folder, ids, [..."vwxyz".slice(0, learners)], options, databases);
     try {
-      await Promise.all([...cluster.ids, ...cluster.learners].map((id) => cluster.startNode(id, ["--init"])));
+      const all = [...cluster.ids, ...cluster.learners];
+      for (const id of all) await options.put?.(id, cluster.store(id));
+      const first = all.filter((id) => options.late?.includes(id) !== true);
+      await Promise.all(first.map((id) => cluster.startNode(id, options.put === undefined ? ["--init"] : [])));
       return cluster;
     } catch (error) {
       await cluster.stop();

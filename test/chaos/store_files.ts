@@ -25,6 +25,11 @@ export async function recordsOf(cluster: RealCluster, id: string): Promise<strin
   // A copy, so that looking leaves nothing behind.
   const path = `${cluster.folder}/look-${id}`;
   await copyStore(cluster, id, path);
+  return await recordsIn(path);
+}
+
+/** The same of a file that may change by being looked at. */
+export async function recordsIn(path: string): Promise<string[]> {
   using kv = await Deno.openKv(path);
   const rows: string[] = [];
   for (const prefix of ["r", "s"]) {

@@ -72,8 +72,7 @@ class OldCluster {
   }
 
   async write(id: Id, { method, path, body, key }: Write): Promise<Answer> {
-    const headers = { "idempotency-key": key, ...(body === null ? {} : { "content-type": "application/json" }) };
-    const response = await fetch(`${this.url(id)}${path}`, { method, headers, body });
+    const response = await fetch(`${this.url(id)}${path}`, { method, headers: { "idempotency-key": key }, body });
     const answer = { status: response.status, body: await response.json() };
     assertEquals(answer.status, 200, JSON.stringify(answer.body));
     return answer;
