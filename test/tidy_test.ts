@@ -305,7 +305,8 @@ function checkSections(files: Files): Complaint[] {
 // Where tests lie
 
 /** Folders and files of test/ that mirror nothing in particular (house.md), and contract suites, which mirror a port. */
-const SPECIAL = /^test\/(?:(?:paper|trace|sim|chaos|bench|browser|std|kv_connect)\/|(?:tidy|std|readme)_test\.ts$)/;
+const SPECIAL =
+  /^test\/(?:(?:paper|trace|sim|chaos|bench|browser|std|kv_connect)\/|(?:tidy|std|readme|safety_page)_test\.ts$)/;
 
 function checkMirrors(files: Files): Complaint[] {
   return [...files.keys()].filter((path) => path.startsWith("test/") && path.endsWith("_test.ts"))
