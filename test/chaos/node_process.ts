@@ -2,6 +2,9 @@
 
 const ROOT = new URL("../../", import.meta.url);
 
+/** As `deno task node` has it. */
+export const SHIPPED_MAIN: readonly string[] = ["src/cli/main.ts", "node"];
+
 export class NodeProcess {
   readonly #child: Deno.ChildProcess;
   /** What it said so far, on both of its streams. */
@@ -11,11 +14,17 @@ export class NodeProcess {
   /**
    * @param args of `deno task node`
    * @param through a command that the command line of the node is given to
+   * @param main the program, from the project's root, and what it is told first
    */
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>, through: readonly string[]) {
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    through: readonly string[],
+    main: readonly string[] = SHIPPED_MAIN,
+  ) {
     const [command, ...before] = [...through, Deno.execPath()];
     this.#child = new Deno.Command(command!, {
-      args: [...before, "run", "--quiet", "-A", "src/cli/main.ts", "node", ...args],
+      args: [...before, "run", "--quiet", "-A", ...main, ...args],
       cwd: ROOT,
       env: { QUORATE_PEER_SECRET: "a secret of this test only", ...env },
       stdin: "null",

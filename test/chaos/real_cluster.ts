@@ -18,6 +18,8 @@ export type ClusterOptions = {
   readonly late?: readonly string[];
   /** A command that the command line of a node is given to. */
   readonly through?: readonly string[];
+  /** The program of a node; default: the shipped one. */
+  readonly main?: readonly string[];
   /** Of every node. */
   readonly env?: Readonly<Record<string, string>>;
   /** Processes for each member; with 1 its store is a file. Default: what QUORATE_TEST_ISOLATES says. */
@@ -179,7 +181,8 @@ export class RealCluster {
     const token: Record<string, string> = this.databases === null
       ? {}
       : { QUORATE_KV_TOKEN: this.databases.accessToken };
-    const process = new NodeProcess(args, { ...token, ...this.#options.env, ...env }, this.#options.through ?? []);
+    const { through = [], main } = this.#options;
+    const process = new NodeProcess(args, { ...token, ...this.#options.env, ...env }, through, main);
     place.process = process;
     const isListed = this.#list(id, place, process);
     if (!ready) return;
