@@ -127,7 +127,7 @@ type Rule = {
   readonly mayTypes?: readonly string[];
 };
 
-const SHARED = ["src/limits.ts", "src/version.ts", "src/assert.ts", "src/errors.ts"];
+const SHARED = ["src/limits.ts", "src/assert.ts", "src/errors.ts", "src/remembered.ts"];
 const ALL = [""];
 
 const RULES: readonly Rule[] = [
@@ -166,6 +166,7 @@ const RULES: readonly Rule[] = [
   { room: "src/mod.ts", may: ["src/client/", "src/api.ts", "src/errors.ts"] },
   { room: "src/assert.ts", may: [] },
   { room: "src/limits.ts", may: ["src/assert.ts"] },
+  { room: "src/remembered.ts", may: [] },
   { room: "src/version.ts", may: [] },
   { room: "src/errors.ts", may: SHARED, mayTypes: ["src/api.ts"] },
   { room: "src/api.ts", may: SHARED },

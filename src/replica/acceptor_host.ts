@@ -21,7 +21,7 @@ import {
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import { type BallotStore, NO_TRACE, type StepResult, type StoredRecord, StoreError, type Trace } from "./ports.ts";
-import { Remembered } from "./remembered.ts";
+import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "./shared_value.ts";
 
 const STOOD_MAX_KEYS = 100_000;

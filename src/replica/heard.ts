@@ -1,6 +1,6 @@
 /** When this process last heard of a key, or of a session: how old what it knows of it may be. */
 import type { Clock } from "./ports.ts";
-import { Remembered } from "./remembered.ts";
+import { Remembered } from "../remembered.ts";
 
 const HEARD_MAX_KEYS = 100_000;
 
