@@ -29,6 +29,8 @@ export type Composed = {
   readonly node: ReplicaNode;
   /** False: the store belongs to no member, so nothing here votes and /readyz says so. */
   readonly initialised: boolean;
+  /** Requests under way are about to be cut off: those who wait have not gone away. */
+  drain(): void;
   close(): Promise<void>;
 };
 
@@ -112,6 +114,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       handler: (request) => app.fetch(request),
       node,
       initialised: store.identity() !== null,
+      drain: () => node.drain(),
       async close() {
         node.close();
         await store.close();
@@ -177,7 +180,7 @@ let isDraining = false;
 /** Host that is listened on; null: nothing yet. */
 let servedOn: string | null = null;
 
-type Served = Pick<Composed, "handler" | "close">;
+type Served = Pick<Composed, "handler" | "drain" | "close">;
 
 async function composeHosted(): Promise<Served> {
   const env = Deno.env.toObject();
@@ -189,7 +192,7 @@ async function composeHosted(): Promise<Served> {
       throw new QuorateError("invalid-request", "QUORATE_GATEWAY has a node on loopback, and this listens beyond it");
     }
     const handler = gatewayBefore(origins);
-    return { handler, close: () => Promise.resolve() };
+    return { handler, drain: () => {}, close: () => Promise.resolve() };
   }
   refusePreview(env);
   const config = await parseConfig([], env, (path) => Deno.readTextFile(path), { isHosted: isHosted(env) });
@@ -214,6 +217,7 @@ async function drain(): Promise<void> {
   if (isDraining) return;
   isDraining = true;
   const node = await composed?.catch(() => null) ?? null;
+  node?.drain();
   const endMs = performance.now() + DRAIN_MS;
   while (open > 0 && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20));
   const late = new Promise((resolve) => setTimeout(resolve, Math.max(0, endMs - performance.now()) + 500));

@@ -23,6 +23,7 @@ const batch = createRoute({
 /** What an operation may say for itself. Who calls, and from where, is said once for all. */
 const OWN_HEADERS = new Set([
   "idempotency-key",
+  "quorate-born",
   "quorate-hedge",
   "if-match",
   "if-none-match",

@@ -1,7 +1,21 @@
 /** What goes in and out under /v1/elections. */
 import { z } from "@hono/zod-openapi";
 import { ELECTION_VALUE_MAX_BYTES, TTL_DEFAULT_MS } from "../src/limits.ts";
-import { count, fence, holder, NameParam, problemShape, session, text, ttlMs, waitMs } from "./schemas.ts";
+import {
+  count,
+  fence,
+  grantLapsesInMs,
+  guaranteedForMs,
+  holder,
+  NameParam,
+  problemShape,
+  replayed,
+  session,
+  text,
+  ttlMs,
+  waitedMs,
+  waitMs,
+} from "./schemas.ts";
 
 const value = text(0, ELECTION_VALUE_MAX_BYTES).optional();
 
@@ -20,9 +34,10 @@ export const LeadershipShape = z.strictObject({
   candidate: z.string(),
   term: fence,
   ttlMs: z.int(),
-  guaranteedForMs: z.number(),
-  lapsesInMs: z.number(),
-  waitedMs: z.number(),
+  guaranteedForMs,
+  lapsesInMs: grantLapsesInMs,
+  waitedMs,
+  replayed,
   value: z.string().optional(),
   session,
   revision: count,

@@ -17,11 +17,12 @@ import {
   TermParams,
 } from "./election_schemas.ts";
 import { checked, fenceOf } from "./input.ts";
-import { holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { bornOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   json,
   NamedQuery,
   NameParam,
+  OnceHeaders,
   ProblemShape,
   QueuedShape,
   responses,
@@ -38,7 +39,7 @@ const campaign = createRoute({
   method: "post",
   path: "/v1/elections/{name}",
   summary: "Campaign, or wait in a FIFO queue for up to waitMs; the leader's term is a fence",
-  request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(CampaignBody) },
+  request: { params: NameParam, query: NamedQuery, headers: OnceHeaders, body: json(CampaignBody) },
   security: needs({ noun: ELECTION, verb: "write" }),
   responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "too-many-streams", "not-found"], {
     "text/event-stream": z.union([QueuedShape, LeadershipShape, ProblemShape]),
@@ -86,11 +87,13 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
       ...(value !== undefined && { value }),
       ...sessionOf(c, session, given, caller),
     };
+    const born = bornOf(c, caller);
     return await answerWaiting(
       c,
       parts,
       waitMs,
-      (waiter) => elections.campaign(name, request, { ...caller, ...waiter }),
+      caller,
+      (waiter) => elections.campaign(name, request, { ...caller, ...born, ...waiter }),
     );
   });
 

@@ -1,12 +1,13 @@
 /** What locks, elections and semaphores have alike: a grant given back, all of them ended, state, history, list. */
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
-import type { Answer, Forced, Page } from "../src/api.ts";
+import type { Answer, Forced, Left, Page } from "../src/api.ts";
 import type { Caller, ListRequest, ReadAnswer, ReadOptions } from "../src/replica/service.ts";
 import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
-import { checked, fenceOf } from "./input.ts";
+import { invalid } from "./error_response.ts";
+import { checked, fenceOf, keyOf } from "./input.ts";
 import {
   historyOf,
   JSON_LINES,
@@ -23,10 +24,12 @@ import {
   ForceBody,
   ForcedShape,
   json,
+  LeftShape,
   ListQuery,
   NamedQuery,
   NameParam,
   NOT_MODIFIED,
+  QueueParams,
   ReleaseBody,
   responses,
   responsesAs,
@@ -47,6 +50,7 @@ export type GrantNoun = {
 };
 
 export type GrantService = {
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<object>>;
   history(
@@ -95,6 +99,25 @@ export function grantRoutes(
     const { caller, name } = writeOf(c, noun, newId, "admin");
     const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await service.force(name, reason, caller));
+  });
+
+  const leaveRoute = createRoute({
+    method: "delete",
+    path: `${path}/{name}/queue/{key}`,
+    summary: "Take your waiter with that Idempotency-Key out of the queue; what it was told of it keeps",
+    request: { params: QueueParams, query: NamedQuery, headers: WriteHeaders },
+    security: needs({ noun, verb: "write" }),
+    responses: responses(LeftShape, WRITE),
+  });
+  publish(app, leaveRoute, async (c) => {
+    const { caller, name } = writeOf(c, noun, newId);
+    const key = keyOf(c);
+    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    return sendAnswer(c, await service.leave(name, key, caller));
+  });
+
+  app.delete(`${path}/:name/queue/`, () => {
+    throw invalid("key", "is empty");
   });
 
   const getRoute = createRoute({

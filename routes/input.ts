@@ -97,13 +97,29 @@ export function idempotencyKey(c: Ctx, newId: () => string): string {
 
 /** `Quorate-Hedge: BORN`: the same write goes to several nodes, so nothing in it may be made up by one of them. */
 export function hedgeOf(c: Ctx): number | null {
-  const given = c.req.raw.headers.get("quorate-hedge");
-  if (given === null) return null;
-  if (!/^(0|[1-9][0-9]{0,14})$/.test(given)) throw invalid("Quorate-Hedge", "is not the number of an instance");
+  const instance = instanceOf(c, "Quorate-Hedge");
+  if (instance === null) return null;
   if (c.req.raw.headers.get("idempotency-key") === null) {
     throw invalid("Idempotency-Key", "is required of a hedged write");
   }
+  return instance;
+}
+
+export const BORN_HEADER = "Quorate-Born";
+
+/** The number of an instance in a header; null without one. */
+export function instanceOf(c: Ctx, header: string): number | null {
+  const given = c.req.raw.headers.get(header);
+  if (given === null) return null;
+  if (!/^(0|[1-9][0-9]{0,14})$/.test(given)) throw invalid(header, "is not the number of an instance");
   return Number(given);
+}
+
+/** The Idempotency-Key that a path names, segment 5. */
+export function keyOf(c: Ctx): string {
+  const key = decode("key", c.req.path.split("/")[5] ?? "");
+  if (!VISIBLE.test(key)) throw invalid("key", `is not 1 to ${IDEMPOTENCY_KEY_MAX_CHARS} visible ASCII characters`);
+  return key;
 }
 
 /** Whether `Accept` names this media type itself; a wildcard does not, and what it prefers is not weighed. */

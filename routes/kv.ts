@@ -19,18 +19,18 @@ import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { checked, checkedFence, queryOf } from "./input.ts";
-import { listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { bornOf, listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   count,
   ListQuery,
   NamedQuery,
+  OnceHeaders,
   PollQuery,
   ReleaseBody,
   responses,
   session,
   StateQuery,
   wholeText,
-  WriteHeaders,
 } from "./schemas.ts";
 import { needs } from "./document.ts";
 
@@ -59,7 +59,7 @@ const KvListQuery = ListQuery.extend({
 });
 const tags = z.string().optional();
 const ReadHeaders = z.object({ "If-None-Match": tags });
-const ConditionHeaders = WriteHeaders.extend({
+const ConditionHeaders = OnceHeaders.extend({
   "If-Match": tags,
   "If-None-Match": tags,
   "Fence": z.string().regex(/^[1-9][0-9]{0,19}$/).optional()
@@ -159,7 +159,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     const bytes = toBase64(await readBytes(c.req.raw, KV_VALUE_MAX_BYTES));
     const life = ttlMs === undefined ? bound : { ttlMs };
     const request: PutRequest = { bytes, contentType, ...life, ...conditions };
-    const answer = await registers.put(name, request, caller);
+    const answer = await registers.put(name, request, { ...caller, ...bornOf(c, caller) });
     return sendAnswer(c, answer, { "ETag": `"${answer.body.revision}"` });
   });
 
@@ -167,7 +167,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     const { caller, name } = writeOf(c, KV, newId, "write", queryOf(c, KeyQuery));
     const conditions = conditionsOf(c);
     checked(ReleaseBody, await readObject(c.req.raw), "body");
-    return sendAnswer(c, await registers.delete(name, conditions, caller));
+    return sendAnswer(c, await registers.delete(name, conditions, { ...caller, ...bornOf(c, caller) }));
   });
 
   publish(app, list, (c) => {

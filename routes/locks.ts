@@ -7,7 +7,7 @@ import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
 import { permit } from "./gate.ts";
 import { checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
-import { callerOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { bornAfter, bornOf, callerOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   AcquireAllBody,
   AcquireBody,
@@ -21,6 +21,7 @@ import {
   LockStateShape,
   NamedQuery,
   NameParam,
+  OnceHeaders,
   ProblemShape,
   QueuedShape,
   ReleasedShape,
@@ -40,7 +41,7 @@ const acquire = createRoute({
   method: "post",
   path: "/v1/locks/{name}",
   summary: "Acquire, or wait in a FIFO queue for up to waitMs",
-  request: { params: NameParam, query: NamedQuery, headers: WriteHeaders, body: json(AcquireBody) },
+  request: { params: NameParam, query: NamedQuery, headers: OnceHeaders, body: json(AcquireBody) },
   security: needs({ noun: LOCK, verb: "write" }),
   responses: responsesAs(GrantShape, [
     ...WRITE,
@@ -100,11 +101,13 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
     const given = await readObject(c.req.raw);
     const body = checked(AcquireBody, given, "body");
     const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
+    const born = bornOf(c, caller);
     return await answerWaiting(
       c,
       parts,
       request.waitMs,
-      (waiter) => locks.acquire(name, request, { ...caller, ...waiter }),
+      caller,
+      (waiter) => locks.acquire(name, request, { ...caller, ...born, ...waiter }),
     );
   });
 
@@ -116,7 +119,8 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
     for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
     if (caller.hedge !== undefined) throw invalid("Quorate-Hedge", "is not for several names");
-    const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
+    const one = requestOf(body, sessionOf(c, body.session, given, caller), caller);
+    const request = { ...one, ...(body.born === undefined ? {} : { born: bornByName(body.born, names) }) };
     const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
     return sendAnswer(c, await answer);
   });
@@ -129,6 +133,12 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
   });
 
   grantRoutes(app, SHARED, locks, (name, fence, caller) => locks.release(name, fence, caller), parts);
+}
+
+function bornByName(given: Readonly<Record<string, number>>, names: readonly string[]) {
+  const other = Object.keys(given).find((name) => !names.includes(name));
+  if (other !== undefined) throw invalid("born", "has a name that is not among names");
+  return Object.fromEntries(Object.entries(given).map(([name, instance]) => [name, bornAfter(instance)]));
 }
 
 function requestOf(

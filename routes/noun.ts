@@ -8,7 +8,17 @@ import type { Caller, ListRequest, ReadOptions } from "../src/replica/service.ts
 import { type Ctx, type Env, send, sendAnswer, sendText, withReceipt } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 import { permit, readable } from "./gate.ts";
-import { accepts, checkedPrefix, defaultHolder, hedgeOf, idempotencyKey, nameOf, queryOf } from "./input.ts";
+import {
+  accepts,
+  BORN_HEADER,
+  checkedPrefix,
+  defaultHolder,
+  hedgeOf,
+  idempotencyKey,
+  instanceOf,
+  nameOf,
+  queryOf,
+} from "./input.ts";
 import { type Listed, listRanges } from "./listing.ts";
 import type { WaitParts } from "./queued.ts";
 import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
@@ -58,8 +68,28 @@ export function writeOf(
 export function callerOf(c: Ctx, newId: () => string, timeoutMs: number): Caller {
   const hedge = hedgeOf(c);
   const { subject } = c.get("client");
-  const caller = { subject, idempotencyKey: idempotencyKey(c, newId), timeoutMs };
-  return hedge === null ? caller : { ...caller, hedge };
+  // Whoever gave no key was told none, and can never come back for what it asked for.
+  const isAnonymous = !c.req.raw.headers.has("idempotency-key");
+  return {
+    subject,
+    idempotencyKey: idempotencyKey(c, newId),
+    timeoutMs,
+    ...(isAnonymous ? { anonymous: true } : {}),
+    ...(hedge === null ? {} : { hedge }),
+  };
+}
+
+/** Of a take or a register's write: what it says of its first try (PROTOCOL.md §6). Other writes need none, and ignore it. */
+export function bornOf(c: Ctx, { hedge }: Caller): { readonly born?: number } {
+  const born = instanceOf(c, BORN_HEADER);
+  if (born === null) return {};
+  if (hedge !== undefined) throw invalid(BORN_HEADER, "is not for a hedged write, whose instance it is");
+  return { born: bornAfter(born) };
+}
+
+/** What was seen decided it was not applied in. */
+export function bornAfter(lastInstance: number): number {
+  return lastInstance + 1;
 }
 
 /** Who asks for a grant; of a hedged request nothing may be made up, and nobody waits for it. */

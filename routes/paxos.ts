@@ -6,7 +6,7 @@ import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import { readBytes } from "../src/http/bounded_body.ts";
 import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
-import type { Mailbox, Mark, NodeId, WireMessage } from "../src/replica/ports.ts";
+import { MAILBOX, type Mark, type NodeId } from "../src/replica/ports.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import { decodeRequest, encodeResponse } from "../src/transport/wire.ts";
 import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
@@ -32,12 +32,6 @@ export type PeerSide = {
   mark(): Mark | null;
   /** Keeps what a peer said of its last commit. */
   note(from: NodeId, mark: Mark): void;
-};
-
-const TYPES: Readonly<Record<Mailbox, ReadonlySet<WireMessage["type"]>>> = {
-  acceptor: new Set(["prepare", "accept", "learn", "read", "lapsed?", "marks"]),
-  coordinator: new Set(["collision", "forward"]),
-  learner: new Set(["accepted"]),
 };
 
 /**
@@ -73,7 +67,7 @@ export function paxosRoutes(
         throw new QuorateError("config-mismatch", `${node.id} runs another ClusterConfig than ${verdict.from}`);
       }
       request.messages.forEach(({ type }, index) => {
-        if (!TYPES[mailbox].has(type)) throw invalid(`messages[${index}].type`, `is not for the ${mailbox}`);
+        if (MAILBOX[type] !== mailbox) throw invalid(`messages[${index}].type`, `is not for the ${mailbox}`);
       });
       peers.note(verdict.from, request.mark);
       const replies = await node.receive(verdict.from, mailbox, request.messages);

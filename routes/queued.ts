@@ -14,17 +14,18 @@ export async function answerWaiting(
   c: Ctx,
   parts: WaitParts,
   waitMs: number,
+  { anonymous }: Pick<Caller, "anonymous">,
   ask: (waiter: Pick<Caller, "signal" | "onPosition">) => Promise<Answer<unknown>>,
 ): Promise<Response> {
   if (accepts(c, "text/event-stream")) return await answerQueued(c, parts, ask);
-  // Only who waits can be given up on; the others are spared the listener.
-  if (waitMs === 0) return sendAnswer(c, await ask({}));
+  // Of who neither waits nor leaves anything behind it makes no difference; those are spared the listener.
+  if (waitMs === 0 && anonymous !== true) return sendAnswer(c, await ask({}));
   return sendAnswer(c, await whileConnected(c.req.raw, (signal) => ask({ signal })));
 }
 
 /**
- * What is refused before there is a place to tell of is an ordinary answer. If the client goes away its place is kept until
- * it lapses: the same request with the same Idempotency-Key goes on with it, through any node.
+ * What is refused before there is a place to tell of is an ordinary answer. If a client with a key of its own goes away its
+ * place is kept until it lapses: the same request with the same Idempotency-Key goes on with it, through any node.
  */
 function answerQueued(
   c: Ctx,

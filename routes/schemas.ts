@@ -72,10 +72,13 @@ export const AcquireBody = z.strictObject({
   lockDelayMs,
   session,
 }).openapi("Acquire");
+const INSTANCE_MAX = 1e15 - 1;
 const names = { error: `is not an array of 1 to ${LOCKS_TOGETHER_MAX} names` };
 export const AcquireAllBody = z.strictObject({
   ...AcquireBody.shape,
   names: z.array(z.string(names), names).min(1, names).max(LOCKS_TOGETHER_MAX, names),
+  born: z.record(z.string(), whole(0, INSTANCE_MAX), { error: "is not an object of instances by name" }).optional()
+    .openapi({ description: "By name, what `Quorate-Born` says of one." }),
 }).openapi("AcquireAll");
 export const RenewBody = z.strictObject({ ttlMs: ttlMs.optional() }).openapi("Renew");
 export const ReleaseBody = z.strictObject({});
@@ -139,7 +142,36 @@ export const WriteHeaders = z.object({
     .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
 });
 
+export const QueueParams = NameParam.extend({
+  key: z.string().regex(/^[\x21-\x7e]{1,64}$/).openapi({
+    description: "The waiter's Idempotency-Key, percent-encoded.",
+  }),
+});
+/** Of what is applied once: takes, and writes of registers. */
+export const OnceHeaders = WriteHeaders.extend({
+  "Quorate-Born": z.string().regex(/^(0|[1-9][0-9]{0,14})$/).optional().openapi({
+    description:
+      "The Consensus-Instance last seen of the name before the first send, and the same for every retry: the " +
+      "write is then applied once for ever, through any node. A retry whose answer is forgotten is 409 `expired-command`.",
+  }),
+});
+
 export const count = z.string().regex(/^(0|[1-9][0-9]*)$/).openapi({ description: "A decimal number" });
+
+export const guaranteedForMs = z.number().openapi({
+  description:
+    "Nobody else gets it for this long, counted on the caller's clock from `waitedMs` after it sent this request. " +
+    "Never more than the ttl. Whoever leaves `waitedMs` out stops too early, which is safe.",
+});
+export const grantLapsesInMs = z.number().openapi({
+  description: "An estimate of when somebody else can have it, counted likewise; restarts of nodes postpone it.",
+});
+export const waitedMs = z.number().openapi({
+  description: "How long after this request was sent the ttl began; rounded down, and scaled for clocks 1 % apart.",
+});
+export const replayed = z.literal(true).optional().openapi({
+  description: "This Idempotency-Key was granted before: the grant was renewed for this request, and counts from it.",
+});
 
 export const GrantShape = z.strictObject({
   name: z.string(),
@@ -147,9 +179,10 @@ export const GrantShape = z.strictObject({
   fence,
   mode,
   ttlMs: z.int(),
-  guaranteedForMs: z.number(),
-  lapsesInMs: z.number(),
-  waitedMs: z.number(),
+  guaranteedForMs,
+  lapsesInMs: grantLapsesInMs,
+  waitedMs,
+  replayed,
   metadata: z.string().optional(),
   session,
   revision: count,
@@ -180,6 +213,11 @@ export const ReleasedShape = z.strictObject({
   fence,
   revision: count,
 }).openapi("Released");
+export const LeftShape = z.strictObject({
+  outcome: z.enum(["left", "granted"]),
+  fence: fence.optional(),
+  revision: count,
+}).openapi("Left");
 export const ForcedShape = z.strictObject({ outcome: z.literal("forced"), count: z.int(), revision: count })
   .openapi("Forced");
 const EndedShape = z.strictObject({
@@ -217,6 +255,7 @@ export const problemShape = {
   field: z.string().optional(),
   outcome: z.enum(["none", "unknown"]).optional(),
   idempotencyKey: z.string().optional(),
+  born: z.int().optional().openapi({ description: "To be sent as `Quorate-Born` when the request is repeated." }),
   retryAfterMs: z.number().optional(),
 };
 export const ProblemShape = z.looseObject(problemShape).openapi("Problem");

@@ -1,7 +1,22 @@
 /** What goes in and out under /v1/semaphores. */
 import { z } from "@hono/zod-openapi";
 import { SEMAPHORE_LIMIT_MAX, TTL_DEFAULT_MS } from "../src/limits.ts";
-import { count, fence, holder, lockDelayMs, metadata, problemShape, session, ttlMs, waitMs, whole } from "./schemas.ts";
+import {
+  count,
+  fence,
+  grantLapsesInMs,
+  guaranteedForMs,
+  holder,
+  lockDelayMs,
+  metadata,
+  problemShape,
+  replayed,
+  session,
+  ttlMs,
+  waitedMs,
+  waitMs,
+  whole,
+} from "./schemas.ts";
 
 export const TakeBody = z.strictObject({
   limit: whole(1, SEMAPHORE_LIMIT_MAX),
@@ -21,9 +36,10 @@ export const SemaphoreGrantShape = z.strictObject({
   permits: z.int(),
   limit: z.int(),
   ttlMs: z.int(),
-  guaranteedForMs: z.number(),
-  lapsesInMs: z.number(),
-  waitedMs: z.number(),
+  guaranteedForMs,
+  lapsesInMs: grantLapsesInMs,
+  waitedMs,
+  replayed,
   metadata: z.string().optional(),
   session,
   revision: count,

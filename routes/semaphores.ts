@@ -6,7 +6,7 @@ import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { checked, fenceOf } from "./input.ts";
-import { holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
+import { bornOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   FenceParams,
   HistoryLineShape,
@@ -14,6 +14,7 @@ import {
   json,
   NamedQuery,
   NameParam,
+  OnceHeaders,
   ProblemShape,
   QueuedShape,
   ReleasedShape,
@@ -42,7 +43,7 @@ const take = createRoute({
   request: {
     params: NameParam,
     query: NamedQuery,
-    headers: WriteHeaders,
+    headers: OnceHeaders,
     body: { ...json(TakeBody), required: true },
   },
   security: needs({ noun: SEMAPHORE, verb: "write" }),
@@ -95,11 +96,13 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
       ...(metadata !== undefined && { metadata }),
       ...sessionOf(c, session, given, caller),
     };
+    const born = bornOf(c, caller);
     return await answerWaiting(
       c,
       parts,
       body.waitMs,
-      (waiter) => semaphores.take(name, request, { ...caller, ...waiter }),
+      caller,
+      (waiter) => semaphores.take(name, request, { ...caller, ...born, ...waiter }),
     );
   });
 

@@ -1,7 +1,18 @@
 /** What goes in and out under /v1/sessions. */
 import { z } from "@hono/zod-openapi";
 import { TTL_DEFAULT_MS } from "../src/limits.ts";
-import { count, holder, PollQuery, sessionId, timeoutMs, ttlMs } from "./schemas.ts";
+import {
+  count,
+  grantLapsesInMs,
+  guaranteedForMs,
+  holder,
+  PollQuery,
+  replayed,
+  sessionId,
+  timeoutMs,
+  ttlMs,
+  waitedMs,
+} from "./schemas.ts";
 
 export const IdParam = z.object({ id: sessionId });
 /** As of other nouns, without `?name=`: an id needs no other way to be written. */
@@ -14,8 +25,10 @@ export const SessionGrantShape = z.strictObject({
   id: sessionId,
   holder: z.string(),
   ttlMs: z.int(),
-  guaranteedForMs: z.number(),
-  lapsesInMs: z.number(),
+  guaranteedForMs,
+  lapsesInMs: grantLapsesInMs,
+  waitedMs,
+  replayed,
   revision: count,
 }).openapi("SessionGrant");
 export const SessionStateShape = z.strictObject({

@@ -10,12 +10,14 @@ export type Grant = {
   fence: string;
   mode: "exclusive" | "shared";
   ttlMs: number;
-  /** Nobody else gets the name for this long, counted from the caller's first send of this Idempotency-Key. */
+  /** Nobody else gets the name for this long, counted from `waitedMs` after the caller sent this request. */
   guaranteedForMs: number;
   /** An estimate of when somebody else can, counted likewise. */
   lapsesInMs: number;
-  /** How long the request waited in the queue. */
+  /** How long after this request was sent the ttl began; rounded down, and scaled so that any clock within 1 % may add it. */
   waitedMs: number;
+  /** This Idempotency-Key was granted before: the grant was renewed for this request. */
+  replayed?: true;
   metadata?: string;
   /** It lives as long as this session, and `ttlMs` is the session's. */
   session?: string;
@@ -49,6 +51,8 @@ export type LockState = {
 
 export type ReleaseOutcome = "released" | "already-released" | "taken-over" | "forced" | "ended";
 export type Released = { outcome: ReleaseOutcome; fence: string; revision: string };
+/** What became of a waiter that was taken out of a queue. `granted`: it has the grant already, and keeps it. */
+export type Left = { outcome: "left" | "granted"; fence?: string; revision: string };
 export type Forced = { outcome: "forced"; count: number; revision: string };
 
 export type HistoryItem = {
@@ -76,6 +80,7 @@ export type Leadership = {
   guaranteedForMs: number;
   lapsesInMs: number;
   waitedMs: number;
+  replayed?: true;
   value?: string;
   session?: string;
   revision: string;
@@ -152,10 +157,13 @@ export type SessionGrant = {
   id: string;
   holder: string;
   ttlMs: number;
-  /** Nobody ends it but its owner for this long, counted from the caller's first send of this Idempotency-Key. */
+  /** Nobody ends it but its owner for this long, counted from `waitedMs` after the caller sent this request. */
   guaranteedForMs: number;
   /** An estimate of when it may have ended unless it is kept, counted likewise. */
   lapsesInMs: number;
+  waitedMs: number;
+  /** This Idempotency-Key has opened it before: it was kept for this request. */
+  replayed?: true;
   revision: string;
 };
 export type BoundName = { noun: string; name: string };

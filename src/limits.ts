@@ -40,7 +40,9 @@ export const ENTITY_TAGS_MAX = 16;
 /** Names bound to one session; fewer where they are so long that its record has no room. */
 export const NAMES_PER_SESSION = 256;
 /** Sessions a key remembers the end of, so that nothing is bound to them late. */
-export const ENDED_SESSIONS_PER_KEY = 8;
+export const ENDED_SESSIONS_PER_KEY = 64;
+/** The same by the rules of version 1. */
+export const ENDED_SESSIONS_PER_KEY_V1 = 8;
 
 export const WAITERS_PER_KEY = 256;
 export const HOLDERS_PER_KEY = 64;
@@ -62,7 +64,12 @@ export const COMMANDS_PER_VALUE = 64;
 export const CLAIMS_PER_VALUE = 64;
 /** A value makes at most this many grants; it is the room of one instance among fences. */
 export const GRANTS_PER_INSTANCE = 1_024;
+/** Commands of a key whose results are remembered besides those of its last WINDOW_INSTANCES instances (PROTOCOL.md §6). */
 export const DEDUP_WINDOW = 32;
+export const WINDOW_INSTANCES = 4;
+export const WINDOW_MAX_BYTES = 8 * 1024;
+/** Subjects of a key of which it is remembered how new the newest forgotten command was; of others it is as of all. */
+export const WINDOW_SUBJECTS = 16;
 /** Each of a key's two rows stays below Deno KV's 64 KiB with room for its envelope. */
 export const ROW_MAX_BYTES = 56 * 1024;
 /** What one value may weigh on the wire and in a vote. */
@@ -79,6 +86,9 @@ export const RATE_PER_SECOND = 200;
 export const RATE_BURST = 400;
 export const RATE_SUBJECTS_MAX = 10_000;
 
+/** Names of which a gateway keeps the instance it saw last. */
+export const GATEWAY_NAMES_MAX = 10_000;
+
 /** Event streams and waiting polls open at one node. */
 export const STREAMS_PER_NODE = 4_096;
 /** Events a stream's reader has not taken yet; whoever is further behind is cut off. */
@@ -90,6 +100,8 @@ export const LEARN_DELAY_MS = 5;
 export const BACKOFF_MAX_MS = 1_000;
 /** A node that came back asks what it missed before it proposes: others tell it by themselves within that time. */
 export const CATCH_UP_MS = 2_000;
+/** A process in which nothing ran for so long was away. */
+export const STALL_MS = 1_500;
 /** A loser waits for Learn at least this long before it reads for itself (PROTOCOL.md §4). */
 export const LOSER_WAIT_MIN_MS = 20;
 

@@ -160,7 +160,8 @@ const VARIES_LATER = new Set(["guaranteedForMs", "lapsesInMs"]);
 function steady(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(steady);
   if (typeof value !== "object" || value === null) return value;
-  const isFresh = (value as Record<string, unknown>)["waitedMs"] === 0;
+  // A gateway adds what went by before it asked.
+  const isFresh = Number((value as Record<string, unknown>)["waitedMs"]) < 1_000;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => {
       const varies = ALWAYS_VARIES.has(name) || (VARIES_LATER.has(name) && !isFresh);

@@ -127,7 +127,7 @@ type Rule = {
   readonly mayTypes?: readonly string[];
 };
 
-const SHARED = ["src/limits.ts", "src/assert.ts", "src/errors.ts", "src/remembered.ts"];
+const SHARED = ["src/limits.ts", "src/version.ts", "src/assert.ts", "src/errors.ts", "src/remembered.ts"];
 const ALL = [""];
 
 const RULES: readonly Rule[] = [

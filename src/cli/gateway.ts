@@ -17,9 +17,11 @@ export async function runGateway(args: readonly string[]): Promise<number> {
 async function serveGateway(config: GatewayConfig): Promise<number> {
   const told = stopSignal();
   const listener = listen(config);
-  listener.open(gatewayBefore(config.nodes));
+  const closing = new AbortController();
+  listener.open(gatewayBefore(config.nodes, closing.signal));
   console.log(`gateway ready to serve on ${listener.url}, before ${config.nodes.join(", ")}`);
   await told;
+  closing.abort();
   await listener.stop();
   return 0;
 }

@@ -2,9 +2,16 @@
 import { createGateway } from "../client/gateway.ts";
 import { realClock, realRandomness } from "./world.ts";
 
-/** @param nodes origins */
-export function gatewayBefore(nodes: readonly string[]): (request: Request) => Promise<Response> {
+/**
+ * @param nodes origins
+ * @param closing aborts when the process is told to stop
+ */
+export function gatewayBefore(
+  nodes: readonly string[],
+  closing?: AbortSignal,
+): (request: Request) => Promise<Response> {
   return createGateway({
+    ...(closing === undefined ? {} : { closing }),
     nodes,
     fetch: (url, init) => fetch(url, init),
     clock: realClock,

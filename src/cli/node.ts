@@ -43,6 +43,7 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
   }
 
   await told;
+  node.drain();
   await listener.stop();
   await node.close();
   return 0;

@@ -1,6 +1,7 @@
 /** One request, one node after another, until one has said what becomes of it. */
 import type { Clock, Nearest } from "./nearest.ts";
-import { laterGrant } from "./late_grant.ts";
+import { instanceIn, instanceOf } from "./instances.ts";
+import { laterEvents, laterGrant } from "./late_grant.ts";
 import { wasNeverSent } from "./never_sent.ts";
 import { type Outgoing, passedOn } from "./outgoing.ts";
 
@@ -8,11 +9,25 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 export type FailoverParts = { readonly nearest: Nearest; readonly fetch: Fetch; readonly clock: Clock };
 
+/** What a request begins with. */
+export type Start = {
+  /** Nearest first. */
+  readonly nodes: readonly string[];
+  /** The instance last seen of the name, for a request that lacks its own. */
+  readonly known: number | undefined;
+  /** When the caller's request came. */
+  readonly startedMs: number;
+};
+
 /** What came of it. `response` null: no node gave any answer that can be passed on. */
 export type Outcome = {
   readonly response: Response | null;
   /** A node may have it, or have had it, that has not said what became of it. */
   readonly isUnknown: boolean;
+  /** A write that may be applied is applied at most once if it is sent again with this `Quorate-Born`. */
+  readonly born: number | undefined;
+  /** Nobody waits for it any more, and no node has said what came of it. */
+  readonly isGone: boolean;
 };
 
 /** A node that says nothing for so long, or for four of its round trips, may be gone: the next is asked besides. */
@@ -20,6 +35,8 @@ const SILENCE_MIN_MS = 1_000;
 const SILENCE_ROUND_TRIPS = 4;
 /** Beyond the caller's timeout, for the way of an answer that took all of it. */
 const GRACE_MS = 300;
+/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
+const EXPIRED_MAX = 3;
 /** Of a proxy that reaches no node, and of a node that cannot do it now: told on only if no other can. */
 const CANNOT: ReadonlySet<number> = new Set([502, 503, 504]);
 /** Of a node that did nothing, and says so. */
@@ -30,8 +47,17 @@ const AT_THE_DOOR: ReadonlySet<number> = new Set([401, 403, 429]);
 type End =
   /** `isFinal`: decided, or read and nothing to decide. What a read refused another try may still be granted. */
   | { readonly type: "answered"; readonly response: Response; readonly isFinal: boolean }
+  /** This try did nothing, as it was born before what the node still knows of. `instance`: of the name, if it is told. */
+  | { readonly type: "expired"; readonly response: Response; readonly instance: number | undefined }
   /** `isUnknown`: this node, or what stands before it, may have done it all the same. `isForAll`: no other is to be asked. */
-  | { readonly type: "declined"; readonly response: Response; readonly isUnknown: boolean; readonly isForAll: boolean }
+  | {
+    readonly type: "declined";
+    readonly response: Response;
+    readonly isUnknown: boolean;
+    readonly isForAll: boolean;
+    /** What the node says of when it took the command for born. */
+    readonly born?: number | undefined;
+  }
   | { readonly type: "silent"; readonly isUnknown: boolean };
 
 type Try = { readonly node: string; readonly abort: AbortController; readonly end: Promise<Turn> };
@@ -45,59 +71,82 @@ type Turn =
  * A try that is silent goes on while the next node is asked: who answers first answers the caller, and it is the same
  * answer, as they bear one Idempotency-Key. The others are cancelled.
  *
- * @param startedMs when the caller's request came
  * @param gone aborts when the caller is
  */
 export async function askInTurn(
   parts: FailoverParts,
   outgoing: Outgoing,
-  startedMs: number,
+  { nodes, known, startedMs }: Start,
   gone: AbortSignal,
 ): Promise<Outcome> {
   const { nearest, clock } = parts;
-  const { timeoutMs, waitMs, mayRepeat } = outgoing;
+  const { timeoutMs, waitMs, mayRepeat, lacksBorn } = outgoing;
+  // The same for all tries, so that none is applied after another was forgotten.
+  let born = lacksBorn ? known : outgoing.born;
+  let expiries = 0;
   let isOver = () => {};
   const over = new Promise<Turn>((resolve) => isOver = () => resolve({ type: "over" }));
   const cancelOver = clock.after(timeoutMs + waitMs + GRACE_MS, isOver);
   gone.addEventListener("abort", isOver, { once: true });
   if (gone.aborted) isOver();
-  const left = [...await nearest.order()];
+  const left = [...nodes];
   const underWay = new Map<string, Try>();
   let silence: Promise<Turn> = never();
   let cancelSilence = () => {};
-  let isFirst = true;
+  let isGone = false;
   let refused: Response | null = null;
   let declined: Response | null = null;
+  let expired: Response | null = null;
   let isUnknown = false;
 
-  const askNext = () => {
+  const ask = (node: string | undefined) => {
     cancelSilence();
     silence = never();
-    // What may have been done must not be done again.
-    const node = isUnknown && !mayRepeat ? undefined : left.shift();
     if (node === undefined) return;
-    underWay.set(node, startTry(parts, node, outgoing, isFirst ? 0 : clock.now() - startedMs));
-    isFirst = false;
+    underWay.set(node, startTry(parts, node, lacksBorn ? bornAt(outgoing, born) : outgoing, clock.now() - startedMs));
     // Who waits may rightly hear nothing for as long as that.
     if (waitMs > 0 || !mayRepeat) return;
     const silenceMs = Math.max(SILENCE_MIN_MS, SILENCE_ROUND_TRIPS * nearest.rttMs(node));
     silence = new Promise((resolve) => cancelSilence = clock.after(silenceMs, () => resolve({ type: "next", node })));
   };
 
+  // What may have been done must not be done again.
+  const askNext = () => ask(isUnknown && !mayRepeat ? undefined : left.shift());
+
   try {
-    askNext();
+    if (!gone.aborted) askNext();
     while (underWay.size > 0) {
       const turn = await Promise.race([...[...underWay.values()].map(({ end }) => end), silence, over]);
-      if (turn.type === "over") break;
+      if (turn.type === "over") {
+        isGone = gone.aborted;
+        break;
+      }
       if (turn.type === "end") {
         const { node, end } = turn;
         underWay.delete(node);
         if (end.type === "answered") {
-          // The client must not hold what it was told it has not: a try that is still under way may yet be granted it.
-          if (end.isFinal || underWay.size === 0) return { response: end.response, isUnknown: false };
+          // The client must not hold what it was told it has not: a try that nothing is known of may yet be granted it.
+          if (end.isFinal || (underWay.size === 0 && !isUnknown)) {
+            return { response: end.response, isUnknown: false, born, isGone };
+          }
           refused = end.response;
           left.length = 0;
+        } else if (end.type === "expired") {
+          const isAlone = underWay.size === 0 && !isUnknown && refused === null && expired === null;
+          if (lacksBorn && born !== undefined && isAlone) {
+            // Nothing was done by any try, so this one may be born anew.
+            const { instance = 0 } = end;
+            born = ++expiries < EXPIRED_MAX && instance > born ? instance : undefined;
+            ask(node);
+            continue;
+          }
+          // What another try may still be told is worth more. Who said nothing of a first try is not told that it expired.
+          if (lacksBorn) isUnknown = true;
+          else expired ??= end.response;
+          left.length = 0;
         } else {
+          // As the only node that may have it knows best; the others are told the same.
+          if (lacksBorn && end.type === "declined" && underWay.size === 0 && !isUnknown) born ??= end.born;
           isUnknown ||= end.isUnknown;
           if (end.type === "declined") declined = end.response;
           if (end.type === "declined" && end.isForAll) left.length = 0;
@@ -106,7 +155,9 @@ export async function askInTurn(
       } else nearest.noteFailed(turn.node);
       askNext();
     }
-    return { response: refused ?? declined, isUnknown: refused === null && (isUnknown || underWay.size > 0) };
+    // It says itself that the outcome is unknown.
+    if (expired !== null) return { response: expired, isUnknown: false, born, isGone };
+    return { response: refused ?? declined, isUnknown: isUnknown || underWay.size > 0, born, isGone };
   } finally {
     cancelOver();
     cancelSilence();
@@ -120,19 +171,35 @@ function never(): Promise<never> {
   return new Promise(() => {});
 }
 
+function bornAt(outgoing: Outgoing, instance: number | undefined): Outgoing {
+  if (instance === undefined) return outgoing;
+  const headers = new Headers(outgoing.headers);
+  headers.set("quorate-born", `${instance}`);
+  return { ...outgoing, headers };
+}
+
 function startTry(parts: FailoverParts, node: string, outgoing: Outgoing, lateMs: number): Try {
   const abort = new AbortController();
   const end = tryNode(parts.fetch, node, outgoing, lateMs, abort.signal);
   return { node, abort, end: end.then((end) => ({ type: "end", end, node })) };
 }
 
+/**
+ * A node says the times of a grant from when it was asked, and its caller asked earlier. Copies of a hedged request count
+ * from the first of them, which may have been sent elsewhere: there is nothing to add.
+ */
+function isTimed({ method, headers }: Outgoing): boolean {
+  return (method === "POST" || method === "PUT") && !headers.has("quorate-hedge");
+}
+
 async function tryNode(
   fetch: Fetch,
   node: string,
-  { method, target, headers, body }: Outgoing,
+  outgoing: Outgoing,
   lateMs: number,
   signal: AbortSignal,
 ): Promise<End> {
+  const { method, target, headers, body } = outgoing;
   let response: Response;
   try {
     response = await fetch(`${node}${target}`, { method, headers, body, redirect: "manual", signal });
@@ -141,17 +208,25 @@ async function tryNode(
   }
   const { status } = response;
   try {
-    if (isStream(response)) return { type: "answered", response: answerOf(response, response.body), isFinal: true };
+    if (isStream(response)) {
+      const events = isTimed(outgoing) && response.body !== null ? laterEvents(response.body, lateMs) : response.body;
+      return { type: "answered", response: answerOf(response, events), isFinal: true };
+    }
     // Taken whole before any of it is passed on: one that breaks off is no answer yet, and the next node has it.
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (CANNOT.has(status)) {
-      const isUnknown = !NOTHING_DONE.has(codeOf(bytes));
-      return { type: "declined", response: answerOf(response, bytes), isUnknown, isForAll: false };
+      const { code, born } = problemIn(bytes);
+      const isUnknown = !NOTHING_DONE.has(code);
+      const told = code === "outcome-unknown" ? instanceOf(`${born}`) : undefined;
+      return { type: "declined", response: answerOf(response, bytes), isUnknown, isForAll: false, born: told };
     }
     if (AT_THE_DOOR.has(status)) {
       return { type: "declined", response: answerOf(response, bytes), isUnknown: false, isForAll: true };
     }
-    const later = lateMs > 0 && status === 200 && method === "POST" ? laterGrant(bytes, lateMs) : null;
+    if (status === 409 && problemIn(bytes).code === "expired-command") {
+      return { type: "expired", response: answerOf(response, bytes), instance: instanceIn(response.headers) };
+    }
+    const later = status === 200 && isTimed(outgoing) ? laterGrant(bytes, lateMs) : null;
     const isFinal = status !== 409 || response.headers.get("consensus-path") !== "read";
     return { type: "answered", response: answerOf(response, later ?? bytes), isFinal };
   } catch {
@@ -159,7 +234,7 @@ async function tryNode(
   }
 }
 
-function isStream({ headers }: Response): boolean {
+export function isStream({ headers }: Response): boolean {
   return (headers.get("content-type") ?? "").startsWith("text/event-stream");
 }
 
@@ -185,10 +260,10 @@ function shownName(name: string): string {
 
 const NAMES: ReadonlyMap<string, string> = new Map([["etag", "ETag"], ["www-authenticate", "WWW-Authenticate"]]);
 
-function codeOf(bytes: Uint8Array): unknown {
+function problemIn(bytes: Uint8Array): { readonly code?: unknown; readonly born?: unknown } {
   try {
-    return (JSON.parse(new TextDecoder().decode(bytes)) as { code?: unknown } | null)?.code;
+    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
   } catch {
-    return undefined;
+    return {};
   }
 }

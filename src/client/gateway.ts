@@ -1,11 +1,14 @@
 /**
  * A gateway: takes requests near their callers and hands each to the nearest node, or to the next if that one fails. It has
- * no vote, no store and no secret; all it remembers is how far each node is.
+ * no vote, no store and no secret; all it remembers is how far each node is, and the instance it saw last of each name.
  */
 import { QuorateError } from "../errors.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
-import { askInTurn, type Fetch } from "./failover.ts";
+import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
+import { askForInstance, Instances } from "./instances.ts";
+import { leave, placesOf, untilLeft } from "./leaving.ts";
+import { targetFor } from "./named.ts";
 import { type Clock, Nearest } from "./nearest.ts";
 import { type Outgoing, outgoingOf } from "./outgoing.ts";
 
@@ -18,7 +21,12 @@ export type GatewayOptions = {
   readonly newId: () => string;
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
+  /** Aborts when the gateway is told to stop: what is cancelled from then on is no sign that a client went away. */
+  readonly closing?: AbortSignal;
 };
+
+/** What all requests have in common. */
+type Memory = { readonly nearest: Nearest; readonly instances: Instances };
 
 /** Of one request, as it becomes known. */
 type Context = {
@@ -38,6 +46,7 @@ const READY_WITHIN_MS = 2_000;
 export function createGateway(options: GatewayOptions): (request: Request) => Promise<Response> {
   const { clock, newId, report } = options;
   const nearest = new Nearest(options.nodes, (node, signal) => probe(options.fetch, node, "/healthz", signal), clock);
+  const memory = { nearest, instances: new Instances() };
   // Nodes without tokens listen on loopback only, and there they refuse by Host, which they cannot see through this.
   const isLocal = options.nodes.some((node) => isLoopback(new URL(node).host));
 
@@ -51,7 +60,7 @@ export function createGateway(options: GatewayOptions): (request: Request) => Pr
       if (path === "/readyz") return await readiness(options, context);
       if (!isPassedOn(path)) throw new QuorateError("no-route", "nothing is here; see /openapi.json");
       if (isLocal && isUnderV1(path)) refuseWebPages(request);
-      return await passOn(options, nearest, context);
+      return await passOn(options, memory, context);
     } catch (error) {
       return problemOf(context, error instanceof QuorateError ? error : internal(report, context, error as Error));
     }
@@ -67,24 +76,64 @@ function isUnderV1(path: string): boolean {
   return path === "/v1" || path.startsWith("/v1/");
 }
 
-async function passOn(options: GatewayOptions, nearest: Nearest, context: Context): Promise<Response> {
+async function passOn(options: GatewayOptions, memory: Memory, context: Context): Promise<Response> {
   const { request, requestId, startedMs } = context;
   const outgoing = context.outgoing = await outgoingOf(request, requestId, options.newId);
-  const parts = { nearest, fetch: options.fetch, clock: options.clock };
-  const { response, isUnknown } = await askInTurn(parts, outgoing, startedMs, request.signal);
+  const parts = partsFor(options, memory, outgoing);
+  const start = { ...await startOf(parts, memory, outgoing, request.signal), startedMs };
+  const { response, isUnknown, born, isGone } = await askInTurn(parts, outgoing, start, request.signal);
   const { isWrite, idempotencyKey } = outgoing;
+  const places = placesOf(request, outgoing);
+  const giveUp = async () => {
+    if (places.length > 0 && options.closing?.aborted !== true) await leave(parts, places, outgoing);
+  };
+  if (isGone) await giveUp();
   // That one node did nothing does not say so of another.
-  if (isWrite && isUnknown) throw unknownOutcome(idempotencyKey);
+  if (isWrite && isUnknown) throw unknownOutcome(idempotencyKey, born);
   if (response === null) throw noAnswer(isWrite);
   if (idempotencyKey !== undefined && !response.headers.has("idempotency-key")) tellKey(response.headers, outgoing);
-  return response;
+  if (places.length === 0 || !isStream(response) || response.body === null) return response;
+  return new Response(untilLeft(response.body, giveUp), { status: response.status, headers: response.headers });
 }
 
-function unknownOutcome(idempotencyKey: string | undefined): QuorateError {
-  const detail = idempotencyKey === undefined
-    ? "no node answered in time, and some of it may be done"
-    : "no node answered in time; repeat it with the same Idempotency-Key";
-  return new QuorateError("outcome-unknown", detail);
+/** Every answer about the name, whoever asked for what, says what it has come to. */
+function partsFor(
+  { fetch, clock }: GatewayOptions,
+  { nearest, instances }: Memory,
+  { named }: Outgoing,
+): FailoverParts {
+  if (named === null) return { nearest, clock, fetch };
+  const noting: Fetch = async (url, init) => {
+    const response = await fetch(url, init);
+    instances.note(named, response.headers);
+    return response;
+  };
+  return { nearest, clock, fetch: noting };
+}
+
+/** The nodes in their order, and what is known of the name for a request that should say so. */
+async function startOf(
+  parts: FailoverParts,
+  { instances }: Memory,
+  outgoing: Outgoing,
+  gone: AbortSignal,
+): Promise<Pick<Start, "nodes" | "known">> {
+  const nodes = await parts.nearest.order();
+  const { named, lacksBorn } = outgoing;
+  if (named === null || !lacksBorn) return { nodes, known: undefined };
+  if (nodes[0] !== undefined && instances.get(named) === undefined) {
+    await askForInstance(parts, nodes[0], outgoing, targetFor(named, "", "consistency=stale"), gone);
+  }
+  return { nodes, known: instances.get(named) };
+}
+
+function unknownOutcome(idempotencyKey: string | undefined, born: number | undefined): QuorateError {
+  if (idempotencyKey === undefined) {
+    return new QuorateError("outcome-unknown", "no node answered in time, and some of it may be done");
+  }
+  const again = "no node answered in time; repeat it with the same Idempotency-Key";
+  if (born === undefined) return new QuorateError("outcome-unknown", again);
+  return new QuorateError("outcome-unknown", `${again} and Quorate-Born: ${born}`, { more: { born } });
 }
 
 function noAnswer(isWrite: boolean): QuorateError {

@@ -1,32 +1,75 @@
 /**
- * The times of a grant that a second node answered with. A caller counts them from its own send.
+ * The times of a grant, as a caller counts them from its own send.
  *
- * Of a grant made at once a node says the whole ttl, whichever try it answers: the lease began no earlier than the
- * caller's first send, so that holds as it is. Of one out of the queue it counts from when *it* was asked, its wait
- * included (PROTOCOL.md §7): seen from the caller that is too little by as much as went by before this node was asked, and
- * after a long wait at a first node the grant would look over when it comes. So much is added there, never elsewhere.
+ * A node counts from when *it* was asked, and says in `waitedMs` how much later than that its two bounds begin (PROTOCOL.md
+ * §7). What went by between the caller's request and the try that is answered comes before: it is added to `waitedMs` and
+ * to nothing else. Without it the bounds would begin, and end, too early, which is safe; after a long wait at a first node
+ * the grant would look over when it comes.
  */
 import { DRIFT } from "../limits.ts";
 
-type Times = { waitedMs: number; guaranteedForMs: number; lapsesInMs: number };
+/** An event that is larger goes through as it is: one about a grant never is. */
+const EVENT_MAX_CHARS = 64 * 1024;
 
-/** The body of a 200 as the caller may read it; null: as it is. `lateMs`: from the caller's send to that of this try. */
+/** The body of a 200 as the caller may read it; null: as it is. `lateMs`: from the caller's request to this try. */
 export function laterGrant(body: Uint8Array, lateMs: number): string | null {
-  const said = parsed(body);
-  const grants = [said, ...listIn(said)].filter(isWaitedFor);
+  const addMs = countedMs(lateMs);
+  return addMs === 0 ? null : laterText(new TextDecoder().decode(body), addMs);
+}
+
+/** The same of a stream: what its `granted` says. Other events, and whatever is no event, come through as they are. */
+export function laterEvents(body: ReadableStream<Uint8Array>, lateMs: number): ReadableStream<Uint8Array> {
+  const addMs = countedMs(lateMs);
+  if (addMs === 0) return body;
+  let begun = "";
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const encoder = new TextEncoder();
+  return body.pipeThrough(
+    new TransformStream({
+      transform: (chunk, stream) => {
+        begun += decoder.decode(chunk, { stream: true });
+        const end = begun.length > EVENT_MAX_CHARS ? begun.length : begun.lastIndexOf("\n\n") + 2;
+        if (end < 2) return;
+        stream.enqueue(
+          encoder.encode(begun.slice(0, end).split("\n\n").map((event) => laterEvent(event, addMs)).join("\n\n")),
+        );
+        begun = begun.slice(end);
+      },
+      flush: (stream) => {
+        const rest = begun + decoder.decode();
+        if (rest !== "") stream.enqueue(encoder.encode(rest));
+      },
+    }),
+  );
+}
+
+/** Rounded down: this clock and the caller's may differ in rate, and a grant must never seem to begin before it does. */
+function countedMs(lateMs: number): number {
+  return Math.floor(lateMs * (1 - DRIFT) / (1 + DRIFT));
+}
+
+function laterEvent(event: string, addMs: number): string {
+  const [, before, data] = /^(event: granted\n(?:id: [^\n]*\n)?data: )([^\n]*)$/.exec(event) ?? [];
+  const later = data === undefined ? null : laterText(data, addMs);
+  // Some readers take more than line feeds for the end of a line.
+  return later === null ? event : before + later.replace(/[\x7f-\uffff]/g, escaped);
+}
+
+function escaped(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+function laterText(text: string, addMs: number): string | null {
+  const said = parsed(text);
+  const grants = [said, ...listIn(said)].filter(isGrant);
   if (grants.length === 0) return null;
-  for (const grant of grants) {
-    grant.waitedMs += Math.round(lateMs);
-    // This clock and the caller's may differ in rate, as in what the node counted.
-    grant.guaranteedForMs += Math.floor(lateMs * (1 - DRIFT));
-    grant.lapsesInMs += Math.ceil(lateMs * (1 + DRIFT));
-  }
+  for (const grant of grants) grant.waitedMs = (typeof grant.waitedMs === "number" ? grant.waitedMs : 0) + addMs;
   return JSON.stringify(said);
 }
 
-function parsed(body: Uint8Array): unknown {
+function parsed(text: string): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(body));
+    return JSON.parse(text);
   } catch {
     return null;
   }
@@ -37,10 +80,8 @@ function listIn(said: unknown): readonly unknown[] {
   return Array.isArray(grants) ? grants : [];
 }
 
-/** Waited for at the node that answers, for however short a time, or it would say 0. */
-function isWaitedFor(value: unknown): value is Times {
-  if (typeof value !== "object" || value === null) return false;
-  const { waitedMs, guaranteedForMs, lapsesInMs } = value as Partial<Times>;
-  return typeof waitedMs === "number" && waitedMs > 0 && typeof guaranteedForMs === "number" &&
-    typeof lapsesInMs === "number";
+/** A session's too, which nobody waits for. */
+function isGrant(value: unknown): value is { waitedMs?: unknown } {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { guaranteedForMs?: unknown }).guaranteedForMs === "number";
 }

@@ -10,6 +10,8 @@ import {
   TIMEOUT_MAX_MS,
   WAIT_MAX_MS,
 } from "../limits.ts";
+import { instanceOf } from "./instances.ts";
+import { type Named, namedOf } from "./named.ts";
 
 export type Outgoing = {
   readonly method: string;
@@ -17,9 +19,17 @@ export type Outgoing = {
   readonly target: string;
   readonly headers: Headers;
   readonly body: Uint8Array<ArrayBuffer> | null;
+  /** The body of a POST as JSON; undefined: it is none. */
+  readonly said: unknown;
   readonly isWrite: boolean;
   /** Of a write that has one. */
   readonly idempotencyKey: string | undefined;
+  /** The name it is about. */
+  readonly named: Named | null;
+  /** It may bear `Quorate-Born` and came without, so that the gateway may say it. */
+  readonly lacksBorn: boolean;
+  /** `Quorate-Born` as it came. */
+  readonly born: number | undefined;
   /** A second node may be sent it though a first may have it: it is decided once, or decides nothing. */
   readonly mayRepeat: boolean;
   /** How long a node may rightly say nothing, beyond what its work takes. */
@@ -29,6 +39,21 @@ export type Outgoing = {
 
 const WRITES: ReadonlySet<string> = new Set(["POST", "PUT", "DELETE"]);
 const BATCH = "/v1/batch";
+/** What takes of a name, and what writes it, by the noun. */
+const BORN_BY_METHOD: Readonly<Record<string, readonly string[]>> = {
+  locks: ["POST"],
+  elections: ["POST"],
+  semaphores: ["POST"],
+  kv: ["PUT", "DELETE"],
+};
+
+const CALLER: ReadonlySet<string> = new Set([
+  "authorization",
+  "accept-encoding",
+  "x-request-id",
+  "origin",
+  "sec-fetch-site",
+]);
 
 /** Of one connection (RFC 9110, section 7.6.1), or for fetch to say. */
 const NOT_PASSED_ON: ReadonlySet<string> = new Set([
@@ -70,18 +95,29 @@ export async function outgoingOf(request: Request, requestId: string, newId: () 
   if (needsKey && !headers.has("idempotency-key")) headers.set("idempotency-key", newId());
   const idempotencyKey = isWrite && !isBatch ? headers.get("idempotency-key") ?? undefined : undefined;
   const said = method === "POST" ? jsonOf(body) : undefined;
+  const named = namedOf(target);
+  const isBorn = named?.isWhole === true && BORN_BY_METHOD[named.noun]!.includes(method);
   return {
     method,
     target,
     headers,
     body: body !== null && body.length === 0 ? null : body,
+    said,
     isWrite,
     idempotencyKey,
+    named,
+    lacksBorn: isBorn && !headers.has("quorate-born") && !headers.has("quorate-hedge"),
+    born: isBorn ? instanceOf(headers.get("quorate-born")) : undefined,
     mayRepeat: !isWrite || (isBatch ? bringsKeys(said) : idempotencyKey !== undefined),
     waitMs: Math.min(WAIT_MAX_MS, Math.max(numberIn(target, "waitMs") ?? 0, waitOf(said))),
     // Each operation of a batch has its own, and those of one name come one after another.
     timeoutMs: isBatch ? TIMEOUT_MAX_MS : Math.min(TIMEOUT_MAX_MS, numberIn(target, "timeoutMs") ?? TIMEOUT_DEFAULT_MS),
   };
+}
+
+/** The headers of a request that say who asks, for another request on its behalf. */
+export function callerOf(headers: Headers): Headers {
+  return new Headers([...headers].filter(([name]) => CALLER.has(name)));
 }
 
 /** Headers without those that end here. */

@@ -27,7 +27,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "led": { status: 409, title: "Led", retryable: true },
   "cooling": { status: 409, title: "Cooling", retryable: true },
   "limit-mismatch": { status: 409, title: "In use with another limit", retryable: true },
-  "expired-command": { status: 409, title: "Command expired", retryable: false },
+  "expired-command": { status: 409, title: "Command expired", retryable: false, outcome: "unknown" },
   "config-mismatch": { status: 409, title: "Another ClusterConfig", retryable: false },
   "wire-mismatch": { status: 409, title: "Another wire", retryable: false },
   "lost": { status: 410, title: "Lost", retryable: false },

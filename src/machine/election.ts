@@ -6,9 +6,13 @@ import { change, type Draft } from "./state.ts";
 
 /** `command` is the key of the command, see `commandKey`. */
 export function campaign(draft: Draft, subject: string, command: string, op: Campaign): Granting {
-  const { candidate, value, ttlMs, session } = op;
+  const { candidate, value, ttlMs, session, ask: which } = op;
   const asker = { holder: candidate, subject, mode: "exclusive", ttlMs, lockDelayMs: 0, command } as const;
-  const more = { ...(value === undefined ? {} : { metadata: value }), ...(session === undefined ? {} : { session }) };
+  const more = {
+    ...(value === undefined ? {} : { metadata: value }),
+    ...(session === undefined ? {} : { session }),
+    ...(which === undefined ? {} : { ask: which }),
+  };
   return ask(draft, "election", { ...asker, ...more }, op.wait);
 }
 
@@ -27,6 +31,7 @@ export function proclaim(draft: Draft, subject: string, op: Proclaim) {
 }
 
 /** With its fields in the order every hold has them. */
-function withValue({ session, by, unconfirmed, fromMs, ...hold }: Hold, value: string): Hold {
-  return { ...hold, metadata: value, ...(session === undefined ? {} : { session }), by, unconfirmed, fromMs };
+function withValue({ session, ask: which, by, unconfirmed, fromMs, ...hold }: Hold, value: string): Hold {
+  const asked = which === undefined ? {} : { ask: which };
+  return { ...hold, metadata: value, ...(session === undefined ? {} : { session }), ...asked, by, unconfirmed, fromMs };
 }

@@ -16,6 +16,9 @@ export type Asker =
   & {
     /** The key of the command, see `commandKey`. */
     readonly command: string;
+    readonly ask?: string;
+    /** Nobody is told of it before all of a set are granted. */
+    readonly isOfSet?: boolean;
   };
 
 /** What an op says of waiting: at which node, or not at all. */
@@ -35,7 +38,7 @@ export type Granting = Extract<
 >;
 
 function grantAtOnce(draft: Draft, kind: Kind, asker: Asker): Granting {
-  const hold = makeHold(draft, asker, false);
+  const hold = makeHold(draft, asker, draft.version > 1 && asker.isOfSet === true);
   if (!takeRoom(draft, hold)) return { outcome: "too-large" };
   draft.kind = kind;
   grant(draft, hold);
@@ -45,11 +48,12 @@ function grantAtOnce(draft: Draft, kind: Kind, asker: Asker): Granting {
 
 function enqueue(draft: Draft, asker: Asker, node: string): Granting {
   if (draft.queue.length >= WAITERS_PER_KEY) return { outcome: "queue-full" };
-  const row = packPlace({ ...asker, id: asker.command, node, by: draft.by });
+  const { command, ask: _which, isOfSet: _set, ...place } = asker;
+  const row = packPlace({ ...place, id: command, node, by: draft.by });
   if (!takeRoom(draft, row)) return { outcome: "too-large" };
   draft.queue.push(row);
   change(draft);
-  return { outcome: "queued", place: asker.command, position: draft.queue.length };
+  return { outcome: "queued", place: command, position: draft.queue.length };
 }
 
 /** What a hold or a place has or asks of the capacity. */
@@ -81,6 +85,7 @@ function makeHold(draft: Draft, asker: Asker, unconfirmed: boolean): Hold {
     lockDelayMs: asker.lockDelayMs,
     ...(asker.metadata === undefined ? {} : { metadata: asker.metadata }),
     ...(asker.session === undefined ? {} : { session: asker.session }),
+    ...(asker.ask === undefined ? {} : { ask: asker.ask }),
     by: draft.by,
     unconfirmed,
     fromMs: draft.atMs,
@@ -126,6 +131,11 @@ export function endHold(draft: Draft, hold: Hold, end: Ended["end"], reason?: st
   });
 }
 
+/** Ends a grant that nobody took up: it is as if it had never been made, but for its fence. */
+export function dropHold(draft: Draft, hold: Hold): void {
+  draft.holders.splice(draft.holders.indexOf(hold), 1);
+}
+
 /** A cooling period that runs already starts anew with the longer of the two, so neither is cut short. */
 export function startCooling(draft: Draft, delayMs: number): void {
   if (delayMs > 0) draft.cooling = { by: draft.by, ttlMs: Math.max(delayMs, draft.cooling?.ttlMs ?? 0) };
@@ -136,7 +146,7 @@ export function holdOf(draft: Draft, subject: string, fence: string): Hold | und
   return draft.holders.find((hold) => hold.fence === fence && hold.subject === subject);
 }
 
-export function renew(draft: Draft, subject: string, op: Pick<Renew, "fence" | "ttlMs">) {
+export function renew(draft: Draft, subject: string, op: Pick<Renew, "fence" | "ttlMs" | "keeps">) {
   const { fence } = op;
   const hold = holdOf(draft, subject, fence);
   if (hold === undefined) {
@@ -144,7 +154,10 @@ export function renew(draft: Draft, subject: string, op: Pick<Renew, "fence" | "
   }
   if (hold.session !== undefined && op.ttlMs !== undefined) return { outcome: "is-bound", fence } as const;
   const ttlMs = op.ttlMs ?? hold.ttlMs;
-  draft.holders[draft.holders.indexOf(hold)] = { ...hold, ttlMs, by: draft.by, unconfirmed: false };
+  // From now on its lease is no longer that of the first asking.
+  const { ask: _which, ...rest } = hold;
+  const unconfirmed = hold.unconfirmed && op.keeps === true;
+  draft.holders[draft.holders.indexOf(hold)] = { ...rest, ttlMs, by: draft.by, unconfirmed };
   // Renewals as such would wake every watcher for nothing.
   if (ttlMs !== hold.ttlMs) change(draft);
   return { outcome: "renewed", fence, ttlMs } as const;
@@ -209,7 +222,11 @@ export function leave(draft: Draft, subject: string, op: Leave) {
   // The grant came first: the caller has it and decides what to do with it.
   if (hold !== undefined) return { outcome: "granted", fence: hold.fence, ttlMs: hold.ttlMs } as const;
   const index = indexOfPlace(draft.queue, op.place);
-  if (draft.queue[index]?.[2] === subject) {
+  const row = draft.queue[index];
+  if (row !== undefined && row[2] === subject) {
+    if (op.by !== undefined && op.by !== row[7]) {
+      return { outcome: "queued", place: op.place, position: index + 1 } as const;
+    }
     draft.queue.splice(index, 1);
     // An exclusive waiter at the head may have kept back shared ones.
     handOver(draft);

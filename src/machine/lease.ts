@@ -1,9 +1,9 @@
 /** Leases of a key: how they are named, how long they last, and what ends when a value claims that one ran out (§7). */
 import { HANDOVER_TTL_MS, PLACE_TTL_MS } from "../limits.ts";
 import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
-import { endHold, handOver, startCooling } from "./grants.ts";
+import { dropHold, endHold, handOver, startCooling } from "./grants.ts";
 import type { Hold } from "./op.ts";
-import { indexOfPlace } from "./place.ts";
+import { indexOfPlace, type PlaceRow } from "./place.ts";
 import { endValue, VALUE_LEASE_ID } from "./register.ts";
 import { endLapsedSession, sessionLease } from "./session.ts";
 import { change, type Draft, type KeyState } from "./state.ts";
@@ -16,13 +16,17 @@ export function holdLease(hold: Hold): LeaseTerm {
   return { id: `f:${hold.fence}`, by: hold.by, ttlMs };
 }
 
+export function placeLease(row: PlaceRow): LeaseTerm {
+  return { id: `p:${row[0]}`, by: row[7], ttlMs: PLACE_TTL_MS };
+}
+
 /**
  * Holders, then places, then cooling; or the value of a register; or a session. What is bound to a session has none, but
  * for what its node must see to: a place in the queue, and a hand-over out of it until that is confirmed.
  */
 export function leasesOf(state: KeyState): readonly LeaseTerm[] {
   const leases: LeaseTerm[] = state.holders.filter(hasLease).map(holdLease);
-  for (const row of state.queue) leases.push({ id: `p:${row[0]}`, by: row[7], ttlMs: PLACE_TTL_MS });
+  for (const row of state.queue) leases.push(placeLease(row));
   if (state.cooling !== null) leases.push({ id: COOLING_LEASE_ID, ...state.cooling });
   const value = state.register?.value?.lease;
   if (value !== undefined) leases.push({ id: VALUE_LEASE_ID, ...value });
@@ -66,7 +70,10 @@ function endCooling(draft: Draft, { id, by }: LeaseName): void {
 function endLapsedHold(draft: Draft, { id, by }: LeaseName): void {
   const hold = draft.holders.find((held) => `f:${held.fence}` === id && held.by === by);
   if (hold === undefined || !hasLease(hold)) return;
-  endHold(draft, hold, "lapsed");
-  startCooling(draft, hold.lockDelayMs);
+  if (draft.version > 1 && hold.unconfirmed) dropHold(draft, hold);
+  else {
+    endHold(draft, hold, "lapsed");
+    startCooling(draft, hold.lockDelayMs);
+  }
   change(draft);
 }

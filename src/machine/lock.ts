@@ -5,5 +5,5 @@ import type { Draft } from "./state.ts";
 
 /** `command` is the key of the command, see `commandKey`. */
 export function acquire(draft: Draft, subject: string, command: string, op: Acquire): Granting {
-  return ask(draft, "lock", { ...op, subject, command }, op.wait);
+  return ask(draft, "lock", { ...op, subject, command, isOfSet: op.set !== undefined }, op.wait);
 }

@@ -1,7 +1,19 @@
 /** The machine under the log: applies decided values to the state of one key. Pure, and equal on every node. */
 import { unreachable } from "../assert.ts";
 import type { Command, Machine, Mode, State, Value } from "../paxos/message.ts";
-import { addEntry, bodyOf, commandKey, type Digest, findEntry, type Kept } from "./dedup.ts";
+import {
+  addEntry,
+  bodyOf,
+  commandKey,
+  type Digest,
+  type Entry,
+  findEntry,
+  floorOf,
+  isRepeatable,
+  NO_TAG,
+  REPEATABLE_TAG,
+  subjectTag,
+} from "./dedup.ts";
 import { campaign, proclaim } from "./election.ts";
 import { force, keepPlaces, leave, release, renew } from "./grants.ts";
 import { endLapsed, leasesOf } from "./lease.ts";
@@ -11,6 +23,7 @@ import { orderCommands } from "./order.ts";
 import { indexOfPlace, unpackPlace } from "./place.ts";
 import { readOp } from "./read_op.ts";
 import { put, remove } from "./register.ts";
+import type { Kept } from "./result_code.ts";
 import { take } from "./semaphore.ts";
 import { bind, close, endSession, keep, open, unbind } from "./session.ts";
 import { closeDraft, type Draft, emptyState, type KeyState, keyState, type Kind, openDraft } from "./state.ts";
@@ -34,6 +47,12 @@ export interface LockMachine extends Machine {
   resultOf(state: State, command: Command): Result | null;
   /** The first result of (subject, id) while the window has it, whatever it asked for. */
   lookup(state: State, subject: string, id: string): Result | null;
+  /** The instance that (subject, id) was applied in, while the window has it. */
+  appliedAt(state: State, subject: string, id: string): number | null;
+  /** Of the rules that a state is applied by. */
+  versionOf(state: State): number;
+  /** Whether a command of this op may be applied anew whenever it is repeated. */
+  isRepeatable(op: Command["op"]): boolean;
   /** Id of the place in which this command waits or waited, 16 hex digits. */
   placeId(subject: string, commandId: string): string;
   /** What this acquire holds now, or null. */
@@ -74,6 +93,12 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
       return firstResult(keyState(state), identify(command, op, digest));
     },
     lookup: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.result ?? null,
+    appliedAt: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.instance ?? null,
+    versionOf: (state) => keyState(state).version,
+    isRepeatable(op) {
+      const read = readOp(op);
+      return read !== null && isRepeatable(read);
+    },
     placeId: keyOf,
     holdOfCommand(state, subject, commandId) {
       const key = keyOf(subject, commandId);
@@ -104,12 +129,12 @@ function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
   // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
   if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
   const asked = identify(command, op, digest);
-  const { holders, queue, session, window } = draft;
-  const first = firstResult({ holders, queue, session, window: window.text, evicted: window.evicted }, asked);
+  const { version, holders, queue, session, window: { text, evicted, floors } } = draft;
+  const first = firstResult({ version, holders, queue, session, window: text, evicted, floors }, asked);
   if (first !== null) return first;
   draft.atMs = labelOfOp(op) || draft.atMs;
   const result = execute(draft, command.subject, asked.key, op);
-  addEntry(draft.window, asked.key, asked.body, draft.instance, result);
+  addEntry(draft.window, draft.version === 1 ? NO_TAG : asked.tag, asked.key, asked.body, draft.instance, result);
   return result;
 }
 
@@ -189,25 +214,53 @@ function execute(draft: Draft, subject: string, key: string, op: OnceOp): Kept {
   }
 }
 
-type Asked = { readonly key: string; readonly body: string; readonly born: number; readonly op: OnceOp };
+type Asked = {
+  readonly key: string;
+  readonly body: string;
+  readonly tag: string;
+  readonly born: number;
+  readonly op: OnceOp;
+};
 
-function identify(command: Command, op: OnceOp, digest: Digest): Asked {
-  const key = commandKey(digest, command.subject, command.id);
-  return { key, body: bodyOf(digest, op), born: command.born, op };
+function identify({ subject, id, born, op: given }: Command, op: OnceOp, digest: Digest): Asked {
+  const known = identified.get(given);
+  if (known !== undefined && known.subject === subject && known.id === id) return { ...known.asked, born, op };
+  const key = commandKey(digest, subject, id);
+  const tag = isRepeatable(op) ? REPEATABLE_TAG : subjectTag(digest, subject);
+  const asked = { key, body: bodyOf(digest, op), tag };
+  identified.set(given, { subject, id, asked });
+  return { ...asked, born, op };
 }
 
-type Known = Pick<KeyState, "holders" | "queue" | "window" | "evicted"> & {
+/** A command that waits is looked for in every state that its name passes through: what it is called is worked out once. */
+const identified = new WeakMap<
+  Command["op"],
+  { readonly subject: string; readonly id: string; readonly asked: Pick<Asked, "key" | "body" | "tag"> }
+>();
+
+type Known = Pick<KeyState, "version" | "holders" | "queue" | "window" | "evicted" | "floors"> & {
   readonly session?: KeyState["session"] | null;
 };
 
 /** What is known of a command already; null if it was certainly never applied. */
 function firstResult(known: Known, asked: Asked): Result | null {
   const entry = findEntry(known.window, asked.key);
-  if (entry !== null) return entry.body === asked.body ? entry.result : { outcome: "idempotency-mismatch" };
+  if (entry !== null && !isAskedAnew(known, entry, asked)) {
+    return entry.body === asked.body ? entry.result : { outcome: "idempotency-mismatch" };
+  }
   // A hold may outlive its window by hours, and a waiter that comes back for it must not be told "expired".
   const living = livingResult(known, asked);
   if (living !== null) return living;
-  return asked.born <= known.evicted ? { outcome: "expired-command" } : null;
+  const { version, evicted, floors = [] } = known;
+  const floor = version === 1 ? evicted : floorOf({ evicted, floors }, asked.tag);
+  return asked.born <= floor ? { outcome: "expired-command" } : null;
+}
+
+const REFUSED: ReadonlySet<Result["outcome"]> = new Set(["held", "cooling", "queue-full", "limit-mismatch"]);
+
+/** A refusal for now stands for all copies of what was refused, and not for what is asked after it. */
+function isAskedAnew({ version }: Known, { instance, result }: Entry, { born }: Asked): boolean {
+  return version > 1 && REFUSED.has(result.outcome) && born > instance;
 }
 
 /** Of a command that holds or waits still. */

@@ -15,6 +15,8 @@ export type Acquire = {
   readonly set?: string;
   /** What is granted lives as long as this session, whose ttl comes with it. */
   readonly session?: string;
+  /** Which asking this is: a repetition has another. A grant that bears it was made for this very request. */
+  readonly ask?: string;
   /** For people only: the proposer's wall clock. Nothing is decided by it. */
   readonly atMs: number;
 };
@@ -30,6 +32,8 @@ export type Take = {
   readonly lockDelayMs: number;
   readonly metadata?: string;
   readonly session?: string;
+  /** As in `Acquire`. */
+  readonly ask?: string;
   readonly atMs: number;
 };
 /** Asks to be the leader; `wait` as in `Acquire`. */
@@ -41,6 +45,8 @@ export type Campaign = {
   readonly ttlMs: number;
   readonly wait?: { readonly node: string };
   readonly session?: string;
+  /** As in `Acquire`. */
+  readonly ask?: string;
   readonly atMs: number;
 };
 /** A leader's renewal, with another value or the one it has. */
@@ -51,7 +57,15 @@ export type Proclaim = {
   readonly value?: string;
 };
 /** Extends a hold; the waiter's node takes up a grant out of the queue with one (PROTOCOL.md §7). */
-export type Renew = { readonly type: "renew"; readonly fence: string; readonly ttlMs?: number };
+export type Renew = {
+  readonly type: "renew";
+  readonly fence: string;
+  readonly ttlMs?: number;
+  /** It stands for an answer, and is remembered for whoever asks again; others are not. */
+  readonly answers?: true;
+  /** What nobody was told of yet goes on so: it lives by the short lease of a hand-over. */
+  readonly keeps?: true;
+};
 export type Release = {
   readonly type: "release";
   readonly fence: string;
@@ -73,7 +87,13 @@ export type KeepPlaces = {
   readonly atMs?: number;
 };
 /** Gives up the subject's own place; answers with the grant if it was granted meanwhile. */
-export type Leave = { readonly type: "leave"; readonly place: string; readonly atMs: number };
+export type Leave = {
+  readonly type: "leave";
+  readonly place: string;
+  /** Only while the place is as this value left it; else it comes to `queued`: somebody has come back for it. */
+  readonly by?: string;
+  readonly atMs: number;
+};
 
 /** What a write of a register asks of it before; entity tags are revisions, `*` is any value there is. */
 export type Conditions = {
@@ -97,7 +117,13 @@ export type Put = Conditions & {
 export type Delete = Conditions & { readonly type: "delete" };
 
 /** Opens the session that the key is named after. */
-export type Open = { readonly type: "open"; readonly holder: string; readonly ttlMs: number };
+export type Open = {
+  readonly type: "open";
+  readonly holder: string;
+  readonly ttlMs: number;
+  /** As in `Acquire`. */
+  readonly ask?: string;
+};
 /** Keeps a session, and with it all that is bound to it. */
 export type Keep = { readonly type: "keep" };
 /** Enters a key, such as `lock/x`, in the log of the session that something there is about to be bound to. */
@@ -193,9 +219,11 @@ export type Hold = {
   readonly metadata?: string;
   /** It lives as long as this session; a lease of its own it has only until it is confirmed. */
   readonly session?: string;
+  /** Of the request that it was granted to at once, until it is renewed. */
+  readonly ask?: string;
   /** Id of the value that granted or last renewed it: names its lease. */
   readonly by: string;
-  /** A hand-over out of the queue that its node has not confirmed yet. */
+  /** Nobody was told of it yet: a hand-over out of the queue, or one of a set. */
   readonly unconfirmed: boolean;
   readonly fromMs: number;
 };

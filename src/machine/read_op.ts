@@ -1,6 +1,19 @@
 /** Reads an op that anybody may have written: null, or one of the known shapes with its fields in a fixed order. */
 import { isDecimal } from "./fence.ts";
-import type { Acquire, Campaign, Conditions, Delete, EndSession, Op, Put, Take, Unbind } from "./op.ts";
+import type {
+  Acquire,
+  Campaign,
+  Conditions,
+  Delete,
+  EndSession,
+  Leave,
+  Op,
+  Put,
+  Release,
+  Renew,
+  Take,
+  Unbind,
+} from "./op.ts";
 
 /**
  * Types only. Ranges are checked where requests come in and may change from release to release,
@@ -8,7 +21,7 @@ import type { Acquire, Campaign, Conditions, Delete, EndSession, Op, Put, Take, 
  */
 export function readOp(op: unknown): Op | null {
   if (!isObject(op)) return null;
-  const { type, fence, ttlMs, value, atMs, reason, place, by, holder, key } = op;
+  const { type, fence, ttlMs, value, atMs, reason, holder, key, ask } = op;
   switch (type) {
     case "acquire":
       return readAcquire(op);
@@ -17,26 +30,25 @@ export function readOp(op: unknown): Op | null {
     case "campaign":
       return readCampaign(op);
     case "renew":
-      if (!isDecimal(fence) || !isOptional(ttlMs, isPositive)) return null;
-      return { type, fence, ...(ttlMs === undefined ? {} : { ttlMs }) };
+      return readRenew(op);
     case "proclaim":
       if (!isDecimal(fence) || !isOptional(ttlMs, isPositive) || !isOptional(value, isText)) return null;
       return { type, fence, ...(ttlMs === undefined ? {} : { ttlMs }), ...(value === undefined ? {} : { value }) };
     case "release":
-      if (!isDecimal(fence) || !isOptional(by, isText) || !isCount(atMs)) return null;
-      return { type, fence, ...(by === undefined ? {} : { by }), atMs };
+      return readRelease(op);
     case "force":
       return isText(reason) && isCount(atMs) ? { type, reason, atMs } : null;
     case "keep-places":
       return readKeepPlaces(op);
     case "leave":
-      return isText(place) && isCount(atMs) ? { type, place, atMs } : null;
+      return readLeave(op);
     case "put":
       return readPut(op);
     case "delete":
       return readDelete(op);
     case "open":
-      return isText(holder) && isPositive(ttlMs) ? { type, holder, ttlMs } : null;
+      if (!isText(holder) || !isPositive(ttlMs) || !isOptional(ask, isText)) return null;
+      return { type, holder, ttlMs, ...(ask === undefined ? {} : { ask }) };
     case "keep":
     case "close":
       return { type };
@@ -51,12 +63,34 @@ export function readOp(op: unknown): Op | null {
   }
 }
 
+function readRenew({ fence, ttlMs, answers, keeps }: Fields): Renew | null {
+  if (!isDecimal(fence) || !isOptional(ttlMs, isPositive)) return null;
+  return {
+    type: "renew",
+    fence,
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+    ...(answers === true ? { answers } : {}),
+    ...(keeps === true ? { keeps } : {}),
+  };
+}
+
+function readRelease({ fence, by, atMs }: Fields): Release | null {
+  if (!isDecimal(fence) || !isOptional(by, isText) || !isCount(atMs)) return null;
+  return { type: "release", fence, ...(by === undefined ? {} : { by }), atMs };
+}
+
+function readLeave({ place, by, atMs }: Fields): Leave | null {
+  if (!isText(place) || !isOptional(by, isText) || !isCount(atMs)) return null;
+  return { type: "leave", place, ...(by === undefined ? {} : { by }), atMs };
+}
+
 function readAcquire(op: Fields): Acquire | null {
-  const { holder, mode, ttlMs, lockDelayMs, metadata, set, session, atMs } = op;
+  const { holder, mode, ttlMs, lockDelayMs, metadata, set, session, ask, atMs } = op;
   const wait = readWait(op);
   if (!isText(holder) || (mode !== "exclusive" && mode !== "shared") || wait === null) return null;
   if (!isPositive(ttlMs) || !isCount(lockDelayMs) || !isCount(atMs)) return null;
   if (!isOptional(metadata, isText) || !isOptional(set, isText) || !isOptional(session, isText)) return null;
+  if (!isOptional(ask, isText)) return null;
   return {
     type: "acquire",
     holder,
@@ -67,17 +101,18 @@ function readAcquire(op: Fields): Acquire | null {
     ...(metadata === undefined ? {} : { metadata }),
     ...(set === undefined ? {} : { set }),
     ...(session === undefined ? {} : { session }),
+    ...(ask === undefined ? {} : { ask }),
     atMs,
   };
 }
 
 function readTake(op: Fields): Take | null {
-  const { limit, permits, holder, ttlMs, lockDelayMs, metadata, session, atMs } = op;
+  const { limit, permits, holder, ttlMs, lockDelayMs, metadata, session, ask, atMs } = op;
   const wait = readWait(op);
   // More than there are could never be granted, and would hold up the queue for ever.
   if (!isPositive(limit) || !isPositive(permits) || permits > limit) return null;
   if (!isText(holder) || !isPositive(ttlMs) || !isCount(lockDelayMs) || !isCount(atMs) || wait === null) return null;
-  if (!isOptional(metadata, isText) || !isOptional(session, isText)) return null;
+  if (!isOptional(metadata, isText) || !isOptional(session, isText) || !isOptional(ask, isText)) return null;
   return {
     type: "take",
     limit,
@@ -88,15 +123,16 @@ function readTake(op: Fields): Take | null {
     lockDelayMs,
     ...(metadata === undefined ? {} : { metadata }),
     ...(session === undefined ? {} : { session }),
+    ...(ask === undefined ? {} : { ask }),
     atMs,
   };
 }
 
 function readCampaign(op: Fields): Campaign | null {
-  const { candidate, value, ttlMs, session, atMs } = op;
+  const { candidate, value, ttlMs, session, ask, atMs } = op;
   const wait = readWait(op);
   if (!isText(candidate) || !isOptional(value, isText) || wait === null) return null;
-  if (!isPositive(ttlMs) || !isOptional(session, isText) || !isCount(atMs)) return null;
+  if (!isPositive(ttlMs) || !isOptional(session, isText) || !isCount(atMs) || !isOptional(ask, isText)) return null;
   return {
     type: "campaign",
     candidate,
@@ -104,6 +140,7 @@ function readCampaign(op: Fields): Campaign | null {
     ttlMs,
     ...wait,
     ...(session === undefined ? {} : { session }),
+    ...(ask === undefined ? {} : { ask }),
     atMs,
   };
 }

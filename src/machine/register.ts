@@ -24,7 +24,7 @@ export function put(draft: Draft, op: Put): Written {
     ...(ttlMs === undefined ? {} : { lease: { by: draft.by, ttlMs } }),
     ...(session === undefined ? {} : { session }),
   };
-  if (!fitsRow(value)) return { outcome: "too-large" };
+  if (!fitsRow(draft, value)) return { outcome: "too-large" };
   const before = draft.register?.value ?? null;
   keep(draft, { value });
   // Who keeps its value alive says nothing new; watchers would be woken for nothing, and tags made stale.

@@ -3,12 +3,12 @@
  * log of its own key, and has no lease there (PROTOCOL.md §7). Its end is decided here once, and final.
  */
 import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
-import { ENDED_SESSIONS_PER_KEY, NAMES_PER_SESSION } from "../limits.ts";
+import { NAMES_PER_SESSION } from "../limits.ts";
 import { endHold, handOver, startCooling } from "./grants.ts";
 import type { Bind, EndSession, Open, Result, Unbind } from "./op.ts";
 import { endBoundValue } from "./register.ts";
 import { fitsRow } from "./size.ts";
-import { change, type Draft, type KeyState, type Session } from "./state.ts";
+import { change, type Draft, type KeyState, noteEnded, type Session } from "./state.ts";
 
 const SESSION_LEASE_ID = "session";
 
@@ -17,9 +17,10 @@ type Refused = Extract<Result, { readonly outcome: "no-session" | "session-ended
 /** `command` is the key of the command, see `commandKey`: the id of the session is made from it, so nobody else opens it. */
 export function open(draft: Draft, subject: string, command: string, op: Open) {
   if (draft.session !== null) return { outcome: "no-session" } as const;
-  const { holder, ttlMs } = op;
+  const { holder, ttlMs, ask } = op;
   draft.kind = "session";
-  draft.session = { subject, holder, ttlMs, command, by: draft.by, names: [], ended: null };
+  const asked = ask === undefined ? {} : { ask };
+  draft.session = { subject, holder, ttlMs, command, ...asked, by: draft.by, names: [], ended: null };
   change(draft);
   return { outcome: "opened", ttlMs } as const;
 }
@@ -29,7 +30,7 @@ export function keep(draft: Draft, subject: string) {
   const session = livingOf(draft, subject);
   if ("outcome" in session) return session;
   // Readers learn nothing new by it, so the revision stays.
-  draft.session = { ...session, by: draft.by };
+  draft.session = renewed(session, draft.by);
   return { outcome: "session-kept", ttlMs: session.ttlMs } as const;
 }
 
@@ -41,9 +42,9 @@ export function bind(draft: Draft, subject: string, op: Bind) {
   const session = livingOf(draft, subject);
   if ("outcome" in session) return session;
   const others = session.names.filter(([key]) => key !== op.key);
-  const bound: Session = { ...session, by: draft.by, names: [...others, [op.key, draft.instance]] };
+  const bound: Session = { ...renewed(session, draft.by), names: [...others, [op.key, draft.instance]] };
   const isNew = others.length === session.names.length;
-  if (isNew && (others.length >= NAMES_PER_SESSION || !fitsRow(bound))) return { outcome: "too-large" } as const;
+  if (isNew && (others.length >= NAMES_PER_SESSION || !fitsRow(draft, bound))) return { outcome: "too-large" } as const;
   draft.session = bound;
   if (isNew) change(draft);
   return { outcome: "bound", ttlMs: session.ttlMs } as const;
@@ -60,6 +61,11 @@ export function unbind(draft: Draft, op: Unbind) {
     change(draft);
   }
   return { outcome: "unbound" } as const;
+}
+
+/** From now on its lease is no longer that of the request that opened it. */
+function renewed({ ask: _which, ...session }: Session, by: string): Session {
+  return { ...session, by };
 }
 
 export function close(draft: Draft, subject: string) {
@@ -107,7 +113,7 @@ export function endSession(draft: Draft, op: EndSession) {
   }
   const places = waiting - draft.queue.length;
   const values = endBoundValue(draft, session) ? 1 : 0;
-  draft.endedSessions = [...draft.endedSessions.filter((id) => id !== session), session].slice(-ENDED_SESSIONS_PER_KEY);
+  noteEnded(draft, session);
   const count = holds.length + places + values;
   if (count > 0) {
     handOver(draft);

@@ -1,12 +1,26 @@
 /** Keeps a key's state within its row (PROTOCOL.md §3): what would not fit is refused before it is there. */
-import { COMMANDS_PER_VALUE, DEDUP_WINDOW, HOLDERS_PER_KEY, ROW_MAX_BYTES } from "../limits.ts";
-import { ENTRY_MAX_BYTES } from "./dedup.ts";
+import {
+  COMMANDS_PER_VALUE,
+  DEDUP_WINDOW,
+  ENDED_SESSIONS_PER_KEY,
+  HOLDERS_PER_KEY,
+  ROW_MAX_BYTES,
+  WINDOW_MAX_BYTES,
+  WINDOW_SUBJECTS,
+} from "../limits.ts";
+import type { Floor } from "./dedup.ts";
 import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
-import type { Draft, RegisterValue, Session } from "./state.ts";
+import type { Draft, MachineVersion, RegisterValue, Session } from "./state.ts";
 
+/** A tag, an instance, and what JSON puts around them. */
+const FLOOR_MAX_BYTES = 6 + 16 + 6;
+const ENDED_SESSION_BYTES = 16 + 3;
 /** The full window, mode, numbers, ended sessions and field names; kept free so that any command's result can be recorded. */
-const FIXED_BYTES = (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_MAX_BYTES + 2_048;
+const FIXED_BYTES: Readonly<Record<MachineVersion, number>> = {
+  1: (DEDUP_WINDOW + COMMANDS_PER_VALUE) * 79 + 2_048,
+  2: WINDOW_MAX_BYTES + (WINDOW_SUBJECTS + 1) * FLOOR_MAX_BYTES + ENDED_SESSIONS_PER_KEY * ENDED_SESSION_BYTES + 2_048,
+};
 /** A renewal may name a lease by a longer value id than the one before. */
 const RENEWAL_BYTES = 40;
 /** A hold is longer than the place it comes from. */
@@ -29,28 +43,29 @@ export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
 }
 
 /** Whether the row of a register or session has room for this beside all results that may follow. */
-export function fitsRow(value: RegisterValue | Session): boolean {
-  return jsonBytes(value) + FIXED_BYTES <= ROW_MAX_BYTES;
+export function fitsRow({ version }: Pick<Draft, "version">, value: RegisterValue | Session): boolean {
+  return jsonBytes(value) + FIXED_BYTES[version] <= ROW_MAX_BYTES;
 }
 
 function freeBytes(draft: Draft): number {
-  const { holders, queue } = draft;
+  const { version, holders, queue } = draft;
   const shared = queue.reduce((count, row) => row[3] === "x" ? count : count + 1, 0);
   // One exclusive waiter at a time becomes a holder, all others maybe at once.
   const handovers = Math.min(shared + 1, HOLDERS_PER_KEY) * HANDOVER_BYTES;
   const renewals = (holders.length + queue.length) * RENEWAL_BYTES;
-  return ROW_MAX_BYTES - FIXED_BYTES - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);
+  return ROW_MAX_BYTES - FIXED_BYTES[version] - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);
 }
 
-type Parts = Pick<Draft, "holders" | "queue" | "history" | "cooling" | "mode" | "endedSessions"> & {
+type Parts = Pick<Draft, "version" | "holders" | "queue" | "history" | "cooling" | "mode" | "endedSessions"> & {
   readonly window: string;
+  readonly floors: readonly Floor[];
 };
 
 /** As much of the latest history as the row has room for. */
 export function trimToRow(parts: Parts): readonly Ended[] {
-  const { holders, queue, history, cooling, mode, endedSessions, window } = parts;
+  const { version, holders, queue, history, cooling, mode, endedSessions, window, floors } = parts;
   if (upperBound(parts) <= ROW_MAX_BYTES) return history;
-  const text = { mode, holders, queue, cooling, history, endedSessions, window };
+  const text = { mode, holders, queue, cooling, history, endedSessions, window, ...(version === 1 ? {} : { floors }) };
   let excess = jsonBytes(text) + ITEM_MAX_BYTES - ROW_MAX_BYTES;
   let drop = 0;
   for (; excess > 0 && drop < history.length; drop++) excess -= jsonBytes(history[drop]) + 1;
@@ -58,7 +73,7 @@ export function trimToRow(parts: Parts): readonly Ended[] {
 }
 
 /** Cheap, and far too high for a long queue: only then is the text made and measured. */
-function upperBound({ holders, queue, history, window }: Parts): number {
+function upperBound({ version, holders, queue, history, window }: Parts): number {
   let units = 0;
   for (const { holder, subject, metadata, by } of holders) units += lengthOf(holder, subject, metadata, by);
   for (const [, holder, subject, , , , node, by, metadata] of queue) {
@@ -66,7 +81,7 @@ function upperBound({ holders, queue, history, window }: Parts): number {
   }
   for (const { holder, subject, reason } of history) units += lengthOf(holder, subject, reason, "");
   const items = holders.length + queue.length + history.length;
-  return FIXED_BYTES + window.length + items * ITEM_MAX_BYTES + units * UNIT_MAX_BYTES;
+  return FIXED_BYTES[version] + window.length + items * ITEM_MAX_BYTES + units * UNIT_MAX_BYTES;
 }
 
 function lengthOf(a: string, b: string, c: string | undefined, d: string): number {

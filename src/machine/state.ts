@@ -1,12 +1,16 @@
 /** S of one key: plain JSON, built in one order of fields, so that its text is the same on every node. */
 import { assert, unreachable } from "../assert.ts";
-import { HISTORY_ITEMS } from "../limits.ts";
+import { ENDED_SESSIONS_PER_KEY, ENDED_SESSIONS_PER_KEY_V1, HISTORY_ITEMS } from "../limits.ts";
 import type { Mode, State, Value } from "../paxos/message.ts";
-import { openWindow, trimWindow, type Window } from "./dedup.ts";
+import { type Floor, openWindow, type Window } from "./dedup.ts";
+import { trimWindow } from "./window.ts";
+import { trimWindowV1 } from "./window_v1.ts";
 import { numberOf } from "./fence.ts";
 import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
 import { trimToRow } from "./size.ts";
+
+const ENDED_SESSION_CHARS = 16;
 
 /** What a key is used for; its name begins with the noun, so one key never serves two. */
 export type Kind = "unused" | "lock" | "election" | "semaphore" | "register" | "session";
@@ -34,6 +38,8 @@ export type Session = {
   readonly ttlMs: number;
   /** Key of the command that opened it. */
   readonly command: string;
+  /** Of the request that opened it, until it is kept. */
+  readonly ask?: string;
   /** Id of the value that opened or last renewed it: names its lease. */
   readonly by: string;
   /** Keys in whose logs something may be bound to it, each with the instance that last bound it; the oldest first. */
@@ -47,8 +53,8 @@ export type Cooling = { readonly by: string; readonly ttlMs: number };
 
 export type KeyState = State & {
   readonly mode: Mode;
-  /** Of these rules; raised by a decided command only (PROTOCOL.md §3). */
-  readonly version: 1;
+  /** Of the rules that are applied to it; raised by a decided value only (PROTOCOL.md §3). */
+  readonly version: MachineVersion;
   /** The noun that uses the key, from its first grant or write on. */
   readonly kind: Kind;
   /** Number of the last change that a reader can see; "0" if none. */
@@ -64,18 +70,31 @@ export type KeyState = State & {
   readonly history: readonly Ended[];
   /** Entries of the dedup window, see dedup.ts. */
   readonly window: string;
-  /** The highest instance of an entry that left the window. */
+  /** The newest instance of an entry that left the window and whose subject has no floor of its own. */
   readonly evicted: number;
+  /** Of subjects, by their tags; the one that was raised last comes last. From version 2 on. */
+  readonly floors?: readonly Floor[];
   /** Of a semaphore: permits there are, as of its last use. */
   readonly limit?: number;
   readonly register?: Register;
   readonly session?: Session;
-  /** Sessions that something here was bound to and that have ended, the latest last; at most ENDED_SESSIONS_PER_KEY. */
+  /**
+   * Sessions that something here was bound to and that have ended, the latest last; at most ENDED_SESSIONS_PER_KEY. From
+   * version 2 on the first half of their ids.
+   */
   readonly endedSessions?: readonly string[];
 };
 
+/**
+ * 2: the window keeps whole instances and is fair to subjects; renewals and the like push nothing out of it; a grant that
+ * nobody took up leaves no trace; a place is left only as it was; sets are held provisionally until they are answered.
+ */
+export type MachineVersion = 1 | 2;
+export const MACHINE_VERSION = 2;
+
 /** The working copy that one value changes; it never leaves `apply`. */
 export type Draft = {
+  readonly version: MachineVersion;
   readonly instance: number;
   /** The value's id: names every lease it grants or renews. */
   readonly by: string;
@@ -104,6 +123,8 @@ export type Draft = {
 export function emptyState(mode: Mode): KeyState {
   return build({
     mode: canonicalMode(mode),
+    // The same on every node, also where one has a record of before a newer version came and another has none.
+    version: 1,
     kind: "unused",
     revision: "0",
     lastFence: "0",
@@ -112,8 +133,9 @@ export function emptyState(mode: Mode): KeyState {
     cooling: null,
     history: [],
     window: "",
-    // A hedged command of a name nobody has used is born at 0 (api.md), and nothing has left the window yet.
+    // A hedged command of a name nobody has used is born at 0, and nothing has left the window yet.
     evicted: -1,
+    floors: [],
     limit: null,
     register: null,
     session: null,
@@ -123,12 +145,27 @@ export function emptyState(mode: Mode): KeyState {
 
 /** The roles hand states around as `State`; a version this code does not know must not be applied. */
 export function keyState(state: State): KeyState {
-  assert((state as KeyState).version === 1, "the state is of a version this node knows");
+  const { version } = state as KeyState;
+  assert(version === 1 || version === 2, "the state is of a version this node knows");
   return state as KeyState;
 }
 
-export function openDraft(state: KeyState, instance: number, value: Value): Draft {
+/** A state of version 1 as the rules of version 2 take it over; nothing but a decided value may cause that. */
+function raised(state: KeyState): KeyState {
+  const { endedSessions } = state;
   return {
+    ...state,
+    version: 2,
+    ...(endedSessions === undefined ? {} : { endedSessions: endedSessions.map((id) => endedName(2, id)) }),
+  };
+}
+
+export function openDraft(before: KeyState, instance: number, value: Value): Draft {
+  const to = value.machine ?? before.version;
+  assert(to <= MACHINE_VERSION, "the value is of a version this node knows");
+  const state = to > before.version ? raised(before) : before;
+  return {
+    version: state.version,
     instance,
     by: value.id,
     mode: value.nextMode === undefined ? state.mode : canonicalMode(value.nextMode),
@@ -139,7 +176,7 @@ export function openDraft(state: KeyState, instance: number, value: Value): Draf
     queue: [...state.queue],
     cooling: state.cooling,
     history: [...state.history],
-    window: openWindow(state.window, state.evicted),
+    window: openWindow(state.window, state.evicted, state.floors),
     limit: state.limit ?? null,
     register: state.register ?? null,
     session: state.session ?? null,
@@ -152,10 +189,11 @@ export function openDraft(state: KeyState, instance: number, value: Value): Draf
 }
 
 export function closeDraft(draft: Draft): KeyState {
-  const { text: window, evicted } = trimWindow(draft.window);
+  const trimmed = draft.version === 1 ? trimWindowV1(draft.window) : trimWindow(draft.window, draft.instance);
+  const { text: window, evicted, floors } = trimmed;
   // History is for people, so it is what yields when holders and waiters need the room.
-  const history = trimToRow({ ...draft, history: draft.history.slice(-HISTORY_ITEMS), window });
-  return build({ ...draft, history, window, evicted });
+  const history = trimToRow({ ...draft, history: draft.history.slice(-HISTORY_ITEMS), window, floors });
+  return build({ ...draft, history, window, evicted, floors });
 }
 
 /** Counts one change that a reader can see. */
@@ -165,12 +203,12 @@ export function change(draft: Draft): void {
 }
 
 type Optional = "limit" | "register" | "session" | "endedSessions";
-type Parts = Omit<KeyState, "version" | Optional> & Pick<Draft, Optional>;
+type Parts = Omit<KeyState, "floors" | Optional> & Pick<Draft, Optional> & { readonly floors: readonly Floor[] };
 
 function build(parts: Parts): KeyState {
   return {
     mode: parts.mode,
-    version: 1,
+    version: parts.version,
     kind: parts.kind,
     revision: parts.revision,
     lastFence: parts.lastFence,
@@ -180,6 +218,7 @@ function build(parts: Parts): KeyState {
     history: parts.history,
     window: parts.window,
     evicted: parts.evicted,
+    ...(parts.floors.length === 0 ? {} : { floors: parts.floors }),
     ...(parts.limit === null ? {} : { limit: parts.limit }),
     ...(parts.register === null ? {} : { register: parts.register }),
     ...(parts.session === null ? {} : { session: parts.session }),
@@ -188,8 +227,23 @@ function build(parts: Parts): KeyState {
 }
 
 /** Whether this session is one whose end the key has been told of: nothing may be bound to it any more. */
-export function isOfEndedSession(draft: Pick<Draft, "endedSessions">, session: string | undefined): boolean {
-  return session !== undefined && draft.endedSessions.includes(session);
+export function isOfEndedSession(
+  { version, endedSessions }: Pick<Draft, "version" | "endedSessions">,
+  session: string | undefined,
+): boolean {
+  return session !== undefined && endedSessions.includes(endedName(version, session));
+}
+
+/** Notes the end of a session, so that nothing is bound to it late. */
+export function noteEnded(draft: Draft, session: string): void {
+  const name = endedName(draft.version, session);
+  const most = draft.version === 1 ? ENDED_SESSIONS_PER_KEY_V1 : ENDED_SESSIONS_PER_KEY;
+  draft.endedSessions = [...draft.endedSessions.filter((id) => id !== name), name].slice(-most);
+}
+
+/** Half of an id that was made at random is enough to know it by. */
+function endedName(version: MachineVersion, session: string): string {
+  return version === 1 ? session : session.slice(0, ENDED_SESSION_CHARS);
 }
 
 /** `nextMode` comes off the wire, where its fields may stand in any order. */

@@ -1,8 +1,8 @@
 /** What readers see of a state: projections without clock or name, which the replica adds. */
-import { HOLDERS_PER_KEY, LIST_DEFAULT_ITEMS } from "../limits.ts";
+import { HOLDERS_PER_KEY } from "../limits.ts";
 import type { State } from "../paxos/message.ts";
 import { capacityOf, permitsOf } from "./grants.ts";
-import { COOLING_LEASE_ID, holdLease } from "./lease.ts";
+import { COOLING_LEASE_ID, holdLease, placeLease } from "./lease.ts";
 import type { Ended, Hold, LeaseTerm, Place } from "./op.ts";
 import { unpackPlace } from "./place.ts";
 import { keyState, type RegisterValue, type Session } from "./state.ts";
@@ -11,9 +11,8 @@ import { keyState, type RegisterValue, type Session } from "./state.ts";
 export type GrantsView = {
   readonly state: "free" | "held" | "cooling";
   readonly holders: readonly HoldView[];
-  /** The first LIST_DEFAULT_ITEMS; positions count from 1. */
+  /** In the order of the queue; of those whose lease ran out a reader is not told. */
   readonly waiters: readonly WaiterView[];
-  readonly waiterCount: number;
   readonly lastFence: string;
   readonly revision: string;
   /** The lease that ends the cooling period, or null. */
@@ -26,7 +25,7 @@ export type GrantsView = {
 export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "permits" | "metadata" | "session"> & {
   readonly lease: LeaseTerm;
 };
-type WaiterView = Pick<Place, "holder" | "mode" | "permits"> & { readonly position: number };
+export type WaiterView = Pick<Place, "holder" | "mode" | "permits"> & { readonly lease: LeaseTerm };
 
 export function viewGrants(state: State): GrantsView {
   const { holders, queue, cooling, lastFence, revision, limit = null } = keyState(state);
@@ -41,11 +40,10 @@ export function viewGrants(state: State): GrantsView {
       ...(hold.session === undefined ? {} : { session: hold.session }),
       lease: holdLease(hold),
     })),
-    waiters: queue.slice(0, LIST_DEFAULT_ITEMS).map((row, index) => {
+    waiters: queue.map((row) => {
       const { holder, mode, permits } = unpackPlace(row);
-      return { holder, position: index + 1, mode, ...(permits === undefined ? {} : { permits }) };
+      return { holder, mode, ...(permits === undefined ? {} : { permits }), lease: placeLease(row) };
     }),
-    waiterCount: queue.length,
     lastFence,
     revision,
     cooling: cooling === null ? null : { id: COOLING_LEASE_ID, ...cooling },

@@ -102,6 +102,8 @@ function valueOf(message: Message | WireReply): Pick<MessageDetail, "value" | "p
       return { value: valueName(message.certificate.valueId), ballot: valueName(message.certificate.ballot.join(".")) };
     case "forward":
       return { commands: names(message.commands) };
+    case "outcomes":
+      return { commands: names(message.results) };
     default:
       return {};
   }

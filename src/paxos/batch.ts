@@ -17,7 +17,14 @@ export function batchValues(
   if (plain.length === 0) return collided[0] ?? null;
   const commands = fitting(machine.order(plain.flatMap((value) => value.commands)));
   const nextMode = plain.find((value) => value.nextMode !== undefined)?.nextMode;
-  return { id, proposer, commands, ...(nextMode === undefined ? {} : { nextMode }) };
+  const versions = plain.flatMap(({ machine: version }) => version ?? []);
+  return {
+    id,
+    proposer,
+    commands,
+    ...(nextMode === undefined ? {} : { nextMode }),
+    ...(versions.length === 0 ? {} : { machine: Math.max(...versions) }),
+  };
 }
 
 /** As many commands from the front as one value may hold; the rest stay with their proposers. */

@@ -36,6 +36,8 @@ export type Value = {
   /** Leases this value ends because they ran out; an acceptor votes only if it saw each run out. */
   readonly claims?: readonly LeaseName[];
   readonly nextMode?: Mode;
+  /** From this value on the key's state is that of rules of this version, at least (§3). */
+  readonly machine?: number;
 };
 
 /** Of what kind the ballot of a vote was: who could choose with it depends on that (§2). */
@@ -196,13 +198,27 @@ export type Accepted = Addressed & { readonly type: "accepted"; readonly vote: V
 
 /**
  * Commands for the coordinator of a classic standing ballot, from a node that may not propose there, or for any member
- * from a node that does not vote. The answer only says that they arrived; what they came to is learned.
+ * from a node that does not vote. The answer only says that they arrived; what they came to `Outcomes` says.
  */
 export type Forward = Addressed & {
   readonly type: "forward";
   readonly commands: readonly Command[];
   /** From a node that does not vote: leases that ran out on its clock and must end for these commands to take effect. */
   readonly claims?: readonly LeaseName[];
+};
+
+/**
+ * What commands came to that the receiver has forwarded, or that lost a recovery which the sender has taken up: to be read
+ * beside the state that opens `instance`, or a later one.
+ */
+export type Outcomes = Addressed & {
+  readonly type: "outcomes";
+  readonly results: readonly {
+    readonly subject: string;
+    readonly id: string;
+    /** As the machine writes results. */
+    readonly result: string;
+  }[];
 };
 
 /** What the acceptor's host adds to a message: who sent it, as authenticated, and what its clock saw. */

@@ -3,6 +3,7 @@
  * record changes, for messages of peers and of this node's own roles alike.
  */
 import { QuorateError } from "../errors.ts";
+import { MACHINE_VERSION } from "../machine/state.ts";
 import { transition } from "../paxos/acceptor.ts";
 import { type NodeId, sameBallot } from "../paxos/ballot.ts";
 import {
@@ -97,6 +98,10 @@ export class AcceptorHost {
     const { key } = message;
     // Whoever took a vote, a promise or a view of it for an acceptor's would count to a quorum that is none.
     if (!this.votes && message.type !== "learn") return { type: "rejected", reason: "this node does not vote" };
+    // By rules that this node does not know it could only guess what comes of it (§3).
+    if ("value" in message && (message.value?.machine ?? 0) > MACHINE_VERSION) {
+      return { type: "rejected", reason: `the value needs version ${message.value?.machine} of the machine` };
+    }
     if (message.type === "accept" && message.value.proposer === "" && !this.#isShared(key, message.value)) {
       return { type: "rejected", reason: "the value's id is not the digest of its content" };
     }
@@ -198,8 +203,9 @@ export class AcceptorHost {
   }
 
   /** Two contents under one id would be two values that vote as one. */
-  #isShared(key: string, { id, commands, claims, nextMode }: Value): boolean {
-    return claims === undefined && nextMode === undefined && id === sharedValueId(this.#digest, key, commands);
+  #isShared(key: string, { id, commands, claims, nextMode, machine }: Value): boolean {
+    return claims === undefined && nextMode === undefined && machine === undefined &&
+      id === sharedValueId(this.#digest, key, commands);
   }
 
   /** The record stands where this process has seen it stand, or a twin has moved it meanwhile. */

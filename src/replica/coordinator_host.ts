@@ -23,10 +23,19 @@ export class CoordinatorHost {
   readonly #transport: Transport;
   readonly #learning: Learning;
   readonly #random: Randomness;
+  readonly #report: (line: string) => void;
   readonly #recoveries = new Map<string, Recovery>();
   #losersListener: LosersListener = () => {};
 
-  constructor(acceptor: AcceptorHost, transport: Transport, learning: Learning, random: Randomness) {
+  /** @param report one line for the operator */
+  constructor(
+    acceptor: AcceptorHost,
+    transport: Transport,
+    learning: Learning,
+    random: Randomness,
+    report: (line: string) => void = () => {},
+  ) {
+    this.#report = report;
     this.#acceptor = acceptor;
     this.#transport = transport;
     this.#learning = learning;
@@ -76,6 +85,16 @@ export class CoordinatorHost {
   }
 
   #feed(recovery: Recovery, input: CoordinatorInput): void {
+    try {
+      this.#step(recovery, input);
+    } catch (error) {
+      // As in the proposer's host: whoever reported goes on by Prepare, or cannot either.
+      this.#report(`${recovery.context.key} is not recovered here: ${(error as Error).message}`);
+      this.#forget(recovery);
+    }
+  }
+
+  #step(recovery: Recovery, input: CoordinatorInput): void {
     const { context } = recovery;
     const { state, out } = stepCoordinator(context, recovery.state, input);
     recovery.state = state;

@@ -1,9 +1,11 @@
 /** The shapes of api.ts for elections, from a decided state. */
 import type { ElectionState, Leadership, LeaderView, Led, Term } from "../api.ts";
-import type { Ended, Hold } from "../machine/op.ts";
+import { LIST_DEFAULT_ITEMS } from "../limits.ts";
+import type { Ended } from "../machine/op.ts";
 import { viewGrants } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import type { Granted } from "./grant_parts.ts";
 import { boundsOf, historyItem, LeaseViews } from "./lease_views.ts";
 
 export class ElectionViews {
@@ -14,12 +16,14 @@ export class ElectionViews {
   }
 
   election(name: string, key: string, state: State): ElectionState {
-    const { waiters, waiterCount, lastFence, revision } = viewGrants(state);
+    const view = viewGrants(state);
+    const { lastFence, revision } = view;
+    const waiters = this.#leases.waiting(key, view);
     return {
       name,
       leader: this.#leader(key, state),
-      waiters: waiters.map(({ holder, position }) => ({ candidate: holder, position })),
-      waiterCount,
+      waiters: waiters.slice(0, LIST_DEFAULT_ITEMS).map(({ holder }, i) => ({ candidate: holder, position: i + 1 })),
+      waiterCount: waiters.length,
       lastTerm: lastFence,
       revision,
     };
@@ -29,7 +33,7 @@ export class ElectionViews {
     const view = viewGrants(state);
     return {
       leader: this.#leader(key, state),
-      queue: view.waiterCount,
+      queue: this.#leases.waiting(key, view).length,
       retryAfterMs: this.#leases.retryAfterMs(key, view),
     };
   }
@@ -47,14 +51,14 @@ export class ElectionViews {
   }
 }
 
-/** @param waitedMs how long after the caller's send the ttl began to count */
-export function leadership(name: string, hold: Hold, state: State, waitedMs: number): Leadership {
+export function leadership(name: string, { hold, state, waitedMs, isReplayed }: Granted): Leadership {
   const { holder, fence, metadata, session } = hold;
   return {
     name,
     candidate: holder,
     term: fence,
-    ...boundsOf(hold, waitedMs, waitedMs),
+    ...boundsOf(hold, waitedMs),
+    ...(isReplayed === true ? { replayed: true } : {}),
     ...(metadata === undefined ? {} : { value: metadata }),
     ...(session === undefined ? {} : { session }),
     revision: viewGrants(state).revision,

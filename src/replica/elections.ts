@@ -1,8 +1,9 @@
 /** Elections as users know them: a campaign is a grant, its fence is the term, and what the leader says goes with it. */
-import type { Answer, ElectionHistory, ElectionState, Forced, Leadership, Page, Resigned } from "../api.ts";
+import type { Answer, ElectionHistory, ElectionState, Forced, Leadership, Left, Page, Resigned } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import { ElectionViews, leadership, termOf } from "./election_views.ts";
-import { type Asking, type Granted, type GrantParts, Grants, type Refused } from "./grants.ts";
+import type { Asking, Granted, GrantParts, Refused } from "./grant_parts.ts";
+import { Grants } from "./grants.ts";
 import { KEY_PREFIXES } from "./nouns.ts";
 import type { Caller, CampaignRequest, ElectionService, ListRequest, ReadAnswer, ReadOptions } from "./service.ts";
 
@@ -36,16 +37,20 @@ export class Elections implements ElectionService {
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(value === undefined ? {} : { value }),
     } as const;
-    return answer(name, await this.#grants.renew(name, op, caller));
+    return answer(name, await this.#grants.holds.renew(name, op, caller));
   }
 
   async resign(name: string, term: string, caller: Caller): Promise<Answer<Resigned>> {
-    const { outcome, revision, receipt } = await this.#grants.release(name, term, caller);
+    const { outcome, revision, receipt } = await this.#grants.holds.release(name, term, caller);
     return { body: { outcome, term, revision }, receipt };
   }
 
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>> {
+    return this.#grants.leave(name, key, caller);
+  }
+
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>> {
-    return this.#grants.force(name, reason, caller);
+    return this.#grants.holds.force(name, reason, caller);
   }
 
   async get(name: string, options: ReadOptions): Promise<ReadAnswer<ElectionState>> {
@@ -62,8 +67,8 @@ export class Elections implements ElectionService {
   }
 }
 
-function answer(name: string, { hold, state, receipt, waitedMs }: Granted): Answer<Leadership> {
-  return { body: leadership(name, hold, state, waitedMs), receipt };
+function answer(name: string, granted: Granted): Answer<Leadership> {
+  return { body: leadership(name, granted), receipt: granted.receipt };
 }
 
 function askingOf({ candidate, value, ttlMs, waitMs, session }: CampaignRequest): Asking {

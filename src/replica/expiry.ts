@@ -1,6 +1,6 @@
 /** Ends of leases that ran out where nobody waits for the thing: by who reads or watches it, and by the node that wrote it. */
 import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
-import type { LeaseName, Snapshot } from "../paxos/message.ts";
+import type { LeaseName, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
 import type { LeaseClock } from "./lease_clock.ts";
@@ -22,6 +22,14 @@ export async function endLapsed(parts: QueueParts, key: string, claims: readonly
   const { me } = acceptor.rules;
   const submission = { subject: me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS, claims };
   return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
+}
+
+/** Before something is handed over: ends places that nobody has kept, so that none of them gets it. */
+export async function endLapsedPlaces(parts: QueueParts, key: string, state: State): Promise<void> {
+  const places = parts.machine.leases(state).filter(({ id }) => id.startsWith("p:"));
+  const lapsed = lapsedOf(parts.leases, key, places);
+  // What cannot be decided now does not keep back what its caller asked for.
+  if (lapsed.length > 0) await endLapsed(parts, key, lapsed).catch(() => false);
 }
 
 /**

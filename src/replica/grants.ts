@@ -1,156 +1,110 @@
 /**
- * Grants as users know them, over decided commands and linearizable reads, whatever the noun: asked for, waited for,
- * confirmed, renewed, released. What is granted and what a refusal says is the noun's.
+ * Grants as users know them, over decided commands and linearizable reads, whatever the noun: asked for, waited for, left.
+ * What is granted and what a refusal says is the noun's.
  */
-import type { Receipt, ReleaseOutcome } from "../api.ts";
+import type { Answer, Left } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import type { Ended, Hold, Op, Proclaim, Renew } from "../machine/op.ts";
-import {
-  holdingSessions,
-  holdOfFence,
-  holdOfHolder,
-  isFree,
-  isOtherLimit,
-  viewGrants,
-  viewHistory,
-  type Wanted,
-} from "../machine/view.ts";
+import type { Ended } from "../machine/op.ts";
+import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
-import type { Bindings, Bound } from "./bindings.ts";
+import { ASK_CHARS, attemptId, confirmIdOf, leaveId, LEAVES_MAX, PLACES_MAX, waiterIds } from "./grant_ids.ts";
+import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
+import { Holds } from "./holds.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
+import { ownState } from "./own_state.ts";
 import type { Outcome } from "./pending.ts";
-import type { QueueParts, Queues } from "./queue.ts";
-import { type ReadParts, Reads } from "./reads.ts";
+import { Reads } from "./reads.ts";
 import { lost, orNullIfHeld, orUnknown, sessionEnded, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
-import type { SessionEnds } from "./session_ends.ts";
 
-export type GrantParts = QueueParts & ReadParts & {
-  readonly queues: Queues;
-  readonly bindings: Bindings;
-  readonly ends: SessionEnds;
-};
-
-/** Why nothing was granted, and to whom not; `yours` is what the same subject and holder has. */
-export type Refused = {
-  readonly name: string;
-  readonly key: string;
-  readonly why: "held" | "cooling" | "limit-mismatch";
-  readonly state: State;
-  readonly yours: Hold | null;
-  readonly receipt: Receipt;
-};
-
-export type Noun = {
-  /** Of its keys, with its slash. */
-  readonly prefix: string;
-  /** When to ask again. */
-  retryAfterMs(key: string, state: State): number;
-  refusal(refused: Refused): QuorateError;
-};
-
-export type Asking = Wanted & {
-  readonly holder: string;
-  readonly waitMs: number;
-  /** What the grant is to be bound to. */
-  readonly session?: string;
-  op(how: How, atMs: number): Op;
-};
-
-/** `wait`: the node that answers, or nothing: do not wait. */
-type How = { readonly wait?: { readonly node: string } } & Partial<Bound>;
-
-export type Granted = {
-  readonly hold: Hold;
-  readonly state: State;
-  readonly receipt: Receipt;
-  /** How long after the caller's send the ttl began to count. */
-  readonly waitedMs: number;
-};
+/** How often, and how far apart, what may have been decided for nobody is looked for. */
+const GIVE_UPS_MAX = 8;
+const GIVE_UP_AGAIN_MS = 1_000;
 
 export class Grants {
   readonly #parts: GrantParts;
   readonly #noun: Noun;
   readonly reads: Reads;
+  readonly holds: Holds;
 
   constructor(parts: GrantParts, noun: Noun) {
     this.#parts = parts;
     this.#noun = noun;
     this.reads = new Reads(parts, noun.prefix);
+    this.holds = new Holds(parts, noun);
   }
 
-  /** @param commandId of the command; the caller is told of its own key */
-  async ask(name: string, asking: Asking, caller: Caller, commandId = caller.idempotencyKey): Promise<Granted> {
-    const startedMs = this.#parts.clock.now();
+  async ask(name: string, asking: Asking, caller: Caller): Promise<Granted> {
+    try {
+      return await this.#take(name, asking, caller);
+    } catch (error) {
+      const isUnknown = !(error instanceof QuorateError) || error.code === "outcome-unknown";
+      if (isUnknown && this.isForgotten(caller)) this.#giveUpLater(name, caller, GIVE_UPS_MAX);
+      throw error;
+    }
+  }
+
+  async #take(name: string, asking: Asking, caller: Caller): Promise<Granted> {
+    const { clock, machine } = this.#parts;
+    const startedMs = clock.now();
     const { subject, idempotencyKey } = caller;
     // Places that were lost while waiting are taken again under ids made from the caller's, so that a retry
     // through another node finds the newest of them.
-    for (let attempt = 0; attempt < 100; attempt++) {
-      const id = attempt === 0 ? commandId : `${commandId}~${attempt}`;
-      const asked = this.#ask(name, id, asking, caller);
+    for (let attempt = 0; attempt < PLACES_MAX; attempt++) {
+      const id = attemptId(idempotencyKey, attempt);
+      const waitedMs = clock.now() - startedMs;
+      const which = this.#parts.random.id().slice(0, ASK_CHARS);
+      const asked = this.#ask(name, id, asking, caller, which);
       const outcome = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
       const { result, state, receipt } = outcome;
       if (result.outcome !== "granted" && result.outcome !== "queued") {
         throw this.#refusal(name, asking, caller, outcome);
       }
-      const hold = this.#parts.machine.holdOfCommand(state, subject, id);
-      if (result.outcome === "granted" && hold === null) throw lost(result.fence, receipt);
-      if (result.outcome === "granted" && hold !== null && !hold.unconfirmed) {
-        return { hold, state, receipt, waitedMs: 0 };
+      const hold = machine.holdOfCommand(state, subject, id);
+      if (result.outcome === "granted" && hold === null) {
+        const isOver = asking.isOfSet !== true ||
+          await this.#confirmed(name, id, caller).catch(orUnknown(idempotencyKey));
+        if (isOver) throw lost(result.fence, receipt);
+        // One of a set that nobody was told of: it was given back, or lapsed, and is taken again.
+        continue;
       }
-      const confirmed = await this.#waitTurn(name, id, asking, caller, startedMs, state).catch(
-        orUnknown(idempotencyKey),
-      );
-      if (confirmed !== null) return confirmed;
+      if (result.outcome === "granted" && hold !== null && (!hold.unconfirmed || asking.isOfSet === true)) {
+        const granted = { id, hold, state, receipt, waitedMs };
+        // Copies of one hedged request are one request; those of a set are confirmed together.
+        const isNew = hold.ask === which || caller.hedge !== undefined || asking.isOfSet === true;
+        return await this.#unlessGone(
+          name,
+          isNew ? granted : await this.holds.again(name, hold, caller, startedMs),
+          caller,
+        );
+      }
+      const turn = await this.#waitTurn(name, id, asking, caller, startedMs, outcome).catch(orUnknown(idempotencyKey));
+      if (turn !== null) return turn;
+      // Confirmed through another node and over since: this is an old request come late, not a waiter that lost its place.
+      const fence = await this.#confirmed(name, id, caller).catch(orUnknown(idempotencyKey));
+      if (fence !== null) throw lost(fence);
     }
     throw new QuorateError("outcome-unknown", "the place in the queue was lost again and again", {
       outcome: "unknown",
     });
   }
 
-  async renew(name: string, op: Renew | Proclaim, caller: Caller): Promise<Granted> {
-    const { fence } = op;
-    const { result, state, receipt } = await this.#submit(name, op, caller);
-    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
-    if (hold !== null) {
-      // Of its own it has no lease: what the caller is told of counts from a renewal of its session.
-      if (hold.session !== undefined) {
-        await this.#parts.bindings.keep(hold.session, caller).catch(orUnknown(caller.idempotencyKey));
-      }
-      return { hold, state, receipt, waitedMs: 0 };
+  /** Takes the waiter of that key out of the queue. What its caller may have been told of it keeps. */
+  async leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
+    const { timeoutMs } = caller;
+    const { state, receipt } = await this.reads.get(name, { stale: false, timeoutMs });
+    const { machine } = this.#parts;
+    const { subject } = caller;
+    const id = waiterIds(idempotencyKey).findLast((id) =>
+      machine.placeOfCommand(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null
+    );
+    const { revision } = viewGrants(state);
+    const hold = id === undefined ? null : machine.holdOfCommand(state, subject, id);
+    if (hold !== null && !hold.unconfirmed) {
+      return { body: { outcome: "granted", fence: hold.fence, revision }, receipt };
     }
-    if (result.outcome === "renewed" || result.outcome === "lost") throw lost(fence, receipt);
-    throw unexpected(result, fence, receipt);
-  }
-
-  async release(name: string, fence: string, caller: Caller) {
-    const op = { type: "release", fence, atMs: this.#label(caller) } as const;
-    const { result, state, receipt } = await this.#submit(name, op, caller);
-    switch (result.outcome) {
-      case "released":
-      case "already-released":
-      case "taken-over":
-      case "forced":
-      case "ended": {
-        const outcome: ReleaseOutcome = result.outcome;
-        return { outcome, revision: viewGrants(state).revision, receipt };
-      }
-      default:
-        throw unexpected(result, fence, receipt);
-    }
-  }
-
-  /** Gives a hold back if its lease is still this one: else somebody has taken it up since, and it is theirs. */
-  async giveBack(name: string, { fence, by }: Hold, caller: Caller): Promise<void> {
-    await this.#submit(name, { type: "release", fence, by, atMs: this.#label(caller) }, caller);
-  }
-
-  async force(name: string, reason: string, caller: Caller) {
-    const op = { type: "force", reason, atMs: this.#label(caller) } as const;
-    const { result, state, receipt } = await this.#submit(name, op, caller);
-    if (result.outcome !== "forced-all") throw unexpected(result, "", receipt);
-    const body = { outcome: "forced", count: result.count, revision: viewGrants(state).revision } as const;
-    return { body, receipt };
+    const left = id === undefined ? null : await this.#withdraw(name, id, state, caller);
+    return { body: { outcome: "left", revision: left ?? revision }, receipt };
   }
 
   /** @param view what becomes of each item */
@@ -160,39 +114,37 @@ export class Grants {
     return { body: { items: items.map(view), revision }, receipt };
   }
 
-  /** Renews, for an answer that is about to be given: two commands in one value. */
-  async confirm(
-    name: string,
-    { fence, session }: Hold,
-    confirmId: string,
-    caller: Caller,
-  ): Promise<Granted | null> {
-    const op = { type: "renew", fence } as const;
-    // One of this answer's own, whose send the bounds count from, and one under an id made from the command's, by
-    // which a late repetition of the request sees that it was answered.
-    const [{ result, state, receipt }] = await Promise.all([
-      this.#submit(name, op, { ...caller, idempotencyKey: this.#parts.random.id() }),
-      this.#submit(name, op, { ...caller, idempotencyKey: confirmId }),
-      session === undefined ? null : this.#parts.bindings.bind(session, this.#noun.prefix + name, caller),
-    ]);
-    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
-    return hold === null ? null : { hold, state, receipt, waitedMs: 0 };
+  /** A grant for who has gone away and can never come back for it is given back instead of answered. */
+  async #unlessGone(name: string, granted: Granted, caller: Caller): Promise<Granted> {
+    const { signal } = caller;
+    if (signal?.aborted === true && this.isForgotten(caller)) {
+      await this.holds.giveBack(name, granted.hold, caller).catch(() => {});
+      signal.throwIfAborted();
+    }
+    return granted;
+  }
+
+  /** Whether nobody is there any more to be told: it was cancelled, and not because this process ends. */
+  isForgotten({ anonymous, signal }: Caller): boolean {
+    return anonymous === true && signal?.aborted === true && !this.#parts.isDraining();
   }
 
   /** The fence that was answered with once, told by its confirmation; null if none was, as far as the window reaches. */
-  async confirmed(name: string, confirmId: string, { subject, timeoutMs }: Caller): Promise<string | null> {
+  async #confirmed(name: string, id: string, { subject, timeoutMs }: Caller): Promise<string | null> {
     const { state } = await this.reads.get(name, { stale: false, timeoutMs });
-    const old = this.#parts.machine.lookup(state, subject, confirmId);
+    const old = this.#parts.machine.lookup(state, subject, confirmIdOf(id));
     return old?.outcome === "renewed" ? old.fence : null;
   }
 
   /** One decision, or a refusal that a read quorum confirms: who only wants to know costs no write. */
-  async #ask(name: string, id: string, asking: Asking, caller: Caller): Promise<Outcome> {
+  async #ask(name: string, id: string, asking: Asking, caller: Caller, which: string): Promise<Outcome> {
     const { acceptor, machine, clock, leases, logs, bindings, ends } = this.#parts;
     const key = this.#noun.prefix + name;
     const { subject } = caller;
     const wait = asking.waitMs > 0 ? { wait: { node: acceptor.rules.me } } : {};
-    const label = this.#label(caller);
+    const label = this.holds.label(caller);
+    // The bytes of a hedged request must be the same everywhere.
+    const asked = caller.hedge === undefined ? { ask: which } : {};
     const untilMs = clock.now() + caller.timeoutMs;
     const timeoutMs = () => Math.max(1, untilMs - clock.now());
     const submit = async (claims?: readonly LeaseName[]) => {
@@ -204,10 +156,11 @@ export class Grants {
       return await logs.submit(key, {
         subject,
         id,
-        op: asking.op({ ...wait, ...bound }, label),
+        op: asking.op({ ...wait, ...bound, ...asked }, label),
         timeoutMs: timeoutMs(),
         idempotencyKey: caller.idempotencyKey,
         ...(caller.hedge === undefined ? {} : { hedge: caller.hedge }),
+        ...(caller.born === undefined ? {} : { born: caller.born }),
         ...(claims === undefined ? {} : { claims }),
       });
     };
@@ -231,16 +184,12 @@ export class Grants {
       // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
       // own grant, and that is the answer (§6).
       if (isKnown(read.state)) return await submit();
-      return { result: refusedIn(read.state, asking), state: read.state, receipt: read.receipt };
+      const { state, snapshot: { instance }, receipt } = read;
+      return { result: refusedIn(state, asking), state, instance, receipt };
     };
     if (lapsed.length === 0 || !wouldDo || !await haveLapsed(this.#parts, key, lapsed)) return await unclaimed();
     // With its claim it may have got votes.
     return await submit(lapsed).catch(orNullIfHeld) ?? await unclaimed().catch(orUnknown(caller.idempotencyKey));
-  }
-
-  /** When it was asked for, for people; a hedged command carries none, as it must be the same wherever it is made. */
-  #label({ hedge }: Caller): number {
-    return hedge === undefined ? this.#parts.clock.wall() : 0;
   }
 
   /** Waits for the grant of a queued command and confirms it; null if place and grant are both gone. */
@@ -250,7 +199,7 @@ export class Grants {
     asking: Asking,
     caller: Caller,
     startedMs: number,
-    queuedIn: State,
+    { state: queuedIn, instance, receipt }: Outcome,
   ): Promise<Granted | null> {
     const { machine, clock, queues, logs } = this.#parts;
     const key = this.#noun.prefix + name;
@@ -263,45 +212,127 @@ export class Grants {
       await logs.submit(key, { subject: me, id: this.#parts.random.id(), op, timeoutMs: caller.timeoutMs });
     }
     const { signal, onPosition } = caller;
-    const end = await queues.wait(key, {
-      subject,
-      commandId: id,
-      waitMs: Math.max(0, left),
-      ...(signal === undefined ? {} : { signal }),
-      ...(onPosition === undefined ? {} : { onPosition }),
-    });
+    // An earlier try had a place, which is gone: nothing is left to wait in.
+    const isOver = place === null && machine.holdOfCommand(queuedIn, subject, id) === null;
+    const end = isOver
+      ? { type: "gone", by: null, state: queuedIn, instance, receipt } as const
+      : await queues.wait(key, {
+        subject,
+        commandId: id,
+        instance,
+        waitMs: Math.max(0, left),
+        ...(signal === undefined ? {} : { signal }),
+        ...(onPosition === undefined ? {} : { onPosition }),
+      });
     if (end.type === "gone") {
-      // Confirmed before and over since: this is an old request come late, not a waiter that lost its place.
-      const fence = await this.confirmed(name, confirmIdOf(id), caller);
-      if (fence !== null) throw lost(fence);
+      // Its caller took it out of the queue by a request of its own.
+      if (place !== null && machine.lookup(end.state, subject, leaveId(id, end.by ?? place.by))?.outcome === "left") {
+        throw this.#refusal(name, asking, caller, { ...end, result: { outcome: "left" } });
+      }
       return null;
     }
-    let state = end.type === "granted" ? end.state : null;
-    if (state === null) {
-      // A client that went away may come back for its place with the same key; else the place lapses by itself.
-      caller.signal?.throwIfAborted();
-      const op = { type: "leave", place: machine.placeId(subject, id), atMs: clock.wall() } as const;
-      const left = await this.#submit(name, op, { ...caller, idempotencyKey: `${id}-` });
-      if (left.result.outcome !== "granted") throw this.#refusal(name, asking, caller, left);
-      state = left.state;
+    let seen: Pick<Outcome, "state" | "receipt"> | null = end.type === "granted" ? end : null;
+    if (caller.signal?.aborted === true) {
+      // Who brought a key of its own may come back for its place, until that lapses.
+      if (this.isForgotten(caller)) await this.#withdraw(name, id, seen?.state ?? queuedIn, caller).catch(() => {});
+      caller.signal.throwIfAborted();
     }
-    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.
-    const hold = machine.holdOfCommand(state, subject, id);
+    if (seen === null) {
+      const left = await this.#leavePlace(name, id, queuedIn, caller);
+      if (left.result.outcome === "queued") {
+        throw new QuorateError("outcome-unknown", "the same request waits through another node", {
+          outcome: "unknown",
+        });
+      }
+      // It was gone before that, and another try has a newer one: the next attempt finds it.
+      if (left.result.outcome === "left" && this.#hasOther(left.state, id, caller)) return null;
+      if (left.result.outcome !== "granted") throw this.#refusal(name, asking, caller, left);
+      seen = left;
+    }
+    const hold = machine.holdOfCommand(seen.state, subject, id);
     if (hold === null) return null;
     const waitedMs = clock.now() - startedMs;
-    const granted = await this.confirm(name, hold, confirmIdOf(id), caller);
-    return granted === null ? null : { ...granted, waitedMs };
+    if (asking.isOfSet === true) return { id, hold, state: seen.state, receipt: seen.receipt, waitedMs };
+    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.
+    const granted = await this.holds.confirm(name, hold, id, caller);
+    return granted === null ? null : await this.#unlessGone(name, { ...granted, waitedMs }, caller);
   }
 
-  #submit(name: string, op: Op, { subject, idempotencyKey, timeoutMs, hedge }: Caller): Promise<Outcome> {
-    return this.#parts.logs.submit(this.#noun.prefix + name, {
-      subject,
-      id: idempotencyKey,
-      op,
-      timeoutMs,
-      idempotencyKey,
-      ...(hedge === undefined ? {} : { hedge }),
+  #hasOther(state: State, id: string, { subject, idempotencyKey }: Caller): boolean {
+    const { machine } = this.#parts;
+    return waiterIds(idempotencyKey).some((other) =>
+      other !== id &&
+      (machine.placeOfCommand(state, subject, other) !== null || machine.holdOfCommand(state, subject, other) !== null)
+    );
+  }
+
+  /**
+   * What was asked for may be decided though nothing was heard of it in time. Nobody can come back for it, so this node looks
+   * for it a few times more.
+   */
+  #giveUpLater(name: string, caller: Caller, left: number): void {
+    const { clock, machine, isDraining } = this.#parts;
+    const { signal: _gone, ...rest } = caller;
+    const { subject, idempotencyKey, timeoutMs } = caller;
+    const look = async () => {
+      const { state } = await this.reads.get(name, { stale: false, timeoutMs });
+      const ids = waiterIds(idempotencyKey);
+      const hold = ids.map((id) => machine.holdOfCommand(state, subject, id)).find((found) => found !== null);
+      if (hold !== undefined) return await this.holds.giveBack(name, hold!, rest);
+      const id = ids.findLast((id) => machine.placeOfCommand(state, subject, id) !== null);
+      return id !== undefined && (await this.#leavePlace(name, id, state, rest)).result.outcome === "left";
+    };
+    clock.after(GIVE_UP_AGAIN_MS, () => {
+      if (isDraining()) return;
+      look().catch(() => false).then((isDone) => isDone || left <= 1 || this.#giveUpLater(name, caller, left - 1));
     });
+  }
+
+  /**
+   * Gives up a place, or a grant out of the queue that nobody was told of, as far as it is still as its waiter left it. With
+   * the revision after that; null if there was nothing to give up.
+   * @param seen a state in which the place or the grant stands
+   */
+  async #withdraw(name: string, id: string, seen: State, caller: Caller): Promise<string | null> {
+    const { machine } = this.#parts;
+    const { subject } = caller;
+    let state = seen;
+    if (machine.holdOfCommand(seen, subject, id) === null) {
+      const left = await this.#leavePlace(name, id, seen, caller);
+      if (left.result.outcome === "left") return viewGrants(left.state).revision;
+      state = left.state;
+    }
+    const hold = machine.holdOfCommand(state, subject, id);
+    if (hold === null || !hold.unconfirmed) return null;
+    await this.holds.giveBack(name, hold, caller);
+    return viewGrants(await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs) ?? state).revision;
+  }
+
+  /**
+   * Takes a place out of the queue as its last renewal left it. If that was renewed meanwhile by this node, which answers for
+   * it, it is tried again; else its waiter has come back elsewhere, and it comes to `queued`.
+   */
+  async #leavePlace(name: string, id: string, seen: State, caller: Caller): Promise<Outcome> {
+    const { acceptor, machine, clock, random } = this.#parts;
+    const { subject } = caller;
+    const atMs = clock.wall();
+    const own = await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs);
+    let place = (own === null ? null : machine.placeOfCommand(own, subject, id)) ??
+      machine.placeOfCommand(seen, subject, id);
+    for (let i = 1;; i++) {
+      const by = place?.place.by;
+      const op = {
+        type: "leave",
+        place: machine.placeId(subject, id),
+        ...(by === undefined ? {} : { by }),
+        atMs,
+      } as const;
+      const left = await this.holds.submit(name, op, caller, leaveId(id, by ?? random.id()));
+      // The own record may have been behind: this is the state that the place was looked for in.
+      place = machine.placeOfCommand(left.state, subject, id);
+      const isOwn = place?.place.node === acceptor.rules.me;
+      if (left.result.outcome !== "queued" || !isOwn || i === LEAVES_MAX) return left;
+    }
   }
 
   #refusal(
@@ -339,8 +370,4 @@ function refusedIn(state: State, asking: Asking): Outcome["result"] {
   const { state: kind, limit } = viewGrants(state);
   if (limit !== null && isOtherLimit(state, asking)) return { outcome: "limit-mismatch", limit };
   return { outcome: kind === "cooling" ? "cooling" : "held" };
-}
-
-function confirmIdOf(commandId: string): string {
-  return `${commandId}!`;
 }

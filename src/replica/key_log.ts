@@ -5,23 +5,26 @@
 import { QuorateError } from "../errors.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
+import type { Kept } from "../machine/result_code.ts";
 import { waitingNodes } from "../machine/view.ts";
 import { fitting } from "../paxos/batch.ts";
-import { type Certificate, type FastBallot, type Snapshot, type State, type Value } from "../paxos/message.ts";
+import { type Certificate, type FastBallot, type Snapshot, type Value } from "../paxos/message.ts";
 import { ballotOwner, type NodeId } from "../paxos/ballot.ts";
 import type { Contention } from "./contention.ts";
 import type { Modes } from "./modes.ts";
 import {
   afterFailure,
+  asGiven,
   holdsAll,
   keptElsewhere,
   type Outcome,
   type Pending,
   stamped,
   type Submission,
+  unknownOutcome,
 } from "./pending.ts";
 import { MemberChoice } from "./learner_node.ts";
-import { sharedValueId } from "./shared_value.ts";
+import { nextValue } from "./next_value.ts";
 import { receiptOf } from "./receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
@@ -30,8 +33,8 @@ export type KeyLogParts = Drive & {
   readonly epoch: number;
   readonly modes: Modes;
   readonly contention: Contention;
-  /** Whether this node has come back only a moment ago. */
-  readonly isCatchingUp: () => boolean;
+  /** When this node came back, if that was only a moment ago; else null. */
+  readonly cameBackMs: () => number | null;
   /** SHA-256 in hex. */
   readonly digest: (text: string) => string;
 };
@@ -43,7 +46,11 @@ export class KeyLog {
   #pending: Pending[] = [];
   #running = false;
   #wake: () => void = () => {};
-  #caughtUp = false;
+  /** The return of this node after which a quorum was asked. */
+  #caughtUpMs: number | null = null;
+  /** States that the key has passed through and the commands that wait have not been shown yet. */
+  #passed: Snapshot[] = [];
+  #isDriving = false;
   /** The instance of the last attempt of this node's own. */
   #triedAt = 0;
   /** The last instance in which a coordinator was given time to propose what had lost. */
@@ -70,6 +77,8 @@ export class KeyLog {
       reject,
       cancelDeadline: this.#parts.clock.after(submission.timeoutMs, () => this.#late(pending)),
       command: null,
+      born: null,
+      told: null,
       forwarded: null,
       sentIn: null,
     };
@@ -79,28 +88,68 @@ export class KeyLog {
     return promise;
   }
 
+  /** What forwarded commands, or such as lost a recovery, came to: from the member that decided them. */
+  told(instance: number, results: readonly { readonly pending: Pending; readonly result: Kept }[]): void {
+    for (const { pending, result } of results) pending.told = { instance, result };
+    this.#wake();
+  }
+
+  /** The command of that subject and id that was sent and waits here. */
+  sent(subject: string, id: string): Pending | undefined {
+    return this.#pending.find((one) =>
+      one.command !== null && one.submission.subject === subject && one.submission.id === id
+    );
+  }
+
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
+    const stopListening = this.#parts.acceptor.onMove(this.#key, (_key, snapshot) => this.#pass(snapshot));
     try {
       while (this.#pending.length > 0) await this.#round();
     } catch (error) {
       // The store failed: what was sent may be decided by others, and nothing more can be done here.
       for (const pending of [...this.#pending]) this.#fail(pending, afterFailure(pending, error as Error));
     } finally {
+      stopListening();
+      this.#passed = [];
       this.#running = false;
       this.#onIdle();
+    }
+  }
+
+  /**
+   * A later state may have forgotten what an earlier one tells of a command, so each is shown to all that wait. Not while
+   * this node drives an instance: a drive whose last command was answered would be given up before it has told others.
+   */
+  #pass(snapshot: Snapshot): void {
+    this.#passed.push(snapshot);
+    if (!this.#isDriving) this.#showPassed();
+  }
+
+  #showPassed(): void {
+    const passed = this.#passed.sort((a, b) => a.instance - b.instance);
+    this.#passed = [];
+    for (const snapshot of passed) {
+      for (const pending of [...this.#pending]) this.#settleFrom(pending, snapshot);
     }
   }
 
   async #round(): Promise<void> {
     // A node that has just come back may have missed more commands of this name than the window keeps: proposed from its
     // old state a new command would look too old to tell whether it was applied (§6).
-    if (this.#parts.isCatchingUp() && !this.#caughtUp) await this.#parts.learning.refresh(this.#key);
-    this.#caughtUp = true;
+    const cameBackMs = this.#parts.cameBackMs();
+    if (cameBackMs !== null && cameBackMs !== this.#caughtUpMs) await this.#parts.learning.refresh(this.#key);
+    this.#caughtUpMs = cameBackMs;
     const { snapshot: opening, fast } = await this.#parts.acceptor.view(this.#key);
+    this.#showPassed();
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
     if (this.#pending.length === 0) return;
+    // All that wait are decided, in a state this node does not have yet.
+    if (this.#pending.every(({ told }) => told !== null)) {
+      await this.#parts.learning.refresh(this.#key);
+      return void await this.#moved(this.#parts.timing.rttMs());
+    }
     // An instance that was tried and neither ended nor waited for anything must not be tried again in the same breath:
     // this loop would keep the whole node from its other work.
     if (opening.instance === this.#triedAt) await this.#moved(this.#parts.timing.rttMs());
@@ -108,10 +157,11 @@ export class KeyLog {
     if (this.#isTakenUp(opening)) return void await this.#moved(this.#parts.timing.rttMs());
     if (await (this.#parts.acceptor.votes ? this.#forwarded(opening) : this.#handedOver(opening))) return;
     this.#triedAt = opening.instance;
-    const value = this.#nextValue(opening);
+    const value = nextValue(this.#parts, this.#key, opening, this.#waiting());
     if (value === null) return;
     this.#giveUp = new AbortController();
-    const ending = await this.#drive(opening, fast, value, this.#giveUp.signal);
+    this.#isDriving = true;
+    const ending = await this.#drive(opening, fast, value, this.#giveUp.signal).finally(() => this.#isDriving = false);
     if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
     else if (ending.type === "over") await this.#follow(ending.snapshot);
     else if (ending.type === "stuck") this.#stuckAt = opening.instance;
@@ -147,7 +197,7 @@ export class KeyLog {
     if (mode.kind !== "classic" || mode.coordinator === acceptor.rules.me) return false;
     // What its clock saw belongs to a claim; it is proposed here.
     if (this.#pending.some(({ submission }) => submission.claims !== undefined)) return false;
-    const fresh = this.#pending.filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
+    const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
     if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) return false;
     const oldestMs = Math.min(...this.#pending.map(({ forwarded }) => forwarded?.atMs ?? Infinity));
     const leftMs = oldestMs + timing.patienceMs(0) - clock.now();
@@ -166,7 +216,7 @@ export class KeyLog {
     const isOpen = this.#pending.every(({ submission, forwarded }) => submission.claims === undefined && !forwarded);
     if (mode.kind === "fast" && isOpen && this.#stuckAt < opening.instance) return false;
     const to = this.#choice.member(mode);
-    const fresh = this.#pending.filter(({ forwarded }) => forwarded?.to !== to);
+    const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== to);
     const plain = fresh.filter(({ submission }) => submission.claims === undefined);
     const messages = [...fresh.filter((pending) => !plain.includes(pending)).map((pending) => [pending]), plain];
     const sent = messages.filter(({ length }) => length > 0).map((some) => this.#forward(opening, to, some));
@@ -184,7 +234,7 @@ export class KeyLog {
   async #forward(opening: Snapshot, to: NodeId, fresh: readonly Pending[]): Promise<boolean> {
     const { transport, clock, epoch } = this.#parts;
     const { instance } = opening;
-    const commands = fitting(fresh.map(({ submission }) => stamped(submission, instance)));
+    const commands = fitting(fresh.map(stamped));
     commands.forEach((command, i) => {
       fresh[i]!.command = command;
       fresh[i]!.forwarded = { to, atMs: clock.now() };
@@ -220,54 +270,46 @@ export class KeyLog {
     return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, fast, value }, giveUp);
   }
 
-  /**
-   * The commands that wait, in order of arrival. One that claims leases goes alone, before its clock answer grows old; so
-   * does a hedged one, whose value must be the same wherever it is made.
-   */
-  #nextValue(opening: Snapshot): Value | null {
-    const { instance, state: { mode } } = opening;
-    const alone = this.#pending.find(({ submission: { claims, hedge } }) =>
-      claims !== undefined || hedge !== undefined
-    );
-    const chosen = alone === undefined ? this.#pending : [alone];
-    if (chosen.length === 0) return null;
-    // Known not to be applied below this instance, as the state that opens it was just asked (§6).
-    for (const pending of chosen) {
-      pending.command = stamped(pending.submission, instance);
-      pending.sentIn ??= opening;
-    }
-    const commands = fitting(chosen.map(({ command }) => command!));
-    // Nobody's own: each node that got it sends these very bytes, and votes for one of them are votes for all.
-    if (alone?.submission.hedge !== undefined || !this.#parts.acceptor.votes) {
-      return { id: sharedValueId(this.#parts.digest, this.#key, commands), proposer: "", commands };
-    }
-    const { me } = this.#parts.acceptor.rules;
-    const id = `${me}/${this.#parts.random.id()}/${instance}`;
-    const claims = alone?.submission.claims;
-    const { modes, contention } = this.#parts;
-    const nextMode = modes.next(this.#key, mode, me, contention.heat(this.#key, instance));
-    return {
-      id,
-      proposer: me,
-      commands,
-      ...(claims === undefined ? {} : { claims }),
-      ...(nextMode === null ? {} : { nextMode }),
-    };
+  /** Those that no state was asked about yet came just now; what is known to be decided must not be proposed again. */
+  #waiting(): readonly Pending[] {
+    return this.#pending.filter(({ born, told }) => born !== null && told === null);
   }
 
   #settleFrom(pending: Pending, opening: Snapshot): void {
     const { machine } = this.#parts;
-    const { submission, command } = pending;
-    const known = machine.resultOf(opening.state, command ?? stamped(submission, opening.instance)) ??
+    const { submission, command, told } = pending;
+    const known = machine.resultOf(opening.state, command ?? asGiven(submission, opening.instance)) ??
       keptElsewhere(machine, pending, opening);
-    if (known !== null) return this.#settle(pending, known, opening.state, opening.decidedBy);
+    const isTold = told !== null && opening.instance >= told.instance;
+    if (isTold && (known === null || known.outcome === "expired-command")) {
+      return this.#settle(pending, told.result, opening);
+    }
+    if (known?.outcome === "expired-command") return this.#expired(pending, opening);
+    if (known !== null) return this.#settle(pending, known, opening);
     // Not applied so far, so it was applied in no instance below this one (§6); what is decided while it waits must not
     // make it look older than the window.
-    if (command !== null) pending.command = stamped(submission, opening.instance);
+    pending.born = Math.max(opening.instance, submission.born ?? 0, pending.born ?? 0);
+    if (command !== null) pending.command = stamped(pending);
     // The lease it claims was renewed or ended at this instance; it never ran out any more.
     if (submission.claims !== undefined && !holdsAll(machine.leases(opening.state), submission.claims)) {
       this.#fail(pending, new QuorateError("held", "the lease was renewed"));
     }
+  }
+
+  /** The window has forgotten what was decided since it was sent, or since its caller says that it may have been. */
+  #expired(pending: Pending, opening: Snapshot): void {
+    const { submission, command, told } = pending;
+    // Its result is on its way with the state.
+    if (told !== null) return;
+    // Nothing of it was sent here: what is known of it is its caller's, or its sender's, to judge.
+    if (command === null) return this.#settle(pending, { outcome: "expired-command" }, opening);
+    const { hedge, origin, op } = submission;
+    if (this.#parts.machine.isRepeatable(op) && hedge === undefined && origin === undefined) {
+      pending.born = opening.instance;
+      pending.command = stamped(pending);
+      return;
+    }
+    this.#fail(pending, unknownOutcome(pending, "too much was decided meanwhile to tell what became of it"));
   }
 
   async #decided(opening: Snapshot, value: Value, certificate: Certificate, losers: readonly string[]): Promise<void> {
@@ -289,7 +331,7 @@ export class KeyLog {
         if (pending.command === null || command.subject !== subject || command.id !== id) continue;
         // Of two tries of one command that asked for different things only one was applied.
         const result = pending.command.op === command.op ? results[i]! : machine.resultOf(state, pending.command);
-        if (result !== null) this.#settle(pending, result, state, certificate);
+        if (result !== null) this.#settle(pending, result, { instance: instance + 1, state, decidedBy: certificate });
       }
     });
     await moved;
@@ -309,22 +351,17 @@ export class KeyLog {
     if (reply.type === "stopped") throw new QuorateError("internal", `the key has stopped: ${reply.reason}`);
   }
 
-  #settle(pending: Pending, result: Result, state: State, decidedBy: Certificate | null): void {
+  #settle(pending: Pending, result: Result, { instance, state, decidedBy }: Omit<Snapshot, "stateHash">): void {
     this.#forget(pending);
-    pending.resolve({ result, state, receipt: receiptOf(decidedBy) });
+    pending.resolve({ result, state, instance, receipt: receiptOf(decidedBy) });
   }
 
   #late(pending: Pending): void {
-    const { submission, command } = pending;
-    const { idempotencyKey } = submission;
     this.#fail(
       pending,
-      command === null
+      pending.command === null
         ? new QuorateError("no-quorum", "no vote was cast for it in time", { outcome: "none" })
-        : new QuorateError("outcome-unknown", "not decided in time; repeat it with the same Idempotency-Key", {
-          outcome: "unknown",
-          ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-        }),
+        : unknownOutcome(pending, "not decided in time; repeat it with the same Idempotency-Key"),
     );
   }
 

@@ -2,7 +2,7 @@
 import type { HistoryItem } from "../api.ts";
 import { DRIFT } from "../limits.ts";
 import type { Ended, Hold } from "../machine/op.ts";
-import type { GrantsView, HoldView } from "../machine/view.ts";
+import type { GrantsView, HoldView, WaiterView } from "../machine/view.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import { sessionKey } from "./session_ends.ts";
 
@@ -23,6 +23,11 @@ export class LeaseViews {
     return Math.ceil(ofSession ?? this.#leases.remainingMs(key, lease));
   }
 
+  /** Those who wait still, as this node's clock has it: a place that nobody renewed is nobody's. */
+  waiting(key: string, { waiters }: Pick<GrantsView, "waiters">): readonly WaiterView[] {
+    return waiters.filter(({ lease }) => this.#leases.remainingMs(key, lease) > 0);
+  }
+
   /** When to ask again: as the first of what is in the way may end, but neither at once nor in an hour. */
   retryAfterMs(key: string, { holders, cooling }: GrantsView): number {
     const remaining = [...holders, ...(cooling === null ? [] : [{ lease: cooling }])]
@@ -31,15 +36,17 @@ export class LeaseViews {
   }
 }
 
-/** @param countedMs how long after the caller's send the ttl began to count */
-export function boundsOf({ ttlMs }: Pick<Hold, "ttlMs">, waitedMs: number, countedMs: number) {
+/**
+ * Both times count from `waitedMs` after the caller's send of this request (PROTOCOL.md §7).
+ * @param countedMs how long after it came here the lease began, by this node's clock
+ */
+export function boundsOf({ ttlMs }: Pick<Hold, "ttlMs">, countedMs: number) {
   return {
     ttlMs,
-    // Rounded down: both ends of the drift are the caller's to be safe from. The wait was timed by this node's clock, which
-    // may be faster than the caller's: after a long one its share is more than that of a short ttl.
-    guaranteedForMs: Math.floor(countedMs * (1 - DRIFT)) + Math.floor(ttlMs * (1 - DRIFT)),
-    lapsesInMs: Math.ceil(countedMs * (1 + DRIFT)) + Math.ceil(ttlMs * (1 + DRIFT)),
-    waitedMs: Math.round(waitedMs),
+    guaranteedForMs: Math.floor(ttlMs * (1 - DRIFT)),
+    lapsesInMs: Math.ceil(ttlMs * (1 + DRIFT)),
+    // Timed by this node's clock, counted on the caller's: this one may be fast and that one slow.
+    waitedMs: Math.floor(countedMs * (1 - DRIFT) / (1 + DRIFT)),
   };
 }
 

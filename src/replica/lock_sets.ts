@@ -1,14 +1,17 @@
 /** Several locks, all or none for who asks: taken one after the other in byte order, so that two sets never wait in a ring. */
 import { QuorateError } from "../errors.ts";
-import type { Asking, Granted, GrantParts, Grants } from "./grants.ts";
-import { begun, isSessionEnd, lost, orUnknown } from "./results.ts";
-import type { AcquireRequest, Caller } from "./service.ts";
+import { HANDOVER_TTL_MS } from "../limits.ts";
+import { confirmIdOf } from "./grant_ids.ts";
+import type { Asking, Granted, GrantParts } from "./grant_parts.ts";
+import type { Grants } from "./grants.ts";
+import { begun, lost } from "./results.ts";
+import type { AcquireAllRequest, AcquireRequest, Caller } from "./service.ts";
 
 /** `isNew`: nobody was told of it yet, so it can be given back. */
 type Taken = Granted & { readonly id: string; readonly isNew: boolean };
 
-/** How often a set that was given back may be taken again under one Idempotency-Key. */
-const TRIES_MAX = 100;
+/** Until a member that could not be given back is tried again; in all no longer than its lease lasts. */
+const GIVE_BACK_AGAIN_MS = 500;
 
 /** @param set digest of the names asked for together */
 export function lockAsking(request: AcquireRequest, set?: string): Asking {
@@ -18,6 +21,7 @@ export function lockAsking(request: AcquireRequest, set?: string): Asking {
     mode,
     waitMs,
     ...(session === undefined ? {} : { session }),
+    ...(set === undefined ? {} : { isOfSet: true }),
     op: (how, atMs) => ({
       type: "acquire",
       holder,
@@ -42,12 +46,14 @@ export class LockSets {
   }
 
   /**
-   * In the order of `names`, each once. If this node dies meanwhile, what it took lapses, or the same request at another
-   * node goes on with it. Rejects as a single lock does, with the name in `more`, once what was taken is given back.
+   * In the order of `names`, each once. Until all are there each is held like a grant out of a queue, which lapses soon
+   * unless this request renews it: if this node dies or the caller goes away meanwhile, little is kept for long. The same
+   * request at another node goes on with it. Rejects as a single lock does, with the name in `more`, once what was taken
+   * is given back.
    */
   async acquire(
     names: readonly string[],
-    request: AcquireRequest,
+    { born = {}, ...request }: AcquireAllRequest,
     caller: Caller,
   ): Promise<readonly (Granted & { readonly name: string })[]> {
     const { clock, digest } = this.#parts;
@@ -60,13 +66,16 @@ export class LockSets {
     let name = "";
     try {
       for (name of order) {
-        taken.set(name, await this.#take(name, lockAsking({ ...request, waitMs: leftMs() }, set), caller));
+        const asking = lockAsking({ ...request, waitMs: leftMs() }, set);
+        taken.set(name, await this.#take(name, asking, { ...caller, ...(bornOf(born, name)) }));
+        caller.signal?.throwIfAborted();
       }
-      stop();
-      const granted = await this.#confirm(taken, caller, clock.now() - startedMs);
-      return [...new Set(names)].map((name) => ({ name, ...granted.get(name)! }));
+      await stop();
+      await this.#confirm(taken, caller, startedMs, (failed) => name = failed);
+      if (this.#grants.isForgotten(caller)) caller.signal?.throwIfAborted();
+      return [...new Set(names)].map((name) => ({ name, ...taken.get(name)! }));
     } catch (error) {
-      stop();
+      await stop();
       throw await this.#undo(taken, caller, error, name);
     }
   }
@@ -74,79 +83,101 @@ export class LockSets {
   async #take(name: string, asking: Asking, caller: Caller): Promise<Taken> {
     const { machine } = this.#parts;
     const { subject, idempotencyKey } = caller;
-    for (let tries = 0;; tries++) {
-      const id = tries === 0 ? idempotencyKey : `${idempotencyKey}+${tries}`;
-      try {
-        const asked = this.#grants.ask(name, asking, caller, id);
-        const granted = await (tries === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
-        // Results leave the window in the order they came, so one that lacks the confirmation but has the grant never
-        // had it; and one that has neither is too old to tell, and is left alone.
-        const result = (commandId: string) => machine.lookup(granted.state, subject, commandId);
-        return { ...granted, id, isNew: result(id) !== null && result(answeredId(id)) === null };
-      } catch (error) {
-        // A session that has ended is lost for good.
-        const isLost = error instanceof QuorateError && error.code === "lost" && !isSessionEnd(error);
-        if (!isLost || tries === TRIES_MAX) throw error;
-        // Answered once and over since: an old request come late. Else it was given back, and is taken again.
-        const confirmed = this.#grants.confirmed(name, answeredId(id), caller).catch(orUnknown(idempotencyKey));
-        if (await confirmed !== null) throw error;
-      }
-    }
+    const granted = await this.#grants.ask(name, asking, caller);
+    const { id = idempotencyKey, state } = granted;
+    // Results of one subject leave the window in the order they came, so one that lacks the confirmation but has the grant
+    // never had it; and one that has neither is too old to tell, and is left alone.
+    const isAnswered = machine.lookup(state, subject, confirmIdOf(id))?.outcome === "renewed";
+    return { ...granted, id, isNew: machine.lookup(state, subject, id) !== null && !isAnswered };
   }
 
-  /** A lock taken first must outlive the wait for the last. */
-  #keepAlive(taken: Map<string, Taken>, { ttlMs, waitMs, session }: AcquireRequest, caller: Caller): () => void {
-    // What is bound to a session its owner keeps.
-    if (waitMs === 0 || session !== undefined) return () => {};
-    const { clock, random } = this.#parts;
+  /**
+   * A lock taken first must outlive the wait for the last, and no longer than somebody asks for it. The returned function
+   * resolves once no renewal is under way any more: what is given back after that has the lease that is known.
+   */
+  #keepAlive(taken: Map<string, Taken>, { ttlMs }: AcquireRequest, caller: Caller): () => Promise<void> {
+    const { clock } = this.#parts;
+    const everyMs = Math.min(ttlMs, HANDOVER_TTL_MS) / 3;
+    const underWay = new Set<Promise<void>>();
     let cancel = () => {};
+    const renewOne = async (name: string, one: Taken) => {
+      // That it is lost the confirmation finds out; what was not decided in time may be the next time.
+      const granted = await this.#grants.holds.keepProvisional(name, one.hold, caller).catch(() => null);
+      if (granted !== null) taken.set(name, { ...one, hold: granted.hold, state: granted.state });
+    };
     const renew = () => {
-      cancel = clock.after(ttlMs / 3, renew);
+      cancel = clock.after(everyMs, renew);
+      if (caller.signal?.aborted === true) return cancel();
       for (const [name, one] of taken) {
-        const op = { type: "renew", fence: one.hold.fence } as const;
-        this.#grants.renew(name, op, { ...caller, idempotencyKey: random.id() }).then(
-          (granted) => taken.set(name, { ...one, ...granted }),
-          // That it is lost the confirmation finds out; what was not decided in time may be the next time.
-          () => {},
-        );
+        if (!one.hold.unconfirmed) continue;
+        const renewing: Promise<void> = renewOne(name, one).finally(() => underWay.delete(renewing));
+        underWay.add(renewing);
       }
     };
-    cancel = clock.after(ttlMs / 3, renew);
-    return () => cancel();
+    cancel = clock.after(everyMs, renew);
+    return async () => {
+      cancel();
+      await Promise.all(underWay);
+    };
   }
 
-  /** As a grant out of the queue: renewed for this answer, which two nodes that have the same request race for. */
+  /**
+   * As a grant out of the queue: renewed for this answer, which two nodes that have the same request race for. Whatever each
+   * came to is noted, so that it can be given back, before one that failed is told.
+   */
   async #confirm(
-    taken: ReadonlyMap<string, Taken>,
+    taken: Map<string, Taken>,
     caller: Caller,
-    waitedMs: number,
-  ): Promise<ReadonlyMap<string, Granted>> {
-    const confirmed = await Promise.all([...taken].map(async ([name, { hold, id }]) => {
-      const granted = await this.#grants.confirm(name, hold, answeredId(id), caller);
-      if (granted === null) throw lost(hold.fence);
-      return [name, { ...granted, waitedMs }] as const;
+    startedMs: number,
+    onFailure: (name: string) => void,
+  ): Promise<void> {
+    const waitedMs = this.#parts.clock.now() - startedMs;
+    const ends = await Promise.allSettled([...taken].map(async ([name, one]) => {
+      const granted = await this.#grants.holds.confirm(name, one.hold, one.id, caller);
+      if (granted === null) throw lost(one.hold.fence);
+      const { isFirst, ...confirmed } = granted;
+      // Another node that has the same request may have answered it by now.
+      taken.set(name, { ...one, ...confirmed, waitedMs, isNew: one.isNew && isFirst, isReplayed: !one.isNew });
     }));
-    return new Map(confirmed);
+    ends.forEach((end, i) => {
+      if (end.status === "fulfilled") return;
+      onFailure([...taken.keys()][i]!);
+      throw end.reason;
+    });
   }
 
   /** What the caller is told, once nothing is kept that it is not told of. */
   async #undo(taken: ReadonlyMap<string, Taken>, caller: Caller, error: unknown, name: string): Promise<unknown> {
-    // The caller will ask again with its key, and goes on with what is taken; or it is gone, and that lapses.
-    if (!(error instanceof QuorateError) || error.code === "outcome-unknown") return error;
-    if (error.code === "no-quorum" && taken.size > 0) return begun(error, caller.idempotencyKey);
-    const { random } = this.#parts;
-    await Promise.allSettled(
-      [...taken].filter(([, { isNew }]) => isNew).map(([name, { hold }]) =>
-        this.#grants.giveBack(name, hold, { ...caller, idempotencyKey: random.id() })
-      ),
+    const told = error instanceof QuorateError && error.code === "no-quorum" && taken.size > 0
+      ? begun(error, caller.idempotencyKey)
+      : error;
+    const isUnknown = !(told instanceof QuorateError) || told.code === "outcome-unknown";
+    // The caller will ask again with its key, and goes on with what is taken; what is not confirmed lapses soon.
+    if (isUnknown && (caller.anonymous !== true || this.#parts.isDraining())) return told;
+    await Promise.all(
+      [...taken].filter(([, { isNew }]) => isNew).map(([name, { hold }]) => this.#giveBack(name, hold, caller)),
     );
-    return new QuorateError(error.code, error.message, { ...error.facts, more: { ...error.facts.more, name } });
+    if (!(told instanceof QuorateError)) return told;
+    return new QuorateError(told.code, told.message, { ...told.facts, more: { ...told.facts.more, name } });
+  }
+
+  /** Resolves after the first try; one that failed is tried again behind the answer, until the lease is over by itself. */
+  async #giveBack(name: string, hold: Taken["hold"], caller: Caller): Promise<void> {
+    const { clock } = this.#parts;
+    const untilMs = clock.now() + (hold.unconfirmed ? Math.min(hold.ttlMs, HANDOVER_TTL_MS) : hold.ttlMs);
+    const { signal: _over, ...rest } = caller;
+    const once = () => this.#grants.holds.giveBack(name, hold, rest).then(() => true, () => false);
+    const again = () => {
+      if (this.#parts.isDraining() || clock.now() >= untilMs) return;
+      clock.after(GIVE_BACK_AGAIN_MS, () => void once().then((isDone) => isDone || again()));
+    };
+    if (!await once()) again();
   }
 }
 
-/** Of the renewal that stands for the answer: it is decided for all names, or the caller was told of none. */
-function answeredId(commandId: string): string {
-  return `${commandId}&`;
+function bornOf(born: Readonly<Record<string, number>>, name: string): { readonly born?: number } {
+  const known = Object.hasOwn(born, name) ? born[name] : undefined;
+  return known === undefined ? {} : { born: known };
 }
 
 const encoder = new TextEncoder();

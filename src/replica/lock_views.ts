@@ -1,9 +1,10 @@
 /** The shapes of api.ts for locks, from a decided state. */
 import type { Grant, Held, LockState } from "../api.ts";
-import type { Hold } from "../machine/op.ts";
+import { LIST_DEFAULT_ITEMS } from "../limits.ts";
 import { type HoldView, viewGrants } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import type { Granted } from "./grant_parts.ts";
 import { boundsOf, LeaseViews } from "./lease_views.ts";
 
 export class LockViews {
@@ -13,15 +14,15 @@ export class LockViews {
     this.#leases = new LeaseViews(leases);
   }
 
-  /** @param countedMs how long after the caller's send the ttl began to count */
-  grant(name: string, hold: Hold, state: State, waitedMs: number, countedMs: number): Grant {
+  grant(name: string, { hold, state, waitedMs, isReplayed }: Granted): Grant {
     const { holder, fence, mode, metadata, session } = hold;
     return {
       name,
       holder,
       fence,
       mode,
-      ...boundsOf(hold, waitedMs, countedMs),
+      ...boundsOf(hold, waitedMs),
+      ...(isReplayed === true ? { replayed: true } : {}),
       ...(metadata === undefined ? {} : { metadata }),
       ...(session === undefined ? {} : { session }),
       revision: viewGrants(state).revision,
@@ -32,19 +33,21 @@ export class LockViews {
     const view = viewGrants(state);
     return {
       holders: view.holders.map((hold) => this.#holder(key, hold)),
-      queue: view.waiterCount,
+      queue: this.#leases.waiting(key, view).length,
       retryAfterMs: this.#leases.retryAfterMs(key, view),
     };
   }
 
   lock(name: string, key: string, state: State): LockState {
-    const { holders, waiters, waiterCount, lastFence, revision, state: kind } = viewGrants(state);
+    const view = viewGrants(state);
+    const { holders, lastFence, revision, state: kind } = view;
+    const waiters = this.#leases.waiting(key, view);
     return {
       name,
       state: kind,
       holders: holders.map((hold) => this.#holder(key, hold)),
-      waiters: waiters.map(({ holder, position, mode }) => ({ holder, position, mode })),
-      waiterCount,
+      waiters: waiters.slice(0, LIST_DEFAULT_ITEMS).map(({ holder, mode }, i) => ({ holder, position: i + 1, mode })),
+      waiterCount: waiters.length,
       lastFence,
       revision,
     };

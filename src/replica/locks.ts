@@ -1,7 +1,8 @@
 /** Locks as users know them. */
-import type { Answer, Forced, Grant, GrantSet, History, LockState, Page, Released } from "../api.ts";
+import type { Answer, Forced, Grant, GrantSet, History, Left, LockState, Page, Released } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import { type GrantParts, Grants, type Noun, type Refused } from "./grants.ts";
+import type { GrantParts, Noun, Refused } from "./grant_parts.ts";
+import { Grants } from "./grants.ts";
 import { historyItem } from "./lease_views.ts";
 import { LockViews } from "./lock_views.ts";
 import { lockAsking, LockSets } from "./lock_sets.ts";
@@ -27,31 +28,33 @@ export class Locks implements LockService {
 
   async acquire(name: string, request: AcquireRequest, caller: Caller): Promise<Answer<Grant>> {
     const asking = lockAsking(request);
-    const { hold, state, receipt, waitedMs } = await this.#grants.ask(name, asking, caller);
-    return { body: this.#views.grant(name, hold, state, waitedMs, waitedMs), receipt };
+    const granted = await this.#grants.ask(name, asking, caller);
+    return { body: this.#views.grant(name, granted), receipt: granted.receipt };
   }
 
   async acquireAll(names: readonly string[], request: AcquireRequest, caller: Caller): Promise<Answer<GrantSet>> {
     const granted = await this.#sets.acquire(names, request, caller);
-    const grants = granted.map(({ name, hold, state, waitedMs }) =>
-      this.#views.grant(name, hold, state, waitedMs, waitedMs)
-    );
+    const grants = granted.map(({ name, ...one }) => this.#views.grant(name, one));
     return { body: { grants }, receipt: granted.at(-1)!.receipt };
   }
 
   async renew(name: string, fence: string, { ttlMs }: { ttlMs?: number }, caller: Caller): Promise<Answer<Grant>> {
     const op = { type: "renew", fence, ...(ttlMs === undefined ? {} : { ttlMs }) } as const;
-    const { hold, state, receipt } = await this.#grants.renew(name, op, caller);
-    return { body: this.#views.grant(name, hold, state, 0, 0), receipt };
+    const granted = await this.#grants.holds.renew(name, op, caller);
+    return { body: this.#views.grant(name, granted), receipt: granted.receipt };
   }
 
   async release(name: string, fence: string, caller: Caller): Promise<Answer<Released>> {
-    const { outcome, revision, receipt } = await this.#grants.release(name, fence, caller);
+    const { outcome, revision, receipt } = await this.#grants.holds.release(name, fence, caller);
     return { body: { outcome, fence, revision }, receipt };
   }
 
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>> {
+    return this.#grants.leave(name, key, caller);
+  }
+
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>> {
-    return this.#grants.force(name, reason, caller);
+    return this.#grants.holds.force(name, reason, caller);
   }
 
   async get(name: string, options: ReadOptions): Promise<ReadAnswer<LockState>> {

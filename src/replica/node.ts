@@ -1,6 +1,5 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
-import { CATCH_UP_MS } from "../limits.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
@@ -29,6 +28,7 @@ import {
   type WireMessage,
   type WireReply,
 } from "./ports.ts";
+import { Presence } from "./presence.ts";
 import { Queues } from "./queue.ts";
 import { Reader } from "./reader.ts";
 import { Registers } from "./registers.ts";
@@ -93,7 +93,8 @@ export class ReplicaNode implements NodeService {
   readonly #ends: SessionEnds;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
-  #returnedMs: number | null = null;
+  readonly #presence: Presence;
+  #isDraining = false;
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
@@ -117,8 +118,9 @@ export class ReplicaNode implements NodeService {
       (key) => heard.note(key),
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
-    this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random);
+    this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
     const contention = new Contention();
+    this.#presence = new Presence(clock);
     const parts: KeyLogParts = {
       acceptor: this.#acceptor,
       coordinator: this.#coordinator,
@@ -130,9 +132,10 @@ export class ReplicaNode implements NodeService {
       machine,
       modes,
       contention,
-      isCatchingUp: () => this.#returnedMs !== null && clock.now() - this.#returnedMs < CATCH_UP_MS,
+      cameBackMs: () => this.#presence.cameBackMs(),
       digest,
       epoch: EPOCH,
+      report,
     };
     this.#learner = new LearnerHost({
       acceptor: this.#acceptor,
@@ -152,7 +155,8 @@ export class ReplicaNode implements NodeService {
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
-    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard };
+    const isDraining = () => this.#isDraining;
+    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard, isDraining };
     const shown = <S extends object>(noun: WatchedNoun, service: S) =>
       trace.on ? traced(noun, service, trace) : service;
     this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
@@ -173,13 +177,20 @@ export class ReplicaNode implements NodeService {
   /** Resolves when this node may vote, or never will. */
   async start(): Promise<void> {
     await this.#standing.confirm();
-    const { store, clock } = this.#ports;
+    const { store } = this.#ports;
     // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
-    if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#returnedMs = clock.now();
+    if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
+  }
+
+  /** To be called before requests under way are cut off: those who wait have not gone away. */
+  drain(): void {
+    this.#isDraining = true;
   }
 
   close(): void {
+    this.drain();
     this.#standing.close();
+    this.#presence.close();
     this.watches.close();
     this.#expiry.close();
     this.#ends.close();
@@ -274,7 +285,8 @@ export class ReplicaNode implements NodeService {
         return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
       const { trace = NO_TRACE } = this.#ports;
-      const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted";
+      const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
+        message.type === "outcomes";
       if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
       if (message.type === "collision" || message.type === "forward") {
         // Who cannot vote cannot propose. Told so, the sender goes on elsewhere at once instead of waiting for it in vain.
@@ -287,6 +299,10 @@ export class ReplicaNode implements NodeService {
       }
       if (message.type === "forward") {
         if (mailbox === "coordinator") this.#logs.forwarded(from, message);
+        return { type: "noted" };
+      }
+      if (message.type === "outcomes") {
+        if (mailbox === "learner") this.#logs.outcomes(from, message);
         return { type: "noted" };
       }
       if (message.type === "accepted") {

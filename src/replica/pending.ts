@@ -1,17 +1,20 @@
 /** A command of this node between its submission and its result (key_log.ts), and what can be told of it (PROTOCOL.md §6). */
 import type { Receipt } from "../api.ts";
+import { assert } from "../assert.ts";
 import { QuorateError } from "../errors.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
 import { readOp } from "../machine/read_op.ts";
+import type { Kept } from "../machine/result_code.ts";
 import { placesOfNode } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Command, leaseKey, type LeaseName, type Snapshot, type State } from "../paxos/message.ts";
 
 export type Outcome = {
   readonly result: Result;
-  /** The state the result is read from. */
+  /** The state the result is read from, which opens `instance`. */
   readonly state: State;
+  readonly instance: number;
   readonly receipt: Receipt;
 };
 
@@ -24,6 +27,8 @@ export type Submission = {
   readonly claims?: readonly LeaseName[];
   /** Hedged: the command's `born` as the caller said it, so that every node proposes the same bytes. */
   readonly hedge?: number;
+  /** It was applied in no instance below this one: as its caller knows, or the node that sent it first (§6). */
+  readonly born?: number;
   /** The node that forwarded it and waits to learn what it came to. */
   readonly origin?: NodeId;
   /** What the caller calls its command, told when the outcome is unknown. */
@@ -37,6 +42,10 @@ export type Pending = {
   readonly cancelDeadline: () => void;
   /** As last sent; null while no vote was cast for it. */
   command: Command | null;
+  /** The instance below which some state has shown that it was not applied; null while no state was asked. */
+  born: number | null;
+  /** What it came to, as the member says that decided it; `state` of that instance or a later one goes with it. */
+  told: { readonly instance: number; readonly result: Kept } | null;
   /** The member it went to: once is enough, it decides it or is taken over. */
   forwarded: { readonly to: NodeId; readonly atMs: number } | null;
   /** What opened the instance it was first sent for. */
@@ -44,11 +53,22 @@ export type Pending = {
 };
 
 /** What its caller can be told when this node cannot go on with it. */
-export function afterFailure({ command, submission }: Pending, error: Error): Error {
-  if (command === null) return error;
-  const { idempotencyKey } = submission;
-  const facts = idempotencyKey === undefined ? {} : { idempotencyKey };
-  return new QuorateError("outcome-unknown", error.message, { outcome: "unknown", ...facts });
+export function afterFailure(pending: Pending, error: Error): Error {
+  return pending.command === null ? error : unknownOutcome(pending, error.message);
+}
+
+/** As `Quorate-Born` says it: the instance before. */
+function lastSeen(born: number): number {
+  return Math.max(0, born - 1);
+}
+
+/** It may be applied, or may yet be. With `born` a repetition of it is told apart from a new command for ever. */
+export function unknownOutcome({ command, submission }: Pending, detail: string): QuorateError {
+  const { idempotencyKey, id } = submission;
+  const key = idempotencyKey === undefined ? {} : { idempotencyKey };
+  // What was sent under an id made from the caller's says nothing of the caller's own.
+  const born = command === null || id !== idempotencyKey ? {} : { more: { born: lastSeen(command.born) } };
+  return new QuorateError("outcome-unknown", detail, { outcome: "unknown", ...key, ...born });
 }
 
 /** A renewal of places leaves no result behind: where others decided it, the leases of this node's places are new ones. */
@@ -66,7 +86,14 @@ export function keptElsewhere(machine: LockMachine, pending: Pending, { instance
   return left.every(isDone) ? { outcome: "kept" } : null;
 }
 
-export function stamped({ subject, id, op, hedge }: Submission, born: number): Command {
+/** As it is looked for before anything of it was sent here; `instance` is where this node stands. */
+export function asGiven({ subject, id, op, hedge, born }: Submission, instance: number): Command {
+  return { subject, id, born: hedge ?? born ?? instance, op };
+}
+
+/** As it is sent. Never under another `born` than a state has shown: it would say too much, and be applied again. */
+export function stamped({ submission: { subject, id, op, hedge }, born }: Pending): Command {
+  assert(born !== null, "a state was asked before it is sent");
   return { subject, id, born: hedge ?? born, op };
 }
 

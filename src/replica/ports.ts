@@ -13,6 +13,7 @@ import type {
   Collision,
   Forward,
   Machine,
+  Outcomes,
   PeerMessage,
 } from "../paxos/message.ts";
 
@@ -101,10 +102,25 @@ export type Mailbox = "acceptor" | "coordinator" | "learner";
 /** Asks a peer which of this node's commits it has heard of; answering needs no vote. */
 export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
 export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
-export type WireMessage = PeerMessage | Collision | Forward | Accepted | AskMarks;
+export type WireMessage = PeerMessage | Collision | Forward | Outcomes | Accepted | AskMarks;
 export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } | {
   readonly type: "unavailable";
   readonly reason: string;
+};
+
+/** Where each message goes: said once, for who sends it, the route that takes it and the node that handles it. */
+export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
+  prepare: "acceptor",
+  any: "acceptor",
+  accept: "acceptor",
+  learn: "acceptor",
+  read: "acceptor",
+  "lapsed?": "acceptor",
+  marks: "acceptor",
+  collision: "coordinator",
+  forward: "coordinator",
+  accepted: "learner",
+  outcomes: "learner",
 };
 
 /** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
@@ -149,7 +165,7 @@ export type Sighting =
   | {
     readonly type: "handled";
     readonly from: NodeId;
-    readonly message: AcceptorMessage | Collision | Forward | Accepted;
+    readonly message: AcceptorMessage | Collision | Forward | Outcomes | Accepted;
     readonly reply: WireReply;
   }
   /** This node knows a decision: it drove the ballot, or it counted the votes others told it. */

@@ -43,9 +43,14 @@ export type Drive = {
   readonly clock: Clock;
   readonly random: Randomness;
   readonly timing: Timing;
+  /** One line for the operator. */
+  readonly report: (line: string) => void;
 };
 
-/** @param giveUp aborted when nobody waits for the outcome any more */
+/**
+ * Rejects where a step of the proposer fails, which is reported: votes it cannot make sense of, as of a corrupt store.
+ * @param giveUp aborted when nobody waits for the outcome any more
+ */
 export function driveInstance(drive: Drive, context: ProposerContext, giveUp: AbortSignal): Promise<Ending> {
   return new InstanceDrive(drive, context, giveUp).ending;
 }
@@ -58,12 +63,13 @@ class InstanceDrive {
   #attempt = 0;
   #cancelTimer: () => void = () => {};
   #finish!: (ending: Ending) => void;
+  #fail!: (error: Error) => void;
   #over = false;
 
   constructor(drive: Drive, context: ProposerContext, giveUp: AbortSignal) {
     this.#drive = drive;
     this.#context = context;
-    const { promise, resolve } = Promise.withResolvers<Ending>();
+    const { promise, resolve, reject } = Promise.withResolvers<Ending>();
     this.ending = promise;
     const stopListening = drive.acceptor.onMove(context.key, (_key, snapshot) => {
       if (snapshot.instance > context.opening.instance && this.#state.guard !== "asked") {
@@ -72,12 +78,19 @@ class InstanceDrive {
     });
     const onAbort = () => this.#finish({ type: "given-up" });
     giveUp.addEventListener("abort", onAbort);
-    this.#finish = (ending) => {
+    const stop = () => {
       this.#over = true;
       this.#cancelTimer();
       stopListening();
       giveUp.removeEventListener("abort", onAbort);
+    };
+    this.#finish = (ending) => {
+      stop();
       resolve(ending);
+    };
+    this.#fail = (error) => {
+      stop();
+      reject(error);
     };
     if (giveUp.aborted) onAbort();
     else {
@@ -88,9 +101,15 @@ class InstanceDrive {
 
   #feed(input: ProposerInput): void {
     if (this.#over) return;
-    const { state, out } = stepProposer(this.#context, this.#state, input);
-    this.#state = state;
-    for (const output of out) this.#perform(output);
+    try {
+      const { state, out } = stepProposer(this.#context, this.#state, input);
+      this.#state = state;
+      for (const output of out) this.#perform(output);
+    } catch (error) {
+      // What peers or disks say must not end this process: only this key goes no further.
+      this.#drive.report(`${this.#context.key} cannot go on here: ${(error as Error).message}`);
+      this.#fail(error as Error);
+    }
   }
 
   #perform(output: ProposerOutput): void {

@@ -2,12 +2,14 @@
  * The waiters this node answers for, by key (PROTOCOL.md §7). A place lives in the decided state; this side keeps it
  * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
  */
+import type { Receipt } from "../api.ts";
 import { PLACE_RENEW_MS } from "../limits.ts";
 import { holdingSessions, placesOfNode, sessionsIn } from "../machine/view.ts";
 import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
 import { endLapsed } from "./expiry.ts";
+import { receiptOf } from "./receipt.ts";
 import { lapsedOf } from "./lapse.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import type { SessionEnds } from "./session_ends.ts";
@@ -20,17 +22,22 @@ const ASK_AGAIN_MS = 200;
 export type QueueParts = KeyLogParts & { readonly logs: KeyLogs; readonly leases: LeaseClock };
 type Parts = QueueParts & { readonly ends: SessionEnds };
 
+/** Where that is seen. */
+type Seen = { readonly state: State; readonly instance: number; readonly receipt: Receipt };
+
 export type WaitEnd =
   /** It is granted, not confirmed yet; `state` shows it. */
-  | { readonly type: "granted"; readonly state: State }
-  /** Neither place nor grant is left. */
-  | { readonly type: "gone" }
+  | ({ readonly type: "granted" } & Seen)
+  /** Neither place nor grant is left. `by`: the value that last renewed the place, as far as this node saw it. */
+  | ({ readonly type: "gone"; readonly by: string | null } & Seen)
   | { readonly type: "late" };
 
 /** Who waits in which place, until when, and how it hears of it. */
 export type Waiting = {
   readonly subject: string;
   readonly commandId: string;
+  /** The first with its place: the own record may still be behind that. */
+  readonly instance: number;
   readonly waitMs: number;
   readonly signal?: AbortSignal;
   /** Its position, from 1, when it is known first and then whenever it is another one. */
@@ -40,7 +47,10 @@ export type Waiting = {
 type Waiter = {
   readonly subject: string;
   readonly commandId: string;
+  readonly instance: number;
   readonly at: (position: number) => void;
+  /** Of its place, where that was last seen. */
+  by: string | null;
   readonly end: (end: WaitEnd) => void;
 };
 
@@ -55,10 +65,10 @@ export class Queues {
   /** Until the place of this command is granted or gone, `waitMs` are over, or `signal` aborts (`late` too). */
   async wait(
     key: string,
-    { subject, commandId, waitMs, signal, onPosition = () => {} }: Waiting,
+    { subject, commandId, instance, waitMs, signal, onPosition = () => {} }: Waiting,
   ): Promise<WaitEnd> {
     const { promise, resolve } = Promise.withResolvers<WaitEnd>();
-    const waiter: Waiter = { subject, commandId, at: onChange(onPosition), end: resolve };
+    const waiter: Waiter = { subject, commandId, instance, at: onChange(onPosition), by: null, end: resolve };
     const late = () => resolve({ type: "late" });
     const cancel = this.#parts.clock.after(waitMs, late);
     signal?.addEventListener("abort", late, { once: true });
@@ -127,16 +137,22 @@ class KeyQueue {
     };
   }
 
-  #look({ instance, state }: Snapshot): void {
+  #look({ instance, state, decidedBy }: Snapshot): void {
     const { machine } = this.#parts;
     // A view asked for earlier may be answered late: to a position that was passed nobody returns.
     if (instance < this.#lookedAt) return;
     this.#lookedAt = instance;
-    for (const { subject, commandId, at, end } of [...this.#waiters]) {
-      const place = machine.placeOfCommand(state, subject, commandId);
-      if (place !== null) at(place.position);
-      else if (machine.holdOfCommand(state, subject, commandId) !== null) end({ type: "granted", state });
-      else end({ type: "gone" });
+    const seen = { state, instance, receipt: receiptOf(decidedBy) };
+    for (const waiter of [...this.#waiters]) {
+      const { subject, commandId, at, by, end } = waiter;
+      // Before its place was decided it is not gone.
+      if (instance < waiter.instance) continue;
+      const found = machine.placeOfCommand(state, subject, commandId);
+      if (found !== null) {
+        waiter.by = found.place.by;
+        at(found.position);
+      } else if (machine.holdOfCommand(state, subject, commandId) !== null) end({ type: "granted", ...seen });
+      else end({ type: "gone", by, ...seen });
     }
     this.#setTimer(state, 0);
     this.#watchSessions(this.empty ? [] : this.#sessionsOf(state));

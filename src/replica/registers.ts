@@ -104,7 +104,7 @@ export class Registers implements RegisterService {
   async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
     const { acceptor, machine, clock, logs, ends } = this.#parts;
     const key = PREFIX + name;
-    const { subject, idempotencyKey: id, hedge } = caller;
+    const { subject, idempotencyKey: id, hedge, born } = caller;
     const untilMs = clock.now() + caller.timeoutMs;
     const submit = (claims?: readonly LeaseName[]) =>
       logs.submit(key, {
@@ -114,6 +114,7 @@ export class Registers implements RegisterService {
         timeoutMs: Math.max(1, untilMs - clock.now()),
         idempotencyKey: id,
         ...(hedge === undefined ? {} : { hedge }),
+        ...(born === undefined ? {} : { born }),
         ...(claims === undefined ? {} : { claims }),
       });
     // Only a condition can hang on whether the value that ran out has ended; hedged bytes must be the same everywhere.

@@ -15,11 +15,6 @@ export function sessionEnded(session: string, receipt: Receipt): QuorateError {
   return new QuorateError("lost", `session ${session} has ended`, { more: { session }, receipt });
 }
 
-/** Whether it is the session's end that the caller is told of. */
-export function isSessionEnd(error: QuorateError): boolean {
-  return error.code === "lost" && error.facts.more?.["session"] !== undefined;
-}
-
 /** What `state`, the session's, says to this subject: that of somebody else is as if there were none. */
 export function sessionRefusal(session: string, subject: string, { result, state, receipt }: Outcome): QuorateError {
   const known = viewSession(state);

@@ -1,10 +1,11 @@
 /** The shapes of api.ts for semaphores, from a decided state. */
 import type { SemaphoreGrant, SemaphoreHeld, SemaphoreHolder, SemaphoreState } from "../api.ts";
 import { assert } from "../assert.ts";
-import type { Hold } from "../machine/op.ts";
+import { LIST_DEFAULT_ITEMS } from "../limits.ts";
 import { type GrantsView, type HoldView, viewGrants } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import type { Granted } from "./grant_parts.ts";
 import { boundsOf, LeaseViews } from "./lease_views.ts";
 
 export class SemaphoreViews {
@@ -16,14 +17,16 @@ export class SemaphoreViews {
 
   semaphore(name: string, key: string, all: State): SemaphoreState {
     const view = viewGrants(all);
-    const { state, waiters, waiterCount, lastFence, revision } = view;
+    const { state, lastFence, revision } = view;
+    const waiters = this.#leases.waiting(key, view);
     return {
       name,
       state,
       ...capacity(view),
       holders: view.holders.map((hold) => this.#holder(key, hold)),
-      waiters: waiters.map(({ holder, position, permits }) => ({ holder, position, permits: known(permits) })),
-      waiterCount,
+      waiters: waiters.slice(0, LIST_DEFAULT_ITEMS)
+        .map(({ holder, permits }, i) => ({ holder, position: i + 1, permits: known(permits) })),
+      waiterCount: waiters.length,
       lastFence,
       revision,
     };
@@ -34,7 +37,7 @@ export class SemaphoreViews {
     return {
       ...capacity(view),
       holders: view.holders.map((hold) => this.#holder(key, hold)),
-      queue: view.waiterCount,
+      queue: this.#leases.waiting(key, view).length,
       retryAfterMs: this.#leases.retryAfterMs(key, view),
     };
   }
@@ -51,8 +54,7 @@ export class SemaphoreViews {
   }
 }
 
-/** @param waitedMs how long after the caller's send the ttl began to count */
-export function semaphoreGrant(name: string, hold: Hold, state: State, waitedMs: number): SemaphoreGrant {
+export function semaphoreGrant(name: string, { hold, state, waitedMs, isReplayed }: Granted): SemaphoreGrant {
   const { holder, fence, permits, metadata, session } = hold;
   const { limit, revision } = viewGrants(state);
   return {
@@ -61,7 +63,8 @@ export function semaphoreGrant(name: string, hold: Hold, state: State, waitedMs:
     fence,
     permits: known(permits),
     limit: known(limit),
-    ...boundsOf(hold, waitedMs, waitedMs),
+    ...boundsOf(hold, waitedMs),
+    ...(isReplayed === true ? { replayed: true } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(session === undefined ? {} : { session }),
     revision,

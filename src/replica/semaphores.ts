@@ -1,7 +1,8 @@
 /** Semaphores as users know them. */
-import type { Answer, Forced, History, Page, Released, SemaphoreGrant, SemaphoreState } from "../api.ts";
+import type { Answer, Forced, History, Left, Page, Released, SemaphoreGrant, SemaphoreState } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import { type Asking, type Granted, type GrantParts, Grants, type Refused } from "./grants.ts";
+import type { Asking, Granted, GrantParts, Refused } from "./grant_parts.ts";
+import { Grants } from "./grants.ts";
 import { historyItem } from "./lease_views.ts";
 import { semaphoreGrant, SemaphoreViews } from "./semaphore_views.ts";
 import { KEY_PREFIXES } from "./nouns.ts";
@@ -32,16 +33,20 @@ export class Semaphores implements SemaphoreService {
     caller: Caller,
   ): Promise<Answer<SemaphoreGrant>> {
     const op = { type: "renew", fence, ...(ttlMs === undefined ? {} : { ttlMs }) } as const;
-    return answer(name, await this.#grants.renew(name, op, caller));
+    return answer(name, await this.#grants.holds.renew(name, op, caller));
   }
 
   async release(name: string, fence: string, caller: Caller): Promise<Answer<Released>> {
-    const { outcome, revision, receipt } = await this.#grants.release(name, fence, caller);
+    const { outcome, revision, receipt } = await this.#grants.holds.release(name, fence, caller);
     return { body: { outcome, fence, revision }, receipt };
   }
 
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>> {
+    return this.#grants.leave(name, key, caller);
+  }
+
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>> {
-    return this.#grants.force(name, reason, caller);
+    return this.#grants.holds.force(name, reason, caller);
   }
 
   async get(name: string, options: ReadOptions): Promise<ReadAnswer<SemaphoreState>> {
@@ -58,8 +63,8 @@ export class Semaphores implements SemaphoreService {
   }
 }
 
-function answer(name: string, { hold, state, receipt, waitedMs }: Granted): Answer<SemaphoreGrant> {
-  return { body: semaphoreGrant(name, hold, state, waitedMs), receipt };
+function answer(name: string, granted: Granted): Answer<SemaphoreGrant> {
+  return { body: semaphoreGrant(name, granted), receipt: granted.receipt };
 }
 
 function askingOf({ limit, permits, holder, ttlMs, waitMs, metadata, lockDelayMs, session }: TakeRequest): Asking {

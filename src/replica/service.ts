@@ -12,6 +12,7 @@ import type {
   KvValue,
   KvWritten,
   Leadership,
+  Left,
   LockState,
   NodeStatus,
   Page,
@@ -39,7 +40,14 @@ export type Caller = {
    * saw of the name, which becomes the command's `born`; it must not wait.
    */
   readonly hedge?: number;
-  /** Aborts when the client went away; its place is kept until it lapses, for it to come back to. */
+  /** Of a take or a register's write: the instance last seen of the name before the first send. It was applied in none below. */
+  readonly born?: number;
+  /** It came without an Idempotency-Key: nobody can come back for what it took on the way. */
+  readonly anonymous?: true;
+  /**
+   * Aborts when the client went away. What it waits in and was not told of is given up at once if it is anonymous; else it is
+   * kept for a while, for the client to come back to.
+   */
   readonly signal?: AbortSignal;
   /** Told a waiter's place in the queue, from 1, whenever it has changed; after a place that was lost, a later one. */
   readonly onPosition?: (position: number) => void;
@@ -55,6 +63,9 @@ export type AcquireRequest = {
   /** The grant lives as long as this session, and has its ttl instead of `ttlMs`; not for a hedged request. */
   readonly session?: string;
 };
+
+/** `born` by name, as a caller's for one. */
+export type AcquireAllRequest = AcquireRequest & { readonly born?: Readonly<Record<string, number>> };
 
 export type CampaignRequest = {
   readonly candidate: string;
@@ -102,9 +113,11 @@ export type ListRequest = {
 export interface LockService {
   acquire(name: string, request: AcquireRequest, caller: Caller): Promise<Answer<Grant>>;
   /** All of `names` or none: the one that is refused is in `more: {name}`. */
-  acquireAll(names: readonly string[], request: AcquireRequest, caller: Caller): Promise<Answer<GrantSet>>;
+  acquireAll(names: readonly string[], request: AcquireAllRequest, caller: Caller): Promise<Answer<GrantSet>>;
   renew(name: string, fence: string, request: { readonly ttlMs?: number }, caller: Caller): Promise<Answer<Grant>>;
   release(name: string, fence: string, caller: Caller): Promise<Answer<Released>>;
+  /** Takes the subject's waiter of that Idempotency-Key out of the queue, wherever its request is. */
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<LockState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
@@ -123,6 +136,7 @@ export interface ElectionService {
     caller: Caller,
   ): Promise<Answer<Leadership>>;
   resign(name: string, term: string, caller: Caller): Promise<Answer<Resigned>>;
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<ElectionState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<ElectionHistory>>;
@@ -139,6 +153,7 @@ export interface SemaphoreService {
     caller: Caller,
   ): Promise<Answer<SemaphoreGrant>>;
   release(name: string, fence: string, caller: Caller): Promise<Answer<Released>>;
+  leave(name: string, key: string, caller: Caller): Promise<Answer<Left>>;
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<SemaphoreState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;

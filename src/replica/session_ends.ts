@@ -7,9 +7,10 @@ import type { EndSession, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
 import { viewSession } from "../machine/view.ts";
 import type { Snapshot } from "../paxos/message.ts";
-import { endLapsed, spread } from "./expiry.ts";
+import { endLapsed, endLapsedPlaces, spread } from "./expiry.ts";
 import { Heard } from "./heard.ts";
 import { lapsedOf } from "./lapse.ts";
+import { ownState } from "./own_state.ts";
 import type { QueueParts } from "./queue.ts";
 import type { Reader } from "./reader.ts";
 
@@ -221,6 +222,8 @@ export class SessionEnds {
     if (ended === null) return;
     const { how, instance } = ended;
     const atMs = this.#parts.clock.wall();
+    const state = await ownState(this.#parts, key, TIMEOUT_DEFAULT_MS);
+    if (state !== null) await endLapsedPlaces(this.#parts, key, state);
     await this.#submit(key, { type: "end-session", session: id, instance, how, atMs });
   }
 

@@ -1,14 +1,15 @@
 /** Sessions as users know them: opened, kept by one request for all that is bound to them, ended for good. */
 import type { Answer, Page, SessionEnded, SessionGrant, SessionState } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import type { Op } from "../machine/op.ts";
+import type { Op, Result } from "../machine/op.ts";
+import type { Session } from "../machine/state.ts";
 import { viewRevision, viewSession } from "../machine/view.ts";
 import type { BindingParts } from "./bindings.ts";
 import { boundsOf } from "./lease_views.ts";
 import { isVisibleTo } from "./nouns.ts";
 import type { Outcome } from "./pending.ts";
 import { receiptOf } from "./receipt.ts";
-import { sessionRefusal } from "./results.ts";
+import { orUnknown, sessionRefusal } from "./results.ts";
 import type { BallotStore } from "./ports.ts";
 import type { Caller, ListRequest, SessionRequest, SessionService } from "./service.ts";
 import { sessionKey } from "./session_ends.ts";
@@ -33,11 +34,22 @@ export class Sessions implements SessionService {
   /** The id is made of subject and Idempotency-Key, so that a retry through any node is the same session. */
   async open({ holder, ttlMs }: SessionRequest, caller: Caller): Promise<Answer<SessionGrant>> {
     const id = this.#parts.digest(`session\0${caller.subject}\0${caller.idempotencyKey}`).slice(0, ID_HEX);
-    return await this.#grant(id, { type: "open", holder, ttlMs }, caller);
+    const { clock, random } = this.#parts;
+    const startedMs = clock.now();
+    const ask = random.id();
+    const outcome = await this.#submit(id, { type: "open", holder, ttlMs, ask }, caller);
+    const session = this.#living(id, "opened", outcome, caller);
+    if (session.ask === ask) return this.#answer(id, session, outcome, 0);
+    // Opened before: what is told of it counts from this request, so it is kept for it.
+    const waitedMs = clock.now() - startedMs;
+    const kept = await this.#keep(id, caller).catch(orUnknown(caller.idempotencyKey));
+    const { body, receipt } = this.#answer(id, this.#living(id, "session-kept", kept, caller), kept, waitedMs);
+    return { body: { ...body, replayed: true }, receipt };
   }
 
   async keep(id: string, caller: Caller): Promise<Answer<SessionGrant>> {
-    return await this.#grant(id, { type: "keep" }, caller);
+    const outcome = await this.#keep(id, caller);
+    return this.#answer(id, this.#living(id, "session-kept", outcome, caller), outcome, 0);
   }
 
   async end(id: string, caller: Caller): Promise<Answer<SessionEnded>> {
@@ -58,11 +70,11 @@ export class Sessions implements SessionService {
   }
 
   async get(id: string, { subject, timeoutMs }: Pick<Caller, "subject" | "timeoutMs">): Promise<Answer<SessionState>> {
-    const { state, decidedBy } = await this.#parts.ends.settle(id, timeoutMs);
+    const { state, instance, decidedBy } = await this.#parts.ends.settle(id, timeoutMs);
     const receipt = { ...receiptOf(decidedBy), path: "read" } as const;
     const body = this.#views.session(id, state);
     if (body === null || !isVisibleTo("session", subject, state)) {
-      throw sessionRefusal(id, subject, { result: { outcome: "no-session" }, state, receipt });
+      throw sessionRefusal(id, subject, { result: { outcome: "no-session" }, state, instance, receipt });
     }
     return { body, receipt };
   }
@@ -100,22 +112,33 @@ export class Sessions implements SessionService {
     return session === null ? instance === 1 : session.subject === subject && session.ended === null;
   }
 
-  /** The answer says of the ttl what counts from the caller's first send of this key, however often it is repeated. */
-  async #grant(id: string, op: Op, caller: Caller): Promise<Answer<SessionGrant>> {
-    const outcome = await this.#submit(id, op, caller);
-    const { result, state, receipt } = outcome;
-    const session = viewSession(state);
-    const isDone = result.outcome === "opened" || result.outcome === "session-kept";
-    // Repeated late, the first result says that it was kept, and the state that it is over.
-    if (!isDone || session === null || session.ended !== null) throw sessionRefusal(id, caller.subject, outcome);
-    this.#parts.ends.lookAfter(id);
-    const { holder } = session;
-    const { ttlMs, guaranteedForMs, lapsesInMs } = boundsOf(session, 0, 0);
-    return { body: { id, holder, ttlMs, guaranteedForMs, lapsesInMs, revision: viewRevision(state) }, receipt };
+  /** A sign of life anew each time it is sent: what is told of it counts from its own request. */
+  #keep(id: string, caller: Caller): Promise<Outcome> {
+    return this.#submit(id, { type: "keep" }, caller, this.#parts.random.id());
   }
 
-  #submit(id: string, op: Op, { subject, timeoutMs, idempotencyKey }: Caller): Promise<Outcome> {
-    return this.#parts.logs.submit(sessionKey(id), { subject, id: idempotencyKey, op, timeoutMs, idempotencyKey });
+  /** Rejects unless that is what it came to, and the session lives. */
+  #living(id: string, done: Result["outcome"], outcome: Outcome, { subject }: Caller): Session {
+    const session = viewSession(outcome.state);
+    if (outcome.result.outcome !== done || session === null || session.ended !== null) {
+      throw sessionRefusal(id, subject, outcome);
+    }
+    this.#parts.ends.lookAfter(id);
+    return session;
+  }
+
+  #answer(id: string, session: Session, { state, receipt }: Outcome, waitedMs: number): Answer<SessionGrant> {
+    const { holder } = session;
+    return { body: { id, holder, ...boundsOf(session, waitedMs), revision: viewRevision(state) }, receipt };
+  }
+
+  #submit(
+    id: string,
+    op: Op,
+    { subject, timeoutMs, idempotencyKey }: Caller,
+    commandId = idempotencyKey,
+  ): Promise<Outcome> {
+    return this.#parts.logs.submit(sessionKey(id), { subject, id: commandId, op, timeoutMs, idempotencyKey });
   }
 }
 

@@ -5,8 +5,8 @@
  * A request to `/paxos/MAILBOX` is `{config, mark, messages}`, its answer `{mark, replies}`, one reply per message in
  * order. `config` is the hex SHA-256 of the sender's ClusterConfig (§3), `mark` the sender's own last commit (§9).
  */
-import { PAXOS_BODY_MAX_BYTES, PAXOS_MAX_MESSAGES } from "../limits.ts";
-import type { Alignment } from "../paxos/message.ts";
+import { COMMANDS_PER_VALUE, PAXOS_BODY_MAX_BYTES, PAXOS_MAX_MESSAGES, SUBJECT_MAX_BYTES } from "../limits.ts";
+import type { Alignment, Outcomes } from "../paxos/message.ts";
 import type { Mark, WireMessage, WireReply } from "../replica/ports.ts";
 import {
   anyRecord,
@@ -110,6 +110,10 @@ const MESSAGES: Checks<WireMessage> = {
     checkCommands(message["commands"], `${at}.commands`);
     if (message["claims"] !== undefined) checkLeases(message["claims"], `${at}.claims`);
   }],
+  outcomes: [fieldsOf<Of<WireMessage, "outcomes">>({ ...ADDRESS, results: 1 }), (message, at) => {
+    checkAddress(message, at);
+    checkResults(message["results"], `${at}.results`);
+  }],
   accepted: [fieldsOf<Of<WireMessage, "accepted">>({ ...ADDRESS, vote: 1 }), (message, at) => {
     checkAddress(message, at);
     if (checkVote(message["vote"], `${at}.vote`) === null) refuse(`${at}.vote`, "is null");
@@ -176,6 +180,8 @@ const REPLIES: Checks<SentReply> = {
 
 const REQUEST = fieldsOf<PeerRequestBody>({ config: 1, mark: 1, messages: 1 });
 const RESPONSE = fieldsOf<PeerResponseBody>({ mark: 1, replies: 1 });
+const RESULT = fieldsOf<Outcomes["results"][number]>({ subject: 1, id: 1, result: 1 });
+const RESULT_MAX_CHARS = 64;
 const MARK = fieldsOf<Mark>({ incarnation: 1, boot: 1, run: 1, seq: 1 });
 
 /** A JSON array of messages. Throws QuorateError `invalid-request` with the `field`, or `too-large`. */
@@ -286,6 +292,15 @@ function checkAddress(message: Fields, at: string): void {
 function checkAlignment(message: Fields & { readonly [K in keyof Alignment]?: unknown }, at: string): void {
   if (message.decided !== undefined) checkCertificate(message.decided, `${at}.decided`);
   if (message.snapshot !== undefined) checkSnapshot(message.snapshot, `${at}.snapshot`);
+}
+
+function checkResults(value: unknown, at: string): void {
+  list(value, at, COMMANDS_PER_VALUE).forEach((item, i) => {
+    const result = record(item, `${at}[${i}]`, RESULT);
+    text(result["subject"], `${at}[${i}].subject`, 0, SUBJECT_MAX_BYTES);
+    checkId(result["id"], `${at}[${i}].id`);
+    text(result["result"], `${at}[${i}].result`, 1, RESULT_MAX_CHARS);
+  });
 }
 
 function checkInstance(reply: Fields, at: string): void {

@@ -46,7 +46,7 @@ const MODE_CLASSIC = fieldsOf<Extract<Mode, { kind: "classic" }>>({ kind: 1, coo
 const MODE_PREPARE = fieldsOf<Extract<Mode, { kind: "prepare" }>>({ kind: 1 });
 const LEASE = fieldsOf<LeaseName>({ id: 1, by: 1 });
 const COMMAND = fieldsOf<Command>({ subject: 1, id: 1, born: 1, op: 1 });
-const VALUE = fieldsOf<Required<Value>>({ id: 1, proposer: 1, commands: 1, claims: 1, nextMode: 1 });
+const VALUE = fieldsOf<Required<Value>>({ id: 1, proposer: 1, commands: 1, claims: 1, nextMode: 1, machine: 1 });
 const VOTE = fieldsOf<Vote>({ ballot: 1, kind: 1, value: 1 });
 const CERTIFICATE = fieldsOf<Certificate>({ instance: 1, ballot: 1, kind: 1, valueId: 1, acceptors: 1 });
 const SNAPSHOT = fieldsOf<Snapshot>({ instance: 1, state: 1, stateHash: 1, decidedBy: 1 });
@@ -135,6 +135,7 @@ export function checkValue(value: unknown, field: string): Value {
   checkCommands(fields["commands"], `${field}.commands`);
   if (fields["claims"] !== undefined) checkLeases(fields["claims"], `${field}.claims`);
   if (fields["nextMode"] !== undefined) checkMode(fields["nextMode"], `${field}.nextMode`);
+  if (fields["machine"] !== undefined) integer(fields["machine"], `${field}.machine`, 2);
   weigh(value, field, VALUE_MAX_BYTES);
   return value as Value;
 }

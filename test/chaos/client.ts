@@ -115,7 +115,7 @@ function told(operation: Asked, asked: string | null, reply: Reply | null): Oper
     ...base,
     outcome: operation.op === "acquire" ? "granted" : "renewed",
     fence: String(body["fence"]),
-    guaranteedUntilMs: operation.callMs + Number(body["guaranteedForMs"]),
+    guaranteedUntilMs: operation.callMs + Number(body["waitedMs"] ?? 0) + Number(body["guaranteedForMs"]),
   };
 }
 

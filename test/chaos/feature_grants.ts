@@ -49,6 +49,16 @@ export const GRANT_STEPS: Steps = {
     assertEquals((await a.said(409, "POST", "/v1/locks/queue", { waitMs: 100 }))["code"], "held");
   },
 
+  "leave the queue": async ({ a, b, c }) => {
+    await take(a, "leave", { holder: "first" });
+    const key = { "idempotency-key": "leave-1" };
+    const waits = b.said(409, "POST", "/v1/locks/leave", { holder: "second", waitMs: 60_000 }, key);
+    await waiting(c, "/v1/locks/leave", 1);
+    assertEquals((await c.said(200, "DELETE", "/v1/locks/leave/queue/leave-1"))["outcome"], "left");
+    assertEquals((await waits)["code"], "held");
+    await waiting(a, "/v1/locks/leave", 0);
+  },
+
   "waiting as a stream": async ({ a, b, c }) => {
     const first = await take(a, "stream", { holder: "first" });
     const second = take(a, "stream", { holder: "second", waitMs: 60_000 });

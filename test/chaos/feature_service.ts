@@ -19,10 +19,20 @@ export const SERVICE_STEPS: Steps = {
     const headers = { "idempotency-key": "once-1" };
     const ask = { holder: "me", ttlMs: LONG_MS };
     const first = await a.said(200, "POST", "/v1/locks/once", ask, headers);
-    assertEquals((await b.said(200, "POST", "/v1/locks/once", ask, headers))["fence"], first["fence"]);
+    const again = await b.said(200, "POST", "/v1/locks/once", ask, headers);
+    assertEquals([again["fence"], again["replayed"]], [first["fence"], true]);
     const other = await c.said(422, "POST", "/v1/locks/once", { ...ask, holder: "you" }, headers);
     assertEquals(other["code"], "idempotency-mismatch");
     assertEquals((await c.said(200, "GET", "/v1/locks/once"))["lastFence"], first["fence"]);
+  },
+
+  "exactly once, for ever": async ({ a, b, c }) => {
+    const headers = { "idempotency-key": "ever-1", "quorate-born": "0" };
+    const first = await a.said(200, "PUT", "/v1/kv/ever", "mine", headers);
+    assertEquals((await b.said(200, "PUT", "/v1/kv/ever", "mine", headers))["revision"], first["revision"]);
+    for (let i = 0; i < 80; i++) await a.said(200, "PUT", "/v1/kv/ever", `other ${i}`);
+    const late = await c.said(409, "PUT", "/v1/kv/ever", "mine", headers);
+    assertEquals([late["code"], late["outcome"]], ["expired-command", "unknown"]);
   },
 
   "hedged write": async ({ a, b, c }) => {

@@ -136,11 +136,13 @@ function checkOverlap(wrong: Wrong, grants: readonly Told[]): void {
 }
 
 function checkRelease(wrong: Wrong, { id, release }: Turn, decided: ReadonlyMap<string, DecidedGrant>): void {
-  for (const { told, url: _, ...at } of release) {
+  for (const { told, callMs } of release) {
+    // Only what was granted is given back.
+    if (told?.code === "not-found") complain(wrong, "told never granted", `${id} at ${callMs}`);
     if (told === null || !isDone(told)) continue;
     const grant = decided.get(`${told.body?.["fence"]}`);
     const said = told.outcome ?? "";
-    if (grant === undefined) complain(wrong, "released what was never granted", `${id} at ${at.callMs}`);
+    if (grant === undefined) complain(wrong, "released what was never granted", `${id} at ${callMs}`);
     else if (grant.isHeld) complain(wrong, "told the end of a grant that stands", `${id}: ${said}, ${grant.fence}`);
     else if (["released", "already-released"].includes(said) && !grant.isReleased) {
       complain(wrong, "told released and not released", `${id}: ${grant.fence}`);

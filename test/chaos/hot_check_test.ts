@@ -214,4 +214,8 @@ Deno.test("checkTurns: a release that was told what did not happen is found", ()
   assertEquals(answered("released", { isHeld: true }), ["told the end of a grant that stands: a: released, 1"]);
   assertEquals(answered("ended", {}), ["told ended and was released: a: 1"]);
   assertEquals(answered("ended", { isReleased: false }), []);
+  const missing = tried(2, 3, { status: 404, code: "not-found" });
+  assertEquals(foundIn([turn("a", [granted(0, 1, "1")], [missing])], decided("a", "1")), [
+    "told never granted: a at 2",
+  ]);
 });

@@ -1,17 +1,17 @@
 /** One try of one request, and all that its answer says, for those who take every word of it for true. */
 
-/** Longer than a node works on a request by default and than any pause of it. */
-export const SILENCE_MS = 15_000;
+/** Longer than a node works on a request by default, a wait for the lock and a pause of the node included. */
+const SILENCE_MS = 20_000;
 
 export type Told = {
   readonly status: number;
-  /** Of a problem document. */
+  /** Code of a problem document. */
   readonly code: string | null;
   readonly outcome: string | null;
   readonly revision: string | null;
   /** `Consensus-Instance`; null if there is none. */
   readonly instance: number | null;
-  /** Of a problem whose outcome is unknown: what to send as `Quorate-Born` with a retry. */
+  /** From a problem whose outcome is unknown: what to send as `Quorate-Born` with a retry. */
   readonly born: number | null;
   /** JSON, or null. */
   readonly body: Readonly<Record<string, unknown>> | null;

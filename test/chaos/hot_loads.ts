@@ -13,12 +13,14 @@ export type Load = {
 };
 
 const RETRIED = 0.05;
-/** Of what is retried, this share at once, the rest within RETRY_WITHIN_MS. */
+/** Share of the retries that are sent at once; the rest come within RETRY_WITHIN_MS. */
 const AT_ONCE = 1 / 3;
 const RETRY_WITHIN_MS = 2_000;
 /** After no answer, or a rate that was too high. */
 const REST_MS = 50;
 const TRIES_MAX = 4;
+/** Share of the additions of unknown outcome that are left at that. */
+const LEFT_UNKNOWN = 0.5;
 const LOCK_TTL_MS = 5_000;
 const LOCK_WAIT_MS = 10_000;
 const HELD_MAX_MS = 5;
@@ -92,7 +94,10 @@ export async function plainWrites({ urls, name, count, seconds }: Load): Promise
 
 export type Counted = { readonly writes: readonly Write[]; readonly reads: readonly Read[] };
 
-/** Reads and adds one if nobody has written meanwhile; whoever is not told what came of it asks again, exactly. */
+/**
+ * Reads and adds one if nobody has written meanwhile. Of those that are not told what came of it some ask again, exactly, and
+ * some leave it at that.
+ */
 export async function additions({ urls, name, count, seconds }: Load): Promise<Counted> {
   const writes: Write[] = [];
   const reads: Read[] = [];
@@ -114,7 +119,8 @@ export async function additions({ urls, name, count, seconds }: Load): Promise<C
       const value = `${isNew ? 1 : Number(text.split(" ")[0]) + 1} ${id}`;
       const condition: Record<string, string> = isNew ? { "If-None-Match": "*" } : { "If-Match": `"${revision}"` };
       const put = { method: "PUT", path, body: value, id, headers: { ...PLAIN, ...condition } } as const;
-      const tries = await untilKnown(caller, (url, born) => ask(url, { ...put, born }));
+      const triesMax = Math.random() < LEFT_UNKNOWN ? 1 : TRIES_MAX;
+      const tries = await untilKnown(caller, (url, born) => ask(url, { ...put, born }), triesMax);
       writes.push({ id, value, tries });
     }
   });
@@ -122,7 +128,11 @@ export async function additions({ urls, name, count, seconds }: Load): Promise<C
 }
 
 /** Tries through one node after another, the later ones with `Quorate-Born`, until something definite is answered. */
-async function untilKnown(caller: Caller, send: (url: string, born: number | null) => Promise<Try>): Promise<Try[]> {
+async function untilKnown(
+  caller: Caller,
+  send: (url: string, born: number | null) => Promise<Try>,
+  triesMax = TRIES_MAX,
+): Promise<Try[]> {
   const before = caller.seen;
   const tries = [await send(caller.any(), null)];
   for (;;) {
@@ -130,7 +140,7 @@ async function untilKnown(caller: Caller, send: (url: string, born: number | nul
     caller.note(last);
     const { told } = last;
     const isKnown = told !== null && (isDone(told) || isRefusal(told) || told.code === "expired-command");
-    if (isKnown || tries.length === TRIES_MAX) return tries;
+    if (isKnown || tries.length === triesMax) return tries;
     await pause(REST_MS);
     tries.push(await send(caller.other(last.url), told?.born ?? before));
   }

@@ -133,10 +133,10 @@ async function onCluster<T, R>({ key, size, faults, viaGateway }: Setting, parts
     const nodes = cluster.ids.map((id) => cluster.url(id));
     if (viaGateway) gateway = await startGateway(nodes);
     const urls = gateway === null ? nodes : [gateway.url];
-    let isOver = false;
+    const over = new AbortController();
     const startMs = performance.now();
-    const loading = parts.load({ urls, name: NAME, ...size }).finally(() => isOver = true);
-    const [done, counts] = await Promise.all([loading, faults(cluster, key, () => isOver)]);
+    const loading = parts.load({ urls, name: NAME, ...size }).finally(() => over.abort());
+    const [done, counts] = await Promise.all([loading, faults(cluster, key, over.signal)]);
     const seconds = (performance.now() - startMs) / 1_000;
     await pause(SETTLE_MS);
     const last = await parts.finish(cluster);

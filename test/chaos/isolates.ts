@@ -23,7 +23,9 @@ export const ON_ISOLATES: readonly string[] = [
 export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/chaos_test.ts": "its faults are of links and disks; isolates_test.ts has those of processes and databases",
   "chaos/gateway_test.ts": "a gateway sees a URL, not who serves it, and so did every client of the others",
+  "chaos/hot_test.ts": "it records what stores with an owner commit, which is what it judges the answers by",
   "chaos/idle_test.ts": "it asks nothing of a node, and measures what one process costs",
+  "chaos/old_stores_test.ts": "its stores are files that an older version wrote",
   "chaos/standing_files_test.ts":
     "it rolls back and copies files; a rollback of a shared store is not found out (PROTOCOL.md §9)",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":

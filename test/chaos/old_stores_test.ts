@@ -17,7 +17,7 @@ type Id = (typeof IDS)[number];
 /** Of the machine, in the state of a key that was written by 0.1.0 and that nobody has decided anything about since. */
 const OLD_VERSION = 1;
 /** Of the machine, in the state of such a key once a value that a node of today proposed is decided. */
-const NEW_VERSION = 1;
+const NEW_VERSION = 2;
 
 type Row = Readonly<Record<string, unknown>> & { readonly instance: number; readonly format?: number };
 type StateRow = Row & { readonly state: KeyState; readonly stateHash: string };

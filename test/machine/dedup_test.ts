@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { COMMANDS_PER_VALUE, DEDUP_WINDOW } from "../../src/limits.ts";
-import { addEntry, ENTRY_MAX_BYTES, findEntry, type Kept, openWindow, trimWindow } from "../../src/machine/dedup.ts";
+import { addEntry, ENTRY_MAX_BYTES, findEntry, NO_TAG, openWindow } from "../../src/machine/dedup.ts";
+import { isKept, type Kept, readResult, writeResult } from "../../src/machine/result_code.ts";
+import { trimWindowV1 } from "../../src/machine/window_v1.ts";
 import { digest, KeyLog, machine } from "./key_log.ts";
 
 const key = (i: number) => digest(`key${i}`).slice(0, 16);
@@ -27,22 +29,48 @@ Deno.test("every outcome comes out of the window as it went in, and no entry is 
     ...(["held", "cooling", "queue-full", "left", "too-large"] as const).map((outcome) => ({ outcome })),
   ];
   const window = openWindow("", 0);
-  results.forEach((result, i) => addEntry(window, key(i), "0badcafe", Number.MAX_SAFE_INTEGER, result));
+  results.forEach((result, i) =>
+    addEntry(window, `${100_000 + i}`, key(i), "0badcafe", Number.MAX_SAFE_INTEGER, result)
+  );
   results.forEach((result, i) => {
     assertEquals(findEntry(window.text, key(i)), { body: "0badcafe", instance: Number.MAX_SAFE_INTEGER, result });
   });
   for (const entry of window.text.split(";").slice(1)) assertLessOrEqual(entry.length + 1, ENTRY_MAX_BYTES);
   assertEquals(findEntry(window.text, key(99)), null);
+  for (const result of results) {
+    assert(isKept(result));
+    assertEquals(readResult(writeResult(result), key(2)), result);
+  }
 });
 
-Deno.test("the window keeps the last 32 of before and all of the instance; evicted is the highest that left", () => {
+Deno.test("readResult: a text that no result is written as is none", () => {
+  for (
+    const text of [
+      "",
+      "g",
+      "z1",
+      "g1025",
+      "g1025,",
+      "h1",
+      "g1025,30000,1",
+      "q01x",
+      "w",
+      `w${"9".repeat(21)}`,
+      "constructor",
+    ]
+  ) {
+    assertEquals(readResult(text, "p"), null, text);
+  }
+});
+
+Deno.test("trimWindowV1: the last 32 of before and all of the instance stay; evicted is the highest that left", () => {
   const window = openWindow("", 0);
-  for (let i = 1; i <= 40; i++) addEntry(window, key(i), "00000000", i, { outcome: "held" });
-  const whole = trimWindow(window);
+  for (let i = 1; i <= 40; i++) addEntry(window, NO_TAG, key(i), "00000000", i, { outcome: "held" });
+  const whole = trimWindowV1(window);
   assertEquals([whole.evicted, whole.text], [0, window.text]);
   const next = openWindow(whole.text, whole.evicted);
-  addEntry(next, key(41), "00000000", 41, { outcome: "held" });
-  const trimmed = trimWindow(next);
+  addEntry(next, NO_TAG, key(41), "00000000", 41, { outcome: "held" });
+  const trimmed = trimWindowV1(next);
   assertEquals(trimmed.evicted, 40 - DEDUP_WINDOW);
   assertEquals(findEntry(trimmed.text, key(8)), null);
   for (let i = 9; i <= 41; i++) assertEquals(findEntry(trimmed.text, key(i))?.instance, i);
@@ -113,8 +141,8 @@ Deno.test("an old renewal that comes again does not undo a newer one", () => {
   assertEquals(log.hold, hold);
 });
 
-Deno.test("evicted and gone is expired; evicted and still held or waiting is found", () => {
-  const log = new KeyLog();
+Deno.test("version 1: evicted and gone is expired; evicted and still held or waiting is found", () => {
+  const log = new KeyLog(1);
   const gone = log.ask("gone");
   const fence = log.one(gone);
   assert(fence.outcome === "granted");
@@ -133,8 +161,8 @@ Deno.test("evicted and gone is expired; evicted and still held or waiting is fou
   assertEquals(log.state, before);
 });
 
-Deno.test("expired begins with the very command that left last: born then or before, never after", () => {
-  const log = new KeyLog();
+Deno.test("version 1: expired begins with the very command that left last: born then or before, never after", () => {
+  const log = new KeyLog(1);
   const first = log.ask("first");
   log.one(first);
   log.release("1025");

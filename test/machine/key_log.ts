@@ -4,7 +4,7 @@ import { assert } from "@std/assert";
 import { createMachine } from "../../src/machine/machine.ts";
 import type { Acquire, Hold, Op, Place, Result } from "../../src/machine/op.ts";
 import { unpackPlace } from "../../src/machine/place.ts";
-import type { KeyState } from "../../src/machine/state.ts";
+import { type KeyState, MACHINE_VERSION } from "../../src/machine/state.ts";
 import type { Command, LeaseName, Mode, Value } from "../../src/paxos/message.ts";
 
 export const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -14,9 +14,15 @@ export const FAST: Mode = { kind: "fast", recovery: "coordinated", coordinator: 
 export type Asking = Partial<Omit<Acquire, "type" | "wait">> & { wait?: string; subject?: string; id?: string };
 
 export class KeyLog {
+  readonly #version: number;
   state: KeyState = machine.init(FAST);
   instance = 0;
   #ids = 0;
+
+  /** @param version of the rules, from the first value on */
+  constructor(version: number = MACHINE_VERSION) {
+    this.#version = version;
+  }
 
   command(op: Op, subject = "s", id = `id${++this.#ids}`, born = this.instance + 1): Command {
     return { subject, id, born, op };
@@ -39,10 +45,15 @@ export class KeyLog {
   /** Decides one value in the next instance. */
   decide(commands: readonly Command[], more: Partial<Value> = {}): readonly Result[] {
     const instance = ++this.instance;
-    const value: Value = { id: `a/n/${instance}`, proposer: "a", commands, ...more };
+    const value: Value = { id: `a/n/${instance}`, proposer: "a", commands, ...this.#raise(), ...more };
     const { state, results } = machine.applyWithResults(this.state, instance, value);
     this.state = state;
     return results;
+  }
+
+  /** What the values of nodes carry while the state is of an older version. */
+  #raise(): Pick<Value, "machine"> {
+    return this.state.version < this.#version ? { machine: this.#version } : {};
   }
 
   do(op: Op, subject = "s", id?: string): Result {

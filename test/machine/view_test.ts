@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { HOLDERS_PER_KEY, LIST_DEFAULT_ITEMS } from "../../src/limits.ts";
+import { HOLDERS_PER_KEY, PLACE_TTL_MS } from "../../src/limits.ts";
 import { holdOfFence, holdOfHolder, placesOfNode, viewGrants, viewHistory } from "../../src/machine/view.ts";
 import { KeyLog, machine } from "./key_log.ts";
 
@@ -9,7 +9,6 @@ Deno.test("a lock that was never used is free", () => {
     state: "free",
     holders: [],
     waiters: [],
-    waiterCount: 0,
     lastFence: "0",
     revision: "0",
     cooling: null,
@@ -19,18 +18,21 @@ Deno.test("a lock that was never used is free", () => {
   assertEquals(viewHistory(log.state), { items: [], revision: "0" });
 });
 
-Deno.test("held, with positions from 1, then cooling, then free, each fence in the history", () => {
+Deno.test("held, with who waits and by which lease, then cooling, then free, each fence in the history", () => {
   const log = new KeyLog();
   log.grant("h", { metadata: "m", lockDelayMs: 3_000, atMs: 1_000 });
   log.acquire("w1", { wait: "a", id: "w1" });
-  log.acquire("w2", { wait: "b", mode: "shared" });
+  log.acquire("w2", { wait: "b", mode: "shared", id: "w2" });
+  const leaseOf = (id: string, instance: number) => {
+    return { id: `p:${machine.placeId("s", id)}`, by: `a/n/${instance}`, ttlMs: PLACE_TTL_MS };
+  };
   const held = viewGrants(log.state);
   assertEquals(held.state, "held");
   const lease = { id: "f:1025", by: "a/n/1", ttlMs: 30_000 };
   assertEquals(held.holders, [{ holder: "h", fence: "1025", mode: "exclusive", metadata: "m", lease }]);
   assertEquals(held.waiters, [
-    { holder: "w1", position: 1, mode: "exclusive" },
-    { holder: "w2", position: 2, mode: "shared" },
+    { holder: "w1", mode: "exclusive", lease: leaseOf("w1", 2) },
+    { holder: "w2", mode: "shared", lease: leaseOf("w2", 3) },
   ]);
   log.lapse("f:1025");
   const cooling = viewGrants(log.state);
@@ -38,14 +40,6 @@ Deno.test("held, with positions from 1, then cooling, then free, each fence in t
   assertEquals(viewHistory(log.state).items, [
     { fence: "1025", holder: "h", subject: "s", fromMs: 1_000, toMs: 31_000, end: "lapsed", lastFence: "1025" },
   ]);
-});
-
-Deno.test("waiters beyond the list are counted only", () => {
-  const log = new KeyLog();
-  log.grant("h");
-  for (let i = 0; i < LIST_DEFAULT_ITEMS + 5; i++) log.acquire(`w${i}`, { wait: "a" });
-  const view = viewGrants(log.state);
-  assertEquals([view.waiters.length, view.waiterCount], [LIST_DEFAULT_ITEMS, LIST_DEFAULT_ITEMS + 5]);
 });
 
 Deno.test("holds and places are found by fence, holder, command and node", () => {

@@ -40,9 +40,11 @@ async function rig(answer: Answer, { coordinator = "a" } = {}) {
   );
   const learning = new Learning(acceptor, transport, clock, 0);
   let ids = 0;
-  const host = new CoordinatorHost(acceptor, transport, learning, { next: () => 0, id: () => `id${++ids}` });
+  const reports: string[] = [];
+  const random = { next: () => 0, id: () => `id${++ids}` };
+  const host = new CoordinatorHost(acceptor, transport, learning, random, (line) => void reports.push(line));
   const accepts = () => sent.flatMap(({ to, message }) => message.type === "accept" ? [{ to, message }] : []);
-  return { host, acceptor, store, sent, accepts, forbid: () => whyNot = "may not vote" };
+  return { host, acceptor, store, sent, accepts, reports, forbid: () => whyNot = "may not vote" };
 }
 
 const accepting: Answer = (_to, message) => {
@@ -197,4 +199,16 @@ Deno.test("coordinator host: told of another's key, it passes the report on; a l
   });
   await settled();
   assertEquals(sent.map(({ to, message }) => [to, message.type]), [["c", "collision"]]);
+});
+
+Deno.test("coordinator host: an answer that no step can make sense of ends this recovery with a report, and not the process", async () => {
+  const broken: Answer = (to, message) =>
+    message.type === "accept" ? { type: "accepted", instance: 1 } as never : accepting(to, message);
+  const { host, reports } = await rig(broken);
+  host.collision(collision("b:b c:b d:c"));
+  await settled();
+  assert(
+    reports.length > 0 && reports.every((line) => line.startsWith(`${KEY} is not recovered here: `)),
+    `${reports}`,
+  );
 });

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { COMMANDS_PER_VALUE } from "../../src/limits.ts";
+import type { Caller } from "../../src/replica/service.ts";
 import type { Accept } from "../../src/paxos/message.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 import { SEED, seeded, until } from "./clocks.ts";
@@ -121,7 +122,7 @@ Deno.test("key log: commands that wait go together, 64 at most, in the order the
     const { body: grant } = await locks.acquire("batch", request("me"), caller());
     const accepts = watchAccepts(cluster, "batch");
     const ids = Array.from({ length: 150 }, (_, i) => `b${String(i).padStart(3, "0")}`);
-    await Promise.all(ids.map((id) => locks.renew("batch", grant.fence, {}, caller({ idempotencyKey: id }))));
+    await Promise.all(ids.map((id) => locks.release("batch", grant.fence, caller({ idempotencyKey: id }))));
     const values = new Map(accepts.map(({ instance, value }) => [instance, value]));
     const sizes = [...values.values()].map(({ commands }) => commands.length);
     assert(sizes.every((size) => size <= COMMANDS_PER_VALUE), `${sizes}`);
@@ -178,7 +179,7 @@ Deno.test("key log: past its deadline before any vote was cast for it, it is no-
 });
 
 /** Node a votes for its own command and is cut off; the others decide `between` commands; then a comes back. */
-async function overtaken(between: number): Promise<string> {
+async function overtaken(between: number, more: Partial<Caller> = {}) {
   const cluster = await memoryCluster(3);
   try {
     const { body: keep } = await cluster.node("b").locks.acquire("old", shared("keeper"), caller());
@@ -186,10 +187,14 @@ async function overtaken(between: number): Promise<string> {
       (await cluster.node("a").locks.get("old", { stale: true, timeoutMs: 100 }))
         .body.lastFence === keep.fence);
     const heal = isolate(cluster, "a");
-    const mine = cluster.node("a").locks.acquire("old", shared("late"), caller({ timeoutMs: 20_000 }))
-      .then(() => "granted", codeOf);
+    const mine = cluster.node("a").locks.acquire("old", shared("late"), caller({ timeoutMs: 20_000, ...more }))
+      .then(() => ({ code: "granted", error: null }), (error: QuorateError) => ({ code: error.code, error }));
     await until("a has voted", () => /"vote":\{/.test(cluster.disk("a").records.get("lock/old") ?? ""));
-    for (let i = 0; i < between; i++) await cluster.node("b").locks.renew("old", keep.fence, {}, caller());
+    for (let i = 0; i < between; i++) {
+      const asked = cluster.node("b").locks.acquire("old", shared(`other-${i}`), caller());
+      const { body } = await asked;
+      await cluster.node("b").locks.release("old", body.fence, caller());
+    }
     heal();
     return await mine;
   } finally {
@@ -198,12 +203,16 @@ async function overtaken(between: number): Promise<string> {
 }
 
 Deno.test("key log: overtaken by fewer commands than the window holds, it is decided as if nothing had been", async () => {
-  assertEquals(await overtaken(0), "granted");
-  assertEquals(await overtaken(20), "granted");
+  assertEquals((await overtaken(0)).code, "granted");
+  assertEquals((await overtaken(20)).code, "granted");
 });
 
-Deno.test("key log: overtaken by more commands than the window holds, it is expired-command: nobody can tell any more", async () => {
-  assertEquals(await overtaken(40), "expired-command");
+Deno.test("key log: overtaken by more commands than the window holds, its outcome is unknown, and it is told what to send with it", async () => {
+  const { code, error } = await overtaken(50);
+  assertEquals([code, error?.facts.outcome], ["outcome-unknown", "unknown"]);
+  // It was first sent after instance 1, which a has seen.
+  assertEquals(error?.facts.more, { born: 1 });
+  assert(error?.facts.idempotencyKey !== undefined);
 });
 
 Deno.test("key log: a fresh command is never expired, however much was decided before it", async () => {

@@ -212,8 +212,8 @@ Deno.test("locks: who waits through two nodes under one key is guaranteed by eac
     for (const peer of ["a", "b"]) cluster.network.heal("c", peer);
     const { body: late } = await second;
     assertEquals(late.fence, early.fence);
-    const untilMs = askedMs + 100 + late.guaranteedForMs;
-    assertGreater(untilMs, askedMs + early.guaranteedForMs);
+    const untilMs = askedMs + 100 + late.waitedMs + late.guaranteedForMs;
+    assertGreater(untilMs, askedMs + early.waitedMs + early.guaranteedForMs);
     await clock.sleep(untilMs - 1 - clock.now());
     const thief = cluster.node("a").locks.acquire("x", request("thief"), caller());
     assertEquals((await assertRejects(() => thief, QuorateError)).code, "held");

@@ -77,6 +77,8 @@ export type MemoryClusterOptions = {
   readonly watch?: (id: string) => AtomicWatch;
   /** What stands between the network and a node; called again for each start of it. Default: nothing. */
   readonly received?: (id: string, receive: Receive) => Receive;
+  /** What stands between a node and the network; called again for each start of it. Default: nothing. */
+  readonly sending?: (id: string, transport: Transport) => Transport;
   /** Of peers. */
   readonly deadlineMs?: number;
   /** What each node shows its messages to. Default: nothing. */
@@ -96,6 +98,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     schedule,
     watch,
     received = (_id, receive) => receive,
+    sending = (_id, transport) => transport,
     learners: learnerCount = 0,
     shared,
   } = options;
@@ -139,7 +142,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     });
     const machine = createMachine({ digest: sha256Hex });
     const trace = thedgeOf(id);
-    const transport = tracingTransport(group.transport(network.transportOf(id)), trace);
+    const transport = tracingTransport(sending(id, group.transport(network.transportOf(id))), trace);
     const node = new ReplicaNode({
       id: group.memberOf(id),
       cluster: "test",

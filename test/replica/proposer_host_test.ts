@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { transition } from "../../src/paxos/acceptor.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import type { AcceptorMessage, AcceptorRecord, Mode } from "../../src/paxos/message.ts";
+import type { AcceptorMessage, AcceptorRecord, Mode, Vote } from "../../src/paxos/message.ts";
 import { freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
@@ -26,13 +26,14 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const clock = new ManualClock();
   const peers = new Map<string, AcceptorRecord>(nodesOf(n).slice(1).map((id) => [id, freshRecord(machine, mode)]));
   const sent: { to: string; message: WireMessage }[] = [];
-  const network = { lost: (() => false) as Loss };
+  const network = { lost: (() => false) as Loss, spoil: (reply: WireReply): WireReply => reply };
+  const reports: string[] = [];
   function answer(to: string, message: WireMessage): WireReply {
     if (network.lost(to, message)) throw new PeerError("silence");
     if (message.type === "collision" || message.type === "marks") return { type: "noted" };
     const next = transition(rulesOf(to, n), peers.get(to)!, message as AcceptorMessage, { from: "a", seenMs: {} });
     peers.set(to, next.record);
-    return structuredClone(next.reply) as WireReply;
+    return network.spoil(structuredClone(next.reply) as WireReply);
   }
   const transport: Transport = {
     send: (to, _mailbox, message) => {
@@ -50,7 +51,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const coordinator = new CoordinatorHost(acceptor, transport, learning, random);
   const timing = new Timing("a", rules.quorums, transport, random);
   const giveUp = new AbortController();
-  const ended: { ending: Ending | null } = { ending: null };
+  const ended: { ending: Ending | null; error: Error | null } = { ending: null, error: null };
   return {
     store,
     clock,
@@ -59,11 +60,17 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     peers,
     giveUp,
     lose: (lost: Loss) => network.lost = lost,
+    spoil: (spoil: (reply: WireReply) => WireReply) => network.spoil = spoil,
+    reports,
     async drive(value = valueOf("a") as ReturnType<typeof valueOf> | null) {
       const { snapshot: opening, fast } = await acceptor.view(KEY);
       const context = { me: "a", key: KEY, epoch: 0, quorums: rules.quorums, machine, opening, fast, value };
-      driveInstance({ acceptor, coordinator, learning, transport, clock, random, timing }, context, giveUp.signal)
-        .then((ending) => ended.ending = ending);
+      const report = (line: string) => void reports.push(line);
+      const parts = { acceptor, coordinator, learning, transport, clock, random, timing, report };
+      driveInstance(parts, context, giveUp.signal).then(
+        (ending) => ended.ending = ending,
+        (error) => ended.error = error,
+      );
       await settled();
       return ended;
     },
@@ -217,4 +224,19 @@ Deno.test("proposer host: a peer that is behind is sent what it lacks, and then 
   assert(ending?.type === "decided", JSON.stringify(ending));
   assert(sent.some(({ message }) => message.type === "accept" && message.snapshot !== undefined));
   assertEquals([...peers.values()].some(({ instance, vote }) => instance === 2 && vote !== null), true);
+});
+
+Deno.test("proposer host: votes that no step can make sense of end the drive with a report, and not the process", async () => {
+  const { drive, clock, lose, spoil, reports } = await rig({ mode: { kind: "prepare" } });
+  lose(() => false);
+  const broken = { ballot: STANDING, kind: "fast" } as Vote;
+  spoil((reply) => reply.type === "promise" ? { ...reply, vote: broken } : reply);
+  const ended = await drive();
+  for (let i = 0; i < 20 && ended.error === null; i++) await clock.pass(50);
+  // A rejection that nobody handles would have failed this test by itself.
+  assert(ended.error !== null && ended.ending === null);
+  assertEquals(reports.length, 1);
+  assert(reports[0]!.startsWith(`${KEY} cannot go on here: `), reports[0]);
+  await clock.pass(60_000);
+  assertEquals(reports.length, 1);
 });

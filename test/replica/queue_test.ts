@@ -162,6 +162,28 @@ Deno.test("queue: with the same key a waiter goes on with its place through anot
     assertEquals(granted(await second.ending).holder, "second");
   }));
 
+Deno.test("queue: a try that is told held leaves no place of the same request, in whichever attempt another try took it", () =>
+  withCluster(3, async (cluster) => {
+    const { body: held } = await cluster.node("a").locks.acquire("q", request("holder", { ttlMs: 600_000 }), caller());
+    const who = caller({ timeoutMs: 20_000 });
+    // Over before its place is decided.
+    const short = (id: string) =>
+      assertRejects(() => cluster.node(id).locks.acquire("q", request("w", { waitMs: 1 }), who), QuorateError);
+    assertEquals((await short("b")).code, "held");
+    for (const id of ["a", "c"]) {
+      await until(`${id} knows that its place is gone`, async () => {
+        const { body } = await cluster.node(id).locks.get("q", { stale: true, timeoutMs: 5_000 });
+        return body.waiters.length === 0 && body.lastFence === held.fence && BigInt(body.revision) > 2n;
+      });
+    }
+    const again = await queued(cluster, "a", "q", "w", {}, who);
+    assertEquals((await short("c")).code, "held");
+    assertEquals(await waiters(cluster, "b", "q"), []);
+    await cluster.node("a").locks.release("q", held.fence, caller());
+    assertEquals(await again.ending, "held");
+    assertEquals((await stateOf(cluster, "b", "q")).holders, []);
+  }));
+
 Deno.test("queue: two nodes wait under one key at once: both are answered with the one grant", () =>
   withCluster(3, async (cluster) => {
     const { body: held } = await cluster.node("a").locks.acquire("q", request("holder", { ttlMs: 600_000 }), caller());

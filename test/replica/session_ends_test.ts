@@ -93,7 +93,7 @@ async function client(
         (node, caller) => node.sessions.keep(session, caller),
       );
       if (kept === "lost") break;
-      if (typeof kept !== "string") rely(sentMs + kept.body.guaranteedForMs);
+      if (typeof kept !== "string") rely(sentMs + kept.body.waitedMs + kept.body.guaranteedForMs);
     }
     isOver = true;
   })();
@@ -111,9 +111,9 @@ async function client(
       (node, caller) => node.locks.acquire(name, request(who, { session, waitMs, lockDelayMs }), caller),
     );
     if (typeof grant === "string") continue;
-    const { fence, guaranteedForMs } = grant.body;
-    assertLessOrEqual(guaranteedForMs, grant.body.waitedMs + ttlMs * (1 - DRIFT) + 1);
-    const one = { who, fence, fromMs: clock.now(), untilMs: sentMs + guaranteedForMs };
+    const { fence, waitedMs, guaranteedForMs } = grant.body;
+    assertLessOrEqual(guaranteedForMs, ttlMs * (1 - DRIFT));
+    const one = { who, fence, fromMs: clock.now(), untilMs: sentMs + waitedMs + guaranteedForMs };
     if (one.untilMs < one.fromMs) continue;
     mine.push(one);
     relied.set(name, [...relied.get(name) ?? [], one]);

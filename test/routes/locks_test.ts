@@ -30,12 +30,14 @@ describe("POST /v1/locks/:name", () => {
       [RECEIPT.path, `${RECEIPT.instance}`, RECEIPT.ballot, "application/json", "no-store"],
     );
     assertEquals(/^total;dur=\d+\.\d\d$/.test(response.headers.get("server-timing") ?? ""), true);
-    assertEquals(calls, [{
+    const { signal, ...caller } = calls[0]?.args[2] as Json;
+    assertEquals(signal instanceof AbortSignal, true);
+    assertEquals([{ ...calls[0], args: [...calls[0]!.args.slice(0, 2), caller] }], [{
       method: "acquire",
       args: [
         "deploy/api",
         { holder: defaultHolder("local", key), ttlMs: 30_000, waitMs: 0, mode: "exclusive", lockDelayMs: 0 },
-        { subject: "local", idempotencyKey: key, timeoutMs: 5_000 },
+        { subject: "local", idempotencyKey: key, timeoutMs: 5_000, anonymous: true },
       ],
     }]);
   });
@@ -109,10 +111,18 @@ describe("POST /v1/locks/:name", () => {
 describe("a waiter", () => {
   const body = json({ waitMs: 300_000 });
 
-  it("gets no signal if it does not wait", async () => {
+  it("gets no signal if it does not wait and has a key to come back with", async () => {
+    const { app, calls } = scripted();
+    await app.request("/v1/locks/a", { method: "POST", headers: { "idempotency-key": "k" } });
+    const { signal, anonymous } = calls[0]?.args[2] as Json;
+    assertEquals([signal, anonymous], [undefined, undefined]);
+  });
+
+  it("without a key of its own is anonymous, and its signal is there though it does not wait", async () => {
     const { app, calls } = scripted();
     await app.request("/v1/locks/a", { method: "POST" });
-    assertEquals((calls[0]?.args[2] as Json).signal, undefined);
+    const { signal, anonymous } = calls[0]?.args[2] as Json;
+    assertEquals([signal instanceof AbortSignal, anonymous], [true, true]);
   });
 
   it("is not told that the client went away when it answered", async () => {

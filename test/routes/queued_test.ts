@@ -48,7 +48,7 @@ Deno.test("a waiter's stream: its position, the next one, then the grant, and th
 Deno.test("a waiter's stream: cut, it goes on with its place at another node under the same Idempotency-Key", () =>
   withApps(3, async (apps) => {
     const fence = await hold(apps, "a", "q");
-    const first = await wait(apps, "b", "q");
+    const first = await wait(apps, "b", "q", WAIT, { "idempotency-key": "mine" });
     assertEquals((await first.reader.next())?.data, { position: 1 });
     const behind = await wait(apps, "a", "q", { ...WAIT, holder: "behind" });
     assertEquals((await behind.reader.next())?.data, { position: 2 });
@@ -73,7 +73,7 @@ Deno.test("a waiter's stream: cut, it goes on with its place at another node und
 Deno.test("a waiter's stream: its node dies while it is first; at another node it is first still", () =>
   withApps(5, async (apps) => {
     const fence = await hold(apps, "a", "q");
-    const first = await wait(apps, "b", "q");
+    const first = await wait(apps, "b", "q", WAIT, { "idempotency-key": "mine" });
     assertEquals((await first.reader.next())?.data, { position: 1 });
     apps.cluster.kill("b");
     await first.reader.close();

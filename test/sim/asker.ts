@@ -5,9 +5,9 @@
 import type { Answer } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import { type AnyCaller, bornIn, forgottenFault } from "./born.ts";
 import type { Seeded } from "./virtual_time.ts";
-import type { World } from "./world.ts";
+import { SUBJECT, type World } from "./world.ts";
 
 export const TIMEOUT_MS = 1_500;
 const ATTEMPTS = 5;
@@ -16,16 +16,32 @@ const ANSWERS_LOST = 0.03;
 /** Nobody knows what became of it: asked again. */
 export const OPEN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum", "not-ready"]);
 
-export type Call<T> = (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>;
+/** An answer that has been forgotten: nobody knows what became of the command. Only who said its born may be told so. */
+export const FORGOTTEN = "expired-command";
+
+export type Call<T> = (node: ReplicaNode, caller: AnyCaller) => Promise<Answer<T>>;
 /** An answer, or the error that is one, and who gave it. */
 export type Told<T> =
-  | { readonly answer: Answer<T>; readonly node: string }
+  | { readonly answer: Answer<T>; readonly node: string; readonly sentMs: number }
   | { readonly code: string; readonly error: QuorateError; readonly node: string };
+
+/** More of the caller, and of how it is asked. */
+export type Asking = Partial<AnyCaller> & {
+  /** Whose command it is: what is told of it must then be true of what was decided there. */
+  readonly key?: string;
+  /** The same for the names of a set: what is refused of them may still be being undone. */
+  readonly keys?: readonly string[];
+  readonly tries?: number;
+  /** Says the born that it is told with an unknown outcome from then on. */
+  readonly takesBorn?: boolean;
+};
 
 export type AskCounts = { operations: number; unknown: number; paths: Record<string, number> };
 
 export class Asker {
   readonly random: Seeded;
+  /** Of the clock of who asks. */
+  readonly rate: number;
   readonly #world: World;
   readonly #counts: AskCounts;
   readonly #over: Promise<unknown>;
@@ -36,8 +52,9 @@ export class Asker {
 
   constructor(
     world: World,
-    { random, counts, over, final, fault }: {
+    { random, rate, counts, over, final, fault }: {
       readonly random: Seeded;
+      readonly rate: number;
       readonly counts: AskCounts;
       readonly over: Promise<unknown>;
       readonly final: ReadonlySet<string>;
@@ -45,6 +62,7 @@ export class Asker {
     },
   ) {
     this.random = random;
+    this.rate = rate;
     this.#world = world;
     this.#counts = counts;
     this.#over = over;
@@ -58,12 +76,23 @@ export class Asker {
   }
 
   /** Null: nobody ever said anything definite. */
-  async ask<T>(idempotencyKey: string, call: Call<T>, more: Partial<Caller> = {}): Promise<Told<T> | null> {
+  async ask<T>(
+    idempotencyKey: string,
+    call: Call<T>,
+    { key, keys = [], tries = ATTEMPTS, takesBorn = false, ...more }: Asking = {},
+  ): Promise<Told<T> | null> {
     this.#counts.operations++;
-    const caller: Caller = { subject: "sim", idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
+    let caller: AnyCaller = { subject: SUBJECT, idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
+    const { answers, clock } = this.#world;
+    const firstMs = clock.now();
     // Of a hedged one others may be asked at the same time.
     let isNone = caller.hedge === undefined;
-    for (let attempt = 0; attempt < ATTEMPTS && !this.#isOver; attempt++) {
+    for (let attempt = 0; attempt < tries && !this.#isOver; attempt++) {
+      const hasBorn = caller.born !== undefined || caller.hedge !== undefined;
+      const nth = key === undefined ? attempt + 1 : answers.tried(key, idempotencyKey, clock.now(), hasBorn);
+      for (const one of keys) answers.tried(one, idempotencyKey, clock.now(), hasBorn);
+      // What a try says of itself says nothing of an earlier one that somebody heard of.
+      isNone &&= nth === attempt + 1;
       this.#world.none.asked(idempotencyKey);
       const told = await this.#askOne(call, caller);
       isNone &&= told !== null && "code" in told && told.error.facts.outcome === "none";
@@ -71,12 +100,26 @@ export class Asker {
       if (told !== null && "answer" in told) {
         const { path } = told.answer.receipt;
         this.#counts.paths[path] = (this.#counts.paths[path] ?? 0) + 1;
+        const number = numberIn(told.answer.body);
+        if (key !== undefined && number !== undefined) answers.done(key, idempotencyKey, number);
+        // Copies of a hedged request are no repetitions: they count from the first.
+        return caller.hedge === undefined ? told : { ...told, sentMs: firstMs };
+      }
+      if (told !== null && told.code === FORGOTTEN) {
+        const fault = forgottenFault(told.error, nth, hasBorn);
+        if (fault !== null) this.#fault(`${idempotencyKey} ${fault}`);
         return told;
       }
       if (told !== null && !OPEN.has(told.code)) {
         if (!this.#final.has(told.code)) this.#fault(`${idempotencyKey}: ${told.code}`);
+        // Another try of a hedged one may be under way.
+        if (key !== undefined && caller.hedge === undefined) {
+          answers.refused(key, idempotencyKey, told.code, clock.now());
+        }
         return told;
       }
+      const born = told === null || !takesBorn ? undefined : bornIn(told.error);
+      if (born !== undefined && caller.born === undefined) caller = { ...caller, born };
       await this.sleep(this.random.next() * 100);
     }
     this.#counts.unknown++;
@@ -84,7 +127,7 @@ export class Asker {
   }
 
   /** Null: the answer was lost on its way, or everything is over. */
-  async #askOne<T>(call: Call<T>, caller: Caller): Promise<Told<T> | null> {
+  async #askOne<T>(call: Call<T>, caller: AnyCaller): Promise<Told<T> | null> {
     const node = this.pickNode();
     const isLost = this.random.chance(ANSWERS_LOST);
     if (node === undefined) return null;
@@ -94,8 +137,9 @@ export class Asker {
 
   /** Of one node, once. */
   async askNode<T>(node: string, call: (node: ReplicaNode) => Promise<Answer<T>>): Promise<Told<T>> {
+    const sentMs = this.#world.clock.now();
     try {
-      return { answer: await this.#world.ask(node, call), node };
+      return { answer: await this.#world.ask(node, call), node, sentMs };
     } catch (error) {
       if (error instanceof QuorateError) return { code: error.code, error, node };
       throw error;
@@ -115,6 +159,12 @@ export class Asker {
   async sleep(ms: number): Promise<void> {
     await this.until(this.#world.clock.sleep(ms));
   }
+}
+
+/** What names the state in which the write was decided. */
+function numberIn(body: unknown): string | undefined {
+  const { fence, revision } = body as { readonly fence?: string; readonly revision?: string };
+  return fence ?? revision;
 }
 
 export function outputOf<T>(told: Told<T> | null): Readonly<Record<string, unknown>> | "unknown" {

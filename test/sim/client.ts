@@ -5,8 +5,9 @@
 import type { Grant } from "../../src/api.ts";
 import { DRIFT } from "../../src/limits.ts";
 import type { AcquireRequest } from "../../src/replica/service.ts";
-import { type AskCounts, Asker, type Call, OPEN, outputOf, TIMEOUT_MS } from "./asker.ts";
+import { type AskCounts, Asker, type Call, FORGOTTEN, OPEN, outputOf, TIMEOUT_MS } from "./asker.ts";
 import { askDirectly } from "./direct.ts";
+import { type Bounds, callerRate, guaranteedUntilMs } from "./guarantee.ts";
 import type { Held, History } from "./history.ts";
 import { KEYS } from "./plan.ts";
 import { type Seeded, seededRandomness } from "./virtual_time.ts";
@@ -15,7 +16,7 @@ import type { World } from "./world.ts";
 const STREAM = 100;
 const REFUSED: ReadonlySet<string> = new Set(["held", "cooling"]);
 /** What a client may be told for good. */
-const FINAL: ReadonlySet<string> = new Set([...REFUSED, "queue-full", "lost", "expired-command"]);
+const FINAL: ReadonlySet<string> = new Set([...REFUSED, "queue-full", "lost"]);
 
 export type ClientCounts = AskCounts & { hedged: number; direct: number };
 
@@ -24,9 +25,9 @@ export function noCounts(): ClientCounts {
 }
 
 type How = "node" | "hedge" | "direct";
-type Taken = { readonly fence: string; readonly guaranteedForMs: number; readonly node: string } | {
-  readonly code: string;
-};
+type Taken =
+  | { readonly fence: string; readonly bounds: Bounds; readonly sentMs: number; readonly node: string }
+  | { readonly code: string };
 
 export class Client {
   readonly #name: string;
@@ -46,7 +47,8 @@ export class Client {
     this.#counts = counts;
     this.#random = seededRandomness(world.plan.seed, STREAM + index);
     const fault = (what: string) => history.fault(what);
-    this.#asker = new Asker(world, { random: this.#random, counts, over, final: FINAL, fault });
+    const rate = callerRate(world.plan.seed, STREAM + index);
+    this.#asker = new Asker(world, { random: this.#random, rate, counts, over, final: FINAL, fault });
   }
 
   async run(): Promise<void> {
@@ -100,16 +102,17 @@ export class Client {
     const grant = await this.#acquire(key, id, request, how);
     if (grant === null) return this.#note(key, "acquire", request, "unknown", calledMs);
     if ("code" in grant) return this.#note(key, "acquire", request, { code: grant.code }, calledMs);
-    const { fence, guaranteedForMs, node } = grant;
+    const { fence, bounds, sentMs, node } = grant;
+    const { rate } = this.#asker;
     const held = this.#history.granted({
       lock: key,
       mode: request.mode,
       calledMs,
       returnedMs: this.#now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + guaranteedForMs,
+      guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate }, bounds),
     });
-    this.#note(key, "acquire", request, { guaranteedForMs }, calledMs, { fence, node });
+    this.#note(key, "acquire", request, { guaranteedForMs: bounds.guaranteedForMs }, calledMs, { fence, node });
     await this.#asker.sleep(heldMs);
     if (renews && !this.#asker.isOver) await this.#renew(key, id, fence, held);
     if (letsLapse || this.#asker.isOver) return;
@@ -123,24 +126,27 @@ export class Client {
     const renewed = await this.#asker.ask(`${id}-r`, (node, caller) => node.locks.renew(key, fence, {}, caller));
     this.#note(key, "renew", { fence }, outputOf(renewed), calledMs);
     if (renewed === null) return;
-    if ("answer" in renewed) held.guaranteedUntilMs = calledMs + renewed.answer.body.guaranteedForMs;
-    else if (renewed.code === "lost") this.#history.lost(held, this.#now());
+    if ("answer" in renewed) {
+      const { rate } = this.#asker;
+      held.guaranteedUntilMs = guaranteedUntilMs({ ...renewed, rate }, renewed.answer.body);
+    } else if (renewed.code === "lost") this.#history.lost(held, this.#now());
   }
 
   async #acquire(key: string, id: string, request: AcquireRequest, how: How): Promise<Taken | null> {
     const call: Call<Grant> = (node, caller) => node.locks.acquire(key, request, caller);
     const ask = async (hedge?: number): Promise<Taken | null> => {
-      const told = await this.#asker.ask(id, call, hedge === undefined ? {} : { hedge });
+      const told = await this.#asker.ask(id, call, { key: `lock/${key}`, ...(hedge === undefined ? {} : { hedge }) });
       if (told === null) return null;
       if ("code" in told) {
         // Of a hedged one a refusal is decided too, and stays what it was.
         if (hedge !== undefined && REFUSED.has(told.code)) this.#history.answered(id, told.code);
         return told;
       }
-      const { body: { fence, guaranteedForMs }, receipt } = told.answer;
+      const { body, receipt } = told.answer;
+      const { fence } = body;
       this.#history.answered(id, fence);
       this.#sawInstance(key, receipt.instance);
-      return { fence, guaranteedForMs, node: told.node };
+      return { fence, bounds: body, sentMs: told.sentMs, node: told.node };
     };
     const born = this.#instances.get(key) ?? 0;
     switch (how) {
@@ -164,6 +170,7 @@ export class Client {
   /** Null: unsettled. */
   async #acquireDirectly(key: string, id: string, request: AcquireRequest, born: number): Promise<Taken | null> {
     this.#counts.direct++;
+    const sentMs = this.#now();
     this.#counts.operations++;
     const { holder, mode, ttlMs, lockDelayMs } = request;
     const op = { type: "acquire", holder, mode, ttlMs, lockDelayMs, atMs: 0 } as const;
@@ -172,8 +179,9 @@ export class Client {
     this.#sawInstance(key, end.instance);
     const { outcome, fence } = end.result;
     this.#history.answered(id, fence ?? outcome);
-    if (fence !== undefined) return { fence, guaranteedForMs: Math.floor(ttlMs * (1 - DRIFT)), node: "direct" };
-    if (!FINAL.has(outcome)) this.#history.fault(`${id}: ${outcome}`);
+    const bounds = { guaranteedForMs: Math.floor(ttlMs * (1 - DRIFT)) };
+    if (fence !== undefined) return { fence, bounds, sentMs, node: "direct" };
+    if (!FINAL.has(outcome) && outcome !== FORGOTTEN) this.#history.fault(`${id}: ${outcome}`);
     return { code: outcome };
   }
 

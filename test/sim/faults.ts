@@ -7,10 +7,10 @@ import type { World } from "./world.ts";
 /** Between the image that a disk is rolled back to and the rollback. */
 const ROLLBACK_MS = 800;
 
-export type FaultCounts = { cuts: number; diskFaults: number; rollbacks: number };
+export type FaultCounts = { cuts: number; diskFaults: number; rollbacks: number; stalls: number; lates: number };
 
 export class Faults {
-  readonly counts: FaultCounts = { cuts: 0, diskFaults: 0, rollbacks: 0 };
+  readonly counts: FaultCounts = { cuts: 0, diskFaults: 0, rollbacks: 0, stalls: 0, lates: 0 };
   /** Nodes whose disk was rolled back: each must find it out, and never vote again. */
   readonly rolledBack = new Set<string>();
   readonly #world: World;
@@ -31,6 +31,7 @@ export class Faults {
     world.points.disarm();
     world.slowDiskMs.clear();
     world.isolates.heal();
+    world.stalls.endAll();
     for (const id of world.ids) if (!world.plan.shared.includes(id)) world.cluster.store(id).failNext = null;
     for (const id of [...world.down]) world.restart(id);
   }
@@ -68,6 +69,14 @@ export class Faults {
         this.counts.diskFaults++;
         world.isolates.database(fault.node)?.failNext(fault.fault);
         return;
+      case "stall":
+        return this.#stall(
+          (fault.key === undefined ? undefined : world.coordinatorOf(fault.key)) ?? fault.node,
+          fault.forMs,
+        );
+      case "late":
+        this.counts.lates++;
+        return this.#late(fault);
       case "rollback":
         return this.#rollback(fault.node);
       case "wall":
@@ -96,6 +105,31 @@ export class Faults {
   #drop(forMs: number, test: (parcel: Parcel) => boolean): void {
     const { cluster, clock } = this.#world;
     const end = cluster.network.drop((parcel) => this.#world.isFaulty && test(parcel));
+    clock.after(forMs, end);
+  }
+
+  #stall(node: string, forMs: number): void {
+    const { stalls, clock, plan, down } = this.#world;
+    if (plan.shared.includes(node) || down.has(node)) return;
+    this.counts.stalls++;
+    stalls.begin(node);
+    clock.after(forMs, () => stalls.end(node));
+  }
+
+  #coordinator({ key }: { readonly key?: string }): string | undefined {
+    return key === undefined ? undefined : this.#world.coordinatorOf(key);
+  }
+
+  #late(fault: FaultEvent & { readonly kind: "late" }): void {
+    const { cluster, clock } = this.#world;
+    const { from, to, type, byMs, forMs } = fault;
+    const coordinator = this.#coordinator(fault);
+    const isLate = (parcel: Parcel) =>
+      coordinator === undefined ? isOn(parcel, from, to) : memberOf(parcel.to) === coordinator;
+    const end = cluster.network.delay((parcel) => {
+      if (parcel.kind !== "request" || !isLate(parcel)) return 0;
+      return type === undefined || parcel.content.type === type ? byMs : 0;
+    });
     clock.after(forMs, end);
   }
 

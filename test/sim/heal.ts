@@ -7,6 +7,7 @@ import type { Answer, Grant } from "../../src/api.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import type { Faults } from "./faults.ts";
+import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Held, History } from "./history.ts";
 import { type Seeded, seededRandomness } from "./virtual_time.ts";
 import type { World } from "./world.ts";
@@ -39,7 +40,8 @@ export class Heal {
   readonly #history: History;
   readonly #random: Seeded;
   readonly #startMs: number;
-  readonly #allowedMs: number;
+  /** What nothing but messages and disks has to be waited for comes within so long. */
+  readonly allowedMs: number;
   #calls = 0;
 
   constructor(world: World, history: History) {
@@ -49,7 +51,7 @@ export class Heal {
     this.#startMs = world.clock.now();
     const { isolates, lifeMs } = world.plan;
     const hungMs = isolates > 0 ? HUNG_MS : 0;
-    this.#allowedMs = (ALLOWED_MS + hungMs + (lifeMs === null ? 0 : EVICTED_MS)) / world.slowest;
+    this.allowedMs = (ALLOWED_MS + hungMs + (lifeMs === null ? 0 : EVICTED_MS)) / world.slowest;
   }
 
   /** Rejects with what did not come in time. */
@@ -74,7 +76,7 @@ export class Heal {
       nodes: ids.filter((id) => this.#world.plan.shared.includes(id) || !this.#world.isQuarantined(id)),
       slowest,
       fromMs,
-      learnMs: this.#allowedMs,
+      learnMs: this.allowedMs,
       except: MINE,
     });
   }
@@ -82,13 +84,13 @@ export class Heal {
   async #key(key: string): Promise<void> {
     const { clock } = this.#world;
     const calledMs = clock.now();
-    const { body } = await this.inTime(
+    const { body, sentMs } = await this.inTime(
       () => Math.max(this.#startMs, this.freeMs(`lock/${key}`)),
       (node, caller) => this.#acquire(node, key, "last", caller),
       `${key} is not writable`,
     );
     this.figures.healedMs = Math.max(this.figures.healedMs, clock.now() - this.#startMs);
-    await this.#wakeUp(key, body.fence, this.#granted(key, calledMs, body));
+    await this.#wakeUp(key, body.fence, this.#granted(key, calledMs, sentMs, body));
   }
 
   /** Somebody waits, the lock is given back, and that is all it takes. */
@@ -111,7 +113,8 @@ export class Heal {
       `${key} is not given back`,
     );
     isReleased = true;
-    this.#granted(key, calledMs, (await waiting).body);
+    const { body, sentMs } = await waiting;
+    this.#granted(key, calledMs, sentMs, body);
   }
 
   #acquire(node: ReplicaNode, name: string, holder: string, caller: Caller) {
@@ -119,14 +122,14 @@ export class Heal {
     return node.locks.acquire(name, request, caller);
   }
 
-  #granted(key: string, calledMs: number, { fence, guaranteedForMs }: Grant): Held {
+  #granted(key: string, calledMs: number, sentMs: number, body: Grant): Held {
     return this.#history.granted({
       lock: key,
       mode: "exclusive",
       calledMs,
       returnedMs: this.#world.clock.now(),
-      fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + guaranteedForMs,
+      fence: BigInt(body.fence),
+      guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate: 1 }, body),
     });
   }
 
@@ -135,7 +138,7 @@ export class Heal {
     fromMs: () => number,
     call: (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>,
     what: string,
-  ): Promise<Answer<T>> {
+  ): Promise<Answer<T> & { readonly sentMs: number }> {
     const { clock } = this.#world;
     const caller = { subject: "sim", idempotencyKey: `heal-${this.#calls++}`, timeoutMs: 1_500 };
     let isDone = false;
@@ -147,7 +150,9 @@ export class Heal {
         const id = up.length === 0 ? undefined : this.#random.pick(up);
         try {
           if (id === undefined) throw new QuorateError("not-ready", "nobody is there");
-          return await this.#world.ask(id, (node) => call(node, caller), WAIT_MS + caller.timeoutMs);
+          const sentMs = clock.now();
+          const answer = await this.#world.ask(id, (node) => call(node, caller), WAIT_MS + caller.timeoutMs);
+          return { ...answer, sentMs };
         } catch (error) {
           if (!(error instanceof QuorateError) || !AGAIN.has(error.code)) throw error;
           if (isDone) throw error;
@@ -160,7 +165,7 @@ export class Heal {
         await clock.sleep(LOOK_MS);
         dueMs = Math.max(dueMs, fromMs());
         const late = clock.now() - dueMs;
-        if (late > this.#allowedMs && !isDone) throw new Error(`${what} ${late.toFixed(0)} ms after it could be`);
+        if (late > this.allowedMs && !isDone) throw new Error(`${what} ${late.toFixed(0)} ms after it could be`);
       }
       return await new Promise<never>(() => {});
     };
@@ -174,9 +179,9 @@ export class Heal {
   }
 
   async comes(test: () => boolean, what: string): Promise<void> {
-    const endMs = this.#world.clock.now() + this.#allowedMs;
+    const endMs = this.#world.clock.now() + this.allowedMs;
     while (!test()) {
-      if (this.#world.clock.now() > endMs) throw new Error(`${what} within ${this.#allowedMs.toFixed(0)} ms`);
+      if (this.#world.clock.now() > endMs) throw new Error(`${what} within ${this.allowedMs.toFixed(0)} ms`);
       await this.#world.clock.sleep(LOOK_MS);
     }
   }

@@ -6,6 +6,7 @@ import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { Answer } from "../../src/api.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import { type Asker, type Call, outputOf, type Told } from "./asker.ts";
+import { type Bounds, guaranteedUntilMs } from "./guarantee.ts";
 import type { Clients } from "./workload.ts";
 
 /** What a client may be told for good of what is granted. */
@@ -15,7 +16,6 @@ export const REFUSALS: ReadonlySet<string> = new Set([
   "cooling",
   "queue-full",
   "lost",
-  "expired-command",
 ]);
 const RENEWS = 0.3;
 const LETS_LAPSE = 0.2;
@@ -33,7 +33,7 @@ export type Hold = {
   releasedMs: number;
 };
 
-export type Granted = { readonly fence: string; readonly guaranteedForMs: number };
+export type Granted = Bounds & { readonly fence: string };
 
 export type Asking = {
   readonly key: string;
@@ -42,7 +42,7 @@ export type Asking = {
   /** Who waits cannot hedge. */
   readonly waits: boolean;
   ask(node: ReplicaNode, caller: Caller): Promise<Answer<Granted>>;
-  renew(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<{ readonly guaranteedForMs: number }>>;
+  renew(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<Bounds>>;
   release(node: ReplicaNode, fence: string, caller: Caller): Promise<Answer<unknown>>;
   /** Called at once with what was granted. */
   granted(hold: Hold): void;
@@ -70,7 +70,9 @@ export class Holder {
     const calledMs = this.#clients.now();
     const told = await this.#ask(id, asking);
     if (told === null || "code" in told) return this.#note(key, "take", input, told, calledMs);
-    const { body: { fence, guaranteedForMs }, receipt } = told.answer;
+    const { body, receipt } = told.answer;
+    const { fence } = body;
+    const { rate } = this.#asker;
     this.#instances.set(key, receipt.instance);
     this.#note(key, "take", input, told, calledMs, fence);
     const hold: Hold = {
@@ -78,7 +80,7 @@ export class Holder {
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + guaranteedForMs,
+      guaranteedUntilMs: guaranteedUntilMs({ sentMs: told.sentMs, rate }, body),
       releasedMs: Infinity,
     };
     asking.granted(hold);
@@ -93,11 +95,11 @@ export class Holder {
   async #ask(id: string, asking: Asking): Promise<Told<Granted> | null> {
     const call: Call<Granted> = (node, caller) => asking.ask(node, caller);
     const hedges = this.#asker.random.chance(HEDGES);
-    if (asking.waits || !hedges) return await this.#asker.ask(id, call);
+    if (asking.waits || !hedges) return await this.#asker.ask(id, call, { key: asking.key });
     return await this.#clients.hedge(this.#asker, id, this.#instances.get(asking.key) ?? 0, call, (told) => {
       if ("answer" in told) return told.answer.body.fence;
       return DECIDED.has(told.code) ? told.code : null;
-    });
+    }, asking.key);
   }
 
   async #renew(id: string, fence: string, asking: Asking, hold: Hold): Promise<void> {
@@ -105,7 +107,8 @@ export class Holder {
     const renewed = await this.#asker.ask(`${id}-r`, (node, caller) => asking.renew(node, fence, caller));
     this.#note(asking.key, "renew", { fence }, renewed, calledMs);
     if (renewed === null) return;
-    if ("answer" in renewed) hold.guaranteedUntilMs = calledMs + renewed.answer.body.guaranteedForMs;
+    const { rate } = this.#asker;
+    if ("answer" in renewed) hold.guaranteedUntilMs = guaranteedUntilMs({ ...renewed, rate }, renewed.answer.body);
     else if (renewed.code === "lost") this.#clients.lost(hold);
   }
 

@@ -61,10 +61,10 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     name: "a ttl counted from the answer, not from the send",
     edits: [{
       file: GRANTS,
-      text: "hold !== null && !hold.unconfirmed) {\n        return { hold, state, receipt, waitedMs: 0 };",
-      replacement:
-        "hold !== null && !hold.unconfirmed) {\n        return { hold, state, receipt, waitedMs: this.#parts.clock.now() - startedMs };",
+      text: "const granted = { id, hold, state, receipt, waitedMs };",
+      replacement: "const granted = { id, hold, state, receipt, waitedMs: clock.now() - startedMs };",
     }],
+    from: 229,
     seeds: 1_000,
   },
   {
@@ -107,11 +107,69 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     name: "a grant out of the queue answered before it is confirmed",
     edits: [{
       file: GRANTS,
-      text: "    const waitedMs = clock.now() - startedMs;\n",
-      replacement:
-        '    const waitedMs = clock.now() - startedMs;\n    if (waitedMs >= 0) return { hold, state, receipt: { path: "read", instance: 0, ballot: "" }, waitedMs };\n',
+      text:
+        "    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.\n",
+      replacement: "    if (waitedMs >= 0) return { hold, state: seen.state, receipt: seen.receipt, waitedMs };\n",
     }],
     seeds: 500,
+  },
+  {
+    name: "a forward that is born where it arrives",
+    edits: [{
+      file: "replica/key_logs.ts",
+      text: "      op,\n      born,\n",
+      replacement: "      op,\n",
+    }],
+    from: 266,
+    seeds: 300,
+  },
+  {
+    name: "a wait told by one clock's error alone",
+    edits: [{
+      file: "replica/lease_views.ts",
+      text: "countedMs * (1 - DRIFT) / (1 + DRIFT)",
+      replacement: "countedMs * (1 - DRIFT)",
+    }],
+    from: 96,
+    seeds: 300,
+  },
+  {
+    name: "a repeated take told without a renewal",
+    edits: [{
+      file: GRANTS,
+      text: "const isNew = hold.ask === which ||",
+      replacement: 'const isNew = hold.fence !== "" ||',
+    }],
+    seeds: 300,
+  },
+  {
+    name: "a place taken again that counts from the first asking",
+    edits: [{
+      file: GRANTS,
+      text: "      const waitedMs = clock.now() - startedMs;\n      const which",
+      replacement: "      const waitedMs = 0;\n      const which",
+    }],
+    from: 52,
+    seeds: 500,
+  },
+  {
+    name: "a waiter that has gone away and keeps its place",
+    edits: [{
+      file: GRANTS,
+      text: "return anonymous === true && signal?.aborted",
+      replacement: "return anonymous === undefined && signal?.aborted",
+    }],
+    seeds: 100,
+  },
+  {
+    name: "a set that gives nothing back",
+    edits: [{
+      file: "replica/lock_sets.ts",
+      text: "filter(([, { isNew }]) => isNew)",
+      replacement: "filter(([, { isNew }]) => !isNew)",
+    }],
+    from: 244,
+    seeds: 300,
   },
   {
     name: "a wake-up lost: release hands nothing over",
@@ -138,6 +196,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "if (!this.confirmed && this.#votes) return",
       replacement: "if (!this.confirmed && this.#closed) return",
     }],
+    from: 24,
     seeds: 1_000,
   },
   {
@@ -165,6 +224,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "  return holds ? null :",
       replacement: "  return holds || ifMatch !== undefined ? null :",
     }],
+    from: 18,
     seeds: 50,
   },
   {
@@ -174,6 +234,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "> capacityOf(draft.limit)) return false;",
       replacement: "> capacityOf(draft.limit) + (draft.limit === null ? 0 : 1)) return false;",
     }],
+    from: 15,
     seeds: 50,
   },
   {
@@ -183,6 +244,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: 'subject, mode: "exclusive", ttlMs',
       replacement: 'subject, mode: "shared", ttlMs',
     }],
+    from: 17,
     seeds: 50,
   },
   {
@@ -210,6 +272,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "    const snapshot = await reader.read(key, timeoutMs);\n    const body",
       replacement: "    void reader;\n    const { snapshot } = await this.#parts.acceptor.view(key);\n    const body",
     }],
+    from: 23,
     seeds: 100,
   },
   {
@@ -220,12 +283,13 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",
     }],
+    from: 37,
     seeds: 200,
   },
   {
     name: "a hedged write that is told otherwise the second time",
     edits: [{
-      file: "machine/dedup.ts",
+      file: "machine/result_code.ts",
       text: 'return { outcome: "written", revision: a };',
       replacement: 'return { outcome: "precondition-failed", revision: a };',
     }],
@@ -238,6 +302,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "{ lease: { by: draft.by, ttlMs } }",
       replacement: "{ lease: { by: draft.register?.value?.lease?.by ?? draft.by, ttlMs } }",
     }],
+    from: 22,
     seeds: 100,
   },
   {
@@ -247,6 +312,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "if (id !== VALUE_LEASE_ID || draft",
       replacement: "if (id === VALUE_LEASE_ID || draft",
     }],
+    from: 18,
     seeds: 100,
   },
   {

@@ -128,6 +128,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       text: "acceptor.look(key, isNews).catch(() => {});",
       replacement: "key === `${isNews}` ? acceptor.look(key, isNews) : Promise.resolve();",
     }],
+    from: 37,
     seeds: 50,
   },
 ];

@@ -45,12 +45,37 @@ export type FaultEvent =
   }
   /** Dies, and its disk is what it was a while before: of at most f nodes, and only where others have heard of more (§9). */
   | { readonly kind: "rollback"; readonly atMs: number; readonly node: string }
+  /** Stops running, and goes on where it was. With `key`: whoever coordinates that key then, if anybody does. */
+  | {
+    readonly kind: "stall";
+    readonly atMs: number;
+    readonly node: string;
+    readonly key?: string;
+    readonly forMs: number;
+  }
+  /**
+   * Requests from the one to the other come so much later than they would, of this type alone or all of them. With `key`:
+   * from anybody to whoever coordinates that key then, if anybody does.
+   */
+  | {
+    readonly kind: "late";
+    readonly atMs: number;
+    readonly from: string;
+    readonly to: string;
+    readonly key?: string;
+    readonly type?: string;
+    readonly byMs: number;
+    readonly forMs: number;
+  }
   | { readonly kind: "wall"; readonly atMs: number; readonly node: string; readonly offsetMs: number }
   /** The next call to that member's database that can ends so. */
   | { readonly kind: "kv"; readonly atMs: number; readonly node: string; readonly fault: KvFault };
 
 /** What a run may use besides locks. */
-export const NOUNS = ["registers", "semaphores", "elections", "watching", "sessions"] as const;
+const FREQUENT = ["registers", "semaphores", "elections", "watching", "sessions"] as const;
+/** Dear ones, each used by one seed in so many, beside what else the seed uses. */
+const SELDOM = [["hot", 6], ["waits", 12], ["sets", 6]] as const;
+export const NOUNS = [...FREQUENT, ...SELDOM.map(([noun]) => noun)];
 export type Noun = typeof NOUNS[number];
 
 export type Plan = {
@@ -85,6 +110,11 @@ const CLIENTS = 6;
 /** Of randomness: what else is drawn from a seed does not hang on its nouns. */
 const NOUN_STREAM = 200;
 const ISOLATE_STREAM = 201;
+const SELDOM_STREAM = 202;
+const STALL_STREAM = 203;
+const HOT_STREAM = 204;
+/** Such faults in a run that has any. */
+const STALLS_MAX = 4;
 const FAULTY_MS = 6_000;
 export const MEMBERS = "abcdefg";
 export const LEARNERS = "vw";
@@ -119,7 +149,7 @@ function ownersPlanOf(seed: number): Plan {
     rates: ratesOf(random, nodes),
     link: linkOf(random),
     links: oddLinks(random, nodes),
-    faults: faultsOf(random, nodes, n),
+    faults: [...faultsOf(random, nodes, n), ...stallsOf(seed, nodes)].sort((a, b) => a.atMs - b.atMs),
     shared: [],
     isolates: 0,
     lifeMs: null,
@@ -163,6 +193,9 @@ function sharedFault(
       return { ...fault, node: process, offsetMs: (random.next() * 2 - 1) * WALL_APART_MS };
     case "disk":
       return { kind: "kv", atMs: fault.atMs, node: fault.node, fault: KV_FAULT_OF[fault.fault] };
+    case "stall":
+      // What its database says would have to wait too.
+      return null;
     case "rollback":
       // Of a shared store it is not found out, as documented (§9).
       return null;
@@ -205,8 +238,10 @@ function isolateFault(
 function nounsOf(seed: number): readonly Noun[] {
   const random = seededRandomness(seed, NOUN_STREAM);
   const count = random.pick([0, 0, 1, 1, 2]);
-  const [first, second] = [random.pick(NOUNS), random.pick(NOUNS)];
-  return [...new Set([first, second].slice(0, count))];
+  const [first, second] = [random.pick(FREQUENT), random.pick(FREQUENT)];
+  const seldom = seededRandomness(seed, SELDOM_STREAM);
+  const dear = SELDOM.filter(([, oneIn]) => seldom.below(oneIn) === 0).map(([noun]) => noun);
+  return [...new Set<Noun>([first, second].slice(0, count)), ...dear];
 }
 
 /** Lease bounds are promised for clocks within 1 % of each other's rate; everything else for any. */
@@ -241,6 +276,28 @@ function faultsOf(random: Seeded, nodes: readonly string[], n: number): readonly
     faults.push(faultOf(random, nodes, n, atMs));
   }
   return faults;
+}
+
+/** From randomness of their own: in a third of all runs, and wherever one name is hot. */
+function stallsOf(seed: number, nodes: readonly string[]): readonly FaultEvent[] {
+  const random = seededRandomness(seed, STALL_STREAM);
+  const hot = nounsOf(seed).includes("hot") ? `kv/${hotName(seed)}` : null;
+  const count = random.chance(0.33) || hot !== null ? 1 + random.below(STALLS_MAX) : 0;
+  return Array.from({ length: count }, () => {
+    const [atMs, node] = [random.next() * FAULTY_MS * 0.7, random.pick(nodes)];
+    const forMs = 200 + random.next() * 1_800;
+    const to = random.pick(nodes.filter((other) => other !== node));
+    const key = hot === null || random.chance(0.3) ? {} : { key: hot };
+    if (random.chance(0.4)) return { kind: "stall", atMs, node, forMs, ...key };
+    const type = random.pick(["forward", "forward", "forward", undefined]);
+    const byMs = 300 + random.next() * 2_700;
+    return { kind: "late", atMs, from: node, to, ...key, byMs, forMs, ...(type === undefined ? {} : { type }) };
+  });
+}
+
+/** The name that very many use, where any is. */
+export function hotName(seed: number): string {
+  return `${seededRandomness(seed, HOT_STREAM).pick(MODE_NAMES)}/hot`;
 }
 
 function faultOf(random: Seeded, nodes: readonly string[], n: number, atMs: number): FaultEvent {

@@ -22,6 +22,8 @@ export type SimFigures = ClientCounts & FaultCounts & HealFigures & KvCounts & {
   readonly decisions: Decisions;
   readonly grants: number;
   readonly handOvers: number;
+  /** Decided commands of each key. */
+  readonly commands: readonly number[];
   readonly kills: number;
   /** Deaths by where they happened. */
   readonly crashPoints: Readonly<Record<string, number>>;
@@ -74,7 +76,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
     removeEventListener("unhandledrejection", stray);
   }
   world.cluster.close();
-  const { monitor, order, none, points, kills, evictions } = world;
+  const { monitor, order, none, decided, answers, points, kills, evictions } = world;
   return {
     figures: {
       ...counts,
@@ -86,6 +88,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       decisions: monitor.decisions,
       grants: history.grants,
       handOvers: order.handOvers,
+      commands: decided.keys.map((key) => decided.commands(key)),
       kills,
       crashPoints: Object.fromEntries(points.hits),
       nouns: Object.fromEntries([...workloads].map(([noun, workload]) => [noun, workload.counts])),
@@ -95,6 +98,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       ...monitor.faults(),
       ...order.faults(),
       ...none.faults(),
+      ...answers.faults(),
       ...history.faults(),
       ...[...workloads.values()].flatMap((workload) => workload.faults()),
       ...world.faults,

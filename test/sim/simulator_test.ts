@@ -67,7 +67,19 @@ Deno.test("plan: most seeds keep time, some do not; a seed is one plan", () => {
   assertEquals(planOf(5), planOf(5));
   assertEquals(new Set(plans.map(({ n }) => n)), new Set([3, 4, 5, 6, 7]));
   const kinds = new Set(plans.flatMap(({ faults }) => faults.map(({ kind }) => kind)));
-  assertEquals([...kinds].sort(), ["crash", "cut", "disk", "kill", "kv", "mute", "rollback", "slow-disk", "wall"]);
+  assertEquals([...kinds].sort(), [
+    "crash",
+    "cut",
+    "disk",
+    "kill",
+    "kv",
+    "late",
+    "mute",
+    "rollback",
+    "slow-disk",
+    "stall",
+    "wall",
+  ]);
 });
 
 Deno.test("plan: isolates leave all else of a seed as it is; some clusters are mixed, some processes never live long", () => {

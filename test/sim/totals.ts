@@ -10,10 +10,14 @@ const WORST: ReadonlySet<string> = new Set(["healedMs", "recoveryMs"]);
 export class Totals {
   seeds = 0;
   readonly #sums = new Map<string, number>();
+  readonly #ofNames: number[] = [];
+  readonly #ofSeeds: number[] = [];
   readonly #crashes = new Map<string, number>();
 
-  add({ crashPoints, paths, decisions, nouns, ...figures }: SimFigures): void {
+  add({ crashPoints, paths, decisions, nouns, commands, ...figures }: SimFigures): void {
     this.seeds++;
+    this.#ofNames.push(...commands);
+    this.#ofSeeds.push(commands.reduce((sum, count) => sum + count, 0));
     for (const [name, value] of Object.entries(figures)) this.#note(name, value);
     for (const [name, value] of Object.entries(decisions)) this.#note(`decided ${name}`, value);
     for (const [name, value] of Object.entries(paths)) this.#note(`path ${name}`, value);
@@ -51,12 +55,14 @@ export class Totals {
         } refused, ` +
         `${of(`${noun} unknown`)} of unknown outcome; ${of(`${noun} hedged`)} hedged`
       ),
+      `commands decided: ${spread(this.#ofNames)} of a name, ${spread(this.#ofSeeds)} of a seed`,
       `answers by path: ${paths.join(", ")}`,
       `decisions: ${of("decided inclusive")} inclusive, ${of("decided open")} open, ${
         of("decided classic")
       } classic; ` +
       `${of("decided collided")} collisions, ${of("decided recovered")} recoveries`,
       `${of("kills")} crashes, ${of("cuts")} cuts, ${of("diskFaults")} disk faults, ` +
+      `${of("stalls")} stalls, ${of("lates")} links late, ` +
       `${of("quarantined")} of ${of("rollbacks")} rollbacks refused`,
       `${of("isolates")} seeds with isolates: ${of("evictions")} evictions, ${
         of("conflicts")
@@ -74,4 +80,9 @@ export class Totals {
     const sum = this.#sums.get(name) ?? 0;
     this.#sums.set(name, WORST.has(name) ? Math.max(sum, value) : sum + value);
   }
+}
+
+function spread(numbers: readonly number[]): string {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return `p50 ${sorted[Math.floor(sorted.length / 2)] ?? 0}, max ${sorted.at(-1) ?? 0}`;
 }

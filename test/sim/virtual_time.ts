@@ -101,10 +101,13 @@ export class MachineClock implements Clock {
   /** Nothing may depend on it. */
   wallOffsetMs = 0;
   readonly #clock: Clock;
+  readonly #gate: (run: () => void) => void;
 
-  constructor(clock: Clock, rate: number) {
+  /** @param gate runs what is due, unless the machine is stopped: then later */
+  constructor(clock: Clock, rate: number, gate: (run: () => void) => void = (run) => run()) {
     this.#clock = clock;
     this.rate = rate;
+    this.#gate = gate;
   }
 
   now(): number {
@@ -116,7 +119,13 @@ export class MachineClock implements Clock {
   }
 
   after(ms: number, run: () => void): () => void {
-    return this.#clock.after(ms / this.rate, run);
+    let isCancelled = false;
+    const due = () => this.#gate(() => void (isCancelled || run()));
+    const cancel = this.#clock.after(ms / this.rate, due);
+    return () => {
+      isCancelled = true;
+      cancel();
+    };
   }
 }
 

@@ -1,6 +1,7 @@
 /** What every workload of a noun is made of, and what a run asks of it. */
 import { type AskCounts, Asker, type Call, type Told } from "./asker.ts";
 import type { HistoryEvent } from "./check/history_lines.ts";
+import { callerRate } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import type { Hold } from "./holder.ts";
 import { keepsTime } from "./plan.ts";
@@ -51,8 +52,10 @@ export class Clients {
 
   /** @param stream of randomness, its own for each client of every noun */
   asker(stream: number, final: ReadonlySet<string>): Asker {
+    const { seed } = this.world.plan;
     return new Asker(this.world, {
-      random: seededRandomness(this.world.plan.seed, stream),
+      random: seededRandomness(seed, stream),
+      rate: callerRate(seed, stream),
       counts: this.counts,
       over: this.#over,
       final,
@@ -74,6 +77,7 @@ export class Clients {
    * Sends one request to two nodes at once, as one value: whoever answers first counts, and the other must say the same.
    * @param born the instance last seen of the name
    * @param what an answer comes to; null: it says nothing for good
+   * @param key whose command it is
    */
   async hedge<T>(
     asker: Asker,
@@ -81,10 +85,11 @@ export class Clients {
     born: number,
     call: Call<T>,
     what: (told: Told<T>) => string | null,
+    key: string,
   ): Promise<Told<T> | null> {
     this.counts.hedged++;
     const ask = async () => {
-      const told = await asker.ask(id, call, { hedge: born });
+      const told = await asker.ask(id, call, { hedge: born, key });
       const said = told === null ? null : what(told);
       if (said !== null) this.#answered(id, said);
       return told;

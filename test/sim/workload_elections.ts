@@ -7,6 +7,7 @@ import { type Asker, TIMEOUT_MS } from "./asker.ts";
 import type { FenceRead } from "./check/fences.ts";
 import { lockFaults } from "./check/locks.ts";
 import { Terms } from "./check/terms.ts";
+import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Granted, type Hold, Holder, REFUSALS } from "./holder.ts";
 import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
@@ -55,19 +56,19 @@ export class ElectionWorkload implements Workload {
   async healed(heal: Heal): Promise<void> {
     const calledMs = this.#clients.now();
     const request = { candidate: "last", ttlMs: TTL_MS, waitMs: WAIT_MS };
-    const { body } = await heal.inTime(
+    const { body, sentMs } = await heal.inTime(
       () => Math.max(calledMs, heal.freeMs(this.#key, calledMs)),
       (node, caller) => node.elections.campaign(this.#name, request, caller),
       `${this.#key}: nobody new can lead`,
     );
-    const { term, candidate, guaranteedForMs } = body;
+    const { term, candidate } = body;
     this.#terms.told(this.#key, term, candidate);
     this.#led.push({
       lock: this.#key,
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(term),
-      guaranteedUntilMs: calledMs + guaranteedForMs,
+      guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate: 1 }, body),
       releasedMs: Infinity,
     });
   }
@@ -110,7 +111,7 @@ export class ElectionWorkload implements Workload {
 
   #leads({ body, receipt }: Answer<Leadership>): Answer<Granted> {
     this.#terms.told(this.#key, body.term, body.candidate);
-    return { body: { fence: body.term, guaranteedForMs: body.guaranteedForMs }, receipt };
+    return { body: { ...body, fence: body.term }, receipt };
   }
 
   async #read(asker: Asker, id: string): Promise<void> {

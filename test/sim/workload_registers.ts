@@ -6,7 +6,7 @@
 import { QuorateError } from "../../src/errors.ts";
 import { DRIFT } from "../../src/limits.ts";
 import type { Answer, KvDeleted, KvValue, KvWritten } from "../../src/api.ts";
-import { type Asker, type Call, TIMEOUT_MS, type Told } from "./asker.ts";
+import { type Asker, type Call, FORGOTTEN, TIMEOUT_MS, type Told } from "./asker.ts";
 import type { HistoryEvent } from "./check/history_lines.ts";
 import { registerFaults } from "./check/registers.ts";
 import type { Heal } from "./heal.ts";
@@ -19,9 +19,7 @@ const PAUSE_MS = 300;
 const HEDGES = 0.15;
 const TTL_MS = 1_500;
 const CONTENT_TYPE = "text/plain";
-/** An answer that has been forgotten is no answer: nobody knows what became of the command. */
-const FORGOTTEN = "expired-command";
-const FINAL: ReadonlySet<string> = new Set(["precondition-failed", "not-found", FORGOTTEN]);
+const FINAL: ReadonlySet<string> = new Set(["precondition-failed", "not-found"]);
 
 type How = "get" | "put" | "cas" | "delete" | "renew";
 /** What a client met at a key; null: nothing. A refusal tells the revision alone. */
@@ -149,8 +147,8 @@ export class RegisterWorkload implements Workload {
     if (isBrief && (how === "put" || how === "cas")) this.#lasts(value, callMs);
     const hedges = how !== "get" && random.chance(HEDGES);
     const told = hedges
-      ? await this.#clients.hedge(asker, id, this.#instances.get(key) ?? 0, call, decided)
-      : await asker.ask(id, call);
+      ? await this.#clients.hedge(asker, id, this.#instances.get(key) ?? 0, call, decided, `kv/${key}`)
+      : await asker.ask(id, call, how === "get" ? {} : { key: `kv/${key}` });
     this.#clients.count(told);
     const receipt = told === null ? undefined : "answer" in told ? told.answer.receipt : told.error.facts.receipt;
     if (receipt !== undefined) this.#instances.set(key, receipt.instance);

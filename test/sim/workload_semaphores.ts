@@ -6,6 +6,7 @@ import type { Asker } from "./asker.ts";
 import { TIMEOUT_MS } from "./asker.ts";
 import type { FenceRead } from "./check/fences.ts";
 import { permitFaults } from "./check/permits.ts";
+import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Hold, Holder, REFUSALS } from "./holder.ts";
 import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
@@ -58,18 +59,18 @@ export class SemaphoreWorkload implements Workload {
       waitMs: WAIT_MS,
       lockDelayMs: 0,
     };
-    const { body } = await heal.inTime(
+    const { body, sentMs } = await heal.inTime(
       () => Math.max(calledMs, heal.freeMs(this.#key, calledMs)),
       (node, caller) => node.semaphores.take(this.#name, request, caller),
       `${this.#key}: not all permits can be had`,
     );
-    const { fence, guaranteedForMs } = body;
+    const { fence } = body;
     this.#granted(this.#limit, {
       lock: this.#key,
       calledMs,
       returnedMs: this.#clients.now(),
       fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + guaranteedForMs,
+      guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate: 1 }, body),
       releasedMs: Infinity,
     });
   }

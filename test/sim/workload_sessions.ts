@@ -7,6 +7,7 @@ import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { AcquireRequest, Caller } from "../../src/replica/service.ts";
 import { type Asker, type Call, outputOf, type Told } from "./asker.ts";
 import { lockFaults } from "./check/locks.ts";
+import { guaranteedUntilMs, type Sent } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Granted, type Hold, Holder, REFUSALS } from "./holder.ts";
 import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
@@ -21,6 +22,8 @@ const ALIVE_MS = 3_000;
 const CONTENT_TYPE = "text/plain";
 /** Of a session that was not opened as far as anybody knows there is nothing to be found. */
 const FINAL: ReadonlySet<string> = new Set([...REFUSALS, "not-found"]);
+
+type Answered<T> = Sent & { readonly body: T };
 
 export class SessionWorkload implements Workload {
   readonly #clients: Clients;
@@ -59,12 +62,12 @@ export class SessionWorkload implements Workload {
     const calledMs = this.#clients.now();
     const freeMs = (id: string, fromMs: number) => heal.freeMs(`session/${id}`, fromMs);
     const lastMs = () => Math.max(heal.freeMs(this.#key, calledMs), ...this.#ids.map((id) => freeMs(id, calledMs)));
-    const { body } = await heal.inTime(
+    const { body, sentMs } = await heal.inTime(
       () => Math.max(calledMs, lastMs()) + ALIVE_MS / slowest,
       (node, caller) => node.locks.acquire(this.#name, this.#request("last", TTL_MS, WAIT_MS), caller),
       `${this.#key}: not to be had, though its sessions are kept no more`,
     );
-    this.#granted(calledMs, body);
+    this.#granted(calledMs, { sentMs, rate: 1, body });
     const readMs = this.#clients.now();
     await Promise.all(this.#ids.map((id) =>
       heal.inTime(
@@ -100,13 +103,13 @@ export class SessionWorkload implements Workload {
     return { holder, ttlMs, waitMs, mode: "exclusive", lockDelayMs: 0 };
   }
 
-  #granted(calledMs: number, { fence, guaranteedForMs }: Granted): Hold {
+  #granted(calledMs: number, { body, ...sent }: Answered<Granted>): Hold {
     const hold = {
       lock: this.#key,
       calledMs,
       returnedMs: this.#clients.now(),
-      fence: BigInt(fence),
-      guaranteedUntilMs: calledMs + guaranteedForMs,
+      fence: BigInt(body.fence),
+      guaranteedUntilMs: guaranteedUntilMs(sent, body),
       releasedMs: Infinity,
     };
     this.#holds.push(hold);
@@ -158,7 +161,7 @@ export class SessionWorkload implements Workload {
       (node, caller) => node.sessions.open({ holder, ttlMs }, caller),
     );
     if (opened === null) return;
-    const { id, guaranteedForMs } = opened;
+    const { id } = opened.body;
     this.#ids.push(id);
     const bytes = btoa(id);
     const put = { bytes, contentType: CONTENT_TYPE, session: id };
@@ -179,7 +182,7 @@ export class SessionWorkload implements Workload {
       (node, caller) => node.locks.acquire(this.#name, request, caller),
     );
     const session = { lock: `session/${id}`, calledMs, returnedMs: askedMs, fence: 0n, releasedMs: Infinity };
-    const lasting: Hold[] = [{ ...session, guaranteedUntilMs: calledMs + guaranteedForMs }];
+    const lasting: Hold[] = [{ ...session, guaranteedUntilMs: guaranteedUntilMs(opened, opened.body) }];
     if (grant !== null) lasting.push(this.#granted(askedMs, grant));
     for (let i = 0; i < keeps && !asker.isOver; i++) {
       await asker.sleep(ttlMs * random.next() / 2);
@@ -198,17 +201,19 @@ export class SessionWorkload implements Workload {
     if (told === null) return;
     for (const one of lasting) {
       if ("answer" in told) {
-        one.guaranteedUntilMs = Math.max(one.guaranteedUntilMs, calledMs + told.answer.body.guaranteedForMs);
+        const untilMs = guaranteedUntilMs({ ...told, rate: asker.rate }, told.answer.body);
+        one.guaranteedUntilMs = Math.max(one.guaranteedUntilMs, untilMs);
       } else if (told.code === "lost") this.#clients.lost(one);
     }
   }
 
   /** Null: refused, or nobody knows. */
-  async #ask<T>(asker: Asker, process: string, op: string, own: string, call: Call<T>): Promise<T | null> {
+  async #ask<T>(asker: Asker, process: string, op: string, own: string, call: Call<T>): Promise<Answered<T> | null> {
     const calledMs = this.#clients.now();
     const told = await asker.ask(own, call);
     this.#note(process, op, told, calledMs);
-    return told !== null && "answer" in told ? told.answer.body : null;
+    if (told === null || "code" in told) return null;
+    return { body: told.answer.body, sentMs: told.sentMs, rate: asker.rate };
   }
 
   #note<T>(process: string, op: string, told: Told<T> | null, callMs: number): void {

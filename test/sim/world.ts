@@ -11,6 +11,8 @@ import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_stor
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";
 import { AcceptorMonitor } from "./check/acceptor_monitor.ts";
+import { Answers } from "./check/answers.ts";
+import { DecidedLog } from "./check/decided.ts";
 import { NoneTold } from "./check/none_told.ts";
 import { QueueOrder } from "./check/queue_order.ts";
 import { changeOf, type CrashPoint, CrashPoints } from "./crash_points.ts";
@@ -19,6 +21,7 @@ import { Leftovers } from "./leftovers.ts";
 import { Isolates, type IsolateWatch } from "./isolates.ts";
 import { LEARNERS, type Link, MEMBERS, type Plan, WALL_APART_MS } from "./plan.ts";
 import { isolatesOf, memberOf } from "./processes.ts";
+import { Stalls } from "./stalls.ts";
 import { MachineClock, type Seeded, seededRandomness, VirtualClock } from "./virtual_time.ts";
 
 /** Streams of randomness, so that fewer clients or faults leave the other decisions of a seed as they were. */
@@ -34,6 +37,8 @@ const WALL_LATE_MS = 4_000;
 const REPLACED_MS = 150;
 /** A request whose node says nothing for so long is given up by its client. */
 const SILENCE_MS = 8_000;
+/** Everybody who calls is this one. */
+export const SUBJECT = "sim";
 const CALM: Link = { loss: 0, repeat: 0, delayMs: 1 };
 
 const SHARED_POINT_OF: Readonly<Record<"read" | "doubt", CrashPoint>> = {
@@ -51,6 +56,8 @@ export class World {
   readonly leftovers: Leftovers;
   readonly order = new QueueOrder();
   readonly none = new NoneTold();
+  readonly decided = new DecidedLog();
+  readonly answers = new Answers(this.decided, SUBJECT);
   readonly monitor: AcceptorMonitor;
   readonly digest: Digest;
   /** Every process; a node that has its store to itself is one of its own name. */
@@ -60,6 +67,7 @@ export class World {
   readonly isolates: Isolates;
   /** Processes that are not there. */
   readonly down = new Set<string>();
+  readonly stalls = new Stalls();
   /** How much longer each node's disk takes for an atomic. */
   readonly slowDiskMs = new Map<string, number>();
   kills = 0;
@@ -74,6 +82,7 @@ export class World {
   readonly #walls = new Map<string, number>();
   readonly #lives = new Map<string, Life>();
   readonly #starting = new Set<string>();
+  readonly #coordinators = new Map<string, string>();
   readonly #records = new Map<string, AcceptorRecord>();
   readonly #network: Seeded;
   readonly #disks: Seeded;
@@ -94,7 +103,7 @@ export class World {
     this.#random = seededRandomness(plan.seed, LIVES);
     const members = [...MEMBERS.slice(0, plan.n)];
     this.ids = [...members, ...LEARNERS.slice(0, plan.learners)];
-    for (const [i, id] of this.ids.entries()) this.#clocks.set(id, new MachineClock(this.clock, plan.rates[i]!));
+    for (const [i, id] of this.ids.entries()) this.#clocks.set(id, this.#clockOf(id, plan.rates[i]!));
     this.nodes = this.ids.flatMap((id) => this.processesOf(id));
     for (const id of plan.shared) this.#walls.set(id, (this.#random.next() * 2 - 1) * PLATFORM_WALL_MS);
     for (const id of this.nodes) this.#begin(id);
@@ -107,7 +116,10 @@ export class World {
       isUp: (process) => !this.down.has(process),
     });
     this.leftovers = new Leftovers((id) => plan.shared.includes(id) ? WALL_LATE_MS : 0);
-    this.monitor = new AcceptorMonitor(members);
+    this.monitor = new AcceptorMonitor(
+      members,
+      (key, instance, valueId) => this.decided.chose(key, instance, valueId, this.clock.now()),
+    );
     this.startMs = this.clock.now();
   }
 
@@ -122,10 +134,16 @@ export class World {
         MODE_NAMES.map((mode) => ({ prefix: `${noun}${mode}/`, mode }))
       ),
       clockOf: (id) => this.machine(id),
-      schedule: (id) => this.clock.sleep(this.#disks.next() * 3 + (this.slowDiskMs.get(id) ?? 0)),
+      schedule: (id) => this.#disk(id),
       watch: (id) => this.#watch(id),
       trace: (id) => this.#trace(id),
       received: (id, receive) => this.#received(id, receive),
+      sending: (id, transport) => ({
+        ...transport,
+        send: (to, mailbox, message) => this.stalls.told(id, transport.send(to, mailbox, message)),
+        rttMs: (to) => transport.rttMs(to),
+        close: () => transport.close(),
+      }),
       ...(shared.length === 0 ? {} : { shared: this.isolates }),
     });
     for (const process of this.nodes) this.#livesFor(process);
@@ -137,6 +155,15 @@ export class World {
       return isLost;
     });
     network.duplicate((parcel) => this.#network.chance(this.linkOf(parcel).repeat));
+  }
+
+  #clockOf(process: string, rate: number): MachineClock {
+    return new MachineClock(this.clock, rate, (run) => this.stalls.run(process, run));
+  }
+
+  async #disk(id: string): Promise<void> {
+    await this.clock.sleep(this.#disks.next() * 3 + (this.slowDiskMs.get(id) ?? 0));
+    await this.stalls.awake(id);
   }
 
   get cluster(): MemoryCluster {
@@ -186,6 +213,12 @@ export class World {
     life.isOver = true;
     life.end();
     this.#cluster.kill(id);
+    this.stalls.end(id);
+  }
+
+  /** Who coordinates this key, as the record that was committed last has it. */
+  coordinatorOf(key: string): string | undefined {
+    return this.#coordinators.get(key);
   }
 
   /** Not awaited to its end: it may have to wait for others to confirm its store. */
@@ -234,7 +267,7 @@ export class World {
   #begin(process: string): void {
     this.#lives.set(process, newLife());
     if (!this.#isIsolate(process)) return;
-    const machine = new MachineClock(this.clock, this.#random.pick(this.plan.rates));
+    const machine = this.#clockOf(process, this.#random.pick(this.plan.rates));
     machine.wallOffsetMs = this.wallOf(
       process,
       this.#random.pick([-1, 1, this.#random.next() * 2 - 1]) * WALL_APART_MS,
@@ -260,8 +293,13 @@ export class World {
   async ask<T>(id: string, call: (node: ReplicaNode) => Promise<T>, silenceMs = SILENCE_MS): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>();
     const cancel = this.clock.after(silenceMs, () => reject(new QuorateError("outcome-unknown", "no answer")));
+    const { died } = this.#lives.get(id)!;
+    const asked = async () => {
+      await this.stalls.awake(id);
+      return await this.stalls.told(id, call(this.#cluster.node(id)));
+    };
     try {
-      return await Promise.race([call(this.#cluster.node(id)), this.#lives.get(id)!.died, promise]);
+      return await Promise.race([asked(), died, promise]);
     } finally {
       cancel();
     }
@@ -300,6 +338,7 @@ export class World {
 
   #committed(id: string, key: string, record: AcceptorRecord): void {
     this.#records.set(`${id} ${key}`, record);
+    this.decided.committed(key, record);
     this.monitor.committed(id, key, record);
     for (const command of record.vote?.value.commands ?? []) this.none.voted(command.id);
     const { instance } = record;
@@ -310,6 +349,7 @@ export class World {
       holding: state.holders.map(({ command }) => command),
       cooling: state.cooling !== null,
     });
+    if (state.mode.kind !== "prepare") this.#coordinators.set(key, state.mode.coordinator);
     this.leftovers.seen(id, key, instance, state, this.clock.now());
     for (const observe of this.observers) observe(key, state);
   }
@@ -328,6 +368,8 @@ export class World {
     const life = this.#lives.get(id)!;
     return async (from, mailbox, messages) => {
       this.points.reached(id, "message received, not looked at");
+      const awake = this.stalls.awake(id);
+      if (awake !== null) await awake;
       if (life.isOver) return await life.died;
       const replies = await receive(from, mailbox, messages);
       if (life.isOver) return await life.died;

@@ -10,7 +10,7 @@ type Events = readonly TraceEvent[];
 
 /** Telling others comes after the answer, or beside it. */
 function asking(events: Events, id: string): readonly Wave[] {
-  return waves(whileAsked(events, id)).filter(({ type }) => type !== "learn");
+  return waves(whileAsked(events, id)).filter(({ type }) => type !== "learn" && type !== "outcomes");
 }
 
 /** Flow 1: one Prepare wave, then one Accept! wave in the same ballot, begun on a quorum of promises. */

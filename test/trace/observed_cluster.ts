@@ -7,7 +7,7 @@ import type { Answer, Grant, Receipt } from "../../src/api.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { GRANTS_PER_INSTANCE } from "../../src/limits.ts";
-import { commandKey } from "../../src/machine/dedup.ts";
+import { commandKey, REPEATABLE_TAG } from "../../src/machine/dedup.ts";
 import { keyState } from "../../src/machine/state.ts";
 import type { NodeId } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, Certificate, Mode } from "../../src/paxos/message.ts";
@@ -207,22 +207,25 @@ export async function finalRecord(
   return first;
 }
 
-/** The window of a key nobody used for long: what each command came to, oldest first. */
+/** The window of a key nobody used for long, but for what may be repeated: what each command came to, oldest first. */
 export function windowOf({ state }: AcceptorRecord): readonly { command: string; letter: string; numbers: string[] }[] {
-  const { window, evicted } = keyState(state);
+  const { window, evicted, floors = [] } = keyState(state);
   assertEquals(evicted, -1, "nothing has left the window");
-  return window.split(";").slice(1).map((entry) => ({
-    command: entry.slice(0, 16),
-    letter: entry.charAt(24),
-    numbers: entry.slice(25).split(","),
-  }));
+  assertEquals(floors.filter(([tag]) => tag !== REPEATABLE_TAG), [], "nothing has left the window");
+  return window.split("|").filter((run) => !run.startsWith(REPEATABLE_TAG)).flatMap((run) =>
+    run.split(";").slice(1).map((entry) => ({
+      command: entry.slice(0, 16),
+      letter: entry.charAt(24),
+      numbers: entry.slice(25).split(","),
+    }))
+  );
 }
 
 export function commandOf({ subject, idempotencyKey }: Caller): string {
   return commandKey(sha256Hex, subject, idempotencyKey);
 }
 
-/** These commands, and nothing else, are in the window, once each. */
+/** These commands, and nothing else, are in the window, once each; none of them may be repeated anew. */
 export function assertCommands(record: AcceptorRecord, callers: readonly Caller[]): void {
   const commands = windowOf(record).map(({ command }) => command);
   assertEquals([...commands].sort(), callers.map(commandOf).sort(), "each command once");

@@ -47,6 +47,7 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
     snapshot: SNAPSHOT,
   },
   forward: { type: "forward", ...ADDRESS, commands: VALUE.commands, claims: [{ id: "1024", by: "a/n0/1" }] },
+  outcomes: { type: "outcomes", ...ADDRESS, results: [{ subject: "s", id: "k", result: "g1025,30000" }] },
   accepted: { type: "accepted", ...ADDRESS, vote: VOTE },
   marks: { type: "marks", of: "a" },
 };

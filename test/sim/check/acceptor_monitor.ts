@@ -56,8 +56,15 @@ export class AcceptorMonitor {
   readonly #decided = new Set<string>();
   readonly #faults = new Set<string>();
 
-  constructor(members: readonly string[]) {
+  readonly #onChosen: (key: string, instance: number, valueId: string) => void;
+
+  /** @param onChosen told once for each instance that a value is chosen in */
+  constructor(
+    members: readonly string[],
+    onChosen: (key: string, instance: number, valueId: string) => void = () => {},
+  ) {
     this.#members = new Set(members);
+    this.#onChosen = onChosen;
     this.#quorums = quorumRow(members.length);
   }
 
@@ -222,6 +229,7 @@ export class AcceptorMonitor {
   #choose(key: string, instance: number, value: string, by: string): void {
     const name = `${key}/${instance}`;
     const known = this.#chosen.get(name) ?? value;
+    if (!this.#chosen.has(name)) this.#onChosen(key, instance, value);
     this.#chosen.set(name, known);
     if (known !== value) this.#fault(`${name}: both ${known} and ${value} are chosen, the latter by ${by}`);
   }

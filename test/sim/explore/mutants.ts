@@ -293,11 +293,18 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "ttl counted from a retry: the renewal that confirms it is another node's",
-    file: "replica/grants.ts",
-    edits: edit(
-      "{ ...caller, idempotencyKey: this.#parts.random.id() }),",
-      "{ ...caller, idempotencyKey: confirmId }),",
-    ),
+    file: "replica/holds.ts",
+    edits: [
+      ...edit("      this.#renewed(name, hold, caller, renewId),\n", "      null,\n"),
+      ...edit(
+        "    if (renewed === null) return null;\n    // They",
+        `    const { result, ...seen } = answered;
+    const now = result.outcome === "renewed" ? holdOfFence(seen.state, hold.fence) : null;
+    if (now === null) return null;
+    return { ...seen, hold: now, id, isFirst: renewed === null };
+    // They`,
+      ),
+    ],
     of: "test/replica/locks_test.ts",
     test: "locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives",
   },

@@ -1,0 +1,48 @@
+/** The one name that a request is about, however its path or its query writes it. */
+
+export type Named = {
+  /** The same for every request about this name. */
+  readonly key: string;
+  readonly noun: string;
+  /** The path of the name itself, as it was sent. */
+  readonly path: string;
+  /** The parameter that holds the name where the path does not, as it was sent; else empty. */
+  readonly query: string;
+  /** Nothing follows the name in the path: neither a fence nor `events`. */
+  readonly isWhole: boolean;
+};
+
+const NOUNS: ReadonlySet<string> = new Set(["locks", "elections", "semaphores", "kv"]);
+const PARAMETERS: ReadonlySet<string | null> = new Set(["name", "key"]);
+
+/** null: it is about none, or about several, or no node will say which. */
+export function namedOf(target: string): Named | null {
+  const [path = "", query = ""] = cut(target, "?");
+  const [, version, noun = "", segment = "", ...rest] = path.split("/");
+  if (version !== "v1" || !NOUNS.has(noun) || segment === "") return null;
+  const given = query.split("&").filter((pair) => PARAMETERS.has(decoded(cut(pair, "=")[0]!)));
+  const [pair = ""] = given;
+  if (given.length > 1 || (given.length === 1 && segment !== "-")) return null;
+  const name = given.length === 0 ? decoded(segment) : decoded((cut(pair, "=")[1] ?? "").replaceAll("+", " "));
+  if (name === null) return null;
+  return { key: `${noun}/${name}`, noun, path: `/v1/${noun}/${segment}`, query: pair, isWhole: rest.length === 0 };
+}
+
+/** Where `path` of this name is; `more` is one more parameter. */
+export function targetFor({ path, query }: Named, below: string, ...more: readonly string[]): string {
+  const parameters = [query, ...more].filter((pair) => pair !== "");
+  return `${path}${below}${parameters.length === 0 ? "" : `?${parameters.join("&")}`}`;
+}
+
+function cut(text: string, at: string): readonly string[] {
+  const index = text.indexOf(at);
+  return index < 0 ? [text] : [text.slice(0, index), text.slice(index + 1)];
+}
+
+function decoded(raw: string): string | null {
+  try {
+    return decodeURIComponent(raw);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,173 @@
+/** What is granted already: renewed, confirmed for an answer, given back, ended. */
+import type { ReleaseOutcome } from "../api.ts";
+import type { Hold, Op, Proclaim, Renew } from "../machine/op.ts";
+import { holdOfFence, viewGrants } from "../machine/view.ts";
+import { endLapsedPlaces } from "./expiry.ts";
+import { confirmIdOf } from "./grant_ids.ts";
+import type { Granted, GrantParts, Noun } from "./grant_parts.ts";
+import { ownState } from "./own_state.ts";
+import type { Outcome } from "./pending.ts";
+import { lost, orUnknown, unexpected } from "./results.ts";
+import type { Caller } from "./service.ts";
+
+export class Holds {
+  readonly #parts: GrantParts;
+  readonly #noun: Noun;
+
+  constructor(parts: GrantParts, noun: Noun) {
+    this.#parts = parts;
+    this.#noun = noun;
+  }
+
+  /** A renewal is applied each time it is sent, whatever its key: what is told of it counts from its own request. */
+  async renew(name: string, op: Renew | Proclaim, caller: Caller): Promise<Granted> {
+    const { fence, ttlMs } = op;
+    // What a leader says is a write, applied once. It goes with a renewal of this request's own.
+    const isWrite = op.type === "proclaim" && op.value !== undefined && caller.hedge === undefined;
+    const renewal = isWrite ? { type: "renew", fence, ...(ttlMs === undefined ? {} : { ttlMs }) } as const : op;
+    const [renewed, written] = await Promise.all([
+      this.submit(name, renewal, caller, caller.hedge === undefined ? this.#parts.random.id() : undefined),
+      isWrite ? this.submit(name, op, caller) : null,
+    ]);
+    const outcome = written === null || (isRenewed(written) && written.instance <= renewed.instance)
+      ? renewed
+      : written;
+    const { result, state, receipt } = isRenewed(renewed) ? outcome : renewed;
+    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
+    if (hold !== null) {
+      // Of its own it has no lease: what the caller is told of counts from a renewal of its session.
+      if (hold.session !== undefined) {
+        await this.#parts.bindings.keep(hold.session, caller).catch(orUnknown(caller.idempotencyKey));
+      }
+      return { hold, state, receipt, waitedMs: 0 };
+    }
+    if (result.outcome === "renewed" || result.outcome === "lost") throw lost(fence, receipt);
+    throw unexpected(result, fence, receipt);
+  }
+
+  /** Keeps what nobody was told of yet alive, for as long as somebody asks for it. */
+  async keepProvisional(name: string, { fence }: Hold, caller: Caller): Promise<Granted | null> {
+    const op = { type: "renew", fence, keeps: true } as const;
+    const { result, state, receipt } = await this.submit(name, op, caller, this.#parts.random.id());
+    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
+    return hold === null ? null : { hold, state, receipt, waitedMs: 0 };
+  }
+
+  async release(name: string, fence: string, caller: Caller) {
+    await this.#clearPlaces(name, caller.timeoutMs);
+    const op = { type: "release", fence, atMs: this.label(caller) } as const;
+    const { result, state, receipt } = await this.submit(name, op, caller);
+    switch (result.outcome) {
+      case "released":
+      case "already-released":
+      case "taken-over":
+      case "forced":
+      case "ended": {
+        const outcome: ReleaseOutcome = result.outcome;
+        return { outcome, revision: viewGrants(state).revision, receipt };
+      }
+      default:
+        throw unexpected(result, fence, receipt);
+    }
+  }
+
+  /**
+   * Gives a hold back if its lease is still this one: else somebody has taken it up since, and it is theirs. Resolves with
+   * whether it was this one.
+   */
+  async giveBack(name: string, { fence, by }: Hold, caller: Caller): Promise<boolean> {
+    const op = { type: "release", fence, by, atMs: this.label(caller) } as const;
+    const { result } = await this.submit(name, op, caller, this.#parts.random.id());
+    return result.outcome !== "renewed";
+  }
+
+  async force(name: string, reason: string, caller: Caller) {
+    await this.#clearPlaces(name, caller.timeoutMs);
+    const op = { type: "force", reason, atMs: this.label(caller) } as const;
+    const { result, state, receipt } = await this.submit(name, op, caller);
+    if (result.outcome !== "forced-all") throw unexpected(result, "", receipt);
+    const body = { outcome: "forced", count: result.count, revision: viewGrants(state).revision } as const;
+    return { body, receipt };
+  }
+
+  /**
+   * Renews, for an answer that is about to be given: two commands in one value. `isFirst`: nobody can have been answered
+   * by an earlier confirmation. Null where the hold is gone.
+   * @param id of the command that was granted
+   */
+  async confirm(
+    name: string,
+    hold: Hold,
+    id: string,
+    caller: Caller,
+  ): Promise<Omit<Granted, "waitedMs"> & { readonly isFirst: boolean } | null> {
+    const { machine, random } = this.#parts;
+    const { subject } = caller;
+    const [renewId, confirmId] = [random.id(), confirmIdOf(id)];
+    // One of this answer's own, whose send the bounds count from, and one under an id made from the command's, by
+    // which a late repetition of the request sees that it was answered.
+    const [renewed, answered] = await Promise.all([
+      this.#renewed(name, hold, caller, renewId),
+      this.submit(name, { type: "renew", fence: hold.fence, answers: true }, caller, confirmId),
+    ]);
+    if (renewed === null) return null;
+    // They go in one value. If the one for all is older, another node may have answered by it.
+    const [own, first] = [renewId, confirmId].map((made) => machine.appliedAt(answered.state, subject, made));
+    return { ...renewed, id, isFirst: own !== null && own === first };
+  }
+
+  /** Renews what was granted before for this request, which the bounds then count from. */
+  async again(name: string, hold: Hold, caller: Caller, startedMs: number): Promise<Granted> {
+    const waitedMs = this.#parts.clock.now() - startedMs;
+    const renewed = await this.#renewed(name, hold, caller).catch(orUnknown(caller.idempotencyKey));
+    if (renewed === null) throw lost(hold.fence);
+    return { ...renewed, waitedMs, isReplayed: true };
+  }
+
+  async #renewed(
+    name: string,
+    { fence, session }: Hold,
+    caller: Caller,
+    id = this.#parts.random.id(),
+  ): Promise<Omit<Granted, "waitedMs"> | null> {
+    const [{ result, state, receipt }] = await Promise.all([
+      this.submit(name, { type: "renew", fence }, caller, id),
+      session === undefined ? null : this.#parts.bindings.bind(session, this.#noun.prefix + name, caller),
+    ]);
+    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
+    return hold === null ? null : { hold, state, receipt };
+  }
+
+  /** What is about to be freed must not be handed to a place that nobody keeps any more. */
+  async #clearPlaces(name: string, timeoutMs: number): Promise<void> {
+    const key = this.#noun.prefix + name;
+    const state = await ownState(this.#parts, key, timeoutMs);
+    if (state !== null) await endLapsedPlaces(this.#parts, key, state);
+  }
+
+  /** When it was asked for, for people; a hedged command carries none, as it must be the same wherever it is made. */
+  label({ hedge }: Caller): number {
+    return hedge === undefined ? this.#parts.clock.wall() : 0;
+  }
+
+  /** @param id of the command; the caller is told of its own key */
+  submit(
+    name: string,
+    op: Op,
+    { subject, idempotencyKey, timeoutMs, hedge }: Caller,
+    id = idempotencyKey,
+  ): Promise<Outcome> {
+    return this.#parts.logs.submit(this.#noun.prefix + name, {
+      subject,
+      id,
+      op,
+      timeoutMs,
+      idempotencyKey,
+      ...(hedge === undefined ? {} : { hedge }),
+    });
+  }
+}
+
+function isRenewed({ result }: Outcome): boolean {
+  return result.outcome === "renewed";
+}

@@ -1,0 +1,16 @@
+/** The own record's state for who can do without: a disk that hangs must not keep a caller beyond its deadline. */
+import type { State } from "../paxos/message.ts";
+import type { AcceptorHost } from "./acceptor_host.ts";
+import type { Clock } from "./ports.ts";
+
+/** Null: it cannot be had, or not within `ms`. */
+export function ownState(
+  { acceptor, clock }: { readonly acceptor: AcceptorHost; readonly clock: Clock },
+  key: string,
+  ms: number,
+): Promise<State | null> {
+  const { promise, resolve } = Promise.withResolvers<State | null>();
+  const cancel = clock.after(ms, () => resolve(null));
+  acceptor.view(key).then(({ snapshot }) => resolve(snapshot.state), () => resolve(null));
+  return promise.finally(cancel);
+}

@@ -1,0 +1,19 @@
+import { assertEquals } from "@std/assert";
+import { QuorateError } from "../../src/errors.ts";
+import { bornIn, forgottenFault, outcomeIn } from "./born.ts";
+
+Deno.test("forgottenFault: without a born nobody is called expired, with one only as an unknown outcome", () => {
+  const known = new QuorateError("expired-command", "too old", { outcome: "none" });
+  const unknown = new QuorateError("expired-command", "too old", { outcome: "unknown" });
+  assertEquals(forgottenFault(unknown, 2, true), null);
+  assertEquals(forgottenFault(known, 2, true), "was called expired on try 2, and not that its outcome is unknown");
+  assertEquals(forgottenFault(unknown, 1, false), "was called expired on its first try, without any born");
+});
+
+Deno.test("bornIn: as a fact of its own, or among the others; outcomeIn: as the problem document says", () => {
+  const facts = (born: unknown) => new QuorateError("outcome-unknown", "", { more: { born } });
+  assertEquals([bornIn(facts(7)), bornIn(facts("7")), bornIn(new QuorateError("held", ""))], [7, undefined, undefined]);
+  assertEquals(bornIn(new QuorateError("outcome-unknown", "", { born: 8 } as Record<string, unknown>)), 8);
+  assertEquals(outcomeIn(new QuorateError("outcome-unknown", "")), "unknown");
+  assertEquals(outcomeIn(new QuorateError("held", "")), undefined);
+});

@@ -1,0 +1,176 @@
+/**
+ * Everything that was decided, key by key: each value once, in the order of its instances, and what each of its commands
+ * did. It takes the votes and the choices that others have checked, and applies them with the shipped machine.
+ */
+import { sha256Hex } from "../../../src/auth/digest.ts";
+import { commandKey } from "../../../src/machine/dedup.ts";
+import { createMachine } from "../../../src/machine/machine.ts";
+import type { Result } from "../../../src/machine/op.ts";
+import type { KeyState } from "../../../src/machine/state.ts";
+import type { AcceptorRecord, Command, Value } from "../../../src/paxos/mod.ts";
+
+/** One command where it stood in a decided value. */
+export type Occurrence = {
+  readonly instance: number;
+  readonly chosenMs: number;
+  readonly type: string;
+  readonly result: Result;
+  /** Whether it changed what there is: wrote, deleted, got a grant or a place. */
+  readonly isEffect: boolean;
+  /** Commands that were decided for this key before, each as often as it was new. */
+  readonly before: number;
+};
+
+/** What one key went through. */
+export type KeyStory = {
+  /** By `subject id`. */
+  readonly commands: ReadonlyMap<string, readonly Occurrence[]>;
+  /** By fence: when it was first and last held, as the states after these instances have it, and the command it was for. */
+  readonly holds: ReadonlyMap<string, HoldStory>;
+  /** In the order in which they were taken. */
+  readonly places: readonly PlaceStory[];
+};
+
+/** `endMs`: when its end was decided; null if it never was. */
+export type PlaceStory = { readonly command: string; readonly fromMs: number; endMs: number | null };
+export type HoldStory = PlaceStory & { readonly from: number; until: number };
+
+type Chosen = { readonly valueId: string; readonly atMs: number };
+
+const machine = createMachine({ digest: sha256Hex });
+
+export class DecidedLog {
+  readonly #values = new Map<string, Value>();
+  /** By key, then by instance. */
+  readonly #chosen = new Map<string, Map<number, Chosen>>();
+  readonly #newest = new Map<string, number>();
+  readonly #first = new Map<string, KeyState>();
+
+  /** A record that is durable. */
+  committed(key: string, { instance, vote, state }: Pick<AcceptorRecord, "instance" | "vote" | "state">): void {
+    if (vote !== null) this.#values.set(`${key} ${vote.value.id}`, vote.value);
+    if (instance === 1 && !this.#first.has(key)) this.#first.set(key, state as KeyState);
+  }
+
+  chose(key: string, instance: number, valueId: string, atMs: number): void {
+    const ofKey = this.#chosen.get(key) ?? new Map<number, Chosen>();
+    this.#chosen.set(key, ofKey);
+    if (ofKey.has(instance)) return;
+    ofKey.set(instance, { valueId, atMs });
+    this.#newest.set(key, Math.max(instance, this.newest(key)));
+  }
+
+  /** The last instance of which a value is known to be chosen; 0 if there is none. */
+  newest(key: string): number {
+    return this.#newest.get(key) ?? 0;
+  }
+
+  get keys(): readonly string[] {
+    return [...this.#chosen.keys()];
+  }
+
+  /** How many different commands were decided for it. */
+  commands(key: string): number {
+    const ids = new Set<string>();
+    for (const { valueId } of this.#chosen.get(key)?.values() ?? []) {
+      for (const { subject, id } of this.#values.get(`${key} ${valueId}`)?.commands ?? []) ids.add(`${subject} ${id}`);
+    }
+    return ids.size;
+  }
+
+  /** As far as its values are known one after the other. */
+  story(key: string): KeyStory {
+    const commands = new Map<string, Occurrence[]>();
+    const [holds, places] = [new Map<string, HoldStory>(), [] as PlaceStory[]];
+    let [held, waiting] = [new Map<string, PlaceStory>(), new Map<string, PlaceStory>()];
+    const chosen = this.#chosen.get(key);
+    let state = this.#first.get(key);
+    if (chosen === undefined || state === undefined) return { commands, holds, places };
+    const repeated = this.#repeated(key);
+    let count = 0;
+    for (let instance = 1;; instance++) {
+      const one = chosen.get(instance);
+      const value = one === undefined ? undefined : this.#values.get(`${key} ${one.valueId}`);
+      if (one === undefined || value === undefined) break;
+      const before: KeyState = state;
+      const applied = machine.applyWithResults(before, instance, value);
+      value.commands.forEach((command, i) => {
+        const name = `${command.subject} ${command.id}`;
+        const result = applied.results[i]!;
+        const known = commands.get(name) ?? [];
+        const isEffect = repeated.has(name)
+          ? changes(before, instance, value, i)
+          : EFFECTS.has(result.outcome) && TYPES.has(command.op.type);
+        const occurrence = { instance, chosenMs: one.atMs, type: command.op.type, result, isEffect };
+        commands.set(name, [...known, { ...occurrence, before: count }]);
+        // What the window does not have any more is new once more, also where it changes nothing.
+        const isForgotten = () => machine.lookup(before, command.subject, command.id) === null;
+        if (known.length === 0 || (known.at(-1)!.instance < instance && isForgotten())) count++;
+      });
+      state = applied.state;
+      const fromMs = one.atMs;
+      const holding = new Map<string, PlaceStory>();
+      for (const { fence, command } of state.holders) {
+        const hold = holds.get(fence) ?? { command, fromMs, endMs: null, from: instance, until: instance };
+        hold.until = instance;
+        holds.set(fence, hold);
+        holding.set(fence, hold);
+      }
+      const queued = new Map(state.queue.map(([command]) => {
+        return [command, waiting.get(command) ?? { command, fromMs, endMs: null }];
+      }));
+      places.push(...[...queued.values()].filter(({ command }) => !waiting.has(command)));
+      end(held, holding, fromMs);
+      end(waiting, queued, fromMs);
+      [held, waiting] = [holding, queued];
+    }
+    return { commands, holds, places };
+  }
+
+  /** Commands that stand in more than one of its values. */
+  #repeated(key: string): ReadonlySet<string> {
+    const [once, repeated] = [new Set<string>(), new Set<string>()];
+    for (const { valueId } of this.#chosen.get(key)?.values() ?? []) {
+      for (const { subject, id } of this.#values.get(`${key} ${valueId}`)?.commands ?? []) {
+        const name = `${subject} ${id}`;
+        (once.has(name) ? repeated : once).add(name);
+      }
+    }
+    return repeated;
+  }
+}
+
+function end(before: ReadonlyMap<string, PlaceStory>, after: ReadonlyMap<string, PlaceStory>, atMs: number): void {
+  for (const [name, one] of before) if (!after.has(name)) one.endMs = atMs;
+}
+
+/** What holds and places say of the commands that one request may have come to: its own, and those made from it. */
+export function familyOf({ commands }: KeyStory, subject: string, id: string): ReadonlySet<string> {
+  const own = `${subject} ${id}`;
+  const names = [...commands.keys()].filter((name) => name.startsWith(own) && DERIVED.test(name.slice(own.length)));
+  return new Set(names.map((name) => nameOfCommand(subject, name.slice(subject.length + 1))));
+}
+
+/** What a node adds to an id, with or without a space before it. */
+const DERIVED = /^( ?[~+!&-]\d*)*$/;
+
+/** What a hold or a place says of the command that asked for it. */
+export function nameOfCommand(subject: string, id: string): string {
+  return commandKey(sha256Hex, subject, id);
+}
+
+const TYPES: ReadonlySet<string> = new Set(["put", "delete", "acquire", "take", "campaign"]);
+const EFFECTS: ReadonlySet<string> = new Set(["written", "deleted", "granted", "queued"]);
+
+/** Whether the command at this place of the value changed anything: the value is applied as far as it, and without it. */
+function changes(before: KeyState, instance: number, value: Value, index: number): boolean {
+  const command: Command = value.commands[index]!;
+  if (!TYPES.has(command.op.type)) return false;
+  const upTo = (end: number) => machine.apply(before, instance, { ...value, commands: value.commands.slice(0, end) });
+  return visible(upTo(index)) !== visible(upTo(index + 1));
+}
+
+/** All but the windows and the names of leases. */
+function visible({ revision, lastFence, queue, register }: KeyState): string {
+  return JSON.stringify([revision, lastFence, queue.map(([place]) => place), register?.value?.bytes]);
+}

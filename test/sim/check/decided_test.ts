@@ -1,0 +1,43 @@
+import { assertEquals } from "@std/assert";
+import { nameOfCommand } from "./decided.ts";
+import { acquire, others, planted, put, release, SUBJECT } from "./planted.ts";
+
+Deno.test("DecidedLog.story: a command found in the window had one effect, one beyond it two", () => {
+  const effects = (between: number) => {
+    const log = planted("kv/x", [[["a", put("a")]], ...others(between), [["a", put("a")]]]);
+    return log.story("kv/x").commands.get(`${SUBJECT} a`)!.map(({ instance, isEffect, before }) => ({
+      instance,
+      isEffect,
+      before,
+    }));
+  };
+  assertEquals(effects(10), [
+    { instance: 1, isEffect: true, before: 0 },
+    { instance: 3, isEffect: false, before: 11 },
+  ]);
+  assertEquals(effects(400).map(({ isEffect }) => isEffect), [true, true]);
+});
+
+Deno.test("DecidedLog.story: a refused write has no effect; what is not known to be chosen ends the story", () => {
+  const log = planted("kv/x", [[["a", put("a", "1")]], [["b", put("b")], ["c", put("c", "2049")]]]);
+  log.chose("kv/x", 4, "v9", 40);
+  const { commands } = log.story("kv/x");
+  const of = (id: string) =>
+    commands.get(`${SUBJECT} ${id}`)!.map(({ isEffect, result }) => [isEffect, result.outcome]);
+  assertEquals([of("a"), of("b"), of("c")], [[[false, "precondition-failed"]], [[true, "written"]], [[
+    true,
+    "written",
+  ]]]);
+  assertEquals([log.newest("kv/x"), log.newest("kv/y"), log.commands("kv/x")], [4, 0, 3]);
+});
+
+Deno.test("DecidedLog.story: a hold is seen from the instance that grants it to the one before its end", () => {
+  const log = planted("lock/x", [[["a", acquire("a")]], [["b", acquire("b", true)]], [["a-x", release("1025")]], []]);
+  const { holds, places, commands } = log.story("lock/x");
+  assertEquals(places, [{ command: nameOfCommand(SUBJECT, "b"), fromMs: 20, endMs: 30 }]);
+  assertEquals([...holds], [
+    ["1025", { command: nameOfCommand(SUBJECT, "a"), fromMs: 10, endMs: 30, from: 1, until: 2 }],
+    ["3073", { command: nameOfCommand(SUBJECT, "b"), fromMs: 30, endMs: null, from: 3, until: 4 }],
+  ]);
+  assertEquals(commands.get(`${SUBJECT} b`)!.map(({ isEffect }) => isEffect), [true]);
+});

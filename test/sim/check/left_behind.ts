@@ -1,0 +1,67 @@
+/**
+ * What must not stay: of a request that was refused, or whose caller went away, nothing may be held or queued for longer
+ * than it takes to undo it, or than what nobody took up may last.
+ */
+import { type DecidedLog, familyOf, type KeyStory } from "./decided.ts";
+
+export type Gone = {
+  /** What happened to the request, for people. */
+  readonly what: string;
+  readonly keys: readonly string[];
+  readonly id: string;
+  /** Since when nobody has a use for it. */
+  readonly atMs: number;
+  /** How long it may stay in each state it can be in: a place, then a grant that nobody took up. */
+  readonly stayMs: number;
+};
+
+/** A request that was answered with a grant of each of these. */
+export type Together = { readonly id: string; readonly fences: readonly (readonly [key: string, fence: string])[] };
+
+/** @param fromMs nothing is asked of anybody before: until then everything fails */
+export function leftBehind(
+  log: DecidedLog,
+  subject: string,
+  gone: readonly Gone[],
+  fromMs: number,
+): readonly string[] {
+  const stories = storiesOf(log, gone.flatMap(({ keys }) => keys));
+  return gone.flatMap(({ what, keys, id, atMs, stayMs }) =>
+    keys.flatMap((key) => {
+      const story = stories.get(key)!;
+      const family = familyOf(story, subject, id);
+      const stays = (
+        kind: string,
+        one: { readonly command: string; readonly fromMs: number; readonly endMs: number | null },
+      ) => {
+        if (!family.has(one.command)) return [];
+        const dueMs = Math.max(atMs, fromMs, one.fromMs) + stayMs;
+        if (one.endMs !== null && one.endMs <= dueMs) return [];
+        const how = one.endMs === null ? "for ever" : `${(one.endMs - dueMs).toFixed(0)} ms too long`;
+        return [`${key}: ${id} ${what}, and ${kind} ${how}`];
+      };
+      return [
+        ...[...story.holds].flatMap(([fence, hold]) => stays(`its fence ${fence} stayed`, hold)),
+        ...story.places.flatMap((place) => stays("its place stayed", place)),
+      ];
+    })
+  );
+}
+
+/** All or none: there was a moment at which it held all of what it was told. */
+export function notTogether(log: DecidedLog, all: readonly Together[]): readonly string[] {
+  const stories = storiesOf(log, all.flatMap(({ fences }) => fences.map(([key]) => key)));
+  return all.flatMap(({ id, fences }) => {
+    const holds = fences.map(([key, fence]) => stories.get(key)!.holds.get(fence));
+    if (holds.some((hold) => hold === undefined)) {
+      return [`${id} was told ${fences}, and not all of that was ever held`];
+    }
+    const fromMs = Math.max(...holds.map((hold) => hold!.fromMs));
+    const endMs = Math.min(...holds.map((hold) => hold!.endMs ?? Infinity));
+    return fromMs <= endMs ? [] : [`${id} was told ${fences}, and never held all of that at once`];
+  });
+}
+
+function storiesOf(log: DecidedLog, keys: readonly string[]): ReadonlyMap<string, KeyStory> {
+  return new Map([...new Set(keys)].map((key) => [key, log.story(key)]));
+}

@@ -1,0 +1,55 @@
+import { assertEquals } from "@std/assert";
+import { type Gone, leftBehind, notTogether } from "./left_behind.ts";
+import { acquire, plant, type Planted, planted, release, SUBJECT } from "./planted.ts";
+
+const KEY = "lock/x";
+/** Instances are chosen at 10, 20, 30 … ms. */
+const STEPS: readonly (readonly Planted[])[] = [[["a", acquire("a")]], [["b", acquire("b", true)]], [], []];
+
+function left(id: string, atMs: number, stayMs: number, more: readonly (readonly Planted[])[] = []): readonly string[] {
+  const gone: Gone = { what: "went away", keys: [KEY], id, atMs, stayMs };
+  return leftBehind(planted(KEY, [...STEPS, ...more]), SUBJECT, [gone], 0);
+}
+
+Deno.test("leftBehind: a hold or a place that stays too long is found, for ever or by how much", () => {
+  assertEquals(left("a", 20, 15), ["lock/x: a went away, and its fence 1025 stayed for ever"]);
+  assertEquals(left("b", 20, 15), ["lock/x: b went away, and its place stayed for ever"]);
+  assertEquals(left("a", 20, 15, [[["a-x", release("1025")]]]), [
+    "lock/x: a went away, and its fence 1025 stayed 15 ms too long",
+  ]);
+  assertEquals(left("a", 20, 30, [[["a-x", release("1025")]]]), []);
+  assertEquals(left("c", 20, 15), []);
+});
+
+Deno.test("leftBehind: what a place becomes has its own time, and what was derived from the request is its own", () => {
+  assertEquals(left("b", 20, 30, [[["a-x", release("1025")]]]), [
+    "lock/x: b went away, and its fence 5121 stayed for ever",
+  ]);
+  const log = planted(KEY, [[["a~1", acquire("a")]]]);
+  const gone = { what: "was told held", keys: [KEY], id: "a", atMs: 20, stayMs: 5 };
+  assertEquals(leftBehind(log, SUBJECT, [gone], 0), ["lock/x: a was told held, and its fence 1025 stayed for ever"]);
+  assertEquals(leftBehind(log, SUBJECT, [{ ...gone, id: "a~1~2" }, { ...gone, id: "" }], 0), []);
+});
+
+Deno.test("leftBehind: nothing is asked of anybody while everything fails", () => {
+  const log = planted(KEY, [...STEPS, [["a-x", release("1025")]]]);
+  const gone = { what: "went away", keys: [KEY], id: "a", atMs: 20, stayMs: 15 };
+  assertEquals([leftBehind(log, SUBJECT, [gone], 34).length, leftBehind(log, SUBJECT, [gone], 35).length], [1, 0]);
+});
+
+Deno.test("notTogether: all at once or none", () => {
+  const log = planted(KEY, [[["a", acquire("a")]], [["a-x", release("1025")]]]);
+  plant(log, "lock/y", 1, [["a", acquire("a")]]);
+  const told = (fence: string) => [{ id: "a", fences: [[KEY, "1025"], ["lock/y", fence]] as const }];
+  assertEquals(notTogether(log, told("1025")), []);
+  assertEquals(notTogether(log, told("1026")), [
+    "a was told lock/x,1025,lock/y,1026, and not all of that was ever held",
+  ]);
+  const late = planted(KEY, [[["a", acquire("a")]], [["a-x", release("1025")]]]);
+  plant(late, "lock/y", 1, []);
+  plant(late, "lock/y", 2, []);
+  plant(late, "lock/y", 3, [["a", acquire("a")]]);
+  assertEquals(notTogether(late, told("3073")), [
+    "a was told lock/x,1025,lock/y,3073, and never held all of that at once",
+  ]);
+});
