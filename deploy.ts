@@ -191,8 +191,9 @@ async function composeHosted(): Promise<Served> {
     if (origins.some((origin) => isLoopback(new URL(origin).host)) && !isLoopbackHost(servedOn ?? "")) {
       throw new QuorateError("invalid-request", "QUORATE_GATEWAY has a node on loopback, and this listens beyond it");
     }
-    const handler = gatewayBefore(origins);
-    return { handler, drain: () => {}, close: () => Promise.resolve() };
+    const closing = new AbortController();
+    const handler = gatewayBefore(origins, closing.signal);
+    return { handler, drain: () => closing.abort(), close: () => Promise.resolve() };
   }
   refusePreview(env);
   const config = await parseConfig([], env, (path) => Deno.readTextFile(path), { isHosted: isHosted(env) });

@@ -41,7 +41,7 @@ export type RouteParts = WaitParts & {
 
 /** Whose names the caller chooses. */
 export type NamedNoun = Exclude<Noun, "session">;
-/** Of a query: the name, if its segment of the path is `-`; a register's is its key. */
+/** What a query says of the name, if its segment of the path is `-`; a register's is its key. */
 export type NameQuery = { readonly name?: string | undefined; readonly key?: string | undefined };
 
 /** The name a request is about, allowed. */
@@ -79,7 +79,7 @@ export function callerOf(c: Ctx, newId: () => string, timeoutMs: number): Caller
   };
 }
 
-/** Of a take or a register's write: what it says of its first try (PROTOCOL.md §6). Other writes need none, and ignore it. */
+/** What a take or a register's write says of its first try (PROTOCOL.md §6). Other writes need none, and ignore it. */
 export function bornOf(c: Ctx, { hedge }: Caller): { readonly born?: number } {
   const born = instanceOf(c, BORN_HEADER);
   if (born === null) return {};

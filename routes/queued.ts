@@ -18,7 +18,7 @@ export async function answerWaiting(
   ask: (waiter: Pick<Caller, "signal" | "onPosition">) => Promise<Answer<unknown>>,
 ): Promise<Response> {
   if (accepts(c, "text/event-stream")) return await answerQueued(c, parts, ask);
-  // Of who neither waits nor leaves anything behind it makes no difference; those are spared the listener.
+  // Only of these does it matter that they go away: who waits, and who can never come back for what it is granted.
   if (waitMs === 0 && anonymous !== true) return sendAnswer(c, await ask({}));
   return sendAnswer(c, await whileConnected(c.req.raw, (signal) => ask({ signal })));
 }

@@ -135,21 +135,21 @@ export const NameParam = z.object({
 });
 export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
 export const FenceParams = NameParam.extend({ fence });
+const instance = z.string().regex(/^(0|[1-9][0-9]{0,14})$/);
+const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,64}$/);
 export const WriteHeaders = z.object({
-  "Quorate-Hedge": z.string().regex(/^(0|[1-9][0-9]{0,14})$/).optional()
+  "Quorate-Hedge": instance.optional()
     .openapi({ description: "Of a write that goes to several nodes at once: the instance last seen of the name." }),
-  "Idempotency-Key": z.string().regex(/^[\x21-\x7e]{1,64}$/).optional()
+  "Idempotency-Key": idempotencyKey.optional()
     .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
 });
 
 export const QueueParams = NameParam.extend({
-  key: z.string().regex(/^[\x21-\x7e]{1,64}$/).openapi({
-    description: "The waiter's Idempotency-Key, percent-encoded.",
-  }),
+  key: idempotencyKey.openapi({ description: "The waiter's Idempotency-Key, percent-encoded." }),
 });
-/** Of what is applied once: takes, and writes of registers. */
+/** What is applied once bears these: takes, and writes of registers. */
 export const OnceHeaders = WriteHeaders.extend({
-  "Quorate-Born": z.string().regex(/^(0|[1-9][0-9]{0,14})$/).optional().openapi({
+  "Quorate-Born": instance.optional().openapi({
     description:
       "The Consensus-Instance last seen of the name before the first send, and the same for every retry: the " +
       "write is then applied once for ever, through any node. A retry whose answer is forgotten is 409 `expired-command`.",

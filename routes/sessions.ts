@@ -73,7 +73,7 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
     const { timeoutMs } = queryOf(c, WholeQuery);
     // Its id is not known before: who may open one may keep any of its own.
     permit(c, { noun: SESSION, verb: "write" }, null);
-    const caller = unraced(callerOf(c, newId, timeoutMs));
+    const caller = unhedged(callerOf(c, newId, timeoutMs));
     const { holder, ttlMs } = checked(OpenBody, await readObject(c.req.raw), "body");
     return sendAnswer(c, await sessions.open({ holder: holderOf("holder", holder, 0, caller), ttlMs }, caller));
   });
@@ -109,12 +109,12 @@ async function writeOf(c: Ctx, newId: () => string): Promise<{ readonly id: stri
   const { timeoutMs } = queryOf(c, WholeQuery);
   const id = sessionIdOf(c);
   permit(c, { noun: SESSION, verb: "write" }, id);
-  const caller = unraced(callerOf(c, newId, timeoutMs));
+  const caller = unhedged(callerOf(c, newId, timeoutMs));
   checked(ReleaseBody, await readObject(c.req.raw), "body");
   return { id, caller };
 }
 
-function unraced(caller: Caller): Caller {
+function unhedged(caller: Caller): Caller {
   if (caller.hedge !== undefined) throw invalid("Quorate-Hedge", "is not for sessions");
   return caller;
 }

@@ -1,10 +1,10 @@
 /** The release; CHANGELOG.md tells what is in it. */
 export const VERSION = "0.1.0";
 
-/** Of the rows that a store writes from now on; a row without a number is one of 0.1.0, whose format was 1. */
+/** The format of rows that a store writes from now on; a row without a number is one of 0.1.0, whose format was 1. */
 export const ROW_FORMAT = 2;
 
-/** Of what nodes say to each other; who names none speaks wire 1, as 0.1.0 does. */
+/** The language that nodes speak to each other; who names none speaks wire 1, as 0.1.0 does. */
 export const WIRE_VERSION = 2;
 /** Where requests and answers between nodes name it. */
 export const WIRE_HEADER = "quorate-wire";

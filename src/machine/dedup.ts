@@ -17,7 +17,7 @@ export const ENTRY_MAX_BYTES = 1 + TAG_HEX + 1 + KEY_HEX + BODY_HEX + 1 + 11 + 2
 
 /** Whose entries bear no tag: those that rules of version 1 made. */
 export const NO_TAG = "";
-/** Of commands that may be repeated at any time: their entries stand for the newest instances only. */
+/** Marks commands that may be repeated at any time: their entries stand for the newest instances only. */
 export const REPEATABLE_TAG = "~";
 
 /** The instance of the newest entry that left the window, for the entries with one tag. */
@@ -45,7 +45,7 @@ export function subjectTag(digest: Digest, subject: string): string {
 }
 
 /**
- * Of what the command asks, without what a retry may say differently: its label, which node waits for it, and which
+ * A digest of what the command asks, without what a retry may say differently: its label, which node waits for it, and which
  * asking it is. `op` comes from `readOp`, which fixes the order of its fields.
  */
 export function bodyOf(digest: Digest, op: Op): string {

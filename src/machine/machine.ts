@@ -49,7 +49,7 @@ export interface LockMachine extends Machine {
   lookup(state: State, subject: string, id: string): Result | null;
   /** The instance that (subject, id) was applied in, while the window has it. */
   appliedAt(state: State, subject: string, id: string): number | null;
-  /** Of the rules that a state is applied by. */
+  /** The version of the rules that a state is applied by. */
   versionOf(state: State): number;
   /** Whether a command of this op may be applied anew whenever it is repeated. */
   isRepeatable(op: Command["op"]): boolean;

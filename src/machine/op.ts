@@ -219,7 +219,7 @@ export type Hold = {
   readonly metadata?: string;
   /** It lives as long as this session; a lease of its own it has only until it is confirmed. */
   readonly session?: string;
-  /** Of the request that it was granted to at once, until it is renewed. */
+  /** The mark of the request that it was granted to at once; gone once it is renewed. */
   readonly ask?: string;
   /** Id of the value that granted or last renewed it: names its lease. */
   readonly by: string;

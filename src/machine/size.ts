@@ -13,12 +13,14 @@ import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
 import type { Draft, MachineVersion, RegisterValue, Session } from "./state.ts";
 
+/** An entry by the rules of version 1, which bears no tag. */
+const ENTRY_V1_MAX_BYTES = 79;
 /** A tag, an instance, and what JSON puts around them. */
 const FLOOR_MAX_BYTES = 6 + 16 + 6;
 const ENDED_SESSION_BYTES = 16 + 3;
 /** The full window, mode, numbers, ended sessions and field names; kept free so that any command's result can be recorded. */
 const FIXED_BYTES: Readonly<Record<MachineVersion, number>> = {
-  1: (DEDUP_WINDOW + COMMANDS_PER_VALUE) * 79 + 2_048,
+  1: (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_V1_MAX_BYTES + 2_048,
   2: WINDOW_MAX_BYTES + (WINDOW_SUBJECTS + 1) * FLOOR_MAX_BYTES + ENDED_SESSIONS_PER_KEY * ENDED_SESSION_BYTES + 2_048,
 };
 /** A renewal may name a lease by a longer value id than the one before. */

@@ -38,7 +38,7 @@ export type Session = {
   readonly ttlMs: number;
   /** Key of the command that opened it. */
   readonly command: string;
-  /** Of the request that opened it, until it is kept. */
+  /** The mark of the request that opened it; gone once it is kept. */
   readonly ask?: string;
   /** Id of the value that opened or last renewed it: names its lease. */
   readonly by: string;
@@ -53,7 +53,7 @@ export type Cooling = { readonly by: string; readonly ttlMs: number };
 
 export type KeyState = State & {
   readonly mode: Mode;
-  /** Of the rules that are applied to it; raised by a decided value only (PROTOCOL.md §3). */
+  /** Says by which rules it is applied; raised by a decided value only (PROTOCOL.md §3). */
   readonly version: MachineVersion;
   /** The noun that uses the key, from its first grant or write on. */
   readonly kind: Kind;
@@ -72,7 +72,7 @@ export type KeyState = State & {
   readonly window: string;
   /** The newest instance of an entry that left the window and whose subject has no floor of its own. */
   readonly evicted: number;
-  /** Of subjects, by their tags; the one that was raised last comes last. From version 2 on. */
+  /** Floors of subjects, by their tags; the one that was raised last comes last. From version 2 on. */
   readonly floors?: readonly Floor[];
   /** Of a semaphore: permits there are, as of its last use. */
   readonly limit?: number;

@@ -8,17 +8,17 @@ export const LEAVES_MAX = 3;
 /** Enough to tell the askings of one command apart. */
 export const ASK_CHARS = 8;
 
-/** Of a place that was lost and is taken again. */
+/** The id under which a place that was lost is taken again. */
 export function attemptId(commandId: string, attempt: number): string {
   return attempt === 0 ? commandId : `${commandId} ~${attempt}`;
 }
 
-/** Of the renewal that stands for an answer: of a grant out of the queue, or of one of a set. */
+/** The id of the renewal that stands for an answer, for a grant out of the queue or one of a set. */
 export function confirmIdOf(commandId: string): string {
   return `${commandId} !`;
 }
 
-/** Of leaving a place as the value `by` left it: another one is left by another command. */
+/** The id of the command that leaves a place as the value `by` left it; another place is left by another command. */
 export function leaveId(commandId: string, by: string): string {
   return `${commandId} -${by}`;
 }

@@ -28,7 +28,7 @@ export type Refused = {
 };
 
 export type Noun = {
-  /** Of its keys, with its slash. */
+  /** What its keys begin with, slash included. */
   readonly prefix: string;
   /** When to ask again. */
   retryAfterMs(key: string, state: State): number;
@@ -49,7 +49,7 @@ export type Asking = Wanted & {
 type How = { readonly wait?: { readonly node: string }; readonly ask?: string } & Partial<Bound>;
 
 export type Granted = {
-  /** Of the command that it was granted to. */
+  /** Id of the command that it was granted to. */
   readonly id?: string;
   readonly hold: Hold;
   readonly state: State;

@@ -95,9 +95,7 @@ export class Grants {
     const { state, receipt } = await this.reads.get(name, { stale: false, timeoutMs });
     const { machine } = this.#parts;
     const { subject } = caller;
-    const id = waiterIds(idempotencyKey).findLast((id) =>
-      machine.placeOfCommand(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null
-    );
+    const id = waiterIds(idempotencyKey).findLast((id) => this.#stands(state, subject, id));
     const { revision } = viewGrants(state);
     const hold = id === undefined ? null : machine.holdOfCommand(state, subject, id);
     if (hold !== null && !hold.unconfirmed) {
@@ -165,9 +163,7 @@ export class Grants {
       });
     };
     // Asked before: the answer stands already.
-    const isKnown = (state: State) =>
-      machine.lookup(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null ||
-      machine.placeOfCommand(state, subject, id) !== null;
+    const isKnown = (state: State) => machine.lookup(state, subject, id) !== null || this.#stands(state, subject, id);
     // Hedged: every node that got it must propose it, whatever it alone knows.
     if (caller.hedge !== undefined) return submit();
     let { snapshot } = await acceptor.view(key);
@@ -213,7 +209,7 @@ export class Grants {
     }
     const { signal, onPosition } = caller;
     // An earlier try had a place, which is gone: nothing is left to wait in.
-    const isOver = place === null && machine.holdOfCommand(queuedIn, subject, id) === null;
+    const isOver = !this.#stands(queuedIn, subject, id);
     const end = isOver
       ? { type: "gone", by: null, state: queuedIn, instance, receipt } as const
       : await queues.wait(key, {
@@ -259,11 +255,13 @@ export class Grants {
   }
 
   #hasOther(state: State, id: string, { subject, idempotencyKey }: Caller): boolean {
+    return waiterIds(idempotencyKey).some((other) => other !== id && this.#stands(state, subject, other));
+  }
+
+  /** Whether this command waits or holds. */
+  #stands(state: State, subject: string, id: string): boolean {
     const { machine } = this.#parts;
-    return waiterIds(idempotencyKey).some((other) =>
-      other !== id &&
-      (machine.placeOfCommand(state, subject, other) !== null || machine.holdOfCommand(state, subject, other) !== null)
-    );
+    return machine.placeOfCommand(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null;
   }
 
   /**

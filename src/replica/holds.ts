@@ -35,7 +35,7 @@ export class Holds {
     const { result, state, receipt } = isRenewed(renewed) ? outcome : renewed;
     const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
     if (hold !== null) {
-      // Of its own it has no lease: what the caller is told of counts from a renewal of its session.
+      // It has no lease of its own: what the caller is told of counts from a renewal of its session.
       if (hold.session !== undefined) {
         await this.#parts.bindings.keep(hold.session, caller).catch(orUnknown(caller.idempotencyKey));
       }

@@ -2,13 +2,13 @@
  * The waiters this node answers for, by key (PROTOCOL.md §7). A place lives in the decided state; this side keeps it
  * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
  */
-import type { Receipt } from "../api.ts";
 import { PLACE_RENEW_MS } from "../limits.ts";
 import { holdingSessions, placesOfNode, sessionsIn } from "../machine/view.ts";
 import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
 import { endLapsed } from "./expiry.ts";
+import type { Outcome } from "./pending.ts";
 import { receiptOf } from "./receipt.ts";
 import { lapsedOf } from "./lapse.ts";
 import type { LeaseClock } from "./lease_clock.ts";
@@ -23,7 +23,7 @@ export type QueueParts = KeyLogParts & { readonly logs: KeyLogs; readonly leases
 type Parts = QueueParts & { readonly ends: SessionEnds };
 
 /** Where that is seen. */
-type Seen = { readonly state: State; readonly instance: number; readonly receipt: Receipt };
+type Seen = Omit<Outcome, "result">;
 
 export type WaitEnd =
   /** It is granted, not confirmed yet; `state` shows it. */
@@ -49,7 +49,7 @@ type Waiter = {
   readonly commandId: string;
   readonly instance: number;
   readonly at: (position: number) => void;
-  /** Of its place, where that was last seen. */
+  /** The value that last renewed its place, where that was last seen. */
   by: string | null;
   readonly end: (end: WaitEnd) => void;
 };

@@ -40,7 +40,7 @@ export type Caller = {
    * saw of the name, which becomes the command's `born`; it must not wait.
    */
   readonly hedge?: number;
-  /** Of a take or a register's write: the instance last seen of the name before the first send. It was applied in none below. */
+  /** What a take or a register's write says of itself: it was applied in no instance below this one. */
   readonly born?: number;
   /** It came without an Idempotency-Key: nobody can come back for what it took on the way. */
   readonly anonymous?: true;

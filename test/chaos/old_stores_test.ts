@@ -14,9 +14,9 @@ import { recordsIn, recordsOf } from "./store_files.ts";
 const IDS = ["a", "b", "c"] as const;
 type Id = (typeof IDS)[number];
 
-/** Of the machine, in the state of a key that was written by 0.1.0 and that nobody has decided anything about since. */
+/** The machine's version in the state of a key that was written by 0.1.0 and that nobody has decided anything about since. */
 const OLD_VERSION = 1;
-/** Of the machine, in the state of such a key once a value that a node of today proposed is decided. */
+/** The machine's version in the state of such a key once a value that a node of today proposed is decided. */
 const NEW_VERSION = 2;
 
 type Row = Readonly<Record<string, unknown>> & { readonly instance: number; readonly format?: number };
@@ -27,7 +27,7 @@ type Files = ReadonlyMap<Id, ReadonlyMap<string, Stored>>;
 
 const machine = createMachine({ digest: sha256Hex });
 
-/** Of nodes that do not run. */
+/** What the stores hold of nodes that do not run. */
 function filesOf(cluster: RealCluster): Promise<Files> {
   return readFiles((id) => recordsOf(cluster, id));
 }
@@ -149,7 +149,7 @@ async function killAll(cluster: RealCluster): Promise<void> {
   for (const id of IDS) if (cluster.isRunning(id)) await cluster.kill(id);
 }
 
-/** Of nodes that do not run any more, once all of them had moved on to one instance of each of these keys. */
+/** What the stores hold of nodes that do not run any more, once all of them had moved on to one instance of each of these keys. */
 async function filesOnceEqual(cluster: RealCluster, keys: readonly string[]): Promise<Files> {
   const isEqual = (files: Files, key: string) =>
     new Set(IDS.map((id) => files.get(id)!.get(key)!.state.instance)).size === 1;

@@ -7,7 +7,7 @@ import { caller, memoryCluster, request } from "../replica/memory_cluster.ts";
 const WRITES = 100_000;
 /** As many as fit one value: so many are decided together, and that many instances fewer are needed. */
 const CLIENTS = COMMANDS_PER_VALUE;
-/** Of a state: a full window and 32 ended grants, a holder for each client, and what names them. */
+/** The most a state weighs: a full window and 32 ended grants, a holder for each client, and what names them. */
 const STATE_MAX_BYTES = 32 * 1024;
 /** When nothing is under way: the vote is over, and nobody holds it. What its last instances came to is remembered still. */
 const AT_REST_MAX_BYTES = 12 * 1024;

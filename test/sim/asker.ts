@@ -40,7 +40,7 @@ export type AskCounts = { operations: number; unknown: number; paths: Record<str
 
 export class Asker {
   readonly random: Seeded;
-  /** Of the clock of who asks. */
+  /** How fast the clock of who asks runs. */
   readonly rate: number;
   readonly #world: World;
   readonly #counts: AskCounts;
@@ -85,7 +85,7 @@ export class Asker {
     let caller: AnyCaller = { subject: SUBJECT, idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
     const { answers, clock } = this.#world;
     const firstMs = clock.now();
-    // Of a hedged one others may be asked at the same time.
+    // Other nodes may be asked the same hedged request at the same time.
     let isNone = caller.hedge === undefined;
     for (let attempt = 0; attempt < tries && !this.#isOver; attempt++) {
       const hasBorn = caller.born !== undefined || caller.hedge !== undefined;

@@ -138,7 +138,7 @@ export class Client {
       const told = await this.#asker.ask(id, call, { key: `lock/${key}`, ...(hedge === undefined ? {} : { hedge }) });
       if (told === null) return null;
       if ("code" in told) {
-        // Of a hedged one a refusal is decided too, and stays what it was.
+        // A refusal of a hedged one is decided too, and stays what it was.
         if (hedge !== undefined && REFUSED.has(told.code)) this.#history.answered(id, told.code);
         return told;
       }

@@ -20,7 +20,7 @@ export const REFUSALS: ReadonlySet<string> = new Set([
 const RENEWS = 0.3;
 const LETS_LAPSE = 0.2;
 const HEDGES = 0.5;
-/** Of a hedged request, what is decided and stays what it was. */
+/** Refusals of a hedged request that are decided and stay what they were. */
 const DECIDED: ReadonlySet<string> = new Set(["held", "led", "cooling"]);
 
 /** As its holder knows it, who writes down what becomes of it. Times in ms of one clock. */
