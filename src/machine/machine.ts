@@ -51,6 +51,8 @@ export interface LockMachine extends Machine {
   appliedAt(state: State, subject: string, id: string): number | null;
   /** The version of the rules that a state is applied by. */
   versionOf(state: State): number;
+  /** The lowest version whose rules this op relies on. */
+  versionFor(op: Command["op"]): number;
   /** Whether a command of this op may be applied anew whenever it is repeated. */
   isRepeatable(op: Command["op"]): boolean;
   /** Id of the place in which this command waits or waited, 16 hex digits. */
@@ -95,6 +97,11 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
     lookup: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.result ?? null,
     appliedAt: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.instance ?? null,
     versionOf: (state) => keyState(state).version,
+    versionFor(op) {
+      const read = readOp(op);
+      // By the rules of version 1 a lock of a set is never provisional.
+      return read?.type === "acquire" && read.set !== undefined ? 2 : 1;
+    },
     isRepeatable(op) {
       const read = readOp(op);
       return read !== null && isRepeatable(read);

@@ -210,10 +210,13 @@ export class KeyLog {
    * only members vouch for; all else goes to one member after another. True unless it may propose now.
    */
   async #handedOver(opening: Snapshot): Promise<boolean> {
-    const { clock, timing, learning } = this.#parts;
+    const { clock, timing, learning, machine } = this.#parts;
     const { mode } = opening.state;
-    // What a member has been given it would collide with.
-    const isOpen = this.#pending.every(({ submission, forwarded }) => submission.claims === undefined && !forwarded);
+    // What a member has been given it would collide with. Only a member's value raises the machine of a key (§3).
+    const version = machine.versionOf(opening.state);
+    const isOpen = this.#pending.every(({ submission: { claims, op }, forwarded }) =>
+      claims === undefined && !forwarded && machine.versionFor(op) <= version
+    );
     if (mode.kind === "fast" && isOpen && this.#stuckAt < opening.instance) return false;
     const to = this.#choice.member(mode);
     const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== to);
