@@ -77,14 +77,11 @@ export class Expiry {
   }
 
   async #end(key: string): Promise<void> {
-    const { acceptor, leases, machine, learning } = this.#parts;
+    const { acceptor, leases, machine } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(key);
       const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
-      // Others may never have heard of the lease, as when its grantor died at once: then they do not time it yet.
-      if (lapsed.length > 0 && !await endLapsed(this.#parts, key, lapsed)) {
-        for (const node of learning.others) learning.missed(node, key);
-      }
+      if (lapsed.length > 0) await endLapsed(this.#parts, key, lapsed);
     } catch {
       // Not decided in time: the next look says what is left to do.
     }

@@ -13,7 +13,7 @@ export function lapsedOf(clock: LeaseClock, key: string, terms: readonly LeaseTe
 
 /** A claim is voted for only after this said yes; an acceptor that disagrees refuses it all the same. */
 export async function haveLapsed(
-  { acceptor, transport, epoch }: KeyLogParts,
+  { acceptor, transport, epoch, learning }: KeyLogParts,
   key: string,
   leases: readonly LeaseName[],
 ): Promise<boolean> {
@@ -37,7 +37,12 @@ export async function haveLapsed(
       else if (open === 0) resolve(false);
     };
     transport.send(to, "acceptor", message).then(
-      (reply) => heard(reply.type === "lapsed" && reply.remainingMs === 0),
+      (reply) => {
+        const lapsed = reply.type === "lapsed" && reply.remainingMs === 0;
+        // Where word of the lease was lost with its writer, and nobody writes, it is not timed before this node says it.
+        if (!lapsed) learning.missed(to, key);
+        heard(lapsed);
+      },
       () => heard(false),
     );
   }

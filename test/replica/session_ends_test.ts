@@ -380,3 +380,30 @@ Deno.test("session ends: the node that decides an end frees at once, without the
     assert(await hasEnded() && await areFree());
     assertLessOrEqual(clock.now() - endedMs, 200);
   }));
+
+Deno.test("session ends: a keep that only its writer knows as decided is passed on by who wants what is bound", async () => {
+  const clock = new VirtualClock();
+  const random = seededRandomness(1);
+  const run = async () => {
+    const cluster = await memoryCluster(3, { clock, random });
+    cluster.network.delay(() => 5);
+    const of = (key: string): Caller => ({ subject: "tester", idempotencyKey: key, timeoutMs: 2_000 });
+    const { body: { id } } = await cluster.node("a").sessions.open({ holder: "me", ttlMs: 2_000 }, of("open"));
+    const bound = { ...request("me", { ttlMs: 2_000 }), session: id };
+    await cluster.node("a").locks.acquire("x", bound, of("take"));
+    await clock.sleep(500);
+    cluster.kill("c");
+    // b votes for it, and hears no more of it.
+    const end = cluster.network.drop(({ content }) => content.type === "learn");
+    await cluster.node("a").sessions.keep(id, of("keep"));
+    cluster.kill("a");
+    end();
+    await cluster.restart("a");
+    await clock.sleep(1_000);
+    const wanted = request("other", { waitMs: 60_000 });
+    const { body } = await cluster.node("a").locks.acquire("x", wanted, { ...of("want"), timeoutMs: 2_000 });
+    assertEquals(body.holder, "other");
+    cluster.close();
+  };
+  await clock.run(run(), 120_000);
+});
