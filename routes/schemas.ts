@@ -257,6 +257,10 @@ export const problemShape = {
   idempotencyKey: z.string().optional(),
   born: z.int().optional().openapi({ description: "To be sent as `Quorate-Born` when the request is repeated." }),
   retryAfterMs: z.number().optional(),
+  stillHeld: z.array(z.strictObject({ name: z.string(), fence })).optional().openapi({
+    description: "Of several locks that were refused: those that an earlier try of the same request may have been " +
+      "answered with, and that are still held. Release what is not wanted.",
+  }),
 };
 export const ProblemShape = z.looseObject(problemShape).openapi("Problem");
 const HeldShape = z.strictObject({

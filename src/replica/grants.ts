@@ -4,7 +4,7 @@
  */
 import type { Answer, Left } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import type { Ended } from "../machine/op.ts";
+import type { Ended, Hold } from "../machine/op.ts";
 import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import { ASK_CHARS, attemptId, confirmIdOf, leaveId, LEAVES_MAX, PLACES_MAX, waiterIds } from "./grant_ids.ts";
@@ -134,7 +134,11 @@ export class Grants {
     return old?.outcome === "renewed" ? old.fence : null;
   }
 
-  /** One decision, or a refusal that a read quorum confirms: who only wants to know costs no write. */
+  /**
+   * One decision. A refusal that a read quorum confirms is enough for who cannot repeat the request: polling then costs no
+   * write. Whoever brought a key may have asked before, and what a read refuses now an earlier try may yet be granted; a
+   * refusal that is decided stands for every copy of the command.
+   */
   async #ask(name: string, id: string, asking: Asking, caller: Caller, which: string): Promise<Outcome> {
     const { acceptor, machine, clock, leases, logs, bindings, ends } = this.#parts;
     const key = this.#noun.prefix + name;
@@ -174,7 +178,7 @@ export class Grants {
     const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
     const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map(({ id }) => id)));
     const unclaimed = async () => {
-      if (asking.waitMs > 0) return await submit();
+      if (asking.waitMs > 0 || caller.anonymous !== true) return await submit();
       const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
       if (isFree(read.state, asking, NONE)) return await submit();
       // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
@@ -258,6 +262,15 @@ export class Grants {
     return waiterIds(idempotencyKey).some((other) => other !== id && this.#stands(state, subject, other));
   }
 
+  /** What is held for a request with this key, whichever of its tries got it. */
+  holdOf(state: State, { subject, idempotencyKey }: Caller): Hold | null {
+    const { machine } = this.#parts;
+    return waiterIds(idempotencyKey).map((id) => machine.holdOfCommand(state, subject, id)).find((hold) =>
+      hold !== null
+    ) ??
+      null;
+  }
+
   /** Whether this command waits or holds. */
   #stands(state: State, subject: string, id: string): boolean {
     const { machine } = this.#parts;
@@ -274,10 +287,9 @@ export class Grants {
     const { subject, idempotencyKey, timeoutMs } = caller;
     const look = async () => {
       const { state } = await this.reads.get(name, { stale: false, timeoutMs });
-      const ids = waiterIds(idempotencyKey);
-      const hold = ids.map((id) => machine.holdOfCommand(state, subject, id)).find((found) => found !== null);
-      if (hold !== undefined) return await this.holds.giveBack(name, hold!, rest);
-      const id = ids.findLast((id) => machine.placeOfCommand(state, subject, id) !== null);
+      const hold = this.holdOf(state, caller);
+      if (hold !== null) return await this.holds.giveBack(name, hold, rest);
+      const id = waiterIds(idempotencyKey).findLast((id) => machine.placeOfCommand(state, subject, id) !== null);
       return id !== undefined && (await this.#leavePlace(name, id, state, rest)).result.outcome === "left";
     };
     clock.after(GIVE_UP_AGAIN_MS, () => {

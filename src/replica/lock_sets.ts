@@ -1,17 +1,13 @@
 /** Several locks, all or none for who asks: taken one after the other in byte order, so that two sets never wait in a ring. */
-import { QuorateError } from "../errors.ts";
 import { HANDOVER_TTL_MS } from "../limits.ts";
 import { confirmIdOf } from "./grant_ids.ts";
 import type { Asking, Granted, GrantParts } from "./grant_parts.ts";
 import type { Grants } from "./grants.ts";
-import { begun, lost } from "./results.ts";
+import { lost } from "./results.ts";
 import type { AcquireAllRequest, AcquireRequest, Caller } from "./service.ts";
+import { SetUndo } from "./set_undo.ts";
 
-/** `isNew`: nobody was told of it yet, so it can be given back. */
 type Taken = Granted & { readonly id: string; readonly isNew: boolean };
-
-/** Until a member that could not be given back is tried again; in all no longer than its lease lasts. */
-const GIVE_BACK_AGAIN_MS = 500;
 
 /** @param set digest of the names asked for together */
 export function lockAsking(request: AcquireRequest, set?: string): Asking {
@@ -39,17 +35,19 @@ export function lockAsking(request: AcquireRequest, set?: string): Asking {
 export class LockSets {
   readonly #parts: GrantParts;
   readonly #grants: Grants;
+  readonly #undo: SetUndo;
 
   constructor(parts: GrantParts, grants: Grants) {
     this.#parts = parts;
     this.#grants = grants;
+    this.#undo = new SetUndo(parts, grants);
   }
 
   /**
    * In the order of `names`, each once. Until all are there each is held like a grant out of a queue, which lapses soon
    * unless this request renews it: if this node dies or the caller goes away meanwhile, little is kept for long. The same
    * request at another node goes on with it. Rejects as a single lock does, with the name in `more`, once what was taken
-   * is given back.
+   * is given back; what an earlier try may have been answered with is in `stillHeld` there.
    */
   async acquire(
     names: readonly string[],
@@ -76,7 +74,7 @@ export class LockSets {
       return [...new Set(names)].map((name) => ({ name, ...taken.get(name)! }));
     } catch (error) {
       await stop();
-      throw await this.#undo(taken, caller, error, name);
+      throw await this.#undo.undo(order, taken, caller, error, name);
     }
   }
 
@@ -144,34 +142,6 @@ export class LockSets {
       onFailure([...taken.keys()][i]!);
       throw end.reason;
     });
-  }
-
-  /** What the caller is told, once nothing is kept that it is not told of. */
-  async #undo(taken: ReadonlyMap<string, Taken>, caller: Caller, error: unknown, name: string): Promise<unknown> {
-    const told = error instanceof QuorateError && error.code === "no-quorum" && taken.size > 0
-      ? begun(error, caller.idempotencyKey)
-      : error;
-    const isUnknown = !(told instanceof QuorateError) || told.code === "outcome-unknown";
-    // The caller will ask again with its key, and goes on with what is taken; what is not confirmed lapses soon.
-    if (isUnknown && (caller.anonymous !== true || this.#parts.isDraining())) return told;
-    await Promise.all(
-      [...taken].filter(([, { isNew }]) => isNew).map(([name, { hold }]) => this.#giveBack(name, hold, caller)),
-    );
-    if (!(told instanceof QuorateError)) return told;
-    return new QuorateError(told.code, told.message, { ...told.facts, more: { ...told.facts.more, name } });
-  }
-
-  /** Resolves after the first try; one that failed is tried again behind the answer, until the lease is over by itself. */
-  async #giveBack(name: string, hold: Taken["hold"], caller: Caller): Promise<void> {
-    const { clock } = this.#parts;
-    const untilMs = clock.now() + (hold.unconfirmed ? Math.min(hold.ttlMs, HANDOVER_TTL_MS) : hold.ttlMs);
-    const { signal: _over, ...rest } = caller;
-    const once = () => this.#grants.holds.giveBack(name, hold, rest).then(() => true, () => false);
-    const again = () => {
-      if (this.#parts.isDraining() || clock.now() >= untilMs) return;
-      clock.after(GIVE_BACK_AGAIN_MS, () => void once().then((isDone) => isDone || again()));
-    };
-    if (!await once()) again();
   }
 }
 

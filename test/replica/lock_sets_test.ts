@@ -150,7 +150,7 @@ Deno.test("lock sets: refused once, the same key may ask again and then has all;
   withCluster(5, async (cluster) => {
     const same = caller();
     const { body: held } = await cluster.node("a").locks.acquire("b", request("other"), caller());
-    // A node that knows refuses without a decision; one is for ever the answer to its key.
+    // A refusal for now stands for the tries of before it only.
     await until(
       "c knows",
       async () => (await cluster.node("c").locks.get("b", { stale: true, timeoutMs: 1_000 })).body.state === "held",
@@ -192,9 +192,54 @@ Deno.test("lock sets: an answered request that comes late takes nothing again, a
       () => cluster.node("c").locks.acquireAll(["a", "b"], request("me"), same),
       QuorateError,
     );
-    assertEquals(late.code, "lost");
+    assertEquals([late.code, late.facts.more], ["lost", {
+      fence: second!.fence,
+      name: "b",
+      stillHeld: [{ name: "a", fence: first!.fence }],
+    }]);
     assertEquals(await holders(cluster, "d", "a", "b"), ["me", null]);
     await cluster.node("d").locks.renew("a", first!.fence, {}, caller());
+  }));
+
+Deno.test("lock sets: refused again, it says what an earlier try may have been told of, also behind what is lost", () =>
+  withCluster(5, async (cluster) => {
+    const same = caller();
+    const { body } = await cluster.node("a").locks.acquireAll(["c", "b", "a"], request("me"), same);
+    const fences = Object.fromEntries(body.grants.map(({ name, fence }) => [name, fence]));
+    await cluster.node("b").locks.force("a", "test", caller());
+    const late = await assertRejects(
+      () => cluster.node("c").locks.acquireAll(["c", "b", "a"], request("me"), same),
+      QuorateError,
+    );
+    assertEquals([late.code, late.facts.more?.["name"]], ["lost", "a"]);
+    assertEquals(late.facts.more?.["stillHeld"], [{ name: "b", fence: fences["b"] }, {
+      name: "c",
+      fence: fences["c"],
+    }]);
+    for (const name of ["b", "c"]) await cluster.node("d").locks.release(name, fences[name]!, caller());
+    assertEquals(await holders(cluster, "e", "a", "b", "c"), [null, null, null]);
+  }));
+
+Deno.test("lock sets: what nobody was told of is given back by a repetition that is refused, also behind what is held", () =>
+  withCluster(5, async (cluster) => {
+    const same = caller();
+    const { body: held } = await cluster.node("a").locks.acquire("c", request("other", { ttlMs: 60_000 }), caller());
+    const waiting = cluster.node("b").locks.acquireAll(["a", "b", "c"], request("me", { waitMs: 60_000 }), same)
+      .catch((error) => error);
+    await until(
+      "b has taken two",
+      async () => `${await holders(cluster, "d", "a", "b")}` === "me,me",
+    );
+    await cluster.node("d").locks.force("a", "test", caller());
+    await cluster.node("e").locks.acquire("a", request("another"), caller());
+    const late = await assertRejects(
+      () => cluster.node("c").locks.acquireAll(["a", "b", "c"], request("me", { waitMs: 0 }), same),
+      QuorateError,
+    );
+    assertEquals([late.code, late.facts.more?.["name"], late.facts.more?.["stillHeld"]], ["held", "a", undefined]);
+    assertEquals(await holders(cluster, "d", "a", "b"), ["another", null]);
+    await cluster.node("a").locks.release("c", held.fence, caller());
+    assertEquals((await waiting as QuorateError).code, "lost");
   }));
 
 Deno.test("lock sets: two nodes with the same request: what one gives back the other does not answer with", () =>

@@ -250,3 +250,40 @@ Deno.test("locks: whose place was decided is not told that no vote was cast for 
     cluster.close();
   }
 });
+
+Deno.test("locks: what a repetition was refused, an earlier try of it that comes late is not granted", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const { body: held, receipt } = await cluster.node("a").locks.acquire("x", request("other"), caller());
+    const first = { ...caller(), born: receipt.instance + 1 };
+    const refused = await assertRejects(() => cluster.node("b").locks.acquire("x", request("me"), first), QuorateError);
+    assertEquals(refused.code, "held");
+    await cluster.node("a").locks.release("x", held.fence, caller());
+    const late = await assertRejects(() => cluster.node("c").locks.acquire("x", request("me"), first), QuorateError);
+    assertEquals(late.code, "held");
+    const { born: _first, ...anew } = first;
+    await cluster.node("c").locks.acquire("x", request("me"), anew);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("locks: who brought no key and polls what is held makes no instance", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    await cluster.node("a").locks.acquire("x", request("other"), caller());
+    const poll = (node: string) =>
+      assertRejects(
+        () => cluster.node(node).locks.acquire("x", request("me"), caller({ anonymous: true })),
+        QuorateError,
+      );
+    // A node that has not heard of the grant proposes, and is refused by a decision.
+    await poll("b");
+    const before = await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 3_000 });
+    for (let i = 0; i < 3; i++) assertEquals((await poll("b")).code, "held");
+    const after = await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 3_000 });
+    assertEquals(after.receipt.instance, before.receipt.instance);
+  } finally {
+    cluster.close();
+  }
+});

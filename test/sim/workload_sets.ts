@@ -47,7 +47,7 @@ export class SetWorkload implements Workload {
   readonly #holds: Hold[] = [];
   readonly #together: Together[] = [];
   /** Requests nobody has a use for any more, and which node was to undo them. */
-  readonly #gone: (Omit<Gone, "stayMs"> & { readonly lapses: boolean; readonly node: { isDead: boolean } })[] = [];
+  readonly #gone: (Omit<Gone, "stayMs"> & { readonly node: { isDead: boolean } })[] = [];
   /** Held for an hour by somebody who knows it. */
   readonly #open = new Map<string, Fence>();
   /** When each name was forced, as far as anybody knows. */
@@ -75,10 +75,10 @@ export class SetWorkload implements Workload {
     const { decided } = this.#clients.world;
     const { slowest } = this.#clients.world;
     const lapseMs = HANDOVER_TTL_MS * DRIFT / slowest;
-    const gone = this.#gone.map(({ lapses, node, ...one }) => {
+    const gone = this.#gone.map(({ node, ...one }) => {
       // One lock is told at once: where the only node that knows that its caller has gone dies, it stays for its ttl.
       const ttlMs = node.isDead && one.keys.length === 1 ? HOUR_MS : 0;
-      return { ...one, stayMs: this.#allowedMs + ttlMs + (lapses || node.isDead ? lapseMs : 0) };
+      return { ...one, stayMs: this.#allowedMs + ttlMs + (one.mayComeBack || node.isDead ? lapseMs : 0) };
     });
     const holds = this.#holds.map((hold) => ({ ...hold, releasedMs: this.#endOf(hold), mode: "exclusive" as const }));
     return [
@@ -220,7 +220,7 @@ export class SetWorkload implements Workload {
     const told = await asker.ask(id, this.#call(kind, names, id, ttlMs, waitMs), { keys });
     this.#clients.count(told);
     if (told === null) return;
-    if ("code" in told) return this.#refused(told.code, told.node, names, id);
+    if ("code" in told) return await this.#refusedAll(asker, told, names, id);
     const { rate } = asker;
     const holds = this.#granted(id, calledMs, told.answer.body, (body) => guaranteedUntilMs({ ...told, rate }, body));
     for (const { name, fence } of told.answer.body) {
@@ -251,16 +251,36 @@ export class SetWorkload implements Workload {
     return holds;
   }
 
-  #refused(code: string, node: string, names: readonly string[], id: string): void {
-    if (!UNKNOWN.has(code)) this.#goes(`was told ${code}`, node, names, id, false);
+  /** What it is told that it still has, it gives back. */
+  async #refusedAll(
+    asker: Asker,
+    { error, node }: { readonly error: QuorateError; readonly node: string },
+    names: readonly string[],
+    id: string,
+  ): Promise<void> {
+    this.#refused(error, node, names, id);
+    for (const { name, fence } of stillHeldIn(error)) this.#open.set(`${id}-${name}`, [name, fence]);
+    await Promise.all(stillHeldIn(error).map(({ name, fence }) => this.#release(asker, id, name, fence)));
   }
 
-  /** @param lapses whether it may stay for as long as what nobody takes up */
-  #goes(what: string, process: string, names: readonly string[], id: string, lapses: boolean): void {
+  #refused(error: QuorateError, node: string, names: readonly string[], id: string): void {
+    if (UNKNOWN.has(error.code)) return;
+    const told = stillHeldIn(error).map(({ name, fence }) => `lock/${name} ${fence}`);
+    this.#goes(`was told ${error.code}`, node, names, id, { told });
+  }
+
+  /** @param mayComeBack then what is not confirmed may stay for as long as what nobody takes up */
+  #goes(
+    what: string,
+    process: string,
+    names: readonly string[],
+    id: string,
+    how: Pick<Gone, "mayComeBack" | "told">,
+  ): void {
     const node = { isDead: false };
     this.#clients.world.deathOf(process).then(() => node.isDead = true);
     const keys = names.map((name) => `lock/${name}`);
-    this.#gone.push({ what, keys, id, atMs: this.#clients.now(), lapses, node });
+    this.#gone.push({ what, keys, id, atMs: this.#clients.now(), node, ...how });
   }
 
   /** Asks for an hour and goes away before it is answered, unless the answer comes first. */
@@ -314,8 +334,9 @@ export class SetWorkload implements Workload {
         if (!(error instanceof QuorateError)) throw error;
         // Where it died nobody knows what it had confirmed.
         if (!isUp) return null;
-        if (left.signal.aborted) this.#goes(what, node, names, id, !isAnonymous);
-        else this.#refused(error.code, node, names, id);
+        if (left.signal.aborted) this.#goes(what, node, names, id, isAnonymous ? {} : { mayComeBack: true });
+        else this.#refused(error, node, names, id);
+        for (const { name, fence } of stillHeldIn(error)) this.#open.set(`${id}-${name}`, [name, fence]);
         return null;
       },
     );
@@ -347,4 +368,8 @@ export class SetWorkload implements Workload {
       if (told !== null) force.untilMs = this.#clients.now();
     }
   }
+}
+
+function stillHeldIn({ facts }: QuorateError): readonly { readonly name: string; readonly fence: string }[] {
+  return (facts.more?.["stillHeld"] ?? []) as readonly { readonly name: string; readonly fence: string }[];
 }

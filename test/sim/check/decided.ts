@@ -33,7 +33,8 @@ export type KeyStory = {
 
 /** `endMs`: when its end was decided; null if it never was. */
 export type PlaceStory = { readonly command: string; readonly fromMs: number; endMs: number | null };
-export type HoldStory = PlaceStory & { readonly from: number; until: number };
+/** `isConfirmed`: somebody may have been told of it. */
+export type HoldStory = PlaceStory & { readonly from: number; until: number; isConfirmed: boolean };
 
 type Chosen = { readonly valueId: string; readonly atMs: number };
 
@@ -110,9 +111,11 @@ export class DecidedLog {
       state = applied.state;
       const fromMs = one.atMs;
       const holding = new Map<string, PlaceStory>();
-      for (const { fence, command } of state.holders) {
-        const hold = holds.get(fence) ?? { command, fromMs, endMs: null, from: instance, until: instance };
+      for (const { fence, command, unconfirmed } of state.holders) {
+        const hold = holds.get(fence) ??
+          { command, fromMs, endMs: null, from: instance, until: instance, isConfirmed: false };
         hold.until = instance;
+        hold.isConfirmed ||= !unconfirmed;
         holds.set(fence, hold);
         holding.set(fence, hold);
       }

@@ -13,6 +13,10 @@ export type Gone = {
   readonly atMs: number;
   /** How long it may stay in each state it can be in: a place, then a grant that nobody took up. */
   readonly stayMs: number;
+  /** Who asked may come back for what was confirmed: that is not left behind. */
+  readonly mayComeBack?: true;
+  /** What it was told that it still has, and has been giving back since: `key fence`. */
+  readonly told?: readonly string[];
 };
 
 /** A request that was answered with a grant of each of these. */
@@ -26,7 +30,7 @@ export function leftBehind(
   fromMs: number,
 ): readonly string[] {
   const stories = storiesOf(log, gone.flatMap(({ keys }) => keys));
-  return gone.flatMap(({ what, keys, id, atMs, stayMs }) =>
+  return gone.flatMap(({ what, keys, id, atMs, stayMs, mayComeBack = false, told = [] }) =>
     keys.flatMap((key) => {
       const story = stories.get(key)!;
       const family = familyOf(story, subject, id);
@@ -41,7 +45,11 @@ export function leftBehind(
         return [`${key}: ${id} ${what}, and ${kind} ${how}`];
       };
       return [
-        ...[...story.holds].flatMap(([fence, hold]) => stays(`its fence ${fence} stayed`, hold)),
+        ...[...story.holds].flatMap(([fence, hold]) =>
+          told.includes(`${key} ${fence}`) || (mayComeBack && hold.isConfirmed)
+            ? []
+            : stays(`its fence ${fence} stayed`, hold)
+        ),
         ...story.places.flatMap((place) => stays("its place stayed", place)),
       ];
     })

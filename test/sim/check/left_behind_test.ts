@@ -31,6 +31,19 @@ Deno.test("leftBehind: what a place becomes has its own time, and what was deriv
   assertEquals(leftBehind(log, SUBJECT, [{ ...gone, id: "a~1~2" }, { ...gone, id: "" }], 0), []);
 });
 
+Deno.test("leftBehind: who may come back keeps what was confirmed, and whoever was told of a fence gives it back", () => {
+  const log = planted(KEY, [...STEPS, [["a-x", release("1025")]]]);
+  const gone = { what: "went away", keys: [KEY], atMs: 20, stayMs: 5, mayComeBack: true } as const;
+  assertEquals(leftBehind(log, SUBJECT, [{ ...gone, id: "a" }], 0), []);
+  assertEquals(leftBehind(log, SUBJECT, [{ ...gone, id: "b" }], 0), [
+    "lock/x: b went away, and its fence 5121 stayed for ever",
+    "lock/x: b went away, and its place stayed 25 ms too long",
+  ]);
+  const told = { what: "was told lost", keys: [KEY], id: "a", atMs: 20, stayMs: 5 };
+  assertEquals(leftBehind(log, SUBJECT, [{ ...told, told: [`${KEY} 1025`] }], 0), []);
+  assertEquals(leftBehind(log, SUBJECT, [{ ...told, told: ["lock/y 1025"] }], 0).length, 1);
+});
+
 Deno.test("leftBehind: nothing is asked of anybody while everything fails", () => {
   const log = planted(KEY, [...STEPS, [["a-x", release("1025")]]]);
   const gone = { what: "went away", keys: [KEY], id: "a", atMs: 20, stayMs: 15 };
