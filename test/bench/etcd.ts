@@ -1,0 +1,131 @@
+/** etcd, through its JSON gateway, where `etcd` is in the path or named by QUORATE_BENCH_ETCD (Debian: etcd-server). */
+import { pause } from "../chaos/real_cluster.ts";
+import type { Connection } from "./connection.ts";
+import { freePorts } from "./free_ports.ts";
+import { type Driver, expectOk, type Running, type System } from "./system.ts";
+
+const TTL_SECONDS = 60;
+const READY_TRIES = 200;
+
+/** Each client has one lease, which all its locks are bound to, as `etcdctl lock` has one session. */
+class EtcdDriver implements Driver {
+  #lease = "";
+
+  async prepare(connection: Connection): Promise<void> {
+    this.#lease = (await ask(connection, "/v3/lease/grant", { TTL: TTL_SECONDS * 60 }))["ID"] as string;
+  }
+
+  /** One transaction: the key is put if there is none. */
+  async acquire(connection: Connection, name: string): Promise<string> {
+    const key = btoa(name);
+    const { succeeded } = await ask(connection, "/v3/kv/txn", {
+      compare: [{ target: "CREATE", key, createRevision: 0 }],
+      success: [{ requestPut: { key, value: "", lease: this.#lease } }],
+    });
+    if (succeeded !== true) throw new Error(`${name} is held`);
+    return key;
+  }
+
+  async wait(connection: Connection, name: string): Promise<string> {
+    const { key } = await ask(connection, "/v3/lock/lock", { name: btoa(name), lease: this.#lease });
+    return key as string;
+  }
+
+  async release(connection: Connection, _name: string, key: string): Promise<void> {
+    await ask(connection, "/v3/kv/deleterange", { key });
+  }
+
+  async put(connection: Connection, key: string, value: string): Promise<void> {
+    await ask(connection, "/v3/kv/put", { key: btoa(key), value: btoa(value) });
+  }
+
+  async get(connection: Connection, key: string): Promise<void> {
+    await ask(connection, "/v3/kv/range", { key: btoa(key) });
+  }
+
+  async campaign(connection: Connection, name: string): Promise<string> {
+    const { leader } = await ask(connection, "/v3/election/campaign", { name: btoa(name), lease: this.#lease });
+    return JSON.stringify(leader);
+  }
+
+  async resign(connection: Connection, _name: string, leader: string): Promise<void> {
+    await ask(connection, "/v3/election/resign", { leader: JSON.parse(leader) });
+  }
+}
+
+async function ask(connection: Connection, path: string, body: object): Promise<Record<string, unknown>> {
+  return JSON.parse(expectOk(await connection.request("POST", path, JSON.stringify(body))));
+}
+
+const COMMAND = Deno.env.get("QUORATE_BENCH_ETCD") ?? "etcd";
+
+export const ETCD: System = {
+  name: "etcd",
+  async version() {
+    try {
+      const { stdout } = await new Deno.Command(COMMAND, { args: ["--version"], stderr: "null" }).output();
+      return /^etcd Version: (\S+)/m.exec(new TextDecoder().decode(stdout))?.[1] ?? null;
+    } catch {
+      return null;
+    }
+  },
+  start: startCluster,
+};
+
+async function startCluster(n: number): Promise<Running> {
+  const folder = await Deno.makeTempDir({ prefix: "quorate-bench-etcd-" });
+  const ports = freePorts(2 * n);
+  const places = Array.from({ length: n }, (_, i) => ({
+    name: `m${i}`,
+    client: `http://127.0.0.1:${ports[2 * i]}`,
+    peer: `http://127.0.0.1:${ports[2 * i + 1]}`,
+  }));
+  const children = places.map(({ name, client, peer }) =>
+    new Deno.Command(COMMAND, {
+      args: [
+        ...["--name", name, "--data-dir", `${folder}/${name}`],
+        ...["--listen-client-urls", client, "--advertise-client-urls", client],
+        ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+        ...["--initial-cluster", places.map((one) => `${one.name}=${one.peer}`).join(",")],
+        ...["--logger", "zap", "--log-level", "error"],
+      ],
+      env: { ETCD_UNSUPPORTED_ARCH: Deno.build.arch === "aarch64" ? "arm64" : "" },
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn()
+  );
+  const stop = async () => {
+    for (const child of children) {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    await Promise.all(children.map(({ status }) => status));
+    await Deno.remove(folder, { recursive: true });
+  };
+  try {
+    for (const { client } of places) await healthy(client);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    urls: places.map(({ client }) => client),
+    pids: children.map(({ pid }) => pid),
+    driver: () => new EtcdDriver(),
+    stop,
+  };
+}
+
+async function healthy(url: string): Promise<void> {
+  for (let i = 0; i < READY_TRIES; i++) {
+    const isHealthy = await fetch(`${url}/health`).then((response) => response.text(), () => "")
+      .then((text) => text.includes('"true"'));
+    if (isHealthy) return;
+    await pause(50);
+  }
+  throw new Error(`${url} did not become healthy`);
+}

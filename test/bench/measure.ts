@@ -1,0 +1,82 @@
+/** One system under one load for some seconds: how much it did, how long it took, what it cost. */
+import { Connection } from "./connection.ts";
+import type { Load, Step } from "./loads.ts";
+import type { Running } from "./system.ts";
+
+export type Sample = {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** CPU time of all servers for one of what is counted, in µs; null where there is no /proc. */
+  readonly cpuUs: number | null;
+};
+
+/** Workers of one load on one system, connected once and used for every sample. */
+export class Bench {
+  readonly #running: Running;
+  readonly #connections: readonly Connection[];
+  readonly #steps: readonly Step[];
+
+  private constructor(running: Running, connections: readonly Connection[], steps: readonly Step[]) {
+    this.#running = running;
+    this.#connections = connections;
+    this.#steps = steps;
+  }
+
+  /** @param run goes into every name, so that none was used before */
+  static async open(running: Running, load: Load, workers: number, run: string): Promise<Bench> {
+    const { urls } = running;
+    const connections = await Promise.all(
+      Array.from({ length: workers }, (_, worker) => Connection.open(urls[worker % urls.length]!)),
+    );
+    const steps = await Promise.all(connections.map(async (connection, worker) => {
+      const driver = running.driver();
+      await driver.prepare(connection);
+      return await load.worker(driver, connection, worker, run);
+    }));
+    return new Bench(running, connections, steps);
+  }
+
+  async sample(seconds: number): Promise<Sample> {
+    const before = await cpuMs(this.#running.pids);
+    const startedMs = performance.now();
+    const endMs = startedMs + seconds * 1_000;
+    const took: number[] = [];
+    await Promise.all(this.#steps.map(async (step) => {
+      for (let round = 0; performance.now() < endMs; round++) took.push(await step(round));
+    }));
+    const seconds_ = (performance.now() - startedMs) / 1_000;
+    const after = await cpuMs(this.#running.pids);
+    took.sort((a, b) => a - b);
+    return {
+      perSecond: took.length / seconds_,
+      p50Ms: quantile(took, 0.5),
+      p99Ms: quantile(took, 0.99),
+      cpuUs: before === null || after === null ? null : (after - before) * 1_000 / took.length,
+    };
+  }
+
+  close(): void {
+    for (const connection of this.#connections) connection.close();
+  }
+}
+
+export function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
+}
+
+export function median(values: readonly number[]): number {
+  return quantile([...values].sort((a, b) => a - b), 0.5);
+}
+
+/** User and system time of the processes, by their own accounting; a tick is 10 ms on Linux. */
+async function cpuMs(pids: readonly number[]): Promise<number | null> {
+  if (Deno.build.os !== "linux") return null;
+  const ticks = await Promise.all(pids.map(async (pid) => {
+    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+    // The name of the program stands in parentheses, and may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return Number(fields[11]) + Number(fields[12]);
+  }));
+  return ticks.reduce((sum, one) => sum + one, 0) * 10;
+}

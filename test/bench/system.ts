@@ -1,0 +1,41 @@
+/** What is measured: a cluster that runs, and what one client of it can ask. */
+import type { Connection } from "./connection.ts";
+
+/** A client on a connection of its own. Each call rejects where the answer is not the one that it needs. */
+export interface Driver {
+  /** Once, before anything is measured. */
+  prepare(connection: Connection): Promise<void>;
+  /** Takes a lock that is free; resolves with what gives it back. */
+  acquire(connection: Connection, name: string): Promise<string>;
+  /** Waits for a lock for as long as it takes; resolves with what gives it back. */
+  wait(connection: Connection, name: string): Promise<string>;
+  release(connection: Connection, name: string, token: string): Promise<void>;
+  put(connection: Connection, key: string, value: string): Promise<void>;
+  /** Linearizable. */
+  get(connection: Connection, key: string): Promise<void>;
+  /** Waits to be leader; resolves with what resigns. */
+  campaign(connection: Connection, name: string): Promise<string>;
+  resign(connection: Connection, name: string, token: string): Promise<void>;
+}
+
+export type Running = {
+  /** Origins, a server each. */
+  readonly urls: readonly string[];
+  /** Of every process whose work is counted. */
+  readonly pids: readonly number[];
+  driver(): Driver;
+  stop(): Promise<void>;
+};
+
+export type System = {
+  readonly name: string;
+  /** Null where it is not installed. */
+  version(): Promise<string | null>;
+  /** @param n servers, each with a file of its own on disk */
+  start(n: number): Promise<Running>;
+};
+
+export function expectOk({ status, text }: { readonly status: number; readonly text: string }): string {
+  if (status !== 200) throw new Error(`answered ${status}: ${text.slice(0, 200)}`);
+  return text;
+}
