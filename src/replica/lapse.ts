@@ -36,7 +36,7 @@ export async function haveLapsed(
       if (quorums.isClassic(agreed)) resolve(true);
       else if (open === 0) resolve(false);
     };
-    transport.send(to, "acceptor", message).then(
+    transport.send(to, message).then(
       (reply) => heard(reply.type === "lapsed" && reply.remainingMs === 0),
       () => heard(false),
     );
