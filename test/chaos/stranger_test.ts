@@ -1,23 +1,26 @@
 /** What `deno task stranger` does, small, at the real door of a node in this process. */
 import { assertEquals } from "@std/assert";
+import { until } from "../client/scripted_nodes.ts";
 import { echo } from "../transport/contract.ts";
 import { startPeer } from "../transport/peer_server.ts";
 import { p99 } from "./stranger.ts";
-import { type Attack, bodies, chunks, heads } from "./stranger_attacks.ts";
+import { type Attack, bodies, chunks, heads, type Hold } from "./stranger_attacks.ts";
+
+const COUNT = 200;
 
 for (
-  const [what, attack, refused] of [
-    ["chunks of one byte", chunks, true],
-    ["half heads", heads, false],
-    ["half bodies", bodies, true],
-  ] as const satisfies readonly (readonly [string, Attack, boolean])[]
+  const [what, attack, answers] of [
+    ["chunks of one byte are refused in one request", chunks, 1],
+    ["half heads are no request", heads, 0],
+    ["half bodies are refused before their other halves", bodies, COUNT],
+  ] as const satisfies readonly (readonly [string, Attack, number])[]
 ) {
-  Deno.test(`a stranger's ${what} are ${refused ? "refused" : "no request"}, and reach no node`, async () => {
+  Deno.test(`a stranger's ${what}, and nothing reaches the node`, async () => {
     const peer = startPeer(echo, ["secret"]);
     try {
-      const outcome = await attack(Number(new URL(peer.url).port), 200, Promise.resolve());
-      assertEquals(outcome.refused, refused ? outcome.connections : 0);
-      assertEquals(peer.statuses, Array(outcome.refused).fill(401));
+      const hold: Hold = (answered) => until("all are answered", () => answered() >= answers);
+      const { refused } = await attack(Number(new URL(peer.url).port), COUNT, hold);
+      assertEquals([refused, peer.statuses], [answers, Array(answers).fill(401)]);
     } finally {
       await peer.stop();
     }
