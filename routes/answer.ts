@@ -2,12 +2,15 @@
 import type { Context } from "hono";
 import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
+import type { Bodies } from "../src/http/bounded_body.ts";
 import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
   Variables: {
     requestId: string;
     elapsedMs: () => number;
+    /** What reads the bodies of clients. */
+    bodies: Bodies;
     /** Set under /v1. */
     client: Client;
     /** Set once a write has one. */

@@ -3,6 +3,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Rate } from "../src/auth/rate.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
+import { Bodies } from "../src/http/bounded_body.ts";
 import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
@@ -54,6 +55,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   const { tokens, rate, peers, trace, init, newId, now, after, report } = options;
   const streams = new EventStreams(after);
   const limit = limitOf(rate, now);
+  const bodies = new Bodies(after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
   const explain: Explain = (c, error) => {
@@ -65,6 +67,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   app.use("*", async (c, next) => {
     const started = now();
     c.set("elapsedMs", () => now() - started);
+    c.set("bodies", bodies);
     c.set("requestId", requestIdOf(c.req.raw, newId));
     refuseBadHost(c.req.raw);
     try {
@@ -94,7 +97,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
-  if (peers !== null) paxosRoutes(app, node, peers, { tokens, limit });
+  if (peers !== null) paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limit });
 
   app.notFound((c) => notFound(app, c));
   app.onError((error, c) => problem(c, explain(c, error)));

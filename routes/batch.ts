@@ -17,7 +17,7 @@ const batch = createRoute({
   path: "/v1/batch",
   summary: "Independent operations; those of one name in their order, results in the order of all",
   request: { body: { ...json(BatchBody), required: true } },
-  responses: responses(BatchShape, ["too-large"]),
+  responses: responses(BatchShape, ["request-timeout", "too-large"]),
 });
 
 /** What an operation may say for itself. Who calls, and from where, is said once for all. */
@@ -36,7 +36,7 @@ const SHARED_HEADERS = ["authorization", "host", "origin", "sec-fetch-site"];
 export function batchRoutes(app: OpenAPIHono<Env>): void {
   publish(app, batch, async (c) => {
     queryOf(c, NoQuery);
-    const operations = checked(BatchBody, await readJson(c.req.raw, BATCH_MAX_BYTES), "body");
+    const operations = checked(BatchBody, await readJson(c, BATCH_MAX_BYTES), "body");
     // All of it is checked before any of it is done: what is malformed leaves nothing half done.
     const requests = operations.map((operation, i) => requestOf(c, operation, i));
     const results: Result[] = [];

@@ -1,13 +1,13 @@
 /** Bodies: read up to a limit, then parsed as a JSON object of bounded depth. */
-import { readBytes } from "../src/http/bounded_body.ts";
 import { BODY_MAX_BYTES, JSON_MAX_DEPTH } from "../src/limits.ts";
+import type { Ctx } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The object in the body, whatever its Content-Type; `{}` if there is no body. */
-export async function readObject(request: Request): Promise<object> {
-  const value = await readJson(request, BODY_MAX_BYTES);
+export async function readObject(c: Ctx): Promise<object> {
+  const value = await readJson(c, BODY_MAX_BYTES);
   if (value === undefined) return {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw invalid("body", "is not a JSON object");
@@ -16,8 +16,8 @@ export async function readObject(request: Request): Promise<object> {
 }
 
 /** Any JSON in the body; undefined if there is no body. */
-export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
-  const bytes = await readBytes(request, maxBytes);
+export async function readJson(c: Ctx, maxBytes: number): Promise<unknown> {
+  const bytes = await c.get("bodies").read(c.req.raw, maxBytes);
   if (bytes.length === 0) return undefined;
   if (tooDeep(bytes)) throw invalid("body", `is nested deeper than ${JSON_MAX_DEPTH} levels`);
   const text = decodeUtf8(bytes);

@@ -21,7 +21,7 @@ const FREE: ReadonlySet<string> = new Set(["renew", "proclaim", "release"]);
 
 export async function answerDirect(c: Ctx, node: NodeService, limit: Limit): Promise<Response> {
   const born = hedgeOf(c);
-  const { messages, ...rest } = await readObject(c.req.raw) as { messages?: unknown };
+  const { messages, ...rest } = await readObject(c) as { messages?: unknown };
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) throw invalid(unknown, "is not a known field");
   if (!Array.isArray(messages) || messages.length > LIST_DEFAULT_ITEMS) {

@@ -78,7 +78,7 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
   const { newId } = parts;
   publish(app, campaign, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
-    const given = await readObject(c.req.raw);
+    const given = await readObject(c);
     const { candidate, value, ttlMs, waitMs, session } = checked(CampaignBody, given, "body");
     const request = {
       candidate: holderOf("candidate", candidate, waitMs, caller),
@@ -100,7 +100,7 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
   publish(app, proclaim, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
     const term = fenceOf(c, "term");
-    const { ttlMs, value } = checked(ProclaimBody, await readObject(c.req.raw), "body");
+    const { ttlMs, value } = checked(ProclaimBody, await readObject(c), "body");
     const request = { ...(ttlMs !== undefined && { ttlMs }), ...(value !== undefined && { value }) };
     return sendAnswer(c, await elections.proclaim(name, term, request, caller));
   });

@@ -78,7 +78,7 @@ export function grantRoutes(
   publish(app, releaseRoute, async (c) => {
     const { caller, name } = writeOf(c, noun, newId);
     const given = fenceOf(c, fence);
-    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    checked(ReleaseBody, await readObject(c), "body");
     return sendAnswer(c, await release(name, given, caller));
   });
 
@@ -97,7 +97,7 @@ export function grantRoutes(
   });
   publish(app, forceRoute, async (c) => {
     const { caller, name } = writeOf(c, noun, newId, "admin");
-    const { reason } = checked(ForceBody, await readObject(c.req.raw), "body");
+    const { reason } = checked(ForceBody, await readObject(c), "body");
     return sendAnswer(c, await service.force(name, reason, caller));
   });
 
@@ -112,7 +112,7 @@ export function grantRoutes(
   publish(app, leaveRoute, async (c) => {
     const { caller, name } = writeOf(c, noun, newId);
     const key = keyOf(c);
-    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    checked(ReleaseBody, await readObject(c), "body");
     return sendAnswer(c, await service.leave(name, key, caller));
   });
 

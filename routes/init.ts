@@ -35,14 +35,14 @@ const init = createRoute({
     "Makes the database of this node its member's, once; refused where another member knows of a first life of it",
   request: { body: { required: true, content: { "application/json": { schema: InitBody } } } },
   security: needs({ noun: "*", verb: "admin" }),
-  responses: responses(InitShape, ["not-ready"]),
+  responses: responses(InitShape, ["not-ready", "request-timeout", "too-large"]),
 });
 
 export function initRoutes(app: OpenAPIHono<Env>, { member, identity, run }: Init): void {
   publish(app, init, async (c) => {
     queryOf(c, NoQuery);
     permit(c, { noun: "*", verb: "admin" }, null);
-    const { id } = checked(InitBody, await readObject(c.req.raw), "body");
+    const { id } = checked(InitBody, await readObject(c), "body");
     // Said by who asks, so that a request that came to another node than it was meant for does nothing there.
     if (id !== member.id) throw invalid("id", `is not this node's, which is ${member.id}`);
     const known = identity();

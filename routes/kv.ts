@@ -10,7 +10,6 @@ import {
   TTL_MAX_MS,
   TTL_MIN_MS,
 } from "../src/limits.ts";
-import { readBytes } from "../src/http/bounded_body.ts";
 import type { KvValue } from "../src/api.ts";
 import type { PutRequest, ReadAnswer, RegisterService } from "../src/replica/service.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
@@ -156,7 +155,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     const bound = sessionOf(c, session, { ttlMs }, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
-    const bytes = toBase64(await readBytes(c.req.raw, KV_VALUE_MAX_BYTES));
+    const bytes = toBase64(await c.get("bodies").read(c.req.raw, KV_VALUE_MAX_BYTES));
     const life = ttlMs === undefined ? bound : { ttlMs };
     const request: PutRequest = { bytes, contentType, ...life, ...conditions };
     const answer = await registers.put(name, request, { ...caller, ...bornOf(c, caller) });
@@ -166,7 +165,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
   publish(app, remove, async (c) => {
     const { caller, name } = writeOf(c, KV, newId, "write", queryOf(c, KeyQuery));
     const conditions = conditionsOf(c);
-    checked(ReleaseBody, await readObject(c.req.raw), "body");
+    checked(ReleaseBody, await readObject(c), "body");
     return sendAnswer(c, await registers.delete(name, conditions, { ...caller, ...bornOf(c, caller) }));
   });
 

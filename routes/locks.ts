@@ -98,7 +98,7 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
   const { newId } = parts;
   publish(app, acquire, async (c) => {
     const { caller, name } = writeOf(c, LOCK, newId);
-    const given = await readObject(c.req.raw);
+    const given = await readObject(c);
     const body = checked(AcquireBody, given, "body");
     const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
     const born = bornOf(c, caller);
@@ -113,7 +113,7 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
 
   publish(app, acquireAll, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
-    const given = await readObject(c.req.raw);
+    const given = await readObject(c);
     const body = checked(AcquireAllBody, given, "body");
     const names = body.names.map((name) => checkedName(name, "names"));
     for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
@@ -128,7 +128,7 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
   publish(app, renew, async (c) => {
     const { caller, name } = writeOf(c, LOCK, newId);
     const fence = fenceOf(c);
-    const { ttlMs } = checked(RenewBody, await readObject(c.req.raw), "body");
+    const { ttlMs } = checked(RenewBody, await readObject(c), "body");
     return sendAnswer(c, await locks.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
   });
 

@@ -28,6 +28,7 @@ export const READ: readonly ErrorCode[] = ["no-quorum", "not-ready"];
 export const WRITE: readonly ErrorCode[] = [
   ...READ,
   "expired-command",
+  "request-timeout",
   "too-large",
   "idempotency-mismatch",
   "outcome-unknown",

@@ -4,11 +4,11 @@ import { sha256Hex } from "../src/auth/digest.ts";
 import { PEER_HEADER, type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
-import { readBytes } from "../src/http/bounded_body.ts";
+import type { Bodies } from "../src/http/bounded_body.ts";
 import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
-import { MAILBOX, type Mark, type NodeId } from "../src/replica/ports.ts";
+import { MAILBOXES, type Mark, type NodeId } from "../src/replica/ports.ts";
 import type { NodeService } from "../src/replica/service.ts";
-import { decodeRequest, encodeResponse } from "../src/transport/wire.ts";
+import { answered, decodeRequest, encodeResponse } from "../src/transport/wire.ts";
 import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
 import { type Ctx, type Env, sendText } from "./answer.ts";
 import { decodeUtf8 } from "./body.ts";
@@ -36,12 +36,13 @@ export type PeerSide = {
 
 /**
  * Peers, told by their MAC, and direct clients, by their own credential (direct.ts). Between peers
- * `{config, mark, messages}` in, `{mark, replies}` out, one reply per message in order.
+ * `{config, mark, messages}` in, `{mark, replies}` out, one reply per message in order. The head comes first: of a body
+ * nothing is read before its sender is known to be a peer.
  */
 export function paxosRoutes(
   app: OpenAPIHono<Env>,
   node: NodeService,
-  peers: PeerSide,
+  peers: PeerSide & { readonly bodies: Bodies },
   clients: { readonly tokens: readonly ClientToken[] | null; readonly limit: Limit },
 ): void {
   app.use("/paxos/*", async (c, next) => {
@@ -49,7 +50,7 @@ export function paxosRoutes(
     // On refusals too: by it the sender tells why from who else might have refused.
     c.res.headers.set(WIRE_HEADER, `${WIRE_VERSION}`);
   });
-  for (const mailbox of ["acceptor", "coordinator", "learner"] as const) {
+  for (const mailbox of MAILBOXES) {
     app.post(`/paxos/${mailbox}`, async (c) => {
       const { headers } = c.req.raw;
       if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-hedge")) {
@@ -57,20 +58,22 @@ export function paxosRoutes(
         return await answerDirect(c, node, clients.limit);
       }
       refuseOtherWire(headers, node.id);
-      const body = await readBytes(c.req.raw, PAXOS_BODY_MAX_BYTES);
-      const verdict = verify(c, node.id, peers, body);
+      const verdict = verify(c, node.id, peers);
       if (!verdict.ok) return refuse(c, verdict);
+      // Every peer says it. Of a head that somebody repeats the MAC is good, and its body could go on for as long as it may.
+      if (!headers.has("content-length")) throw invalid("Content-Length", "is missing");
+      const body = await peers.bodies.read(c.req.raw, PAXOS_BODY_MAX_BYTES);
+      if (sha256Hex(body) !== verdict.bodySha256) return refuse(c, { ok: false, code: "peer-unauthenticated" });
 
-      // Parsed only now: a stranger's bytes go no further than the hash.
       const request = decodeRequest(decodeUtf8(body));
       if (request.config !== peers.config()) {
         throw new QuorateError("config-mismatch", `${node.id} runs another ClusterConfig than ${verdict.from}`);
       }
-      request.messages.forEach(({ type }, index) => {
-        if (MAILBOX[type] !== mailbox) throw invalid(`messages[${index}].type`, `is not for the ${mailbox}`);
-      });
       peers.note(verdict.from, request.mark);
-      const replies = await node.receive(verdict.from, mailbox, request.messages);
+      const replies = await answered(
+        request.messages,
+        (messages) => node.receive(verdict.from, mailbox, messages),
+      );
       // Read after the work: replies may rest on commits it made (PROTOCOL.md §9).
       return sendText(c, 200, encodeResponse({ mark: belonging(peers.mark()), replies }));
     });
@@ -85,14 +88,13 @@ function refuseOtherWire(headers: Headers, id: NodeId): void {
   throw new QuorateError("wire-mismatch", `the sender speaks ${wire}, ${id} wire ${WIRE_VERSION}: ${WIRE_ADVICE}`);
 }
 
-function verify(c: Ctx, id: NodeId, peers: PeerSide, body: Uint8Array): PeerVerdict {
+function verify(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
   const { raw } = c.req;
   const { incarnation, boot } = belonging(peers.identity());
   return verifyPeer({
     method: raw.method,
     path: raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3)),
     headers: raw.headers,
-    bodySha256: sha256Hex(body),
     cluster: peers.cluster,
     me: { id, incarnation, boot },
     members: peers.members(),

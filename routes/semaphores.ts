@@ -87,7 +87,7 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
   const { newId } = parts;
   publish(app, take, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
-    const given = await readObject(c.req.raw);
+    const given = await readObject(c);
     const { holder, metadata, session, ...body } = checked(TakeBody, given, "body");
     if (body.permits > body.limit) throw invalid("permits", `is more than the limit of ${body.limit}`);
     const request = {
@@ -109,7 +109,7 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
   publish(app, renew, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
     const fence = fenceOf(c);
-    const { ttlMs } = checked(RenewBody, await readObject(c.req.raw), "body");
+    const { ttlMs } = checked(RenewBody, await readObject(c), "body");
     return sendAnswer(c, await semaphores.renew(name, fence, ttlMs === undefined ? {} : { ttlMs }, caller));
   });
 

@@ -74,7 +74,7 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
     // Its id is not known before: who may open one may keep any of its own.
     permit(c, { noun: SESSION, verb: "write" }, null);
     const caller = unhedged(callerOf(c, newId, timeoutMs));
-    const { holder, ttlMs } = checked(OpenBody, await readObject(c.req.raw), "body");
+    const { holder, ttlMs } = checked(OpenBody, await readObject(c), "body");
     return sendAnswer(c, await sessions.open({ holder: holderOf("holder", holder, 0, caller), ttlMs }, caller));
   });
 
@@ -110,7 +110,7 @@ async function writeOf(c: Ctx, newId: () => string): Promise<{ readonly id: stri
   const id = sessionIdOf(c);
   permit(c, { noun: SESSION, verb: "write" }, id);
   const caller = unhedged(callerOf(c, newId, timeoutMs));
-  checked(ReleaseBody, await readObject(c.req.raw), "body");
+  checked(ReleaseBody, await readObject(c), "body");
   return { id, caller };
 }
 

@@ -23,6 +23,7 @@ export type ErrorCode =
   | "precondition-failed"
   | "fence-too-low"
   | "too-large"
+  | "request-timeout"
   | "idempotency-mismatch"
   | "rate-limited"
   | "queue-full"

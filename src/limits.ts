@@ -20,6 +20,10 @@ export const METADATA_MAX_BYTES = 256;
 export const REASON_MAX_BYTES = 256;
 export const IDEMPOTENCY_KEY_MAX_CHARS = 64;
 export const BODY_MAX_BYTES = 64 * 1024;
+/** A body that has not come to its end by then is refused (408). */
+export const BODY_DEADLINE_MS = 10_000;
+/** Bodies that have not come to their end, those of clients together, and those of peers: beyond, the oldest are refused (408). */
+export const BODIES_MAX_BYTES = 64 * 1024 * 1024;
 export const JSON_MAX_DEPTH = 32;
 export const BATCH_MAX_OPERATIONS = 100;
 export const BATCH_MAX_BYTES = 256 * 1024;
@@ -121,4 +125,5 @@ assert(COMMANDS_PER_VALUE + WAITERS_PER_KEY <= GRANTS_PER_INSTANCE, "grants of o
 assert(VALUE_MAX_BYTES < ROW_MAX_BYTES, "a vote fits its row");
 assert(Math.ceil(KV_VALUE_MAX_BYTES / 3) * 4 + 2_048 < VALUE_MAX_BYTES, "a register's value fits one vote in base64");
 assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
+assert(PAXOS_BODY_MAX_BYTES * 16 <= BODIES_MAX_BYTES, "bodies of a member's requests to a peer have room");
 assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");

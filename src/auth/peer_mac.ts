@@ -1,16 +1,19 @@
 /**
- * How nodes know each other: a MAC over each request to /paxos (api.md, "Peers"). No clock in it; a repeated request
- * is harmless by protocol, and one made for an earlier boot of the receiver is refused.
+ * How nodes know each other: a MAC over the head of each request to /paxos, and in the head the digest of its body. So a
+ * receiver knows who sends before it reads any of the body. No clock in it; a repeated request is harmless by protocol,
+ * and one made for an earlier boot of the receiver is refused.
  *
  *     Quorate-Peer: a                      the sender
  *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
  *     Quorate-Count: 17                    counts the sender's requests
- *     Quorate-Wire: 2                      which wire the sender speaks; a receiver of another refuses before all else
+ *     Quorate-Digest: HEX                  SHA-256 of the body
+ *     Quorate-Wire: 3                      which wire the sender speaks; a receiver of another refuses before all else
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *
  * The MAC is over nine lines, each ended by "\n" and holding no other, so no two requests have the same text:
  * `quorate-peer-v1`, method, path (with its query, if any), cluster, Quorate-Peer, Quorate-To, Quorate-Count,
- * SHA-256 of the body in hex, Quorate-Wire. On wire 1 there were eight, so a node of 0.1.0 takes nothing of a later one.
+ * Quorate-Digest, Quorate-Wire. On wire 1 there were eight, so a node of 0.1.0 takes nothing of a later one; up to wire 2
+ * the digest was in no header.
  */
 import { assert } from "../assert.ts";
 import type { Identity } from "../replica/ports.ts";
@@ -20,6 +23,7 @@ import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
 export const PEER_HEADER = "quorate-peer";
 export const TO_HEADER = "quorate-to";
 export const COUNT_HEADER = "quorate-count";
+export const DIGEST_HEADER = "quorate-digest";
 export const MAC_HEADER = "quorate-mac";
 
 const TO_MAX_CHARS = 512;
@@ -40,7 +44,8 @@ export type SignedRequest = {
 };
 
 export type PeerVerdict =
-  | { readonly ok: true; readonly from: string; readonly count: number }
+  /** `from` sends it, if the SHA-256 of its body is this. */
+  | { readonly ok: true; readonly from: string; readonly count: number; readonly bodySha256: string }
   | { readonly ok: false; readonly code: "peer-unauthenticated" | "unknown-peer" }
   /** Well signed, for another boot or incarnation of this node: `to` is the `Quorate-To` that holds now. */
   | { readonly ok: false; readonly code: "peer-hello"; readonly to: string };
@@ -56,6 +61,7 @@ export function signPeer(request: SignedRequest, secret: string): Record<string,
     [PEER_HEADER]: request.from,
     [TO_HEADER]: request.to,
     [COUNT_HEADER]: String(request.count),
+    [DIGEST_HEADER]: request.bodySha256,
     [WIRE_HEADER]: `${WIRE_VERSION}`,
     [MAC_HEADER]: `v1=${mac(request, secret)}`,
   };
@@ -87,7 +93,7 @@ export function peerSigner(
 }
 
 /**
- * Who sent a request, to be asked before its body is parsed. `members` are the peers that may call (learners too);
+ * Who sends a request, to be asked before its body is read. `members` are the peers that may call (learners too);
  * of `secrets`, one or two, either is accepted, so that they can be changed node by node.
  */
 export function verifyPeer(
@@ -96,20 +102,21 @@ export function verifyPeer(
     /** As received, with its query if it has one. */
     readonly path: string;
     readonly headers: { get(name: string): string | null };
-    readonly bodySha256: string;
     readonly cluster: string;
     readonly me: PeerIdentity;
     readonly members: readonly string[];
     readonly secrets: readonly string[];
   },
 ): PeerVerdict {
-  const { method, path, headers, bodySha256, cluster, me } = request;
+  const { method, path, headers, cluster, me } = request;
   const from = headers.get(PEER_HEADER);
   const to = headers.get(TO_HEADER);
   const countText = headers.get(COUNT_HEADER);
+  const bodySha256 = headers.get(DIGEST_HEADER);
   const given = /^v1=([0-9a-f]{64})$/.exec(headers.get(MAC_HEADER) ?? "")?.[1];
   const unauthenticated: PeerVerdict = { ok: false, code: "peer-unauthenticated" };
   if (!from || !to || countText === null || given === undefined) return unauthenticated;
+  if (bodySha256 === null || !/^[0-9a-f]{64}$/.test(bodySha256)) return unauthenticated;
   // Whoever receives says more of that, and before (routes/paxos.ts).
   if (otherWire(headers.get(WIRE_HEADER)) !== null) return unauthenticated;
   if (to.length > TO_MAX_CHARS || !/^(0|[1-9][0-9]{0,15})$/.test(countText)) return unauthenticated;
@@ -128,7 +135,7 @@ export function verifyPeer(
   // A node does not write to itself: a request "from me" is a mirror of mine, or a twin under my id.
   if (from === me.id || !request.members.includes(from)) return { ok: false, code: "unknown-peer" };
   const now = peerTo(me.id, me);
-  if (to === now) return { ok: true, from, count };
+  if (to === now) return { ok: true, from, count, bodySha256 };
   // Ids may hold dots, incarnation and boot do not. A request for another node is a wrong url, not an old boot.
   const addressee = /^(.+)\.[^.]*\.[^.]*$/.exec(to)?.[1];
   return addressee === me.id ? { ok: false, code: "peer-hello", to: now } : unauthenticated;

@@ -3,6 +3,7 @@
  * no vote, no store and no secret; all it remembers is how far each node is, and the instance it saw last of each name.
  */
 import { QuorateError } from "../errors.ts";
+import { Bodies } from "../http/bounded_body.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
@@ -26,7 +27,7 @@ export type GatewayOptions = {
 };
 
 /** What all requests have in common. */
-type Memory = { readonly nearest: Nearest; readonly instances: Instances };
+type Memory = { readonly nearest: Nearest; readonly instances: Instances; readonly bodies: Bodies };
 
 /** Of one request, as it becomes known. */
 type Context = {
@@ -46,7 +47,7 @@ const READY_WITHIN_MS = 2_000;
 export function createGateway(options: GatewayOptions): (request: Request) => Promise<Response> {
   const { clock, newId, report } = options;
   const nearest = new Nearest(options.nodes, (node, signal) => probe(options.fetch, node, "/healthz", signal), clock);
-  const memory = { nearest, instances: new Instances() };
+  const memory = { nearest, instances: new Instances(), bodies: new Bodies((ms, run) => clock.after(ms, run)) };
   // Nodes without tokens listen on loopback only, and there they refuse by Host, which they cannot see through this.
   const isLocal = options.nodes.some((node) => isLoopback(new URL(node).host));
 
@@ -78,7 +79,7 @@ function isUnderV1(path: string): boolean {
 
 async function passOn(options: GatewayOptions, memory: Memory, context: Context): Promise<Response> {
   const { request, requestId, startedMs } = context;
-  const outgoing = context.outgoing = await outgoingOf(request, requestId, options.newId);
+  const outgoing = context.outgoing = await outgoingOf(request, requestId, options.newId, memory.bodies);
   const parts = partsFor(options, memory, outgoing);
   const start = { ...await startOf(parts, memory, outgoing, request.signal), startedMs };
   const { response, isUnknown, born, isGone } = await askInTurn(parts, outgoing, start, request.signal);

@@ -1,6 +1,6 @@
 /** A request as a gateway hands it to nodes: read once, and the same however often it is sent. */
 import { QuorateError } from "../errors.ts";
-import { readBytes } from "../http/bounded_body.ts";
+import type { Bodies } from "../http/bounded_body.ts";
 import { rawPath } from "../http/request_head.ts";
 import {
   BATCH_MAX_BYTES,
@@ -74,16 +74,21 @@ const NOT_PASSED_ON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads the body to its end. Rejects with `too-large`, and with `invalid-request` for a path that fetch would change.
+ * Reads the body to its end. Rejects as `Bodies.read` does, and with `invalid-request` for a path that fetch would change.
  * `newId` makes the Idempotency-Key of a write that came without.
  */
-export async function outgoingOf(request: Request, requestId: string, newId: () => string): Promise<Outgoing> {
+export async function outgoingOf(
+  request: Request,
+  requestId: string,
+  newId: () => string,
+  bodies: Bodies,
+): Promise<Outgoing> {
   const { method } = request;
   const path = rawPath(request);
   const target = targetOf(request, path);
   const isWrite = WRITES.has(method);
   const hasBody = method !== "GET" && method !== "HEAD";
-  const body = hasBody ? await readBytes(request, limitOf(method, path)) : null;
+  const body = hasBody ? await bodies.read(request, limitOf(method, path)) : null;
   const headers = passedOn(request.headers);
   headers.delete("content-length");
   // What fetch would unpack and a node would have packed for it: entity tags are weak then, and match nothing.

@@ -2,7 +2,7 @@
 import type { ErrorCode, QuorateError } from "../errors.ts";
 
 type Row = {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 422 | 429 | 500 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 410 | 412 | 413 | 422 | 429 | 500 | 503 | 504;
   readonly title: string;
   /** The same request may succeed later; a write with the same Idempotency-Key is decided at most once. */
   readonly retryable: boolean;
@@ -33,6 +33,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "lost": { status: 410, title: "Lost", retryable: false },
   "precondition-failed": { status: 412, title: "Precondition failed", retryable: false },
   "fence-too-low": { status: 412, title: "Fence too low", retryable: false },
+  "request-timeout": { status: 408, title: "Request timeout", retryable: true, outcome: "none" },
   "too-large": { status: 413, title: "Too large", retryable: false },
   "idempotency-mismatch": { status: 422, title: "Idempotency-Key of another request", retryable: false },
   "rate-limited": { status: 429, title: "Rate limited", retryable: true },

@@ -1,5 +1,5 @@
 /** A transport that shows every message between nodes to a trace, once, at its sender: when it leaves, when its reply comes. */
-import type { Mailbox, NodeId, Trace, Transport, WireMessage, WireReply } from "../replica/ports.ts";
+import type { NodeId, Trace, Transport, WireMessage, WireReply } from "../replica/ports.ts";
 
 /** The very transport where the trace is off. */
 export function tracingTransport(transport: Transport, trace: Trace): Transport {
@@ -15,10 +15,10 @@ class TracingTransport implements Transport {
     this.#trace = trace;
   }
 
-  async send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
+  async send(to: NodeId, message: WireMessage): Promise<WireReply> {
     this.#trace.record({ type: "sent", to, message });
     try {
-      const reply = await this.#transport.send(to, mailbox, message);
+      const reply = await this.#transport.send(to, message);
       this.#trace.record({ type: "answered", from: to, message, reply });
       return reply;
     } catch (error) {

@@ -46,7 +46,7 @@ export class CoordinatorHost {
   tell(to: NodeId, message: Collision): void {
     if (to === this.#acceptor.rules.me) return this.collision(message);
     // Lost with the coordinator: whoever reported goes on by Prepare.
-    this.#transport.send(to, "coordinator", message).catch(() => {});
+    this.#transport.send(to, message).catch(() => {});
   }
 
   onLosers(listener: LosersListener): void {
@@ -121,7 +121,7 @@ export class CoordinatorHost {
     const sent = to === me
       ? this.#acceptor.handle(message, me)
       : message.type === "accept"
-      ? this.#transport.send(to, "acceptor", message)
+      ? this.#transport.send(to, message)
       : Promise.reject(new Error("the coordinator sends Accept! only"));
     sent.then(
       (reply) => isAcceptorReply(reply) ? this.#reply(recovery, to, reply) : undefined,

@@ -252,7 +252,7 @@ export class KeyLog {
       commands,
       ...(claims === undefined ? {} : { claims }),
     } as const;
-    return await transport.send(to, "coordinator", message).then(({ type }) => type === "noted", () => false);
+    return await transport.send(to, message).then(({ type }) => type === "noted", () => false);
   }
 
   /** Resolves when the key has moved on or another command came; also, with true, after `ms`: the next round looks. */

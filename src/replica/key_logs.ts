@@ -91,7 +91,7 @@ export class KeyLogs {
     for (let at = 0; at < told.length; at += COMMANDS_PER_VALUE) {
       const results = told.slice(at, at + COMMANDS_PER_VALUE);
       // Lost, its node finds out from the state, as long as that remembers.
-      transport.send(to, "learner", { type: "outcomes", key, epoch, instance, results }).catch(() => {});
+      transport.send(to, { type: "outcomes", key, epoch, instance, results }).catch(() => {});
     }
   }
 }

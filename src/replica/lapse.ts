@@ -36,7 +36,7 @@ export async function haveLapsed(
       if (quorums.isClassic(agreed)) resolve(true);
       else if (open === 0) resolve(false);
     };
-    transport.send(to, "acceptor", message).then(
+    transport.send(to, message).then(
       (reply) => {
         const lapsed = reply.type === "lapsed" && reply.remainingMs === 0;
         // Where word of the lease was lost with its writer, and nobody writes, it is not timed before this node says it.

@@ -63,7 +63,7 @@ export class LearnerHost {
     const message: Accepted = { type: "accepted", key, epoch, instance, vote };
     for (const to of learning.others) {
       // Silence is no vote: a member that does not hear it waits for others, or for a Learn.
-      transport.send(to, "learner", message).catch(() => quorums.isMember(to) || learning.missed(to, key));
+      transport.send(to, message).catch(() => quorums.isMember(to) || learning.missed(to, key));
     }
     this.#note(key, instance, { from: me, vote });
   }
@@ -79,7 +79,7 @@ export class LearnerHost {
     if (exchange === null || exchange.told.some((ballot) => sameBallot(ballot, vote.ballot))) return;
     exchange.told.push(vote.ballot);
     // Lost with the coordinator: the proposers go on by Prepare.
-    transport.send(fast.coordinator, "learner", { type: "accepted", key, epoch, instance, vote }).catch(() => {});
+    transport.send(fast.coordinator, { type: "accepted", key, epoch, instance, vote }).catch(() => {});
   }
 
   async #noteOwn(key: string, instance: number): Promise<void> {

@@ -83,7 +83,7 @@ export class Learning {
     const { promise, resolve } = Promise.withResolvers<void>();
     const heard = new Set([me]);
     const asked = quorums.members.filter((member) => member !== me).map(async (member) => {
-      const reply = await this.#transport.send(member, "acceptor", ask).catch(() => null);
+      const reply = await this.#transport.send(member, ask).catch(() => null);
       if (reply?.type !== "view") return;
       await this.install(key, reply.snapshot);
       heard.add(member);
@@ -142,12 +142,12 @@ export class Learning {
   async #send(to: NodeId, learn: Learn): Promise<void> {
     const { key, instance } = learn;
     try {
-      const reply = await this.#transport.send(to, "acceptor", learn);
+      const reply = await this.#transport.send(to, learn);
       if (reply.type === "unavailable") this.#remember(to, key);
       if (reply.type !== "learned" || reply.instance > instance) return;
       // It missed more than this one decision: only the whole state helps.
       const { snapshot } = await this.#acceptor.view(key);
-      await this.#transport.send(to, "acceptor", {
+      await this.#transport.send(to, {
         ...learn,
         instance: snapshot.instance,
         certificate: null,
@@ -188,7 +188,7 @@ export class Learning {
       const { snapshot } = await this.#acceptor.view(key);
       const { instance } = snapshot;
       const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot };
-      const reply = await this.#transport.send(to, "acceptor", learn);
+      const reply = await this.#transport.send(to, learn);
       return reply.type !== "unavailable";
     } catch {
       return false;

@@ -20,6 +20,7 @@ import { Locks } from "./locks.ts";
 import type { Modes } from "./modes.ts";
 import {
   type Identity,
+  MAILBOX,
   type Mailbox,
   type Mark,
   NO_TRACE,
@@ -264,9 +265,7 @@ export class ReplicaNode implements NodeService {
     if (reason !== null) return reason;
     const others = quorums.members.filter((member) => member !== this.id);
     const answers = await Promise.all(
-      others.map((peer) =>
-        transport.send(peer, "acceptor", READINESS_READ).then((reply) => reply.type === "view", () => false)
-      ),
+      others.map((peer) => transport.send(peer, READINESS_READ).then((reply) => reply.type === "view", () => false)),
     );
     this.#reachable = new Set(others.filter((_, i) => answers[i]));
     const heard = this.#reachable.size + (this.#acceptor.votes ? 1 : 0);
@@ -277,6 +276,9 @@ export class ReplicaNode implements NodeService {
 
   async #answer(from: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
     try {
+      if (MAILBOX[message.type] !== mailbox) {
+        return { type: "unavailable", reason: `${message.type} is not for the ${mailbox}` };
+      }
       if (message.type === "marks") {
         // Needs no vote: whoever has just started asks before it may give any. But a store that was rolled back has lost
         // what it knew of others too, and must not count among those that confirm them.
@@ -294,19 +296,19 @@ export class ReplicaNode implements NodeService {
         if (reason !== null) return { type: "unavailable", reason };
       }
       if (message.type === "collision") {
-        if (mailbox === "coordinator") this.#coordinator.collision(message);
+        this.#coordinator.collision(message);
         return { type: "noted" };
       }
       if (message.type === "forward") {
-        if (mailbox === "coordinator") this.#logs.forwarded(from, message);
+        this.#logs.forwarded(from, message);
         return { type: "noted" };
       }
       if (message.type === "outcomes") {
-        if (mailbox === "learner") this.#logs.outcomes(from, message);
+        this.#logs.outcomes(from, message);
         return { type: "noted" };
       }
       if (message.type === "accepted") {
-        if (mailbox === "learner") this.#learner.accepted(from, message);
+        this.#learner.accepted(from, message);
         return { type: "noted" };
       }
       return await this.#acceptor.handle(message, from);

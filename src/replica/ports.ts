@@ -108,7 +108,7 @@ export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } 
   readonly reason: string;
 };
 
-/** Where each message goes: said once, for who sends it, the route that takes it and the node that handles it. */
+/** Where each message goes: said once, and read by who sends it, the route that takes it and the node that handles it. */
 export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
   prepare: "acceptor",
   any: "acceptor",
@@ -123,14 +123,16 @@ export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
   outcomes: "learner",
 };
 
+export const MAILBOXES: readonly Mailbox[] = [...new Set(Object.values(MAILBOX))];
+
 /** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
 export class PeerError extends Error {
   override name = "PeerError";
 }
 
 export interface Transport {
-  /** Resolves with the peer's reply; rejects with PeerError at the peer deadline at the latest. */
-  send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply>;
+  /** Resolves with the peer's reply, out of the mailbox MAILBOX names; rejects with PeerError at the peer deadline at the latest. */
+  send(to: NodeId, message: WireMessage): Promise<WireReply>;
   /** Median of recent round trips in ms, 0 if none is known. */
   rttMs(to: NodeId): number;
   close(): void;

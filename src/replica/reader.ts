@@ -62,7 +62,7 @@ export class Reader {
     for (const to of quorums.members) {
       const asked = to === me
         ? acceptor.view(key).then(({ snapshot, vote }) => ({ from: me, snapshot, vote }))
-        : transport.send(to, "acceptor", message).then((reply) =>
+        : transport.send(to, message).then((reply) =>
           reply.type === "view" ? { from: to, snapshot: reply.snapshot, vote: reply.vote } : null
         );
       asked.then(heard, () => heard(null));

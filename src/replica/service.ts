@@ -216,7 +216,7 @@ export interface NodeService {
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
   readonly sessions: SessionService;
-  /** One reply per message, in order; never rejects for what one message holds. */
+  /** One reply per message, in order; one that is not for this mailbox, or fails, is `unavailable` by itself. */
   receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]>;
   /** One reply per message, in order. */
   acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]>;

@@ -155,7 +155,7 @@ export function ownMark(store: BallotStore): Mark {
 /** The peer's mark of `of`; null: none; undefined: no answer. */
 async function askMark(transport: Transport, peer: NodeId, of: NodeId): Promise<Mark | null | undefined> {
   try {
-    const reply = await transport.send(peer, "acceptor", { type: "marks", of });
+    const reply = await transport.send(peer, { type: "marks", of });
     return reply.type === "marks" && reply.of === of ? reply.mark : undefined;
   } catch {
     return undefined;

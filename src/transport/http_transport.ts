@@ -10,7 +10,9 @@ import { PAXOS_MAX_MESSAGES, PEER_DEADLINE_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
   type Clock,
+  MAILBOX,
   type Mailbox,
+  MAILBOXES,
   type Mark,
   PeerError,
   type Transport,
@@ -99,7 +101,7 @@ class HttpTransport implements Transport {
     this.#peers = new Map(Object.entries(options.urls).map(([id, url]) => [id, this.#peer(id, url)]));
   }
 
-  send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
+  send(to: NodeId, message: WireMessage): Promise<WireReply> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) return reject(new PeerError("the transport is closed"));
       const peer = this.#peers.get(to);
@@ -112,7 +114,7 @@ class HttpTransport implements Transport {
       } catch (error) {
         return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
       }
-      const lane = peer.lanes[mailbox];
+      const lane = peer.lanes[MAILBOX[message.type]];
       const outgoing = { lane, json, bytes: utf8Bytes(json) + 1, resolve, reject, flight: null, isSettled: false };
       lane.waiting.push(outgoing);
       peer.deadlines.add(outgoing);
@@ -153,7 +155,7 @@ class HttpTransport implements Transport {
       url: url.replace(/\/+$/, ""),
       to: null,
       count: 0,
-      lanes: { acceptor: lane("acceptor"), coordinator: lane("coordinator"), learner: lane("learner") },
+      lanes: Object.fromEntries(MAILBOXES.map((mailbox) => [mailbox, lane(mailbox)])) as Record<Mailbox, Lane>,
       deadlines: new Deadlines(this.#options.clock, this.#deadlineMs, (outgoing) => this.#expire(peer, outgoing)),
       roundTrips: new RoundTrips(),
       flights: new Set(),

@@ -7,6 +7,7 @@ import { PAXOS_MAX_MESSAGES, PEER_DEADLINE_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
   type Clock,
+  MAILBOX,
   type Mailbox,
   type Mark,
   PeerError,
@@ -241,7 +242,7 @@ class LocalTransport implements Transport {
     this.#me = me;
   }
 
-  send(to: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
+  send(to: NodeId, message: WireMessage): Promise<WireReply> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) return reject(new PeerError("the transport is closed"));
       const { clock, deadlineMs } = this.#network;
@@ -256,7 +257,7 @@ class LocalTransport implements Transport {
         sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`) });
       });
       const sent: Sent = {
-        parcel: { kind: "request", from: this.#me, to, mailbox, content: JSON.parse(json) },
+        parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: JSON.parse(json) },
         json,
         mark: this.#network.ownMark(this.#me),
         settle: (how) => {

@@ -44,13 +44,19 @@ export type PeerRequestBody = {
   readonly mark: Mark;
   readonly messages: readonly WireMessage[];
 };
+/** The reply to a message that could not be taken: neither a vote nor "did not vote". */
+export type Unavailable = Extract<WireReply, { type: "unavailable" }>;
+/** As it came: in the place of each message that is malformed, of an unknown type, or beyond a limit, the answer to it. */
+export type ReceivedRequest = Omit<PeerRequestBody, "messages"> & {
+  readonly messages: readonly (WireMessage | Unavailable)[];
+};
 export type PeerResponseBody = { readonly mark: Mark; readonly replies: readonly WireReply[] };
 
 /** Room of a body for its messages or replies: a config hash and a mark are far below the rest. */
 export const ITEMS_MAX_BYTES = PAXOS_BODY_MAX_BYTES - 4 * 1024;
 
 const REASON_MAX_CHARS = 1_000;
-const TOO_LARGE: WireReply = { type: "unavailable", reason: "the answers are too large together: ask again" };
+const TOO_LARGE: Unavailable = { type: "unavailable", reason: "the answers are too large together: ask again" };
 
 type Of<U extends { type: string }, T extends U["type"]> = Required<Extract<U, { type: T }>>;
 type Checks<U extends { type: string }> = {
@@ -194,20 +200,36 @@ export function decodeReplies(json: string): readonly WireReply[] {
   return checkReplies(parseJson(json, PAXOS_BODY_MAX_BYTES), "replies");
 }
 
-/** Throws as decodeMessages. Whether `config` is the receiver's is for the receiver to say (`config-mismatch`). */
-export function decodeRequest(json: string): PeerRequestBody {
+/**
+ * Throws as decodeMessages where it is no request at all; what is wrong with one message is said in its place.
+ * Whether `config` is the receiver's is for the receiver to say (`config-mismatch`).
+ */
+export function decodeRequest(json: string): ReceivedRequest {
   const body = record(parseJson(json, PAXOS_BODY_MAX_BYTES), "body", REQUEST);
   return {
     config: text(body["config"], "config", 64, 64),
     mark: checkMark(body["mark"], "mark"),
-    messages: checkMessages(body["messages"], "messages"),
+    messages: each<WireMessage>(body["messages"], "messages", checkMessage),
   };
 }
 
-/** Throws as decodeMessages. */
+/** Throws as decodeMessages where it is no response at all; a reply that cannot be believed is as one that never came. */
 export function decodeResponse(json: string): PeerResponseBody {
   const body = record(parseJson(json, PAXOS_BODY_MAX_BYTES), "body", RESPONSE);
-  return { mark: checkMark(body["mark"], "mark"), replies: checkReplies(body["replies"], "replies") };
+  return {
+    mark: checkMark(body["mark"], "mark"),
+    replies: each<WireReply>(body["replies"], "replies", checkReply),
+  };
+}
+
+/** Replies in the order of `messages`: those of `answer` to what it may be asked, and what stands in place of the rest. */
+export async function answered(
+  messages: ReceivedRequest["messages"],
+  answer: (messages: readonly WireMessage[]) => Promise<readonly WireReply[]>,
+): Promise<readonly WireReply[]> {
+  const replies = (await answer(messages.filter((message) => message.type !== "unavailable"))).values();
+  // One that is missing stays missing: its sender counts, and believes none of them.
+  return messages.flatMap((message) => message.type === "unavailable" ? message : replies.next().value ?? []);
 }
 
 export function encodeRequest(body: PeerRequestBody): string {
@@ -250,9 +272,24 @@ function encodeReply(reply: WireReply): string {
     checkReply(reply, "reply");
     return JSON.stringify(reply);
   } catch (error) {
-    const reason = `no reply to send: ${(error as Error).message}`.slice(0, REASON_MAX_CHARS).toWellFormed();
-    return JSON.stringify({ type: "unavailable", reason } satisfies WireReply);
+    return JSON.stringify(unavailable(`no reply to send: ${(error as Error).message}`));
   }
+}
+
+/** Items of a list; one that fails its check takes none of the others with it. */
+function each<T>(value: unknown, at: string, check: (item: unknown, at: string) => void): readonly (T | Unavailable)[] {
+  return list(value, at, PAXOS_MAX_MESSAGES).map((item, i) => {
+    try {
+      check(item, `${at}[${i}]`);
+      return item as T;
+    } catch (error) {
+      return unavailable((error as Error).message);
+    }
+  });
+}
+
+function unavailable(reason: string): Unavailable {
+  return { type: "unavailable", reason: reason.slice(0, REASON_MAX_CHARS).toWellFormed() };
 }
 
 function checkMessages(value: unknown, at: string): readonly WireMessage[] {

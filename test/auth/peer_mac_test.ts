@@ -9,6 +9,7 @@ import {
   verifyPeer,
 } from "../../src/auth/peer_mac.ts";
 import { InvariantError } from "../../src/assert.ts";
+import { WIRE_VERSION } from "../../src/version.ts";
 
 const ME: PeerIdentity = { id: "b", incarnation: "inc1", boot: 7 };
 const REQUEST: SignedRequest = {
@@ -28,7 +29,6 @@ function verify(headers: Record<string, string>, changed: Partial<Verified> = {}
     method: REQUEST.method,
     path: REQUEST.path,
     headers: new Headers(headers),
-    bodySha256: REQUEST.bodySha256,
     cluster: REQUEST.cluster,
     me: ME,
     members: ["a", "b", "c"],
@@ -37,11 +37,12 @@ function verify(headers: Record<string, string>, changed: Partial<Verified> = {}
   });
 }
 
+const VERIFIED = { ok: true, from: "a", count: 3, bodySha256: REQUEST.bodySha256 } as const;
 const UNAUTHENTICATED = { ok: false, code: "peer-unauthenticated" } as const;
 
 Deno.test("a request signed with either secret is from its sender", () => {
-  assertEquals(verify(signPeer(REQUEST, "new")), { ok: true, from: "a", count: 3 });
-  assertEquals(verify(signPeer(REQUEST, "old")), { ok: true, from: "a", count: 3 });
+  assertEquals(verify(signPeer(REQUEST, "new")), VERIFIED);
+  assertEquals(verify(signPeer(REQUEST, "old")), VERIFIED);
   assertEquals(verify(signPeer(REQUEST, "other")), UNAUTHENTICATED);
 });
 
@@ -54,7 +55,7 @@ Deno.test("the first secret signs", () => {
 
 Deno.test("an unsigned request is nobody's, whichever header is missing", () => {
   assertEquals(verify({}), UNAUTHENTICATED);
-  for (const name of ["quorate-peer", "quorate-to", "quorate-count", "quorate-wire", "quorate-mac"]) {
+  for (const name of ["quorate-peer", "quorate-to", "quorate-count", "quorate-digest", "quorate-wire", "quorate-mac"]) {
     const { [name]: _, ...rest } = signPeer(REQUEST, "new");
     assertEquals(verify(rest), UNAUTHENTICATED, name);
   }
@@ -65,7 +66,7 @@ Deno.test("a MAC without the wire, as nodes of 0.1.0 make it, is nobody's", () =
   const lines = ["quorate-peer-v1", method, path, cluster, from, to, count, bodySha256];
   const macOf = (parts: readonly unknown[]) => `v1=${hmacSha256Hex("new", parts.map((line) => `${line}\n`).join(""))}`;
   const headers = signPeer(REQUEST, "new");
-  assertEquals(headers["quorate-mac"], macOf([...lines, 2]));
+  assertEquals(headers["quorate-mac"], macOf([...lines, WIRE_VERSION]));
   assertEquals(verify({ ...headers, "quorate-mac": macOf(lines) }), UNAUTHENTICATED);
 });
 
@@ -75,7 +76,6 @@ Deno.test("whatever is changed after signing, it is nobody's", () => {
     { method: "PUT" },
     { path: "/paxos/learner" },
     { path: "/paxos/acceptor?x" },
-    { bodySha256: sha256Hex("[ ]") },
     { cluster: "green" },
   ];
   for (const changed of elsewhere) assertEquals(verify(headers, changed), UNAUTHENTICATED, JSON.stringify(changed));
@@ -84,9 +84,13 @@ Deno.test("whatever is changed after signing, it is nobody's", () => {
   const forged: Record<string, string>[] = [
     { "quorate-peer": "c" },
     { "quorate-to": peerTo("b", { incarnation: "inc1", boot: 8 }) },
+    { "quorate-digest": sha256Hex("[ ]") },
+    { "quorate-digest": REQUEST.bodySha256.toUpperCase() },
+    { "quorate-digest": "" },
     { "quorate-wire": "1" },
-    { "quorate-wire": "3" },
-    { "quorate-wire": "02" },
+    { "quorate-wire": `${WIRE_VERSION - 1}` },
+    { "quorate-wire": `${WIRE_VERSION + 1}` },
+    { "quorate-wire": `0${WIRE_VERSION}` },
     { "quorate-count": "4" },
     { "quorate-count": "03" },
     { "quorate-count": "-3" },

@@ -1,4 +1,4 @@
-/** Three real processes are told nonsense: each time a 4xx that says what is wrong, and no record changes. */
+/** Three real processes are told nonsense: each time they say what is wrong, and no record changes. */
 import { assert, assertEquals } from "@std/assert";
 import { peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
@@ -22,6 +22,8 @@ const HELD = "held-by-me";
 
 type Expected = { readonly status: number; readonly code: string; readonly field?: string };
 const badField = (field: string): Expected => ({ status: 400, code: "invalid-request", field });
+/** One message of a request, answered by itself. */
+const unavailable = (field: string): Expected => ({ status: 200, code: "unavailable", field });
 const BODY = badField("body");
 const TTL = badField("ttlMs");
 const NAME = badField("name");
@@ -33,7 +35,7 @@ type Said = { readonly status: number; readonly body: Record<string, unknown> | 
 /** What a case is called, what it must come to, and how it is sent. */
 type Case = readonly [what: string, expected: Expected, send: (port: number) => Promise<Said>];
 
-Deno.test("bad input on real processes: a 4xx that names it, and nothing is written anywhere", async (t) => {
+Deno.test("bad input on real processes: an answer that names it, and nothing is written anywhere", async (t) => {
   const cluster = await RealCluster.start(3);
   try {
     const fence = await settle(cluster);
@@ -260,10 +262,10 @@ function allCases(cluster: RealCluster, fence: string): Record<string, readonly 
       ["a vote, unsigned", NO_PEER, paxos(cluster, () => ({}), { messages: [VOTE] })],
       [
         "too large, unsigned",
-        TOO_LARGE,
+        NO_PEER,
         (port) => raw(port, head("POST", "/paxos/acceptor", port, [`Content-Length: ${PAXOS_BODY_MAX_BYTES + 1}`])),
       ],
-      ["too large in chunks, unsigned", TOO_LARGE, chunked("/paxos/acceptor", PAXOS_BODY_MAX_BYTES + 1)],
+      ["too large in chunks, unsigned", NO_PEER, chunked("/paxos/acceptor", PAXOS_BODY_MAX_BYTES + 1)],
     ],
     "peers that are wrong": [
       [
@@ -294,36 +296,36 @@ function allCases(cluster: RealCluster, fence: string): Record<string, readonly 
       ],
       [
         "with a message nobody knows",
-        badField("messages[0].type"),
-        paxos(cluster, signed, { edit: (text) => text.replace(`"type":"read"`, `"type":"write"`) }),
+        unavailable("messages[0].type"),
+        only(cluster, signed, { edit: (text) => text.replace(`"type":"read"`, `"type":"write"`) }),
       ],
       [
         "with a decision that is not a peer's to make",
-        badField("messages[0].type"),
-        paxos(cluster, signed, { edit: (text) => text.replace(`"type":"read"`, `"type":"decide"`) }),
+        unavailable("messages[0].type"),
+        only(cluster, signed, { edit: (text) => text.replace(`"type":"read"`, `"type":"decide"`) }),
       ],
       [
         "with a ballot of text",
-        badField("messages[0].ballot"),
-        paxos(cluster, signed, {
+        unavailable("messages[0].ballot"),
+        only(cluster, signed, {
           messages: [VOTE],
           edit: (text) => text.replace(`"ballot":[0,"",0]`, `"ballot":"0..0"`),
         }),
       ],
       [
         "with an instance below 1",
-        badField("messages[0].instance"),
-        paxos(cluster, signed, { edit: (text) => text.replace(`"instance":1`, `"instance":-1`) }),
+        unavailable("messages[0].instance"),
+        only(cluster, signed, { edit: (text) => text.replace(`"instance":1`, `"instance":-1`) }),
       ],
       [
         "with an instance of 1e400",
-        badField("messages[0].instance"),
-        paxos(cluster, signed, { edit: (text) => text.replace(`"instance":1`, `"instance":1e400`) }),
+        unavailable("messages[0].instance"),
+        only(cluster, signed, { edit: (text) => text.replace(`"instance":1`, `"instance":1e400`) }),
       ],
       [
         "with what is for another mailbox",
-        badField("messages[0].type"),
-        paxos(cluster, signed, { path: "/paxos/coordinator" }),
+        unavailable("read"),
+        only(cluster, signed, { path: "/paxos/coordinator" }),
       ],
       [
         "nested a thousand deep",
@@ -430,6 +432,15 @@ function paxos(
     const headers = sign({ id, path, to, body, cluster: name });
     const lines = Object.entries(headers).map(([header, value]) => `${header}: ${value}`);
     return await raw(port, head("POST", path, port, [`Content-Length: ${body.length}`, ...lines]), body);
+  };
+}
+
+/** As `paxos`: what the only message of the call was answered, in the form of a refusal of the whole. */
+function only(...call: Parameters<typeof paxos>): Case[2] {
+  return async (port) => {
+    const { status, body } = await paxos(...call)(port);
+    const [{ type, reason }] = body!["replies"] as [{ type: string; reason?: string }];
+    return { status, body: { status, code: type, field: reason?.split(" ")[0] } };
   };
 }
 

@@ -1,10 +1,11 @@
 /** A gateway before nodes that die, hang, refuse, and cut the connection after they have done what was asked. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { BATCH_MAX_BYTES, BODY_MAX_BYTES, KV_VALUE_MAX_BYTES } from "../../src/limits.ts";
+import { BATCH_MAX_BYTES, BODY_DEADLINE_MS, BODY_MAX_BYTES, KV_VALUE_MAX_BYTES } from "../../src/limits.ts";
 import { createGateway } from "../../src/client/gateway.ts";
 import { realClock, realRandomness } from "../../src/cli/world.ts";
 import { EventReader } from "../routes/event_reader.ts";
 import { raw } from "../routes/scripted_node.ts";
+import { settled } from "../transport/manual_clock.ts";
 import {
   cuttingNode,
   grant,
@@ -436,6 +437,19 @@ Deno.test("gateway: a body over its limit is refused before any of it is sent on
   });
 });
 
+Deno.test("gateway: a body whose end does not come in time is refused, and none of it is sent on", async () => {
+  const node = granting();
+  await withGateway([node], async ({ ask, clock }) => {
+    const begun = new ReadableStream({ start: (stream) => stream.enqueue(new Uint8Array(1)) });
+    const asked = ask("POST", LOCK, { body: begun });
+    await settled();
+    await clock.pass(BODY_DEADLINE_MS);
+    const response = await asked;
+    const { code, outcome } = await response.json();
+    assertEquals([response.status, code, outcome, node.seen.length], [408, "request-timeout", "none", 0]);
+  });
+});
+
 Deno.test("gateway: a path that a URL would make another of is refused, and one it leaves alone is not touched", async () => {
   const node = granting();
   await withGateway([node], async ({ gateway }) => {
@@ -685,10 +699,13 @@ Deno.test("gateway: a reader that does not read holds back the node's stream, an
 
 Deno.test("gateway: what nobody expected is a 500 that tells the log, not the caller", async () => {
   const node = granting();
+  let timers = 0;
   const broken: Partial<Parameters<typeof createGateway>[0]> = {
     clock: {
       now: () => 0,
       after: () => {
+        // The first is the body's, of which nothing is sent on yet.
+        if (timers++ === 0) return () => {};
         throw new Error("no timers here");
       },
     },

@@ -19,10 +19,10 @@ Deno.test("tracing transport: each message when it leaves, its reply or its abse
   const { transport, done } = scripted();
   const traced = tracingTransport(transport, { on: true, record: (sighting) => void seen.push(sighting) });
   const message = MESSAGES.accept;
-  const reply = traced.send("a", "acceptor", message);
+  const reply = traced.send("a", message);
   assertEquals(seen, [{ type: "sent", to: "a", message }]);
   assertEquals(await reply, REPLIES.accepted);
-  await assertRejects(() => traced.send("b", "acceptor", message), PeerError, "silence");
+  await assertRejects(() => traced.send("b", message), PeerError, "silence");
   assertEquals(seen.slice(1), [
     { type: "answered", from: "a", message, reply: REPLIES.accepted },
     { type: "sent", to: "b", message },

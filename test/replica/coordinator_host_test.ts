@@ -22,7 +22,7 @@ async function rig(answer: Answer, { coordinator = "a" } = {}) {
   const clock = new ManualClock();
   const sent: { to: string; message: WireMessage }[] = [];
   const transport: Transport = {
-    send: (to, _mailbox, message) => {
+    send: (to, message) => {
       sent.push({ to, message });
       return Promise.resolve().then(() => answer(to, message));
     },

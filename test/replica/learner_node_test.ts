@@ -6,7 +6,7 @@ import { STANDING } from "../../src/paxos/ballot.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { MemberChoice } from "../../src/replica/learner_node.ts";
 import { MODE_NAMES, type ModeRule } from "../../src/replica/modes.ts";
-import type { WireMessage, WireReply } from "../../src/replica/ports.ts";
+import { MAILBOX, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
 import { sharedValueId } from "../../src/replica/shared_value.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, type MemoryClusterOptions, request } from "./memory_cluster.ts";
@@ -42,8 +42,7 @@ async function withCluster(
 }
 
 async function send(cluster: MemoryCluster, from: string, to: string, message: WireMessage): Promise<WireReply> {
-  const mailbox = message.type === "accepted" ? "learner" : message.type === "collision" ? "coordinator" : "acceptor";
-  const [reply] = await cluster.node(to).receive(from, mailbox, [message]);
+  const [reply] = await cluster.node(to).receive(from, MAILBOX[message.type], [message]);
   return reply!;
 }
 

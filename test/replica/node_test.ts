@@ -1,8 +1,9 @@
 /** A whole node as routes and peers see it. */
 import { assert, assertEquals } from "@std/assert";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import type { WireMessage } from "../../src/replica/ports.ts";
+import { MAILBOX, MAILBOXES, type WireMessage } from "../../src/replica/ports.ts";
 import { certificateOf, valueOf } from "../paxos/samples.ts";
+import { MESSAGES } from "../transport/samples.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, memoryCluster, request } from "./memory_cluster.ts";
 
@@ -18,9 +19,33 @@ Deno.test("node: one reply per message, in order, and one that fails spoils no o
       { type: "read", ...AT },
       { type: "accept", ...AT, ballot: STANDING, value: valueOf("c") },
       { type: "read", ...AT, epoch: 1 },
+      { ...MESSAGES.collision, ...AT },
     ];
     const replies = await cluster.node("a").receive("b", "acceptor", messages);
-    assertEquals(replies.map(({ type }) => type), ["marks", "accepted", "unavailable", "view", "rejected", "rejected"]);
+    assertEquals(replies.map(({ type }) => type), [
+      "marks",
+      "accepted",
+      "unavailable",
+      "view",
+      "rejected",
+      "rejected",
+      "unavailable",
+    ]);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("node: a message that is not for its mailbox is unavailable by itself, and changes nothing", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    for (const mailbox of MAILBOXES) {
+      const others = Object.values(MESSAGES).filter(({ type }) => MAILBOX[type] !== mailbox);
+      const replies = await cluster.node("a").receive("b", mailbox, others);
+      const reasons = others.map(({ type }) => `${type} is not for the ${mailbox}`);
+      assertEquals(replies, reasons.map((reason) => ({ type: "unavailable", reason })));
+    }
+    assertEquals(await cluster.store("a").keys("", "", 1), []);
   } finally {
     cluster.close();
   }

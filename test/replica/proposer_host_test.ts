@@ -36,7 +36,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     return network.spoil(structuredClone(next.reply) as WireReply);
   }
   const transport: Transport = {
-    send: (to, _mailbox, message) => {
+    send: (to, message) => {
       sent.push({ to, message });
       return Promise.resolve().then(() => answer(to, message));
     },

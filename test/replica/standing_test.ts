@@ -16,7 +16,7 @@ type Answers = Record<string, Mark | null | "silent">;
 
 function peersAnswering(answers: Answers): Transport {
   return {
-    send: (to, _mailbox, message) => {
+    send: (to, message) => {
       const mark = answers[to];
       if (mark === "silent" || mark === undefined) return Promise.reject(new PeerError("silence"));
       assert(message.type === "marks");
@@ -83,10 +83,10 @@ Deno.test("standing: one lost question does not keep it from voting for the whol
   let asked = 0;
   const transport: Transport = {
     ...peersAnswering({ b: OLD, c: "silent" }),
-    send(to, mailbox, message) {
+    send(to, message) {
       // The first to b is lost: no answer, and no word of it before its deadline.
       if (to === "b" && asked++ === 0) return new Promise(() => {});
-      return peersAnswering({ b: OLD, c: "silent" }).send(to, mailbox, message);
+      return peersAnswering({ b: OLD, c: "silent" }).send(to, message);
     },
   };
   const it = new Standing(MEMBER, new QuorumSystem(["a", "b", "c"]), store, transport, clock, () => {});

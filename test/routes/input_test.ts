@@ -3,7 +3,8 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { defaultHolder } from "../../routes/input.ts";
 import { rawPath } from "../../src/http/request_head.ts";
-import { BODY_MAX_BYTES, JSON_MAX_DEPTH } from "../../src/limits.ts";
+import { BODY_DEADLINE_MS, BODY_MAX_BYTES, JSON_MAX_DEPTH } from "../../src/limits.ts";
+import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { type Json, raw, scripted, serving } from "./scripted_node.ts";
 
 /** Sends it through the app, asserts the refusal and that the node heard nothing. */
@@ -107,6 +108,21 @@ describe("a body that is wrong", () => {
   it("is refused above its limit if Content-Length lies", async () => {
     const body = " ".repeat(BODY_MAX_BYTES + 1);
     await refused("POST", "/v1/locks/a", body, 413, "too-large", undefined, { "content-length": "2" });
+  });
+
+  it("is refused if its end does not come in time, and nothing of it reaches the node", async () => {
+    const clock = new ManualClock();
+    const { app, calls } = scripted({}, { after: (ms, run) => clock.after(ms, run) });
+    for (const [method, path] of [["POST", "/v1/locks/a"], ["PUT", "/v1/kv/a"], ["POST", "/v1/batch"]] as const) {
+      const begun = new ReadableStream({ start: (stream) => stream.enqueue(new TextEncoder().encode("{")) });
+      const asked = app.request(path, { method, body: begun });
+      await settled();
+      await clock.pass(BODY_DEADLINE_MS);
+      const response = await asked;
+      const { code, retryable, outcome } = await response.json();
+      assertEquals([response.status, code, retryable, outcome], [408, "request-timeout", true, "none"], path);
+    }
+    assertEquals([calls, clock.timers], [[], 0]);
   });
 
   it("is refused if it is nested too deep, however deep", async () => {

@@ -3,10 +3,12 @@ import { describe, it } from "@std/testing/bdd";
 import type { PeerSide } from "../../routes/paxos.ts";
 import { peerSigner, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
+import { BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
 import type { Mark, WireMessage } from "../../src/replica/ports.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
+import { WIRE_VERSION } from "../../src/version.ts";
+import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { raw, type Script, scripted, serving } from "./scripted_node.ts";
 
 const MINE: Mark = { incarnation: "i", boot: 4, run: "r", seq: 10 };
@@ -23,19 +25,23 @@ const COLLISION: WireMessage = {
 };
 const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
 
-function peered(script: Script = {}, side: Partial<PeerSide> = {}) {
+function peered(script: Script = {}, changes: Partial<PeerSide> = {}) {
   const notes: unknown[] = [];
-  const peers: PeerSide = {
+  const peers = side({ note: (...args) => notes.push(args), ...changes });
+  return { ...scripted(script, { peers }), notes };
+}
+
+function side(changes: Partial<PeerSide> = {}): PeerSide {
+  return {
     cluster: "test",
     secrets: ["secret"],
     members: () => ["a", "b"],
     config: () => CONFIG,
     identity: () => MINE,
     mark: () => MINE,
-    note: (...args) => notes.push(args),
-    ...side,
+    note: () => {},
+    ...changes,
   };
-  return { ...scripted(script, { peers }), notes };
 }
 
 function signed(
@@ -47,13 +53,19 @@ function signed(
   return signPeer(request, secret);
 }
 
+/** With the length that a socket would show, unless the test says another. */
+function framed(body: BodyInit, headers: Record<string, string>): Record<string, string> {
+  if (body instanceof ReadableStream) return headers;
+  return { "content-length": `${new TextEncoder().encode(String(body)).length}`, ...headers };
+}
+
 async function post(
   node: ReturnType<typeof peered>,
   body: BodyInit,
   headers: Record<string, string>,
   path = "/paxos/acceptor",
 ) {
-  const response = await node.app.request(path, { method: "POST", body, headers });
+  const response = await node.app.request(path, { method: "POST", body, headers: framed(body, headers) });
   const text = await response.text();
   return { status: response.status, headers: response.headers, text, problem: JSON.parse(text) };
 }
@@ -68,7 +80,7 @@ describe("a peer's call", () => {
     const node = peered({ receive }, { mark: () => ({ ...MINE, seq }) });
     const { status, text, headers } = await post(node, BODY, signed(BODY));
     assertEquals(status, 200);
-    assertEquals(headers.get("quorate-wire"), "2");
+    assertEquals(headers.get("quorate-wire"), `${WIRE_VERSION}`);
     const answer = decodeResponse(text);
     assertEquals(answer.replies, [{ type: "noted" }]);
     assertEquals(node.calls, [{ method: "receive", args: ["b", "acceptor", [READ]] }]);
@@ -103,7 +115,11 @@ it("http_transport.ts is understood, and learns the boot it was not told of", as
     config: CONFIG,
     sign: peerSigner({ cluster: "test", id: "b", secrets: ["secret"] }),
     fetch: async (url, init) => {
-      const response = await node.app.request(url, init);
+      const { length } = init.body as Uint8Array;
+      const response = await node.app.request(url, {
+        ...init,
+        headers: { ...init.headers as Record<string, string>, "content-length": `${length}` },
+      });
       statuses.push(response.status);
       return response;
     },
@@ -119,8 +135,8 @@ it("http_transport.ts is understood, and learns the boot it was not told of", as
     onMark: () => {},
   });
   try {
-    assertEquals(await transport.send("a", "acceptor", READ), { type: "noted" });
-    assertEquals(await transport.send("a", "coordinator", COLLISION), { type: "noted" });
+    assertEquals(await transport.send("a", READ), { type: "noted" });
+    assertEquals(await transport.send("a", COLLISION), { type: "noted" });
   } finally {
     transport.close();
   }
@@ -128,19 +144,33 @@ it("http_transport.ts is understood, and learns the boot it was not told of", as
   assertEquals(node.notes, [["b", THEIRS], ["b", THEIRS]]);
 });
 
+it("a message that is refused is answered by itself, and those beside it reach the node", async () => {
+  const node = peered();
+  const from = (read: string) =>
+    BODY.replace(JSON.stringify(READ), `${JSON.stringify(READ)},${read},${JSON.stringify(READ)}`);
+  for (const bad of ["null", '{"type":"decide"}', '{"type":"from-tomorrow"}', '{"type":"read","key":"lock/a"}']) {
+    const body = from(bad);
+    const { status, text } = await post(node, body, signed(body));
+    assertEquals(status, 200, bad);
+    assertEquals(decodeResponse(text).replies.map(({ type }) => type), ["noted", "unavailable", "noted"], bad);
+    assertEquals(node.calls.splice(0), [{ method: "receive", args: ["b", "acceptor", [READ, READ]] }], bad);
+  }
+  assertEquals(node.reports, []);
+});
+
 describe("a call that is refused reaches nobody", () => {
   async function refused(
     body: BodyInit,
     headers: Record<string, string>,
     expected: [number, string, string?],
-    { path = "/paxos/acceptor", side = {} as Partial<PeerSide> } = {},
+    { path = "/paxos/acceptor", changes = {} as Partial<PeerSide> } = {},
   ) {
-    const node = peered({}, side);
+    const node = peered({}, changes);
     const { status, problem, headers: answered } = await post(node, body, headers, path);
     const [, , field] = expected;
     assertEquals([status, problem.code, problem.field], [expected[0], expected[1], field], JSON.stringify(problem));
     assertEquals(answered.get("content-type"), "application/problem+json");
-    assertEquals(answered.get("quorate-wire"), "2");
+    assertEquals(answered.get("quorate-wire"), `${WIRE_VERSION}`);
     assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
     return { problem, headers: answered };
   }
@@ -158,10 +188,61 @@ describe("a call that is refused reaches nobody", () => {
     assertEquals(headers.get("www-authenticate"), "Quorate-Mac");
   });
 
-  it("before its body is parsed", async () => {
-    for (const junk of ["{", "[".repeat(100_000), new Uint8Array([0xff])]) {
-      await refused(junk, {}, [401, "peer-unauthenticated"]);
+  it("with another body than the one whose digest was signed", async () => {
+    await refused(BODY, { ...signed(BODY), "quorate-digest": sha256Hex(`${BODY} `) }, [401, "peer-unauthenticated"]);
+    const other = BODY.replace("lock/a", "lock/b");
+    await refused(other, signed(BODY), [401, "peer-unauthenticated"]);
+    await refused(other, { ...signed(BODY), "quorate-digest": sha256Hex(other) }, [401, "peer-unauthenticated"]);
+  });
+
+  it("before any of its body is read, whoever is no peer or does not say how much comes", async () => {
+    const sized = { "content-length": `${BODY.length}` };
+    const { "quorate-digest": _, ...without } = signed(BODY);
+    const strangers: [Record<string, string>, [number, string, string?]][] = [
+      [{}, [401, "peer-unauthenticated"]],
+      [sized, [401, "peer-unauthenticated"]],
+      [{ ...sized, "quorate-peer": "b", "quorate-wire": `${WIRE_VERSION}` }, [401, "peer-unauthenticated"]],
+      [{ ...sized, ...without }, [401, "peer-unauthenticated"]],
+      [{ ...sized, ...signed(BODY, { secret: "other" }) }, [401, "peer-unauthenticated"]],
+      [{ ...sized, ...signed(BODY, { from: "z" }) }, [403, "unknown-peer"]],
+      [{ ...sized, ...signed(BODY, { boot: 3 }) }, [401, "peer-hello"]],
+      [{ ...sized, ...signed(BODY), "quorate-wire": "2" }, [409, "wire-mismatch"]],
+      [signed(BODY), [400, "invalid-request", "Content-Length"]],
+      [{ ...signed(BODY), "content-length": `${PAXOS_BODY_MAX_BYTES + 1}` }, [413, "too-large"]],
+    ];
+    for (const [headers, expected] of strangers) {
+      let reads = 0;
+      const pull = () => void reads++;
+      const body = new ReadableStream({ pull }, { highWaterMark: 0 });
+      await refused(body, headers, expected);
+      assertEquals(reads, 0, JSON.stringify(headers));
     }
+  });
+
+  it("over a real socket too: the answer comes while most of the body is still to come", async () => {
+    const node = peered();
+    await serving(node, async (port) => {
+      const head = "POST /paxos/acceptor HTTP/1.1\r\nHost: localhost\r\n";
+      for (const begun of ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"]) {
+        const { status, body } = await raw(port, head + begun);
+        assertEquals([status, body.code], [401, "peer-unauthenticated"]);
+      }
+    });
+    assertEquals([node.calls, node.reports], [[], []]);
+  });
+
+  it("whose body has not come to its end in time, if it is a peer's", async () => {
+    const clock = new ManualClock();
+    const node = scripted({}, { peers: side(), after: (ms, run) => clock.after(ms, run) });
+    const body = new ReadableStream({ start: (stream) => stream.enqueue(new TextEncoder().encode(BODY.slice(0, 9))) });
+    const headers = { ...signed(BODY), "content-length": `${BODY.length}` };
+    const asked = node.app.request("/paxos/acceptor", { method: "POST", body, headers });
+    await settled();
+    await clock.pass(BODY_DEADLINE_MS);
+    const response = await asked;
+    const { code, retryable, outcome } = await response.json();
+    assertEquals([response.status, code, retryable, outcome], [408, "request-timeout", true, "none"]);
+    assertEquals([node.calls, clock.timers], [[], 0]);
   });
 
   it("from a peer of another wire, before its MAC, its body and the own store are looked at", async () => {
@@ -169,8 +250,9 @@ describe("a call that is refused reaches nobody", () => {
     const others: [Record<string, string>, string][] = [
       [silent, "wire 1"],
       [{ ...silent, "quorate-wire": "1" }, "wire 1"],
-      [{ ...silent, "quorate-wire": "3" }, "wire 3"],
-      ...["", "two", "02", "2.0", "-2", "2, 2", "9".repeat(99)].map((wire): [Record<string, string>, string] => [
+      [{ ...silent, "quorate-wire": `${WIRE_VERSION - 1}` }, `wire ${WIRE_VERSION - 1}`],
+      [{ ...silent, "quorate-wire": `${WIRE_VERSION + 1}` }, `wire ${WIRE_VERSION + 1}`],
+      ...["", "two", "03", "3.0", "-3", "3, 3", "9".repeat(99)].map((wire): [Record<string, string>, string] => [
         { ...silent, "quorate-wire": wire },
         "a wire without a proper number",
       ]),
@@ -179,12 +261,12 @@ describe("a call that is refused reaches nobody", () => {
       const { problem } = await refused(BODY, headers, [409, "wire-mismatch"]);
       assertEquals(problem.retryable, false);
       const advice = "stop all nodes, then start all of them with the same version";
-      assertEquals(problem.detail, `the sender speaks ${wire}, a wire 2: ${advice}`);
+      assertEquals(problem.detail, `the sender speaks ${wire}, a wire ${WIRE_VERSION}: ${advice}`);
       await refused("{", { ...headers, "quorate-mac": "v2=what" }, [409, "wire-mismatch"]);
-      await refused(BODY, headers, [409, "wire-mismatch"], { side: { identity: () => null } });
+      await refused(BODY, headers, [409, "wire-mismatch"], { changes: { identity: () => null } });
     }
     // Who does not even say that it is a peer is told nothing.
-    await refused(BODY, { "quorate-wire": "3" }, [401, "peer-unauthenticated"]);
+    await refused(BODY, { "quorate-wire": "9" }, [401, "peer-unauthenticated"]);
   });
 
   it("from nobody of the cluster", async () => {
@@ -203,7 +285,7 @@ describe("a call that is refused reaches nobody", () => {
   });
 
   it("signed, but malformed", async () => {
-    const bad = ["{", "[]", "{}", "", `${BODY}x`, BODY.replace('"read"', '"decide"'), "[".repeat(100_000)];
+    const bad = ["{", "[]", "{}", "", `${BODY}x`, "[".repeat(100_000)];
     for (const body of bad) {
       const node = peered();
       const { status, problem } = await post(node, body, signed(body));
@@ -211,34 +293,24 @@ describe("a call that is refused reaches nobody", () => {
       assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
     }
     const bytes = new Uint8Array([0xff]);
-    await refused(bytes, signed(bytes), [400, "invalid-request", "body"]);
-  });
-
-  it("with a message for another mailbox", async () => {
-    const wrong: [string, WireMessage][] = [
-      ["acceptor", COLLISION],
-      ["coordinator", READ],
-      ["learner", READ],
-    ];
-    for (const [mailbox, message] of wrong) {
-      const path = `/paxos/${mailbox}`;
-      const body = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [message] });
-      await refused(body, signed(body, { path }), [400, "invalid-request", "messages[0].type"], { path });
-    }
+    await refused(bytes, { ...signed(bytes), "content-length": "1" }, [400, "invalid-request", "body"]);
   });
 
   it("above its limit", async () => {
-    await refused(" ".repeat(PAXOS_BODY_MAX_BYTES + 1), {}, [413, "too-large"]);
+    const large = " ".repeat(PAXOS_BODY_MAX_BYTES + 1);
+    await refused(large, signed(large), [413, "too-large"]);
+    await refused(large, { ...signed(large), "content-length": "2" }, [413, "too-large"]);
     const node = peered();
     await serving(node, async (port) => {
-      const head = "POST /paxos/acceptor HTTP/1.1\r\nHost: localhost\r\n";
-      const { status, body } = await raw(port, `${head}Content-Length: ${PAXOS_BODY_MAX_BYTES + 1}\r\n\r\n{`);
+      const lines = Object.entries(signed(large)).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+      const head = `POST /paxos/acceptor HTTP/1.1\r\nHost: localhost\r\n${lines}`;
+      const { status, body } = await raw(port, `${head}Content-Length: ${large.length}\r\n\r\n{`);
       assertEquals([status, body.code], [413, "too-large"]);
     });
   });
 
   it("while the store belongs to no member", async () => {
-    await refused(BODY, signed(BODY), [503, "not-ready"], { side: { identity: () => null } });
+    await refused(BODY, signed(BODY), [503, "not-ready"], { changes: { identity: () => null } });
   });
 });
 

@@ -62,7 +62,7 @@ export function answer<T>(body: T): Answer<T> {
 }
 
 /** `calls`: everything that reached the node but `status`, which answers from memory. */
-export function scripted(script: Script = {}, options: Partial<AppOptions> = {}) {
+export function scripted(script: Script = {}, options: Partial<AppOptions> = {}, id = "a") {
   const calls: Call[] = [];
   const reports: Error[] = [];
   const play = (method: string) => (...args: unknown[]): unknown => {
@@ -76,7 +76,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {})
     return async (...args: unknown[]) => run(...args);
   };
   const node = {
-    id: "a",
+    id,
     locks: {
       acquire: later("acquire"),
       renew: later("renew"),

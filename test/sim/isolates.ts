@@ -111,7 +111,7 @@ export class Isolates implements Shared {
 
   transport(inner: Transport): Transport {
     return {
-      send: (to, mailbox, message) => inner.send(this.#addressOf(to), mailbox, message),
+      send: (to, message) => inner.send(this.#addressOf(to), message),
       rttMs: (to) => Math.max(...(this.#databases.has(to) ? this.of(to) : [to]).map((process) => inner.rttMs(process))),
       close: () => inner.close(),
     };

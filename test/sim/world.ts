@@ -140,7 +140,7 @@ export class World {
       received: (id, receive) => this.#received(id, receive),
       sending: (id, transport) => ({
         ...transport,
-        send: (to, mailbox, message) => this.stalls.told(id, transport.send(to, mailbox, message)),
+        send: (to, message) => this.stalls.told(id, transport.send(to, message)),
         rttMs: (to) => transport.rttMs(to),
         close: () => transport.close(),
       }),

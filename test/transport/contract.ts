@@ -1,6 +1,13 @@
 /** What every Transport does, whatever carries it. Node `a` sends; node `b` is what the test says. */
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
-import { type Clock, type Mailbox, PeerError, type Transport, type WireMessage } from "../../src/replica/ports.ts";
+import {
+  type Clock,
+  MAILBOX,
+  type Mailbox,
+  PeerError,
+  type Transport,
+  type WireMessage,
+} from "../../src/replica/ports.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
 import { MESSAGES, VALUE } from "./samples.ts";
 
@@ -54,7 +61,7 @@ export function transportContract(name: string, make: MakeHarness): void {
 
   check("each message gets its own reply", NEVER_MS, echo, async ({ transport }) => {
     const instances = [7, 3, 9, 1];
-    const replies = await Promise.all(instances.map((instance) => transport.send("b", "acceptor", readAt(instance))));
+    const replies = await Promise.all(instances.map((instance) => transport.send("b", readAt(instance))));
     assertEquals(replies, instances.map((instance) => ({ type: "learned", instance })));
   });
 
@@ -64,15 +71,15 @@ export function transportContract(name: string, make: MakeHarness): void {
     recording,
     async ({ transport }) => {
       seen.length = 0;
-      for (const message of Object.values(MESSAGES)) await transport.send("b", "coordinator", message);
-      assertEquals(seen, Object.values(MESSAGES).map((message) => ["a", "coordinator", [message]]));
+      for (const message of Object.values(MESSAGES)) await transport.send("b", message);
+      assertEquals(seen, Object.values(MESSAGES).map((message) => ["a", MAILBOX[message.type], [message]]));
     },
   );
 
   check("a message is what it was when it was sent", NEVER_MS, recording, async ({ transport }) => {
     seen.length = 0;
     const message = { ...MESSAGES.read, instance: 5 };
-    const reply = transport.send("b", "acceptor", message);
+    const reply = transport.send("b", message);
     message.instance = 6;
     await reply;
     assertEquals(seen, [["a", "acceptor", [readAt(5)]]]);
@@ -85,24 +92,22 @@ export function transportContract(name: string, make: MakeHarness): void {
     async ({ transport }) => {
       seen.length = 0;
       const sends = Array.from({ length: 100 }, (_, i) => {
-        return transport.send("b", i % 2 === 0 ? "acceptor" : "learner", readAt(i + 1));
+        return transport.send("b", { ...(i % 2 === 0 ? MESSAGES.read : MESSAGES.accepted), instance: i + 1 });
       });
       const replies = await Promise.all(sends);
       assertEquals(replies.map((reply) => reply.type === "learned" && reply.instance), sends.map((_, i) => i + 1));
       assertLessOrEqual(seen.length, 4);
       for (const mailbox of ["acceptor", "learner"]) {
         const messages = seen.filter((each) => each[1] === mailbox).flatMap((each) => each[2]);
-        assertEquals(
-          messages.map((message) => message.type === "read" && message.instance % 2),
-          Array(50).fill(mailbox === "acceptor" ? 1 : 0),
-        );
+        const type = mailbox === "acceptor" ? "read" : "accepted";
+        assertEquals(messages.map((message) => message.type), Array(50).fill(type));
       }
     },
   );
 
   check("more than one request holds takes several", NEVER_MS, recording, async ({ transport }) => {
     seen.length = 0;
-    await Promise.all(Array.from({ length: 2_500 }, (_, i) => transport.send("b", "acceptor", readAt(i + 1))));
+    await Promise.all(Array.from({ length: 2_500 }, (_, i) => transport.send("b", readAt(i + 1))));
     const sizes = seen.map((each) => each[2].length);
     assertEquals(sizes.reduce((sum, size) => sum + size, 0), 2_500);
     assert(sizes.every((size) => size <= 1_000), String(sizes));
@@ -116,24 +121,24 @@ export function transportContract(name: string, make: MakeHarness): void {
   let gate = Promise.withResolvers<void>();
   check("a later request may overtake one under way", NEVER_MS, slow, async ({ transport }) => {
     gate = Promise.withResolvers();
-    const first = transport.send("b", "acceptor", readAt(1));
+    const first = transport.send("b", readAt(1));
     // Another turn, so that it does not travel with the first.
     await new Promise((resolve) => setTimeout(resolve, 0));
-    assertEquals(await transport.send("b", "acceptor", readAt(2)), { type: "learned", instance: 2 });
+    assertEquals(await transport.send("b", readAt(2)), { type: "learned", instance: 2 });
     gate.resolve();
     assertEquals(await first, { type: "learned", instance: 1 });
   });
 
   check("a peer that is not there, or no longer, is a PeerError", NEVER_MS, echo, async ({ transport, stop }) => {
-    await assertRejects(() => transport.send("c", "acceptor", readAt(1)), PeerError);
-    await transport.send("b", "acceptor", readAt(1));
+    await assertRejects(() => transport.send("c", readAt(1)), PeerError);
+    await transport.send("b", readAt(1));
     await stop();
-    await assertRejects(() => transport.send("b", "acceptor", readAt(1)), PeerError);
+    await assertRejects(() => transport.send("b", readAt(1)), PeerError);
   });
 
   const stuck: Receive = () => new Promise(() => {});
   check("a peer that does not answer is a PeerError at the deadline", 20, stuck, async ({ transport }) => {
-    const sends = [1, 2, 3].map((instance) => transport.send("b", "acceptor", readAt(instance)));
+    const sends = [1, 2, 3].map((instance) => transport.send("b", readAt(instance)));
     for (const send of sends) await assertRejects(() => send, PeerError, "within 20 ms");
     assertEquals(transport.rttMs("b"), 0);
   });
@@ -143,43 +148,43 @@ export function transportContract(name: string, make: MakeHarness): void {
     NEVER_MS,
     () => Promise.reject(new Error("no disk")),
     async ({ transport }) => {
-      await assertRejects(() => transport.send("b", "acceptor", readAt(1)), PeerError);
+      await assertRejects(() => transport.send("b", readAt(1)), PeerError);
     },
   );
 
   const short: Receive = async (from, mailbox, messages) => (await echo(from, mailbox, messages)).slice(1);
   check("fewer replies than messages are none", NEVER_MS, short, async ({ transport }) => {
-    const sends = [1, 2, 3].map((instance) => transport.send("b", "acceptor", readAt(instance)));
+    const sends = [1, 2, 3].map((instance) => transport.send("b", readAt(instance)));
     for (const send of sends) await assertRejects(() => send, PeerError, "3 messages with 2 replies");
   });
 
   check("what no peer would take is refused by itself", NEVER_MS, echo, async ({ transport }) => {
-    const good = transport.send("b", "acceptor", readAt(1));
+    const good = transport.send("b", readAt(1));
     const op = { type: "x", pad: "x".repeat(50_000) };
     const value = { ...VALUE, commands: [{ ...VALUE.commands[0]!, op }] };
     await assertRejects(
-      () => transport.send("b", "acceptor", { ...MESSAGES.accept, value }),
+      () => transport.send("b", { ...MESSAGES.accept, value }),
       PeerError,
       "message.value",
     );
     const decide = { type: "decide" } as never;
-    await assertRejects(() => transport.send("b", "acceptor", decide), PeerError, "message.type");
+    await assertRejects(() => transport.send("b", decide), PeerError, "message.type");
     assertEquals(await good, { type: "learned", instance: 1 });
   });
 
   check("a round trip is known once there was one", NEVER_MS, echo, async ({ transport }) => {
     assertEquals([transport.rttMs("b"), transport.rttMs("nobody")], [0, 0]);
-    await transport.send("b", "acceptor", readAt(1));
+    await transport.send("b", readAt(1));
     assert(transport.rttMs("b") > 0);
   });
 
   check("closing ends what waits and refuses what comes", NEVER_MS, stuck, async ({ transport }) => {
-    const waits = transport.send("b", "acceptor", readAt(1));
+    const waits = transport.send("b", readAt(1));
     const checked = assertRejects(() => waits, PeerError, "closed");
     await new Promise((resolve) => setTimeout(resolve, 0));
     transport.close();
     transport.close();
     await checked;
-    await assertRejects(() => transport.send("b", "acceptor", readAt(2)), PeerError, "closed");
+    await assertRejects(() => transport.send("b", readAt(2)), PeerError, "closed");
   });
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { peerSigner } from "../../src/auth/peer_mac.ts";
 import { type Mark, PeerError, type WireReply } from "../../src/replica/ports.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
-import { decodeRequest, encodeResponse, type PeerRequestBody } from "../../src/transport/wire.ts";
+import { decodeRequest, encodeResponse, type ReceivedRequest } from "../../src/transport/wire.ts";
 import { WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";
 import { echo, readAt, realClock } from "./contract.ts";
 import { ManualClock, settled } from "./manual_clock.ts";
@@ -12,7 +12,7 @@ import { CONFIG, MARK, MESSAGES, REPLIES } from "./samples.ts";
 type Call = {
   readonly url: string;
   readonly headers: Headers;
-  readonly body: PeerRequestBody;
+  readonly body: ReceivedRequest;
   readonly init: RequestInit;
   /** @param wire what the answer says of its wire; null: nothing */
   answer(response: Response, wire?: string | null): void;
@@ -64,7 +64,7 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
 function sendMany(transport: ReturnType<typeof setUp>["transport"], count: number) {
   const results: string[] = [];
   for (let i = 0; i < count; i++) {
-    transport.send("b", "acceptor", readAt(i + 1)).then((reply) => results.push(reply.type), (error) => {
+    transport.send("b", readAt(i + 1)).then((reply) => results.push(reply.type), (error) => {
       assert(error instanceof PeerError);
       results.push(error.message);
     });
@@ -75,8 +75,8 @@ function sendMany(transport: ReturnType<typeof setUp>["transport"], count: numbe
 Deno.test("a request is a POST to the peer's mailbox that no redirect can carry off", async () => {
   const { calls, transport } = setUp();
   const sent = [
-    transport.send("b", "acceptor", MESSAGES.read),
-    transport.send("c", "learner", MESSAGES.learn),
+    transport.send("b", MESSAGES.read),
+    transport.send("c", MESSAGES.accepted),
   ];
   await settled();
   assertEquals(calls.map((call) => call.url), [
@@ -127,8 +127,8 @@ Deno.test("16 requests are under way to a peer, one more only for a mailbox that
     await clock.pass(5);
   }
   assertEquals(calls.length, 16);
-  transport.send("b", "learner", MESSAGES.learn).catch(() => {});
-  transport.send("c", "acceptor", MESSAGES.read).catch(() => {});
+  transport.send("b", MESSAGES.accepted).catch(() => {});
+  transport.send("c", MESSAGES.read).catch(() => {});
   await settled();
   assertEquals(calls.slice(16).map((call) => call.url), [
     "http://b.test/paxos/learner",
@@ -153,7 +153,7 @@ Deno.test("a request holds 1,000 messages and 2 MiB at most", async () => {
     ...MESSAGES.prepare.snapshot!,
     state: { mode: { kind: "prepare" }, pad: "x".repeat(55_000) } as never,
   };
-  for (let i = 0; i < 60; i++) transport.send("b", "learner", { ...MESSAGES.prepare, snapshot }).catch(() => {});
+  for (let i = 0; i < 60; i++) transport.send("b", { ...MESSAGES.prepare, snapshot }).catch(() => {});
   await settled();
   assertEquals(sizes(calls.slice(2)), [37, 23]);
   for (const call of calls) assert((call.init.body as Uint8Array).length <= 2 * 1024 * 1024);
@@ -196,7 +196,7 @@ Deno.test("what waits for one peer is bounded, and others are not bound by it", 
   const results = sendMany(transport, PEER_MAX_OPEN + 1);
   await settled();
   assertEquals(results, ["too many messages wait for b"]);
-  transport.send("c", "acceptor", MESSAGES.read).catch(() => {});
+  transport.send("c", MESSAGES.read).catch(() => {});
   await settled();
   assertEquals(calls.length, 2);
   transport.close();
@@ -209,7 +209,7 @@ Deno.test("a peer's mark is told before its replies are", async () => {
   const { calls, transport } = setUp({
     onMark: (peer: string, mark: Mark) => order.push(`${peer} ${mark.run} ${mark.seq}`),
   });
-  const sent = transport.send("b", "acceptor", MESSAGES.read).then((reply) => order.push(reply.type));
+  const sent = transport.send("b", MESSAGES.read).then((reply) => order.push(reply.type));
   await settled();
   calls[0]!.answer(noted(calls[0]!));
   await sent;
@@ -233,7 +233,7 @@ Deno.test("the mark that leaves is that of the moment of leaving", async () => {
 Deno.test("rttMs is the median of the last 15 round trips", async () => {
   const { clock, calls, transport } = setUp();
   const roundTrip = async (ms: number) => {
-    const sent = transport.send("b", "acceptor", MESSAGES.read);
+    const sent = transport.send("b", MESSAGES.read);
     await settled();
     await clock.pass(ms);
     const call = calls.at(-1)!;
@@ -263,7 +263,6 @@ Deno.test("no answer but a good one is an answer", async () => {
     [new Response("[".repeat(100_000)), "nested deeper"],
     [Response.json({ mark: MARK, replies: [] }), "1 messages with 0 replies"],
     [Response.json({ mark: MARK, replies: [...replies, ...replies] }), "1 messages with 2 replies"],
-    [Response.json({ mark: MARK, replies: [{ type: "promise" }] }), "replies[0].instance"],
     [Response.json({ mark: { ...MARK, seq: -1 }, replies }), "mark.seq"],
     [new Response(" ".repeat(2 * 1024 * 1024 + 1)), "above 2097152 bytes"],
     [new Response("x".repeat(100_000), { status: 500 }), "above 65536 bytes"],
@@ -271,7 +270,7 @@ Deno.test("no answer but a good one is an answer", async () => {
   ];
   for (const [response, why] of cases) {
     const { calls, clock, transport } = setUp();
-    const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, why);
+    const sent = assertRejects(() => transport.send("b", MESSAGES.read), PeerError, why);
     await settled();
     calls[0]!.answer(response);
     await sent;
@@ -282,17 +281,30 @@ Deno.test("no answer but a good one is an answer", async () => {
   }
 });
 
+Deno.test("a reply that cannot be believed is unavailable by itself, and takes none of its answer with it", async () => {
+  const { calls, transport } = setUp();
+  const strange = [{ type: "promise" }, { type: "from-tomorrow", instance: 1 }, { ...REPLIES.view, vote: 1 }, null];
+  const sent = [...strange, REPLIES.noted].map((_, i) => transport.send("b", readAt(i + 1)));
+  await settled();
+  assertEquals(sizes(calls), [5]);
+  calls[0]!.answer(Response.json({ mark: MARK, replies: [...strange, REPLIES.noted] }));
+  const replies = await Promise.all(sent);
+  assertEquals(replies.map(({ type }) => type), [...Array(4).fill("unavailable"), "noted"]);
+  assertEquals(replies[0], { type: "unavailable", reason: "replies[0].instance is not an integer from 1" });
+  transport.close();
+});
+
 Deno.test("a peer of another wire is known by what it answers, and told of once until it answers well", async () => {
   const problem = (status: number, code: string) => Response.json({ code }, { status });
   const cases: readonly [Response | null, string | null, string | null][] = [
     [null, null, "wire 1"],
     [null, "1", "wire 1"],
-    [null, "3", "wire 3"],
+    [null, "9", "wire 9"],
     [null, "two", "a wire without a proper number"],
     [null, "2, 2", "a wire without a proper number"],
     // What a node of 0.1.0 says to a request that is not signed as it signs.
     [problem(401, "peer-unauthenticated"), null, "wire 1"],
-    [problem(409, "wire-mismatch"), "3", "wire 3"],
+    [problem(409, "wire-mismatch"), "9", "wire 9"],
     // Neither is from the peer itself, so neither says anything of its wire.
     [problem(503, "not-ready"), null, null],
     [new Response("<html>", { status: 502 }), null, null],
@@ -305,7 +317,7 @@ Deno.test("a peer of another wire is known by what it answers, and told of once 
     const says = speaks === null ? "b answered " : `b speaks ${speaks}, this node wire ${WIRE_VERSION}: ${WIRE_ADVICE}`;
     const expected = speaks === null ? [] : [says];
     const fail = async () => {
-      const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, says);
+      const sent = assertRejects(() => transport.send("b", MESSAGES.read), PeerError, says);
       await settled();
       const call = calls.at(-1)!;
       const response = refusal?.clone() ?? noted(call);
@@ -316,7 +328,7 @@ Deno.test("a peer of another wire is known by what it answers, and told of once 
     await fail();
     await fail();
     assertEquals(reports, expected);
-    const sent = transport.send("b", "acceptor", MESSAGES.read);
+    const sent = transport.send("b", MESSAGES.read);
     await settled();
     calls.at(-1)!.answer(noted(calls.at(-1)!));
     await sent;
@@ -328,7 +340,7 @@ Deno.test("a peer of another wire is known by what it answers, and told of once 
 
 Deno.test("a refusal tells its status and code", async () => {
   const { calls, transport } = setUp();
-  const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError);
+  const sent = assertRejects(() => transport.send("b", MESSAGES.read), PeerError);
   await settled();
   calls[0]!.answer(Response.json({ code: "unknown-peer" }, { status: 403 }));
   assertEquals((await sent).cause, { status: 403, code: "unknown-peer" });
@@ -341,7 +353,7 @@ function hello(to: string): Response {
 
 Deno.test("after a hello the same request is signed again, once, under a new count", async () => {
   const { calls, transport } = setUp();
-  const sent = transport.send("b", "acceptor", MESSAGES.read);
+  const sent = transport.send("b", MESSAGES.read);
   await settled();
   calls[0]!.answer(hello("b.inc1.7"));
   await settled();
@@ -351,7 +363,7 @@ Deno.test("after a hello the same request is signed again, once, under a new cou
   calls[1]!.answer(noted(calls[1]!));
   assertEquals(await sent, { type: "noted" });
 
-  const again = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, "401 peer-hello");
+  const again = assertRejects(() => transport.send("b", MESSAGES.read), PeerError, "401 peer-hello");
   await settled();
   assertEquals(calls[2]!.headers.get("quorate-to"), "b.inc1.7");
   calls[2]!.answer(hello("b.inc1.8"));
@@ -365,7 +377,7 @@ Deno.test("after a hello the same request is signed again, once, under a new cou
 Deno.test("a hello that does not name that very peer is a refusal", async () => {
   for (const to of ["c.inc1.7", "", "b" + ".".repeat(600)]) {
     const { calls, transport } = setUp();
-    const sent = assertRejects(() => transport.send("b", "acceptor", MESSAGES.read), PeerError, "401 peer-hello");
+    const sent = assertRejects(() => transport.send("b", MESSAGES.read), PeerError, "401 peer-hello");
     await settled();
     calls[0]!.answer(hello(to));
     await sent;
@@ -398,11 +410,11 @@ function transportTo(peer: PeerServer, secrets: readonly string[], config = CONF
 Deno.test("over HTTP: met at the first request, and again after the peer's restart", async () => {
   await withPeer(["secret"], async (peer) => {
     const transport = transportTo(peer, ["secret"]);
-    await transport.send("b", "acceptor", readAt(1));
-    await transport.send("b", "acceptor", readAt(1));
+    await transport.send("b", readAt(1));
+    await transport.send("b", readAt(1));
     assertEquals(peer.statuses, [401, 200, 200]);
     peer.me = { ...peer.me, boot: 8 };
-    await transport.send("b", "acceptor", readAt(1));
+    await transport.send("b", readAt(1));
     assertEquals(peer.statuses, [401, 200, 200, 401, 200]);
     transport.close();
   });
@@ -412,11 +424,11 @@ Deno.test("over HTTP: secrets are changed node by node without a gap", async () 
   await withPeer(["new", "old"], async (peer) => {
     for (const secrets of [["old"], ["old", "new"], ["new", "old"], ["new"]]) {
       const transport = transportTo(peer, secrets);
-      await transport.send("b", "acceptor", readAt(1));
+      await transport.send("b", readAt(1));
       transport.close();
     }
     const transport = transportTo(peer, ["other", "new"]);
-    await assertRejects(() => transport.send("b", "acceptor", readAt(1)), PeerError, "401 peer-unauthenticated");
+    await assertRejects(() => transport.send("b", readAt(1)), PeerError, "401 peer-unauthenticated");
     transport.close();
   });
 });
@@ -424,7 +436,7 @@ Deno.test("over HTTP: secrets are changed node by node without a gap", async () 
 Deno.test("over HTTP: another configuration is refused by name", async () => {
   await withPeer(["secret"], async (peer) => {
     const transport = transportTo(peer, ["secret"], "d".repeat(64));
-    await assertRejects(() => transport.send("b", "acceptor", readAt(1)), PeerError, "409 config-mismatch");
+    await assertRejects(() => transport.send("b", readAt(1)), PeerError, "409 config-mismatch");
     transport.close();
   });
 });

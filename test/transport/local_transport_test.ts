@@ -19,7 +19,7 @@ function setUp() {
 
 function outcome(transport: Transport, instance: number): { is: string } {
   const seen = { is: "open" };
-  transport.send("b", "acceptor", readAt(instance)).then((reply) => seen.is = reply.type, (error) => {
+  transport.send("b", readAt(instance)).then((reply) => seen.is = reply.type, (error) => {
     seen.is = error.message;
   });
   return seen;
@@ -105,7 +105,7 @@ Deno.test("a node that is gone refuses, answers nothing it had begun, and speaks
   gate.resolve();
   await clock.pass(1_000);
   assertEquals(begun.is, "b gave no answer within 1000 ms");
-  await assertRejects(() => b.send("a", "acceptor", readAt(1)), PeerError, "closed");
+  await assertRejects(() => b.send("a", readAt(1)), PeerError, "closed");
   const fresh = outcome(a, 2);
   await settled();
   assertEquals(fresh.is, "learned");
@@ -127,7 +127,7 @@ Deno.test("marks ride both ways, before what they come with", async () => {
     order.push("received");
     return echo(from, mailbox, messages);
   }, marks("b", 2));
-  await a.send("b", "acceptor", readAt(1));
+  await a.send("b", readAt(1));
   order.push("answered");
   assertEquals(order, [["b", "a", 1], "received", ["a", "b", 2], "answered"]);
 });

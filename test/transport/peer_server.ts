@@ -1,11 +1,7 @@
-/** A node's /paxos over real HTTP, as its routes will be: authenticated before it is parsed, then one reply each. */
-import { sha256Hex } from "../../src/auth/digest.ts";
-import { type PeerIdentity, verifyPeer } from "../../src/auth/peer_mac.ts";
-import { QuorateError } from "../../src/errors.ts";
-import type { Mailbox } from "../../src/replica/ports.ts";
+/** A node's real /paxos on a real socket; what is behind its mailboxes is what the test says. */
+import type { PeerIdentity } from "../../src/auth/peer_mac.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
-import { decodeRequest, encodeResponse } from "../../src/transport/wire.ts";
-import { WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";
+import { scripted } from "../routes/scripted_node.ts";
 import { CONFIG, MARK } from "./samples.ts";
 
 export type PeerServer = {
@@ -20,12 +16,21 @@ export type PeerServer = {
 export const CLUSTER = "blue";
 
 export function startPeer(receive: Receive, secrets: readonly string[]): PeerServer {
+  const peers = {
+    cluster: CLUSTER,
+    secrets,
+    members: () => ["a", "b", "c"],
+    config: () => CONFIG,
+    identity: () => server.me,
+    mark: () => MARK,
+    note: () => {},
+  };
+  const { app } = scripted({ receive }, { peers }, "b");
   const stopped = new AbortController();
   const http = Deno.serve(
     { hostname: "127.0.0.1", port: 0, signal: stopped.signal, onListen: () => {} },
     async (request) => {
-      const response = await answer(request);
-      response.headers.set(WIRE_HEADER, `${WIRE_VERSION}`);
+      const response = await app.fetch(request);
       server.statuses.push(response.status);
       return response;
     },
@@ -39,34 +44,5 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
       await http.finished;
     },
   };
-
-  async function answer(request: Request): Promise<Response> {
-    const path = new URL(request.url).pathname;
-    const body = await request.text();
-    const verdict = verifyPeer({
-      method: request.method,
-      path,
-      headers: request.headers,
-      bodySha256: sha256Hex(body),
-      cluster: CLUSTER,
-      me: server.me,
-      members: ["a", "b", "c"],
-      secrets,
-    });
-    if (!verdict.ok) {
-      const headers: Record<string, string> = verdict.code === "peer-hello" ? { "quorate-to": verdict.to } : {};
-      return Response.json({ code: verdict.code }, { status: verdict.code === "unknown-peer" ? 403 : 401, headers });
-    }
-    try {
-      const { config, messages } = decodeRequest(body);
-      if (config !== CONFIG) return Response.json({ code: "config-mismatch" }, { status: 409 });
-      const replies = await receive(verdict.from, path.slice("/paxos/".length) as Mailbox, messages);
-      return new Response(encodeResponse({ mark: MARK, replies }));
-    } catch (error) {
-      const code = error instanceof QuorateError ? error.code : "internal";
-      return Response.json({ code }, { status: error instanceof QuorateError ? 400 : 500 });
-    }
-  }
-
   return server;
 }

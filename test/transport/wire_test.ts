@@ -4,6 +4,7 @@ import { PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
 import type { WireMessage, WireReply } from "../../src/replica/ports.ts";
 import { utf8Bytes } from "../../src/transport/checks.ts";
 import {
+  answered,
   decodeMessages,
   decodeReplies,
   decodeRequest,
@@ -254,7 +255,7 @@ Deno.test("requests and answers are wholes: config, mark and items, and nothing 
     [{ ...request, mark: { ...MARK, wall: 1 } }, "mark.wall"],
     [{ ...request, mark: null }, "mark"],
     [{ ...request, messages: {} }, "messages"],
-    [{ ...request, messages: [MESSAGES.read, null] }, "messages[1]"],
+    [{ ...request, messages: Array(1_001).fill(MESSAGES.read) }, "messages"],
   ];
   for (const [body, field] of cases) {
     const error = assertThrows(() => decodeRequest(JSON.stringify(body)), QuorateError);
@@ -262,6 +263,39 @@ Deno.test("requests and answers are wholes: config, mark and items, and nothing 
   }
   assertThrows(() => decodeResponse(JSON.stringify({ mark: MARK })), QuorateError, "replies is not an array");
   assertThrows(() => decodeResponse(JSON.stringify({ mark: MARK, replies: [], messages: [] })), QuorateError);
+});
+
+Deno.test("what is wrong with one message of a request is said in its place, and the others are as they came", () => {
+  const bad: readonly [unknown, string][] = [
+    [null, "messages[1] is not an object"],
+    [{}, "messages[1].type is not the type of a message on the wire"],
+    [{ type: "decide" }, "messages[1].type is not the type of a message on the wire"],
+    [{ ...MESSAGES.read, instance: 0 }, "messages[1].instance is not an integer from 1"],
+    [{ ...MESSAGES.read, hint: 1 }, "messages[1].hint is not a known field"],
+    [{ ...MESSAGES.read, ["x".repeat(2_000)]: 1 }, `messages[1].${"x".repeat(988)}`],
+  ];
+  for (const [message, reason] of bad) {
+    const body = { config: CONFIG, mark: MARK, messages: [MESSAGES.prepare, message, MESSAGES.any] };
+    assertEquals(decodeRequest(JSON.stringify(body)).messages, [
+      MESSAGES.prepare,
+      { type: "unavailable", reason },
+      MESSAGES.any,
+    ]);
+  }
+});
+
+Deno.test("answered: replies come in the order of the messages, whatever was refused between them", async () => {
+  const refused = { type: "unavailable", reason: "no" } as const;
+  const messages = [refused, MESSAGES.read, refused, MESSAGES.any, refused];
+  const asked: unknown[] = [];
+  const replies = await answered(messages, (good) => {
+    asked.push(...good);
+    return Promise.resolve([REPLIES.view, REPLIES.opened]);
+  });
+  assertEquals(asked, [MESSAGES.read, MESSAGES.any]);
+  assertEquals(replies, [refused, REPLIES.view, refused, REPLIES.opened, refused]);
+  // A node that answers too little is found out by its peer.
+  assertEquals((await answered(messages, () => Promise.resolve([REPLIES.view]))).length, 4);
 });
 
 Deno.test("a message no peer would take is not encoded", () => {
