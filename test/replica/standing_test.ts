@@ -30,14 +30,18 @@ function peersAnswering(answers: Answers): Transport {
 const INCARNATION = "life-1";
 const MEMBER = { id: "a", cluster: "test", config: null };
 
-/** A store of member a that was opened `boots` times and confirmed the first two: commit 4 is the last it spoke of. */
+/**
+ * A store of member a, on record at others, that was opened `boots` times and confirmed the first two: commit 4 is the last
+ * it spoke of.
+ */
 async function storeAt(boots: number) {
   const disk = new MemoryDisk();
   const first = await openMemoryStore({ disk, run: () => "run-1" });
   await first.init({ cluster: "test", id: "a", incarnation: INCARNATION, config: "{}" });
   let store = first;
   for (let boot = 2; boot <= boots; boot++) {
-    if (boot <= 3) await store.confirm();
+    // In one atomic: the tests count commits.
+    if (boot <= 3) await Promise.all([store.confirm(), store.confirmLife()]);
     store.crash();
     store = await openMemoryStore({ disk, run: () => `run-${boot}` });
   }
@@ -92,10 +96,88 @@ Deno.test("standing: one lost question does not keep it from voting for the whol
   const it = new Standing(MEMBER, new QuorumSystem(["a", "b", "c"]), store, transport, clock, () => {});
   it.confirm();
   await settled();
-  assert(!it.confirmed);
+  assert(!it.speaks);
   await clock.pass(200);
-  assert(it.confirmed, `after ${asked} questions`);
+  assert(it.speaks, `after ${asked} questions`);
   it.close();
+});
+
+/** A store of member a that an init just made, and how its transport sees it. */
+async function newborn(answers: Answers, edit: (meta: string) => string = (meta) => meta) {
+  const disk = new MemoryDisk();
+  const first = await openMemoryStore({ disk, run: () => "run-1" });
+  await first.init({ cluster: "test", id: "a", incarnation: INCARNATION, config: "{}" });
+  if (disk.meta !== edit(disk.meta!)) await first.confirm();
+  first.crash();
+  disk.meta = edit(disk.meta!);
+  const store = await openMemoryStore({ disk, run: () => "run-2" });
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const quorums = new QuorumSystem(["a", ...Object.keys(answers)]);
+  const it = new Standing(MEMBER, quorums, store, peersAnswering(answers), clock, (line) => lines.push(line));
+  void it.confirm();
+  await settled();
+  return { it, store, clock, lines, disk };
+}
+
+const MINE: Mark = { incarnation: INCARNATION, boot: 2, run: "run-2", seq: 3 };
+
+Deno.test("standing: a new store speaks once enough others know of none before, votes once they have noted it, and that is kept", async () => {
+  const answers: Answers = { b: null, c: "silent" };
+  const { it, store, clock, lines, disk } = await newborn(answers);
+  for (let i = 0; i < 60; i++) await clock.pass(100);
+  assertEquals([it.speaks, store.lifeConfirmed()], [false, false], "silence is no consent");
+  assert(/not yet: c$/.test(`${it.reason()}`), `${it.reason()}`);
+  assertEquals(lines, [`this node does not vote: ${it.reason()}`]);
+  answers["c"] = null;
+  await clock.pass(100);
+  await settled();
+  assertEquals([it.speaks, store.lifeConfirmed()], [true, false], "what they agree to they may forget");
+  assert(/not yet: b, c$/.test(`${it.reason()}`), `${it.reason()}`);
+  answers["b"] = MINE;
+  for (let i = 0; i < 5; i++) await clock.pass(100);
+  assert(it.reason() !== null, "one that noted it is too few of two");
+  answers["c"] = MINE;
+  await clock.pass(100);
+  await settled();
+  assertEquals([it.reason(), store.lifeConfirmed()], [null, true]);
+  assertEquals(lines.slice(1), ["this node votes now"]);
+  store.crash();
+  assertEquals((await openMemoryStore({ disk })).lifeConfirmed(), true);
+});
+
+Deno.test("standing: a new store that one other holds an earlier life against never votes, whoever else agreed", async () => {
+  const answers: Answers = { b: null, c: null };
+  const { it, clock } = await newborn(answers);
+  assert(it.speaks);
+  // Two lives asked at the same time: each of the others noted another one.
+  answers["b"] = MINE;
+  answers["c"] = { ...MINE, incarnation: "life-2" };
+  await clock.pass(100);
+  await settled();
+  assert(it.reason()?.startsWith("quarantined: c knows another life"), `${it.reason()}`);
+});
+
+Deno.test("standing: a store of a version that asked nobody votes as it did, and is put on record once the others are there", async () => {
+  const answers: Answers = { b: null, c: "silent" };
+  const { it, store, clock } = await newborn(answers, (meta) => meta.replace(',"confirmed":false', ""));
+  assertEquals([it.reason(), store.lifeConfirmed()], [null, null]);
+  answers["b"] = MINE;
+  answers["c"] = MINE;
+  await clock.pass(1_000);
+  await settled();
+  assertEquals([it.reason(), store.lifeConfirmed()], [null, true]);
+  it.close();
+});
+
+Deno.test("standing: a second life that such a version let vote is found out by whoever knew the first", async () => {
+  const answers: Answers = { b: null, c: "silent" };
+  const { it, clock } = await newborn(answers, (meta) => meta.replace(',"confirmed":false', ""));
+  assertEquals(it.reason(), null);
+  answers["c"] = { ...OLD, incarnation: "life-0" };
+  await clock.pass(1_000);
+  await settled();
+  assert(it.reason()?.startsWith("quarantined: c knows another life"), `${it.reason()}`);
 });
 
 Deno.test("standing: closed while it waits, it asks no more", async () => {

@@ -1,6 +1,13 @@
 /** What every Transport does, whatever carries it. Node `a` sends; node `b` is what the test says. */
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
-import { type Clock, type Mailbox, PeerError, type Transport, type WireMessage } from "../../src/replica/ports.ts";
+import {
+  type Clock,
+  type Mailbox,
+  PeerError,
+  type Transport,
+  type WireMessage,
+  type WireReply,
+} from "../../src/replica/ports.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
 import { MESSAGES, VALUE } from "./samples.ts";
 
@@ -28,7 +35,11 @@ export function readAt(instance: number): WireMessage {
 }
 
 /** Answers each message with the instance it was about. */
-export const echo: Receive = (_from, _mailbox, messages) =>
+export const echo = (
+  _from: string,
+  _mailbox: Mailbox,
+  messages: readonly WireMessage[],
+): Promise<readonly WireReply[]> =>
   Promise.resolve(
     messages.map((message) => ({ type: "learned", instance: "instance" in message ? message.instance : 1 })),
   );

@@ -58,9 +58,9 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
       return Response.json({ code: verdict.code }, { status: verdict.code === "unknown-peer" ? 403 : 401, headers });
     }
     try {
-      const { config, messages } = decodeRequest(body);
+      const { config, mark, messages } = decodeRequest(body);
       if (config !== CONFIG) return Response.json({ code: "config-mismatch" }, { status: 409 });
-      const replies = await receive(verdict.from, path.slice("/paxos/".length) as Mailbox, messages);
+      const replies = await receive(verdict.from, path.slice("/paxos/".length) as Mailbox, messages, mark);
       return new Response(encodeResponse({ mark: MARK, replies }));
     } catch (error) {
       const code = error instanceof QuorateError ? error.code : "internal";
