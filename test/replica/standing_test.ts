@@ -3,29 +3,14 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import { type Mark, PeerError, type Transport } from "../../src/replica/ports.ts";
+import type { Mark, Transport } from "../../src/replica/ports.ts";
 import { knownLife, Standing } from "../../src/replica/standing.ts";
 import { MemoryDisk, type MemoryImage, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
+import { type Answers, peersAnswering } from "./answering.ts";
 import { until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
-
-/** What each peer answers: its mark of us, null for none, "silent" for no answer. */
-type Answers = Record<string, Mark | null | "silent">;
-
-function peersAnswering(answers: Answers): Transport {
-  return {
-    send: (to, _mailbox, message) => {
-      const mark = answers[to];
-      if (mark === "silent" || mark === undefined) return Promise.reject(new PeerError("silence"));
-      assert(message.type === "marks");
-      return Promise.resolve({ type: "marks", of: message.of, mark });
-    },
-    rttMs: () => 0,
-    close: () => {},
-  };
-}
 
 const INCARNATION = "life-1";
 const MEMBER = { id: "a", cluster: "test", config: null };
@@ -100,84 +85,6 @@ Deno.test("standing: one lost question does not keep it from voting for the whol
   await clock.pass(200);
   assert(it.speaks, `after ${asked} questions`);
   it.close();
-});
-
-/** A store of member a that an init just made, and how its transport sees it. */
-async function newborn(answers: Answers, edit: (meta: string) => string = (meta) => meta) {
-  const disk = new MemoryDisk();
-  const first = await openMemoryStore({ disk, run: () => "run-1" });
-  await first.init({ cluster: "test", id: "a", incarnation: INCARNATION, config: "{}" });
-  if (disk.meta !== edit(disk.meta!)) await first.confirm();
-  first.crash();
-  disk.meta = edit(disk.meta!);
-  const store = await openMemoryStore({ disk, run: () => "run-2" });
-  const clock = new ManualClock();
-  const lines: string[] = [];
-  const quorums = new QuorumSystem(["a", ...Object.keys(answers)]);
-  const it = new Standing(MEMBER, quorums, store, peersAnswering(answers), clock, (line) => lines.push(line));
-  void it.confirm();
-  await settled();
-  return { it, store, clock, lines, disk };
-}
-
-const MINE: Mark = { incarnation: INCARNATION, boot: 2, run: "run-2", seq: 3 };
-
-Deno.test("standing: a new store speaks once enough others know of none before, votes once they have noted it, and that is kept", async () => {
-  const answers: Answers = { b: null, c: "silent" };
-  const { it, store, clock, lines, disk } = await newborn(answers);
-  for (let i = 0; i < 60; i++) await clock.pass(100);
-  assertEquals([it.speaks, store.lifeConfirmed()], [false, false], "silence is no consent");
-  assert(/not yet: c$/.test(`${it.reason()}`), `${it.reason()}`);
-  assertEquals(lines, [`this node does not vote: ${it.reason()}`]);
-  answers["c"] = null;
-  await clock.pass(100);
-  await settled();
-  assertEquals([it.speaks, store.lifeConfirmed()], [true, false], "what they agree to they may forget");
-  assert(/not yet: b, c$/.test(`${it.reason()}`), `${it.reason()}`);
-  answers["b"] = MINE;
-  for (let i = 0; i < 5; i++) await clock.pass(100);
-  assert(it.reason() !== null, "one that noted it is too few of two");
-  answers["c"] = MINE;
-  await clock.pass(100);
-  await settled();
-  assertEquals([it.reason(), store.lifeConfirmed()], [null, true]);
-  assertEquals(lines.slice(1), ["this node votes now"]);
-  store.crash();
-  assertEquals((await openMemoryStore({ disk })).lifeConfirmed(), true);
-});
-
-Deno.test("standing: a new store that one other holds an earlier life against never votes, whoever else agreed", async () => {
-  const answers: Answers = { b: null, c: null };
-  const { it, clock } = await newborn(answers);
-  assert(it.speaks);
-  // Two lives asked at the same time: each of the others noted another one.
-  answers["b"] = MINE;
-  answers["c"] = { ...MINE, incarnation: "life-2" };
-  await clock.pass(100);
-  await settled();
-  assert(it.reason()?.startsWith("quarantined: c knows another life"), `${it.reason()}`);
-});
-
-Deno.test("standing: a store of a version that asked nobody votes as it did, and is put on record once the others are there", async () => {
-  const answers: Answers = { b: null, c: "silent" };
-  const { it, store, clock } = await newborn(answers, (meta) => meta.replace(',"confirmed":false', ""));
-  assertEquals([it.reason(), store.lifeConfirmed()], [null, null]);
-  answers["b"] = MINE;
-  answers["c"] = MINE;
-  await clock.pass(1_000);
-  await settled();
-  assertEquals([it.reason(), store.lifeConfirmed()], [null, true]);
-  it.close();
-});
-
-Deno.test("standing: a second life that such a version let vote is found out by whoever knew the first", async () => {
-  const answers: Answers = { b: null, c: "silent" };
-  const { it, clock } = await newborn(answers, (meta) => meta.replace(',"confirmed":false', ""));
-  assertEquals(it.reason(), null);
-  answers["c"] = { ...OLD, incarnation: "life-0" };
-  await clock.pass(1_000);
-  await settled();
-  assert(it.reason()?.startsWith("quarantined: c knows another life"), `${it.reason()}`);
 });
 
 Deno.test("standing: closed while it waits, it asks no more", async () => {
