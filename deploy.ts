@@ -17,8 +17,8 @@ import { QuorumSystem } from "./src/paxos/quorum.ts";
 import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
 import { createModes } from "./src/replica/modes.ts";
-import { ReplicaNode, UNCONFIRMED_BOOT } from "./src/replica/node.ts";
-import { type BallotStore, type Mark, NO_TRACE, StoreError, type Transport } from "./src/replica/ports.ts";
+import { ReplicaNode } from "./src/replica/node.ts";
+import { type BallotStore, NO_MARK, NO_TRACE, StoreError, type Transport } from "./src/replica/ports.ts";
 import { knownLife, type Membership, strangerIn } from "./src/replica/standing.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { VERSION } from "./src/version.ts";
@@ -96,18 +96,20 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         config: () => hash,
         identity: () => node.identity(),
         mark: () => node.mark(),
-        note: (from, mark) => node.note(from, mark),
       },
       ...(ring === null ? {} : { trace: ring }),
-      init: { member, run: () => initByRequest(store, init), identity: () => store.identity() },
+      init: {
+        member,
+        run: () => initByRequest(store, init, () => begin(node, report)),
+        identity: () => store.identity(),
+      },
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
       report: (error, { requestId, method, path }) =>
         report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
     });
-    const confirmed = node.start();
-    confirmed.catch((error: Error) => report(`the store cannot be used: ${error.message}`));
+    const confirmed = begin(node, report);
     // Alone it has nobody to wait for, and its first caller should not have to either.
     if (members.length === 1) await confirmed;
     return {
@@ -125,9 +127,6 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     throw error;
   }
 }
-
-/** Of a store that belongs to nobody yet. */
-const NO_MARK: Mark = { incarnation: "none", boot: UNCONFIRMED_BOOT, run: "none", seq: 0 };
 
 async function initialise(
   config: NodeConfig,
@@ -151,7 +150,7 @@ async function initialise(
 }
 
 /** Where no operator is at hand to start a node once with --init. */
-async function initByRequest(store: BallotStore, init: () => Promise<void>): Promise<void> {
+async function initByRequest(store: BallotStore, init: () => Promise<void>, then: () => unknown): Promise<void> {
   // Such a node begins with what its store was when it opened it.
   if (!store.isShared) {
     throw new QuorateError("invalid-request", "this store is a file of the node: start it with --init");
@@ -161,6 +160,12 @@ async function initByRequest(store: BallotStore, init: () => Promise<void>): Pro
   } catch (error) {
     throw error instanceof StoreError ? new QuorateError("not-ready", error.message) : error;
   }
+  then();
+}
+
+/** Resolves when the node may vote, or never will, with this store. */
+async function begin(node: ReplicaNode, report: (line: string) => void): Promise<void> {
+  await node.start().catch((error: Error) => report(`the store cannot be used: ${error.message}`));
 }
 
 function mustBelong(member: Membership, store: BallotStore): void {

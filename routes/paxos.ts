@@ -1,7 +1,7 @@
 /** The Paxos mailboxes, POST /paxos/acceptor, /coordinator and /learner: peers only, none of them in /openapi.json. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { sha256Hex } from "../src/auth/digest.ts";
-import { PEER_HEADER, type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
+import { NEVER_MET, PEER_HEADER, type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
@@ -28,10 +28,8 @@ export type PeerSide = {
   config(): string;
   /** Whose store this node's is; null while it belongs to no member. */
   identity(): { readonly incarnation: string; readonly boot: number } | null;
-  /** This node's last commit, as it may be told; null while its store belongs to no member. */
-  mark(): Mark | null;
-  /** Keeps what a peer said of its last commit. */
-  note(from: NodeId, mark: Mark): void;
+  /** This node's last commit, as it may be told. */
+  mark(): Mark;
 };
 
 /**
@@ -69,13 +67,12 @@ export function paxosRoutes(
       if (request.config !== peers.config()) {
         throw new QuorateError("config-mismatch", `${node.id} runs another ClusterConfig than ${verdict.from}`);
       }
-      peers.note(verdict.from, request.mark);
       const replies = await answered(
         request.messages,
-        (messages) => node.receive(verdict.from, mailbox, messages),
+        (messages) => node.receive(verdict.from, mailbox, messages, request.mark),
       );
       // Read after the work: replies may rest on commits it made (PROTOCOL.md §9).
-      return sendText(c, 200, encodeResponse({ mark: belonging(peers.mark()), replies }));
+      return sendText(c, 200, encodeResponse({ mark: peers.mark(), replies }));
     });
   }
 }
@@ -90,7 +87,8 @@ function refuseOtherWire(headers: Headers, id: NodeId): void {
 
 function verify(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
   const { raw } = c.req;
-  const { incarnation, boot } = belonging(peers.identity());
+  // While it is nobody's it goes by the name that who has not met it calls it by.
+  const { incarnation, boot } = peers.identity() ?? NEVER_MET;
   return verifyPeer({
     method: raw.method,
     path: raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3)),
@@ -113,9 +111,4 @@ function refuse(c: Ctx, verdict: PeerVerdict & { ok: false }): Response {
     case "peer-unauthenticated":
       return problem(c, new QuorateError("peer-unauthenticated", "no valid Quorate-Mac for this request"));
   }
-}
-
-function belonging<T>(known: T | null): T {
-  if (known === null) throw new QuorateError("not-ready", "the store of this node belongs to no member");
-  return known;
 }

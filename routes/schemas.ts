@@ -235,7 +235,13 @@ export const QueuedShape = z.strictObject({ position: z.int() }).openapi("Queued
 export const StatusShape = z.strictObject({
   id: z.string(),
   cluster: z.string(),
-  members: z.array(z.strictObject({ id: z.string(), url: z.string(), reachable: z.boolean(), rttMs: z.number() })),
+  members: z.array(z.strictObject({
+    id: z.string(),
+    url: z.string(),
+    reachable: z.boolean(),
+    rttMs: z.number(),
+    refused: z.string().optional(),
+  })),
   epoch: z.int(),
   voting: z.boolean(),
   reason: z.string().optional(),

@@ -191,7 +191,8 @@ export type Answer<T> = { body: T; receipt: Receipt };
 export type NodeStatus = {
   id: string;
   cluster: string;
-  members: { id: string; url: string; reachable: boolean; rttMs: number }[];
+  /** `refused`: why nothing of it is taken, where that is so since this process began. */
+  members: { id: string; url: string; reachable: boolean; rttMs: number; refused?: string }[];
   epoch: number;
   /** Votes and promises are given. */
   voting: boolean;

@@ -50,9 +50,13 @@ export type PeerVerdict =
   /** Well signed, for another boot or incarnation of this node: `to` is the `Quorate-To` that holds now. */
   | { readonly ok: false; readonly code: "peer-hello"; readonly to: string };
 
+/** Stands for the incarnation and boot of a node that its peer has not met, or whose store belongs to nobody. */
+export const NEVER_MET: Omit<PeerIdentity, "id"> = { incarnation: "?", boot: 0 };
+
 /** Text of `Quorate-To` for a peer; null: never met. */
 export function peerTo(id: string, met: Omit<PeerIdentity, "id"> | null): string {
-  return met === null ? `${id}.?.0` : `${id}.${met.incarnation}.${met.boot}`;
+  const { incarnation, boot } = met ?? NEVER_MET;
+  return `${id}.${incarnation}.${boot}`;
 }
 
 /** The headers of a request. */

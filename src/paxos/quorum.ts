@@ -15,6 +15,8 @@ export type QuorumSizes = {
   readonly classic: number;
   readonly openFast: number;
   readonly inclusiveFast: number;
+  /** Others that must have a store of a member on record before it votes with it (PROTOCOL.md §9). */
+  readonly witnesses: number;
 };
 
 export function quorumSizes(n: number): QuorumSizes {
@@ -26,7 +28,10 @@ export function quorumSizes(n: number): QuorumSizes {
   const f = Math.floor((n - 1) / 2);
   const openE = Math.min(f, Math.floor((n - f - 1) / 2));
   const inclusiveE = Math.min(f, Math.floor((n + 1 - f) / 2));
-  return { f, classic: n - f, openFast: n - openE, inclusiveFast: n - inclusiveE };
+  // Of f stores that were lost one is the member's own. Among the n - f of others that were not, the witnesses that are
+  // left of its first life and those of a second must share one: 2 (w - (f - 1)) > n - f.
+  const witnesses = f + Math.floor((n - f) / 2);
+  return { f, classic: n - f, openFast: n - openE, inclusiveFast: n - inclusiveE, witnesses };
 }
 
 /** Answers questions about a set of acceptors; strangers in the set count for nothing. */
@@ -56,6 +61,11 @@ export class QuorumSystem {
   isInclusiveFast(acceptors: ReadonlySet<NodeId>, proposer: NodeId): boolean {
     return acceptors.has(proposer) && this.members.includes(proposer) &&
       this.#count(acceptors) >= this.sizes.inclusiveFast;
+  }
+
+  /** Whether these others are enough to remember that `member` has this store and no other. */
+  areWitnesses(others: ReadonlySet<NodeId>, member: NodeId): boolean {
+    return this.#count(others) - (others.has(member) ? 1 : 0) >= this.sizes.witnesses;
   }
 
   isMember(node: NodeId): boolean {

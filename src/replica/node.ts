@@ -16,6 +16,7 @@ import { Learning } from "./learning.ts";
 import { Heard } from "./heard.ts";
 import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
+import { Lives, UNCONFIRMED_BOOT } from "./lives.ts";
 import { Locks } from "./locks.ts";
 import type { Modes } from "./modes.ts";
 import {
@@ -23,9 +24,10 @@ import {
   MAILBOX,
   type Mailbox,
   type Mark,
+  NO_MARK,
   NO_TRACE,
+  PeerError,
   type Ports,
-  SHARED_RUN,
   type WireMessage,
   type WireReply,
 } from "./ports.ts";
@@ -93,6 +95,7 @@ export class ReplicaNode implements NodeService {
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #standing: Standing;
+  readonly #lives: Lives;
   #reachable = new Set<NodeId>();
   readonly #presence: Presence;
   #isDraining = false;
@@ -105,6 +108,7 @@ export class ReplicaNode implements NodeService {
     this.#options = options;
     this.#ports = ports;
     this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report);
+    this.#lives = new Lives(store, quorums, report);
     const leases = new LeaseClock(clock, machine);
     const heard = new Heard(clock);
     const rules: AcceptorRules = { me: id, quorums, machine };
@@ -200,24 +204,35 @@ export class ReplicaNode implements NodeService {
     this.#ports.transport.close();
   }
 
-  receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]> {
-    return Promise.all(messages.map((message) => this.#answer(from, mailbox, message)));
+  async receive(
+    from: NodeId,
+    mailbox: Mailbox,
+    messages: readonly WireMessage[],
+    mark: Mark = NO_MARK,
+  ): Promise<readonly WireReply[]> {
+    const refusal = await this.#lives.meet(from, mark).catch((error: Error) => error.message);
+    return await Promise.all(messages.map((message) => {
+      // Who is refused is told why, if it asks: its own start must find out what it is.
+      if (refusal === null || message.type === "marks") return this.#answer(from, mailbox, message);
+      return { type: "unavailable", reason: refusal.slice(0, REASON_MAX_CHARS) } as const;
+    }));
   }
 
-  /** What a peer says of its last commit; it is what finds out a store of its that was rolled back (§9). */
-  note(from: NodeId, mark: Mark): void {
-    if (mark.boot === UNCONFIRMED_BOOT && mark.run !== SHARED_RUN) return;
-    const known = this.#ports.store.marks()[from];
-    // What is known of the first life of a member must not be overwritten by a second: it is the evidence.
-    if (known !== undefined && known.incarnation !== mark.incarnation) return;
-    this.#ports.store.note(from, mark);
+  /**
+   * What a peer says of its last commit, in an answer; it is what finds out a store of its that was rolled back (§9).
+   * Rejects with PeerError if nothing of that answer may be counted.
+   */
+  async note(from: NodeId, mark: Mark): Promise<void> {
+    const refusal = await this.#lives.meet(from, mark);
+    if (refusal !== null) throw new PeerError(refusal);
   }
 
-  /** This node's last commit, as peers are told it with every message; null while the store belongs to no member. */
-  mark(): Mark | null {
+  /** This node's last commit, as peers are told it with every message. */
+  mark(): Mark {
     const { store } = this.#ports;
-    if (store.identity() === null) return null;
-    return this.#standing.confirmed ? ownMark(store) : { ...ownMark(store), boot: UNCONFIRMED_BOOT };
+    if (store.identity() === null) return NO_MARK;
+    if (this.#standing.speaks) return ownMark(store);
+    return { ...ownMark(store), boot: UNCONFIRMED_BOOT, run: "unconfirmed" };
   }
 
   identity(): Identity | null {
@@ -235,12 +250,16 @@ export class ReplicaNode implements NodeService {
     return {
       id: this.id,
       cluster,
-      members: quorums.members.map((id) => ({
-        id,
-        url: urls[id] ?? "",
-        reachable: id === this.id || this.#reachable.has(id),
-        rttMs: id === this.id ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
-      })),
+      members: quorums.members.map((id) => {
+        const refused = this.#lives.refusal(id);
+        return {
+          id,
+          url: urls[id] ?? "",
+          reachable: id === this.id || this.#reachable.has(id),
+          rttMs: id === this.id ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
+          ...(refused === null ? {} : { refused }),
+        };
+      }),
       epoch: EPOCH,
       voting: reason === null,
       ...(reason === null ? {} : { reason }),
@@ -284,6 +303,8 @@ export class ReplicaNode implements NodeService {
         // what it knew of others too, and must not count among those that confirm them.
         const quarantined = this.#ports.store.quarantined();
         if (quarantined !== null) return { type: "unavailable", reason: "quarantined" };
+        // It votes by this answer: what it rests on must not be forgotten again.
+        if (message.of === from && this.#ports.store.identity() !== null) await this.#ports.store.flush();
         return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
       const { trace = NO_TRACE } = this.#ports;
@@ -313,16 +334,12 @@ export class ReplicaNode implements NodeService {
       }
       return await this.#acceptor.handle(message, from);
     } catch (error) {
-      return { type: "unavailable", reason: (error as Error).message.slice(0, 200) };
+      return { type: "unavailable", reason: (error as Error).message.slice(0, REASON_MAX_CHARS) };
     }
   }
 }
 
-/**
- * No store of one process is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps
- * it. A shared store is at it for ever; of its marks only the incarnation says anything.
- */
-export const UNCONFIRMED_BOOT = 0;
+const REASON_MAX_CHARS = 200;
 
 /** Changes nothing, and only a node that votes answers it with a view. */
 const READINESS_READ: WireMessage = { type: "read", key: "readyz", epoch: 0, instance: 1 };

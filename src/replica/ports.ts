@@ -34,6 +34,9 @@ export type Identity = {
 /** The highest commit of a peer that this store has heard of. */
 export type Mark = { readonly incarnation: string; readonly boot: number; readonly run: string; readonly seq: number };
 
+/** The mark of a process whose store belongs to nobody: it speaks for no life of its member. */
+export const NO_MARK: Mark = { incarnation: "none", boot: 0, run: "none", seq: 0 };
+
 /** Stands for the `run` of a store that any number of processes serve at once: none of them owns it. */
 export const SHARED_RUN = "shared";
 
@@ -67,6 +70,13 @@ export interface BallotStore {
   init(
     identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
   ): Promise<Identity>;
+  /**
+   * Whether enough others have this incarnation on record for it to vote (PROTOCOL.md §9); null: the store is of a version
+   * that did not ask them. False of a store that belongs to nobody.
+   */
+  lifeConfirmed(): boolean | null;
+  /** Writes that they have; resolves when that is durable, for good. Rejects if the store belongs to nobody. */
+  confirmLife(): Promise<void>;
   /** The ClusterConfig text written by init, or null. */
   config(): string | null;
   /** Number of the last commit; it grows in every atomic. */
@@ -99,7 +109,10 @@ export class StoreError extends Error {
 
 /** What travels between nodes, by mailbox (api.md, "Between nodes"). */
 export type Mailbox = "acceptor" | "coordinator" | "learner";
-/** Asks a peer which of this node's commits it has heard of; answering needs no vote. */
+/**
+ * Asks a peer which of this node's commits it has heard of; answering needs no vote. Of the asker itself it is answered
+ * once all is durable that its marks have said, this request's too.
+ */
 export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
 export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
 export type WireMessage = PeerMessage | Collision | Forward | Outcomes | Accepted | AskMarks;

@@ -27,7 +27,7 @@ import type {
 import type { Conditions, Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
 import type { Accept } from "../paxos/message.ts";
-import type { Mailbox, WireMessage, WireReply } from "./ports.ts";
+import type { Mailbox, Mark, WireMessage, WireReply } from "./ports.ts";
 import type { WatchService } from "./watching.ts";
 
 /** Who calls and how long they wait. `subject` owns what it holds. */
@@ -217,7 +217,12 @@ export interface NodeService {
   readonly registers: RegisterService;
   readonly sessions: SessionService;
   /** One reply per message, in order; one that is not for this mailbox, or fails, is `unavailable` by itself. */
-  receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]>;
+  receive(
+    from: NodeId,
+    mailbox: Mailbox,
+    messages: readonly WireMessage[],
+    mark: Mark,
+  ): Promise<readonly WireReply[]>;
   /** One reply per message, in order. */
   acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]>;
   status(): NodeStatus;

@@ -14,16 +14,28 @@ const ASK_AGAIN_MS = 50;
 /** Within a round, to a member that has not answered. */
 const SEND_AGAIN_MS = 150;
 const SENDS = 6;
+/** The same while this node votes already. */
+const RECORD_AGAIN_MS = 1_000;
+/** A node that waits longer than a cluster takes to start says so to its operator. */
+const TELL_AFTER_MS = 5_000;
 
 export class Standing {
   readonly #member: Membership;
   readonly #quorums: QuorumSystem;
+  readonly #others: readonly NodeId[];
   readonly #store: BallotStore;
   readonly #transport: Transport;
   readonly #clock: Clock;
   /** The last commit that anybody can have been told of. */
   readonly #lastSeq: number;
+  /** Since this start nobody who answered has known of anything against this store. */
   #checked = false;
+  /** Others may know of commits of this store; they may count on votes, if it is of a version that asked nobody. */
+  #hasSpoken: boolean;
+  /** Others that have not said that they have this store on record. */
+  #missing: readonly NodeId[];
+  #confirming: Promise<void> | null = null;
+  #recording: Promise<void> | null = null;
   #closed = false;
   readonly #report: (line: string) => void;
 
@@ -37,16 +49,19 @@ export class Standing {
   ) {
     this.#member = member;
     this.#quorums = quorums;
+    this.#others = quorums.members.filter((id) => id !== member.id);
+    this.#missing = this.#others;
     this.#store = store;
     this.#transport = transport;
     this.#clock = clock;
     this.#report = report;
     this.#lastSeq = store.spokenSeq();
+    this.#hasSpoken = this.#lastSeq > 0;
   }
 
   /** A store under suspicion says nothing of its commits: its word would overwrite what peers have to hold against it. */
-  get confirmed(): boolean {
-    return this.#checked || this.#store.isShared;
+  get speaks(): boolean {
+    return this.#checked || (this.#store.isShared && this.#votes && this.#mayVote);
   }
 
   /** Why this node's store cannot be used, in one line, or null if it can: to vote with, if the node is a member. */
@@ -57,20 +72,20 @@ export class Standing {
     // Asked each time: a shared store may have been made somebody's after this process began.
     const stranger = strangerIn(this.#store, this.#member);
     if (stranger !== null) return stranger;
-    if (!this.confirmed && this.#votes) return "waiting for a quorum to confirm that this store was not rolled back";
-    return null;
+    if (!this.#votes || this.#mayVote) return null;
+    if (this.#store.isShared) void this.confirm();
+    return this.#waiting;
   }
 
-  /** Asks until a phase-1 quorum, this node included, and everybody else that answers, has confirmed the store. */
+  /** Asks the others until this node may vote, or never will (PROTOCOL.md §9). */
   async confirm(): Promise<void> {
-    // No vote rests on what a learner has lost. And of a store that others serve meanwhile there is no moment at which
-    // its commits could be compared with what members have heard of: a rollback of it is not found out (§9).
-    if (!this.#votes || this.#store.isShared) return;
-    while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null) {
-      // A store that fails now may work the next time; until then this node does not vote.
-      if (await this.#round().catch(() => false)) return;
-      await new Promise<void>((resolve) => this.#clock.after(ASK_AGAIN_MS, resolve));
-    }
+    // No vote rests on what a learner has lost.
+    if (!this.#votes) return;
+    this.#confirming ??= this.#until(() => this.#mayVote, ASK_AGAIN_MS).finally(() => this.#confirming = null);
+    await this.#confirming;
+    // It votes already, so nobody waits for this; but the others must know of it before a second life asks them.
+    const isRecorded = () => this.#store.lifeConfirmed() === true;
+    this.#recording ??= this.#until(isRecorded, RECORD_AGAIN_MS).finally(() => this.#recording = null);
   }
 
   close(): void {
@@ -81,26 +96,94 @@ export class Standing {
     return this.#quorums.isMember(this.#member.id);
   }
 
+  get #mayVote(): boolean {
+    const confirmed = this.#store.lifeConfirmed();
+    // Of a store that others serve meanwhile there is no moment at which its commits could be compared with what members
+    // have heard of: a rollback of it is not found out.
+    if (!this.#checked && !this.#store.isShared) return false;
+    return confirmed === true || (confirmed === null && this.#hasSpoken);
+  }
+
+  get #waiting(): string {
+    if (this.#store.lifeConfirmed() === true) {
+      return "waiting for a quorum to confirm that this store was not rolled back";
+    }
+    const { witnesses } = this.#quorums.sizes;
+    return `a new store votes once ${witnesses} other members have noted that it is this one's and know of none before; ` +
+      `not yet: ${this.#missing.join(", ")}`;
+  }
+
+  async #until(isDone: () => boolean, againMs: number): Promise<void> {
+    const startedMs = this.#clock.now();
+    let isTold = false;
+    while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null && !isDone()) {
+      // A store that fails now may work the next time; until then this node does not vote.
+      if (await this.#round().catch(() => false)) continue;
+      if (!isTold && !this.#mayVote && this.#clock.now() - startedMs >= TELL_AFTER_MS) {
+        isTold = true;
+        this.#report(`this node does not vote: ${this.#waiting}`);
+      }
+      await new Promise<void>((resolve) => this.#clock.after(againMs, resolve));
+    }
+    if (isTold && this.#mayVote) this.#report("this node votes now");
+  }
+
+  /** True if it came to something. */
   async #round(): Promise<boolean> {
-    const others = this.#quorums.members.filter((member) => member !== this.#member.id);
-    const own = { ...ownMark(this.#store), seq: this.#lastSeq };
-    const answers = await Promise.all(others.map((peer) => this.#ask(peer)));
-    const agreed = new Set<NodeId>([this.#member.id]);
-    for (const [i, mark] of answers.entries()) {
-      if (mark === undefined) continue;
-      agreed.add(others[i]!);
-      const fault = mark === null ? null : faultIn(own, mark, others[i]!);
-      if (fault === null) continue;
-      // It did not get slow; it lies: votes it has answered for are gone, and others may be counting on them.
-      await this.#store.quarantine(fault);
-      this.#report(`quarantined, this node never votes again with this store: ${fault}`);
+    const store = this.#store;
+    if (store.lifeConfirmed() === null && !this.#hasSpoken && (await store.keys("", "", 1)).length > 0) {
+      this.#hasSpoken = true;
       return true;
     }
-    if (!this.#quorums.isPhase1(agreed)) return false;
-    // Durable before the first word: peers hold against a later start what this one says from here on.
+    const own = { ...ownMark(store), seq: this.#lastSeq };
+    const { speaks } = this;
+    const answers = await Promise.all(this.#others.map((peer) => this.#ask(peer)));
+    const agreed = new Set<NodeId>();
+    const noted = new Set<NodeId>();
+    for (const [i, mark] of answers.entries()) {
+      if (mark === undefined) continue;
+      const peer = this.#others[i]!;
+      const fault = mark === null ? null : this.#faultIn(own, mark, peer, speaks);
+      if (fault !== null) {
+        // It did not get slow; it lies: votes it has answered for are gone, and others may be counting on them.
+        await store.quarantine(fault);
+        this.#report(`quarantined, this node never votes again with this store: ${fault}`);
+        return true;
+      }
+      agreed.add(peer);
+      if (mark !== null) noted.add(peer);
+    }
+    this.#missing = this.#others.filter((peer) => !(speaks ? noted : agreed).has(peer));
+    if (!speaks) return await this.#begin(agreed);
+    if (store.lifeConfirmed() === true || !this.#quorums.areWitnesses(noted, this.#member.id)) return false;
+    await store.confirmLife();
+    return true;
+  }
+
+  /** From here on peers note what this process says, and hold it against a later start: durable before the first word. */
+  async #begin(agreed: ReadonlySet<NodeId>): Promise<boolean> {
+    const { id } = this.#member;
+    if (!this.#quorums.isPhase1(new Set([id, ...agreed]))) return false;
+    // What is noted of a new store anywhere can never be another's: not while it may still have to be given up.
+    const isNew = this.#store.lifeConfirmed() !== true && !this.#hasSpoken;
+    if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;
     await this.#store.confirm();
     this.#checked = true;
     return true;
+  }
+
+  #faultIn(own: Mark, heard: Mark, peer: NodeId, speaks: boolean): string | null {
+    if (heard.incarnation !== own.incarnation) return `${peer} knows another life of this member`;
+    if (this.#store.isShared) return null;
+    if (heard.boot > own.boot) return `${peer} has heard from boot ${heard.boot}, this store is at boot ${own.boot}`;
+    // Until it is confirmed this process says nothing of its commits, so somebody else has spoken for this boot: a copy.
+    if (heard.boot === own.boot && !(speaks && heard.run === own.run)) {
+      return `${peer} hears from another process of boot ${own.boot}`;
+    }
+    if (!speaks && heard.seq > own.seq) {
+      return `${peer} has heard of commit ${heard.seq}, this store is at ${own.seq}`;
+    }
+    return null;
   }
 
   /** As `askMark`, sent again while nothing comes: one lost message must not keep the node from voting for a whole deadline. */
@@ -160,13 +243,4 @@ async function askMark(transport: Transport, peer: NodeId, of: NodeId): Promise<
   } catch {
     return undefined;
   }
-}
-
-function faultIn(own: Mark, heard: Mark, peer: NodeId): string | null {
-  if (heard.incarnation !== own.incarnation) return `${peer} knows another life of this member`;
-  if (heard.boot > own.boot) return `${peer} has heard from boot ${heard.boot}, this store is at boot ${own.boot}`;
-  // Until it is confirmed this process says nothing of its commits, so somebody else has spoken for this boot: a copy.
-  if (heard.boot === own.boot) return `${peer} hears from another process of boot ${own.boot}`;
-  if (heard.seq > own.seq) return `${peer} has heard of commit ${heard.seq}, this store is at ${own.seq}`;
-  return null;
 }

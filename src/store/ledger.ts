@@ -30,6 +30,8 @@ export class Ledger {
   #quarantined: string | null = null;
   /** An identity that init asked for and no atomic has written yet. */
   #pending: IdentityRow | null = null;
+  /** Asked for, and no atomic has written it yet. */
+  #confirmsLife = false;
   /** Counts changes asked for, and those of them that are durable. */
   #asked = 0;
   #durable = 0;
@@ -78,6 +80,18 @@ export class Ledger {
     if (this.#identity === null) return null;
     const { cluster, id, incarnation } = this.#identity;
     return { cluster, id, incarnation, boot: this.#boot, run: this.#run };
+  }
+
+  get lifeConfirmed(): boolean | null {
+    return this.#identity === null ? false : this.#identity.confirmed ?? null;
+  }
+
+  /** From the next atomic on, this incarnation is one that others have on record. Throws StoreError if there is none. */
+  confirmLife(): void {
+    if (this.#identity === null) throw new StoreError(`${this.#path}: this store belongs to nobody`);
+    if (this.#identity.confirmed === true) return;
+    this.#confirmsLife = true;
+    this.#asked++;
   }
 
   get config(): string | null {
@@ -136,6 +150,7 @@ export class Ledger {
     const asked = this.#asked;
     const identity = this.#pending;
     const boot = identity === null ? this.#boot : 1;
+    const confirmed = this.#confirmsLife && this.#identity !== null ? { ...this.#identity, confirmed: true } : null;
     const seq = this.#seq + 1;
     const meta: MetaRow = {
       seq,
@@ -155,6 +170,8 @@ export class Ledger {
       if (identity !== null) {
         atomic.check({ key: IDENTITY_ROW, versionstamp: null }).set(IDENTITY_ROW, encodeIdentity(identity));
       }
+      // The chain of the meta row says that nobody else has written it since it was read.
+      if (confirmed !== null) atomic.set(IDENTITY_ROW, encodeIdentity(confirmed));
       for (const write of writes) {
         atomic.check(write.check);
         for (const [key, value] of write.sets) atomic.set(key, value);
@@ -176,6 +193,10 @@ export class Ledger {
     if (identity !== null) {
       this.#identity = identity;
       this.#pending = null;
+    }
+    if (confirmed !== null) {
+      this.#identity = confirmed;
+      this.#confirmsLife = false;
     }
     return result.versionstamp;
   }

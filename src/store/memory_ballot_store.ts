@@ -96,6 +96,7 @@ export class MemoryBallotStore implements BallotStore {
   readonly #watch: AtomicWatch;
   #identity: IdentityRow | null = null;
   #pending: IdentityRow | null = null;
+  #confirmsLife = false;
   #boot = 0;
   #seq = 0;
   #spoken = 0;
@@ -160,7 +161,7 @@ export class MemoryBallotStore implements BallotStore {
     this.#assertOpen();
     if (this.#identity !== null || this.#pending !== null) throw new StoreError("this store already has an identity");
     const { cluster, id, incarnation, config } = identity;
-    this.#pending = { cluster, id, incarnation, config };
+    this.#pending = { cluster, id, incarnation, config, confirmed: false };
     try {
       await this.#ask<void>(null);
     } finally {
@@ -169,6 +170,18 @@ export class MemoryBallotStore implements BallotStore {
     const written = this.identity();
     assert(written !== null, "a committed init leaves an identity");
     return written;
+  }
+
+  lifeConfirmed(): boolean | null {
+    return this.#identity === null ? false : this.#identity.confirmed ?? null;
+  }
+
+  async confirmLife(): Promise<void> {
+    this.#assertOpen();
+    if (this.#identity === null) throw new StoreError("this store belongs to nobody");
+    if (this.#identity.confirmed === true) return;
+    this.#confirmsLife = true;
+    await this.#ask<void>(null);
   }
 
   config(): string | null {
@@ -278,7 +291,8 @@ export class MemoryBallotStore implements BallotStore {
   }
 
   async #commit({ steps, writes, waiters }: Batch): Promise<void> {
-    const identity = this.#identity ?? this.#pending;
+    const known = this.#identity ?? this.#pending;
+    const identity = known !== null && this.#confirmsLife ? { ...known, confirmed: true } : known;
     const meta: DiskMeta = {
       identity,
       seq: this.#seq + 1,

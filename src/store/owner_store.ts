@@ -90,7 +90,7 @@ export class OwnerStore implements BallotStore {
     this.#assertUsable();
     await this.#ledger.settle();
     const { cluster, id, incarnation, config } = identity;
-    this.#ledger.setIdentity({ cluster, id, incarnation, config });
+    this.#ledger.setIdentity({ cluster, id, incarnation, config, confirmed: false });
     try {
       await this.#flush();
     } catch (error) {
@@ -100,6 +100,16 @@ export class OwnerStore implements BallotStore {
     const written = this.#ledger.identity;
     assert(written !== null, "a committed init leaves an identity");
     return written;
+  }
+
+  lifeConfirmed(): boolean | null {
+    return this.#ledger.lifeConfirmed;
+  }
+
+  async confirmLife(): Promise<void> {
+    this.#assertUsable();
+    this.#ledger.confirmLife();
+    await this.#flush();
   }
 
   config(): string | null {

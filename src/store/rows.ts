@@ -14,12 +14,14 @@ export type RecordRows = {
   readonly firstSeen: Uint8Array | null;
 };
 
-/** Written once, by init. */
+/** Written by init; again when its incarnation is confirmed, and of a shared store when it is quarantined. */
 export type IdentityRow = {
   readonly cluster: string;
   readonly id: string;
   readonly incarnation: string;
   readonly config: string;
+  /** Whether enough others have this incarnation on record for it to vote (PROTOCOL.md §9); a row of before says nothing. */
+  readonly confirmed?: boolean;
   /** Of a shared store, which has no meta row: why it never votes again. */
   readonly quarantined?: string;
 };
@@ -143,11 +145,16 @@ export function encodeIdentity(row: IdentityRow): Uint8Array {
 /** @param store its name, for the error that refuses a start */
 export function decodeIdentity(value: unknown, store: string): IdentityRow {
   const what = `identity row of ${store}`;
-  const { cluster, id, incarnation, config, quarantined } = decodeRow(value, what);
+  const { cluster, id, incarnation, config, confirmed, quarantined } = decodeRow(value, what);
   for (const part of [cluster, id, incarnation, config, quarantined ?? ""]) {
     if (typeof part !== "string") throw new StoreError(`the ${what} is damaged`);
   }
-  return { cluster, id, incarnation, config, ...(quarantined === undefined ? {} : { quarantined }) } as IdentityRow;
+  if (!["boolean", "undefined"].includes(typeof confirmed)) throw new StoreError(`the ${what} is damaged`);
+  const said = {
+    ...(confirmed === undefined ? {} : { confirmed }),
+    ...(quarantined === undefined ? {} : { quarantined }),
+  };
+  return { cluster, id, incarnation, config, ...said } as IdentityRow;
 }
 
 export function encodeMeta(row: MetaRow): Uint8Array {

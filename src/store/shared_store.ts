@@ -28,16 +28,8 @@ import {
 } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import { Marks } from "./marks.ts";
-import {
-  decodeIdentity,
-  decodeMarks,
-  decodeRecord,
-  encodeIdentity,
-  encodeMarks,
-  encodeRecord,
-  type IdentityRow,
-  writeIdOf,
-} from "./rows.ts";
+import { decodeIdentity, decodeMarks, encodeIdentity, encodeMarks, encodeRecord, type IdentityRow } from "./rows.ts";
+import { readRows, type Rows, rowsOf } from "./shared_rows.ts";
 import { recalled, withNews } from "./shared_marks.ts";
 
 /** What is used of a database. Reads are strong ones; none of `watch`, `sum` and the database's own expiry. */
@@ -72,17 +64,6 @@ type Waiter = {
   readonly reject: (error: unknown) => void;
 };
 type Answers = readonly (readonly [waiter: Waiter, reply: unknown])[];
-
-/** What one key's update reads, in one request: of the identity, the ballot, the state, the leases, the marks. */
-type Entry = Deno.KvEntryMaybe<unknown>;
-type Entries = readonly [Entry, Entry, Entry, Entry, Entry];
-type Rows = {
-  readonly record: StoredRecord | null;
-  /** Of the write that left the record so. */
-  readonly writeId: string | null;
-  readonly heard: Readonly<Record<NodeId, Mark>>;
-  readonly checks: readonly Deno.AtomicCheck[];
-};
 
 /** Reads whose database it is. Rejects with StoreError, and has then closed it. */
 export async function openSharedStore(options: SharedStoreOptions): Promise<BallotStore> {
@@ -153,6 +134,23 @@ class SharedStore implements BallotStore {
     return { cluster, id, incarnation, boot: 0, run: SHARED_RUN };
   }
 
+  lifeConfirmed(): boolean | null {
+    if (this.#identity === null) return false;
+    const { confirmed = null } = this.#identity;
+    // Another process may have brought it about.
+    if (confirmed !== true) this.#lookSoon();
+    return confirmed;
+  }
+
+  async confirmLife(): Promise<void> {
+    this.#assertOpen();
+    await this.#change(IDENTITY_ROW, (value) => {
+      const known = this.#adopt(value);
+      if (known === null) throw new StoreError(`${this.#name}: this store belongs to nobody`);
+      return known.confirmed === true ? null : encodeIdentity({ ...known, confirmed: true });
+    });
+  }
+
   config(): string | null {
     return this.#identity?.config ?? null;
   }
@@ -166,7 +164,7 @@ class SharedStore implements BallotStore {
     },
   ): Promise<Identity> {
     this.#assertOpen();
-    const row: IdentityRow = { cluster, id, incarnation, config };
+    const row: IdentityRow = { cluster, id, incarnation, config, confirmed: false };
     await this.#change(IDENTITY_ROW, (value) => {
       const known = this.#adopt(value);
       // An incarnation is of one init alone: what bears it is this one's, though its answer was lost.
@@ -268,12 +266,13 @@ class SharedStore implements BallotStore {
     const attempts = new Map<string, Answers>();
     let unknown: StoreError | null = null;
     for (let tries = 0;; tries++) {
-      const entries = await this.#read(key).catch((error: StoreError) => unknown = error);
+      const entries = await this.#within(readRows(this.#kv, key)).catch((error: StoreError) => unknown = error);
       if (entries instanceof StoreError) {
         // Nothing was sent yet: whoever asked may ask again at once. Else something may be learned of what was, in time.
         if (attempts.size === 0) throw entries;
       } else {
-        const rows = this.#rowsOf(key, entries);
+        this.#adopt(entries[0].value);
+        const rows = rowsOf(key, entries);
         // Also where the database said that a check had failed: it may have tried again what had succeeded at first.
         const applied = attempts.get(rows.writeId ?? "");
         if (applied !== undefined) return applied;
@@ -336,23 +335,6 @@ class SharedStore implements BallotStore {
       }
     }
     return { answers, record };
-  }
-
-  #read(key: string): Promise<Entries> {
-    const names = [IDENTITY_ROW, ballotRow(key), stateRow(key), firstSeenRow(key), marksRow(key)] as const;
-    return this.#within(this.#kv.getMany<[unknown, unknown, unknown, unknown, unknown]>(names));
-  }
-
-  #rowsOf(key: string, [identity, ballot, state, firstSeen, marks]: Entries): Rows {
-    this.#adopt(identity.value);
-    // One check for all rows of the record: whoever writes another of them writes this one too.
-    const checks = [identity, ballot, marks].map(({ key, versionstamp }) => ({ key, versionstamp }));
-    return {
-      record: decodeRecord(key, ballot.value, state.value, firstSeen.value),
-      writeId: writeIdOf(ballot.value),
-      heard: decodeMarks(marks.value),
-      checks,
-    };
   }
 
   /** Throws StoreError if it was somebody else's before, or is lost: this process then says nothing of it. */

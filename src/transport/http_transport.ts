@@ -38,8 +38,8 @@ export type HttpTransportOptions = {
   readonly clock: Clock;
   /** Called when a request leaves, so that its mark is no older than the commits its messages rest on. */
   readonly ownMark: () => Mark;
-  /** Called with each answer's mark before any of its replies is handed out. */
-  readonly onMark: (peer: NodeId, mark: Mark) => void;
+  /** Called with each answer's mark before any of its replies is handed out; none is if it rejects. */
+  readonly onMark: (peer: NodeId, mark: Mark) => void | Promise<void>;
   /** From `send` to its end; default PEER_DEADLINE_MS. */
   readonly deadlineMs?: number;
   /** Default PIPELINE_MS. */
@@ -211,7 +211,7 @@ class HttpTransport implements Transport {
       }
       peer.isReported = false;
       peer.roundTrips.note(rttMs);
-      onMark(peer.id, mark);
+      await onMark(peer.id, mark);
       batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(replies[index]!)));
     } catch (error) {
       const failed = error instanceof PeerError ? error : new PeerError(`${peer.id}: ${error}`, { cause: error });

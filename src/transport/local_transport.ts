@@ -10,6 +10,7 @@ import {
   MAILBOX,
   type Mailbox,
   type Mark,
+  NO_MARK,
   PeerError,
   type Transport,
   type WireMessage,
@@ -28,14 +29,16 @@ export type Parcel = {
 };
 export type ParcelTest = (parcel: Parcel) => boolean;
 
-/** What a node does with messages that arrive together; one reply each, in order. */
+/** What a node does with messages that arrive together, and with the mark of their sender; one reply each, in order. */
 export type Receive = (
   from: NodeId,
   mailbox: Mailbox,
   messages: readonly WireMessage[],
+  mark: Mark,
 ) => Promise<readonly WireReply[]>;
 
-export type Marks = { readonly own: () => Mark; readonly seen: (peer: NodeId, mark: Mark) => void };
+/** `seen` is called with the mark of an answer before its reply is handed out; that is not if it rejects. */
+export type Marks = { readonly own: () => Mark; readonly seen: (peer: NodeId, mark: Mark) => void | Promise<void> };
 
 export interface LocalNetwork {
   /** Puts a node on the network, again after a `disconnect`; a node that is there is replaced. */
@@ -84,7 +87,7 @@ class Network implements LocalNetwork {
   readonly deadlineMs: number;
   readonly #nodes = new Map<NodeId, Node>();
   readonly #transports = new Map<NodeId, readonly Transport[]>();
-  /** What arrived in this turn, by sender, receiver and mailbox. */
+  /** What arrived in this turn, by sender, receiver, mailbox and mark. */
   readonly #inboxes = new Map<string, Sent[]>();
   readonly #cuts = new Set<string>();
   readonly #drops = new Set<ParcelTest>();
@@ -158,8 +161,8 @@ class Network implements LocalNetwork {
     return this.#nodes.get(id)?.marks?.own() ?? null;
   }
 
-  seen(id: NodeId, peer: NodeId, mark: Mark | null): void {
-    if (mark !== null) this.#nodes.get(id)?.marks?.seen(peer, structuredClone(mark));
+  async seen(id: NodeId, peer: NodeId, mark: Mark | null): Promise<void> {
+    if (mark !== null) await this.#nodes.get(id)?.marks?.seen(peer, structuredClone(mark));
   }
 
   request(sent: Sent): void {
@@ -187,7 +190,8 @@ class Network implements LocalNetwork {
 
   #arrive(sent: Sent): void {
     const { from, to, mailbox } = sent.parcel;
-    const name = JSON.stringify([from, to, mailbox]);
+    // One request has one mark.
+    const name = JSON.stringify([from, to, mailbox, sent.mark]);
     const inbox = this.#inboxes.get(name);
     // As over HTTP: what arrives in one turn is received together.
     if (inbox !== undefined && inbox.length < PAXOS_MAX_MESSAGES) return void inbox.push(sent);
@@ -210,8 +214,8 @@ class Network implements LocalNetwork {
     let texts: readonly string[];
     let mark: Mark | null;
     try {
-      for (const sent of inbox) this.seen(to, from, sent.mark);
-      replies = await node.receive(from, mailbox, decodeMessages(`[${inbox.map(({ json }) => json).join(",")}]`));
+      const messages = decodeMessages(`[${inbox.map(({ json }) => json).join(",")}]`);
+      replies = await node.receive(from, mailbox, messages, structuredClone(inbox[0]!.mark ?? NO_MARK));
       // A process that died in between answers nothing; its successor does not answer for it.
       if (this.#nodes.get(to) !== node) return;
       texts = replies.map((reply) => JSON.stringify(reply));
@@ -262,12 +266,17 @@ class LocalTransport implements Transport {
         mark: this.#network.ownMark(this.#me),
         settle: (how) => {
           // A second reply, or one after the deadline, finds nobody.
-          if (!this.#open.delete(sent)) return;
-          cancel();
-          if ("error" in how) return reject(how.error);
+          if (!this.#open.has(sent)) return;
+          const end = (settle: () => void) => {
+            if (!this.#open.delete(sent)) return;
+            cancel();
+            settle();
+          };
+          if ("error" in how) return end(() => reject(how.error));
           this.#roundTripsOf(to).note(clock.now() - startedAt);
-          this.#network.seen(this.#me, to, how.mark);
-          resolve(how.reply);
+          const failed = (error: unknown) =>
+            end(() => reject(error instanceof PeerError ? error : new PeerError(`${to}: ${error}`, { cause: error })));
+          this.#network.seen(this.#me, to, how.mark).then(() => end(() => resolve(how.reply)), failed);
         },
       };
       this.#open.add(sent);

@@ -90,6 +90,8 @@ Deno.test("hosted: deno run and deno serve both serve; each database becomes a m
       const reply = await app.ask("POST", "/v1/init", { id });
       assertEquals([reply?.status, reply?.body["outcome"]], [200, "initialised"], JSON.stringify(reply?.body));
     }
+    // Once each has the others on record no row changes by itself any more.
+    for (const app of [a, b, c]) assert(await app.comes((reply) => reply?.status === 200), app.lines.join("\n"));
     const before = platform.rows("a");
     const again = await twin.ask("POST", "/v1/init", { id: "a" });
     // The twin may not have looked again yet; either way it makes no second life.

@@ -31,6 +31,9 @@ function sizeOf(mask: number): number {
   return size;
 }
 
+/** Others that must have a store on record before it votes. */
+const WITNESSES: Readonly<Record<number, number>> = { 1: 0, 3: 2, 4: 2, 5: 3, 6: 4, 7: 5, 8: 5, 9: 6 };
+
 for (const { n, classic, open, inclusive } of TABLE) {
   const quorums = new QuorumSystem(nodesOf(n));
 
@@ -40,7 +43,22 @@ for (const { n, classic, open, inclusive } of TABLE) {
       classic,
       openFast: open,
       inclusiveFast: inclusive,
+      witnesses: WITNESSES[n]!,
     });
+  });
+
+  Deno.test(`n=${n}: a second life meets a witness of the first though f stores were lost, and with one fewer would not`, () => {
+    const { f, witnesses } = quorumSizes(n);
+    const others = 2 ** (n - 1);
+    const sets = (size: number) => Array.from({ length: others }, (_, mask) => mask).filter((m) => sizeOf(m) === size);
+    const isFound = (size: number) =>
+      sets(Math.max(0, f - 1)).every((lost) =>
+        sets(size).every((first) => sets(size).every((second) => (first & second & ~lost) !== 0))
+      );
+    if (n > 1) assertEquals([isFound(witnesses), isFound(witnesses - 1)], [true, false]);
+    const [me, ...rest] = nodesOf(n);
+    assertEquals(quorums.areWitnesses(new Set(rest.slice(0, witnesses)), me!), true);
+    if (n > 1) assertEquals(quorums.areWitnesses(new Set([me!, ...rest.slice(1, witnesses)]), me!), false);
   });
 
   Deno.test(`n=${n}: every set of acceptors is judged as a naive count judges it`, () => {

@@ -135,9 +135,10 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     const store = disks.has(id) ? await openOwn(id) : await shared!.open(id);
     if (lives.get(id) !== life) throw new Error(`${id} was killed while it started`);
     const holder: { node?: ReplicaNode } = {};
-    const receive: Receive = (from, mailbox, messages) => holder.node!.receive(group.memberOf(from), mailbox, messages);
+    const receive: Receive = (from, mailbox, messages, mark) =>
+      holder.node!.receive(group.memberOf(from), mailbox, messages, mark);
     network.connect(id, received(id, receive), {
-      own: () => holder.node!.mark()!,
+      own: () => holder.node!.mark(),
       seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
     });
     const machine = createMachine({ digest: sha256Hex });

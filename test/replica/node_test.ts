@@ -147,13 +147,13 @@ Deno.test("node: it keeps the highest mark of a peer, and what it knows of a fir
     const node = cluster.node("a");
     const marks = () => cluster.store("a").marks()["z"];
     const first = { incarnation: "one", boot: 3, run: "r3", seq: 40 };
-    node.note("z", { ...first, boot: 0, seq: 99 });
+    await node.note("z", { ...first, boot: 0, seq: 99 });
     assertEquals(marks(), undefined);
-    node.note("z", first);
-    node.note("z", { ...first, seq: 20 });
-    node.note("z", { incarnation: "two", boot: 9, run: "r9", seq: 900 });
+    await node.note("z", first);
+    await node.note("z", { ...first, seq: 20 });
+    await node.note("z", { incarnation: "two", boot: 9, run: "r9", seq: 900 });
     assertEquals(marks(), first);
-    node.note("z", { ...first, boot: 4, run: "r4", seq: 41 });
+    await node.note("z", { ...first, boot: 4, run: "r4", seq: 41 });
     assertEquals(marks()?.seq, 41);
   } finally {
     cluster.close();

@@ -17,7 +17,6 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
-  note: () => {},
 };
 
 async function direct(apps: Apps, key: string, op: DirectOp, id: string, last: number) {

@@ -4,7 +4,7 @@ import type { PeerSide } from "../../routes/paxos.ts";
 import { peerSigner, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
-import type { Mark, WireMessage } from "../../src/replica/ports.ts";
+import { type Mark, NO_MARK, type WireMessage } from "../../src/replica/ports.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
 import { WIRE_VERSION } from "../../src/version.ts";
@@ -26,9 +26,7 @@ const COLLISION: WireMessage = {
 const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
 
 function peered(script: Script = {}, changes: Partial<PeerSide> = {}) {
-  const notes: unknown[] = [];
-  const peers = side({ note: (...args) => notes.push(args), ...changes });
-  return { ...scripted(script, { peers }), notes };
+  return scripted(script, { peers: side(changes) });
 }
 
 function side(changes: Partial<PeerSide> = {}): PeerSide {
@@ -39,7 +37,6 @@ function side(changes: Partial<PeerSide> = {}): PeerSide {
     config: () => CONFIG,
     identity: () => MINE,
     mark: () => MINE,
-    note: () => {},
     ...changes,
   };
 }
@@ -83,8 +80,7 @@ describe("a peer's call", () => {
     assertEquals(headers.get("quorate-wire"), `${WIRE_VERSION}`);
     const answer = decodeResponse(text);
     assertEquals(answer.replies, [{ type: "noted" }]);
-    assertEquals(node.calls, [{ method: "receive", args: ["b", "acceptor", [READ]] }]);
-    assertEquals(node.notes, [["b", THEIRS]]);
+    assertEquals(node.calls, [{ method: "receive", args: ["b", "acceptor", [READ], THEIRS] }]);
     // The mark of the answer is taken after the work, of which there may have been a commit.
     assertEquals(answer.mark.seq, MINE.seq + 1);
   });
@@ -95,6 +91,16 @@ describe("a peer's call", () => {
     const body = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [COLLISION] });
     assertEquals((await post(node, body, signed(body, { path }), path)).status, 200);
     assertEquals(node.calls[0]?.args.slice(0, 2), ["b", "coordinator"]);
+  });
+
+  it("is answered before the store is anybody's: who does not vote yet asks those who do not either", async () => {
+    const marks = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [{ type: "marks", of: "b" }] });
+    const reply = { type: "marks", of: "b", mark: null } as const;
+    const node = peered({ receive: [reply] }, { identity: () => null, mark: () => NO_MARK });
+    const to = peerTo("a", null);
+    const request = { method: "POST", path: "/paxos/acceptor", cluster: "test", from: "b", to, count: 1 };
+    const { status, text } = await post(node, marks, signPeer({ ...request, bodySha256: sha256Hex(marks) }, "secret"));
+    assertEquals([status, decodeResponse(text)], [200, { mark: NO_MARK, replies: [reply] }]);
   });
 
   it("comes over a real socket", async () => {
@@ -141,7 +147,7 @@ it("http_transport.ts is understood, and learns the boot it was not told of", as
     transport.close();
   }
   assertEquals(statuses, [401, 200, 200]);
-  assertEquals(node.notes, [["b", THEIRS], ["b", THEIRS]]);
+  assertEquals(node.calls.map(({ args }) => args[3]), [THEIRS, THEIRS]);
 });
 
 it("a message that is refused is answered by itself, and those beside it reach the node", async () => {
@@ -153,7 +159,7 @@ it("a message that is refused is answered by itself, and those beside it reach t
     const { status, text } = await post(node, body, signed(body));
     assertEquals(status, 200, bad);
     assertEquals(decodeResponse(text).replies.map(({ type }) => type), ["noted", "unavailable", "noted"], bad);
-    assertEquals(node.calls.splice(0), [{ method: "receive", args: ["b", "acceptor", [READ, READ]] }], bad);
+    assertEquals(node.calls.splice(0), [{ method: "receive", args: ["b", "acceptor", [READ, READ], THEIRS] }], bad);
   }
   assertEquals(node.reports, []);
 });
@@ -171,7 +177,7 @@ describe("a call that is refused reaches nobody", () => {
     assertEquals([status, problem.code, problem.field], [expected[0], expected[1], field], JSON.stringify(problem));
     assertEquals(answered.get("content-type"), "application/problem+json");
     assertEquals(answered.get("quorate-wire"), `${WIRE_VERSION}`);
-    assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
+    assertEquals([node.calls, node.reports], [[], []]);
     return { problem, headers: answered };
   }
 
@@ -290,7 +296,7 @@ describe("a call that is refused reaches nobody", () => {
       const node = peered();
       const { status, problem } = await post(node, body, signed(body));
       assertEquals([status, problem.code, typeof problem.field], [400, "invalid-request", "string"], body.slice(0, 80));
-      assertEquals([node.calls, node.notes, node.reports], [[], [], []]);
+      assertEquals([node.calls, node.reports], [[], []]);
     }
     const bytes = new Uint8Array([0xff]);
     await refused(bytes, { ...signed(bytes), "content-length": "1" }, [400, "invalid-request", "body"]);
@@ -309,8 +315,9 @@ describe("a call that is refused reaches nobody", () => {
     });
   });
 
-  it("while the store belongs to no member", async () => {
-    await refused(BODY, signed(BODY), [503, "not-ready"], { changes: { identity: () => null } });
+  it("made for a store that was there, while it belongs to no member", async () => {
+    const { problem } = await refused(BODY, signed(BODY), [401, "peer-hello"], { changes: { identity: () => null } });
+    assertEquals(problem.to, "a.?.0");
   });
 });
 

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { isFree } from "../../routes/rate_limit.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
+import { NO_MARK } from "../../src/replica/ports.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { type Json, scripted } from "./scripted_node.ts";
 
@@ -99,8 +100,7 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
     members: () => [],
     config: () => "",
     identity: () => null,
-    mark: () => null,
-    note: () => {},
+    mark: () => NO_MARK,
   };
   const { app } = scripted({}, { ...OPTIONS, peers });
   const send = async (op: Json) => {

@@ -262,7 +262,6 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
-  note: () => {},
 };
 
 Deno.test("sessions over HTTP: a direct client can neither bind nor say that a session has ended", () =>

@@ -7,11 +7,18 @@ import type { World } from "./world.ts";
 /** Between the image that a disk is rolled back to and the rollback. */
 const ROLLBACK_MS = 800;
 
-export type FaultCounts = { cuts: number; diskFaults: number; rollbacks: number; stalls: number; lates: number };
+export type FaultCounts = {
+  cuts: number;
+  diskFaults: number;
+  rollbacks: number;
+  losses: number;
+  stalls: number;
+  lates: number;
+};
 
 export class Faults {
-  readonly counts: FaultCounts = { cuts: 0, diskFaults: 0, rollbacks: 0, stalls: 0, lates: 0 };
-  /** Nodes whose disk was rolled back: each must find it out, and never vote again. */
+  readonly counts: FaultCounts = { cuts: 0, diskFaults: 0, rollbacks: 0, losses: 0, stalls: 0, lates: 0 };
+  /** Nodes whose disk was rolled back, or lost and made again: each must find it out, and never vote again. */
   readonly rolledBack = new Set<string>();
   readonly #world: World;
 
@@ -79,6 +86,8 @@ export class Faults {
         return this.#late(fault);
       case "rollback":
         return this.#rollback(fault.node);
+      case "lost":
+        return this.#lose(fault.node, fault.forMs);
       case "wall":
         world.machine(fault.node).wallOffsetMs = world.wallOf(fault.node, fault.offsetMs);
         return;
@@ -153,6 +162,25 @@ export class Faults {
       cluster.disk(node).restore(image);
       world.monitor.rolledBack(node);
       world.restart(node);
+    });
+  }
+
+  /** As a rollback, to before all that there was; and an init, which nobody refuses. */
+  #lose(node: string, forMs: number): void {
+    const world = this.#world;
+    if (!this.#mayRollBack(node)) return;
+    this.counts.losses++;
+    this.rolledBack.add(node);
+    const processes = world.processesOf(node);
+    for (const process of processes) world.kill(process);
+    world.monitor.lost(node);
+    this.#drop(forMs, ({ from, to }) => [from, to].some((process) => memberOf(process) === node));
+    if (world.isolates.database(node) === null) {
+      world.cluster.disk(node).restore({ records: new Map(), meta: null });
+      return world.restart(node);
+    }
+    world.isolates.lose(node).then(() => processes.forEach((process) => world.restart(process)), (error: Error) => {
+      world.faults.push(`${node} was not made again: ${error.message}`);
     });
   }
 

@@ -59,7 +59,7 @@ export class Heal {
     const { plan } = this.#world;
     await Promise.all(
       [...rolledBack].map((id) =>
-        this.comes(() => this.#world.isQuarantined(id), `${id} lost commits and was not found out`)
+        this.comes(() => this.#world.isQuarantined(id), `${id} lost what it had voted and was not found out`)
       ),
     );
     this.figures.quarantined = rolledBack.size;
@@ -73,7 +73,7 @@ export class Heal {
   freeMs(key: string, fromMs = this.#startMs): number {
     const { leftovers, ids, slowest } = this.#world;
     return leftovers.freeMs(key, {
-      nodes: ids.filter((id) => this.#world.plan.shared.includes(id) || !this.#world.isQuarantined(id)),
+      nodes: ids.filter((id) => !this.#world.isQuarantined(id)),
       slowest,
       fromMs,
       learnMs: this.allowedMs,

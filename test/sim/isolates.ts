@@ -4,9 +4,9 @@
  */
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import type { BallotStore, NodeId, Randomness, Transport } from "../../src/replica/ports.ts";
-import { marksRow, stateRow } from "../../src/store/key_space.ts";
+import { IDENTITY_ROW, marksRow, stateRow } from "../../src/store/key_space.ts";
 import type { AtomicStep } from "../../src/store/memory_ballot_store.ts";
-import { decodeRecord } from "../../src/store/rows.ts";
+import { decodeIdentity, decodeRecord } from "../../src/store/rows.ts";
 import { recalled } from "../../src/store/shared_marks.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import type { Shared } from "../replica/memory_cluster.ts";
@@ -17,6 +17,7 @@ import { type MachineClock, type Seeded, seededRandomness, type VirtualClock } f
 
 /** Of randomness. */
 const DATABASES = 20;
+const DATABASES_ANEW = 30;
 const ROUTES = 40;
 
 /** What happens to a process of a shared store, at the moments at which it may die with a difference. */
@@ -40,7 +41,7 @@ export type IsolateParts = {
 
 export class Isolates implements Shared {
   readonly #parts: IsolateParts;
-  readonly #databases: ReadonlyMap<string, FakeDatabase>;
+  readonly #databases: Map<string, FakeDatabase>;
   readonly #clients = new Map<string, FakeKv>();
   readonly #routes: Seeded;
 
@@ -65,17 +66,32 @@ export class Isolates implements Shared {
 
   /** Makes each database its member's. */
   async init(): Promise<void> {
+    for (const id of this.#databases.keys()) await this.#init(id);
+  }
+
+  /** In place of a member's database there is a new one, made its own. */
+  async lose(id: NodeId): Promise<void> {
+    const { plan, clock } = this.#parts;
+    const stream = DATABASES_ANEW + plan.shared.indexOf(id);
+    this.#databases.set(id, new FakeDatabase(clock, seededRandomness(plan.seed, stream)));
+    await this.#init(id);
+  }
+
+  isQuarantined(id: NodeId): boolean {
+    const { value } = this.#databases.get(id)!.get(IDENTITY_ROW);
+    return value !== null && decodeIdentity(value, id).quarantined !== undefined;
+  }
+
+  async #init(id: NodeId): Promise<void> {
     const { clock, random } = this.#parts;
     const silent: KvWatch = {
       read: () => {},
       commit: () => ({ ready: () => {}, committed: () => {}, doubtful: () => {} }),
     };
-    for (const [id, database] of this.#databases) {
-      const kv = database.connect(silent).asKv();
-      const store = await openSharedStore({ kv, name: id, run: random.id(), clock, random });
-      await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
-      await store.close();
-    }
+    const kv = this.#databases.get(id)!.connect(silent).asKv();
+    const store = await openSharedStore({ kv, name: id, run: random.id(), clock, random });
+    await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
+    await store.close();
   }
 
   database(id: NodeId): FakeDatabase | null {
@@ -126,7 +142,9 @@ export class Isolates implements Shared {
     const id = memberOf(process);
     const database = this.#databases.get(id)!;
     const plays = new Map<string, AtomicStep[]>();
-    const kv = database.connect(watchOf(database, plays, watch(process)));
+    // What still arrives at a database that was lost is nobody's any more.
+    const isThere = () => this.#databases.get(id) === database;
+    const kv = database.connect(watchOf(database, plays, watch(process), isThere));
     this.#clients.set(process, kv);
     const run = random.id();
     const store = await openSharedStore({ kv: kv.asKv(), name: process, run, clock: machine(process), random });
@@ -146,7 +164,12 @@ export class Isolates implements Shared {
   }
 }
 
-function watchOf(database: FakeDatabase, plays: Map<string, AtomicStep[]>, watch: IsolateWatch): KvWatch {
+function watchOf(
+  database: FakeDatabase,
+  plays: Map<string, AtomicStep[]>,
+  watch: IsolateWatch,
+  isThere: () => boolean,
+): KvWatch {
   return {
     read(rows) {
       const key = keyOf(rows);
@@ -162,7 +185,7 @@ function watchOf(database: FakeDatabase, plays: Map<string, AtomicStep[]>, watch
       const steps = () => key === null ? [] : [...earlier, [key, recordIn(database, key, sets)] as const];
       return {
         ready: () => watch.atomic("ready", steps()),
-        committed: () => watch.atomic("committed", steps()),
+        committed: () => isThere() && watch.atomic("committed", steps()),
         doubtful: () => watch.reached("doubt"),
       };
     },

@@ -3,6 +3,7 @@
  * checkers that catch none of them would be worth nothing (PROTOCOL.md §10). Those of one instance are the explorer's.
  */
 import { ISOLATE_MUTANTS } from "./mutants_isolates.ts";
+import { STANDING_MUTANTS } from "./mutants_standing.ts";
 import type { Kind } from "./plan.ts";
 import { forEachSeed } from "./workers.ts";
 
@@ -190,25 +191,6 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     seeds: 50,
   },
   {
-    name: "a restarted node votes before its marks are confirmed",
-    edits: [{
-      file: "replica/standing.ts",
-      text: "if (!this.confirmed && this.#votes) return",
-      replacement: "if (!this.confirmed && this.#closed) return",
-    }],
-    from: 24,
-    seeds: 1_000,
-  },
-  {
-    name: "a store that lost commits takes no notice",
-    edits: [{
-      file: "replica/standing.ts",
-      text: "  if (heard.seq > own.seq) return",
-      replacement: "  if (heard.seq > own.seq + 1e9) return",
-    }],
-    seeds: 100,
-  },
-  {
     name: "a learner that concludes from a classic quorum of a fast ballot",
     edits: [{
       file: "paxos/learner.ts",
@@ -326,7 +308,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS = [...OWNER_MUTANTS, ...ISOLATE_MUTANTS];
+export const MUTANTS = [...OWNER_MUTANTS, ...STANDING_MUTANTS, ...ISOLATE_MUTANTS];
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;
 

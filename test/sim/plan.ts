@@ -45,6 +45,8 @@ export type FaultEvent =
   }
   /** Dies, and its disk is what it was a while before: of at most f nodes, and only where others have heard of more (§9). */
   | { readonly kind: "rollback"; readonly atMs: number; readonly node: string }
+  /** Dies, its store is gone, and an init makes it anew while nobody answers it: of at most f nodes. */
+  | { readonly kind: "lost"; readonly atMs: number; readonly node: string; readonly forMs: number }
   /** Stops running, and goes on where it was. With `key`: whoever coordinates that key then, if anybody does. */
   | {
     readonly kind: "stall";
@@ -113,6 +115,7 @@ const ISOLATE_STREAM = 201;
 const SELDOM_STREAM = 202;
 const STALL_STREAM = 203;
 const HOT_STREAM = 204;
+const LOST_STREAM = 205;
 /** Such faults in a run that has any. */
 const STALLS_MAX = 4;
 const FAULTY_MS = 6_000;
@@ -149,7 +152,9 @@ function ownersPlanOf(seed: number): Plan {
     rates: ratesOf(random, nodes),
     link: linkOf(random),
     links: oddLinks(random, nodes),
-    faults: [...faultsOf(random, nodes, n), ...stallsOf(seed, nodes)].sort((a, b) => a.atMs - b.atMs),
+    faults: [...faultsOf(random, nodes, n), ...stallsOf(seed, nodes), ...lossesOf(seed, n)].sort((a, b) =>
+      a.atMs - b.atMs
+    ),
     shared: [],
     isolates: 0,
     lifeMs: null,
@@ -293,6 +298,14 @@ function stallsOf(seed: number, nodes: readonly string[]): readonly FaultEvent[]
     const byMs = 300 + random.next() * 2_700;
     return { kind: "late", atMs, from: node, to, ...key, byMs, forMs, ...(type === undefined ? {} : { type }) };
   });
+}
+
+/** From randomness of their own: in every fifth run. */
+function lossesOf(seed: number, n: number): readonly FaultEvent[] {
+  const random = seededRandomness(seed, LOST_STREAM);
+  if (!random.chance(0.2)) return [];
+  const [atMs, node] = [random.next() * FAULTY_MS * 0.7, MEMBERS[random.below(n)]!];
+  return [{ kind: "lost", atMs, node, forMs: 500 + random.next() * 3_000 }];
 }
 
 /** The name that very many use, where any is. */

@@ -74,6 +74,7 @@ Deno.test("plan: most seeds keep time, some do not; a seed is one plan", () => {
     "kill",
     "kv",
     "late",
+    "lost",
     "mute",
     "rollback",
     "slow-disk",

@@ -63,7 +63,7 @@ export class Totals {
       `${of("decided collided")} collisions, ${of("decided recovered")} recoveries`,
       `${of("kills")} crashes, ${of("cuts")} cuts, ${of("diskFaults")} disk faults, ` +
       `${of("stalls")} stalls, ${of("lates")} links late, ` +
-      `${of("quarantined")} of ${of("rollbacks")} rollbacks refused`,
+      `${of("quarantined")} of ${of("rollbacks")} rollbacks and ${of("losses")} lost stores refused`,
       `${of("isolates")} seeds with isolates: ${of("evictions")} evictions, ${
         of("conflicts")
       } checks lost to others, ` +

@@ -181,13 +181,16 @@ export class World {
     return this.processesOf(id).every((process) => this.down.has(process));
   }
 
+  /** @param process or its member */
   isQuarantined(process: string): boolean {
-    return !this.#isIsolate(process) && this.#cluster.store(process).quarantined() !== null;
+    const id = memberOf(process);
+    if (this.plan.shared.includes(id)) return this.isolates.isQuarantined(id);
+    return this.#cluster.store(id).quarantined() !== null;
   }
 
-  /** Nodes that are up; some of them may not vote yet, or any more. */
+  /** Nodes that are up; some may not vote yet, or any more. Once all works nobody asks one whom others take nothing from. */
   get up(): readonly string[] {
-    return this.nodes.filter((id) => !this.down.has(id));
+    return this.nodes.filter((id) => !this.down.has(id) && (this.isFaulty || !this.monitor.hasLost(memberOf(id))));
   }
 
   machine(id: string): MachineClock {
@@ -366,12 +369,12 @@ export class World {
 
   #received(id: string, receive: Receive): Receive {
     const life = this.#lives.get(id)!;
-    return async (from, mailbox, messages) => {
+    return async (from, mailbox, messages, mark) => {
       this.points.reached(id, "message received, not looked at");
       const awake = this.stalls.awake(id);
       if (awake !== null) await awake;
       if (life.isOver) return await life.died;
-      const replies = await receive(from, mailbox, messages);
+      const replies = await receive(from, mailbox, messages, mark);
       if (life.isOver) return await life.died;
       messages.forEach((message, i) => {
         const reply = replies[i];

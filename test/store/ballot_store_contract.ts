@@ -278,6 +278,29 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     assertEquals(store.identity()?.id, won === 0 ? "a" : "b");
   });
 
+  test("a life is confirmed once, for good, and not that of a store that is nobody's", async (store, medium) => {
+    assertEquals(store.lifeConfirmed(), false);
+    await assertRejects(() => store.confirmLife(), StoreError, "belongs to nobody");
+    await store.init(IDENTITY);
+    assertEquals(store.lifeConfirmed(), false);
+    await store.update("k", increment);
+    assertEquals(store.lifeConfirmed(), false);
+    await Promise.all([store.confirmLife(), store.update("k", increment), store.confirmLife()]);
+    assertEquals(store.lifeConfirmed(), true);
+    const { incarnation, id, cluster } = store.identity()!;
+    assertEquals({ incarnation, id, cluster, config: store.config()! }, IDENTITY);
+    await store.quarantine("an operator said so");
+    await store.close();
+    const again = await medium.open();
+    await again.confirmLife();
+    assertEquals([again.lifeConfirmed(), again.quarantined(), again.config()], [
+      true,
+      "an operator said so",
+      IDENTITY.config,
+    ]);
+    await again.close();
+  });
+
   owned("every open counts and has a run of its own", async (store, medium) => {
     const first = await store.init(IDENTITY);
     await store.close();

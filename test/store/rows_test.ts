@@ -136,6 +136,8 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
 
     const store = await openOwnerStore({ path, run: () => "r" });
     assertEquals(store.identity()?.boot, 2);
+    // It says nothing of witnesses, which nobody had asked for.
+    assertEquals(store.lifeConfirmed(), null);
     for (const key of keys) {
       const record = await store.update(key, look);
       const [ballot, state] = rows(before, key).map((text) => JSON.parse(text!));
@@ -232,7 +234,7 @@ Deno.test("shared store: a database of 0.1.0 is served, and its rows bear the fo
     const format = async (key: Deno.KvKey) => rowOf((await kv.get(key)).value).format;
 
     const store = await open();
-    assertEquals(store.identity()?.incarnation, IDENTITY.incarnation);
+    assertEquals([store.identity()?.incarnation, store.lifeConfirmed()], [IDENTITY.incarnation, null]);
     assertEquals(await store.update("k", look), RECORD);
     assertEquals(await store.recall("c"), MARK);
     store.note("b", MARK);

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { realClock, realRandomness } from "../../src/cli/world.ts";
 import { type BallotStore, type Clock, type Mark, StoreError } from "../../src/replica/ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, META_ROW, stateRow } from "../../src/store/key_space.ts";
+import { encodeIdentity } from "../../src/store/rows.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import {
   ballotStoreContract,
@@ -245,6 +246,21 @@ Deno.test("shared store: quarantine holds for every process that serves it", () 
     await assertRejects(() => second.update("k", increment), StoreError, "quarantined: an operator said so");
     assertEquals(second.quarantined(), "an operator said so");
     assertEquals(countOf(await second.update("k", look)), 1);
+  }));
+
+Deno.test("shared store: any process confirms the life of all, and finds it in the row that its commits check", () =>
+  Shared.with(async (shared) => {
+    const [first, second] = [await shared.open(), await shared.open()];
+    await first.init(IDENTITY);
+    await second.update("k", increment);
+    assertEquals([first.lifeConfirmed(), second.lifeConfirmed()], [false, false]);
+    await first.confirmLife();
+    await second.update("k", increment);
+    assertEquals([second.lifeConfirmed(), (await shared.open()).lifeConfirmed()], [true, true]);
+    // Another's database in its place is not confirmed with it.
+    await shared.raw.set(IDENTITY_ROW, encodeIdentity({ ...IDENTITY, incarnation: "inc2", confirmed: false }));
+    await assertRejects(() => second.confirmLife(), StoreError, "does not hold the identity");
+    assertEquals((await shared.open()).lifeConfirmed(), false);
   }));
 
 Deno.test("shared store: news of a peer rides in the commit that follows, and any process recalls the highest", () =>

@@ -147,7 +147,6 @@ export class HttpCluster {
         config: () => CONFIG,
         identity: () => node.identity(),
         mark: () => node.mark(),
-        note: (from, mark) => node.note(from, mark),
       },
       newId: () => realRandomness.id(),
       now: () => realClock.now(),

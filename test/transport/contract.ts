@@ -7,6 +7,7 @@ import {
   PeerError,
   type Transport,
   type WireMessage,
+  type WireReply,
 } from "../../src/replica/ports.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
 import { MESSAGES, VALUE } from "./samples.ts";
@@ -35,7 +36,11 @@ export function readAt(instance: number): WireMessage {
 }
 
 /** Answers each message with the instance it was about. */
-export const echo: Receive = (_from, _mailbox, messages) =>
+export const echo = (
+  _from: string,
+  _mailbox: Mailbox,
+  messages: readonly WireMessage[],
+): Promise<readonly WireReply[]> =>
   Promise.resolve(
     messages.map((message) => ({ type: "learned", instance: "instance" in message ? message.instance : 1 })),
   );

@@ -207,7 +207,7 @@ Deno.test("what waits for one peer is bounded, and others are not bound by it", 
 Deno.test("a peer's mark is told before its replies are", async () => {
   const order: string[] = [];
   const { calls, transport } = setUp({
-    onMark: (peer: string, mark: Mark) => order.push(`${peer} ${mark.run} ${mark.seq}`),
+    onMark: (peer: string, mark: Mark) => void order.push(`${peer} ${mark.run} ${mark.seq}`),
   });
   const sent = transport.send("b", MESSAGES.read).then((reply) => order.push(reply.type));
   await settled();

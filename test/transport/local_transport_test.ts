@@ -120,14 +120,22 @@ Deno.test("marks ride both ways, before what they come with", async () => {
   const order: unknown[] = [];
   const marks = (id: string, seq: number) => ({
     own: (): Mark => ({ ...MARK, seq }),
-    seen: (peer: string, mark: Mark) => order.push([id, peer, mark.seq]),
+    seen: (peer: string, mark: Mark) => void order.push([id, peer, mark.seq]),
   });
   network.connect("a", echo, marks("a", 1));
-  network.connect("b", (from, mailbox, messages) => {
-    order.push("received");
+  network.connect("b", (from, mailbox, messages, mark) => {
+    order.push(["received", from, mark.seq]);
     return echo(from, mailbox, messages);
   }, marks("b", 2));
   await a.send("b", readAt(1));
   order.push("answered");
-  assertEquals(order, [["b", "a", 1], "received", ["a", "b", 2], "answered"]);
+  assertEquals(order, [["received", "a", 1], ["a", "b", 2], "answered"]);
+});
+
+Deno.test("an answer whose mark is refused is none", async () => {
+  const { network, a } = setUp();
+  const own = () => MARK;
+  network.connect("a", echo, { own, seen: () => Promise.reject(new PeerError("another life of b")) });
+  network.connect("b", echo, { own, seen: () => {} });
+  await assertRejects(() => a.send("b", readAt(1)), PeerError, "another life of b");
 });

@@ -23,7 +23,6 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
     config: () => CONFIG,
     identity: () => server.me,
     mark: () => MARK,
-    note: () => {},
   };
   const { app } = scripted({ receive }, { peers }, "b");
   const stopped = new AbortController();

@@ -55,6 +55,7 @@ export class AcceptorMonitor {
   readonly #collided = new Set<string>();
   readonly #decided = new Set<string>();
   readonly #faults = new Set<string>();
+  readonly #lost = new Set<string>();
 
   readonly #onChosen: (key: string, instance: number, valueId: string) => void;
 
@@ -76,6 +77,7 @@ export class AcceptorMonitor {
   committed(node: string, key: string, record: AcceptorRecord): void {
     const seen = this.#of(node, key);
     const where = `${node} ${key}/${record.instance}`;
+    if (this.#lost.has(node)) this.#fault(`${where}: its store was lost, and it votes again`);
     if (record.stopped !== undefined) this.#fault(`${where} has stopped: ${record.stopped}`);
     if (seen.last !== null) this.#compare(where, seen.last, record);
     if (record.vote !== null) this.#vote(node, key, record.instance, record.vote, where);
@@ -161,6 +163,16 @@ export class AcceptorMonitor {
   /** The simulator put an older image of `node`'s disk in place: its records may sink, its votes stay cast. */
   rolledBack(node: string): void {
     for (const [name, seen] of this.#seen) if (name.startsWith(`${node} `)) seen.last = null;
+  }
+
+  /** The simulator put an empty store in place of `node`'s, which was made a member's anew: it never votes again. */
+  lost(node: string): void {
+    this.rolledBack(node);
+    this.#lost.add(node);
+  }
+
+  hasLost(node: string): boolean {
+    return this.#lost.has(node);
   }
 
   #claims(node: string, { key, instance }: { key: string; instance: number }, reports: readonly Report[]): void {

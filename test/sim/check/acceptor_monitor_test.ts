@@ -179,6 +179,16 @@ Deno.test("acceptor monitor: an announced rollback may sink a record, but takes 
   assertFinds(monitor, "two votes in ballot");
 });
 
+Deno.test("acceptor monitor: a member whose store was lost writes no record again", () => {
+  const monitor = watch(["a", vote("v")]);
+  monitor.lost("a");
+  assertEquals([monitor.faults(), monitor.hasLost("a"), monitor.hasLost("b")], [[], true, false]);
+  monitor.committed("b", "k", record(vote("v")));
+  assertEquals(monitor.faults(), []);
+  monitor.committed("a", "k", record());
+  assertFinds(monitor, "its store was lost, and it votes again");
+});
+
 Deno.test("quorum table: as the code has it, for every size", () => {
   for (const n of [1, 3, 4, 5, 6, 7, 8, 9]) {
     const { classic, openFast, inclusiveFast } = new QuorumSystem("abcdefghi".slice(0, n).split("")).sizes;

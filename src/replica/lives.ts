@@ -1,0 +1,68 @@
+/**
+ * Which life of each member this node knows, and what it makes of marks (PROTOCOL.md §9): it keeps those of that life as
+ * evidence, and takes nothing from a second one, whose store lacks votes that others count on.
+ */
+import type { NodeId } from "../paxos/ballot.ts";
+import type { QuorumSystem } from "../paxos/quorum.ts";
+import { type BallotStore, type Mark, NO_MARK, SHARED_RUN } from "./ports.ts";
+
+/**
+ * No store of one process is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps
+ * it. A confirmed shared store is at it for ever; of its marks only the incarnation says anything.
+ */
+export const UNCONFIRMED_BOOT = 0;
+
+export class Lives {
+  readonly #store: BallotStore;
+  readonly #quorums: QuorumSystem;
+  readonly #report: (line: string) => void;
+  /** As last recalled of a database that other processes write too. */
+  readonly #recalled = new Map<NodeId, string>();
+  /** The incarnation that was refused last, by member. */
+  readonly #refused = new Map<NodeId, string>();
+
+  constructor(store: BallotStore, quorums: QuorumSystem, report: (line: string) => void) {
+    this.#store = store;
+    this.#quorums = quorums;
+    this.#report = report;
+  }
+
+  /** Keeps the mark of a peer; null, or why nothing that came with it may be taken. Rejects with StoreError. */
+  async meet(from: NodeId, mark: Mark): Promise<string | null> {
+    // A process without a store votes for nobody, and neither does a learner: whoever that is can do no harm.
+    if (mark.incarnation === NO_MARK.incarnation) return null;
+    const known = await this.#knownOf(from, mark);
+    if (known !== null && known !== mark.incarnation) {
+      return this.#quorums.isMember(from) ? this.#refuse(from, mark.incarnation) : null;
+    }
+    const speaks = mark.boot !== UNCONFIRMED_BOOT || mark.run === SHARED_RUN;
+    // What a store that is nobody's yet remembers is gone when it is exchanged for another.
+    if (speaks && this.#store.identity() !== null) this.#store.note(from, mark);
+    return null;
+  }
+
+  /** Why nothing of this member has been taken lately; null if nothing was refused since this process began. */
+  refusal(member: NodeId): string | null {
+    return this.#refused.has(member) ? reasonOf(member) : null;
+  }
+
+  async #knownOf(from: NodeId, mark: Mark): Promise<string | null> {
+    if (!this.#store.isShared) return this.#store.marks()[from]?.incarnation ?? null;
+    if (this.#recalled.get(from) === mark.incarnation) return mark.incarnation;
+    // Before it is refused the rows are asked: this process may have met a second life while another met the first.
+    const incarnation = (await this.#store.recall(from))?.incarnation ?? null;
+    if (incarnation !== null) this.#recalled.set(from, incarnation);
+    return incarnation;
+  }
+
+  #refuse(from: NodeId, incarnation: string): string {
+    const reason = reasonOf(from);
+    if (this.#refused.get(from) !== incarnation) this.#report(`refused: ${reason}`);
+    this.#refused.set(from, incarnation);
+    return reason;
+  }
+}
+
+function reasonOf(member: NodeId): string {
+  return `another life of ${member} speaks than the one that is known here: its store was lost or exchanged, and must not vote`;
+}
