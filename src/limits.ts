@@ -111,6 +111,12 @@ export const HOT_INSTANCES = 8;
 /** Calm for so many instances, it is fast again. */
 export const CALM_INSTANCES = 16;
 
+/** Names whose record has stopped or is damaged that a node counts, and of those how many `/v1/status` shows. */
+export const STOPPED_MAX_KEYS = 10_000;
+export const STOPPED_SHOWN_MAX = 100;
+/** Names of which a node remembers that it has told of a contradiction among members. */
+export const CONTRADICTED_MAX_KEYS = 1_000;
+
 export const MEMBERS_MAX = 9;
 /** Nodes that do not vote; every member sends each of them every decision. */
 export const LEARNERS_MAX = 16;

@@ -69,7 +69,8 @@ export class Expiry {
     const view = await acceptor.view(key).catch(() => null);
     if (!this.#watches.has(key)) return;
     const terms = view === null ? null : machine.leases(view.snapshot.state);
-    if (terms?.length === 0) return void this.#watches.delete(key);
+    // Of a record that has stopped this node ends nothing any more.
+    if (terms?.length === 0 || acceptor.stopped.has(key)) return void this.#watches.delete(key);
     const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
     // Nodes that look after the same key do not all propose at once.
     const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining)) + random.next() * SPREAD_MS;

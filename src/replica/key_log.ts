@@ -351,7 +351,9 @@ export class KeyLog {
     const { instance } = snapshot;
     const learn = { type: "learn", key: this.#key, epoch, instance, certificate: null, snapshot } as const;
     const reply = await acceptor.handle(learn, acceptor.rules.me);
-    if (reply.type === "stopped") throw new QuorateError("internal", `the key has stopped: ${reply.reason}`);
+    if (reply.type === "stopped") {
+      throw new QuorateError("not-ready", `this node's record of it has stopped: ${reply.reason}`);
+    }
   }
 
   #settle(pending: Pending, result: Result, { instance, state, decidedBy }: Omit<Snapshot, "stateHash">): void {

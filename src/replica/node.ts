@@ -116,6 +116,7 @@ export class ReplicaNode implements NodeService {
       digest,
       trace,
       (key) => heard.note(key),
+      report,
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
@@ -245,8 +246,18 @@ export class ReplicaNode implements NodeService {
       ...(reason === null ? {} : { reason }),
       seq: store.seq(),
       boot: store.identity()?.boot ?? 0,
+      ...this.#stopped(),
       version,
     };
+  }
+
+  #stopped(): Pick<NodeStatus, "stopped"> {
+    const { count, shown } = this.#acceptor.stopped;
+    const names = shown.flatMap(({ key, reason }) => {
+      const about = nounOfKey(key);
+      return about === null ? [] : [{ ...about, reason }];
+    });
+    return count === 0 ? {} : { stopped: { count, names } };
   }
 
   readiness(): Promise<string | null> {

@@ -182,10 +182,11 @@ export class SessionEnds {
   async #ended(id: string, timeoutMs: number): Promise<readonly [id: string, session: Session] | null> {
     const { acceptor, leases, machine } = this.#parts;
     const key = sessionKey(id);
-    const { snapshot: { state } } = await acceptor.view(key);
-    const own = viewSession(state);
+    // A record that has stopped says nothing: then a quorum does.
+    const state = (await acceptor.view(key).catch(() => null))?.snapshot.state ?? null;
+    const own = state === null ? null : viewSession(state);
     if (own !== null && own.ended !== null) return [id, own];
-    const isDue = machine.leases(state).every((lease) => leases.remainingMs(key, lease) === 0);
+    const isDue = state === null || machine.leases(state).every((lease) => leases.remainingMs(key, lease) === 0);
     if (!isDue && (this.#alive.ageMs(id) ?? Infinity) < ALIVE_MS) return null;
     const settled = viewSession((await this.settle(id, timeoutMs)).state);
     return settled === null || settled.ended === null ? null : [id, settled];

@@ -106,7 +106,14 @@ export class Sessions implements SessionService {
 
   /** By the own record, which sorts out most: of whom a session is never changes, and neither does an end. */
   async #mayBeOf(id: string, subject: string): Promise<boolean> {
-    const { snapshot: { instance, state } } = await this.#parts.acceptor.view(sessionKey(id));
+    const { acceptor } = this.#parts;
+    const view = await acceptor.view(sessionKey(id)).catch((error) => {
+      if (acceptor.stopped.has(sessionKey(id))) return null;
+      throw error;
+    });
+    // Others may know what this node's record cannot say any more.
+    if (view === null) return true;
+    const { instance, state } = view.snapshot;
     const session = viewSession(state);
     // One that was opened just now this node may have voted for and not learned.
     return session === null ? instance === 1 : session.subject === subject && session.ended === null;
