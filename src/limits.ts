@@ -111,6 +111,13 @@ export const HOT_INSTANCES = 8;
 /** Calm for so many instances, it is fast again. */
 export const CALM_INSTANCES = 16;
 
+/** Between rounds of the sweep, up to twice this; on a shared store, whose reads cost money, that one. */
+export const SWEEP_MS = 60_000;
+export const SWEEP_SHARED_MS = 600_000;
+/** What ran out is ended by the node that its key names; by the others only if it is still there so much later. */
+export const SWEEP_OTHERS_MS = 300_000;
+/** Names whose leases a process times; of more than that, those touched longest ago begin anew when they are seen next. */
+export const LEASES_MAX_KEYS = 100_000;
 /** Names whose record has stopped or is damaged that a node counts, and of those how many `/v1/status` shows. */
 export const STOPPED_MAX_KEYS = 10_000;
 export const STOPPED_SHOWN_MAX = 100;

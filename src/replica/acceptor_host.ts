@@ -131,7 +131,7 @@ export class AcceptorHost {
     const reply = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       found = record;
-      this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
+      this.#leases.see(key, record, stored?.firstSeen);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
       // Made here, or checked by the transition that installed it.
       this.#hashed.add(next.record.state);
@@ -180,7 +180,7 @@ export class AcceptorHost {
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const own = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
-      this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
+      this.#leases.see(key, record, stored?.firstSeen);
       return { record: null, reply: record };
     });
     if (own.stopped === undefined) {
@@ -298,9 +298,9 @@ export class AcceptorHost {
   /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
   #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
     // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
-    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
+    if (after.instance !== before.instance) this.#leases.see(key, after);
     if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
-      this.#leases.voted(key, after.instance, after.state, after.vote.value.id);
+      this.#leases.voted(key, after.instance, after.vote.value.id);
     }
   }
 }

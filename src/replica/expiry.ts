@@ -24,6 +24,16 @@ export async function endLapsed(parts: QueueParts, key: string, claims: readonly
   return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
 }
 
+/** Ends what ran out by this node's clock, if a quorum sees it so. */
+export async function endWhatLapsed(parts: QueueParts, key: string): Promise<void> {
+  const { acceptor, leases, machine, learning } = parts;
+  const { snapshot } = await acceptor.view(key);
+  const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
+  if (lapsed.length === 0 || await endLapsed(parts, key, lapsed)) return;
+  // Others may never have heard of the lease, as when its grantor died at once: then they do not time it yet.
+  for (const node of learning.others) learning.missed(node, key);
+}
+
 /** Before something is handed over: ends places that nobody has kept, so that none of them gets it. */
 export async function endLapsedPlaces(parts: QueueParts, key: string, state: State): Promise<void> {
   const places = parts.machine.leases(state).filter(({ id }) => id.startsWith("p:"));
@@ -78,17 +88,8 @@ export class Expiry {
   }
 
   async #end(key: string): Promise<void> {
-    const { acceptor, leases, machine, learning } = this.#parts;
-    try {
-      const { snapshot } = await acceptor.view(key);
-      const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
-      // Others may never have heard of the lease, as when its grantor died at once: then they do not time it yet.
-      if (lapsed.length > 0 && !await endLapsed(this.#parts, key, lapsed)) {
-        for (const node of learning.others) learning.missed(node, key);
-      }
-    } catch {
-      // Not decided in time: the next look says what is left to do.
-    }
+    // Not decided in time: the next look says what is left to do.
+    await endWhatLapsed(this.#parts, key).catch(() => {});
     await this.#look(key);
   }
 }

@@ -50,6 +50,7 @@ import { ownMark, Standing } from "./standing.ts";
 import { COLD_RTT_MS, Timing } from "./timing.ts";
 import { traced } from "./traced.ts";
 import { nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
+import { Sweep } from "./sweep.ts";
 import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
@@ -91,6 +92,7 @@ export class ReplicaNode implements NodeService {
   readonly #logs: KeyLogs;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
+  readonly #sweep: Sweep;
   readonly #standing: Standing;
   #reachable = new Set<NodeId>();
   readonly #presence: Presence;
@@ -162,6 +164,7 @@ export class ReplicaNode implements NodeService {
       trace.on ? traced(noun, service, trace) : service;
     this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
     this.#expiry = new Expiry(queueParts);
+    this.#sweep = new Sweep({ ...queueParts, store, ends: this.#ends });
     const expire = (key: string) => {
       const { noun, name } = nounOfKey(key)!;
       // More hangs on a session than its own lease.
@@ -178,6 +181,7 @@ export class ReplicaNode implements NodeService {
   /** Resolves when this node may vote, or never will. */
   async start(): Promise<void> {
     await this.#standing.confirm();
+    if (this.#acceptor.votes) this.#sweep.start();
     const { store } = this.#ports;
     // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
     if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
@@ -194,6 +198,7 @@ export class ReplicaNode implements NodeService {
     this.#presence.close();
     this.watches.close();
     this.#expiry.close();
+    this.#sweep.close();
     this.#ends.close();
     this.#learning.close();
     this.#learner.close();

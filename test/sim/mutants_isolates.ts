@@ -68,8 +68,8 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       },
       {
         file: LEASES,
-        text: "known?.voted.get(lease.by) ?? now;",
-        replacement: "known?.voted.get(lease.by) ?? this.#startedMs;",
+        text: "known?.voted?.get(lease.by) ?? now;",
+        replacement: "known?.voted?.get(lease.by) ?? this.#startedMs;",
       },
     ],
     seeds: 200,

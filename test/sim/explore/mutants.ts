@@ -312,7 +312,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "ttl counted from a retry: a repeated vote begins the lease anew",
     file: "replica/lease_clock.ts",
-    edits: edit("if (!seen.voted.has(valueId)) seen.voted", "seen.voted"),
+    edits: edit("if (!voted.has(valueId)) voted", "voted"),
     of: "test/replica/lease_clock_test.ts",
     test: "lease clock: a lease counts from the vote for the value that grants it, if that came first",
   },
