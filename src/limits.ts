@@ -81,9 +81,11 @@ export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
 
-/** Requests of one subject at one node; renewals and releases are not counted. */
+/** Requests of one subject at one node; renewals and releases of what it holds are not counted. */
 export const RATE_PER_SECOND = 200;
 export const RATE_BURST = 400;
+/** Renewals and releases of what a subject does not hold, as far as its node knows: this share of its rate, and burst, more. */
+export const RATE_UNHELD_SHARE = 4;
 export const RATE_SUBJECTS_MAX = 10_000;
 
 /** Names of which a gateway keeps the instance it saw last. */

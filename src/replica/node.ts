@@ -30,6 +30,7 @@ import {
 } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { Queues } from "./queue.ts";
+import { holdsFence, isLiveFor } from "./read_answers.ts";
 import { Reader } from "./reader.ts";
 import { Registers } from "./registers.ts";
 import { Semaphores } from "./semaphores.ts";
@@ -45,11 +46,13 @@ import type {
   RegisterService,
   SemaphoreService,
   SessionService,
+  Thing,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { COLD_RTT_MS, Timing } from "./timing.ts";
 import { traced } from "./traced.ts";
-import { nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
+import { KEY_PREFIXES, nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
+import { ownState } from "./own_state.ts";
 import { Sweep } from "./sweep.ts";
 import { Watching } from "./watching.ts";
 
@@ -73,6 +76,8 @@ export type NodeOptions = {
 
 /** Where readiness is polled, peers are asked no more often than this. */
 const READINESS_MS = 200;
+/** A disk that hangs must not keep a request from being counted. */
+const LOOK_MS = 1_000;
 const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
@@ -203,6 +208,13 @@ export class ReplicaNode implements NodeService {
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();
+  }
+
+  async isHeld(thing: Thing, subject: string): Promise<boolean> {
+    const parts = { acceptor: this.#acceptor, clock: this.#ports.clock };
+    const state = await ownState(parts, KEY_PREFIXES[thing.noun] + thing.name, LOOK_MS);
+    if (state === null) return false;
+    return thing.noun === "session" ? isLiveFor(state, subject) : holdsFence(state, subject, thing.fence);
   }
 
   receive(from: NodeId, mailbox: Mailbox, messages: readonly WireMessage[]): Promise<readonly WireReply[]> {

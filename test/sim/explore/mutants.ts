@@ -231,6 +231,17 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
 
 export const HOST_MUTANTS: readonly HostMutant[] = [
   {
+    name: "an absent register's delete answered by a read to who may have tried before",
+    file: "replica/registers.ts",
+    edits: edit(
+      "if (anonymous !== true || op.fence !== undefined) return null;",
+      "if (anonymous === false) return null;",
+    ),
+    of: "test/replica/read_answers_test.ts",
+    test:
+      "read answers: to delete what is absent under a key, or under a fence, is decided: an earlier try may be under way",
+  },
+  {
     name: "a stopped record read as if it were sound",
     file: "replica/acceptor_host.ts",
     edits: edit("    if (own.stopped === undefined) {\n", "    if (true as boolean) {\n"),
