@@ -3,6 +3,7 @@
  * record changes, for messages of peers and of this node's own roles alike.
  */
 import { QuorateError } from "../errors.ts";
+import { STOOD_MAX_KEYS } from "../limits.ts";
 import { MACHINE_VERSION } from "../machine/state.ts";
 import { transition } from "../paxos/acceptor.ts";
 import { type NodeId, sameBallot } from "../paxos/ballot.ts";
@@ -34,8 +35,6 @@ import {
 import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "./shared_value.ts";
 import { Stopped } from "./stopped.ts";
-
-const STOOD_MAX_KEYS = 100_000;
 
 export type View = {
   readonly snapshot: Snapshot;

@@ -1,5 +1,5 @@
 /** Ends of leases that ran out where nobody waits for the thing: by who reads or watches it, and by the node that wrote it. */
-import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import { TIMEOUT_DEFAULT_MS, WATCHED_MAX_KEYS } from "../limits.ts";
 import type { LeaseName, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
@@ -10,8 +10,6 @@ import { orNullIfHeld } from "./results.ts";
 /** After a quorum did not agree yet that a lease ran out, or could not be asked. */
 const ASK_AGAIN_MS = 1_000;
 const SPREAD_MS = 250;
-/** Keys this node looks after; of more than that the readers see to it. */
-const WATCHED_MAX_KEYS = 10_000;
 
 /** Decides the end of leases that a quorum saw run out; false if it did not, or they were renewed after all. */
 export async function endLapsed(parts: QueueParts, key: string, claims: readonly LeaseName[]): Promise<boolean> {

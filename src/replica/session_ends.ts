@@ -2,7 +2,7 @@
  * Ends of sessions (PROTOCOL.md §7): found out by whoever wants what is bound to one, and by the nodes through which it was
  * kept; decided in its own log, for good; then carried to the log of every key that is bound to it.
  */
-import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import { KEPT_MAX_SESSIONS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { EndSession, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
 import { viewSession } from "../machine/view.ts";
@@ -26,8 +26,6 @@ const ASK_AGAIN_MS = 500;
  * with the node that decided it. So a waiter's node asks a quorum that often.
  */
 const ALIVE_MS = 3_000;
-/** Sessions this node looks after; of more than that, those who want what is bound to them see to it. */
-const KEPT_MAX_SESSIONS = 10_000;
 
 export function sessionKey(id: string): string {
   return `session/${id}`;
