@@ -18,7 +18,7 @@ import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes, type PeerSide } from "./paxos.ts";
-import { isFree, limitOf } from "./rate_limit.ts";
+import { limitRequest, limitsOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
@@ -54,7 +54,7 @@ const METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"] as const;
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
   const { tokens, rate, peers, trace, init, newId, now, after, report } = options;
   const streams = new EventStreams(after);
-  const limit = limitOf(rate, now);
+  const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject));
   const bodies = new Bodies(after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
@@ -81,7 +81,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, tokens));
-    if (!isFree(c.req.method, c.req.path)) limit(c);
+    await limitRequest(c, limits);
     await next();
   });
 
@@ -97,7 +97,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
-  if (peers !== null) paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limit });
+  if (peers !== null) paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limits });
 
   app.notFound((c) => notFound(app, c));
   app.onError((error, c) => problem(c, explain(c, error)));

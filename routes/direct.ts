@@ -6,7 +6,7 @@ import { QuorateError } from "../src/errors.ts";
 import { VISIBLE } from "../src/http/request_head.ts";
 import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
 import { NAME_FIELDS, nounOfKey } from "../src/replica/nouns.ts";
-import type { DirectAccept, NodeService } from "../src/replica/service.ts";
+import type { DirectAccept, NodeService, Thing } from "../src/replica/service.ts";
 import { decodeMessages } from "../src/transport/wire.ts";
 import { type Ctx, send } from "./answer.ts";
 import { readObject } from "./body.ts";
@@ -14,12 +14,12 @@ import { checkDirectOp, hasDirectOps } from "./direct_ops.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
 import { checkedName, hedgeOf } from "./input.ts";
-import type { Limit } from "./rate_limit.ts";
+import type { Limits } from "./rate_limit.ts";
 
-/** As under /v1, these are never too many. */
-const FREE: ReadonlySet<string> = new Set(["renew", "proclaim", "release"]);
+/** As under /v1, these are never too many of what the caller holds. */
+const OF_A_GRANT: ReadonlySet<string> = new Set(["renew", "proclaim", "release"]);
 
-export async function answerDirect(c: Ctx, node: NodeService, limit: Limit): Promise<Response> {
+export async function answerDirect(c: Ctx, node: NodeService, limits: Limits): Promise<Response> {
   const born = hedgeOf(c);
   const { messages, ...rest } = await readObject(c) as { messages?: unknown };
   const [unknown] = Object.keys(rest);
@@ -38,8 +38,17 @@ export async function answerDirect(c: Ctx, node: NodeService, limit: Limit): Pro
     checkValue(c, accept, at, born);
     return accept;
   });
-  for (const { value } of accepts) if (!value.commands.every(({ op }) => FREE.has(op.type))) limit(c);
+  for (const { key, value: { commands } } of accepts) {
+    if (!commands.every(({ op }) => OF_A_GRANT.has(op.type))) limits.take(c);
+    else for (const { op } of commands) await limits.takeUnlessHeld(c, grantOf(key, op));
+  }
   return send(c, 200, { replies: await node.acceptDirect(accepts) });
+}
+
+function grantOf(key: string, op: { readonly type: string }): Thing | null {
+  const { noun, name } = nounOfKey(key)!;
+  const { fence } = op as { readonly fence?: unknown };
+  return noun === "kv" || noun === "session" || typeof fence !== "string" ? null : { noun, name, fence };
 }
 
 /** Each command is checked as under /v1; nobody can speak for another, or as a node. */

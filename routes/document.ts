@@ -9,7 +9,7 @@ import type { ErrorCode } from "../src/errors.ts";
 import type { Env } from "./answer.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
 import { PROBLEM_EXAMPLES } from "./problem_examples.ts";
-import { isFree } from "./rate_limit.ts";
+import { isCounted } from "./rate_limit.ts";
 
 export type Media = { readonly schema: object; readonly examples?: Readonly<Record<string, object>> };
 export type ResponseObject = {
@@ -98,6 +98,6 @@ function universal(method: string, path: string, { security }: Operation): reado
   if (security?.length === 0) return all;
   all.push("unauthenticated", "cross-site");
   if (security !== undefined) all.push("forbidden");
-  if (!isFree(method, path)) all.push("rate-limited");
+  if (isCounted(method, path)) all.push("rate-limited");
   return all;
 }

@@ -1,8 +1,10 @@
 /** Probes and the node's own status. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
+import type { NodeStatus } from "../src/api.ts";
+import { allows, type Noun } from "../src/auth/scopes.ts";
 import type { NodeService } from "../src/replica/service.ts";
-import { type Env, send } from "./answer.ts";
+import { type Ctx, type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
 import { queryOf } from "./input.ts";
 import { NoQuery, responses, StatusShape } from "./schemas.ts";
@@ -39,6 +41,17 @@ export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
 
   publish(app, status, (c) => {
     queryOf(c, NoQuery);
-    return send(c, 200, node.status());
+    return send(c, 200, visible(c, node.status()));
   });
+}
+
+/** Without the names that the caller may not know of; a session's id is its own subject's alone. */
+function visible(c: Ctx, { stopped, ...status }: NodeStatus): NodeStatus {
+  if (stopped === undefined) return status;
+  const { scopes } = c.get("client");
+  const names = stopped.names.filter(({ noun, name }) => {
+    const may = (verb: "read" | "admin") => allows(scopes, { noun: noun as Noun, verb }, name);
+    return may("admin") || (noun !== "session" && may("read"));
+  });
+  return { ...status, stopped: { ...stopped, names } };
 }

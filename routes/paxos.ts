@@ -15,7 +15,7 @@ import { decodeUtf8 } from "./body.ts";
 import { answerDirect } from "./direct.ts";
 import { invalid, problem } from "./error_response.ts";
 import { clientOf } from "./gate.ts";
-import type { Limit } from "./rate_limit.ts";
+import type { Limits } from "./rate_limit.ts";
 
 /** What a node has to know to talk with its peers. */
 export type PeerSide = {
@@ -41,7 +41,7 @@ export function paxosRoutes(
   app: OpenAPIHono<Env>,
   node: NodeService,
   peers: PeerSide & { readonly bodies: Bodies },
-  clients: { readonly tokens: readonly ClientToken[] | null; readonly limit: Limit },
+  clients: { readonly tokens: readonly ClientToken[] | null; readonly limits: Limits },
 ): void {
   app.use("/paxos/*", async (c, next) => {
     await next();
@@ -53,7 +53,7 @@ export function paxosRoutes(
       const { headers } = c.req.raw;
       if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-hedge")) {
         c.set("client", clientOf(c, clients.tokens));
-        return await answerDirect(c, node, clients.limit);
+        return await answerDirect(c, node, clients.limits);
       }
       refuseOtherWire(headers, node.id);
       const verdict = verify(c, node.id, peers);

@@ -247,6 +247,10 @@ export const StatusShape = z.strictObject({
   reason: z.string().optional(),
   seq: z.int(),
   boot: z.int(),
+  stopped: z.strictObject({
+    count: z.int(),
+    names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),
+  }).optional(),
   version: z.string(),
 }).openapi("NodeStatus");
 

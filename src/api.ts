@@ -200,5 +200,9 @@ export type NodeStatus = {
   reason?: string;
   seq: number;
   boot: number;
+  /** Names of which this node says nothing, until a person has looked at its record of them; absent if there are none. */
+  stopped?: StoppedNames;
   version: string;
 };
+/** `count` is of all, as far as this process has met them; `names` are the first that the caller may know of. */
+export type StoppedNames = { count: number; names: { noun: string; name: string; reason: string }[] };

@@ -85,9 +85,11 @@ export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
 
-/** Requests of one subject at one node; renewals and releases are not counted. */
+/** Requests of one subject at one node; renewals and releases of what it holds are not counted. */
 export const RATE_PER_SECOND = 200;
 export const RATE_BURST = 400;
+/** Renewals and releases of what a subject does not hold, as far as its node knows: this share of its rate, and burst, more. */
+export const RATE_UNHELD_SHARE = 4;
 export const RATE_SUBJECTS_MAX = 10_000;
 
 /** Names of which a gateway keeps the instance it saw last. */
@@ -114,6 +116,39 @@ export const HOT_COLLISIONS = 2;
 export const HOT_INSTANCES = 8;
 /** Calm for so many instances, it is fast again. */
 export const CALM_INSTANCES = 16;
+
+/** Commands of one name that wait at one node; of renewals, releases and what other nodes sent, as many more. */
+export const PENDING_PER_KEY = 4_096;
+/** Names whose acceptors' votes a node collects, or whose collision it recovers, at a time; the oldest is left to a Prepare. */
+export const EXCHANGES_MAX_KEYS = 10_000;
+export const RECOVERIES_MAX_KEYS = 10_000;
+/** Names whose leases a node sees to the end of; of more than that the readers and the sweep do. */
+export const WATCHED_MAX_KEYS = 10_000;
+/** Sessions whose end a node sees to; of more than that, those who want what is bound to them do. */
+export const KEPT_MAX_SESSIONS = 10_000;
+/** Names remembered of each node that is away; beyond that it catches up when the name is next used. */
+export const LAGGING_MAX_KEYS = 10_000;
+/** Names whose contention is remembered; of others it counts as none. */
+export const CONTENTION_MAX_KEYS = 10_000;
+/** Names of which a process remembers when it last heard of them, and where their record stood. */
+export const HEARD_MAX_KEYS = 100_000;
+export const STOOD_MAX_KEYS = 100_000;
+/** Names that changed lately; whoever was away for more changes than that has to list again. */
+export const RECENT_MAX_NAMES = 1_024;
+/** Records that nothing is under way for, kept in memory. */
+export const CACHED_RECORDS_MAX = 10_000;
+/** Between rounds of the sweep, up to twice this; on a shared store, whose reads cost money, that one. */
+export const SWEEP_MS = 60_000;
+export const SWEEP_SHARED_MS = 600_000;
+/** What ran out is ended by the node that its key names; by the others only if it is still there so much later. */
+export const SWEEP_OTHERS_MS = 300_000;
+/** Names whose leases a process times; of more than that, those touched longest ago begin anew when they are seen next. */
+export const LEASES_MAX_KEYS = 100_000;
+/** Names whose record has stopped or is damaged that a node counts, and of those how many `/v1/status` shows. */
+export const STOPPED_MAX_KEYS = 10_000;
+export const STOPPED_SHOWN_MAX = 100;
+/** Names of which a node remembers that it has told of a contradiction among members. */
+export const CONTRADICTED_MAX_KEYS = 1_000;
 
 export const MEMBERS_MAX = 9;
 /** Nodes that do not vote; every member sends each of them every decision. */

@@ -12,6 +12,10 @@ export class Remembered<V> {
     return this.#of.get(key);
   }
 
+  delete(key: string): void {
+    this.#of.delete(key);
+  }
+
   set(key: string, value: V): void {
     this.#of.delete(key);
     this.#of.set(key, value);

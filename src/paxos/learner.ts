@@ -46,11 +46,32 @@ export type ReadJudgement =
   /** The instance `snapshot` opens is decided too. */
   | { readonly type: "chosen"; readonly snapshot: Snapshot; readonly chosen: Chosen }
   /** Something may be decided at the instance `snapshot` opens: ask more acceptors, else finish it. */
-  | { readonly type: "unsettled"; readonly snapshot: Snapshot };
+  | { readonly type: "unsettled"; readonly snapshot: Snapshot }
+  /** The newest state is not one and the same: ask more acceptors. Nothing may be built on any of them. */
+  | { readonly type: "contradicted" };
 
 /** A linearizable read without a write (PROTOCOL.md §5), or null while the views are no read quorum. */
 export function judgeRead(quorums: QuorumSystem, views: readonly View[]): ReadJudgement | null {
   if (!quorums.isPhase1(new Set(views.map((view) => view.from)))) return null;
+  const states = newestStates(views);
+  if (states.length === 1) return judge(quorums, views);
+  const agreed = agreedState(quorums, states);
+  return agreed === null ? { type: "contradicted" } : judge(quorums, agreed);
+}
+
+/** The views at the newest instance, those of one state together: more than one group, and somebody's record is wrong. */
+export function newestStates(views: readonly View[]): readonly (readonly View[])[] {
+  const instance = Math.max(...views.map(({ snapshot }) => snapshot.instance));
+  const newest = views.filter(({ snapshot }) => snapshot.instance === instance);
+  return [...Map.groupBy(newest, ({ snapshot }) => snapshot.stateHash).values()];
+}
+
+/** Of these the one that a read quorum has: it would have been answer enough if the others had been slow. */
+export function agreedState(quorums: QuorumSystem, states: readonly (readonly View[])[]): readonly View[] | null {
+  return states.find((views) => quorums.isPhase1(new Set(views.map(({ from }) => from)))) ?? null;
+}
+
+function judge(quorums: QuorumSystem, views: readonly View[]): ReadJudgement {
   const newest = views.reduce((a, b) => b.snapshot.instance > a.snapshot.instance ? b : a).snapshot;
   // Whoever is not at the newest instance has no vote in it.
   const reports = views.map(({ from, snapshot, vote }) => ({

@@ -3,6 +3,7 @@
  * record changes, for messages of peers and of this node's own roles alike.
  */
 import { QuorateError } from "../errors.ts";
+import { STOOD_MAX_KEYS } from "../limits.ts";
 import { MACHINE_VERSION } from "../machine/state.ts";
 import { transition } from "../paxos/acceptor.ts";
 import { type NodeId, sameBallot } from "../paxos/ballot.ts";
@@ -16,16 +17,24 @@ import {
   type LeaseName,
   type Mode,
   type Snapshot,
+  type State,
   type Value,
   type Vote,
 } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
-import { type BallotStore, NO_TRACE, type StepResult, type StoredRecord, StoreError, type Trace } from "./ports.ts";
+import {
+  type BallotStore,
+  DamagedRecord,
+  NO_TRACE,
+  type StepResult,
+  type StoredRecord,
+  StoreError,
+  type Trace,
+} from "./ports.ts";
 import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "./shared_value.ts";
-
-const STOOD_MAX_KEYS = 100_000;
+import { Stopped } from "./stopped.ts";
 
 export type View = {
   readonly snapshot: Snapshot;
@@ -67,8 +76,15 @@ export class AcceptorHost {
   #listening: () => void = () => {};
   /** Of a shared store: where this process has seen records stand. What stands further by now a twin has moved. */
   readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
+  /** Names that this node says nothing of. */
+  readonly stopped: Stopped;
+  /** States whose hash is known to be theirs. */
+  readonly #hashed = new WeakSet<State>();
 
-  /** @param heard called when the own record is known to be as new as a member's */
+  /**
+   * @param heard called when the own record is known to be as new as a member's
+   * @param report one line for the operator
+   */
   constructor(
     rules: AcceptorRules,
     store: BallotStore,
@@ -78,7 +94,9 @@ export class AcceptorHost {
     digest: (text: string) => string,
     trace: Trace = NO_TRACE,
     heard: (key: string) => void = () => {},
+    report: (line: string) => void = () => {},
   ) {
+    this.stopped = new Stopped(report);
     this.rules = rules;
     this.votes = rules.quorums.isMember(rules.me);
     this.#store = store;
@@ -112,8 +130,10 @@ export class AcceptorHost {
     const reply = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       found = record;
-      this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
+      this.#leases.see(key, record, stored?.firstSeen);
       const next = transition(this.rules, record, message, this.#envelope(message, from));
+      // Made here, or checked by the transition that installed it.
+      this.#hashed.add(next.record.state);
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
       stoodAt = record.instance;
@@ -131,14 +151,15 @@ export class AcceptorHost {
       return { record: next.record === record ? null : this.#stored(next.record, stored), reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
+    if (reply.type === "stopped") this.stopped.note(key, reply.reason);
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
     if (moved !== null) this.#moved(key, moved, stoodAt);
-    else this.#met(key, found!, false);
+    else if (reply.type !== "stopped") this.#met(key, found!, false);
     return reply;
   }
 
-  /** The own record as it is durable now. */
+  /** The own record as it is durable now. Rejects with `not-ready` if nothing may be said of it. */
   async view(key: string): Promise<View> {
     const record = await this.#own(key);
     this.#met(key, record, false);
@@ -156,11 +177,23 @@ export class AcceptorHost {
   async #own(key: string): Promise<AcceptorRecord> {
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
-    return await this.#update(key, (stored) => {
+    const own = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
-      this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
+      this.#leases.see(key, record, stored?.firstSeen);
       return { record: null, reply: record };
     });
+    if (own.stopped === undefined) {
+      this.stopped.forget(key);
+      return own;
+    }
+    // It contradicts what a peer proved: to whoever asks this node it would pass for one of a read quorum.
+    this.stopped.note(key, own.stopped);
+    throw new QuorateError("not-ready", `this node's record of it has stopped: ${own.stopped}`);
+  }
+
+  /** The newest state of a name, as others decided it: where the own record says nothing, it is told in its place. */
+  follow(key: string, snapshot: Snapshot): void {
+    if (this.stopped.isNews(key, snapshot.instance)) this.#tell(key, snapshot, 1);
   }
 
   onVote(listener: VoteListener): void {
@@ -195,11 +228,24 @@ export class AcceptorHost {
 
   async #update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
     try {
-      return await this.#store.update(key, step);
+      return await this.#store.update(key, (stored) => {
+        if (stored !== null) this.#checkHash(key, stored);
+        return step(stored);
+      });
     } catch (error) {
+      if (error instanceof DamagedRecord) this.stopped.note(key, error.message);
       if (error instanceof StoreError) throw new QuorateError("not-ready", `the store failed: ${error.message}`);
       throw error;
     }
+  }
+
+  /** A state that is not the one that was written would spread with the next snapshot. */
+  #checkHash(key: string, { state, stateHash }: StoredRecord): void {
+    if (this.#hashed.has(state)) return;
+    if (this.rules.machine.hash(state) !== stateHash) {
+      throw new DamagedRecord(`the record of ${JSON.stringify(key)} is damaged: its state is not what its hash is of`);
+    }
+    this.#hashed.add(state);
   }
 
   /** Two contents under one id would be two values that vote as one. */
@@ -251,9 +297,9 @@ export class AcceptorHost {
   /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
   #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
     // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
-    if (after.instance !== before.instance) this.#leases.see(key, after.instance, after.state);
+    if (after.instance !== before.instance) this.#leases.see(key, after);
     if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
-      this.#leases.voted(key, after.instance, after.state, after.vote.value.id);
+      this.#leases.voted(key, after.instance, after.vote.value.id);
     }
   }
 }

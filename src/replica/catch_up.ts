@@ -26,6 +26,8 @@ export function catchUp(parts: CatchUpParts, watched: () => readonly Target[]): 
 async function look({ acceptor, reader, learning, expire }: CatchUpParts, key: string): Promise<void> {
   try {
     const newest = await reader.read(key, READ_WITHIN_MS);
+    // Where the own record has stopped nothing else tells those who watch.
+    if (acceptor.stopped.has(key)) return acceptor.follow(key, newest);
     const { snapshot } = await acceptor.view(key);
     if (newest.instance > snapshot.instance) await learning.install(key, newest);
     expire(key);

@@ -2,7 +2,7 @@
  * How contended each key is, as far as this node saw (PROTOCOL.md §8). It decides which path is taken, never what is safe, so
  * it lives in memory, and nodes may differ in it.
  */
-import { CALM_INSTANCES, HOT_COLLISIONS, HOT_INSTANCES } from "../limits.ts";
+import { CALM_INSTANCES, CONTENTION_MAX_KEYS, HOT_COLLISIONS, HOT_INSTANCES } from "../limits.ts";
 
 export type Heat =
   /** Collisions cost more than a coordinator in the way would. */
@@ -10,9 +10,6 @@ export type Heat =
   /** Nobody met anybody for long: a coordinator is only in the way. */
   | "calm"
   | "mixed";
-
-/** Beyond that the keys used longest ago are forgotten, and count as never contended. */
-const KEYS_MAX = 10_000;
 
 type Seen = {
   /** The last instances at which two values met, oldest first. */
@@ -52,7 +49,7 @@ export class Contention {
     this.#keys.delete(key);
     this.#keys.set(key, seen);
     const [oldest] = this.#keys.keys();
-    if (this.#keys.size > KEYS_MAX && oldest !== undefined) this.#keys.delete(oldest);
+    if (this.#keys.size > CONTENTION_MAX_KEYS && oldest !== undefined) this.#keys.delete(oldest);
     return seen;
   }
 }

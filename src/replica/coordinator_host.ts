@@ -7,6 +7,7 @@ import {
   initialCoordinator,
   stepCoordinator,
 } from "../paxos/coordinator.ts";
+import { RECOVERIES_MAX_KEYS } from "../limits.ts";
 import type { AcceptorMessage, AcceptorReply, Collision, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
@@ -24,7 +25,9 @@ export class CoordinatorHost {
   readonly #learning: Learning;
   readonly #random: Randomness;
   readonly #report: (line: string) => void;
+  /** The oldest first. */
   readonly #recoveries = new Map<string, Recovery>();
+  readonly #maxKeys: number;
   #losersListener: LosersListener = () => {};
 
   /** @param report one line for the operator */
@@ -34,7 +37,9 @@ export class CoordinatorHost {
     learning: Learning,
     random: Randomness,
     report: (line: string) => void = () => {},
+    maxKeys: number = RECOVERIES_MAX_KEYS,
   ) {
+    this.#maxKeys = maxKeys;
     this.#report = report;
     this.#acceptor = acceptor;
     this.#transport = transport;
@@ -72,8 +77,10 @@ export class CoordinatorHost {
       });
       const context = { me, key, epoch, instance, ballot, quorums, freshId };
       const recovery: Recovery = { context, state: initialCoordinator, stopListening };
-      known?.stopListening();
+      if (known !== undefined) this.#forget(known);
       this.#recoveries.set(key, recovery);
+      const [oldest] = this.#recoveries.values();
+      if (this.#recoveries.size > this.#maxKeys) this.#forget(oldest!);
     }
     this.#feed(this.#recoveries.get(key)!, { type: "collision", message });
   }
@@ -111,6 +118,8 @@ export class CoordinatorHost {
           break;
         }
         case "given-up":
+          // Somebody else has the instance, or this record may not: whoever reports it once more finds out anew.
+          this.#forget(recovery);
           break;
       }
     }

@@ -1,5 +1,5 @@
 /** Ends of leases that ran out where nobody waits for the thing: by who reads or watches it, and by the node that wrote it. */
-import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import { TIMEOUT_DEFAULT_MS, WATCHED_MAX_KEYS } from "../limits.ts";
 import type { LeaseName, Snapshot, State } from "../paxos/message.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
@@ -10,8 +10,6 @@ import { orNullIfHeld } from "./results.ts";
 /** After a quorum did not agree yet that a lease ran out, or could not be asked. */
 const ASK_AGAIN_MS = 1_000;
 const SPREAD_MS = 250;
-/** Keys this node looks after; of more than that the readers see to it. */
-const WATCHED_MAX_KEYS = 10_000;
 
 /** Decides the end of leases that a quorum saw run out; false if it did not, or they were renewed after all. */
 export async function endLapsed(parts: QueueParts, key: string, claims: readonly LeaseName[]): Promise<boolean> {
@@ -22,6 +20,14 @@ export async function endLapsed(parts: QueueParts, key: string, claims: readonly
   const { me } = acceptor.rules;
   const submission = { subject: me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS, claims };
   return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
+}
+
+/** Ends what ran out by this node's clock, if a quorum sees it so. */
+export async function endWhatLapsed(parts: QueueParts, key: string): Promise<void> {
+  const { acceptor, leases, machine } = parts;
+  const { snapshot } = await acceptor.view(key);
+  const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
+  if (lapsed.length > 0) await endLapsed(parts, key, lapsed);
 }
 
 /** Before something is handed over: ends places that nobody has kept, so that none of them gets it. */
@@ -69,7 +75,8 @@ export class Expiry {
     const view = await acceptor.view(key).catch(() => null);
     if (!this.#watches.has(key)) return;
     const terms = view === null ? null : machine.leases(view.snapshot.state);
-    if (terms?.length === 0) return void this.#watches.delete(key);
+    // Of a record that has stopped this node ends nothing any more.
+    if (terms?.length === 0 || acceptor.stopped.has(key)) return void this.#watches.delete(key);
     const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
     // Nodes that look after the same key do not all propose at once.
     const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining)) + random.next() * SPREAD_MS;
@@ -77,14 +84,8 @@ export class Expiry {
   }
 
   async #end(key: string): Promise<void> {
-    const { acceptor, leases, machine } = this.#parts;
-    try {
-      const { snapshot } = await acceptor.view(key);
-      const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
-      if (lapsed.length > 0) await endLapsed(this.#parts, key, lapsed);
-    } catch {
-      // Not decided in time: the next look says what is left to do.
-    }
+    // Not decided in time: the next look says what is left to do.
+    await endWhatLapsed(this.#parts, key).catch(() => {});
     await this.#look(key);
   }
 }

@@ -1,8 +1,7 @@
 /** When this process last heard of a key, or of a session: how old what it knows of it may be. */
+import { HEARD_MAX_KEYS } from "../limits.ts";
 import type { Clock } from "./ports.ts";
 import { Remembered } from "../remembered.ts";
-
-const HEARD_MAX_KEYS = 100_000;
 
 export class Heard {
   readonly #clock: Clock;

@@ -1,12 +1,14 @@
 /** What is granted already: renewed, confirmed for an answer, given back, ended. */
 import type { ReleaseOutcome } from "../api.ts";
-import type { Hold, Op, Proclaim, Renew } from "../machine/op.ts";
+import type { Hold, Op, Proclaim, Release, Renew } from "../machine/op.ts";
 import { holdOfFence, viewGrants } from "../machine/view.ts";
 import { endLapsedPlaces } from "./expiry.ts";
 import { confirmIdOf } from "./grant_ids.ts";
 import type { Granted, GrantParts, Noun } from "./grant_parts.ts";
+import type { State } from "../paxos/message.ts";
 import { ownState } from "./own_state.ts";
 import type { Outcome } from "./pending.ts";
+import { answerByRead, holdsFence } from "./read_answers.ts";
 import { lost, orUnknown, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
 
@@ -20,13 +22,20 @@ export class Holds {
   }
 
   /** A renewal is applied each time it is sent, whatever its key: what is told of it counts from its own request. */
-  async renew(name: string, op: Renew | Proclaim, caller: Caller): Promise<Granted> {
+  async renew(name: string, op: Renew | Proclaim, given: Caller): Promise<Granted> {
     const { fence, ttlMs } = op;
     // What a leader says is a write, applied once. It goes with a renewal of this request's own.
-    const isWrite = op.type === "proclaim" && op.value !== undefined && caller.hedge === undefined;
+    const isWrite = op.type === "proclaim" && op.value !== undefined && given.hedge === undefined;
     const renewal = isWrite ? { type: "renew", fence, ...(ttlMs === undefined ? {} : { ttlMs }) } as const : op;
+    const untilMs = this.#parts.clock.now() + given.timeoutMs;
+    const renewId = given.hedge === undefined ? this.#parts.random.id() : given.idempotencyKey;
+    const over = await this.#over(name, renewal, given, renewId);
+    if (over !== null) {
+      throw over.result.outcome === "lost" ? lost(fence, over.receipt) : unexpected(over.result, fence, over.receipt);
+    }
+    const caller = { ...given, timeoutMs: Math.max(1, untilMs - this.#parts.clock.now()) };
     const [renewed, written] = await Promise.all([
-      this.submit(name, renewal, caller, caller.hedge === undefined ? this.#parts.random.id() : undefined),
+      this.submit(name, renewal, caller, renewId),
       isWrite ? this.submit(name, op, caller) : null,
     ]);
     const outcome = written === null || (isRenewed(written) && written.instance <= renewed.instance)
@@ -54,9 +63,11 @@ export class Holds {
   }
 
   async release(name: string, fence: string, caller: Caller) {
-    await this.#clearPlaces(name, caller.timeoutMs);
     const op = { type: "release", fence, atMs: this.label(caller) } as const;
-    const { result, state, receipt } = await this.submit(name, op, caller);
+    const untilMs = this.#parts.clock.now() + caller.timeoutMs;
+    const over = await this.#over(name, op, caller, caller.idempotencyKey);
+    const timeoutMs = Math.max(1, untilMs - this.#parts.clock.now());
+    const { result, state, receipt } = over ?? await this.#freed(name, op, { ...caller, timeoutMs });
     switch (result.outcome) {
       case "released":
       case "already-released":
@@ -69,6 +80,18 @@ export class Holds {
       default:
         throw unexpected(result, fence, receipt);
     }
+  }
+
+  async #freed(name: string, op: Release, caller: Caller): Promise<Outcome> {
+    await this.#clearPlaces(name, caller.timeoutMs);
+    return await this.submit(name, op, caller);
+  }
+
+  /** What a command comes to whose fence neither the own record nor a read quorum shows held by its caller; else null. */
+  #over(name: string, op: Renew | Proclaim | Release, { subject, timeoutMs, hedge }: Caller, id: string) {
+    const command = { subject, id, op, ...(hedge === undefined ? {} : { born: hedge }) };
+    const isThere = (state: State) => holdsFence(state, subject, op.fence);
+    return answerByRead(this.#parts, this.#noun.prefix + name, command, timeoutMs, isThere);
   }
 
   /**

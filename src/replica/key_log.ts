@@ -3,6 +3,7 @@
  * value; what lost an instance goes again in the next, under the same command id.
  */
 import { QuorateError } from "../errors.ts";
+import { PENDING_PER_KEY } from "../limits.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
 import type { Kept } from "../machine/result_code.ts";
@@ -17,10 +18,12 @@ import {
   asGiven,
   holdsAll,
   keptElsewhere,
+  nameOf,
   type Outcome,
   type Pending,
   stamped,
   type Submission,
+  tooMany,
   unknownOutcome,
 } from "./pending.ts";
 import { MemberChoice } from "./learner_node.ts";
@@ -43,7 +46,8 @@ export class KeyLog {
   readonly #parts: KeyLogParts;
   readonly #key: string;
   readonly #onIdle: () => void;
-  #pending: Pending[] = [];
+  /** In the order in which they came. */
+  readonly #pending = new Set<Pending>();
   #running = false;
   #wake: () => void = () => {};
   /** The return of this node after which a quorum was asked. */
@@ -68,8 +72,11 @@ export class KeyLog {
     this.#choice = new MemberChoice(parts.acceptor.rules.quorums, parts.transport);
   }
 
-  /** Rejects with `no-quorum` or `outcome-unknown` at the deadline. */
+  /** Rejects with `no-quorum` or `outcome-unknown` at the deadline, at once with `not-ready` where too many wait already. */
   submit(submission: Submission): Promise<Outcome> {
+    if (this.#pending.size >= this.#roomFor(submission)) {
+      return Promise.reject(tooMany(this.#pending.size));
+    }
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     const pending: Pending = {
       submission,
@@ -82,10 +89,15 @@ export class KeyLog {
       forwarded: null,
       sentIn: null,
     };
-    this.#pending.push(pending);
+    this.#pending.add(pending);
     this.#wake();
     this.#run();
     return promise;
+  }
+
+  /** What keeps or frees something, and what another node answers for, is not turned away with the rest. */
+  #roomFor({ op, origin }: Submission): number {
+    return origin !== undefined || this.#parts.machine.isRepeatable(op) ? 2 * PENDING_PER_KEY : PENDING_PER_KEY;
   }
 
   /** What forwarded commands, or such as lost a recovery, came to: from the member that decided them. */
@@ -96,7 +108,7 @@ export class KeyLog {
 
   /** The command of that subject and id that was sent and waits here. */
   sent(subject: string, id: string): Pending | undefined {
-    return this.#pending.find((one) =>
+    return [...this.#pending].find((one) =>
       one.command !== null && one.submission.subject === subject && one.submission.id === id
     );
   }
@@ -106,7 +118,7 @@ export class KeyLog {
     this.#running = true;
     const stopListening = this.#parts.acceptor.onMove(this.#key, (_key, snapshot) => this.#pass(snapshot));
     try {
-      while (this.#pending.length > 0) await this.#round();
+      while (this.#pending.size > 0) await this.#round();
     } catch (error) {
       // The store failed: what was sent may be decided by others, and nothing more can be done here.
       for (const pending of [...this.#pending]) this.#fail(pending, afterFailure(pending, error as Error));
@@ -144,9 +156,9 @@ export class KeyLog {
     const { snapshot: opening, fast } = await this.#parts.acceptor.view(this.#key);
     this.#showPassed();
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
-    if (this.#pending.length === 0) return;
+    if (this.#pending.size === 0) return;
     // All that wait are decided, in a state this node does not have yet.
-    if (this.#pending.every(({ told }) => told !== null)) {
+    if ([...this.#pending].every(({ told }) => told !== null)) {
       await this.#parts.learning.refresh(this.#key);
       return void await this.#moved(this.#parts.timing.rttMs());
     }
@@ -179,7 +191,7 @@ export class KeyLog {
       ? mode.coordinator
       : "";
     if (coordinator === this.#parts.acceptor.rules.me || this.#takenUpAt === instance) return false;
-    const lost = this.#pending.filter(({ command, sentIn, submission: { claims } }) =>
+    const lost = [...this.#pending].filter(({ command, sentIn, submission: { claims } }) =>
       command !== null && claims === undefined && sentIn !== null && sentIn.instance < instance
     );
     if (lost.length === 0) return false;
@@ -196,12 +208,12 @@ export class KeyLog {
     const { mode } = opening.state;
     if (mode.kind !== "classic" || mode.coordinator === acceptor.rules.me) return false;
     // What its clock saw belongs to a claim; it is proposed here.
-    if (this.#pending.some(({ submission }) => submission.claims !== undefined)) return false;
+    if ([...this.#pending].some(({ submission }) => submission.claims !== undefined)) return false;
     const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
     if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) return false;
-    const oldestMs = Math.min(...this.#pending.map(({ forwarded }) => forwarded?.atMs ?? Infinity));
+    const oldestMs = Math.min(...[...this.#pending].map(({ forwarded }) => forwarded?.atMs ?? Infinity));
     const leftMs = oldestMs + timing.patienceMs(0) - clock.now();
-    if (this.#pending.length === 0) return true;
+    if (this.#pending.size === 0) return true;
     return leftMs > 0 && await this.#moved(leftMs);
   }
 
@@ -214,7 +226,7 @@ export class KeyLog {
     const { mode } = opening.state;
     // What a member has been given it would collide with. Only a member's value raises the machine of a key (§3).
     const version = machine.versionOf(opening.state);
-    const isOpen = this.#pending.every(({ submission: { claims, op }, forwarded }) =>
+    const isOpen = [...this.#pending].every(({ submission: { claims, op }, forwarded }) =>
       claims === undefined && !forwarded && machine.versionFor(op) <= version
     );
     if (mode.kind === "fast" && isOpen && this.#stuckAt < opening.instance) return false;
@@ -224,8 +236,8 @@ export class KeyLog {
     const messages = [...fresh.filter((pending) => !plain.includes(pending)).map((pending) => [pending]), plain];
     const sent = messages.filter(({ length }) => length > 0).map((some) => this.#forward(opening, to, some));
     const arrived = (await Promise.all(sent)).every((ok) => ok);
-    if (this.#pending.length === 0) return true;
-    const oldestMs = Math.min(...this.#pending.map(({ forwarded }) => forwarded?.atMs ?? Infinity));
+    if (this.#pending.size === 0) return true;
+    const oldestMs = Math.min(...[...this.#pending].map(({ forwarded }) => forwarded?.atMs ?? Infinity));
     const leftMs = oldestMs + timing.patienceMs(1) - clock.now();
     if (arrived && leftMs > 0) return await this.#moved(leftMs);
     this.#choice.giveUp();
@@ -275,7 +287,7 @@ export class KeyLog {
 
   /** Those that no state was asked about yet came just now; what is known to be decided must not be proposed again. */
   #waiting(): readonly Pending[] {
-    return this.#pending.filter(({ born, told }) => born !== null && told === null);
+    return [...this.#pending].filter(({ born, told }) => born !== null && told === null);
   }
 
   #settleFrom(pending: Pending, opening: Snapshot): void {
@@ -328,12 +340,14 @@ export class KeyLog {
       ...waitingNodes(opening.state),
     ]);
     const { state, results } = machine.applyWithResults(opening.state, instance, value);
+    const sent = Map.groupBy(
+      [...this.#pending].filter(({ command }) => command !== null),
+      ({ submission }) => nameOf(submission),
+    );
     value.commands.forEach((command, i) => {
-      for (const pending of [...this.#pending]) {
-        const { subject, id } = pending.submission;
-        if (pending.command === null || command.subject !== subject || command.id !== id) continue;
+      for (const pending of sent.get(nameOf(command)) ?? []) {
         // Of two tries of one command that asked for different things only one was applied.
-        const result = pending.command.op === command.op ? results[i]! : machine.resultOf(state, pending.command);
+        const result = pending.command!.op === command.op ? results[i]! : machine.resultOf(state, pending.command!);
         if (result !== null) this.#settle(pending, result, { instance: instance + 1, state, decidedBy: certificate });
       }
     });
@@ -343,7 +357,9 @@ export class KeyLog {
   /** Who asked this node for the commands of a value; undefined for its own callers. */
   #originsOf({ commands }: Value): readonly (NodeId | undefined)[] {
     const ids = new Set(commands.map(({ id }) => id));
-    return this.#pending.filter(({ submission: { id } }) => ids.has(id)).map(({ submission: { origin } }) => origin);
+    return [...this.#pending].filter(({ submission: { id } }) => ids.has(id)).map(({ submission: { origin } }) =>
+      origin
+    );
   }
 
   async #follow(snapshot: Snapshot): Promise<void> {
@@ -351,7 +367,9 @@ export class KeyLog {
     const { instance } = snapshot;
     const learn = { type: "learn", key: this.#key, epoch, instance, certificate: null, snapshot } as const;
     const reply = await acceptor.handle(learn, acceptor.rules.me);
-    if (reply.type === "stopped") throw new QuorateError("internal", `the key has stopped: ${reply.reason}`);
+    if (reply.type === "stopped") {
+      throw new QuorateError("not-ready", `this node's record of it has stopped: ${reply.reason}`);
+    }
   }
 
   #settle(pending: Pending, result: Result, { instance, state, decidedBy }: Omit<Snapshot, "stateHash">): void {
@@ -375,7 +393,7 @@ export class KeyLog {
 
   #forget(pending: Pending): void {
     pending.cancelDeadline();
-    this.#pending = this.#pending.filter((other) => other !== pending);
-    if (this.#pending.length === 0) this.#giveUp.abort();
+    this.#pending.delete(pending);
+    if (this.#pending.size === 0) this.#giveUp.abort();
   }
 }

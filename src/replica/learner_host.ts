@@ -2,6 +2,7 @@
  * Acceptors that tell each other what they voted for: where recovery is uncoordinated (PROTOCOL.md §4), and for values
  * that anybody may send, whose sender may be gone (§1, flows 3 and 6). Each learns from these votes by itself.
  */
+import { EXCHANGES_MAX_KEYS } from "../limits.ts";
 import { type Ballot, compareBallots, type NodeId, sameBallot } from "../paxos/ballot.ts";
 import { chosenValue } from "../paxos/learner.ts";
 import type { Accepted, Report } from "../paxos/message.ts";
@@ -20,6 +21,7 @@ type Exchange = {
   /** The ballots whose collision this node has told the coordinator of: one vote each, so once is enough. */
   readonly told: Ballot[];
   cancel: (() => void) | null;
+  readonly stopListening: () => void;
 };
 
 export type LearnerParts = {
@@ -31,10 +33,13 @@ export type LearnerParts = {
   readonly timing: Timing;
   readonly contention: Contention;
   readonly epoch: number;
+  /** Default: EXCHANGES_MAX_KEYS. */
+  readonly maxKeys?: number;
 };
 
 export class LearnerHost {
   readonly #parts: LearnerParts;
+  /** The oldest first. */
   readonly #exchanges = new Map<string, Exchange>();
 
   constructor(parts: LearnerParts) {
@@ -51,8 +56,7 @@ export class LearnerHost {
   }
 
   close(): void {
-    for (const { cancel } of this.#exchanges.values()) cancel?.();
-    this.#exchanges.clear();
+    for (const key of [...this.#exchanges.keys()]) this.#forget(key);
   }
 
   /** Where everybody learns and recovers by themselves, each tells all others. */
@@ -140,18 +144,21 @@ export class LearnerHost {
     const known = this.#exchanges.get(key);
     if (known !== undefined && known.instance >= instance) return known.instance === instance ? known : null;
     this.#forget(key);
-    const exchange: Exchange = { instance, reports: [], told: [], cancel: null };
-    this.#exchanges.set(key, exchange);
     const stopListening = this.#parts.acceptor.onMove(key, (_key, snapshot) => {
-      if (snapshot.instance <= instance) return;
-      stopListening();
-      if (this.#exchanges.get(key) === exchange) this.#forget(key);
+      if (snapshot.instance > instance) this.#forget(key);
     });
+    const exchange: Exchange = { instance, reports: [], told: [], cancel: null, stopListening };
+    this.#exchanges.set(key, exchange);
+    // What is not collected is not decided here: the instance goes on by its proposers, or by the next Prepare.
+    const [oldest] = this.#exchanges.keys();
+    if (this.#exchanges.size > (this.#parts.maxKeys ?? EXCHANGES_MAX_KEYS)) this.#forget(oldest!);
     return exchange;
   }
 
   #forget(key: string): void {
-    this.#exchanges.get(key)?.cancel?.();
+    const exchange = this.#exchanges.get(key);
+    exchange?.cancel?.();
+    exchange?.stopListening();
     this.#exchanges.delete(key);
   }
 }

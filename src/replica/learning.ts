@@ -2,7 +2,7 @@
  * Telling everybody what was decided (PROTOCOL.md §5): at once those that wait for it, the others within LEARN_DELAY_MS,
  * off the critical path, and again to those that were away, until they have it.
  */
-import { LEARN_DELAY_MS } from "../limits.ts";
+import { LAGGING_MAX_KEYS, LEARN_DELAY_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
@@ -10,8 +10,6 @@ import { type Clock, NO_TRACE, type Trace, type Transport } from "./ports.ts";
 
 /** How often nodes that were away are tried again. */
 const AGAIN_MS = 500;
-/** Keys remembered per node that is away; beyond that it catches up when the key is next used. */
-const LAGGING_MAX_KEYS = 10_000;
 /** Keys sent to a returning node in one go. */
 const AGAIN_MAX_KEYS = 256;
 

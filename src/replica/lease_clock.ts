@@ -4,71 +4,83 @@
  * quickly for any lease to end so, those that serve a shared store keep beside each record when one of them first saw
  * its leases, by the platform's wall clock.
  */
-import { DRIFT, WALL_MARGIN_MS } from "../limits.ts";
-import { leaseKey, type LeaseName, type Machine, type State } from "../paxos/message.ts";
+import { DRIFT, LEASES_MAX_KEYS, WALL_MARGIN_MS } from "../limits.ts";
+import { leaseKey, type LeaseName, type LeaseTerm, type Machine, type Snapshot, type State } from "../paxos/message.ts";
+import { Remembered } from "../remembered.ts";
 import type { Clock, StoredRecord } from "./ports.ts";
 
 type FirstSeen = NonNullable<StoredRecord["firstSeen"]>;
+/** A state by its hash, and the instance it opens. */
+type Opening = Pick<Snapshot, "instance" | "state" | "stateHash">;
 
-/** One key: leases of S(instance − 1), and the values this process voted for at `instance`. */
+/** One key: leases of S(instance − 1), and the values this process voted for at `instance`. Never the state: it is heavy. */
 type Seen = {
   readonly instance: number;
-  readonly state: State;
-  readonly since: Map<string, number>;
-  readonly voted: Map<string, number>;
+  /** Of the state whose leases these are; null where a vote came before it. */
+  readonly stateHash: string | null;
+  readonly since: Map<string, { readonly sinceMs: number; readonly ttlMs: number }>;
+  readonly voted: Map<string, number> | null;
 };
 
 export class LeaseClock {
   readonly #clock: Clock;
   readonly #machine: Machine;
-  readonly #keys = new Map<string, Seen>();
+  /** Forgotten, a lease begins anew when it is seen next: it can only last longer. */
+  readonly #keys: Remembered<Seen>;
 
-  constructor(clock: Clock, machine: Machine) {
+  constructor(clock: Clock, machine: Machine, maxKeys: number = LEASES_MAX_KEYS) {
     this.#clock = clock;
     this.#machine = machine;
+    this.#keys = new Remembered(maxKeys);
   }
 
   /**
-   * This process reads or writes a record at `instance` with this state.
+   * This process reads or writes a record that stands so.
    * @param firstSeen what those who serve the same store have noted of its leases
    */
-  see(key: string, instance: number, state: State, firstSeen: FirstSeen = {}): void {
+  see(key: string, { instance, state, stateHash }: Opening, firstSeen?: FirstSeen): void {
     const known = this.#keys.get(key);
-    if (known?.state === state) return;
+    if (known?.stateHash === stateHash && known.instance === instance && firstSeen === undefined) return;
     const now = this.#clock.now();
     const leases = this.#machine.leases(state);
+    const isFrom = (lease: LeaseTerm, ownMs: number) => ({
+      sinceMs: Math.min(ownMs, now - this.#notedMs(firstSeen?.[leaseKey(lease)])),
+      ttlMs: lease.ttlMs,
+    });
     if (known !== undefined && known.instance > instance) {
       // The record stands below what a step showed whose commit then failed. The leases that step would have ended are there
       // all the same, and begin anew: taken for ended they would be timed by nobody, and never run out.
       for (const lease of leases) {
         const name = leaseKey(lease);
-        if (!known.since.has(name)) known.since.set(name, now - this.#notedMs(firstSeen[name]));
+        if (!known.since.has(name)) known.since.set(name, isFrom(lease, now));
       }
       return;
     }
     // Votes of an instance that is over say when its leases began; after that they are only weight.
-    const voted = known?.instance === instance ? known.voted : new Map<string, number>();
-    if (leases.length === 0 && voted.size === 0) {
-      this.#keys.delete(key);
-      return;
-    }
-    const since = new Map<string, number>();
+    const voted = known?.instance === instance ? known.voted : null;
+    if (leases.length === 0 && voted === null) return this.#keys.delete(key);
+    const since: Seen["since"] = new Map();
     for (const lease of leases) {
       const name = leaseKey(lease);
-      const own = known?.since.get(name) ?? known?.voted.get(lease.by) ?? now;
-      since.set(name, Math.min(own, now - this.#notedMs(firstSeen[name])));
+      const ownMs = known?.since.get(name)?.sinceMs ?? known?.voted?.get(lease.by) ?? now;
+      since.set(name, isFrom(lease, ownMs));
     }
-    this.#keys.set(key, { instance, state, since, voted });
+    this.#keys.set(key, { instance, stateHash, since, voted });
   }
 
-  /** This process votes for the value at `instance`, which `state` opens: what it will grant or renew counts from now. */
-  voted(key: string, instance: number, state: State, valueId: string): void {
+  /** This process votes for the value at `instance`: what it will grant or renew counts from now. */
+  voted(key: string, instance: number, valueId: string): void {
     const known = this.#keys.get(key);
+    const isHere = known?.instance === instance;
+    const voted = (isHere ? known.voted : null) ?? new Map<string, number>();
+    if (!voted.has(valueId)) voted.set(valueId, this.#clock.now());
     // Known at another instance where a step ran for a commit that failed: no lease begins anew because of that.
-    const since = known?.since ?? new Map();
-    const seen = known?.instance === instance ? known : { instance, state, since, voted: new Map() };
-    if (!seen.voted.has(valueId)) seen.voted.set(valueId, this.#clock.now());
-    this.#keys.set(key, seen);
+    this.#keys.set(key, {
+      instance,
+      stateHash: isHere ? known.stateHash : null,
+      since: known?.since ?? new Map(),
+      voted,
+    });
   }
 
   /** What to note beside a record with this state: of leases that it had before, what was noted then. */
@@ -85,15 +97,17 @@ export class LeaseClock {
   }
 
   seenMs(key: string, lease: LeaseName): number {
-    const since = this.#keys.get(key)?.since.get(leaseKey(lease));
-    return since === undefined ? 0 : this.#clock.now() - since;
+    const seen = this.#keys.get(key)?.since.get(leaseKey(lease));
+    return seen === undefined ? 0 : this.#clock.now() - seen.sinceMs;
   }
 
   /** How long until the last lease of the key may be called lapsed; null if this process sees none. */
   remainingOfKeyMs(key: string): number | null {
-    const seen = this.#keys.get(key);
-    const leases = seen === undefined ? [] : this.#machine.leases(seen.state);
-    return leases.length === 0 ? null : Math.max(...leases.map((lease) => this.remainingMs(key, lease)));
+    const since = [...this.#keys.get(key)?.since.values() ?? []];
+    const now = this.#clock.now();
+    return since.length === 0
+      ? null
+      : Math.max(...since.map(({ sinceMs, ttlMs }) => Math.max(0, ttlMs * (1 + DRIFT) - (now - sinceMs))));
   }
 
   /** How long until this process may call the lease lapsed; 0 if now. */

@@ -33,6 +33,7 @@ import {
 } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { Queues } from "./queue.ts";
+import { holdsFence, isLiveFor } from "./read_answers.ts";
 import { Reader } from "./reader.ts";
 import { Registers } from "./registers.ts";
 import { Semaphores } from "./semaphores.ts";
@@ -48,11 +49,14 @@ import type {
   RegisterService,
   SemaphoreService,
   SessionService,
+  Thing,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
 import { COLD_RTT_MS, Timing } from "./timing.ts";
 import { traced } from "./traced.ts";
-import { nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
+import { KEY_PREFIXES, nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
+import { ownState } from "./own_state.ts";
+import { Sweep } from "./sweep.ts";
 import { Watching } from "./watching.ts";
 
 export type NodeOptions = {
@@ -75,6 +79,8 @@ export type NodeOptions = {
 
 /** Where readiness is polled, peers are asked no more often than this. */
 const READINESS_MS = 200;
+/** A disk that hangs must not keep a request from being counted. */
+const LOOK_MS = 1_000;
 const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
@@ -94,6 +100,7 @@ export class ReplicaNode implements NodeService {
   readonly #logs: KeyLogs;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
+  readonly #sweep: Sweep;
   readonly #standing: Standing;
   readonly #lives: Lives;
   #reachable = new Set<NodeId>();
@@ -121,6 +128,7 @@ export class ReplicaNode implements NodeService {
       digest,
       trace,
       (key) => heard.note(key),
+      report,
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
@@ -166,6 +174,7 @@ export class ReplicaNode implements NodeService {
       trace.on ? traced(noun, service, trace) : service;
     this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
     this.#expiry = new Expiry(queueParts);
+    this.#sweep = new Sweep({ ...queueParts, store, ends: this.#ends });
     const expire = (key: string) => {
       const { noun, name } = nounOfKey(key)!;
       // More hangs on a session than its own lease.
@@ -182,6 +191,7 @@ export class ReplicaNode implements NodeService {
   /** Resolves when this node may vote, or never will. */
   async start(): Promise<void> {
     await this.#standing.confirm();
+    if (this.#acceptor.votes) this.#sweep.start();
     const { store } = this.#ports;
     // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
     if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
@@ -198,10 +208,18 @@ export class ReplicaNode implements NodeService {
     this.#presence.close();
     this.watches.close();
     this.#expiry.close();
+    this.#sweep.close();
     this.#ends.close();
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();
+  }
+
+  async isHeld(thing: Thing, subject: string): Promise<boolean> {
+    const parts = { acceptor: this.#acceptor, clock: this.#ports.clock };
+    const state = await ownState(parts, KEY_PREFIXES[thing.noun] + thing.name, LOOK_MS);
+    if (state === null) return false;
+    return thing.noun === "session" ? isLiveFor(state, subject) : holdsFence(state, subject, thing.fence);
   }
 
   async receive(
@@ -265,8 +283,18 @@ export class ReplicaNode implements NodeService {
       ...(reason === null ? {} : { reason }),
       seq: store.seq(),
       boot: store.identity()?.boot ?? 0,
+      ...this.#stopped(),
       version,
     };
+  }
+
+  #stopped(): Pick<NodeStatus, "stopped"> {
+    const { count, shown } = this.#acceptor.stopped;
+    const names = shown.flatMap(({ key, reason }) => {
+      const about = nounOfKey(key);
+      return about === null ? [] : [{ ...about, reason }];
+    });
+    return count === 0 ? {} : { stopped: { count, names } };
   }
 
   readiness(): Promise<string | null> {

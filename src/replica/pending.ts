@@ -52,6 +52,19 @@ export type Pending = {
   sentIn: Snapshot | null;
 };
 
+/** After which a name that is full of commands may have room again. */
+const FULL_RETRY_MS = 1_000;
+
+/** A command as its caller names it. */
+export function nameOf({ subject, id }: Pick<Submission, "subject" | "id">): string {
+  return `${subject.length} ${subject}${id}`;
+}
+
+export function tooMany(waiting: number): QuorateError {
+  const facts = { outcome: "none", retryAfterMs: FULL_RETRY_MS } as const;
+  return new QuorateError("not-ready", `${waiting} commands of this name wait here already`, facts);
+}
+
 /** What its caller can be told when this node cannot go on with it. */
 export function afterFailure(pending: Pending, error: Error): Error {
   return pending.command === null ? error : unknownOutcome(pending, error.message);

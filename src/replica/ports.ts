@@ -104,7 +104,12 @@ export interface BallotStore {
 
 /** The store could not say whether a write happened, or cannot be used. */
 export class StoreError extends Error {
-  override name = "StoreError";
+  override name: string = "StoreError";
+}
+
+/** What the store holds of a key is no record that can be trusted. It is not "no record": nothing may be said of the key. */
+export class DamagedRecord extends StoreError {
+  override name = "DamagedRecord";
 }
 
 /** What travels between nodes, by mailbox (api.md, "Between nodes"). */

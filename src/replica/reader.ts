@@ -1,14 +1,20 @@
 /** Linearizable reads: a read quorum's views, no write (PROTOCOL.md §5). */
 import { QuorateError } from "../errors.ts";
-import { judgeRead, type ReadJudgement, type View } from "../paxos/learner.ts";
+import { CONTRADICTED_MAX_KEYS } from "../limits.ts";
+import { agreedState, judgeRead, newestStates, type ReadJudgement, type View } from "../paxos/learner.ts";
 import type { Snapshot } from "../paxos/message.ts";
+import { Remembered } from "../remembered.ts";
 import type { KeyLogParts } from "./key_log.ts";
 import type { KeyLogs } from "./key_logs.ts";
 import { driveInstance } from "./proposer_host.ts";
 
+type Settled = Exclude<ReadJudgement, { readonly type: "contradicted" }>;
+
 export class Reader {
   readonly #parts: KeyLogParts;
   readonly #logs: KeyLogs;
+  /** By key, at which instance its members were last found to hold different states. */
+  readonly #contradicted = new Remembered<number>(CONTRADICTED_MAX_KEYS);
 
   constructor(parts: KeyLogParts, logs: KeyLogs) {
     this.#parts = parts;
@@ -21,10 +27,12 @@ export class Reader {
     const untilMs = clock.now() + timeoutMs;
     const late = new AbortController();
     const cancel = clock.after(timeoutMs, () => late.abort());
+    let detail = "no read quorum answered in time";
     try {
       while (!late.signal.aborted) {
         const judgement = await this.#ask(key, late.signal);
-        if (judgement === null) {
+        if (judgement === null || judgement.type === "contradicted") {
+          if (judgement !== null) detail = "the members that answer hold different states of it";
           // Too few answered, or the time is up; what was lost this time may get through the next.
           await this.#pause(late.signal);
           continue;
@@ -38,10 +46,10 @@ export class Reader {
     } finally {
       cancel();
     }
-    throw new QuorateError("no-quorum", "no read quorum answered in time", { outcome: "none" });
+    throw new QuorateError("no-quorum", detail, { outcome: "none" });
   }
 
-  /** Asks everybody; a read quorum is enough unless what it saw is unsettled, then more views may settle it. */
+  /** Asks everybody; a read quorum is enough unless what it saw settles nothing, then more views may. */
   #ask(key: string, giveUp: AbortSignal): Promise<ReadJudgement | null> {
     const { acceptor, transport, clock, epoch, timing } = this.#parts;
     const { me, quorums } = acceptor.rules;
@@ -54,7 +62,9 @@ export class Reader {
       if (view !== null) views.push(view);
       const judgement = judgeRead(quorums, views);
       if (judgement === null) return open === 0 ? resolve(null) : undefined;
-      if (judgement.type !== "unsettled" || open === 0) return resolve(judgement);
+      this.#expose(key, views);
+      const isOpen = judgement.type === "unsettled" || judgement.type === "contradicted";
+      if (!isOpen || open === 0) return resolve(judgement);
       cancelPatience();
       cancelPatience = clock.after(timing.loserMs(), () => resolve(judgement));
     };
@@ -71,6 +81,32 @@ export class Reader {
     return promise.finally(() => cancelPatience());
   }
 
+  /**
+   * Tells of members that hold different states of one instance: somebody's record is wrong. Where a read quorum agrees, it is
+   * that of the others, and their records stop (PROTOCOL.md §3).
+   */
+  #expose(key: string, views: readonly View[]): void {
+    const states = newestStates(views);
+    if (states.length === 1) return;
+    const { acceptor, transport, epoch, report } = this.#parts;
+    const { me, quorums } = acceptor.rules;
+    const { instance } = states[0]![0]!.snapshot;
+    if (this.#contradicted.get(key) !== instance) {
+      this.#contradicted.set(key, instance);
+      const held = states.map((some) => `${some[0]!.snapshot.stateHash} at ${some.map(({ from }) => from).join(", ")}`);
+      report(`members hold different states of ${JSON.stringify(key)} at instance ${instance}: ${held.join("; ")}`);
+    }
+    const agreed = agreedState(quorums, states);
+    if (agreed === null) return;
+    const { snapshot } = agreed[0]!;
+    const learn = { type: "learn", key, epoch, instance, certificate: null, snapshot } as const;
+    for (const { from } of states.filter((some) => some !== agreed).flat()) {
+      // Unheard, it is told by the next read.
+      if (from === me) acceptor.handle(learn, me).catch(() => {});
+      else transport.send(from, learn).catch(() => {});
+    }
+  }
+
   #pause(giveUp: AbortSignal): Promise<void> {
     const { clock, timing } = this.#parts;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -82,7 +118,7 @@ export class Reader {
 
   async #conclude(
     key: string,
-    judgement: ReadJudgement,
+    judgement: Settled,
     giveUp: AbortSignal,
     untilMs: number,
   ): Promise<Snapshot | null> {

@@ -1,7 +1,5 @@
 /** Which names changed lately on this node, and in what order: what a stream of a prefix goes on from. */
-
-/** Names remembered; whoever was away for more changes than that has to list again. */
-const NAMES_MAX = 1_024;
+import { RECENT_MAX_NAMES } from "../limits.ts";
 
 export class Recent {
   /** The number of each key's latest change, in that order. */
@@ -11,7 +9,7 @@ export class Recent {
   /** Every change after this one is remembered, if it is its key's latest. */
   #floor = 0;
 
-  constructor(max: number = NAMES_MAX) {
+  constructor(max: number = RECENT_MAX_NAMES) {
     this.#max = max;
   }
 

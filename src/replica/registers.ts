@@ -10,6 +10,7 @@ import { haveLapsed, lapsedOf } from "./lapse.ts";
 import { KEY_PREFIXES } from "./nouns.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
+import { answerByRead } from "./read_answers.ts";
 import { RegisterViews } from "./register_views.ts";
 import { type Found, type ReadParts, Reads } from "./reads.ts";
 import { orNullIfHeld, orUnknown, sessionEnded, unexpected } from "./results.ts";
@@ -54,9 +55,21 @@ export class Registers implements RegisterService {
   }
 
   async delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>> {
-    const { result, receipt } = await this.#write(name, { type: "delete", ...conditions }, caller);
+    const op = { type: "delete", ...conditions } as const;
+    const { result, receipt } = await this.#absent(name, op, caller) ?? await this.#write(name, op, caller);
     if (result.outcome !== "deleted") throw refusal(name, result, receipt);
     return { body: { outcome: "deleted", key: name, revision: result.revision }, receipt };
+  }
+
+  /**
+   * As a read has it that nothing is there to delete, without a write. Not for who brought a key: an earlier try of theirs may
+   * be under way, and would delete what somebody writes after this answer.
+   */
+  #absent(name: string, op: Delete, { subject, idempotencyKey: id, timeoutMs, anonymous }: Caller) {
+    // A fence that is seen is kept, whatever becomes of the write.
+    if (anonymous !== true || op.fence !== undefined) return null;
+    const isThere = (state: State) => viewRegister(state).value !== null;
+    return answerByRead(this.#parts, PREFIX + name, { subject, id, op }, timeoutMs, isThere);
   }
 
   async get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>> {

@@ -208,6 +208,11 @@ export type DirectReply =
   /** No vote for it here, for a reason that another try through a node settles. */
   | { readonly type: "behind" | "unavailable"; readonly instance: number };
 
+/** What can be renewed and ended by whom it was granted to. */
+export type Thing =
+  | { readonly noun: "lock" | "election" | "semaphore"; readonly name: string; readonly fence: string }
+  | { readonly noun: "session"; readonly name: string };
+
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
@@ -216,6 +221,8 @@ export interface NodeService {
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
   readonly sessions: SessionService;
+  /** Whether this node's own record shows it held by that subject: a look, which asks nobody and writes nothing. */
+  isHeld(thing: Thing, subject: string): Promise<boolean>;
   /** One reply per message, in order; one that is not for this mailbox, or fails, is `unavailable` by itself. */
   receive(
     from: NodeId,

@@ -2,7 +2,7 @@
  * Ends of sessions (PROTOCOL.md §7): found out by whoever wants what is bound to one, and by the nodes through which it was
  * kept; decided in its own log, for good; then carried to the log of every key that is bound to it.
  */
-import { TIMEOUT_DEFAULT_MS } from "../limits.ts";
+import { KEPT_MAX_SESSIONS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { EndSession, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
 import { viewSession } from "../machine/view.ts";
@@ -26,8 +26,6 @@ const ASK_AGAIN_MS = 500;
  * with the node that decided it. So a waiter's node asks a quorum that often.
  */
 const ALIVE_MS = 3_000;
-/** Sessions this node looks after; of more than that, those who want what is bound to them see to it. */
-const KEPT_MAX_SESSIONS = 10_000;
 
 export function sessionKey(id: string): string {
   return `session/${id}`;
@@ -182,10 +180,11 @@ export class SessionEnds {
   async #ended(id: string, timeoutMs: number): Promise<readonly [id: string, session: Session] | null> {
     const { acceptor, leases, machine } = this.#parts;
     const key = sessionKey(id);
-    const { snapshot: { state } } = await acceptor.view(key);
-    const own = viewSession(state);
+    // A record that has stopped says nothing: then a quorum does.
+    const state = (await acceptor.view(key).catch(() => null))?.snapshot.state ?? null;
+    const own = state === null ? null : viewSession(state);
     if (own !== null && own.ended !== null) return [id, own];
-    const isDue = machine.leases(state).every((lease) => leases.remainingMs(key, lease) === 0);
+    const isDue = state === null || machine.leases(state).every((lease) => leases.remainingMs(key, lease) === 0);
     if (!isDue && (this.#alive.ageMs(id) ?? Infinity) < ALIVE_MS) return null;
     const settled = viewSession((await this.settle(id, timeoutMs)).state);
     return settled === null || settled.ended === null ? null : [id, settled];

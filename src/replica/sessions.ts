@@ -4,6 +4,7 @@ import { QuorateError } from "../errors.ts";
 import type { Op, Result } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
 import { viewRevision, viewSession } from "../machine/view.ts";
+import type { State } from "../paxos/message.ts";
 import type { BindingParts } from "./bindings.ts";
 import { boundsOf } from "./lease_views.ts";
 import { isVisibleTo } from "./nouns.ts";
@@ -11,6 +12,7 @@ import type { Outcome } from "./pending.ts";
 import { receiptOf } from "./receipt.ts";
 import { orUnknown, sessionRefusal } from "./results.ts";
 import type { BallotStore } from "./ports.ts";
+import { answerByRead, isLiveFor } from "./read_answers.ts";
 import type { Caller, ListRequest, SessionRequest, SessionService } from "./service.ts";
 import { sessionKey } from "./session_ends.ts";
 import { SessionViews } from "./session_views.ts";
@@ -48,14 +50,15 @@ export class Sessions implements SessionService {
   }
 
   async keep(id: string, caller: Caller): Promise<Answer<SessionGrant>> {
-    const outcome = await this.#keep(id, caller);
+    const outcome = await this.#overOr(id, { type: "keep" }, caller, (rest) => this.#keep(id, rest));
     return this.#answer(id, this.#living(id, "session-kept", outcome, caller), outcome, 0);
   }
 
   async end(id: string, caller: Caller): Promise<Answer<SessionEnded>> {
     const { clock, ends } = this.#parts;
     const untilMs = clock.now() + caller.timeoutMs;
-    const outcome = await this.#submit(id, { type: "close" }, caller);
+    const close = { type: "close" } as const;
+    const outcome = await this.#overOr(id, close, caller, (rest) => this.#submit(id, close, rest));
     const { result, state, receipt } = outcome;
     if (result.outcome !== "closed" && result.outcome !== "session-ended") {
       throw sessionRefusal(id, caller.subject, outcome);
@@ -106,10 +109,28 @@ export class Sessions implements SessionService {
 
   /** By the own record, which sorts out most: of whom a session is never changes, and neither does an end. */
   async #mayBeOf(id: string, subject: string): Promise<boolean> {
-    const { snapshot: { instance, state } } = await this.#parts.acceptor.view(sessionKey(id));
+    const { acceptor } = this.#parts;
+    const view = await acceptor.view(sessionKey(id)).catch((error) => {
+      if (acceptor.stopped.has(sessionKey(id))) return null;
+      throw error;
+    });
+    // Others may know what this node's record cannot say any more.
+    if (view === null) return true;
+    const { instance, state } = view.snapshot;
     const session = viewSession(state);
     // One that was opened just now this node may have voted for and not learned.
     return session === null ? instance === 1 : session.subject === subject && session.ended === null;
+  }
+
+  /** What is asked of a session that neither the own record nor a read quorum shows alive is not decided. */
+  async #overOr(id: string, op: Op, caller: Caller, decide: (rest: Caller) => Promise<Outcome>): Promise<Outcome> {
+    const { clock } = this.#parts;
+    const { subject, idempotencyKey, timeoutMs } = caller;
+    const untilMs = clock.now() + timeoutMs;
+    const command = { subject, id: idempotencyKey, op };
+    const isThere = (state: State) => isLiveFor(state, subject);
+    return await answerByRead(this.#parts, sessionKey(id), command, timeoutMs, isThere) ??
+      await decide({ ...caller, timeoutMs: Math.max(1, untilMs - clock.now()) });
   }
 
   /** A sign of life anew each time it is sent: what is told of it counts from its own request. */

@@ -1,7 +1,8 @@
 /**
  * Watching: what was decided, as this node learns it (PROTOCOL.md §5). Every event is a decided state, in the order of its
- * revisions, and all but the first are of the own record and durable here; of changes in quick succession the last is always
- * told, those before it may not be. The first is at least as new as every write that was answered before the watch began.
+ * revisions, and all but the first are of the own record and durable here, or of a read quorum where that record has stopped;
+ * of changes in quick succession the last is always told, those before it may not be. The first is at least as new as every
+ * write that was answered before the watch began.
  */
 import type { Receipt } from "../api.ts";
 import { GRANTS_PER_INSTANCE } from "../limits.ts";
@@ -201,17 +202,23 @@ export class Watching implements WatchService {
       this.#stopIfIdle();
     };
     try {
-      const views = await Promise.all((missed ?? []).map(({ key }) => acceptor.view(key)));
+      const views = await Promise.all((missed ?? []).map(({ key }) =>
+        acceptor.view(key).catch((error) => {
+          if (acceptor.stopped.has(key)) return null;
+          throw error;
+        })
+      ));
       // Also where nothing was missed: a node that must not speak of its record cannot tell of its changes.
       if (views.length === 0) await acceptor.view(KEY_PREFIXES[noun]);
       // Before the `resync`: what is there by now is what the watcher reads when told so, and only the rest is news.
       await Promise.all(ranges.map(({ prefix }) => this.#twins?.meet(KEY_PREFIXES[noun] + prefix)));
-      if (missed === null) push(resync);
-      missed?.forEach(({ key, n }, i) => {
-        const { snapshot } = views[i]!;
-        if (watcher.early!.has(key) || !isVisibleTo(noun, subject, snapshot.state)) return;
-        push(this.#change(key, snapshot, n).asNumbered());
-      });
+      // Of a name whose record has stopped here it cannot be said what it missed.
+      if (missed === null || views.includes(null)) push(resync);
+      else {missed.forEach(({ key, n }, i) => {
+          const { snapshot } = views[i]!;
+          if (watcher.early!.has(key) || !isVisibleTo(noun, subject, snapshot.state)) return;
+          push(this.#change(key, snapshot, n).asNumbered());
+        });}
       for (const change of watcher.early!.values()) push(change.asNumbered());
       watcher.early = null;
       return stop;

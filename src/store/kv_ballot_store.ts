@@ -1,4 +1,5 @@
 /** Opens the store of a process that has its Deno KV file to itself (owner_store.ts). */
+import { CACHED_RECORDS_MAX } from "../limits.ts";
 import { type BallotStore, StoreError } from "../replica/ports.ts";
 import { lockFile } from "./file_lock.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
@@ -16,13 +17,13 @@ export type OwnerStoreOptions = {
   readonly allowEphemeral?: boolean;
   /** After this long without an answer from the database an outcome counts as unknown. Default 5,000. */
   readonly deadlineMs?: number;
-  /** Idle records kept in memory. Default 10,000. */
+  /** Idle records kept in memory. Default CACHED_RECORDS_MAX. */
   readonly cachedKeys?: number;
 };
 
 /** Opens the store for this process alone. Rejects with StoreError, in one line a person can act on. */
 export async function openOwnerStore(options: OwnerStoreOptions): Promise<BallotStore> {
-  const { path, deadlineMs = 5_000, cachedKeys = 10_000 } = options;
+  const { path, deadlineMs = 5_000, cachedKeys = CACHED_RECORDS_MAX } = options;
   const ephemeral = path === "" || path === ":memory:";
   if (ephemeral && options.allowEphemeral !== true) {
     throw new StoreError(`a store needs a file: ${JSON.stringify(path)} would forget its votes when the process ends`);

@@ -2,7 +2,7 @@
  * What the rows hold: UTF-8 JSON, which costs KV less than objects do. Every row says in which format it was written.
  * Nothing is converted when it is read: a row of an older format stays as it is until it is written again.
  */
-import { type Mark, type StoredRecord, StoreError } from "../replica/ports.ts";
+import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../replica/ports.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT } from "../version.ts";
 
@@ -75,14 +75,24 @@ function sameState(a: StoredRecord, b: StoredRecord): boolean {
     (a.decidedBy === b.decidedBy || JSON.stringify(a.decidedBy) === JSON.stringify(b.decidedBy));
 }
 
-/** Throws StoreError if the rows are damaged: a record that cannot be read is not "no record". */
+/**
+ * Throws DamagedRecord if the rows are damaged: a record that cannot be read is not "no record". Whether its state is the one
+ * that its hash is of, the acceptor's host checks, who knows the machine.
+ */
 export function decodeRecord(
   key: string,
   ballot: unknown,
   state: unknown,
   firstSeen: unknown = null,
 ): StoredRecord | null {
-  if (ballot === null && state === null) return null;
+  try {
+    return ballot === null && state === null ? null : recordOf(key, ballot, state, firstSeen);
+  } catch (error) {
+    throw error instanceof StoreError ? new DamagedRecord(error.message) : error;
+  }
+}
+
+function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unknown): StoredRecord {
   const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`);
   const second = decodeRow(state, `state row of ${JSON.stringify(key)}`);
   // Both are written in one atomic whenever the instance changes, so two instances mean a torn or edited store.

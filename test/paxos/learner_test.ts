@@ -79,7 +79,8 @@ function views(snapshot: Snapshot, text: string, ballot = STANDING): View[] {
 
 function judged(n: number, seen: readonly View[]): string | null {
   const judgement = judgeRead(new QuorumSystem(nodesOf(n)), frozen(seen));
-  return judgement === null ? null : `${judgement.type} ${judgement.snapshot.instance}`;
+  if (judgement === null || judgement.type === "contradicted") return judgement?.type ?? null;
+  return `${judgement.type} ${judgement.snapshot.instance}`;
 }
 
 Deno.test("read: too few views say nothing, however often one answers", () => {
@@ -142,6 +143,23 @@ Deno.test("read: judged a state only if no votes beyond those seen could have ch
     }
   }
   assert(states > 5);
+});
+
+Deno.test("read: two states at the newest instance settle nothing, unless a read quorum has the same", () => {
+  const rotten = (text: string) => views({ ...NEW, stateHash: "rotten" }, text);
+  for (const other of ["b:-", "b:b"]) {
+    assertEquals(judged(3, [...views(NEW, "a:-"), ...rotten(other)]), "contradicted");
+    assertEquals(judged(3, [...rotten(other), ...views(NEW, "a:-"), ...views(OLD, "c:-")]), "contradicted");
+    assertEquals(judged(3, [...rotten(other), ...views(NEW, "a:- c:-")]), "state 2");
+  }
+  assertEquals(judged(5, [...views(NEW, "a:-"), ...rotten("b:-"), ...views(OLD, "c:- d:- e:-")]), "contradicted");
+  assertEquals(judged(5, [...views(NEW, "a:- c:-"), ...rotten("b:- d:-"), ...views(OLD, "e:-")]), "contradicted");
+  // What is not the newest any more is nobody's answer.
+  assertEquals(judged(3, [...views(NEW, "a:-"), ...views({ ...OLD, stateHash: "rotten" }, "b:-")]), "state 2");
+  const seen = [...rotten("a:-"), ...views(NEW, "b:- c:-")];
+  const judgement = judgeRead(new QuorumSystem(nodesOf(3)), seen);
+  assert(judgement?.type === "state");
+  assertEquals(judgement.snapshot.stateHash, NEW.stateHash);
 });
 
 Deno.test("a client's value with all three votes is read as chosen, with its certificate", () => {

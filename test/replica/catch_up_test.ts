@@ -4,6 +4,7 @@ import { catchUp as catchUpOf, type CatchUpParts } from "../../src/replica/catch
 import type { Learning } from "../../src/replica/learning.ts";
 import type { Reader } from "../../src/replica/reader.ts";
 import type { Target } from "../../src/replica/rounds.ts";
+import { Stopped } from "../../src/replica/stopped.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { freshRecord } from "../../src/paxos/record.ts";
 import { fast, machine } from "../paxos/samples.ts";
@@ -23,7 +24,10 @@ async function rig(keys: readonly string[], targets: readonly Target[]) {
     store,
     clock,
     random: { next: () => 0, id: () => "" },
-    acceptor: { view: () => Promise.resolve({ snapshot: { instance: 3 } }) } as unknown as AcceptorHost,
+    acceptor: {
+      view: () => Promise.resolve({ snapshot: { instance: 3 } }),
+      stopped: new Stopped(() => {}),
+    } as unknown as AcceptorHost,
     reader: {
       read(key: string) {
         read.push(key);

@@ -9,7 +9,7 @@ import { Learning } from "../../src/replica/learning.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
-import { fast, KEY, logOf, machine, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
+import { ballotOf, fast, KEY, logOf, machine, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 
 const AT = { key: KEY, epoch: 0, instance: 1 } as const;
@@ -17,7 +17,7 @@ const AT = { key: KEY, epoch: 0, instance: 1 } as const;
 type Answer = (to: string, message: WireMessage) => WireReply | Promise<WireReply>;
 
 /** Node a of four, coordinator of every key unless another is named. */
-async function rig(answer: Answer, { coordinator = "a" } = {}) {
+async function rig(answer: Answer, { coordinator = "a", maxKeys = 100 } = {}) {
   const store = await openMemoryStore();
   const clock = new ManualClock();
   const sent: { to: string; message: WireMessage }[] = [];
@@ -42,7 +42,7 @@ async function rig(answer: Answer, { coordinator = "a" } = {}) {
   let ids = 0;
   const reports: string[] = [];
   const random = { next: () => 0, id: () => `id${++ids}` };
-  const host = new CoordinatorHost(acceptor, transport, learning, random, (line) => void reports.push(line));
+  const host = new CoordinatorHost(acceptor, transport, learning, random, (line) => void reports.push(line), maxKeys);
   const accepts = () => sent.flatMap(({ to, message }) => message.type === "accept" ? [{ to, message }] : []);
   return { host, acceptor, store, sent, accepts, reports, forbid: () => whyNot = "may not vote" };
 }
@@ -211,4 +211,16 @@ Deno.test("coordinator host: an answer that no step can make sense of ends this 
     reports.length > 0 && reports.every((line) => line.startsWith(`${KEY} is not recovered here: `)),
     `${reports}`,
   );
+});
+
+Deno.test("coordinator host: of more keys than it recovers at a time the oldest is forgotten, and one that it gave up at once", async () => {
+  const { host, acceptor } = await rig(accepting, { maxKeys: 3 });
+  for (let i = 0; i < 100; i++) host.collision({ ...collision("b:b"), key: `lock/${i}` });
+  assertEquals(acceptor.listened, ["lock/97", "lock/98", "lock/99"]);
+  const prepare = { type: "prepare", ...AT, key: "lock/99", ballot: ballotOf(7, "b") } as const;
+  assertEquals((await acceptor.handle(prepare, "b")).type, "promise");
+  for (const text of ["c:c", "d:c"]) host.collision({ ...collision(text), key: "lock/99" });
+  await settled();
+  await settled();
+  assertEquals(acceptor.listened, ["lock/97", "lock/98"]);
 });

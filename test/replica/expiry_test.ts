@@ -53,7 +53,7 @@ Deno.test("expiry: who watches an election is told that the leader is gone; one 
     await untilFree(cluster, events, leaderless);
   }));
 
-Deno.test("expiry: what nobody watches and nobody wants is left alone", () =>
+Deno.test("expiry: what nobody watches and nobody wants is left to the sweep", () =>
   withCluster(3, async (cluster) => {
     await cluster.node("a").locks.acquire("idle", request("h", { ttlMs: TTL_MS }), caller());
     await cluster.clock.sleep(10 * TTL_MS);

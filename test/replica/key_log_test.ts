@@ -1,11 +1,13 @@
 /** Commands of one key until each is decided once (PROTOCOL.md §6), on whole nodes in memory. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
-import { COMMANDS_PER_VALUE } from "../../src/limits.ts";
+import { COMMANDS_PER_VALUE, PENDING_PER_KEY } from "../../src/limits.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import type { Accept } from "../../src/paxos/message.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 import { SEED, seeded, until } from "./clocks.ts";
+import { withApps } from "../routes/memory_apps.ts";
+import { tell } from "../routes/noun_requests.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
 function shared(holder: string, more: Record<string, unknown> = {}) {
@@ -319,3 +321,22 @@ Deno.test(`key log: a lossy, slow, reordering network (seed ${SEED}): every answ
     cluster.close();
   }
 });
+
+Deno.test("key log: more commands of one name than may wait are 503 at once, and told that nothing was sent", () =>
+  withApps(3, async (apps) => {
+    const { cluster } = apps;
+    const { body: held } = await tell(apps, "a", "POST", "/v1/locks/hot", { holder: "me" });
+    isolate(cluster, "a");
+    const { registers } = cluster.node("a");
+    const value = { bytes: "", contentType: "text/plain" };
+    const put = () => registers.put("hot", value, caller({ timeoutMs: 1_500 }));
+    const waiting = Promise.allSettled(Array.from({ length: PENDING_PER_KEY }, put));
+    const refused = await tell(apps, "a", "PUT", "/v1/kv/hot", "more");
+    assertEquals([refused.status, refused.body.code, refused.body.outcome], [503, "not-ready", "none"]);
+    assertEquals([refused.headers.get("retry-after"), refused.body.retryable], ["1", true]);
+    // Another name has room.
+    const renewal = await tell(apps, "a", "PUT", `/v1/locks/hot/${held.fence}?timeoutMs=100`);
+    assert(renewal.body.code !== "not-ready", renewal.body.code);
+    const ended = await waiting;
+    assertEquals(ended.filter(({ status }) => status === "fulfilled"), []);
+  }));

@@ -16,17 +16,21 @@ function stateOf(...leases: readonly LeaseTerm[]): Leased {
   return { mode: { kind: "prepare" }, leases };
 }
 
-function rig() {
+function at(instance: number, state: Leased) {
+  return { instance, state, stateHash: JSON.stringify(state) };
+}
+
+function rig(maxKeys?: number) {
   const clock = new ManualClock();
   const machine: Machine = { ...samples, leases: (state) => (state as Leased).leases };
-  return { clock, leases: new LeaseClock(clock, machine) };
+  return { clock, leases: new LeaseClock(clock, machine, maxKeys) };
 }
 
 Deno.test("lease clock: a lease counts from its first sight, and seeing it again does not begin it anew", async () => {
   const { clock, leases } = rig();
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   await clock.pass(600);
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 600);
   assertEquals(leases.remainingMs(KEY, LEASE), LAPSE_MS - 600);
   await clock.pass(LAPSE_MS - 601);
@@ -37,9 +41,9 @@ Deno.test("lease clock: a lease counts from its first sight, and seeing it again
 
 Deno.test("lease clock: a lease carried on into a later instance goes on counting", async () => {
   const { clock, leases } = rig();
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   await clock.pass(300);
-  leases.see(KEY, 3, stateOf(LEASE, { id: "p:x", by: "b/v/1", ttlMs: 10_000 }));
+  leases.see(KEY, at(3, stateOf(LEASE, { id: "p:x", by: "b/v/1", ttlMs: 10_000 })));
   await clock.pass(300);
   assertEquals(leases.seenMs(KEY, LEASE), 600);
   assertEquals(leases.seenMs(KEY, { id: "p:x", by: "b/v/1" }), 300);
@@ -47,9 +51,9 @@ Deno.test("lease clock: a lease carried on into a later instance goes on countin
 
 Deno.test("lease clock: a renewal is another lease, and counts from its own beginning", async () => {
   const { clock, leases } = rig();
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   await clock.pass(LAPSE_MS - 1);
-  leases.see(KEY, 3, stateOf(RENEWED));
+  leases.see(KEY, at(3, stateOf(RENEWED)));
   assertEquals(leases.remainingMs(KEY, RENEWED), LAPSE_MS);
   await clock.pass(1);
   assertEquals(leases.remainingMs(KEY, RENEWED), LAPSE_MS - 1);
@@ -60,51 +64,51 @@ Deno.test("lease clock: a renewal is another lease, and counts from its own begi
 Deno.test("lease clock: a lease counts from the vote for the value that grants it, if that came first", async () => {
   const { clock, leases } = rig();
   const before = stateOf();
-  leases.see(KEY, 1, before);
-  leases.voted(KEY, 1, before, LEASE.by);
+  leases.see(KEY, at(1, before));
+  leases.voted(KEY, 1, LEASE.by);
   await clock.pass(400);
-  leases.voted(KEY, 1, before, LEASE.by);
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.voted(KEY, 1, LEASE.by);
+  leases.see(KEY, at(2, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 400);
 });
 
 Deno.test("lease clock: a vote for another value begins no lease", async () => {
   const { clock, leases } = rig();
   const before = stateOf();
-  leases.see(KEY, 1, before);
-  leases.voted(KEY, 1, before, "b/v/1");
+  leases.see(KEY, at(1, before));
+  leases.voted(KEY, 1, "b/v/1");
   await clock.pass(400);
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 0);
 });
 
 Deno.test("lease clock: the records of a vote are read again and again, and its beginning is kept", async () => {
   const { clock, leases } = rig();
   const held = () => stateOf({ id: "f:7", by: "z/v/1", ttlMs: 1_000 });
-  leases.see(KEY, 1, held());
-  leases.voted(KEY, 1, held(), LEASE.by);
+  leases.see(KEY, at(1, held()));
+  leases.voted(KEY, 1, LEASE.by);
   await clock.pass(400);
-  leases.see(KEY, 1, held());
+  leases.see(KEY, at(1, held()));
   await clock.pass(100);
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 500);
 });
 
 Deno.test("lease clock: a lease that ended and came back under its name counts anew; another key's never counts", async () => {
   const { clock, leases } = rig();
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   await clock.pass(900);
-  leases.see(KEY, 3, stateOf());
-  leases.see(KEY, 4, stateOf(LEASE));
+  leases.see(KEY, at(3, stateOf()));
+  leases.see(KEY, at(4, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 0);
   assertEquals(leases.seenMs("lock/b", LEASE), 0);
 });
 
 Deno.test("lease clock: a record seen late, of an instance that is over, shortens and ends nothing", async () => {
   const { clock, leases } = rig();
-  leases.see(KEY, 3, stateOf(LEASE));
+  leases.see(KEY, at(3, stateOf(LEASE)));
   await clock.pass(200);
-  leases.see(KEY, 2, stateOf());
+  leases.see(KEY, at(2, stateOf()));
   await clock.pass(200);
   assertEquals(leases.seenMs(KEY, LEASE), 400);
 });
@@ -112,12 +116,12 @@ Deno.test("lease clock: a record seen late, of an instance that is over, shorten
 Deno.test("lease clock: a lease that a step ended whose commit failed is timed anew, and runs out", async () => {
   const { clock, leases } = rig();
   const place: LeaseTerm = { id: "p:x", by: "b/v/1", ttlMs: 10_000 };
-  leases.see(KEY, 9, stateOf(LEASE, place));
+  leases.see(KEY, at(9, stateOf(LEASE, place)));
   await clock.pass(600);
   // It ran for a commit that was lost: the record stands where it stood, and is read again and again.
-  leases.see(KEY, 10, stateOf(place));
+  leases.see(KEY, at(10, stateOf(place)));
   for (let i = 0; i < 2; i++) {
-    leases.see(KEY, 9, stateOf(LEASE, place));
+    leases.see(KEY, at(9, stateOf(LEASE, place)));
     await clock.pass(LAPSE_MS / 2);
   }
   assertEquals(leases.remainingMs(KEY, LEASE), 0);
@@ -132,9 +136,31 @@ Deno.test("lease clock: of nothing seen, the whole lease remains", () => {
 
 Deno.test("lease clock: a vote at an instance that was not seen yet takes nothing from what was seen", async () => {
   const { clock, leases } = rig();
-  leases.see(KEY, 2, stateOf(LEASE));
+  leases.see(KEY, at(2, stateOf(LEASE)));
   await clock.pass(600);
-  leases.voted(KEY, 3, stateOf(LEASE), "b/v/9");
-  leases.see(KEY, 3, stateOf(LEASE));
+  leases.voted(KEY, 3, "b/v/9");
+  leases.see(KEY, at(3, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 600);
+});
+
+Deno.test("lease clock: of more names than it remembers the oldest begins anew, which only lengthens its leases", async () => {
+  const { clock, leases } = rig(2);
+  for (const key of ["lock/a", "lock/b"]) leases.see(key, at(2, stateOf(LEASE)));
+  await clock.pass(600);
+  leases.see("lock/c", at(2, stateOf(LEASE)));
+  assertEquals([leases.seenMs("lock/a", LEASE), leases.seenMs("lock/b", LEASE)], [0, 600]);
+  assertEquals([leases.remainingMs("lock/a", LEASE), leases.remainingOfKeyMs("lock/a")], [LAPSE_MS, null]);
+  leases.see("lock/a", at(2, stateOf(LEASE)));
+  await clock.pass(LAPSE_MS);
+  assertEquals(leases.remainingMs("lock/a", LEASE), 0);
+  assertEquals([leases.remainingOfKeyMs("lock/a"), leases.remainingOfKeyMs("lock/b")], [0, null]);
+});
+
+Deno.test("lease clock: another state at the same instance, as after a commit that failed, has its own leases timed", async () => {
+  const { clock, leases } = rig();
+  const other: LeaseTerm = { id: "f:2049", by: "b/v/2", ttlMs: 1_000 };
+  leases.see(KEY, at(2, stateOf(LEASE)));
+  leases.see(KEY, at(2, stateOf(LEASE, other)));
+  await clock.pass(LAPSE_MS);
+  assertEquals([leases.remainingMs(KEY, other), leases.remainingMs(KEY, LEASE)], [0, 0]);
 });

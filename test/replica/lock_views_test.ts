@@ -27,7 +27,7 @@ function rig() {
     decide(op: Op, subject = "s") {
       const command = { subject, id: `c${instance}`, born: instance + 1, op };
       state = machine.apply(state, ++instance, { id: `a/v/${instance}`, proposer: "a", commands: [command] });
-      leases.see(KEY, instance + 1, state);
+      leases.see(KEY, { instance: instance + 1, state, stateHash: machine.hash(state) });
     },
   };
 }

@@ -85,6 +85,8 @@ export type MemoryClusterOptions = {
   readonly trace?: (id: string) => Trace;
   /** Default: every node has a store of its own. */
   readonly shared?: Shared;
+  /** Hears the lines that a node has for its operator. Default: nobody. */
+  readonly report?: (id: string, line: string) => void;
 };
 
 export async function memoryCluster(n: number, options: MemoryClusterOptions = {}): Promise<MemoryCluster> {
@@ -101,6 +103,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     sending = (_id, transport) => transport,
     learners: learnerCount = 0,
     shared,
+    report = () => {},
   } = options;
   const group = shared ?? UNSHARED;
   const ids = "abcdefghi".slice(0, n).split("");
@@ -154,7 +157,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       modes: createModes(ids, modes, sha256Hex),
       digest: sha256Hex,
       version: "test",
-      report: () => {},
+      report: (line) => report(id, line),
     }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace });
     holder.node = node;
     nodes.set(id, node);

@@ -1,6 +1,6 @@
 /** 429 over HTTP: what counts, what never does, and whose it is. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { isFree } from "../../routes/rate_limit.ts";
+import { isCounted, isOfThing } from "../../routes/rate_limit.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { NO_MARK } from "../../src/replica/ports.ts";
@@ -68,7 +68,43 @@ Deno.test("rate limit: a stranger is told 401, however often, and takes nothing 
   assertEquals((await app.request("/v1/status", { headers: by("one") })).status, 429);
 });
 
-Deno.test("rate limit: free is what renews, releases or ends, of each noun, and nothing that looks like it", () => {
+Deno.test("rate limit: made-up fences and sessions, those of others and malformed ones have a bucket of their own", () =>
+  withApps(3, async (apps) => {
+    const { body: mine } = await ask(apps, "a", "POST", "/v1/locks/mine");
+    const { body: session } = await ask(apps, "a", "POST", "/v1/sessions");
+    const free = [["PUT", `/v1/locks/mine/${mine.fence}`], ["PUT", `/v1/locks/-/${mine.fence}?name=mine`], [
+      "PUT",
+      `/v1/sessions/${session.id}`,
+    ]] as const;
+    const made = [
+      ["PUT", "/v1/locks/never-was/999"],
+      ["DELETE", "/v1/locks/never-was/999"],
+      ["PUT", "/v1/locks/mine/999"],
+      ["PUT", "/v1/elections/mine/999"],
+      ["DELETE", "/v1/semaphores/mine/999"],
+      ["PUT", "/v1/locks/mine/x"],
+      ["PUT", "/v1/locks/%zz/1"],
+      ["PUT", `/v1/sessions/${"0".repeat(32)}`],
+      ["DELETE", "/v1/sessions/x"],
+    ] as const;
+    assertEquals((await ask(apps, "a", "PUT", "/v1/locks/never-was/999")).status, 404, "one is let through");
+    for (const [method, path] of made) {
+      assertEquals((await ask(apps, "a", method, path)).body.code, "rate-limited", path);
+    }
+    const operations = made.slice(0, 5).map(([method, path]) => ({ method, path }));
+    const { body } = await ask(apps, "a", "POST", "/v1/batch", "one", operations);
+    assertEquals(body.map(({ status }: Json) => status), operations.map(() => 429));
+    for (const [method, path] of free) assertEquals((await ask(apps, "a", method, path)).status, 200, path);
+    // What is another's is made up too, and a bucket is its subject's own.
+    assertEquals((await ask(apps, "a", "PUT", `/v1/locks/mine/${mine.fence}`, "two")).status, 410);
+    assertEquals((await ask(apps, "a", "PUT", `/v1/sessions/${session.id}`, "two")).status, 429);
+    // Neither has taken from what others cost.
+    for (let i = 2; i < BURST; i++) assertEquals((await ask(apps, "a", "GET", "/v1/locks/mine")).status, 200);
+    assertEquals((await ask(apps, "a", "GET", "/v1/locks/mine")).status, 429);
+    assertEquals((await ask(apps, "a", "DELETE", `/v1/locks/mine/${mine.fence}`)).status, 200);
+  }, OPTIONS));
+
+Deno.test("rate limit: what renews, releases or ends, of each noun, may be free, and nothing that looks like it", () => {
   const free: [string, string][] = [
     ["PUT", "/v1/locks/a/1"],
     ["DELETE", "/v1/locks/a%2Fb/1"],
@@ -76,7 +112,6 @@ Deno.test("rate limit: free is what renews, releases or ends, of each noun, and 
     ["DELETE", "/v1/semaphores/a/1"],
     ["PUT", "/v1/sessions/s"],
     ["DELETE", "/v1/sessions/s"],
-    ["POST", "/v1/batch"],
   ];
   const counted: [string, string][] = [
     ["POST", "/v1/locks/a"],
@@ -89,11 +124,12 @@ Deno.test("rate limit: free is what renews, releases or ends, of each noun, and 
     ["PUT", "/v1/locks/a/1/x"],
     ["PUT", "/v1/members/a"],
   ];
-  for (const [method, path] of free) assert(isFree(method, path), path);
-  for (const [method, path] of counted) assert(!isFree(method, path), path);
+  for (const [method, path] of free) assert(isOfThing(method, path), path);
+  for (const [method, path] of counted) assert(!isOfThing(method, path) && isCounted(method, path), path);
+  assert(!isCounted("POST", "/v1/batch"));
 });
 
-Deno.test("rate limit: a direct client's acquires count, its renewals and releases do not", async () => {
+Deno.test("rate limit: a direct client's acquires count, its renewals and releases of what it holds do not", async () => {
   const peers = {
     cluster: "test",
     secrets: ["secret"],
@@ -102,7 +138,8 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
     identity: () => null,
     mark: () => NO_MARK,
   };
-  const { app } = scripted({}, { ...OPTIONS, peers });
+  const isHeld = ({ fence }: Json, subject: string) => fence === "1025" && subject === "one";
+  const { app } = scripted({ isHeld }, { ...OPTIONS, peers });
   const send = async (op: Json) => {
     const commands = [{ subject: "one", id: "k", born: 0, op }];
     const value = { id: "v", proposer: "", commands };
@@ -117,6 +154,8 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
   const acquire = { type: "acquire", holder: "h", ttlMs: 5_000, mode: "exclusive", lockDelayMs: 0, atMs: 0 };
   for (let i = 0; i < BURST; i++) assertEquals(await send(acquire), [200, undefined]);
   assertEquals(await send(acquire), [429, "rate-limited"]);
-  assertEquals(await send({ type: "renew", fence: "1025" }), [200, undefined]);
+  for (let i = 0; i < BURST; i++) assertEquals(await send({ type: "renew", fence: "1025" }), [200, undefined]);
   assertEquals(await send({ type: "release", fence: "1025", atMs: 0 }), [200, undefined]);
+  assertEquals(await send({ type: "release", fence: "999", atMs: 0 }), [200, undefined]);
+  assertEquals(await send({ type: "renew", fence: "999" }), [429, "rate-limited"]);
 });

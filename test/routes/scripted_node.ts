@@ -53,6 +53,7 @@ const DEFAULTS: Script = {
   list: { items: [FREE], cursor: null },
   receive: (...args: unknown[]) => (args[2] as WireMessage[]).map(() => ({ type: "noted" })),
   acceptDirect: [],
+  isHeld: false,
   status: STATUS,
   readiness: null,
 };
@@ -90,6 +91,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {},
     watches: { poll: later("poll") },
     receive: later("receive"),
     acceptDirect: later("acceptDirect"),
+    isHeld: later("isHeld"),
     status: play("status"),
     readiness: later("readiness"),
   } as unknown as NodeService;

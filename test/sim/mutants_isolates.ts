@@ -68,8 +68,8 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       },
       {
         file: LEASES,
-        text: "known?.voted.get(lease.by) ?? now;",
-        replacement: "known?.voted.get(lease.by) ?? this.#startedMs;",
+        text: "known?.voted?.get(lease.by) ?? now;",
+        replacement: "known?.voted?.get(lease.by) ?? this.#startedMs;",
       },
     ],
     seeds: 200,
@@ -95,7 +95,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
         file: "replica/key_log.ts",
         text: '    if (ending.type === "decided") await',
         replacement:
-          '    if ((ending.type as string) === "not-voted") {\n      const first = this.#pending.filter(({ sentIn }) => sentIn?.instance === opening.instance);\n      for (const pending of first) this.#fail(pending, new QuorateError("no-quorum", "not voted", { outcome: "none" }));\n    }\n    if (ending.type === "decided") await',
+          '    if ((ending.type as string) === "not-voted") {\n      const first = [...this.#pending].filter(({ sentIn }) => sentIn?.instance === opening.instance);\n      for (const pending of first) this.#fail(pending, new QuorateError("no-quorum", "not voted", { outcome: "none" }));\n    }\n    if (ending.type === "decided") await',
       },
     ],
     seeds: 100,

@@ -592,7 +592,9 @@ export class Model {
 
   #view(thing: ReaderThing): Effect {
     const judgement = this.#core.judgeRead(this.#quorums, thing.views);
-    if (judgement === null || judgement.type === "unsettled") return nothing(this.things.id(thing));
+    if (judgement === null || judgement.type === "unsettled" || judgement.type === "contradicted") {
+      return nothing(this.things.id(thing));
+    }
     const over = this.things.id({ ...thing, isOver: true, mustOpen: 0, views: [] });
     const effect: Effect = { ...nothing(over), seen: ["read"] };
     const { snapshot } = judgement;

@@ -231,6 +231,42 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
 
 export const HOST_MUTANTS: readonly HostMutant[] = [
   {
+    name: "an absent register's delete answered by a read to who may have tried before",
+    file: "replica/registers.ts",
+    edits: edit(
+      "if (anonymous !== true || op.fence !== undefined) return null;",
+      "if (anonymous === false) return null;",
+    ),
+    of: "test/replica/read_answers_test.ts",
+    test:
+      "read answers: to delete what is absent under a key, or under a fence, is decided: an earlier try may be under way",
+  },
+  {
+    name: "a stopped record read as if it were sound",
+    file: "replica/acceptor_host.ts",
+    edits: edit("    if (own.stopped === undefined) {\n", "    if (true as boolean) {\n"),
+    of: "test/routes/health_test.ts",
+    test: "status: a record that contradicts the others' answers nothing, reads are the others', and it is told",
+  },
+  {
+    name: "a state that is not what its hash is of",
+    file: "replica/acceptor_host.ts",
+    edits: edit("this.rules.machine.hash(state) !== stateHash", "this.rules.machine.hash(state) === undefined"),
+    of: "test/replica/stopped_test.ts",
+    test:
+      "stopped: a state that rotted on disk is damaged on load: no view, no vote, no promise, one line, and others are well",
+  },
+  {
+    name: "the first of two states",
+    file: "paxos/learner.ts",
+    edits: edit(
+      'agreed === null ? { type: "contradicted" } : judge(quorums, agreed)',
+      "judge(quorums, agreed ?? views)",
+    ),
+    of: "test/paxos/learner_test.ts",
+    test: "read: two states at the newest instance settle nothing, unless a read quorum has the same",
+  },
+  {
     name: "a vote applied again after a lost check-and-set",
     file: "store/owner_store.ts",
     edits: [
@@ -287,7 +323,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "ttl counted from a retry: a repeated vote begins the lease anew",
     file: "replica/lease_clock.ts",
-    edits: edit("if (!seen.voted.has(valueId)) seen.voted", "seen.voted"),
+    edits: edit("if (!voted.has(valueId)) voted", "voted"),
     of: "test/replica/lease_clock_test.ts",
     test: "lease clock: a lease counts from the vote for the value that grants it, if that came first",
   },

@@ -1,0 +1,68 @@
+/**
+ * Commands about what is not there are answered by a read: decided, each would make a record at every member, and an entry in
+ * the window, for nothing (PROTOCOL.md §6). It decides nothing, and need not: what such a fence or session was is over for
+ * good, so an earlier try of the same command that is under way still comes to nothing either.
+ */
+import type { LockMachine } from "../machine/machine.ts";
+import type { Op, Result } from "../machine/op.ts";
+import { holdOfFence, viewSession } from "../machine/view.ts";
+import type { State } from "../paxos/message.ts";
+import type { AcceptorHost } from "./acceptor_host.ts";
+import { ownState } from "./own_state.ts";
+import type { Outcome } from "./pending.ts";
+import type { Clock } from "./ports.ts";
+import type { Reader } from "./reader.ts";
+import { receiptOf } from "./receipt.ts";
+
+type Parts = {
+  readonly acceptor: AcceptorHost;
+  readonly clock: Clock;
+  readonly machine: LockMachine;
+  readonly reader: Reader;
+};
+
+/** What changes nothing. Of a command that was decided before, the first result is none of them, and is asked for as ever. */
+const NOTHING_DONE: ReadonlySet<Result["outcome"]> = new Set([
+  "never-granted",
+  "lost",
+  "already-released",
+  "taken-over",
+  "forced",
+  "ended",
+  "no-session",
+  "session-ended",
+  "absent",
+]);
+
+export function holdsFence(state: State, subject: string, fence: string): boolean {
+  return holdOfFence(state, fence)?.subject === subject;
+}
+
+/** Whether the state's session lives and is this subject's. */
+export function isLiveFor(state: State, subject: string): boolean {
+  const session = viewSession(state);
+  return session !== null && session.subject === subject && session.ended === null;
+}
+
+/**
+ * Null: it has to be decided, as the own record or a read quorum shows. Rejects with `no-quorum`; nothing was sent then.
+ * @param isThere whether a state shows what the command is about
+ */
+export async function answerByRead(
+  parts: Parts,
+  key: string,
+  { subject, id, op, born }: { readonly subject: string; readonly id: string; readonly op: Op; readonly born?: number },
+  timeoutMs: number,
+  isThere: (state: State) => boolean,
+): Promise<Outcome | null> {
+  const { machine, reader, clock } = parts;
+  const untilMs = clock.now() + timeoutMs;
+  const own = await ownState(parts, key, timeoutMs);
+  if (own !== null && isThere(own)) return null;
+  const { state, instance, decidedBy } = await reader.read(key, Math.max(1, untilMs - clock.now()));
+  if (isThere(state)) return null;
+  const value = { id: "", proposer: "", commands: [{ subject, id, born: born ?? instance, op }] };
+  const [result] = machine.applyWithResults(state, instance, value).results;
+  if (result === undefined || !NOTHING_DONE.has(result.outcome)) return null;
+  return { result, state, instance, receipt: { ...receiptOf(decidedBy), path: "read" } };
+}
