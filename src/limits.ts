@@ -80,6 +80,8 @@ export const ATOMIC_MAX_BYTES = 600 * 1024;
 export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
+/** Keys in one answer between nodes. */
+export const KEYS_PER_REPLY = 500;
 
 /** Requests of one subject at one node; renewals and releases are not counted. */
 export const RATE_PER_SECOND = 200;
@@ -122,3 +124,4 @@ assert(VALUE_MAX_BYTES < ROW_MAX_BYTES, "a vote fits its row");
 assert(Math.ceil(KV_VALUE_MAX_BYTES / 3) * 4 + 2_048 < VALUE_MAX_BYTES, "a register's value fits one vote in base64");
 assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
 assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");
+assert(KEYS_PER_REPLY * 6 * (NAME_MAX_BYTES + 32) < PAXOS_BODY_MAX_BYTES, "keys fit an answer, all of them escaped");

@@ -16,6 +16,7 @@ import {
   type LeaseName,
   type Mode,
   type Snapshot,
+  type State,
   type Value,
   type Vote,
 } from "../paxos/message.ts";
@@ -61,6 +62,7 @@ export class AcceptorHost {
   readonly #digest: (text: string) => string;
   readonly #trace: Trace;
   readonly #heard: (key: string) => void;
+  readonly #isListed: (state: State) => boolean;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
@@ -68,7 +70,10 @@ export class AcceptorHost {
   /** Of a shared store: where this process has seen records stand. What stands further by now a twin has moved. */
   readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
 
-  /** @param heard called when the own record is known to be as new as a member's */
+  /**
+   * @param heard called when the own record is known to be as new as a member's
+   * @param isListed whether a state has anything that a list shows
+   */
   constructor(
     rules: AcceptorRules,
     store: BallotStore,
@@ -78,6 +83,7 @@ export class AcceptorHost {
     digest: (text: string) => string,
     trace: Trace = NO_TRACE,
     heard: (key: string) => void = () => {},
+    isListed: (state: State) => boolean = () => true,
   ) {
     this.rules = rules;
     this.votes = rules.quorums.isMember(rules.me);
@@ -88,6 +94,7 @@ export class AcceptorHost {
     this.#digest = digest;
     this.#trace = trace;
     this.#heard = heard;
+    this.#isListed = isListed;
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
@@ -128,7 +135,8 @@ export class AcceptorHost {
         ? "met"
         : null;
       voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
-      return { record: next.record === record ? null : this.#stored(next.record, stored), reply: next.reply };
+      const isKept = next.record === record && !this.#isDead(stored);
+      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
@@ -159,7 +167,7 @@ export class AcceptorHost {
     return await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record.instance, record.state, stored?.firstSeen);
-      return { record: null, reply: record };
+      return { record: this.#isDead(stored) ? this.#stored(record, stored) : null, reply: record };
     });
   }
 
@@ -237,9 +245,20 @@ export class AcceptorHost {
 
   /** As it is to be kept: where others serve the same store, with when its leases were first seen. */
   #stored(record: AcceptorRecord, before: StoredRecord | null): StoredRecord {
+    const kept = { ...record, live: this.#isLive(record) };
     return this.#store.isShared
-      ? { ...record, firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }
-      : record;
+      ? { ...kept, firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }
+      : kept;
+  }
+
+  /** Whether there is something to list, or a vote that may bring it: what votes decide is not in the state yet. */
+  #isLive({ vote, state }: AcceptorRecord): boolean {
+    return vote !== null || this.#isListed(state);
+  }
+
+  /** Whether the index of live records has it for nothing, as it may have what was written before there was one. */
+  #isDead(stored: StoredRecord | null): boolean {
+    return stored !== null && stored.live !== false && !this.#isLive(stored);
   }
 
   #envelope(message: AcceptorMessage, from: NodeId | ""): Envelope {

@@ -1,6 +1,7 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
+import { isListed } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
@@ -17,6 +18,7 @@ import { Heard } from "./heard.ts";
 import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Locks } from "./locks.ts";
+import { Names } from "./names.ts";
 import type { Modes } from "./modes.ts";
 import {
   type Identity,
@@ -89,6 +91,7 @@ export class ReplicaNode implements NodeService {
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
   readonly #logs: KeyLogs;
+  readonly #names: Names;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #standing: Standing;
@@ -116,6 +119,7 @@ export class ReplicaNode implements NodeService {
       digest,
       trace,
       (key) => heard.note(key),
+      isListed,
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
@@ -151,15 +155,18 @@ export class ReplicaNode implements NodeService {
     this.#logs = logs;
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
+    const whyNot = () => this.#standing.reason();
+    const names = new Names({ rules, store, transport, clock, timing: parts.timing, whyNot });
+    this.#names = names;
     const queueParts = { ...parts, logs, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
     const isDraining = () => this.#isDraining;
-    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard, isDraining };
+    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), names, heard, isDraining };
     const shown = <S extends object>(noun: WatchedNoun, service: S) =>
       trace.on ? traced(noun, service, trace) : service;
-    this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
+    this.sessions = shown("session", new Sessions({ ...sessionParts, names }));
     this.#expiry = new Expiry(queueParts);
     const expire = (key: string) => {
       const { noun, name } = nounOfKey(key)!;
@@ -167,7 +174,7 @@ export class ReplicaNode implements NodeService {
       if (noun === "session") void this.#ends.seeToEnd(name);
       else this.#expiry.watch(key, 0);
     };
-    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases), expire });
+    this.watches = new Watching({ ...parts, reader, names, store, views: nounViews(leases), expire });
     this.locks = shown("lock", new Locks(grantParts));
     this.elections = shown("election", new Elections(grantParts));
     this.semaphores = shown("semaphore", new Semaphores(grantParts));
@@ -284,6 +291,7 @@ export class ReplicaNode implements NodeService {
         if (quarantined !== null) return { type: "unavailable", reason: "quarantined" };
         return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
+      if (message.type === "keys") return await this.#names.own(message);
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
         message.type === "outcomes";

@@ -6,7 +6,14 @@ import { assert } from "../assert.ts";
 import { ATOMIC_MAX_BYTES, ATOMIC_MAX_KEY_BYTES, ATOMIC_MAX_RECORDS, ROW_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { type BallotStore, type Identity, type Mark, type StepResult, StoreError } from "../replica/ports.ts";
+import {
+  type BallotStore,
+  type Identity,
+  type Mark,
+  type StepResult,
+  StoreError,
+  type Which,
+} from "../replica/ports.ts";
 import type { FileLock } from "./file_lock.ts";
 import { assertKey, ballotRow, keyWeightBytes, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
@@ -73,11 +80,11 @@ export class OwnerStore implements BallotStore {
     });
   }
 
-  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+  async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertUsable();
     // A commit of unknown outcome might add a key after it was listed.
     await this.#ledger.settle();
-    return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit));
+    return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit, which));
   }
 
   identity(): Identity | null {
@@ -379,8 +386,12 @@ function makePart(entry: Entry<Waiter>, record: AcceptorRecord, rows: RecordRows
   return {
     entry,
     record,
-    // One check for both rows: whoever writes the state row writes this one too.
-    write: { check: { key: ballot, versionstamp: entry.version }, sets },
+    // One check for all rows: whoever writes another of them writes this one too.
+    write: {
+      check: { key: ballot, versionstamp: entry.version },
+      sets,
+      live: rows.live === null ? null : { key: entry.key, is: rows.live },
+    },
     bytes: rows.ballot.length + (rows.state?.length ?? 0) + keyBytes,
     keyBytes,
   };

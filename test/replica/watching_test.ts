@@ -9,6 +9,7 @@ import type { Snapshot } from "../../src/paxos/message.ts";
 import type { AcceptorHost, AnyMoveListener } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { Learning } from "../../src/replica/learning.ts";
+import type { Names } from "../../src/replica/names.ts";
 import { type NounView, nounViews } from "../../src/replica/nouns.ts";
 import type { BallotStore } from "../../src/replica/ports.ts";
 import type { Reader } from "../../src/replica/reader.ts";
@@ -257,6 +258,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
     } as unknown as AcceptorHost,
     reader: { read: () => Promise.resolve(newest) } as unknown as Reader,
     learning: {} as Learning,
+    names: {} as Names,
     store: { identity: () => ({ boot: 7 }) } as unknown as BallotStore,
     clock,
     random: { next: () => 0, id: () => "" },
