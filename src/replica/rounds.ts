@@ -80,7 +80,8 @@ export class Rounds {
     // Nobody wants it any more, or somebody does anew and has started a round of their own.
     if (this.#cancel !== cancelled) return;
     this.#cancel = null;
-    if (!isIdle) this.start();
+    // What is wanted since this round began found it under way, and started none.
+    if (!isIdle || this.#targets().length > 0) this.start();
   }
 
   async #nextKeys(): Promise<string[]> {

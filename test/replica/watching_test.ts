@@ -289,7 +289,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
   assertEquals(all.events[2]!.body, gone);
   const polled = await watching.poll("lock", "x", 1_025n, { waitMs: 0, timeoutMs: 1 });
   assertEquals([polled.isNewer, polled.body], [true, null]);
-  assertEquals([watching.watchers, clock.timers], [2, 1]);
+  assertEquals([watching.watchers, clock.timers], [2, 2]);
   for (const stop of stops) stop();
   assertEquals([watching.watchers, clock.timers], [0, 0], "nothing is left running");
   for (const key of ["readyz", "members"]) moved(key, newest, 1);
