@@ -84,6 +84,8 @@ export const ATOMIC_MAX_BYTES = 600 * 1024;
 export const ATOMIC_MAX_KEY_BYTES = 60 * 1024;
 export const PAXOS_BODY_MAX_BYTES = 2 * 1024 * 1024;
 export const PAXOS_MAX_MESSAGES = 1_000;
+/** Keys in one answer between nodes. */
+export const KEYS_PER_REPLY = 500;
 
 /** Requests of one subject at one node; renewals and releases of what it holds are not counted. */
 export const RATE_PER_SECOND = 200;
@@ -162,3 +164,4 @@ assert(Math.ceil(KV_VALUE_MAX_BYTES / 3) * 4 + 2_048 < VALUE_MAX_BYTES, "a regis
 assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
 assert(PAXOS_BODY_MAX_BYTES * 16 <= BODIES_MAX_BYTES, "bodies of a member's requests to a peer have room");
 assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");
+assert(KEYS_PER_REPLY * 6 * (NAME_MAX_BYTES + 32) < PAXOS_BODY_MAX_BYTES, "keys fit an answer, all of them escaped");

@@ -127,7 +127,14 @@ type Rule = {
   readonly mayTypes?: readonly string[];
 };
 
-const SHARED = ["src/limits.ts", "src/version.ts", "src/assert.ts", "src/errors.ts", "src/remembered.ts"];
+const SHARED = [
+  "src/limits.ts",
+  "src/version.ts",
+  "src/assert.ts",
+  "src/errors.ts",
+  "src/remembered.ts",
+  "src/key_order.ts",
+];
 const ALL = [""];
 
 const RULES: readonly Rule[] = [
@@ -167,6 +174,7 @@ const RULES: readonly Rule[] = [
   { room: "src/assert.ts", may: [] },
   { room: "src/limits.ts", may: ["src/assert.ts"] },
   { room: "src/remembered.ts", may: [] },
+  { room: "src/key_order.ts", may: [] },
   { room: "src/version.ts", may: [] },
   { room: "src/errors.ts", may: SHARED, mayTypes: ["src/api.ts"] },
   { room: "src/api.ts", may: SHARED },

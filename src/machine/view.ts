@@ -91,6 +91,24 @@ export function viewRegister(state: State): { readonly value: RegisterValue | nu
   return { value: register?.value ?? null, revision };
 }
 
+/**
+ * Whether a list shows it. A name that was only asked about is not shown, nor one whose value is deleted, nor a session that
+ * has ended.
+ */
+export function isListed(state: State): boolean {
+  const { kind, register, session } = keyState(state);
+  switch (kind) {
+    case "unused":
+      return false;
+    case "register":
+      return (register?.value ?? null) !== null;
+    case "session":
+      return session?.ended === null;
+    default:
+      return true;
+  }
+}
+
 /** Number of the last change. */
 export function viewRevision(state: State): string {
   return keyState(state).revision;

@@ -70,6 +70,7 @@ export class AcceptorHost {
   readonly #digest: (text: string) => string;
   readonly #trace: Trace;
   readonly #heard: (key: string) => void;
+  readonly #isListed: (state: State) => boolean;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
@@ -84,6 +85,7 @@ export class AcceptorHost {
   /**
    * @param heard called when the own record is known to be as new as a member's
    * @param report one line for the operator
+   * @param isListed whether a state has anything that a list shows
    */
   constructor(
     rules: AcceptorRules,
@@ -95,6 +97,7 @@ export class AcceptorHost {
     trace: Trace = NO_TRACE,
     heard: (key: string) => void = () => {},
     report: (line: string) => void = () => {},
+    isListed: (state: State) => boolean = () => true,
   ) {
     this.stopped = new Stopped(report);
     this.rules = rules;
@@ -106,6 +109,7 @@ export class AcceptorHost {
     this.#digest = digest;
     this.#trace = trace;
     this.#heard = heard;
+    this.#isListed = isListed;
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
@@ -148,7 +152,8 @@ export class AcceptorHost {
         ? "met"
         : null;
       voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
-      return { record: next.record === record ? null : this.#stored(next.record, stored), reply: next.reply };
+      const isKept = next.record === record && !this.#isDead(stored);
+      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
@@ -180,7 +185,7 @@ export class AcceptorHost {
     const own = await this.#update(key, (stored) => {
       const record = stored ?? this.#fresh(key);
       this.#leases.see(key, record, stored?.firstSeen);
-      return { record: null, reply: record };
+      return { record: this.#isDead(stored) ? this.#stored(record, stored) : null, reply: record };
     });
     if (own.stopped === undefined) {
       this.stopped.forget(key);
@@ -283,9 +288,20 @@ export class AcceptorHost {
 
   /** As it is to be kept: where others serve the same store, with when its leases were first seen. */
   #stored(record: AcceptorRecord, before: StoredRecord | null): StoredRecord {
+    const kept = { ...record, live: this.#isLive(record) };
     return this.#store.isShared
-      ? { ...record, firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }
-      : record;
+      ? { ...kept, firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }
+      : kept;
+  }
+
+  /** Whether there is something to list, or a vote that may bring it: what votes decide is not in the state yet. */
+  #isLive({ vote, state }: AcceptorRecord): boolean {
+    return vote !== null || this.#isListed(state);
+  }
+
+  /** Whether the index of live records has it for nothing, as it may have what was written before there was one. */
+  #isDead(stored: StoredRecord | null): boolean {
+    return stored !== null && stored.live !== false && !this.#isLive(stored);
   }
 
   #envelope(message: AcceptorMessage, from: NodeId | ""): Envelope {

@@ -5,22 +5,43 @@
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import type { Reader } from "./reader.ts";
-import { type RoundParts, Rounds, type Target } from "./rounds.ts";
+import type { Names } from "./names.ts";
+import type { Which } from "./ports.ts";
+import { type KeysOf, type RoundParts, Rounds, type Target } from "./rounds.ts";
 
 const ROUND_MS = 5_000;
 const READ_WITHIN_MS = 2_000;
+/** Of a round for names that may have been deleted: there may be very many, and they must not keep the others waiting. */
+const SWEEP_MAX_KEYS = 64;
 
 export type CatchUpParts = RoundParts & {
   readonly acceptor: AcceptorHost;
   readonly reader: Reader;
   readonly learning: Learning;
+  readonly names: Names;
   /** Sees to it that leases of the key end when they run out. */
   readonly expire: (key: string) => void;
 };
 
-/** @param watched asked at the start of each turn; each target once */
-export function catchUp(parts: CatchUpParts, watched: () => readonly Target[]): Rounds {
-  return new Rounds(parts, ROUND_MS, watched, (key) => look(parts, key));
+/**
+ * Names of a prefix are those that a quorum knows: of one whose decider died this node may not have heard at all.
+ *
+ * @param watched asked at the start of each turn; each target once
+ */
+export function catchUp(parts: CatchUpParts, watched: () => readonly Target[]): Pick<Rounds, "start" | "stop"> {
+  const keysOf = (which: Which): KeysOf => (prefix, after, limit) =>
+    parts.names.page({ prefix, after, limit, which }, READ_WITHIN_MS);
+  const lookAt = (key: string) => look(parts, key);
+  const prefixes = () => watched().filter((target) => "prefix" in target);
+  const all = [
+    new Rounds(parts, ROUND_MS, watched, lookAt, keysOf("live")),
+    // What came and went unheard was deleted by somebody, and that is news too.
+    new Rounds(parts, ROUND_MS, prefixes, lookAt, keysOf("all"), SWEEP_MAX_KEYS),
+  ];
+  return {
+    start: () => all.forEach((rounds) => rounds.start()),
+    stop: () => all.forEach((rounds) => rounds.stop()),
+  };
 }
 
 async function look({ acceptor, reader, learning, expire }: CatchUpParts, key: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
+import { isListed } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
@@ -18,6 +19,7 @@ import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Lives, UNCONFIRMED_BOOT } from "./lives.ts";
 import { Locks } from "./locks.ts";
+import { Names } from "./names.ts";
 import type { Modes } from "./modes.ts";
 import {
   type Identity,
@@ -98,6 +100,7 @@ export class ReplicaNode implements NodeService {
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
   readonly #logs: KeyLogs;
+  readonly #names: Names;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #sweep: Sweep;
@@ -129,6 +132,7 @@ export class ReplicaNode implements NodeService {
       trace,
       (key) => heard.note(key),
       report,
+      isListed,
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
@@ -164,15 +168,18 @@ export class ReplicaNode implements NodeService {
     this.#logs = logs;
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
+    const whyNot = () => this.#standing.reason();
+    const names = new Names({ rules, store, transport, clock, timing: parts.timing, whyNot });
+    this.#names = names;
     const queueParts = { ...parts, logs, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
     const isDraining = () => this.#isDraining;
-    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard, isDraining };
+    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), names, heard, isDraining };
     const shown = <S extends object>(noun: WatchedNoun, service: S) =>
       trace.on ? traced(noun, service, trace) : service;
-    this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
+    this.sessions = shown("session", new Sessions({ ...sessionParts, names }));
     this.#expiry = new Expiry(queueParts);
     this.#sweep = new Sweep({ ...queueParts, store, ends: this.#ends });
     const expire = (key: string) => {
@@ -181,7 +188,7 @@ export class ReplicaNode implements NodeService {
       if (noun === "session") void this.#ends.seeToEnd(name);
       else this.#expiry.watch(key, 0);
     };
-    this.watches = new Watching({ ...parts, reader, store, views: nounViews(leases), expire });
+    this.watches = new Watching({ ...parts, reader, names, store, views: nounViews(leases), expire });
     this.locks = shown("lock", new Locks(grantParts));
     this.elections = shown("election", new Elections(grantParts));
     this.semaphores = shown("semaphore", new Semaphores(grantParts));
@@ -335,6 +342,7 @@ export class ReplicaNode implements NodeService {
         if (message.of === from && this.#ports.store.identity() !== null) await this.#ports.store.flush();
         return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
+      if (message.type === "keys") return await this.#names.own(message);
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
         message.type === "outcomes";

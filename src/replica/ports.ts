@@ -31,6 +31,9 @@ export type Identity = {
   readonly run: string;
 };
 
+/** Which records: those that may be listed, or those too that are kept only for their instances and fences. */
+export type Which = "live" | "all";
+
 /** The highest commit of a peer that this store has heard of. */
 export type Mark = { readonly incarnation: string; readonly boot: number; readonly run: string; readonly seq: number };
 
@@ -40,11 +43,13 @@ export const NO_MARK: Mark = { incarnation: "none", boot: 0, run: "none", seq: 0
 /** Stands for the `run` of a store that any number of processes serve at once: none of them owns it. */
 export const SHARED_RUN = "shared";
 
-/**
- * A record as a store keeps it. `firstSeen` is the host's part, of which the roles know nothing: when somebody who serves a
- * shared store first saw each lease of the state, in ms of the platform's wall clock (PROTOCOL.md §7).
- */
-export type StoredRecord = AcceptorRecord & { readonly firstSeen?: Readonly<Record<string, number>> };
+/** A record as a store keeps it, with the host's part, of which the roles know nothing. */
+export type StoredRecord = AcceptorRecord & {
+  /** When somebody who serves a shared store first saw each lease of the state, in ms of the platform's wall clock (§7). */
+  readonly firstSeen?: Readonly<Record<string, number>>;
+  /** False: there is nothing to list, and no vote that might bring it. One that does not say is live. */
+  readonly live?: boolean;
+};
 
 /** What one step makes of a record: `record` is what to write, or null to write nothing. */
 export type StepResult<R> = { readonly record: StoredRecord | null; readonly reply: R };
@@ -62,8 +67,8 @@ export interface BallotStore {
    */
   readonly isShared: boolean;
   update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R>;
-  /** Keys that have a record, in byte order, after `after`, at most `limit`. */
-  keys(prefix: string, after: string, limit: number): Promise<readonly string[]>;
+  /** Keys that have a record, or a live one, in byte order, after `after`, at most `limit`. */
+  keys(prefix: string, after: string, limit: number, which?: Which): Promise<readonly string[]>;
   /** The identity this store was initialised with, or null. */
   identity(): Identity | null;
   /** Writes the identity of a new member; rejects if the store has one. */
@@ -120,8 +125,18 @@ export type Mailbox = "acceptor" | "coordinator" | "learner";
  */
 export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
 export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
-export type WireMessage = PeerMessage | Collision | Forward | Outcomes | Accepted | AskMarks;
-export type WireReply = AcceptorReply | MarksReply | { readonly type: "noted" } | {
+/** Asks a member which keys it has; see `BallotStore.keys`. */
+export type AskKeys = {
+  readonly type: "keys";
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+  readonly which: Which;
+};
+/** As many as the limit: there may be further ones after the last. */
+export type KeysReply = { readonly type: "keys"; readonly keys: readonly string[] };
+export type WireMessage = PeerMessage | Collision | Forward | Outcomes | Accepted | AskMarks | AskKeys;
+export type WireReply = AcceptorReply | MarksReply | KeysReply | { readonly type: "noted" } | {
   readonly type: "unavailable";
   readonly reason: string;
 };
@@ -135,6 +150,7 @@ export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
   read: "acceptor",
   "lapsed?": "acceptor",
   marks: "acceptor",
+  keys: "acceptor",
   collision: "coordinator",
   forward: "coordinator",
   accepted: "learner",

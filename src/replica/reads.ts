@@ -3,7 +3,7 @@ import type { Page, Receipt } from "../api.ts";
 import type { Snapshot, State } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Heard } from "./heard.ts";
-import type { BallotStore } from "./ports.ts";
+import type { Names } from "./names.ts";
 import type { Reader } from "./reader.ts";
 import { receiptOf } from "./receipt.ts";
 import type { ListRequest, ReadOptions } from "./service.ts";
@@ -11,7 +11,7 @@ import type { ListRequest, ReadOptions } from "./service.ts";
 export type ReadParts = {
   readonly acceptor: AcceptorHost;
   readonly reader: Reader;
-  readonly store: BallotStore;
+  readonly names: Names;
   readonly heard: Heard;
 };
 
@@ -48,7 +48,8 @@ export class Reads {
     { prefix, limit, cursor, timeoutMs }: ListRequest,
     show: (name: string, key: string, timeoutMs: number) => Promise<T | null>,
   ): Promise<Page<T>> {
-    const keys = await this.#parts.store.keys(this.#prefix + prefix, this.#prefix + (cursor ?? ""), limit + 1);
+    const range = { prefix: this.#prefix + prefix, after: this.#prefix + (cursor ?? ""), which: "live" } as const;
+    const { keys } = await this.#parts.names.page({ ...range, limit: limit + 1 }, timeoutMs);
     const shown = keys.slice(0, limit);
     const items = await Promise.all(shown.map((key) => show(key.slice(this.#prefix.length), key, timeoutMs)));
     const last = shown.at(-1);

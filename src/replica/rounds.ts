@@ -1,13 +1,28 @@
 /** Looking at keys again and again, as many at a time as a node can do beside its other work; more than that take turns. */
 import type { BallotStore, Clock, Randomness } from "./ports.ts";
 
-/** Keys looked at in a round. */
+/** Keys looked at in a round, unless fewer are asked for. */
 const ROUND_MAX_KEYS = 256;
 const AT_ONCE = 16;
 
-export type RoundParts = { readonly store: BallotStore; readonly clock: Clock; readonly random: Randomness };
+export type RoundParts = { readonly clock: Clock; readonly random: Randomness };
 
-/** What to look at: one key, or all known to this node that begin so, from `after` on. */
+/** Keys that begin with `prefix`, in byte order, after `after`, at most `limit`; `more`: there may be further ones. */
+export type KeysOf = (
+  prefix: string,
+  after: string,
+  limit: number,
+) => Promise<{ readonly keys: readonly string[]; readonly more: boolean }>;
+
+/** Those of the own store. */
+export function ownKeys(store: BallotStore): KeysOf {
+  return async (prefix, after, limit) => {
+    const keys = await store.keys(prefix, after, limit);
+    return { keys, more: keys.length === limit };
+  };
+}
+
+/** What to look at: one key, or all that begin so, from `after` on. */
 export type Target = { readonly key: string } | { readonly prefix: string; readonly after: string };
 
 export class Rounds {
@@ -15,6 +30,8 @@ export class Rounds {
   readonly #everyMs: number;
   readonly #look: (key: string) => Promise<void>;
   readonly #targets: () => readonly Target[];
+  readonly #keysOf: KeysOf;
+  readonly #maxKeys: number;
   #cancel: (() => void) | null = null;
   /** What this turn has not come to yet. */
   #left: Target[] = [];
@@ -28,11 +45,15 @@ export class Rounds {
     everyMs: number,
     targets: () => readonly Target[],
     look: (key: string) => Promise<void>,
+    keysOf: KeysOf,
+    maxKeys = ROUND_MAX_KEYS,
   ) {
     this.#parts = parts;
     this.#everyMs = everyMs;
     this.#targets = targets;
     this.#look = look;
+    this.#keysOf = keysOf;
+    this.#maxKeys = maxKeys;
   }
 
   start(): void {
@@ -54,28 +75,28 @@ export class Rounds {
       isIdle = this.#left.length === 0;
       await lookAtAll(await this.#nextKeys(), this.#look);
     } catch {
-      // The store failed; the node says so elsewhere.
+      // The store failed, which the node says elsewhere, or no quorum answers now.
     }
     // Nobody wants it any more, or somebody does anew and has started a round of their own.
     if (this.#cancel !== cancelled) return;
     this.#cancel = null;
-    if (!isIdle) this.start();
+    // What is wanted since this round began found it under way, and started none.
+    if (!isIdle || this.#targets().length > 0) this.start();
   }
 
   async #nextKeys(): Promise<string[]> {
     const keys = new Set<string>();
-    while (keys.size < ROUND_MAX_KEYS) {
+    while (keys.size < this.#maxKeys) {
       const target = this.#left.shift();
       if (target === undefined) break;
       if ("key" in target) {
         keys.add(target.key);
         continue;
       }
-      const room = ROUND_MAX_KEYS - keys.size;
-      const found = await this.#parts.store.keys(target.prefix, target.after, room);
-      for (const key of found) keys.add(key);
-      const last = found.at(-1);
-      if (last !== undefined && found.length === room) this.#left.unshift({ prefix: target.prefix, after: last });
+      const found = await this.#keysOf(target.prefix, target.after, this.#maxKeys - keys.size);
+      for (const key of found.keys) keys.add(key);
+      const last = found.keys.at(-1);
+      if (last !== undefined && found.more) this.#left.unshift({ prefix: target.prefix, after: last });
     }
     return [...keys];
   }

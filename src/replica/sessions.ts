@@ -11,13 +11,13 @@ import { isVisibleTo } from "./nouns.ts";
 import type { Outcome } from "./pending.ts";
 import { receiptOf } from "./receipt.ts";
 import { orUnknown, sessionRefusal } from "./results.ts";
-import type { BallotStore } from "./ports.ts";
+import type { Names } from "./names.ts";
 import { answerByRead, isLiveFor } from "./read_answers.ts";
 import type { Caller, ListRequest, SessionRequest, SessionService } from "./service.ts";
 import { sessionKey } from "./session_ends.ts";
 import { SessionViews } from "./session_views.ts";
 
-type SessionParts = BindingParts & { readonly store: BallotStore };
+type SessionParts = BindingParts & { readonly names: Names };
 
 const ID_HEX = 32;
 /** Keys looked at for a page: those of other subjects, and of sessions that ended, are among them and are not shown. */
@@ -91,7 +91,8 @@ export class Sessions implements SessionService {
     const items: SessionState[] = [];
     let [after, next] = [cursor ?? "", ""];
     for (let looked = 0; looked < LOOKED_AT_MAX; looked += LOOKED_AT_TOGETHER) {
-      const keys = await this.#parts.store.keys(sessionKey(prefix), sessionKey(after), LOOKED_AT_TOGETHER + 1);
+      const range = { prefix: sessionKey(prefix), after: sessionKey(after), which: "live" } as const;
+      const { keys } = await this.#parts.names.page({ ...range, limit: LOOKED_AT_TOGETHER + 1 }, timeoutMs);
       const ids = keys.map((key) => key.slice(sessionKey("").length));
       const isCandidate = await Promise.all(ids.map((id) => this.#mayBeOf(id, subject)));
       const candidates = ids.slice(0, LOOKED_AT_TOGETHER).filter((_, i) => isCandidate[i]);

@@ -10,7 +10,7 @@ import { lapsedOf } from "./lapse.ts";
 import { KEY_PREFIXES, nounOfKey } from "./nouns.ts";
 import type { BallotStore } from "./ports.ts";
 import type { QueueParts } from "./queue.ts";
-import { Rounds } from "./rounds.ts";
+import { ownKeys, Rounds } from "./rounds.ts";
 import type { SessionEnds } from "./session_ends.ts";
 
 /** How seldom a node that is not the one for it frees what is bound to a session that is over. */
@@ -28,7 +28,13 @@ export class Sweep {
     const everyMs = parts.store.isShared ? SWEEP_SHARED_MS : SWEEP_MS;
     const all = Object.values(KEY_PREFIXES).map((prefix) => ({ prefix, after: "" }));
     this.#parts = parts;
-    this.#rounds = new Rounds(parts, everyMs, () => all, (key) => this.#look(key).catch(() => {}));
+    this.#rounds = new Rounds(
+      parts,
+      everyMs,
+      () => all,
+      (key) => this.#look(key).catch(() => {}),
+      ownKeys(parts.store),
+    );
   }
 
   /** To be called once, where this node votes. */

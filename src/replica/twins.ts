@@ -3,7 +3,10 @@
  * one of them, and the database's own watch is not relied on. Only what somebody here waits for or watches is looked at.
  */
 import type { AcceptorHost } from "./acceptor_host.ts";
-import { lookAtAll, type RoundParts, Rounds, type Target } from "./rounds.ts";
+import type { BallotStore } from "./ports.ts";
+import { lookAtAll, ownKeys, type RoundParts, Rounds, type Target } from "./rounds.ts";
+
+type TwinParts = RoundParts & { readonly acceptor: AcceptorHost; readonly store: BallotStore };
 
 /** Where one name is waited for or watched. */
 const NAMES_EVERY_MS = 150;
@@ -12,13 +15,13 @@ const PREFIXES_EVERY_MS = 2_000;
 const PAGE = 256;
 
 export class Twins {
-  readonly #parts: RoundParts & { readonly acceptor: AcceptorHost };
+  readonly #parts: TwinParts;
   readonly #names: Rounds;
   readonly #prefixes: Rounds;
 
   /** @param watched what is watched, besides what is listened to */
-  constructor(parts: RoundParts & { readonly acceptor: AcceptorHost }, watched: () => readonly Target[]) {
-    const { acceptor } = parts;
+  constructor(parts: TwinParts, watched: () => readonly Target[]) {
+    const { acceptor, store } = parts;
     this.#parts = parts;
     const names = () => [
       ...acceptor.listened.map((key) => ({ key })),
@@ -26,8 +29,8 @@ export class Twins {
     ];
     const prefixes = () => watched().filter((target) => "prefix" in target);
     const look = (isNews: boolean) => (key: string) => acceptor.look(key, isNews).catch(() => {});
-    this.#names = new Rounds(parts, NAMES_EVERY_MS, names, look(false));
-    this.#prefixes = new Rounds(parts, PREFIXES_EVERY_MS, prefixes, look(true));
+    this.#names = new Rounds(parts, NAMES_EVERY_MS, names, look(false), ownKeys(store));
+    this.#prefixes = new Rounds(parts, PREFIXES_EVERY_MS, prefixes, look(true), ownKeys(store));
   }
 
   /** Goes on by itself until nothing is listened to or watched. */

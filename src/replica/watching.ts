@@ -13,6 +13,7 @@ import { catchUp, type CatchUpParts } from "./catch_up.ts";
 import { goneBody, isVisibleTo, KEY_PREFIXES, nounOfKey, type NounViews, type WatchedNoun } from "./nouns.ts";
 import { receiptOf } from "./receipt.ts";
 import { Recent } from "./recent.ts";
+import type { BallotStore } from "./ports.ts";
 import type { Rounds, Target } from "./rounds.ts";
 import { Twins } from "./twins.ts";
 
@@ -63,7 +64,7 @@ export interface WatchService {
   ): Promise<Stop>;
 }
 
-export type WatchParts = CatchUpParts & { readonly views: NounViews };
+export type WatchParts = CatchUpParts & { readonly store: BallotStore; readonly views: NounViews };
 
 /** A change as both kinds of watchers are told it; bodies are made once, for the first who needs one. */
 type Change = {
@@ -94,7 +95,7 @@ export class Watching implements WatchService {
   readonly #names = new Map<string, Set<NameWatcher>>();
   readonly #ranges = new Set<RangeWatcher>();
   readonly #recent = new Recent();
-  readonly #catchUp: Rounds;
+  readonly #catchUp: Pick<Rounds, "start" | "stop">;
   /** Of a shared store. */
   readonly #twins: Twins | null;
 

@@ -1,11 +1,13 @@
 /**
  * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3), of a shared
- * store `["f", key]`, when its leases were first seen (§7),
+ * store `["f", key]`, when its leases were first seen (§7); `["l", key]` without content for each record that is live;
  * `["q", …]` what belongs to the whole store (§9): of an owner store its meta row, of a shared one marks, spread over rows
  * by the key whose commit they rode in.
  */
 import { assert } from "../assert.ts";
+import { compareKeys } from "../key_order.ts";
 import { NAME_MAX_BYTES } from "../limits.ts";
+import type { Which } from "../replica/ports.ts";
 
 /** A name of NAME_MAX_BYTES and the kind before it, as in `locks/`. */
 export const KEY_MAX_BYTES = NAME_MAX_BYTES + 32;
@@ -13,12 +15,19 @@ export const KEY_MAX_BYTES = NAME_MAX_BYTES + 32;
 export const IDENTITY_ROW: Deno.KvKey = ["q", "identity"];
 export const META_ROW: Deno.KvKey = ["q", "meta"];
 
+/** There once every live record has its row in the index. */
+export const INDEXED_ROW: Deno.KvKey = ["q", "indexed"];
+
 const MARKS_ROWS: Deno.KvKey = ["q", "marks"];
 
 /** Commits of different keys that bring news of the same peer seldom meet in one row. */
 const MARKS_SHARDS = 16;
 
-const RECORDS: Deno.KvKey = ["r"];
+/** What a row of the index holds. */
+export const NOTHING = new Uint8Array();
+
+export const RECORDS: Deno.KvKey = ["r"];
+const LIVE: Deno.KvKey = ["l"];
 const encoder = new TextEncoder();
 
 export function ballotRow(key: string): Deno.KvKey {
@@ -35,6 +44,10 @@ export function marksRow(key: string): Deno.KvKey {
   return [...MARKS_ROWS, hash % MARKS_SHARDS];
 }
 
+export function liveRow(key: string): Deno.KvKey {
+  return ["l", key];
+}
+
 export function firstSeenRow(key: string): Deno.KvKey {
   return ["f", key];
 }
@@ -47,44 +60,32 @@ export function assertKey(key: string): void {
   assert(bytes >= 1 && bytes <= KEY_MAX_BYTES, `a key has 1 to ${KEY_MAX_BYTES} bytes`);
 }
 
-/** What one record's keys weigh at most in an atomic, in bytes: a check and two sets. */
+/** What one record's keys weigh at most in an atomic, in bytes: a check and three sets. */
 export function keyWeightBytes(key: string): number {
   // On disk a NUL takes two bytes; 8 covers the row's letter and the parts' frames.
   const bytes = encoder.encode(key).length + (key.split("\0").length - 1) + 8;
-  return 3 * bytes;
+  return 4 * bytes;
 }
 
-/** Byte order of the UTF-8 forms: negative, 0 or positive. UTF-16's own order differs above U+D7FF. */
-export function compareKeys(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return rank(x) - rank(y);
-  }
-  return a.length - b.length;
-}
-
-/** Halves of a surrogate pair stand for code points above all others. */
-function rank(unit: number): number {
-  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
-}
-
-/** Keys that have a ballot row and begin with `prefix`, in byte order, after `after`, at most `limit`. */
+/** Keys that have a ballot row, or one in the index of live records, and begin with `prefix`, in byte order, after `after`, at most `limit`. */
 export async function listKeys(
   kv: Pick<Deno.Kv, "list">,
   prefix: string,
   after: string,
   limit: number,
+  which: Which = "all",
 ): Promise<string[]> {
   const found: string[] = [];
   if (limit <= 0) return found;
   const start = compareKeys(prefix, after) > 0 ? prefix : after;
   // One more than asked for, because the range starts at `after` itself.
-  const rows = kv.list({ prefix: RECORDS, start: ballotRow(start) }, { limit: limit + 1 });
+  const selector = which === "all"
+    ? { prefix: RECORDS, start: ballotRow(start) }
+    : { prefix: LIVE, start: liveRow(start) };
+  const rows = kv.list(selector, { limit: limit + 1 });
   for await (const row of rows) {
     const key = row.key[1];
-    assert(typeof key === "string", "a ballot row's key is a string");
+    assert(typeof key === "string", "the key of a row is a string");
     if (key === after) continue;
     if (!key.startsWith(prefix) || found.length === limit) break;
     found.push(key);

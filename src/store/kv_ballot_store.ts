@@ -4,6 +4,7 @@ import { type BallotStore, StoreError } from "../replica/ports.ts";
 import { lockFile } from "./file_lock.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import { Ledger } from "./ledger.ts";
+import { LiveIndex } from "./live_index.ts";
 import { OwnerStore } from "./owner_store.ts";
 
 export type OwnerStoreOptions = {
@@ -36,6 +37,11 @@ export async function openOwnerStore(options: OwnerStoreOptions): Promise<Ballot
   try {
     kv = options.kv ?? await within(deadlineMs, path, Deno.openKv(ephemeral ? ":memory:" : path));
     const ledger = await Ledger.open(kv, path, options.run(), deadlineMs);
+    const index = new LiveIndex(kv, (task) => within(deadlineMs, path, task));
+    if (!await index.isNoted()) {
+      await index.build();
+      ledger.noteIndexed();
+    }
     return new OwnerStore(kv, path, ledger, lock, deadlineMs, cachedKeys);
   } catch (error) {
     if (kv !== undefined) await closeKv(kv, deadlineMs, path);

@@ -5,13 +5,16 @@
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Identity, type Mark, StoreError } from "../replica/ports.ts";
 import { asStoreError, within } from "./kv_calls.ts";
-import { IDENTITY_ROW, META_ROW } from "./key_space.ts";
+import { IDENTITY_ROW, INDEXED_ROW, META_ROW, NOTHING } from "./key_space.ts";
+import { enter } from "./live_index.ts";
 import { Marks } from "./marks.ts";
 import { decodeIdentity, decodeMeta, encodeIdentity, encodeMeta, type IdentityRow, type MetaRow } from "./rows.ts";
 
 export type RecordWrite = {
   readonly check: { readonly key: Deno.KvKey; readonly versionstamp: string | null };
   readonly sets: readonly (readonly [key: Deno.KvKey, value: Uint8Array])[];
+  /** Whether the index of live records is to have it; null: it says so already. */
+  readonly live: { readonly key: string; readonly is: boolean } | null;
 };
 
 export class Ledger {
@@ -35,6 +38,8 @@ export class Ledger {
   /** Counts changes asked for, and those of them that are durable. */
   #asked = 0;
   #durable = 0;
+  /** To be noted in the next atomic: every live record is in the index. */
+  #indexed = false;
   #suspect = false;
   #settling: Promise<void> | null = null;
   #lost: StoreError | null = null;
@@ -119,6 +124,11 @@ export class Ledger {
     if (this.#marks.note(peer, mark)) this.#asked++;
   }
 
+  /** Every live record is in the index: the next atomic says so. */
+  noteIndexed(): void {
+    this.#indexed = true;
+  }
+
   /** The first reason stays. */
   quarantine(reason: string): void {
     if (this.#quarantined !== null) return;
@@ -172,9 +182,11 @@ export class Ledger {
       }
       // The chain of the meta row says that nobody else has written it since it was read.
       if (confirmed !== null) atomic.set(IDENTITY_ROW, encodeIdentity(confirmed));
+      if (this.#indexed) atomic.set(INDEXED_ROW, NOTHING);
       for (const write of writes) {
         atomic.check(write.check);
         for (const [key, value] of write.sets) atomic.set(key, value);
+        if (write.live !== null) enter(atomic, write.live.key, write.live.is);
       }
       result = await within(this.#deadlineMs, this.#path, atomic.commit());
     } catch (error) {
@@ -190,6 +202,7 @@ export class Ledger {
     this.#spoken = meta.spoken;
     this.#boot = boot;
     this.#durable = asked;
+    this.#indexed = false;
     if (identity !== null) {
       this.#identity = identity;
       this.#pending = null;

@@ -4,10 +4,19 @@
  * suite compares two ways of doing it.
  */
 import { assert } from "../assert.ts";
+import { compareKeys } from "../key_order.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { type BallotStore, type Identity, type Mark, type StepResult, StoreError } from "../replica/ports.ts";
-import { assertKey, compareKeys } from "./key_space.ts";
+import {
+  type BallotStore,
+  type Identity,
+  type Mark,
+  type StepResult,
+  type StoredRecord,
+  StoreError,
+  type Which,
+} from "../replica/ports.ts";
+import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
 import { encodeRecord, type IdentityRow, type MetaRow } from "./rows.ts";
 
@@ -140,11 +149,13 @@ export class MemoryBallotStore implements BallotStore {
     return await this.#ask<R>({ key, step });
   }
 
-  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+  async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertOpen();
     await Promise.resolve();
-    return [...this.disk.records.keys()]
+    const { records } = this.disk;
+    return [...records.keys()]
       .filter((key) => key.startsWith(prefix) && compareKeys(key, after) > 0)
+      .filter((key) => which === "all" || parse(records.get(key))?.live !== false)
       .sort(compareKeys)
       .slice(0, Math.max(0, limit));
   }
@@ -343,6 +354,6 @@ export class MemoryBallotStore implements BallotStore {
   }
 }
 
-function parse(text: string | undefined): AcceptorRecord | null {
-  return text === undefined ? null : JSON.parse(text) as AcceptorRecord;
+function parse(text: string | undefined): StoredRecord | null {
+  return text === undefined ? null : JSON.parse(text) as StoredRecord;
 }

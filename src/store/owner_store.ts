@@ -6,14 +6,22 @@ import { assert } from "../assert.ts";
 import { ATOMIC_MAX_BYTES, ATOMIC_MAX_KEY_BYTES, ATOMIC_MAX_RECORDS, ROW_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { type BallotStore, type Identity, type Mark, type StepResult, StoreError } from "../replica/ports.ts";
+import {
+  type BallotStore,
+  type Identity,
+  type Mark,
+  type StepResult,
+  StoreError,
+  type Which,
+} from "../replica/ports.ts";
 import type { FileLock } from "./file_lock.ts";
-import { assertKey, ballotRow, keyWeightBytes, listKeys, stateRow } from "./key_space.ts";
+import { assertKey, ballotRow, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Entry, RecordCache } from "./record_cache.ts";
-import { decodeRecord, encodeRecord, type RecordRows } from "./rows.ts";
-import type { Flush, Part, Run, Waiter } from "./updates.ts";
+import { play } from "./part.ts";
+import { decodeRecord } from "./rows.ts";
+import type { Flush, Part, Waiter } from "./updates.ts";
 
 /** Deno KV allows 100 checks; the meta row's and, at init, the identity row's are two of them. */
 const PARTS_MAX = ATOMIC_MAX_RECORDS - 2;
@@ -73,11 +81,11 @@ export class OwnerStore implements BallotStore {
     });
   }
 
-  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+  async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertUsable();
     // A commit of unknown outcome might add a key after it was listed.
     await this.#ledger.settle();
-    return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit));
+    return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit, which));
   }
 
   identity(): Identity | null {
@@ -344,54 +352,4 @@ export class OwnerStore implements BallotStore {
 
 function reject(waiters: readonly Waiter[], error: unknown): void {
   for (const waiter of waiters) waiter.reject(error);
-}
-
-/**
- * Runs the queued steps one after another, the first on the committed record, each on what the one before
- * left. Steps that saw only what is committed and changed nothing are answered and leave the queue, as do
- * those that failed. What stays waits for the commit of the returned part; null if nothing is to be written.
- */
-function play(entry: Entry<Waiter>): Part | null {
-  let record = entry.record;
-  let rows: RecordRows | null = null;
-  entry.queue = entry.queue.filter((waiter) => {
-    try {
-      waiter.run = runStep(entry, waiter, record);
-    } catch (error) {
-      waiter.reject(error);
-      return false;
-    }
-    if (waiter.run.rows !== null) {
-      rows = waiter.run.rows;
-      record = waiter.run.result.record;
-    } else if (rows === null) {
-      waiter.resolve(waiter.run.result.reply);
-      return false;
-    }
-    return true;
-  });
-  return rows === null || record === null ? null : makePart(entry, record, rows);
-}
-
-function runStep(entry: Entry<Waiter>, waiter: Waiter, saw: AcceptorRecord | null): Run {
-  const last = waiter.run;
-  if (last !== null && last.base === entry.record && last.saw === saw) return last;
-  const result = waiter.step(saw);
-  const rows = result.record === null ? null : encodeRecord(entry.key, result.record, entry.record);
-  return { base: entry.record, saw, result, rows };
-}
-
-function makePart(entry: Entry<Waiter>, record: AcceptorRecord, rows: RecordRows): Part {
-  const ballot = ballotRow(entry.key);
-  const sets: [Deno.KvKey, Uint8Array][] = [[ballot, rows.ballot]];
-  if (rows.state !== null) sets.push([stateRow(entry.key), rows.state]);
-  const keyBytes = keyWeightBytes(entry.key);
-  return {
-    entry,
-    record,
-    // One check for both rows: whoever writes the state row writes this one too.
-    write: { check: { key: ballot, versionstamp: entry.version }, sets },
-    bytes: rows.ballot.length + (rows.state?.length ?? 0) + keyBytes,
-    keyBytes,
-  };
 }

@@ -12,6 +12,8 @@ export type RecordRows = {
   readonly state: Uint8Array | null;
   /** Of a shared store, when leases were first seen; null if the row on disk says so already. */
   readonly firstSeen: Uint8Array | null;
+  /** Whether the index of live records is to have it; null if it says so already. */
+  readonly live: boolean | null;
 };
 
 /** Written by init; again when its incarnation is confirmed, and of a shared store when it is quarantined. */
@@ -67,7 +69,14 @@ export function encodeRecord(
     firstSeen: firstSeen === undefined || JSON.stringify(firstSeen) === JSON.stringify(base?.firstSeen)
       ? null
       : encodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`),
+    live: liveChange(record, base),
   };
+}
+
+/** A row that does not say is of before the index: it may have a row there or not. */
+function liveChange({ live = true }: StoredRecord, base: StoredRecord | null): boolean | null {
+  const was = base === null ? false : base.live;
+  return live === was ? null : live;
 }
 
 function sameState(a: StoredRecord, b: StoredRecord): boolean {
@@ -102,6 +111,15 @@ function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unkno
   const { writeId: _, ...votes } = first;
   const seen = firstSeen === null ? {} : { firstSeen: decodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`) };
   return { ...votes, ...second, ...seen } as unknown as StoredRecord;
+}
+
+/** Whether a ballot row says if its record is live, and so is right in the index. One that cannot be read does not say. */
+export function isIndexed(ballot: unknown): boolean {
+  try {
+    return typeof decodeRow(ballot, "ballot row")["live"] === "boolean";
+  } catch {
+    return false;
+  }
 }
 
 /** Who wrote a ballot row last; null: nobody has, or it says nothing of that. */

@@ -14,19 +14,20 @@ import {
   type StepResult,
   type StoredRecord,
   StoreError,
+  type Which,
 } from "../replica/ports.ts";
 import {
   assertKey,
   ballotRow,
   firstSeenRow,
   IDENTITY_ROW,
-  listKeys,
   listMarks,
   marksRow,
   META_ROW,
   stateRow,
 } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
+import { enter, LiveIndex } from "./live_index.ts";
 import { Marks } from "./marks.ts";
 import { decodeIdentity, decodeMarks, encodeIdentity, encodeMarks, encodeRecord, type IdentityRow } from "./rows.ts";
 import { readRows, type Rows, rowsOf } from "./shared_rows.ts";
@@ -95,6 +96,7 @@ class SharedStore implements BallotStore {
   /** Updates of one key go one after another, those that wait together in one commit: twins bring conflicts enough. */
   readonly #lanes = new Map<string, Waiter[]>();
   readonly #working = new Set<Promise<void>>();
+  readonly #index: LiveIndex;
   #closing: Promise<void> | null = null;
 
   constructor({ kv, name, run, clock, random, callMs = 2_000, updateMs = 5_000 }: SharedStoreOptions) {
@@ -105,6 +107,7 @@ class SharedStore implements BallotStore {
     this.#random = random;
     this.#callMs = callMs;
     this.#updateMs = updateMs;
+    this.#index = new LiveIndex(kv, (task) => this.#within(task));
   }
 
   async update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
@@ -120,9 +123,9 @@ class SharedStore implements BallotStore {
     });
   }
 
-  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+  async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertOpen();
-    return await this.#within(listKeys(this.#kv, prefix, after, limit));
+    return await this.#index.keys(prefix, after, limit, which);
   }
 
   identity(): Identity | null {
@@ -155,14 +158,7 @@ class SharedStore implements BallotStore {
     return this.#identity?.config ?? null;
   }
 
-  async init(
-    { cluster, id, incarnation, config }: {
-      readonly cluster: string;
-      readonly id: NodeId;
-      readonly incarnation: string;
-      readonly config: string;
-    },
-  ): Promise<Identity> {
+  async init({ cluster, id, incarnation, config }: Parameters<BallotStore["init"]>[0]): Promise<Identity> {
     this.#assertOpen();
     const row: IdentityRow = { cluster, id, incarnation, config, confirmed: false };
     await this.#change(IDENTITY_ROW, (value) => {
@@ -225,6 +221,7 @@ class SharedStore implements BallotStore {
   }
 
   close(): Promise<void> {
+    this.#index.close();
     this.#closing ??= Promise.all(this.#working).then(() =>
       closeKv(this.#kv, this.#callMs, this.#name, (ms, run) => this.#clock.after(ms, run))
     );
@@ -298,11 +295,12 @@ class SharedStore implements BallotStore {
     const writeId = `${this.#run}.${++this.#writes}`;
     const { answers, record } = this.#play(key, waiters, rows.record);
     if (record === null) return { type: "done", answers };
-    const { ballot, state, firstSeen } = encodeRecord(key, record, rows.record, writeId);
+    const { ballot, state, firstSeen, live } = encodeRecord(key, record, rows.record, writeId);
     // A database that is another's, or nobody's any more, must not get a vote: its row is checked in every commit.
     const atomic = this.#kv.atomic().check(...rows.checks).set(ballotRow(key), ballot);
     if (state !== null) atomic.set(stateRow(key), state);
     if (firstSeen !== null) atomic.set(firstSeenRow(key), firstSeen);
+    if (live !== null) enter(atomic, key, live);
     // News of peers rides in the commit that may rest on it (PROTOCOL.md §9).
     const heard = withNews(rows.heard, this.#marks.all());
     if (heard !== null) atomic.set(marksRow(key), encodeMarks(heard));

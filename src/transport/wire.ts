@@ -5,7 +5,13 @@
  * A request to `/paxos/MAILBOX` is `{config, mark, messages}`, its answer `{mark, replies}`, one reply per message in
  * order. `config` is the hex SHA-256 of the sender's ClusterConfig (§3), `mark` the sender's own last commit (§9).
  */
-import { COMMANDS_PER_VALUE, PAXOS_BODY_MAX_BYTES, PAXOS_MAX_MESSAGES, SUBJECT_MAX_BYTES } from "../limits.ts";
+import {
+  COMMANDS_PER_VALUE,
+  KEYS_PER_REPLY,
+  PAXOS_BODY_MAX_BYTES,
+  PAXOS_MAX_MESSAGES,
+  SUBJECT_MAX_BYTES,
+} from "../limits.ts";
 import type { Alignment, Outcomes } from "../paxos/message.ts";
 import type { Mark, WireMessage, WireReply } from "../replica/ports.ts";
 import {
@@ -16,6 +22,7 @@ import {
   fieldsOf,
   integer,
   list,
+  oneOf,
   parseJson,
   record,
   refuse,
@@ -127,6 +134,16 @@ const MESSAGES: Checks<WireMessage> = {
   marks: [fieldsOf<Of<WireMessage, "marks">>({ type: 1, of: 1 }), (message, at) => {
     checkNode(message["of"], `${at}.of`);
   }],
+  keys: [
+    fieldsOf<Of<WireMessage, "keys">>({ type: 1, prefix: 1, after: 1, limit: 1, which: 1 }),
+    (message, at) => {
+      checkKey(message["prefix"], `${at}.prefix`);
+      if (message["after"] !== "") checkKey(message["after"], `${at}.after`);
+      const limit = integer(message["limit"], `${at}.limit`, 1);
+      if (limit > KEYS_PER_REPLY) refuse(`${at}.limit`, `is above ${KEYS_PER_REPLY}`);
+      oneOf(message["which"], `${at}.which`, ["live", "all"]);
+    },
+  ],
 };
 
 /** What answers `decide` and `recover` is no part of it either: it is about the node's own record. */
@@ -181,6 +198,9 @@ const REPLIES: Checks<SentReply> = {
   marks: [fieldsOf<Of<WireReply, "marks">>({ type: 1, mark: 1, of: 1 }), (reply, at) => {
     if (reply["mark"] !== null) checkMark(reply["mark"], `${at}.mark`);
     checkNode(reply["of"], `${at}.of`);
+  }],
+  keys: [fieldsOf<Of<WireReply, "keys">>({ type: 1, keys: 1 }), (reply, at) => {
+    list(reply["keys"], `${at}.keys`, KEYS_PER_REPLY).forEach((key, i) => checkKey(key, `${at}.keys[${i}]`));
   }],
 };
 

@@ -9,6 +9,7 @@ import type { Snapshot } from "../../src/paxos/message.ts";
 import type { AcceptorHost, AnyMoveListener } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { Learning } from "../../src/replica/learning.ts";
+import type { Names } from "../../src/replica/names.ts";
 import { type NounView, nounViews } from "../../src/replica/nouns.ts";
 import type { BallotStore } from "../../src/replica/ports.ts";
 import type { Reader } from "../../src/replica/reader.ts";
@@ -257,6 +258,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
     } as unknown as AcceptorHost,
     reader: { read: () => Promise.resolve(newest) } as unknown as Reader,
     learning: {} as Learning,
+    names: {} as Names,
     store: { identity: () => ({ boot: 7 }) } as unknown as BallotStore,
     clock,
     random: { next: () => 0, id: () => "" },
@@ -287,7 +289,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
   assertEquals(all.events[2]!.body, gone);
   const polled = await watching.poll("lock", "x", 1_025n, { waitMs: 0, timeoutMs: 1 });
   assertEquals([polled.isNewer, polled.body], [true, null]);
-  assertEquals([watching.watchers, clock.timers], [2, 1]);
+  assertEquals([watching.watchers, clock.timers], [2, 2]);
   for (const stop of stops) stop();
   assertEquals([watching.watchers, clock.timers], [0, 0], "nothing is left running");
   for (const key of ["readyz", "members"]) moved(key, newest, 1);

@@ -30,8 +30,8 @@ export type KvCounts = {
   conflicts: number;
 };
 
-/** What one commit writes, by row. */
-export type Sets = readonly (readonly [key: Deno.KvKey, value: Uint8Array])[];
+/** What one commit writes, by row; null: the row is deleted. */
+export type Sets = readonly (readonly [key: Deno.KvKey, value: Uint8Array | null])[];
 
 /** Sees the calls of one client at the moments at which its process may die with a difference. */
 export type KvWatch = {
@@ -110,7 +110,9 @@ export class FakeDatabase {
   apply(sets: Sets): void {
     const versionstamp = String(++this.#versions).padStart(20, "0");
     for (const [key, value] of sets) {
-      this.#rows.set(JSON.stringify(key), { key, value: value.slice(), versionstamp });
+      const name = JSON.stringify(key);
+      if (value === null) this.#rows.delete(name);
+      else this.#rows.set(name, { key, value: value.slice(), versionstamp });
     }
   }
 
@@ -223,7 +225,7 @@ export class FakeKv {
 class FakeAtomic {
   readonly #commit: (checks: readonly Deno.AtomicCheck[], sets: Sets) => Promise<unknown>;
   readonly #checks: Deno.AtomicCheck[] = [];
-  readonly #sets: (readonly [Deno.KvKey, Uint8Array])[] = [];
+  readonly #sets: (readonly [Deno.KvKey, Uint8Array | null])[] = [];
 
   constructor(commit: (checks: readonly Deno.AtomicCheck[], sets: Sets) => Promise<unknown>) {
     this.#commit = commit;
@@ -236,6 +238,11 @@ class FakeAtomic {
 
   set(key: Deno.KvKey, value: Uint8Array): this {
     this.#sets.push([key, value.slice()]);
+    return this;
+  }
+
+  delete(key: Deno.KvKey): this {
+    this.#sets.push([key, null]);
     return this;
   }
 

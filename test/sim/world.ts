@@ -75,7 +75,7 @@ export class World {
   evictions = 0;
   readonly faults: string[] = [];
   isFaulty = true;
-  /** Told each state that a disk has committed. */
+  /** Told each state that a disk has committed, and each that the votes on disks decide. */
   readonly observers = new Set<(key: string, state: KeyState) => void>();
   readonly #clocks = new Map<string, MachineClock>();
   /** By member, how wrong the wall clock of its platform is. */
@@ -341,10 +341,11 @@ export class World {
 
   #committed(id: string, key: string, record: AcceptorRecord): void {
     this.#records.set(`${id} ${key}`, record);
+    const { instance, vote } = record;
     this.decided.committed(key, record);
+    const newest = this.decided.newest(key);
     this.monitor.committed(id, key, record);
-    for (const command of record.vote?.value.commands ?? []) this.none.voted(command.id);
-    const { instance } = record;
+    for (const command of vote?.value.commands ?? []) this.none.voted(command.id);
     const state = record.state as KeyState;
     this.order.seen(key, {
       instance,
@@ -355,6 +356,9 @@ export class World {
     if (state.mode.kind !== "prepare") this.#coordinators.set(key, state.mode.coordinator);
     this.leftovers.seen(id, key, instance, state, this.clock.now());
     for (const observe of this.observers) observe(key, state);
+    // This vote may be the last that its value needed: then readers tell of it before any record moves on.
+    const made = newest < instance ? this.decided.made(key, record) : null;
+    if (made !== null) { for (const observe of this.observers) observe(key, made); }
   }
 
   #trace(id: string): Trace {

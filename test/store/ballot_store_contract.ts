@@ -251,6 +251,39 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     assertEquals(paged, names);
   });
 
+  test(
+    "live keys are those whose record is, as each commit leaves it, and after a reopening",
+    async (store, medium) => {
+      await store.init(IDENTITY);
+      const live = async (of = store) => await of.keys("", "", 100, "live");
+      const put = (key: string, is: boolean) => store.update(key, write({ ...makeRecord(1), live: is }));
+      await Promise.all([put("a", true), put("b", false), put("c", true), store.update("d", write(makeRecord(1)))]);
+      // A shared store's index is made by whoever finds it missing; until then any record may be live.
+      for (let tries = 0; tries < 200 && (await live()).length > 3; tries++) await sleep(5);
+      assertEquals(await live(), ["a", "c", "d"], "one that does not say is live");
+      await Promise.all([put("a", false), put("b", true), put("d", false)]);
+      assertEquals([await live(), await store.keys("", "", 100)], [["b", "c"], ["a", "b", "c", "d"]]);
+      medium.failNext(store, "unknown-lost");
+      await put("c", false).catch(() => {});
+      medium.failNext(store, "unknown-applied");
+      await put("a", true).catch(() => {});
+      // Whatever came of those, a record and the index say the same.
+      const records = await Promise.all(
+        ["a", "b", "c", "d"].map(async (key) => [key, await store.update(key, look)] as const),
+      );
+      const expected = records.filter(([, record]) => record?.live !== false).map(([key]) => key);
+      assertEquals(await live(), expected);
+      await store.close();
+      const again = await medium.open();
+      assertEquals(await live(again), expected);
+      assertEquals([await again.keys("b", "", 9, "live"), await again.keys("", expected[0]!, 1, "live")], [
+        ["b"],
+        expected.slice(1, 2),
+      ]);
+      await again.close();
+    },
+  );
+
   test("an identity is written once", async (store, medium) => {
     assertEquals([store.identity(), store.config(), store.seq()], [null, null, 0]);
     const written = await store.init(IDENTITY);

@@ -50,6 +50,7 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
   outcomes: { type: "outcomes", ...ADDRESS, results: [{ subject: "s", id: "k", result: "g1025,30000" }] },
   accepted: { type: "accepted", ...ADDRESS, vote: VOTE },
   marks: { type: "marks", of: "a" },
+  keys: { type: "keys", prefix: "kv/", after: "kv/a", limit: 10, which: "live" },
 };
 
 type Sent = Exclude<WireReply, { type: "decided" | "undecided" | "picked" }>;
@@ -69,4 +70,5 @@ export const REPLIES: { readonly [T in Sent["type"]]: Extract<WireReply, { type:
   unavailable: { type: "unavailable", reason: "starting" },
   noted: { type: "noted" },
   marks: { type: "marks", mark: MARK, of: "a" },
+  keys: { type: "keys", keys: ["kv/b"] },
 };

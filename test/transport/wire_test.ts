@@ -168,6 +168,20 @@ Deno.test("keys and ids have their limits", () => {
   decodeMessages(JSON.stringify([accept(["proposer"], "")]));
 });
 
+Deno.test("what is asked about keys, and what is answered, has its limits", () => {
+  const ask = (more: object) => ({ ...MESSAGES.keys, ...more });
+  decodeMessages(JSON.stringify([ask({ after: "" }), ask({ limit: 500, which: "all" })]));
+  for (
+    const [field, wrong] of [["prefix", ""], ["after", "x".repeat(529)], ["limit", 0], ["limit", 501], ["which", "x"]]
+  ) {
+    refusedMessage(ask({ [field as string]: wrong }), `messages[0].${field}`);
+  }
+  const answer = (keys: unknown) => ({ ...REPLIES.keys, keys });
+  decodeReplies(JSON.stringify([answer([]), answer(Array(500).fill("kv/x"))]));
+  refusedReply(answer(Array(501).fill("kv/x")), "replies[0].keys");
+  refusedReply(answer(["kv/x", ""]), "replies[0].keys[1]");
+});
+
 Deno.test("a quorum cannot be padded: nobody is named twice", () => {
   const at = "messages[0].certificate.acceptors";
   const learn = (acceptors: unknown) => ({ ...MESSAGES.learn, certificate: { ...CERTIFICATE, acceptors } });

@@ -66,6 +66,12 @@ export class DecidedLog {
     return this.#newest.get(key) ?? 0;
   }
 
+  /** The state that comes of a record's vote; null: it is for nothing that is known to be chosen. */
+  made(key: string, { instance, state, vote }: Pick<AcceptorRecord, "instance" | "state" | "vote">): KeyState | null {
+    if (vote === null || this.#chosen.get(key)?.get(instance)?.valueId !== vote.value.id) return null;
+    return machine.apply(state, instance, vote.value) as KeyState;
+  }
+
   get keys(): readonly string[] {
     return [...this.#chosen.keys()];
   }

@@ -1,7 +1,7 @@
 /**
- * Checks what one watcher of one name was told, against what disks have committed of it by the end: revisions grow, no
- * state is invented, and each is of its own revision. What a reader concludes from votes alone, before any disk has moved
- * on, is decided and may be told. Independent of the code it checks: it knows only numbers and what is shown.
+ * Checks what one watcher of one name was told, against what is decided by the end: what disks have committed of it, and
+ * what the votes on them decide before any record moves on, which a reader may conclude and tell. Revisions grow, no state
+ * is invented, and each is of its own revision. Independent of the code it checks: it knows only numbers and what is shown.
  */
 export class Watched {
   readonly #name: string;
@@ -53,7 +53,7 @@ export class Watched {
     return this.#told.length;
   }
 
-  /** A disk has committed this. */
+  /** A disk has committed this, or the votes on disks decide it. */
   committed(revision: bigint, shown: string): void {
     const known = this.#committed.get(revision);
     if (known !== undefined && known !== shown) {

@@ -1,4 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
+import { sha256Hex } from "../../../src/auth/digest.ts";
+import { createMachine } from "../../../src/machine/machine.ts";
+import { freshRecord } from "../../../src/paxos/record.ts";
+import { AcceptorMonitor } from "./acceptor_monitor.ts";
+import { DecidedLog } from "./decided.ts";
+import { put } from "./planted.ts";
 import { Watched } from "./watched.ts";
 
 function withCommitted(): Watched {
@@ -56,4 +62,26 @@ Deno.test("watched: a read, or the answer that there is nothing newer, that is b
     "x: a read came to revision 3, though 7 was told before",
     "x: nothing above 3, though 7 was told before",
   ]);
+});
+
+Deno.test("watched: what a quorum has voted for may be told before a record moves on; what one node has voted for may not", () => {
+  const machine = createMachine({ digest: sha256Hex });
+  const value = { id: "a/1", proposer: "a", commands: [{ subject: "s", id: "1", born: 1, op: put("new") }] } as const;
+  const vote = { ballot: [1, "a/n", 0], kind: "classic", value } as const;
+  const record = { ...freshRecord(machine, { kind: "prepare" }), promised: vote.ballot, vote };
+  const faultsOf = (voters: readonly string[]) => {
+    const decided = new DecidedLog();
+    const monitor = new AcceptorMonitor(["a", "b", "c"], (...chosen) => decided.chose(...chosen, 0));
+    const watched = new Watched("x", "none");
+    for (const node of voters) {
+      decided.committed("kv/x", record);
+      monitor.committed(node, "kv/x", record);
+      const made = decided.made("kv/x", record);
+      if (made !== null) watched.committed(BigInt(made.revision), made.register!.value!.bytes);
+    }
+    watched.told(1_025n, btoa("new"));
+    return watched.faults();
+  };
+  assertEquals(faultsOf(["a"]), [`x: was told ${btoa("new")} at revision 1025, where disks have nothing`]);
+  assertEquals(faultsOf(["a", "b"]), []);
 });
