@@ -55,7 +55,6 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       clock: realClock,
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
-      report,
     });
     const member: Membership = { id: config.id, cluster, config: text };
     // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
@@ -96,7 +95,11 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         config: () => hash,
         identity: () => node.identity(),
         mark: () => node.mark(),
-        note: (from, mark) => node.note(from, mark),
+        note(from, mark) {
+          node.heard(from);
+          node.note(from, mark);
+        },
+        refused: (from, why) => node.refused(from, why),
       },
       ...(ring === null ? {} : { trace: ring }),
       init: { member, run: () => initByRequest(store, init), identity: () => store.identity() },

@@ -1,6 +1,7 @@
 /** Probes and the node's own status. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
+import type { PeerFaultOf } from "../src/http/problem.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import { type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
@@ -28,17 +29,25 @@ const status = createRoute({
   responses: responses(StatusShape, []),
 });
 
+/** Nodes that something is wrong with, and what. A stranger may be one that should have been listed as a member. */
+export function faultsOf(node: NodeService): readonly PeerFaultOf[] {
+  const { members, others = [] } = node.status();
+  return [...members.flatMap(({ id, fault }) => fault === undefined ? [] : [{ id, ...fault }]), ...others];
+}
+
 export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
   publish(app, healthz, (c) => send(c, 200, { ok: true }));
 
   publish(app, readyz, async (c) => {
     const reason = await node.readiness();
+    c.set("peers", () => faultsOf(node));
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return send(c, 200, { ready: true });
   });
 
-  publish(app, status, (c) => {
+  publish(app, status, async (c) => {
     queryOf(c, NoQuery);
+    await node.look();
     return send(c, 200, node.status());
   });
 }

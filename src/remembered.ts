@@ -12,6 +12,10 @@ export class Remembered<V> {
     return this.#of.get(key);
   }
 
+  values(): Iterable<V> {
+    return this.#of.values();
+  }
+
   set(key: string, value: V): void {
     this.#of.delete(key);
     this.#of.set(key, value);

@@ -6,6 +6,7 @@
  *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
  *     Quorate-Count: 17                    counts the sender's requests
  *     Quorate-Wire: 2                      which wire the sender speaks; a receiver of another refuses before all else
+ *     Quorate-Cluster: q-3f…               the sender's cluster; well signed of another is told apart from badly signed
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *
  * The MAC is over nine lines, each ended by "\n" and holding no other, so no two requests have the same text:
@@ -21,6 +22,7 @@ export const PEER_HEADER = "quorate-peer";
 export const TO_HEADER = "quorate-to";
 export const COUNT_HEADER = "quorate-count";
 export const MAC_HEADER = "quorate-mac";
+export const CLUSTER_HEADER = "quorate-cluster";
 
 const TO_MAX_CHARS = 512;
 
@@ -41,7 +43,11 @@ export type SignedRequest = {
 
 export type PeerVerdict =
   | { readonly ok: true; readonly from: string; readonly count: number }
-  | { readonly ok: false; readonly code: "peer-unauthenticated" | "unknown-peer" }
+  /** But for the first these are well signed: by a node with another list of members, by none of ours, for another node. */
+  | {
+    readonly ok: false;
+    readonly code: "peer-unauthenticated" | "config-mismatch" | "unknown-peer" | "peer-misdirected";
+  }
   /** Well signed, for another boot or incarnation of this node: `to` is the `Quorate-To` that holds now. */
   | { readonly ok: false; readonly code: "peer-hello"; readonly to: string };
 
@@ -57,6 +63,7 @@ export function signPeer(request: SignedRequest, secret: string): Record<string,
     [TO_HEADER]: request.to,
     [COUNT_HEADER]: String(request.count),
     [WIRE_HEADER]: `${WIRE_VERSION}`,
+    [CLUSTER_HEADER]: request.cluster,
     [MAC_HEADER]: `v1=${mac(request, secret)}`,
   };
 }
@@ -116,7 +123,9 @@ export function verifyPeer(
   const count = Number(countText);
   if (!Number.isSafeInteger(count)) return unauthenticated;
 
-  const signed: SignedRequest = { method, path, cluster, from, to, count, bodySha256 };
+  // Who names none has ours, or is not understood.
+  const claimed = headers.get(CLUSTER_HEADER) ?? cluster;
+  const signed: SignedRequest = { method, path, cluster: claimed, from, to, count, bodySha256 };
   if (lines(signed).some((line) => line.includes("\n"))) return unauthenticated;
   let authentic = false;
   // Every secret is tried, and only then is anything said: a stranger learns neither members nor the current boot.
@@ -125,13 +134,16 @@ export function verifyPeer(
   }
   if (!authentic) return unauthenticated;
 
-  // A node does not write to itself: a request "from me" is a mirror of mine, or a twin under my id.
-  if (from === me.id || !request.members.includes(from)) return { ok: false, code: "unknown-peer" };
-  const now = peerTo(me.id, me);
-  if (to === now) return { ok: true, from, count };
   // Ids may hold dots, incarnation and boot do not. A request for another node is a wrong url, not an old boot.
   const addressee = /^(.+)\.[^.]*\.[^.]*$/.exec(to)?.[1];
-  return addressee === me.id ? { ok: false, code: "peer-hello", to: now } : unauthenticated;
+  if (addressee === undefined) return unauthenticated;
+  if (addressee !== me.id) return { ok: false, code: "peer-misdirected" };
+  // A node does not write to itself: a request "from me" is a mirror of mine, or a twin under my id.
+  if (from === me.id || !request.members.includes(from)) return { ok: false, code: "unknown-peer" };
+  // Nothing of it may count here: quorums of another list of members are not quorums of this one.
+  if (claimed !== cluster) return { ok: false, code: "config-mismatch" };
+  const now = peerTo(me.id, me);
+  return to === now ? { ok: true, from, count } : { ok: false, code: "peer-hello", to: now };
 }
 
 function mac(request: SignedRequest, secret: string): string {

@@ -3,7 +3,7 @@
  * no vote, no store and no secret; all it remembers is how far each node is, and the instance it saw last of each name.
  */
 import { QuorateError } from "../errors.ts";
-import { PROBLEM_TYPE, problemDocument, PROBLEMS } from "../http/problem.ts";
+import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
 import { askForInstance, Instances } from "./instances.ts";
@@ -184,6 +184,7 @@ function problemOf({ requestId, outgoing }: Context, error: QuorateError): Respo
     "Content-Type": PROBLEM_TYPE,
     "X-Request-Id": requestId,
     "Cache-Control": "no-store",
+    ...retryAfter(document),
   });
   if (error.code === "method-not-allowed") headers.set("Allow", "GET, HEAD");
   if (outgoing !== undefined) tellKey(headers, outgoing);

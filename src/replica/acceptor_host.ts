@@ -21,9 +21,10 @@ import {
 } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
-import { type BallotStore, NO_TRACE, type StepResult, type StoredRecord, StoreError, type Trace } from "./ports.ts";
+import { type BallotStore, NO_TRACE, type StepResult, type StoredRecord, type Trace } from "./ports.ts";
 import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "./shared_value.ts";
+import { StoreHealth } from "./store_health.ts";
 
 const STOOD_MAX_KEYS = 100_000;
 
@@ -61,6 +62,7 @@ export class AcceptorHost {
   readonly #digest: (text: string) => string;
   readonly #trace: Trace;
   readonly #heard: (key: string) => void;
+  readonly #health: StoreHealth;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
@@ -78,6 +80,7 @@ export class AcceptorHost {
     digest: (text: string) => string,
     trace: Trace = NO_TRACE,
     heard: (key: string) => void = () => {},
+    health: StoreHealth = new StoreHealth(store, null, () => {}),
   ) {
     this.rules = rules;
     this.votes = rules.quorums.isMember(rules.me);
@@ -88,6 +91,7 @@ export class AcceptorHost {
     this.#digest = digest;
     this.#trace = trace;
     this.#heard = heard;
+    this.#health = health;
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
@@ -163,6 +167,13 @@ export class AcceptorHost {
     });
   }
 
+  /** As the store's; rejects with `not-ready` if that fails. */
+  async keys(prefix: string, after: string, limit: number): Promise<readonly string[]> {
+    return await this.#store.keys(prefix, after, limit).catch((error) => {
+      throw this.#health.told(error);
+    });
+  }
+
   onVote(listener: VoteListener): void {
     this.#voteListener = listener;
   }
@@ -194,11 +205,17 @@ export class AcceptorHost {
   }
 
   async #update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
+    let isWrite = false;
     try {
-      return await this.#store.update(key, step);
+      const reply = await this.#store.update(key, (record) => {
+        const next = step(record);
+        isWrite = next.record !== null;
+        return next;
+      });
+      if (isWrite) this.#health.wrote();
+      return reply;
     } catch (error) {
-      if (error instanceof StoreError) throw new QuorateError("not-ready", `the store failed: ${error.message}`);
-      throw error;
+      throw this.#health.told(error);
     }
   }
 

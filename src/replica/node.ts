@@ -1,10 +1,11 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
-import type { NodeStatus } from "../api.ts";
+import type { NodeStatus, PeerFault } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
+import { type QuorumView, refusingBelowQuorum } from "./below_quorum.ts";
 import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
@@ -18,11 +19,13 @@ import { LearnerHost } from "./learner_host.ts";
 import { LeaseClock } from "./lease_clock.ts";
 import { Locks } from "./locks.ts";
 import type { Modes } from "./modes.ts";
+import { isProbe, Peers } from "./peers.ts";
 import {
   type Identity,
   type Mailbox,
   type Mark,
   NO_TRACE,
+  type PeerCause,
   type Ports,
   SHARED_RUN,
   type WireMessage,
@@ -47,6 +50,7 @@ import type {
   SessionService,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
+import { StoreHealth } from "./store_health.ts";
 import { COLD_RTT_MS, Timing } from "./timing.ts";
 import { traced } from "./traced.ts";
 import { nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
@@ -72,6 +76,8 @@ export type NodeOptions = {
 
 /** Where readiness is polled, peers are asked no more often than this. */
 const READINESS_MS = 200;
+/** What is known of the members is news for so long. */
+const NEWS_MS = 2_000;
 const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
@@ -92,18 +98,23 @@ export class ReplicaNode implements NodeService {
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #standing: Standing;
-  #reachable = new Set<NodeId>();
+  readonly #peers: Peers;
+  readonly #health: StoreHealth;
   readonly #presence: Presence;
   #isDraining = false;
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
-    const { store, transport, clock, random, trace = NO_TRACE } = ports;
+    const { store, clock, random, trace = NO_TRACE } = ports;
     this.id = id;
     this.#options = options;
     this.#ports = ports;
-    this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report);
+    this.#health = new StoreHealth(store, clock, report);
+    this.#peers = new Peers({ id, members: quorums.members, learners, transport: ports.transport, clock, report });
+    const { transport } = this.#peers;
+    const failed = (error: unknown) => void this.#health.told(error);
+    this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report, failed);
     const leases = new LeaseClock(clock, machine);
     const heard = new Heard(clock);
     const rules: AcceptorRules = { me: id, quorums, machine };
@@ -116,6 +127,7 @@ export class ReplicaNode implements NodeService {
       digest,
       trace,
       (key) => heard.note(key),
+      this.#health,
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
@@ -157,8 +169,18 @@ export class ReplicaNode implements NodeService {
     const bindings = new Bindings(sessionParts);
     const isDraining = () => this.#isDraining;
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), store, heard, isDraining };
-    const shown = <S extends object>(noun: WatchedNoun, service: S) =>
-      trace.on ? traced(noun, service, trace) : service;
+    const view: QuorumView = {
+      me: id,
+      quorums,
+      down: () => this.#peers.down(),
+      suspected: () => this.#peers.suspected(),
+      askSuspected: () => this.#peers.askSuspected(),
+      modeOf: async (key) => (await this.#acceptor.view(key)).snapshot.state.mode,
+    };
+    const shown = <S extends object>(noun: WatchedNoun, service: S) => {
+      const refusing = refusingBelowQuorum(noun, service, view);
+      return trace.on ? traced(noun, refusing, trace) : refusing;
+    };
     this.sessions = shown("session", new Sessions({ ...sessionParts, store }));
     this.#expiry = new Expiry(queueParts);
     const expire = (key: string) => {
@@ -190,6 +212,8 @@ export class ReplicaNode implements NodeService {
   close(): void {
     this.drain();
     this.#standing.close();
+    this.#peers.close();
+    this.#health.close();
     this.#presence.close();
     this.watches.close();
     this.#expiry.close();
@@ -212,6 +236,16 @@ export class ReplicaNode implements NodeService {
     this.#ports.store.note(from, mark);
   }
 
+  /** A request of this peer was taken. */
+  heard(from: NodeId): void {
+    this.#peers.heard(from);
+  }
+
+  /** A request that says it is of this peer was refused. */
+  refused(from: string, why: PeerCause): void {
+    this.#peers.refused(from, why);
+  }
+
   /** This node's last commit, as peers are told it with every message; null while the store belongs to no member. */
   mark(): Mark | null {
     const { store } = this.#ports;
@@ -230,16 +264,20 @@ export class ReplicaNode implements NodeService {
   status(): NodeStatus {
     const { cluster, urls, quorums, version } = this.#options;
     const { store, transport } = this.#ports;
-    const reason = this.#standing.reason() ?? (this.#acceptor.votes ? null : "learner");
+    const reason = this.#health.fault ?? this.#standing.reason() ?? (this.#acceptor.votes ? null : "learner");
+    const others = this.#peers.others();
     return {
       id: this.id,
       cluster,
       members: quorums.members.map((id) => ({
         id,
         url: urls[id] ?? "",
-        reachable: id === this.id || this.#reachable.has(id),
+        reachable: id === this.id || this.#peers.isReachable(id),
         rttMs: id === this.id ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
+        heardAgoMs: this.#peers.heardAgoMs(id),
+        ...faultPart(this.#peers.faultOf(id)),
       })),
+      ...(others.length === 0 ? {} : { others: [...others] }),
       epoch: EPOCH,
       voting: reason === null,
       ...(reason === null ? {} : { reason }),
@@ -247,6 +285,10 @@ export class ReplicaNode implements NodeService {
       boot: store.identity()?.boot ?? 0,
       version,
     };
+  }
+
+  async look(): Promise<void> {
+    if (this.#peers.oldestMs() > NEWS_MS) await this.readiness();
   }
 
   readiness(): Promise<string | null> {
@@ -259,19 +301,12 @@ export class ReplicaNode implements NodeService {
 
   async #askReadiness(): Promise<string | null> {
     const { quorums } = this.#options;
-    const { transport } = this.#ports;
-    const reason = this.#standing.reason();
+    const reason = this.#health.fault ?? this.#standing.reason();
     if (reason !== null) return reason;
-    const others = quorums.members.filter((member) => member !== this.id);
-    const answers = await Promise.all(
-      others.map((peer) =>
-        transport.send(peer, "acceptor", READINESS_READ).then((reply) => reply.type === "view", () => false)
-      ),
-    );
-    this.#reachable = new Set(others.filter((_, i) => answers[i]));
-    const heard = this.#reachable.size + (this.#acceptor.votes ? 1 : 0);
+    const voting = await this.#peers.voting();
+    const heard = voting.size + (this.#acceptor.votes ? 1 : 0);
     // A node that does not vote is no member: it counts for nothing here either.
-    if (quorums.isClassic(new Set([this.id, ...this.#reachable]))) return null;
+    if (quorums.isClassic(new Set([this.id, ...voting]))) return null;
     return `only ${heard} of ${quorums.members.length} members answer, ${quorums.sizes.classic} are needed`;
   }
 
@@ -284,6 +319,9 @@ export class ReplicaNode implements NodeService {
         if (quarantined !== null) return { type: "unavailable", reason: "quarantined" };
         return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
+      // As far as anybody counts on it, a member that can write nothing is none.
+      const { fault } = this.#health;
+      if (fault !== null && isProbe(message)) return { type: "unavailable", reason: fault };
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
         message.type === "outcomes";
@@ -316,14 +354,15 @@ export class ReplicaNode implements NodeService {
   }
 }
 
+function faultPart(fault: PeerFault | null): { readonly fault?: PeerFault } {
+  return fault === null ? {} : { fault };
+}
+
 /**
  * No store of one process is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps
  * it. A shared store is at it for ever; of its marks only the incarnation says anything.
  */
 export const UNCONFIRMED_BOOT = 0;
-
-/** Changes nothing, and only a node that votes answers it with a view. */
-const READINESS_READ: WireMessage = { type: "read", key: "readyz", epoch: 0, instance: 1 };
 
 /** The only epoch until membership changes come in (§9). */
 const EPOCH = 0;

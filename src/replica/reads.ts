@@ -48,7 +48,7 @@ export class Reads {
     { prefix, limit, cursor, timeoutMs }: ListRequest,
     show: (name: string, key: string, timeoutMs: number) => Promise<T | null>,
   ): Promise<Page<T>> {
-    const keys = await this.#parts.store.keys(this.#prefix + prefix, this.#prefix + (cursor ?? ""), limit + 1);
+    const keys = await this.#parts.acceptor.keys(this.#prefix + prefix, this.#prefix + (cursor ?? ""), limit + 1);
     const shown = keys.slice(0, limit);
     const items = await Promise.all(shown.map((key) => show(key.slice(this.#prefix.length), key, timeoutMs)));
     const last = shown.at(-1);

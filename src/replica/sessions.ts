@@ -88,7 +88,7 @@ export class Sessions implements SessionService {
     const items: SessionState[] = [];
     let [after, next] = [cursor ?? "", ""];
     for (let looked = 0; looked < LOOKED_AT_MAX; looked += LOOKED_AT_TOGETHER) {
-      const keys = await this.#parts.store.keys(sessionKey(prefix), sessionKey(after), LOOKED_AT_TOGETHER + 1);
+      const keys = await this.#parts.acceptor.keys(sessionKey(prefix), sessionKey(after), LOOKED_AT_TOGETHER + 1);
       const ids = keys.map((key) => key.slice(sessionKey("").length));
       const isCandidate = await Promise.all(ids.map((id) => this.#mayBeOf(id, subject)));
       const candidates = ids.slice(0, LOOKED_AT_TOGETHER).filter((_, i) => isCandidate[i]);

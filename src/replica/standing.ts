@@ -26,6 +26,7 @@ export class Standing {
   #checked = false;
   #closed = false;
   readonly #report: (line: string) => void;
+  readonly #failed: (error: unknown) => void;
 
   constructor(
     member: Membership,
@@ -34,6 +35,7 @@ export class Standing {
     transport: Transport,
     clock: Clock,
     report: (line: string) => void,
+    failed: (error: unknown) => void = () => {},
   ) {
     this.#member = member;
     this.#quorums = quorums;
@@ -41,6 +43,7 @@ export class Standing {
     this.#transport = transport;
     this.#clock = clock;
     this.#report = report;
+    this.#failed = failed;
     this.#lastSeq = store.spokenSeq();
   }
 
@@ -68,7 +71,7 @@ export class Standing {
     if (!this.#votes || this.#store.isShared) return;
     while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null) {
       // A store that fails now may work the next time; until then this node does not vote.
-      if (await this.#round().catch(() => false)) return;
+      if (await this.#round().catch((error) => void this.#failed(error))) return;
       await new Promise<void>((resolve) => this.#clock.after(ASK_AGAIN_MS, resolve));
     }
   }

@@ -9,6 +9,7 @@ import {
   type Clock,
   type Mailbox,
   type Mark,
+  type PeerCause,
   PeerError,
   type Transport,
   type WireMessage,
@@ -200,11 +201,11 @@ class Network implements LocalNetwork {
 
   async #receive(inbox: readonly Sent[], from: NodeId, to: NodeId, mailbox: Mailbox): Promise<void> {
     const node = this.#nodes.get(to);
-    const fail = (why: string, cause?: unknown) => {
-      const error = new PeerError(`${to} ${why}`, { cause });
+    const fail = (what: string, cause?: unknown, why: PeerCause = "failed") => {
+      const error = new PeerError(`${to} ${what}`, { cause, why });
       for (const sent of inbox) sent.settle({ error });
     };
-    if (node === undefined) return fail("refused the connection");
+    if (node === undefined) return fail("refused the connection", undefined, "refused");
     let replies: readonly WireReply[];
     let texts: readonly string[];
     let mark: Mark | null;
@@ -253,7 +254,7 @@ class LocalTransport implements Transport {
       }
       const startedAt = clock.now();
       const cancel = clock.after(deadlineMs, () => {
-        sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`) });
+        sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`, { why: "timed-out" }) });
       });
       const sent: Sent = {
         parcel: { kind: "request", from: this.#me, to, mailbox, content: JSON.parse(json) },

@@ -18,6 +18,7 @@ const PEERS: PeerSide = {
   identity: () => MARK,
   mark: () => MARK,
   note: () => {},
+  refused: () => {},
 };
 
 async function direct(apps: Apps, key: string, op: DirectOp, id: string, last: number) {

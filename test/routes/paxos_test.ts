@@ -25,6 +25,7 @@ const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
 
 function peered(script: Script = {}, side: Partial<PeerSide> = {}) {
   const notes: unknown[] = [];
+  const refusals: unknown[] = [];
   const peers: PeerSide = {
     cluster: "test",
     secrets: ["secret"],
@@ -33,16 +34,17 @@ function peered(script: Script = {}, side: Partial<PeerSide> = {}) {
     identity: () => MINE,
     mark: () => MINE,
     note: (...args) => notes.push(args),
+    refused: (...args) => refusals.push(args),
     ...side,
   };
-  return { ...scripted(script, { peers }), notes };
+  return { ...scripted(script, { peers }), notes, refusals };
 }
 
 function signed(
   body: string | Uint8Array,
-  { path = "/paxos/acceptor", from = "b", boot = MINE.boot, secret = "secret", cluster = "test" } = {},
+  { path = "/paxos/acceptor", from = "b", boot = MINE.boot, secret = "secret", cluster = "test", me = "a" } = {},
 ): Record<string, string> {
-  const to = peerTo("a", { incarnation: MINE.incarnation, boot });
+  const to = peerTo(me, { incarnation: MINE.incarnation, boot });
   const request = { method: "POST", path, cluster, from, to, count: 1, bodySha256: sha256Hex(body) };
   return signPeer(request, secret);
 }
@@ -149,13 +151,44 @@ describe("a call that is refused reaches nobody", () => {
     await refused(BODY, {}, [401, "peer-unauthenticated"]);
     await refused(BODY, signed(BODY, { secret: "other" }), [401, "peer-unauthenticated"]);
     await refused(BODY, signed(BODY, { path: "/paxos/learner" }), [401, "peer-unauthenticated"]);
-    await refused(BODY, signed(BODY, { cluster: "other" }), [401, "peer-unauthenticated"]);
     await refused(`${BODY} `, signed(BODY), [401, "peer-unauthenticated"]);
     await refused(BODY, signed(BODY), [401, "peer-unauthenticated"], { path: "/paxos/acceptor?x" });
     await refused(BODY, { ...signed(BODY), "quorate-peer": "c" }, [401, "peer-unauthenticated"]);
     await refused(BODY, { ...signed(BODY), "quorate-count": "2" }, [401, "peer-unauthenticated"]);
     const { headers } = await refused(BODY, { authorization: "Bearer t" }, [401, "peer-unauthenticated"]);
     assertEquals(headers.get("www-authenticate"), "Quorate-Mac");
+  });
+
+  it("of another cluster, or for another node, and is told so", async () => {
+    await refused(BODY, signed(BODY, { cluster: "other" }), [409, "config-mismatch"]);
+    const to = { "quorate-to": "c.i.4" };
+    await refused(BODY, { ...signed(BODY), ...to }, [401, "peer-unauthenticated"]);
+    await refused(BODY, signed(BODY, { me: "c" }), [421, "peer-misdirected"]);
+  });
+
+  it("and the node hears of whom and why", async () => {
+    const cases: [Record<string, string>, unknown[]][] = [
+      [signed(BODY, { secret: "other" }), ["b", "other-secret"]],
+      [signed(BODY, { cluster: "other" }), ["b", "other-members"]],
+      [signed(BODY, { from: "z" }), ["z", "no-member"]],
+      [signed(BODY, { me: "c" }), ["b", "wrong-node"]],
+      [{ ...signed(BODY), "quorate-wire": "3" }, ["b", "other-wire"]],
+    ];
+    for (const [headers, told] of cases) {
+      const node = peered();
+      await post(node, BODY, headers);
+      assertEquals(node.refusals, [told]);
+    }
+    // Who names nobody is nobody, and an earlier boot is no fault.
+    for (const headers of [{}, { "quorate-wire": "3" }, signed(BODY, { boot: 3 }), signed(BODY)]) {
+      const node = peered();
+      await post(node, BODY, headers);
+      assertEquals(node.refusals, []);
+    }
+    const node = peered();
+    const other = encodeRequest({ config: sha256Hex("another"), mark: THEIRS, messages: [READ] });
+    await post(node, other, signed(other));
+    assertEquals(node.refusals, [["b", "other-members"]]);
   });
 
   it("before its body is parsed", async () => {

@@ -101,6 +101,7 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
     identity: () => null,
     mark: () => null,
     note: () => {},
+    refused: () => {},
   };
   const { app } = scripted({}, { ...OPTIONS, peers });
   const send = async (op: Json) => {

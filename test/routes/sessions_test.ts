@@ -263,6 +263,7 @@ const PEERS: PeerSide = {
   identity: () => MARK,
   mark: () => MARK,
   note: () => {},
+  refused: () => {},
 };
 
 Deno.test("sessions over HTTP: a direct client can neither bind nor say that a session has ended", () =>
