@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
-import type { PeerFaultOf } from "../src/http/problem.ts";
+import type { ClusterFaults } from "../src/http/problem.ts";
 import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
@@ -12,7 +12,7 @@ export type Env = {
     /** Set under /v1. */
     client: Client;
     /** Set under /v1 and /readyz: strangers are told nothing of members. */
-    peers?: () => readonly PeerFaultOf[];
+    cluster?: () => ClusterFaults;
     /** Set once a write has one. */
     idempotencyKey?: string;
   };

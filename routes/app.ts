@@ -78,7 +78,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, tokens));
-    c.set("peers", () => faultsOf(node));
+    c.set("cluster", () => faultsOf(node));
     if (!isFree(c.req.method, c.req.path)) limit(c);
     await next();
   });

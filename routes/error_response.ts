@@ -16,9 +16,9 @@ export function problem(c: Ctx, error: QuorateError, headers: Record<string, str
 }
 
 export function toldOf(c: Ctx): Told {
-  const peers = c.get("peers");
+  const cluster = c.get("cluster");
   const told = { requestId: c.get("requestId"), idempotencyKey: c.get("idempotencyKey") };
-  return peers === undefined ? told : { ...told, peers };
+  return cluster === undefined ? told : { ...told, cluster };
 }
 
 /** What a caller is told of any error; one that nobody expected goes to the node's log. */

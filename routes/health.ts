@@ -1,7 +1,7 @@
 /** Probes and the node's own status. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
-import type { PeerFaultOf } from "../src/http/problem.ts";
+import type { ClusterFaults } from "../src/http/problem.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import { type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
@@ -29,10 +29,11 @@ const status = createRoute({
   responses: responses(StatusShape, []),
 });
 
-/** Nodes that something is wrong with, and what. A stranger may be one that should have been listed as a member. */
-export function faultsOf(node: NodeService): readonly PeerFaultOf[] {
-  const { members, others = [] } = node.status();
-  return [...members.flatMap(({ id, fault }) => fault === undefined ? [] : [{ id, ...fault }]), ...others];
+/** What is wrong with this node and others. A stranger may be one that should have been listed as a member. */
+export function faultsOf(node: NodeService): ClusterFaults {
+  const { members, others = [], reason } = node.status();
+  const peers = [...members.flatMap(({ id, fault }) => fault === undefined ? [] : [{ id, ...fault }]), ...others];
+  return { own: reason === undefined || reason === "learner" ? null : reason, peers };
 }
 
 export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
@@ -40,7 +41,7 @@ export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
 
   publish(app, readyz, async (c) => {
     const reason = await node.readiness();
-    c.set("peers", () => faultsOf(node));
+    c.set("cluster", () => faultsOf(node));
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return send(c, 200, { ready: true });
   });

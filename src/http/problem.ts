@@ -50,10 +50,16 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
 export type Told = {
   readonly requestId: string;
   readonly idempotencyKey: string | undefined;
-  /** Asked where the cluster may be the reason: nodes that this one does not reach or refuses. Default: none. */
-  readonly peers?: () => readonly PeerFaultOf[];
+  /** Asked where the cluster may be the reason. Default: nothing is known of it. */
+  readonly cluster?: () => ClusterFaults;
 };
 export type PeerFaultOf = PeerFault & { readonly id: string };
+export type ClusterFaults = {
+  /** Why this node does not vote; null: it does, or never was to. */
+  readonly own: string | null;
+  /** Nodes that this one does not reach or refuses. */
+  readonly peers: readonly PeerFaultOf[];
+};
 
 /** For whoever is told 503 or 504 and nothing of when: by then a node that died is noticed, and one that restarts is back. */
 export const RETRY_AFTER_MS = 1_000;
@@ -71,7 +77,11 @@ export function problemDocument({ code, message, facts }: QuorateError, told: To
   // `held` brings its wait among the facts that make up its body.
   const cannotNow = row.status === 503 || row.status === 504;
   const retryAfterMs = facts.retryAfterMs ?? facts.more?.["retryAfterMs"] ?? (cannotNow ? RETRY_AFTER_MS : undefined);
-  const peers = cannotNow && !OWN.has(code) ? told.peers?.() ?? [] : [];
+  const { own = null, peers = [] } = cannotNow && !OWN.has(code) ? told.cluster?.() ?? {} : {};
+  const why = [
+    ...(own === null || message.includes(own) ? [] : [own]),
+    ...peers.map(({ id, cause }) => `${id}: ${cause}`),
+  ];
   return {
     // First, so that no extra fact can pass for one of the members that have a meaning of their own.
     ...facts.more,
@@ -79,7 +89,7 @@ export function problemDocument({ code, message, facts }: QuorateError, told: To
     title: row.title,
     status: row.status,
     code,
-    detail: peers.length === 0 ? message : `${message} (${peers.map(({ id, cause }) => `${id}: ${cause}`).join(", ")})`,
+    detail: why.length === 0 ? message : `${message} (${why.join(", ")})`,
     requestId: told.requestId,
     retryable: row.retryable,
     ...(facts.field !== undefined && { field: facts.field }),
