@@ -102,7 +102,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         refused: (from, why) => node.refused(from, why),
       },
       ...(ring === null ? {} : { trace: ring }),
-      init: { member, run: () => initByRequest(store, init), identity: () => store.identity() },
+      init: { member, run: () => initByRequest(store, init, report), identity: () => store.identity() },
       newId: () => realRandomness.id(),
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
@@ -154,7 +154,11 @@ async function initialise(
 }
 
 /** Where no operator is at hand to start a node once with --init. */
-async function initByRequest(store: BallotStore, init: () => Promise<void>): Promise<void> {
+async function initByRequest(
+  store: BallotStore,
+  init: () => Promise<void>,
+  report: (line: string) => void,
+): Promise<void> {
   // Such a node begins with what its store was when it opened it.
   if (!store.isShared) {
     throw new QuorateError("invalid-request", "this store is a file of the node: start it with --init");
@@ -162,8 +166,15 @@ async function initByRequest(store: BallotStore, init: () => Promise<void>): Pro
   try {
     await init();
   } catch (error) {
-    throw error instanceof StoreError ? new QuorateError("not-ready", error.message) : error;
+    if (!(error instanceof StoreError)) throw error;
+    report(`the store could not be made a member's: ${error.message}`);
+    throw new QuorateError("not-ready", faultOf(error));
   }
+}
+
+/** For anybody: where a store is, its message says, and that is for the operator. */
+function faultOf({ fault }: StoreError): string {
+  return fault ?? "the store of this node cannot be used; its log has the reason";
 }
 
 function mustBelong(member: Membership, store: BallotStore): void {
@@ -244,7 +255,9 @@ async function answer(request: Request): Promise<Response> {
     // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
     // is open stays this one's.
     if (composed === composing) composed = null;
-    return notReady((error as Error).message);
+    if (!(error instanceof StoreError)) return notReady((error as Error).message);
+    console.error(error.message);
+    return notReady(faultOf(error));
   }
   return await (await composing).handler(request);
 }
