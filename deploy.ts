@@ -55,7 +55,6 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       clock: realClock,
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
-      report,
     });
     const member: Membership = { id: config.id, cluster, config: text };
     // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
@@ -96,11 +95,12 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         config: () => hash,
         identity: () => node.identity(),
         mark: () => node.mark(),
+        refused: (from, why) => node.refused(from, why),
       },
       ...(ring === null ? {} : { trace: ring }),
       init: {
         member,
-        run: () => initByRequest(store, init, () => begin(node, report)),
+        run: () => initByRequest(store, init, () => begin(node, report), report),
         identity: () => store.identity(),
       },
       newId: () => realRandomness.id(),
@@ -150,7 +150,12 @@ async function initialise(
 }
 
 /** Where no operator is at hand to start a node once with --init. */
-async function initByRequest(store: BallotStore, init: () => Promise<void>, then: () => unknown): Promise<void> {
+async function initByRequest(
+  store: BallotStore,
+  init: () => Promise<void>,
+  then: () => unknown,
+  report: (line: string) => void,
+): Promise<void> {
   // Such a node begins with what its store was when it opened it.
   if (!store.isShared) {
     throw new QuorateError("invalid-request", "this store is a file of the node: start it with --init");
@@ -158,7 +163,9 @@ async function initByRequest(store: BallotStore, init: () => Promise<void>, then
   try {
     await init();
   } catch (error) {
-    throw error instanceof StoreError ? new QuorateError("not-ready", error.message) : error;
+    if (!(error instanceof StoreError)) throw error;
+    report(`the store could not be made a member's: ${error.message}`);
+    throw new QuorateError("not-ready", faultOf(error));
   }
   then();
 }
@@ -166,6 +173,11 @@ async function initByRequest(store: BallotStore, init: () => Promise<void>, then
 /** Resolves when the node may vote, or never will, with this store. */
 async function begin(node: ReplicaNode, report: (line: string) => void): Promise<void> {
   await node.start().catch((error: Error) => report(`the store cannot be used: ${error.message}`));
+}
+
+/** For anybody: where a store is, its message says, and that is for the operator. */
+function faultOf({ fault }: StoreError): string {
+  return fault ?? "the store of this node cannot be used; its log has the reason";
 }
 
 function mustBelong(member: Membership, store: BallotStore): void {
@@ -246,7 +258,9 @@ async function answer(request: Request): Promise<Response> {
     // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
     // is open stays this one's.
     if (composed === composing) composed = null;
-    return notReady((error as Error).message);
+    if (!(error instanceof StoreError)) return notReady((error as Error).message);
+    console.error(error.message);
+    return notReady(faultOf(error));
   }
   return await (await composing).handler(request);
 }

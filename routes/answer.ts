@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
+import type { ClusterFaults } from "../src/http/problem.ts";
 import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
@@ -13,6 +14,8 @@ export type Env = {
     bodies: Bodies;
     /** Set under /v1. */
     client: Client;
+    /** Set under /v1 and /readyz: strangers are told nothing of members. */
+    cluster?: () => ClusterFaults;
     /** Set once a write has one. */
     idempotencyKey?: string;
   };

@@ -13,7 +13,7 @@ import { type Explain, internal, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
 import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
-import { healthRoutes } from "./health.ts";
+import { faultsOf, healthRoutes } from "./health.ts";
 import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
@@ -81,6 +81,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, tokens));
+    c.set("cluster", () => faultsOf(node));
     await limitRequest(c, limits);
     await next();
   });

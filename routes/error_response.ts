@@ -1,15 +1,14 @@
 /** Errors as a node renders them. */
 import { QuorateError } from "../src/errors.ts";
-import { PROBLEM_TYPE, problemDocument, PROBLEMS, type Told } from "../src/http/problem.ts";
+import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter, type Told } from "../src/http/problem.ts";
 import { type Ctx, send, withReceipt } from "./answer.ts";
 
-/** `application/problem+json`. `Retry-After` is in whole seconds, rounded up. */
+/** `application/problem+json`, with `Retry-After` where the document says when. */
 export function problem(c: Ctx, error: QuorateError, headers: Record<string, string> = {}): Response {
   const { code, facts } = error;
   const row = PROBLEMS[code];
   const document = problemDocument(error, toldOf(c));
-  const { retryAfterMs } = document;
-  if (typeof retryAfterMs === "number") headers["Retry-After"] = `${Math.ceil(retryAfterMs / 1000)}`;
+  Object.assign(headers, retryAfter(document));
   if (row.challenge !== undefined) headers["WWW-Authenticate"] = row.challenge;
   if (facts.receipt !== undefined) withReceipt(headers, facts.receipt);
   headers["Content-Type"] = PROBLEM_TYPE;
@@ -17,7 +16,9 @@ export function problem(c: Ctx, error: QuorateError, headers: Record<string, str
 }
 
 export function toldOf(c: Ctx): Told {
-  return { requestId: c.get("requestId"), idempotencyKey: c.get("idempotencyKey") };
+  const cluster = c.get("cluster");
+  const told = { requestId: c.get("requestId"), idempotencyKey: c.get("idempotencyKey") };
+  return cluster === undefined ? told : { ...told, cluster };
 }
 
 /** What a caller is told of any error; one that nobody expected goes to the node's log. */

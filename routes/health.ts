@@ -3,6 +3,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
 import type { NodeStatus } from "../src/api.ts";
 import { allows, type Noun } from "../src/auth/scopes.ts";
+import type { ClusterFaults } from "../src/http/problem.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
@@ -30,17 +31,26 @@ const status = createRoute({
   responses: responses(StatusShape, []),
 });
 
+/** What is wrong with this node and others. A stranger may be one that should have been listed as a member. */
+export function faultsOf(node: NodeService): ClusterFaults {
+  const { members, others = [], reason } = node.status();
+  const peers = [...members.flatMap(({ id, fault }) => fault === undefined ? [] : [{ id, ...fault }]), ...others];
+  return { own: reason === undefined || reason === "learner" ? null : reason, peers };
+}
+
 export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
   publish(app, healthz, (c) => send(c, 200, { ok: true }));
 
   publish(app, readyz, async (c) => {
     const reason = await node.readiness();
+    c.set("cluster", () => faultsOf(node));
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return send(c, 200, { ready: true });
   });
 
-  publish(app, status, (c) => {
+  publish(app, status, async (c) => {
     queryOf(c, NoQuery);
+    await node.look();
     return send(c, 200, visible(c, node.status()));
   });
 }

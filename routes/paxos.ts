@@ -6,7 +6,7 @@ import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
-import { MAILBOXES, type Mark, type NodeId } from "../src/replica/ports.ts";
+import { MAILBOXES, type Mark, type NodeId, type PeerCause } from "../src/replica/ports.ts";
 import type { NodeService } from "../src/replica/service.ts";
 import { answered, decodeRequest, encodeResponse } from "../src/transport/wire.ts";
 import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
@@ -30,6 +30,8 @@ export type PeerSide = {
   identity(): { readonly incarnation: string; readonly boot: number } | null;
   /** This node's last commit, as it may be told. */
   mark(): Mark;
+  /** A request was refused that says it is from `from`; whether it is, is proven of `no-member`, `other-members`, `wrong-node`. */
+  refused(from: string, why: PeerCause): void;
 };
 
 /**
@@ -55,16 +57,17 @@ export function paxosRoutes(
         c.set("client", clientOf(c, clients.tokens));
         return await answerDirect(c, node, clients.limits);
       }
-      refuseOtherWire(headers, node.id);
+      refuseOtherWire(headers, node.id, peers);
       const verdict = verify(c, node.id, peers);
-      if (!verdict.ok) return refuse(c, verdict);
+      if (!verdict.ok) return refuse(c, verdict, peers);
       // Every peer says it. Of a head that somebody repeats the MAC is good, and its body could go on for as long as it may.
       if (!headers.has("content-length")) throw invalid("Content-Length", "is missing");
       const body = await peers.bodies.read(c.req.raw, PAXOS_BODY_MAX_BYTES);
-      if (sha256Hex(body) !== verdict.bodySha256) return refuse(c, { ok: false, code: "peer-unauthenticated" });
+      if (sha256Hex(body) !== verdict.bodySha256) return refuse(c, { ok: false, code: "peer-unauthenticated" }, peers);
 
       const request = decodeRequest(decodeUtf8(body));
       if (request.config !== peers.config()) {
+        peers.refused(verdict.from, "other-members");
         throw new QuorateError("config-mismatch", `${node.id} runs another ClusterConfig than ${verdict.from}`);
       }
       const replies = await answered(
@@ -78,10 +81,11 @@ export function paxosRoutes(
 }
 
 /** Before anything else of a peer's request is looked at: in another wire its MAC and its body may mean anything. */
-function refuseOtherWire(headers: Headers, id: NodeId): void {
+function refuseOtherWire(headers: Headers, id: NodeId, peers: PeerSide): void {
   // Who does not say that it is a peer is refused as a stranger.
   const wire = headers.has(PEER_HEADER) ? otherWire(headers.get(WIRE_HEADER)) : null;
   if (wire === null) return;
+  peers.refused(headers.get(PEER_HEADER)!, "other-wire");
   throw new QuorateError("wire-mismatch", `the sender speaks ${wire}, ${id} wire ${WIRE_VERSION}: ${WIRE_ADVICE}`);
 }
 
@@ -100,7 +104,18 @@ function verify(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
   });
 }
 
-function refuse(c: Ctx, verdict: PeerVerdict & { ok: false }): Response {
+const REFUSED: Readonly<Record<(PeerVerdict & { ok: false })["code"], PeerCause | null>> = {
+  "peer-hello": null,
+  "peer-unauthenticated": "other-secret",
+  "config-mismatch": "other-members",
+  "unknown-peer": "no-member",
+  "peer-misdirected": "wrong-node",
+};
+
+function refuse(c: Ctx, verdict: PeerVerdict & { ok: false }, peers: PeerSide): Response {
+  const from = c.req.raw.headers.get(PEER_HEADER);
+  const why = REFUSED[verdict.code];
+  if (from !== null && why !== null) peers.refused(from, why);
   switch (verdict.code) {
     case "peer-hello": {
       const error = new QuorateError("peer-hello", `this node is ${verdict.to} now`, { more: { to: verdict.to } });
@@ -108,6 +123,10 @@ function refuse(c: Ctx, verdict: PeerVerdict & { ok: false }): Response {
     }
     case "unknown-peer":
       return problem(c, new QuorateError("unknown-peer", "the sender is no member of this cluster"));
+    case "config-mismatch":
+      return problem(c, new QuorateError("config-mismatch", "the sender has another list of members"));
+    case "peer-misdirected":
+      return problem(c, new QuorateError("peer-misdirected", "this node is not the one that the request is for"));
     case "peer-unauthenticated":
       return problem(c, new QuorateError("peer-unauthenticated", "no valid Quorate-Mac for this request"));
   }

@@ -1,12 +1,18 @@
 /** One example of each problem document, as /openapi.json shows it. */
 import type { ErrorCode } from "../src/errors.ts";
-import { PROBLEMS } from "../src/http/problem.ts";
+import { PROBLEMS, RETRY_AFTER_MS } from "../src/http/problem.ts";
 import { WIRE_ADVICE, WIRE_VERSION } from "../src/version.ts";
 
 type Example = Readonly<Record<string, unknown>> & { readonly detail: string };
 
 const HOLDER = { holder: "worker-7", fence: "31745", mode: "exclusive", lapsesInMs: 21_400 };
 const KEY = "01JD9W8Y6K3T";
+const DEAD = ["a", "c"].map((id) => ({
+  id,
+  cause: "refused",
+  detail: "nothing listens at its URL",
+  since: "2026-11-28T09:00:00.000Z",
+}));
 
 /** What each says besides that which its code alone says. */
 const FACTS: Readonly<Record<ErrorCode, Example>> = {
@@ -14,6 +20,7 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "unauthenticated": { detail: "this needs a known token: Authorization: Bearer …" },
   "peer-unauthenticated": { detail: "no valid Quorate-Mac for this request" },
   "peer-hello": { detail: "this node is b.Zx81.4 now", to: "b.Zx81.4" },
+  "peer-misdirected": { detail: "this node is c, and the request is for b" },
   "forbidden": { detail: "no scope of ci allows lock:write here" },
   "cross-site": { detail: "without tokens, pages of another origin are refused" },
   "unknown-peer": { detail: "the sender is no member of this cluster" },
@@ -41,8 +48,11 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "rate-limited": { detail: "more than 200 requests a second of ci, or 400 at once", retryAfterMs: 5 },
   "queue-full": { detail: "the queue of deploy/api is full", retryAfterMs: 5_000 },
   "too-many-streams": { detail: "4096 streams are open at this node", retryAfterMs: 15_000 },
-  "no-quorum": { detail: "no vote was cast for it in time" },
-  "not-ready": { detail: "only 2 of 5 members answer, 3 are needed" },
+  "no-quorum": {
+    detail: "nothing was sent: only 1 of 3 members answer, 2 are needed (a: refused, c: refused)",
+    peers: DEAD,
+  },
+  "not-ready": { detail: "only 1 of 3 members answer, 2 are needed (a: refused, c: refused)", peers: DEAD },
   "outcome-unknown": {
     detail: "not decided in time; repeat it with the same Idempotency-Key",
     idempotencyKey: KEY,
@@ -54,6 +64,7 @@ export const PROBLEM_EXAMPLES = Object.fromEntries(
   (Object.keys(PROBLEMS) as ErrorCode[]).map((code) => {
     const { title, status, retryable, outcome } = PROBLEMS[code];
     const known = { type: "about:blank", title, status, code, requestId: "b0Tz6Lk2QmXw", retryable };
-    return [code, { value: { ...known, ...(outcome !== undefined && { outcome }), ...FACTS[code] } }];
+    const when = status === 503 || status === 504 ? { retryAfterMs: RETRY_AFTER_MS } : {};
+    return [code, { value: { ...known, ...(outcome !== undefined && { outcome }), ...when, ...FACTS[code] } }];
   }),
 );

@@ -18,6 +18,7 @@ import {
   WAIT_MAX_MS,
 } from "../src/limits.ts";
 import type { ErrorCode } from "../src/errors.ts";
+import { PEER_CAUSES } from "../src/api.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
 import { utf8Length } from "./input.ts";
 
@@ -232,16 +233,26 @@ const EndedShape = z.strictObject({
 export const HistoryShape = z.strictObject({ items: z.array(EndedShape), revision: count }).openapi("History");
 export const HistoryLineShape = z.strictObject({ name: z.string(), ...EndedShape.shape }).openapi("HistoryLine");
 export const QueuedShape = z.strictObject({ position: z.int() }).openapi("Queued");
+const faultShape = {
+  cause: z.enum(PEER_CAUSES),
+  detail: z.string(),
+  since: z.string().openapi({ description: "When it began, as this node saw it." }),
+};
 export const StatusShape = z.strictObject({
   id: z.string(),
   cluster: z.string(),
   members: z.array(z.strictObject({
     id: z.string(),
     url: z.string(),
-    reachable: z.boolean(),
+    reachable: z.boolean().openapi({ description: "It answered the last time it was asked." }),
     rttMs: z.number(),
-    refused: z.string().optional(),
+    heardAgoMs: z.number().nullable().openapi({ description: "How long ago it answered last; null: never." }),
+    fault: z.strictObject(faultShape).optional(),
+    refused: z.string().optional().openapi({
+      description: "Why nothing of it is taken: it is not the store on record.",
+    }),
   })),
+  others: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional(),
   epoch: z.int(),
   voting: z.boolean(),
   reason: z.string().optional(),
@@ -270,6 +281,9 @@ export const problemShape = {
   stillHeld: z.array(z.strictObject({ name: z.string(), fence })).optional().openapi({
     description: "Of several locks that were refused: those that an earlier try of the same request may have been " +
       "answered with, and that are still held. Release what is not wanted.",
+  }),
+  peers: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional().openapi({
+    description: "Of a 503 or 504: the nodes that this one does not reach or refuses, and why.",
   }),
 };
 export const ProblemShape = z.looseObject(problemShape).openapi("Problem");

@@ -188,11 +188,48 @@ export type Receipt = {
 };
 export type Answer<T> = { body: T; receipt: Receipt };
 
+/** Why a node and another do not serve each other. */
+export const PEER_CAUSES = [
+  "refused",
+  "timed-out",
+  "unreachable",
+  "certificate",
+  "other-secret",
+  "no-member",
+  "other-members",
+  "other-wire",
+  "wrong-node",
+  "not-ready",
+  "no-vote",
+  "failed",
+] as const;
+export type PeerCause = typeof PEER_CAUSES[number];
+export type PeerFault = {
+  cause: PeerCause;
+  /** In words, with what to do where that is known. */
+  detail: string;
+  /** When it began, as this node saw it: RFC 3339. */
+  since: string;
+};
+
 export type NodeStatus = {
   id: string;
   cluster: string;
-  /** `refused`: why nothing of it is taken, where that is so since this process began. */
-  members: { id: string; url: string; reachable: boolean; rttMs: number; refused?: string }[];
+  members: {
+    id: string;
+    url: string;
+    /** It answered the last time it was asked. */
+    reachable: boolean;
+    rttMs: number;
+    /** How long ago it answered last; null: never, or it is this node. */
+    heardAgoMs: number | null;
+    /** Absent: all is well between the two. */
+    fault?: PeerFault;
+    /** Why nothing of it is taken, where that is so since this process began. */
+    refused?: string;
+  }[];
+  /** Nodes that are no members and that something is wrong with: learners, and strangers that were refused. */
+  others?: (PeerFault & { id: string })[];
   epoch: number;
   /** Votes and promises are given. */
   voting: boolean;

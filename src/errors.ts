@@ -6,6 +6,7 @@ export type ErrorCode =
   | "unauthenticated"
   | "peer-unauthenticated"
   | "peer-hello"
+  | "peer-misdirected"
   | "forbidden"
   | "cross-site"
   | "unknown-peer"

@@ -16,6 +16,10 @@ export class Remembered<V> {
     this.#of.delete(key);
   }
 
+  values(): Iterable<V> {
+    return this.#of.values();
+  }
+
   set(key: string, value: V): void {
     this.#of.delete(key);
     this.#of.set(key, value);

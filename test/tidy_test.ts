@@ -155,7 +155,7 @@ const RULES: readonly Rule[] = [
     may: ["src/transport/", "src/replica/ports.ts", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
-  { room: "src/http/", may: ["src/http/", ...SHARED] },
+  { room: "src/http/", may: ["src/http/", ...SHARED], mayTypes: ["src/api.ts"] },
   // A direct client is a learner, and only QuorumSystem compares counts. A gateway is one more door for requests.
   {
     room: "src/client/",

@@ -8,6 +8,7 @@
  *     Quorate-Count: 17                    counts the sender's requests
  *     Quorate-Digest: HEX                  SHA-256 of the body
  *     Quorate-Wire: 3                      which wire the sender speaks; a receiver of another refuses before all else
+ *     Quorate-Cluster: q-3f…               the sender's cluster; well signed of another is told apart from badly signed
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *
  * The MAC is over nine lines, each ended by "\n" and holding no other, so no two requests have the same text:
@@ -25,6 +26,7 @@ export const TO_HEADER = "quorate-to";
 export const COUNT_HEADER = "quorate-count";
 export const DIGEST_HEADER = "quorate-digest";
 export const MAC_HEADER = "quorate-mac";
+export const CLUSTER_HEADER = "quorate-cluster";
 
 const TO_MAX_CHARS = 512;
 
@@ -46,7 +48,11 @@ export type SignedRequest = {
 export type PeerVerdict =
   /** `from` sends it, if the SHA-256 of its body is this. */
   | { readonly ok: true; readonly from: string; readonly count: number; readonly bodySha256: string }
-  | { readonly ok: false; readonly code: "peer-unauthenticated" | "unknown-peer" }
+  /** But for the first these are well signed: by a node with another list of members, by none of ours, for another node. */
+  | {
+    readonly ok: false;
+    readonly code: "peer-unauthenticated" | "config-mismatch" | "unknown-peer" | "peer-misdirected";
+  }
   /** Well signed, for another boot or incarnation of this node: `to` is the `Quorate-To` that holds now. */
   | { readonly ok: false; readonly code: "peer-hello"; readonly to: string };
 
@@ -67,6 +73,7 @@ export function signPeer(request: SignedRequest, secret: string): Record<string,
     [COUNT_HEADER]: String(request.count),
     [DIGEST_HEADER]: request.bodySha256,
     [WIRE_HEADER]: `${WIRE_VERSION}`,
+    [CLUSTER_HEADER]: request.cluster,
     [MAC_HEADER]: `v1=${mac(request, secret)}`,
   };
 }
@@ -127,7 +134,9 @@ export function verifyPeer(
   const count = Number(countText);
   if (!Number.isSafeInteger(count)) return unauthenticated;
 
-  const signed: SignedRequest = { method, path, cluster, from, to, count, bodySha256 };
+  // Who names none has ours, or is not understood.
+  const claimed = headers.get(CLUSTER_HEADER) ?? cluster;
+  const signed: SignedRequest = { method, path, cluster: claimed, from, to, count, bodySha256 };
   if (lines(signed).some((line) => line.includes("\n"))) return unauthenticated;
   let authentic = false;
   // Every secret is tried, and only then is anything said: a stranger learns neither members nor the current boot.
@@ -136,13 +145,16 @@ export function verifyPeer(
   }
   if (!authentic) return unauthenticated;
 
-  // A node does not write to itself: a request "from me" is a mirror of mine, or a twin under my id.
-  if (from === me.id || !request.members.includes(from)) return { ok: false, code: "unknown-peer" };
-  const now = peerTo(me.id, me);
-  if (to === now) return { ok: true, from, count, bodySha256 };
   // Ids may hold dots, incarnation and boot do not. A request for another node is a wrong url, not an old boot.
   const addressee = /^(.+)\.[^.]*\.[^.]*$/.exec(to)?.[1];
-  return addressee === me.id ? { ok: false, code: "peer-hello", to: now } : unauthenticated;
+  if (addressee === undefined) return unauthenticated;
+  if (addressee !== me.id) return { ok: false, code: "peer-misdirected" };
+  // A node does not write to itself: a request "from me" is a mirror of mine, or a twin under my id.
+  if (from === me.id || !request.members.includes(from)) return { ok: false, code: "unknown-peer" };
+  // Nothing of it may count here: quorums of another list of members are not quorums of this one.
+  if (claimed !== cluster) return { ok: false, code: "config-mismatch" };
+  const now = peerTo(me.id, me);
+  return to === now ? { ok: true, from, count, bodySha256 } : { ok: false, code: "peer-hello", to: now };
 }
 
 function mac(request: SignedRequest, secret: string): string {

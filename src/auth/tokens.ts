@@ -52,8 +52,9 @@ function parseArray(text: string): readonly unknown[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    refuse("QUORATE_TOKENS", `is not JSON: ${(error as Error).message}`);
+  } catch {
+    // The engine's message quotes the text, which holds what nobody should read in a log or an answer.
+    refuse("QUORATE_TOKENS", "is not JSON: an array of {subject, sha256, scopes}");
   }
   if (!Array.isArray(value)) refuse("QUORATE_TOKENS", "is not an array of {subject, sha256, scopes}");
   // Nobody could ever call; whoever wants no tokens leaves the setting out.

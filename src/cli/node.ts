@@ -1,10 +1,12 @@
 /** `deno task node`: one node, from its flags to its last commit. */
 import { compose } from "../../deploy.ts";
 import { clusterConfigOf, type NodeConfig, parseConfig } from "../config.ts";
+import { tellReadiness } from "./readiness.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
 import { shellWord } from "./shell_word.ts";
 import { stopSignal } from "./stop_signal.ts";
+import { realClock } from "./world.ts";
 
 /** Service managers and `deno task start` kill after 5 s; the node should go by itself before. */
 const STOP_WITHIN_MS = 4_500;
@@ -33,7 +35,14 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
     const role = config.learner ? "learner" : "member";
     console.log(`node ${id}: ${kv} is now a ${role} of cluster ${cluster} (${members.join(", ")})`);
   }
-  console.log(`node ${id} ready to serve on ${listener.url}`);
+  console.log(`node ${id} listening on ${listener.url}`);
+  const stopTelling = tellReadiness({
+    readiness: () => node.node.readiness(),
+    onReady: (isAgain) => console.log(`node ${id} ready${isAgain ? " again" : ""} to serve on ${listener.url}`),
+    // Of a store that belongs to nobody more is said below.
+    onUnready: (reason) => node.initialised && console.error(`node ${id} not ready: ${reason}`),
+    clock: realClock,
+  });
   if (!node.initialised) {
     const again = ["--init", ...args].map(shellWord).join(" ");
     console.error(
@@ -43,6 +52,7 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
   }
 
   await told;
+  stopTelling();
   node.drain();
   await listener.stop();
   await node.close();

@@ -29,7 +29,8 @@ export async function mustLast({ kv: name, kvToken }: Settings): Promise<void> {
   } finally {
     kv.close();
   }
-  throw new StoreError(`${name}: it lives in the memory of this process and would forget its votes; attach a database`);
+  const fault = "the database lives in the memory of this process and would forget its votes; attach a database";
+  throw new StoreError(`${name}: ${fault}`, { fault });
 }
 
 function urlOf(name: string): string | null {

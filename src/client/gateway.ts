@@ -4,7 +4,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { Bodies } from "../http/bounded_body.ts";
-import { PROBLEM_TYPE, problemDocument, PROBLEMS } from "../http/problem.ts";
+import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
 import { askForInstance, Instances } from "./instances.ts";
@@ -185,6 +185,7 @@ function problemOf({ requestId, outgoing }: Context, error: QuorateError): Respo
     "Content-Type": PROBLEM_TYPE,
     "X-Request-Id": requestId,
     "Cache-Control": "no-store",
+    ...retryAfter(document),
   });
   if (error.code === "method-not-allowed") headers.set("Allow", "GET, HEAD");
   if (outgoing !== undefined) tellKey(headers, outgoing);

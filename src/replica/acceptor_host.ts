@@ -29,12 +29,13 @@ import {
   NO_TRACE,
   type StepResult,
   type StoredRecord,
-  StoreError,
   type Trace,
+  type Which,
 } from "./ports.ts";
 import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "./shared_value.ts";
 import { Stopped } from "./stopped.ts";
+import { StoreHealth } from "./store_health.ts";
 
 export type View = {
   readonly snapshot: Snapshot;
@@ -71,6 +72,7 @@ export class AcceptorHost {
   readonly #trace: Trace;
   readonly #heard: (key: string) => void;
   readonly #isListed: (state: State) => boolean;
+  readonly #health: StoreHealth;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
@@ -98,6 +100,7 @@ export class AcceptorHost {
     heard: (key: string) => void = () => {},
     report: (line: string) => void = () => {},
     isListed: (state: State) => boolean = () => true,
+    health: StoreHealth = new StoreHealth(store, null, () => {}),
   ) {
     this.stopped = new Stopped(report);
     this.rules = rules;
@@ -110,6 +113,7 @@ export class AcceptorHost {
     this.#trace = trace;
     this.#heard = heard;
     this.#isListed = isListed;
+    this.#health = health;
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
@@ -201,6 +205,13 @@ export class AcceptorHost {
     if (this.stopped.isNews(key, snapshot.instance)) this.#tell(key, snapshot, 1);
   }
 
+  /** As the store's; rejects with `not-ready` if that fails. */
+  async keys(prefix: string, after: string, limit: number, which?: Which): Promise<readonly string[]> {
+    return await this.#store.keys(prefix, after, limit, which).catch((error) => {
+      throw this.#health.told(error);
+    });
+  }
+
   onVote(listener: VoteListener): void {
     this.#voteListener = listener;
   }
@@ -232,15 +243,19 @@ export class AcceptorHost {
   }
 
   async #update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
+    let isWrite = false;
     try {
-      return await this.#store.update(key, (stored) => {
+      const reply = await this.#store.update(key, (stored) => {
         if (stored !== null) this.#checkHash(key, stored);
-        return step(stored);
+        const next = step(stored);
+        isWrite = next.record !== null;
+        return next;
       });
+      if (isWrite) this.#health.wrote();
+      return reply;
     } catch (error) {
       if (error instanceof DamagedRecord) this.stopped.note(key, error.message);
-      if (error instanceof StoreError) throw new QuorateError("not-ready", `the store failed: ${error.message}`);
-      throw error;
+      throw this.#health.told(error);
     }
   }
 

@@ -12,7 +12,7 @@ import type { Timing } from "./timing.ts";
 
 export type NamesParts = {
   readonly rules: AcceptorRules;
-  readonly store: BallotStore;
+  readonly store: Pick<BallotStore, "keys">;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly timing: Timing;

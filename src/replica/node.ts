@@ -1,11 +1,12 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
-import type { NodeStatus } from "../api.ts";
+import type { NodeStatus, PeerFault } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import { isListed } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "./acceptor_host.ts";
+import { type QuorumView, refusingBelowQuorum } from "./below_quorum.ts";
 import { Contention } from "./contention.ts";
 import { CoordinatorHost } from "./coordinator_host.ts";
 import type { KeyLogParts } from "./key_log.ts";
@@ -21,6 +22,7 @@ import { Lives, UNCONFIRMED_BOOT } from "./lives.ts";
 import { Locks } from "./locks.ts";
 import { Names } from "./names.ts";
 import type { Modes } from "./modes.ts";
+import { isProbe, Peers } from "./peers.ts";
 import {
   type Identity,
   MAILBOX,
@@ -28,6 +30,7 @@ import {
   type Mark,
   NO_MARK,
   NO_TRACE,
+  type PeerCause,
   PeerError,
   type Ports,
   type WireMessage,
@@ -54,6 +57,7 @@ import type {
   Thing,
 } from "./service.ts";
 import { ownMark, Standing } from "./standing.ts";
+import { StoreHealth } from "./store_health.ts";
 import { COLD_RTT_MS, Timing } from "./timing.ts";
 import { traced } from "./traced.ts";
 import { KEY_PREFIXES, nounOfKey, nounViews, type WatchedNoun } from "./nouns.ts";
@@ -83,6 +87,8 @@ export type NodeOptions = {
 const READINESS_MS = 200;
 /** A disk that hangs must not keep a request from being counted. */
 const LOOK_MS = 1_000;
+/** What is known of the members is news for so long. */
+const NEWS_MS = 2_000;
 const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
@@ -106,18 +112,23 @@ export class ReplicaNode implements NodeService {
   readonly #sweep: Sweep;
   readonly #standing: Standing;
   readonly #lives: Lives;
-  #reachable = new Set<NodeId>();
+  readonly #peers: Peers;
+  readonly #health: StoreHealth;
   readonly #presence: Presence;
   #isDraining = false;
   #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
-    const { store, transport, clock, random, trace = NO_TRACE } = ports;
+    const { store, clock, random, trace = NO_TRACE } = ports;
     this.id = id;
     this.#options = options;
     this.#ports = ports;
-    this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report);
+    this.#health = new StoreHealth(store, clock, report);
+    this.#peers = new Peers({ id, members: quorums.members, learners, transport: ports.transport, clock, report });
+    const { transport } = this.#peers;
+    const failed = (error: unknown) => void this.#health.told(error);
+    this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report, failed);
     this.#lives = new Lives(store, quorums, report);
     const leases = new LeaseClock(clock, machine);
     const heard = new Heard(clock);
@@ -133,6 +144,7 @@ export class ReplicaNode implements NodeService {
       (key) => heard.note(key),
       report,
       isListed,
+      this.#health,
     );
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
@@ -169,7 +181,7 @@ export class ReplicaNode implements NodeService {
     this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
     const reader = new Reader(parts, logs);
     const whyNot = () => this.#standing.reason();
-    const names = new Names({ rules, store, transport, clock, timing: parts.timing, whyNot });
+    const names = new Names({ rules, store: this.#acceptor, transport, clock, timing: parts.timing, whyNot });
     this.#names = names;
     const queueParts = { ...parts, logs, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
@@ -177,8 +189,18 @@ export class ReplicaNode implements NodeService {
     const bindings = new Bindings(sessionParts);
     const isDraining = () => this.#isDraining;
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), names, heard, isDraining };
-    const shown = <S extends object>(noun: WatchedNoun, service: S) =>
-      trace.on ? traced(noun, service, trace) : service;
+    const view: QuorumView = {
+      me: id,
+      quorums,
+      down: () => this.#peers.down(),
+      suspected: () => this.#peers.suspected(),
+      askSuspected: () => this.#peers.askSuspected(),
+      modeOf: async (key) => (await this.#acceptor.view(key)).snapshot.state.mode,
+    };
+    const shown = <S extends object>(noun: WatchedNoun, service: S) => {
+      const refusing = refusingBelowQuorum(noun, service, view);
+      return trace.on ? traced(noun, refusing, trace) : refusing;
+    };
     this.sessions = shown("session", new Sessions({ ...sessionParts, names }));
     this.#expiry = new Expiry(queueParts);
     this.#sweep = new Sweep({ ...queueParts, store, ends: this.#ends });
@@ -212,6 +234,8 @@ export class ReplicaNode implements NodeService {
   close(): void {
     this.drain();
     this.#standing.close();
+    this.#peers.close();
+    this.#health.close();
     this.#presence.close();
     this.watches.close();
     this.#expiry.close();
@@ -236,11 +260,17 @@ export class ReplicaNode implements NodeService {
     mark: Mark = NO_MARK,
   ): Promise<readonly WireReply[]> {
     const refusal = await this.#lives.meet(from, mark).catch((error: Error) => error.message);
+    if (refusal === null) this.#peers.heard(from);
     return await Promise.all(messages.map((message) => {
       // Who is refused is told why, if it asks: its own start must find out what it is.
       if (refusal === null || message.type === "marks") return this.#answer(from, mailbox, message);
       return { type: "unavailable", reason: refusal.slice(0, REASON_MAX_CHARS) } as const;
     }));
+  }
+
+  /** A request that says it is of this peer was refused. */
+  refused(from: string, why: PeerCause): void {
+    this.#peers.refused(from, why);
   }
 
   /**
@@ -271,7 +301,8 @@ export class ReplicaNode implements NodeService {
   status(): NodeStatus {
     const { cluster, urls, quorums, version } = this.#options;
     const { store, transport } = this.#ports;
-    const reason = this.#standing.reason() ?? (this.#acceptor.votes ? null : "learner");
+    const reason = this.#health.fault ?? this.#standing.reason() ?? (this.#acceptor.votes ? null : "learner");
+    const others = this.#peers.others();
     return {
       id: this.id,
       cluster,
@@ -280,11 +311,14 @@ export class ReplicaNode implements NodeService {
         return {
           id,
           url: urls[id] ?? "",
-          reachable: id === this.id || this.#reachable.has(id),
+          reachable: id === this.id || this.#peers.isReachable(id),
           rttMs: id === this.id ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
+          heardAgoMs: this.#peers.heardAgoMs(id),
+          ...faultPart(this.#peers.faultOf(id)),
           ...(refused === null ? {} : { refused }),
         };
       }),
+      ...(others.length === 0 ? {} : { others: [...others] }),
       epoch: EPOCH,
       voting: reason === null,
       ...(reason === null ? {} : { reason }),
@@ -304,6 +338,10 @@ export class ReplicaNode implements NodeService {
     return count === 0 ? {} : { stopped: { count, names } };
   }
 
+  async look(): Promise<void> {
+    if (this.#peers.oldestMs() > NEWS_MS) await this.readiness();
+  }
+
   readiness(): Promise<string | null> {
     const now = this.#ports.clock.now();
     if (this.#readiness === null || now - this.#readiness.atMs > READINESS_MS) {
@@ -314,17 +352,12 @@ export class ReplicaNode implements NodeService {
 
   async #askReadiness(): Promise<string | null> {
     const { quorums } = this.#options;
-    const { transport } = this.#ports;
-    const reason = this.#standing.reason();
+    const reason = this.#health.fault ?? this.#standing.reason();
     if (reason !== null) return reason;
-    const others = quorums.members.filter((member) => member !== this.id);
-    const answers = await Promise.all(
-      others.map((peer) => transport.send(peer, READINESS_READ).then((reply) => reply.type === "view", () => false)),
-    );
-    this.#reachable = new Set(others.filter((_, i) => answers[i]));
-    const heard = this.#reachable.size + (this.#acceptor.votes ? 1 : 0);
+    const voting = await this.#peers.voting();
+    const heard = voting.size + (this.#acceptor.votes ? 1 : 0);
     // A node that does not vote is no member: it counts for nothing here either.
-    if (quorums.isClassic(new Set([this.id, ...this.#reachable]))) return null;
+    if (quorums.isClassic(new Set([this.id, ...voting]))) return null;
     return `only ${heard} of ${quorums.members.length} members answer, ${quorums.sizes.classic} are needed`;
   }
 
@@ -343,6 +376,9 @@ export class ReplicaNode implements NodeService {
         return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
       }
       if (message.type === "keys") return await this.#names.own(message);
+      // As far as anybody counts on it, a member that can write nothing is none.
+      const { fault } = this.#health;
+      if (fault !== null && isProbe(message)) return { type: "unavailable", reason: fault };
       const { trace = NO_TRACE } = this.#ports;
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
         message.type === "outcomes";
@@ -377,8 +413,9 @@ export class ReplicaNode implements NodeService {
 
 const REASON_MAX_CHARS = 200;
 
-/** Changes nothing, and only a node that votes answers it with a view. */
-const READINESS_READ: WireMessage = { type: "read", key: "readyz", epoch: 0, instance: 1 };
+function faultPart(fault: PeerFault | null): { readonly fault?: PeerFault } {
+  return fault === null ? {} : { fault };
+}
 
 /** The only epoch until membership changes come in (§9). */
 const EPOCH = 0;

@@ -3,7 +3,7 @@
  * and one contract suite under test/ that all of them pass.
  */
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Receipt } from "../api.ts";
+import type { PeerCause, Receipt } from "../api.ts";
 import type {
   Accepted,
   AcceptorMessage,
@@ -17,7 +17,7 @@ import type {
   PeerMessage,
 } from "../paxos/message.ts";
 
-export type { NodeId };
+export type { NodeId, PeerCause };
 
 /** Who a store belongs to. Written once, by an explicit init; a store without one never votes (PROTOCOL.md §9). */
 export type Identity = {
@@ -101,15 +101,24 @@ export interface BallotStore {
   recall(peer: NodeId): Promise<Mark | null>;
   /** Resolves when everything noted is durable. */
   flush(): Promise<void>;
+  /** Resolves once a write that changes nothing is durable, or a read where that is all that can be tried; else rejects. */
+  probe(): Promise<void>;
   /** Quarantine is for ever: a store that was rolled back must not vote again. */
   quarantine(reason: string): Promise<void>;
   quarantined(): string | null;
   close(): Promise<void>;
 }
 
-/** The store could not say whether a write happened, or cannot be used. */
+/** The store could not say whether a write happened, or cannot be used. Its message is for the operator: it may name paths. */
 export class StoreError extends Error {
   override name: string = "StoreError";
+  /** What is wrong with the store as a whole, in words for anybody; null: nothing is known to be, as with one bad record. */
+  readonly fault: string | null;
+
+  constructor(message: string, options: ErrorOptions & { readonly fault?: string | null } = {}) {
+    super(message, options);
+    this.fault = options.fault ?? null;
+  }
 }
 
 /** What the store holds of a key is no record that can be trusted. It is not "no record": nothing may be said of the key. */
@@ -162,6 +171,13 @@ export const MAILBOXES: readonly Mailbox[] = [...new Set(Object.values(MAILBOX))
 /** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
 export class PeerError extends Error {
   override name = "PeerError";
+  /** What it says of the peer; null: nothing, as of a message that was never sent. */
+  readonly why: PeerCause | null;
+
+  constructor(message: string, options: ErrorOptions & { readonly why?: PeerCause } = {}) {
+    super(message, options);
+    this.why = options.why ?? null;
+  }
 }
 
 export interface Transport {

@@ -233,6 +233,8 @@ export interface NodeService {
   /** One reply per message, in order. */
   acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]>;
   status(): NodeStatus;
+  /** Asks members of which nothing was heard for a while, so that `status` is not of then. Never rejects. */
+  look(): Promise<void>;
   /** null when a classic quorum, this node included if it votes, answers; else why not, in one line. */
   readiness(): Promise<string | null>;
 }

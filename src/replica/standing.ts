@@ -38,6 +38,7 @@ export class Standing {
   #recording: Promise<void> | null = null;
   #closed = false;
   readonly #report: (line: string) => void;
+  readonly #failed: (error: unknown) => void;
 
   constructor(
     member: Membership,
@@ -46,6 +47,7 @@ export class Standing {
     transport: Transport,
     clock: Clock,
     report: (line: string) => void,
+    failed: (error: unknown) => void = () => {},
   ) {
     this.#member = member;
     this.#quorums = quorums;
@@ -55,6 +57,7 @@ export class Standing {
     this.#transport = transport;
     this.#clock = clock;
     this.#report = report;
+    this.#failed = failed;
     this.#lastSeq = store.spokenSeq();
     this.#hasSpoken = this.#lastSeq > 0;
   }
@@ -118,7 +121,7 @@ export class Standing {
     let isTold = false;
     while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null && !isDone()) {
       // A store that fails now may work the next time; until then this node does not vote.
-      if (await this.#round().catch(() => false)) continue;
+      if (await this.#round().catch((error) => void this.#failed(error))) continue;
       if (!isTold && !this.#mayVote && this.#clock.now() - startedMs >= TELL_AFTER_MS) {
         isTold = true;
         this.#report(`this node does not vote: ${this.#waiting}`);

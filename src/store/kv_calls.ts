@@ -5,17 +5,27 @@ import { META_ROW } from "./key_space.ts";
 export function asStoreError(path: string, error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const said = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
-  return new StoreError(`${path}: ${explain(said)}`, { cause: error });
+  const [, what, fault] = KNOWN.find(([pattern]) => pattern.test(said)) ??
+    [null, said, "the store of this node failed"];
+  return new StoreError(`${path}: ${what}`, { cause: error, fault });
 }
 
-function explain(said: string): string {
-  if (/database is locked/i.test(said)) return "in use by another process (database is locked)";
-  if (/not a database/i.test(said)) return "not a Quorate store (file is not a database)";
-  if (/unable to open/i.test(said)) return "cannot be opened: the folder does not exist or is not writable";
-  if (/readonly|read-only/i.test(said)) return "cannot be written (read-only)";
-  if (/disk is full/i.test(said)) return "the disk is full";
-  return said;
-}
+/** What the database says, what the operator has to know of it, and what anybody may. */
+const KNOWN: readonly (readonly [RegExp, string, string])[] = [
+  [
+    /database is locked/i,
+    "in use by another process (database is locked)",
+    "the store of this node is in use elsewhere",
+  ],
+  [/not a database/i, "not a Quorate store (file is not a database)", "the store of this node is none"],
+  [
+    /unable to open/i,
+    "cannot be opened: the folder does not exist or is not writable",
+    "the store of this node cannot be opened",
+  ],
+  [/readonly|read-only/i, "cannot be written (read-only)", "the store of this node cannot be written"],
+  [/disk is full/i, "the disk is full", "the disk of this node is full"],
+];
 
 const realTimer: Clock["after"] = (ms, run) => {
   const timer = setTimeout(run, ms);
@@ -27,7 +37,12 @@ export async function within<T>(ms: number, path: string, task: Promise<T>, afte
   const { promise: late, reject } = Promise.withResolvers<never>();
   const cancel = after(
     ms,
-    () => reject(new StoreError(`${path}: no answer from the database within ${ms} ms (locked, or the disk hangs)`)),
+    () =>
+      reject(
+        new StoreError(`${path}: no answer from the database within ${ms} ms (locked, or the disk hangs)`, {
+          fault: "the store of this node does not answer",
+        }),
+      ),
   );
   // Whoever gave up waiting hears no more of it, and neither does anybody else.
   task.catch(() => {});

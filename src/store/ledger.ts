@@ -81,6 +81,11 @@ export class Ledger {
     this.#asked++;
   }
 
+  /** The next flush writes, whatever was asked for. */
+  touch(): void {
+    this.#asked++;
+  }
+
   get identity(): Identity | null {
     if (this.#identity === null) return null;
     const { cluster, id, incarnation } = this.#identity;
@@ -191,7 +196,8 @@ export class Ledger {
       result = await within(this.#deadlineMs, this.#path, atomic.commit());
     } catch (error) {
       this.#suspect = true;
-      throw new StoreError(`outcome of a commit unknown: ${asStoreError(this.#path, error).message}`, { cause: error });
+      const { message, fault } = asStoreError(this.#path, error);
+      throw new StoreError(`outcome of a commit unknown: ${message}`, { cause: error, fault });
     }
     if (!result.ok) {
       this.#suspect = true;
@@ -232,7 +238,9 @@ export class Ledger {
     const meta = await this.#read();
     // Neither as this process left it nor what its failed commit would have written.
     if (this.#version !== before && meta?.run !== this.#run) {
-      this.#lost = new StoreError(`${this.#path}: another process has taken this store over`);
+      this.#lost = new StoreError(`${this.#path}: another process has taken this store over`, {
+        fault: "another process has taken over the store of this node",
+      });
       throw this.#lost;
     }
     if (this.#identity !== null) {

@@ -231,6 +231,11 @@ export class MemoryBallotStore implements BallotStore {
     if (this.#dirty || this.#pump !== null) await this.#ask<void>(null);
   }
 
+  async probe(): Promise<void> {
+    this.#assertOpen();
+    await this.#ask<void>(null);
+  }
+
   async quarantine(reason: string): Promise<void> {
     this.#assertOpen();
     if (this.#quarantined === null) {

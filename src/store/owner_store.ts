@@ -155,6 +155,12 @@ export class OwnerStore implements BallotStore {
     await this.#flush();
   }
 
+  async probe(): Promise<void> {
+    this.#assertUsable();
+    this.#ledger.touch();
+    await this.#flush();
+  }
+
   async quarantine(reason: string): Promise<void> {
     this.#assertUsable();
     // Known at once, before it is durable: a store under suspicion stops being trusted now.

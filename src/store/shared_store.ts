@@ -70,7 +70,7 @@ type Answers = readonly (readonly [waiter: Waiter, reply: unknown])[];
 export async function openSharedStore(options: SharedStoreOptions): Promise<BallotStore> {
   const store = new SharedStore(options);
   try {
-    await store.look();
+    await store.probe();
     return store;
   } catch (error) {
     await store.close();
@@ -228,8 +228,8 @@ class SharedStore implements BallotStore {
     return this.#closing;
   }
 
-  /** Reads whose database it is. */
-  async look(): Promise<void> {
+  /** Reads whose database it is: whoever owns a database pays for writes that say nothing. */
+  async probe(): Promise<void> {
     this.#lookedAtMs = this.#clock.now();
     const rows = this.#kv.getMany<[unknown, unknown]>([IDENTITY_ROW, META_ROW]);
     const [identity, meta] = await this.#within(rows);
@@ -240,7 +240,7 @@ class SharedStore implements BallotStore {
 
   #lookSoon(): void {
     if (this.#closing !== null || this.#clock.now() - this.#lookedAtMs < LOOK_AGAIN_MS) return;
-    this.look().catch(() => {});
+    this.probe().catch(() => {});
   }
 
   async #work(key: string): Promise<void> {
@@ -361,7 +361,7 @@ class SharedStore implements BallotStore {
   #givenUp(unknown: StoreError | null, tries: number): StoreError {
     return unknown === null
       ? new StoreError(`${this.#name}: other writers changed the record ${tries + 1} times`)
-      : new StoreError(`outcome of a commit unknown: ${unknown.message}`, { cause: unknown });
+      : new StoreError(`outcome of a commit unknown: ${unknown.message}`, { cause: unknown, fault: unknown.fault });
   }
 
   #pause(tries: number): Promise<void> {

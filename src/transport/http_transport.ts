@@ -21,7 +21,7 @@ import {
 } from "../replica/ports.ts";
 import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
-import { type Acquaintance, callPeer, type Fetch, isWireError, type Signer } from "./peer_call.ts";
+import { type Acquaintance, callPeer, type Fetch, type Signer } from "./peer_call.ts";
 import { RoundTrips } from "./round_trips.ts";
 import { encodeMessage, ITEMS_MAX_BYTES, joinRequest } from "./wire.ts";
 
@@ -44,8 +44,6 @@ export type HttpTransportOptions = {
   readonly deadlineMs?: number;
   /** Default PIPELINE_MS. */
   readonly pipelineMs?: number;
-  /** One line for the operator, where a peer speaks another wire; not again until it has answered. Default: nobody. */
-  readonly report?: (line: string) => void;
 };
 
 export const PIPELINE_MS = 5;
@@ -79,8 +77,6 @@ type Peer = Acquaintance & {
   readonly deadlines: Deadlines<Outgoing>;
   readonly roundTrips: RoundTrips;
   readonly flights: Set<Flight>;
-  /** It speaks another wire, and that was told. */
-  isReported: boolean;
 };
 
 export function createHttpTransport(options: HttpTransportOptions): Transport {
@@ -159,7 +155,6 @@ class HttpTransport implements Transport {
       deadlines: new Deadlines(this.#options.clock, this.#deadlineMs, (outgoing) => this.#expire(peer, outgoing)),
       roundTrips: new RoundTrips(),
       flights: new Set(),
-      isReported: false,
     };
     return peer;
   }
@@ -207,18 +202,15 @@ class HttpTransport implements Transport {
       const { replies, mark, rttMs } = await callPeer(this.#options, peer, lane.path, body, flight.abort.signal);
       // Which reply is whose is only known by position.
       if (replies.length !== batch.length) {
-        throw new PeerError(`${peer.id} answered ${batch.length} messages with ${replies.length} replies`);
+        throw new PeerError(`${peer.id} answered ${batch.length} messages with ${replies.length} replies`, {
+          why: "failed",
+        });
       }
-      peer.isReported = false;
       peer.roundTrips.note(rttMs);
       await onMark(peer.id, mark);
       batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(replies[index]!)));
     } catch (error) {
       const failed = error instanceof PeerError ? error : new PeerError(`${peer.id}: ${error}`, { cause: error });
-      if (isWireError(failed) && !peer.isReported) {
-        peer.isReported = true;
-        this.#options.report?.(failed.message);
-      }
       for (const outgoing of batch) settle(peer, outgoing, () => outgoing.reject(failed));
     } finally {
       peer.flights.delete(flight);
@@ -228,7 +220,7 @@ class HttpTransport implements Transport {
   }
 
   #expire(peer: Peer, outgoing: Outgoing): void {
-    const late = new PeerError(`${peer.id} gave no answer within ${this.#deadlineMs} ms`);
+    const late = new PeerError(`${peer.id} gave no answer within ${this.#deadlineMs} ms`, { why: "timed-out" });
     settle(peer, outgoing, () => outgoing.reject(late));
     if (outgoing.flight === null) dropSettled(outgoing.lane);
     // Nobody is left to hear the answer.

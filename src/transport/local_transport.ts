@@ -11,6 +11,7 @@ import {
   type Mailbox,
   type Mark,
   NO_MARK,
+  type PeerCause,
   PeerError,
   type Transport,
   type WireMessage,
@@ -205,11 +206,11 @@ class Network implements LocalNetwork {
 
   async #receive(inbox: readonly Sent[], from: NodeId, to: NodeId, mailbox: Mailbox): Promise<void> {
     const node = this.#nodes.get(to);
-    const fail = (why: string, cause?: unknown) => {
-      const error = new PeerError(`${to} ${why}`, { cause });
+    const fail = (what: string, cause?: unknown, why: PeerCause = "failed") => {
+      const error = new PeerError(`${to} ${what}`, { cause, why });
       for (const sent of inbox) sent.settle({ error });
     };
-    if (node === undefined) return fail("refused the connection");
+    if (node === undefined) return fail("refused the connection", undefined, "refused");
     let replies: readonly WireReply[];
     let texts: readonly string[];
     let mark: Mark | null;
@@ -258,7 +259,7 @@ class LocalTransport implements Transport {
       }
       const startedAt = clock.now();
       const cancel = clock.after(deadlineMs, () => {
-        sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`) });
+        sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`, { why: "timed-out" }) });
       });
       const sent: Sent = {
         parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: JSON.parse(json) },

@@ -3,6 +3,7 @@ import { BODY_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Clock, PeerError } from "../replica/ports.ts";
 import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
+import { causeOfCode, causeOfFailure, textOf } from "./peer_cause.ts";
 import { decodeResponse, type PeerResponseBody } from "./wire.ts";
 
 /** What a signer is given; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
@@ -26,7 +27,7 @@ export type Acquaintance = { readonly id: NodeId; readonly url: string; to: stri
 
 const TO_MAX_CHARS = 512;
 
-/** Rejects with PeerError; its `cause` is `{status, code}` if the peer answered and refused. */
+/** Rejects with PeerError, which says why; its `cause` is `{status, code}` if the peer answered and refused. */
 export async function callPeer(
   ports: CallPorts,
   peer: Acquaintance,
@@ -68,24 +69,23 @@ export async function callPeer(
       if (retried || told === null || told === to || !isFor(peer.id, told)) {
         throw new PeerError(`${peer.id} answered ${response.status} ${code}`.trimEnd(), {
           cause: { status: response.status, code },
+          why: causeOfCode(code),
         });
       }
       peer.to = told;
     }
   } catch (error) {
     if (error instanceof PeerError) throw error;
-    throw new PeerError(`${peer.id} gave no usable answer: ${(error as Error)?.message ?? error}`, { cause: error });
+    throw new PeerError(`${peer.id} gave no usable answer: ${textOf(error)}`, {
+      cause: error,
+      why: causeOfFailure(error),
+    });
   }
 }
 
 function wireError(peer: NodeId, wire: string, status: number): PeerError {
   const what = `${peer} speaks ${wire}, this node wire ${WIRE_VERSION}: ${WIRE_ADVICE}`;
-  return new PeerError(what, { cause: { status, code: "wire-mismatch" } });
-}
-
-/** Whether the peer speaks another wire: no call of this process will do better. */
-export function isWireError({ cause }: PeerError): boolean {
-  return (cause as { readonly code?: unknown } | undefined)?.code === "wire-mismatch";
+  return new PeerError(what, { cause: { status, code: "wire-mismatch" }, why: "other-wire" });
 }
 
 /** An unsigned word of the network: it can make this node sign for another boot of that peer, for no other node. */
@@ -113,7 +113,7 @@ async function readText(response: Response, maxBytes: number): Promise<string> {
   // Leaving this loop early cancels the body, which frees the connection.
   for await (const chunk of response.body) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new PeerError(`the answer is above ${maxBytes} bytes`);
+    if (bytes > maxBytes) throw new PeerError(`the answer is above ${maxBytes} bytes`, { why: "failed" });
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

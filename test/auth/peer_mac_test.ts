@@ -76,13 +76,13 @@ Deno.test("whatever is changed after signing, it is nobody's", () => {
     { method: "PUT" },
     { path: "/paxos/learner" },
     { path: "/paxos/acceptor?x" },
-    { cluster: "green" },
   ];
   for (const changed of elsewhere) assertEquals(verify(headers, changed), UNAUTHENTICATED, JSON.stringify(changed));
 
   const mac = headers["quorate-mac"]!;
   const forged: Record<string, string>[] = [
     { "quorate-peer": "c" },
+    { "quorate-cluster": "green" },
     { "quorate-to": peerTo("b", { incarnation: "inc1", boot: 8 }) },
     { "quorate-digest": sha256Hex("[ ]") },
     { "quorate-digest": REQUEST.bodySha256.toUpperCase() },
@@ -104,6 +104,17 @@ Deno.test("whatever is changed after signing, it is nobody's", () => {
   for (const changed of forged) {
     assertEquals(verify({ ...headers, ...changed }), UNAUTHENTICATED, JSON.stringify(changed));
   }
+});
+
+Deno.test("a member of another cluster is told so, if it holds the secret, and nothing of what it asks is taken", () => {
+  const mismatch = { ok: false, code: "config-mismatch" } as const;
+  assertEquals(verify(signPeer(REQUEST, "new"), { cluster: "green" }), mismatch);
+  assertEquals(verify(signPeer({ ...REQUEST, to: peerTo("b", null) }, "new"), { cluster: "green" }), mismatch);
+  assertEquals(verify(signPeer(REQUEST, "other"), { cluster: "green" }), UNAUTHENTICATED);
+  // Without the header it is the receiver's or nobody's.
+  const { "quorate-cluster": _, ...silent } = signPeer(REQUEST, "new");
+  assertEquals(verify(silent).ok, true);
+  assertEquals(verify(silent, { cluster: "green" }), UNAUTHENTICATED);
 });
 
 Deno.test("fields do not run into each other", () => {
@@ -132,8 +143,10 @@ Deno.test("a request for an earlier boot or incarnation, or from one that never 
 });
 
 Deno.test("a request for another node is not helped along, even if its id begins like mine", () => {
-  for (const to of ["c.inc1.7", "b.x.inc1.7", "b", "b.7", "bb.inc1.7"]) {
-    assertEquals(verify(signPeer({ ...REQUEST, to }, "new")), UNAUTHENTICATED, to);
+  for (const to of ["b", "b.7"]) assertEquals(verify(signPeer({ ...REQUEST, to }, "new")), UNAUTHENTICATED, to);
+  for (const to of ["c.inc1.7", "b.x.inc1.7", "bb.inc1.7"]) {
+    assertEquals(verify(signPeer({ ...REQUEST, to }, "new")), { ok: false, code: "peer-misdirected" }, to);
+    assertEquals(verify(signPeer({ ...REQUEST, to }, "other")), UNAUTHENTICATED, to);
   }
   const dotted = { ...ME, id: "b.x" };
   const signed = signPeer({ ...REQUEST, to: "b.x.inc1.6" }, "new");

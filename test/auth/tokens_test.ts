@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { authenticate, parseTokens } from "../../src/auth/tokens.ts";
 import { QuorateError } from "../../src/errors.ts";
@@ -51,5 +51,9 @@ Deno.test("parseTokens: errors name entry and field", () => {
     const error = assertThrows(() => parseTokens(JSON.stringify(value)), QuorateError, why);
     assertEquals(error.facts.field, field);
   }
-  assertThrows(() => parseTokens("@tokens.json"), QuorateError, "QUORATE_TOKENS is not JSON");
+  for (const text of ["@tokens.json", "canary-plain-token", '[{"subject":"canary', "canary'\u0000"]) {
+    const { message } = assertThrows(() => parseTokens(text), QuorateError, "QUORATE_TOKENS is not JSON");
+    // Whatever it is, no character of it is told.
+    assert(!message.includes("canary") && !message.includes("tokens.json"), message);
+  }
 });

@@ -241,7 +241,11 @@ function allCases(cluster: RealCluster, fence: string): Record<string, readonly 
         NO_PEER,
         paxos(cluster, (request) => signed(request, { secret: "some other secret, long enough" })),
       ],
-      ["another cluster", NO_PEER, paxos(cluster, (request) => signed(request, { cluster: "q-000000000000" }))],
+      [
+        "another cluster",
+        { status: 409, code: "config-mismatch" },
+        paxos(cluster, (request) => signed(request, { cluster: "q-000000000000" })),
+      ],
       ["signed for another path", NO_PEER, paxos(cluster, (request) => signed({ ...request, path: "/paxos/learner" }))],
       [
         "another count than signed",

@@ -124,7 +124,7 @@ Deno.test("hosted: without a database, with a preview's or somebody else's it sa
     await b.ask("POST", "/v1/init", { id: "b" });
     const before = platform.rows("b");
     const token = platform.kv.accessToken;
-    const cases: readonly (readonly [env: Record<string, string>, why: string])[] = [
+    const cases: readonly (readonly [env: Record<string, string>, why: string, line?: string])[] = [
       [{ DENO_DEPLOY: "true" }, "belongs to no member"],
       [{ QUORATE_KV: platform.kv.url("b") }, "this store belongs to member b"],
       [{ DENO_DEPLOY: "true", TEST_ATTACHED: platform.kv.url("p"), DENO_TIMELINE: "preview/x1" }, "this is a preview"],
@@ -132,17 +132,19 @@ Deno.test("hosted: without a database, with a preview's or somebody else's it sa
         { DENO_DEPLOY: "true", TEST_ATTACHED: platform.kv.url("g"), DENO_TIMELINE: "git-branch/x" },
         "this is a preview",
       ],
-      [{ QUORATE_KV_TOKEN: `${token}x` }, platform.kv.url("a")],
+      // Where the database is, only the log says.
+      [{ QUORATE_KV_TOKEN: `${token}x` }, "the store of this node failed", platform.kv.url("a")],
       [{ QUORATE_KV: "https://user:secret@127.0.0.1/x" }, "QUORATE_KV has credentials in its URL"],
       [{ QUORATE_KV: "postgres://127.0.0.1/x" }, "QUORATE_KV is neither a file nor an http or https URL"],
     ];
-    for (const [env, why] of cases) {
+    for (const [env, why, line = ""] of cases) {
       const app = await platform.start("a", 0, "serve", { DENO_KV_ACCESS_TOKEN: token, ...env });
       const reply = await app.readyz();
       const detail = String(reply?.body["detail"]);
       assertEquals(reply?.status, 503, why);
       assertStringIncludes(detail, why);
-      assert(!detail.includes("\n") && !detail.includes("secret@"), detail);
+      assert(!detail.includes("\n") && !detail.includes("secret@") && (line === "" || !detail.includes(line)), detail);
+      assertStringIncludes(app.lines.join("\n"), line);
       assertEquals((await app.ask("POST", "/v1/locks/x", { holder: "h" }))?.status, 503, why);
       // Nor can it be made to: what dies with its process, or is another's, becomes nobody's.
       const init = await app.ask("POST", "/v1/init", { id: "a" });

@@ -91,7 +91,7 @@ export async function run(args: readonly string[], env: Readonly<Record<string, 
 
 /** A cluster of three whose other members are not there. A node need not listen where its URL says. */
 export const ABSENT: Readonly<Record<string, string>> = {
-  QUORATE_CLUSTER: "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3",
+  QUORATE_CLUSTER: "a=http://127.0.0.1:2,b=http://127.0.0.1:3,c=http://127.0.0.1:4",
   QUORATE_PEER_SECRET: "a-peer-secret-for-tests",
 };
 

@@ -111,7 +111,7 @@ for (const fault of ["unknown-applied", "unknown-lost"] as const) {
     store.failNext = fault;
     const moves: number[] = [];
     host.onMove(KEY, (_key, { instance }) => moves.push(instance));
-    await assertRejects(() => host.handle(acceptOf("b"), "b"), Error, "outcome of a commit unknown");
+    await assertRejects(() => host.handle(acceptOf("b"), "b"), Error, "the store of this node failed");
     const { vote } = await host.view(KEY);
     assertEquals(vote?.value.id ?? null, fault === "unknown-applied" ? valueOf("b").id : null);
     // The vote that may have been cast is never another one's.
@@ -219,7 +219,7 @@ Deno.test("acceptor host: a Learn whose commit fails is told to nobody", async (
   await assertRejects(
     () => host.handle({ type: "learn", ...AT, certificate, value }, "b"),
     Error,
-    "outcome of a commit unknown",
+    "the store of this node failed",
   );
   assertEquals(told, []);
   assertEquals((await host.view(KEY)).snapshot.instance, 1);

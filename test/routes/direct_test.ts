@@ -17,6 +17,7 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
+  refused: () => {},
 };
 
 async function direct(apps: Apps, key: string, op: DirectOp, id: string, last: number) {

@@ -26,7 +26,9 @@ const COLLISION: WireMessage = {
 const BODY = encodeRequest({ config: CONFIG, mark: THEIRS, messages: [READ] });
 
 function peered(script: Script = {}, changes: Partial<PeerSide> = {}) {
-  return scripted(script, { peers: side(changes) });
+  const refusals: unknown[] = [];
+  const peers = side({ refused: (...args) => refusals.push(args), ...changes });
+  return { ...scripted(script, { peers }), refusals };
 }
 
 function side(changes: Partial<PeerSide> = {}): PeerSide {
@@ -37,15 +39,16 @@ function side(changes: Partial<PeerSide> = {}): PeerSide {
     config: () => CONFIG,
     identity: () => MINE,
     mark: () => MINE,
+    refused: () => {},
     ...changes,
   };
 }
 
 function signed(
   body: string | Uint8Array,
-  { path = "/paxos/acceptor", from = "b", boot = MINE.boot, secret = "secret", cluster = "test" } = {},
+  { path = "/paxos/acceptor", from = "b", boot = MINE.boot, secret = "secret", cluster = "test", me = "a" } = {},
 ): Record<string, string> {
-  const to = peerTo("a", { incarnation: MINE.incarnation, boot });
+  const to = peerTo(me, { incarnation: MINE.incarnation, boot });
   const request = { method: "POST", path, cluster, from, to, count: 1, bodySha256: sha256Hex(body) };
   return signPeer(request, secret);
 }
@@ -185,7 +188,6 @@ describe("a call that is refused reaches nobody", () => {
     await refused(BODY, {}, [401, "peer-unauthenticated"]);
     await refused(BODY, signed(BODY, { secret: "other" }), [401, "peer-unauthenticated"]);
     await refused(BODY, signed(BODY, { path: "/paxos/learner" }), [401, "peer-unauthenticated"]);
-    await refused(BODY, signed(BODY, { cluster: "other" }), [401, "peer-unauthenticated"]);
     await refused(`${BODY} `, signed(BODY), [401, "peer-unauthenticated"]);
     await refused(BODY, signed(BODY), [401, "peer-unauthenticated"], { path: "/paxos/acceptor?x" });
     await refused(BODY, { ...signed(BODY), "quorate-peer": "c" }, [401, "peer-unauthenticated"]);
@@ -223,6 +225,38 @@ describe("a call that is refused reaches nobody", () => {
       await refused(body, headers, expected);
       assertEquals(reads, 0, JSON.stringify(headers));
     }
+  });
+
+  it("of another cluster, or for another node, and is told so", async () => {
+    await refused(BODY, signed(BODY, { cluster: "other" }), [409, "config-mismatch"]);
+    const to = { "quorate-to": "c.i.4" };
+    await refused(BODY, { ...signed(BODY), ...to }, [401, "peer-unauthenticated"]);
+    await refused(BODY, signed(BODY, { me: "c" }), [421, "peer-misdirected"]);
+  });
+
+  it("and the node hears of whom and why", async () => {
+    const cases: [Record<string, string>, unknown[]][] = [
+      [signed(BODY, { secret: "other" }), ["b", "other-secret"]],
+      [signed(BODY, { cluster: "other" }), ["b", "other-members"]],
+      [signed(BODY, { from: "z" }), ["z", "no-member"]],
+      [signed(BODY, { me: "c" }), ["b", "wrong-node"]],
+      [{ ...signed(BODY), "quorate-wire": "9" }, ["b", "other-wire"]],
+    ];
+    for (const [headers, told] of cases) {
+      const node = peered();
+      await post(node, BODY, headers);
+      assertEquals(node.refusals, [told]);
+    }
+    // Who names nobody is nobody, and an earlier boot is no fault.
+    for (const headers of [{}, { "quorate-wire": "9" }, signed(BODY, { boot: 3 }), signed(BODY)]) {
+      const node = peered();
+      await post(node, BODY, headers);
+      assertEquals(node.refusals, []);
+    }
+    const node = peered();
+    const other = encodeRequest({ config: sha256Hex("another"), mark: THEIRS, messages: [READ] });
+    await post(node, other, signed(other));
+    assertEquals(node.refusals, [["b", "other-members"]]);
   });
 
   it("over a real socket too: the answer comes while most of the body is still to come", async () => {

@@ -137,6 +137,7 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
     config: () => "",
     identity: () => null,
     mark: () => NO_MARK,
+    refused: () => {},
   };
   const isHeld = ({ fence }: Json, subject: string) => fence === "1025" && subject === "one";
   const { app } = scripted({ isHeld }, { ...OPTIONS, peers });

@@ -32,7 +32,7 @@ export const FREE: LockState = {
 export const STATUS: NodeStatus = {
   id: "a",
   cluster: "test",
-  members: [{ id: "a", url: "http://127.0.0.1:8701", reachable: true, rttMs: 0 }],
+  members: [{ id: "a", url: "http://127.0.0.1:8701", reachable: true, rttMs: 0, heardAgoMs: null }],
   epoch: 0,
   voting: true,
   seq: 3,
@@ -56,19 +56,20 @@ const DEFAULTS: Script = {
   isHeld: false,
   status: STATUS,
   readiness: null,
+  look: undefined,
 };
 
 export function answer<T>(body: T): Answer<T> {
   return { body, receipt: RECEIPT };
 }
 
-/** `calls`: everything that reached the node but `status`, which answers from memory. */
+/** `calls`: everything that reached the node but `status` and what brings that up to date. */
 export function scripted(script: Script = {}, options: Partial<AppOptions> = {}, id = "a") {
   const calls: Call[] = [];
   const reports: Error[] = [];
   const play = (method: string) => (...args: unknown[]): unknown => {
     const played = { ...DEFAULTS, ...script }[method];
-    if (method !== "status") calls.push({ method, args });
+    if (method !== "status" && method !== "look") calls.push({ method, args });
     return typeof played === "function" ? played(...args) : played;
   };
   const later = (method: string) => {
@@ -94,6 +95,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {},
     isHeld: later("isHeld"),
     status: play("status"),
     readiness: later("readiness"),
+    look: later("look"),
   } as unknown as NodeService;
   let ids = 0;
   let clock = 0;

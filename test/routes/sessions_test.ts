@@ -262,6 +262,7 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
+  refused: () => {},
 };
 
 Deno.test("sessions over HTTP: a direct client can neither bind nor say that a session has ended", () =>

@@ -147,6 +147,7 @@ export class HttpCluster {
         config: () => CONFIG,
         identity: () => node.identity(),
         mark: () => node.mark(),
+        refused: () => {},
       },
       newId: () => realRandomness.id(),
       now: () => realClock.now(),

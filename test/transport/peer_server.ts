@@ -23,6 +23,7 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
     config: () => CONFIG,
     identity: () => server.me,
     mark: () => MARK,
+    refused: () => {},
   };
   const { app } = scripted({ receive }, { peers }, "b");
   const stopped = new AbortController();
