@@ -66,33 +66,42 @@ export class Names {
   }
 
   async #part(range: KeyRange, untilMs: number): Promise<KeysPage> {
-    const { clock, timing } = this.#parts;
+    const { clock, timing, rules: { quorums } } = this.#parts;
     for (;;) {
       const leftMs = untilMs - clock.now();
       if (leftMs <= 0) throw new QuorateError("no-quorum", "no read quorum answered in time", { outcome: "none" });
-      const pages = await this.#ask({ type: "keys", ...range }, leftMs);
+      const { pages, failure } = await this.#ask({ type: "keys", ...range }, leftMs);
       if (pages !== null) return merged(pages, range.limit);
+      // There is nobody else to ask.
+      if (failure !== null && quorums.members.length === 1) throw failure;
       await new Promise<void>((resolve) => clock.after(Math.min(leftMs, timing.loserMs()), resolve));
     }
   }
 
-  /** Those of a read quorum; null: none answered. */
-  #ask(message: AskKeys, withinMs: number): Promise<readonly KeysReply[] | null> {
+  /** Those of a read quorum; null: none answered. `failure`: why this member did not, if it is one. */
+  async #ask(
+    message: AskKeys,
+    withinMs: number,
+  ): Promise<{ readonly pages: readonly KeysReply[] | null; readonly failure: unknown }> {
     const { rules: { me, quorums }, transport, clock } = this.#parts;
     const heard = new Map<NodeId, KeysReply>();
     let open = quorums.members.length;
+    let failure: unknown = null;
     const { promise, resolve } = Promise.withResolvers<readonly KeysReply[] | null>();
     const cancel = clock.after(withinMs, () => resolve(null));
     for (const to of quorums.members) {
       const asked = to === me ? this.own(message) : transport.send(to, message);
-      asked.catch(() => null).then((reply) => {
+      asked.catch((error) => {
+        if (to === me) failure = error;
+        return null;
+      }).then((reply) => {
         open--;
         if (reply?.type === "keys") heard.set(to, reply);
         if (quorums.isPhase1(new Set(heard.keys()))) resolve([...heard.values()]);
         else if (open === 0) resolve(null);
       });
     }
-    return promise.finally(cancel);
+    return { pages: await promise.finally(cancel), failure };
   }
 }
 

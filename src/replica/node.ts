@@ -1,5 +1,5 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
-import type { NodeStatus, PeerFault } from "../api.ts";
+import type { NodeStatus } from "../api.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import { isListed } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
@@ -22,6 +22,7 @@ import { Lives, UNCONFIRMED_BOOT } from "./lives.ts";
 import { Locks } from "./locks.ts";
 import { Names } from "./names.ts";
 import type { Modes } from "./modes.ts";
+import { peerStatus, stoppedStatus } from "./node_status.ts";
 import { isProbe, Peers } from "./peers.ts";
 import {
   type Identity,
@@ -299,43 +300,21 @@ export class ReplicaNode implements NodeService {
   }
 
   status(): NodeStatus {
-    const { cluster, urls, quorums, version } = this.#options;
-    const { store, transport } = this.#ports;
+    const { cluster, urls, quorums: { members }, version } = this.#options;
+    const { transport } = this.#ports;
     const reason = this.#health.fault ?? this.#standing.reason() ?? (this.#acceptor.votes ? null : "learner");
-    const others = this.#peers.others();
     return {
       id: this.id,
       cluster,
-      members: quorums.members.map((id) => {
-        const refused = this.#lives.refusal(id);
-        return {
-          id,
-          url: urls[id] ?? "",
-          reachable: id === this.id || this.#peers.isReachable(id),
-          rttMs: id === this.id ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
-          heardAgoMs: this.#peers.heardAgoMs(id),
-          ...faultPart(this.#peers.faultOf(id)),
-          ...(refused === null ? {} : { refused }),
-        };
-      }),
-      ...(others.length === 0 ? {} : { others: [...others] }),
+      ...peerStatus({ me: this.id, members, urls, peers: this.#peers, lives: this.#lives, transport }),
       epoch: EPOCH,
       voting: reason === null,
       ...(reason === null ? {} : { reason }),
-      seq: store.seq(),
-      boot: store.identity()?.boot ?? 0,
-      ...this.#stopped(),
+      seq: this.#ports.store.seq(),
+      boot: this.#ports.store.identity()?.boot ?? 0,
+      ...stoppedStatus(this.#acceptor.stopped),
       version,
     };
-  }
-
-  #stopped(): Pick<NodeStatus, "stopped"> {
-    const { count, shown } = this.#acceptor.stopped;
-    const names = shown.flatMap(({ key, reason }) => {
-      const about = nounOfKey(key);
-      return about === null ? [] : [{ ...about, reason }];
-    });
-    return count === 0 ? {} : { stopped: { count, names } };
   }
 
   async look(): Promise<void> {
@@ -412,10 +391,6 @@ export class ReplicaNode implements NodeService {
 }
 
 const REASON_MAX_CHARS = 200;
-
-function faultPart(fault: PeerFault | null): { readonly fault?: PeerFault } {
-  return fault === null ? {} : { fault };
-}
 
 /** The only epoch until membership changes come in (§9). */
 const EPOCH = 0;

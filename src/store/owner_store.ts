@@ -19,7 +19,7 @@ import { assertKey, ballotRow, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Entry, RecordCache } from "./record_cache.ts";
-import { play } from "./part.ts";
+import { again, play } from "./part.ts";
 import { decodeRecord } from "./rows.ts";
 import type { Flush, Part, Waiter } from "./updates.ts";
 
@@ -27,7 +27,6 @@ import type { Flush, Part, Waiter } from "./updates.ts";
 const PARTS_MAX = ATOMIC_MAX_RECORDS - 2;
 const PARTS_MAX_BYTES = ATOMIC_MAX_BYTES - 2 * ROW_MAX_BYTES;
 const PARTS_MAX_KEY_BYTES = ATOMIC_MAX_KEY_BYTES - 256;
-const REFUSALS_MAX = 5;
 
 assert(2 * ROW_MAX_BYTES < PARTS_MAX_BYTES, "the largest record fits an atomic");
 
@@ -312,23 +311,12 @@ export class OwnerStore implements BallotStore {
         // What this process believes of the key is no longer known to be so.
         entry.loaded = false;
         if (failure !== null) reject(taken, failure);
-        else entry.queue.unshift(...this.#again(taken));
+        else entry.queue.unshift(...again(taken, this.#path));
       }
       this.#enqueue(entry);
     }
     if (failure !== null) this.#rejectFlushes(failure, upTo);
     this.#finishFlushes();
-  }
-
-  /** A check failed, so nothing was written: the steps may run again on what is there now. */
-  #again(waiters: readonly Waiter[]): Waiter[] {
-    return waiters.filter((waiter) => {
-      waiter.run = null;
-      waiter.refusals++;
-      if (waiter.refusals < REFUSALS_MAX) return true;
-      waiter.reject(new StoreError(`${this.#path}: another writer changed the record ${REFUSALS_MAX} times`));
-      return false;
-    });
   }
 
   #finishFlushes(): void {

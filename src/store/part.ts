@@ -1,9 +1,12 @@
 /** What the queued steps of one key come to: its share of the next atomic of an owner store. */
 import type { AcceptorRecord } from "../paxos/message.ts";
+import { StoreError } from "../replica/ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
 import type { Entry } from "./record_cache.ts";
 import { encodeRecord, type RecordRows } from "./rows.ts";
 import type { Part, Run, Waiter } from "./updates.ts";
+
+const REFUSALS_MAX = 5;
 
 /**
  * Runs the queued steps one after another, the first on the committed record, each on what the one before
@@ -30,6 +33,17 @@ export function play(entry: Entry<Waiter>): Part | null {
     return true;
   });
   return rows === null || record === null ? null : makePart(entry, record, rows);
+}
+
+/** Those of a refused atomic that are tried once more. A check failed, so nothing was written: their steps run again. */
+export function again(waiters: readonly Waiter[], path: string): Waiter[] {
+  return waiters.filter((waiter) => {
+    waiter.run = null;
+    waiter.refusals++;
+    if (waiter.refusals < REFUSALS_MAX) return true;
+    waiter.reject(new StoreError(`${path}: another writer changed the record ${REFUSALS_MAX} times`));
+    return false;
+  });
 }
 
 function runStep(entry: Entry<Waiter>, waiter: Waiter, saw: AcceptorRecord | null): Run {

@@ -44,7 +44,7 @@ Deno.test("repeated once it is over it is lost, though nobody has decided its en
       return await asked.then(({ body: { fence } }) => BigInt(fence) > BigInt(body.fence), () => false);
     };
     await until("somebody else has it", free);
-    assertEquals(await codeOf(() => take("a")), "outcome-unknown");
+    assertEquals(await codeOf(() => take("a")), "no-quorum");
     assertEquals(await codeOf(() => take("c")), "lost");
   }));
 

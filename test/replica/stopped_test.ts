@@ -65,7 +65,7 @@ Deno.test("stopped: a state that rotted on disk is damaged on load: no view, no 
         () => host.handle({ type: "lapsed?", ...at, leases: [] }, "b"),
       ]
     ) {
-      const error = await assertRejects(said, QuorateError, "damaged");
+      const error = await assertRejects(said, QuorateError, "failed at this name");
       assertEquals(error.code, "not-ready");
     }
     assertEquals((await host.view("kv/well")).snapshot.instance, 2);

@@ -268,9 +268,9 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "a vote applied again after a lost check-and-set",
-    file: "store/owner_store.ts",
+    file: "store/part.ts",
     edits: [
-      { before: "      waiter.run = null;\n", after: "" },
+      { before: "    waiter.run = null;\n", after: "" },
       { before: "last !== null && last.base === entry.record && last.saw === saw", after: "last !== null" },
     ],
     of: "test/store/kv_ballot_store_test.ts",
@@ -278,7 +278,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "a reply before the commit",
-    file: "store/owner_store.ts",
+    file: "store/part.ts",
     edits: edit(
       "      rows = waiter.run.rows;\n",
       "      rows = waiter.run.rows;\n      waiter.resolve(waiter.run.result.reply);\n",
