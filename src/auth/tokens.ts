@@ -52,8 +52,9 @@ function parseArray(text: string): readonly unknown[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    refuse("QUORATE_TOKENS", `is not JSON: ${(error as Error).message}`);
+  } catch {
+    // What the parser says of it quotes it, and whoever took the setting for the token itself would find that in a log.
+    refuse("QUORATE_TOKENS", "is not JSON");
   }
   if (!Array.isArray(value)) refuse("QUORATE_TOKENS", "is not an array of {subject, sha256, scopes}");
   // Nobody could ever call; whoever wants no tokens leaves the setting out.
@@ -63,7 +64,10 @@ function parseArray(text: string): readonly unknown[] {
 
 function parseToken(entry: unknown, field: string): ClientToken {
   if (typeof entry !== "object" || entry === null || Array.isArray(entry)) refuse(field, "is not an object");
-  for (const name of Object.keys(entry)) if (!FIELDS.has(name)) refuse(`${field}.${name}`, "is not a known field");
+  // Its name is not told: it may be the token.
+  if (Object.keys(entry).some((name) => !FIELDS.has(name))) {
+    refuse(field, `has a field besides ${[...FIELDS].join(", ")}`);
+  }
   const { subject, sha256, scopes } = entry as Record<string, unknown>;
 
   // deno-lint-ignore no-control-regex

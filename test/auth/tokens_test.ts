@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { authenticate, parseTokens } from "../../src/auth/tokens.ts";
 import { QuorateError } from "../../src/errors.ts";
@@ -35,7 +35,7 @@ Deno.test("parseTokens: errors name entry and field", () => {
     ["QUORATE_TOKENS", [], "lists no token"],
     ["QUORATE_TOKENS[1]", [good, "x"], "not an object"],
     ["QUORATE_TOKENS[1]", [good, null], "not an object"],
-    ["QUORATE_TOKENS[0].token", [{ ...good, token: "one" }], "not a known field"],
+    ["QUORATE_TOKENS[0]", [{ ...good, token: "one" }], "has a field besides subject, sha256, scopes"],
     ["QUORATE_TOKENS[0].subject", [{ ...good, subject: "" }], "not a text"],
     ["QUORATE_TOKENS[0].subject", [{ ...good, subject: "a\nb" }], "control characters"],
     ["QUORATE_TOKENS[0].subject", [{ ...good, subject: "é".repeat(65) }], "above 128 bytes"],
@@ -52,4 +52,13 @@ Deno.test("parseTokens: errors name entry and field", () => {
     assertEquals(error.facts.field, field);
   }
   assertThrows(() => parseTokens("@tokens.json"), QuorateError, "QUORATE_TOKENS is not JSON");
+});
+
+Deno.test("parseTokens: no error has a character of what may be a token put in its place", () => {
+  const token = "canary-plain-token-abc";
+  const texts = [token, `"${token}`, `[${token}]`, `{"${token}"`, `[{"${token}": ["lock:read:*"]}]`, `["${token}"]`];
+  for (const text of texts) {
+    const { message, facts } = assertThrows(() => parseTokens(text), QuorateError);
+    assert(!/canary|plain|token-/.test(message + facts.field), message);
+  }
 });
