@@ -5,6 +5,8 @@ import type { Client } from "../src/auth/tokens.ts";
 import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
+  /** `isOperation`: it is one of a batch. */
+  Bindings: { readonly isOperation?: true };
   Variables: {
     requestId: string;
     elapsedMs: () => number;

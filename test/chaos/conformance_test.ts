@@ -1,4 +1,7 @@
-/** Generated requests over real HTTP to real processes: no answer outside /openapi.json, and nothing in a log. */
+/**
+ * Generated requests over real HTTP to real processes: no answer outside /openapi.json, none of what it allows is refused,
+ * and nothing in a log.
+ */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { OpenApi } from "../../routes/document.ts";
 import { SEED, seeded } from "../replica/clocks.ts";
@@ -24,7 +27,8 @@ Deno.test(`${REQUESTS} generated requests over HTTP to three real nodes: every a
         const response = await fetch(cluster.url(via) + target, { method, headers: sendable(headers), body });
         const answer = await answered(response);
         const what = `${method} ${target} ${JSON.stringify(headers)} ${body?.slice(0, 200)} at ${via} (seed ${SEED})`;
-        assertEquals(checker.complaint(path, method, answer), null, what);
+        const asked = { target, headers: sendable(headers), body };
+        assertEquals(checker.complaintOf(path, method, asked, answer), null, what);
         statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
         if (answer.status === 200 && method === "POST" && /^\{"(name|id)"/.test(answer.text)) {
           generator.granted(path, JSON.parse(answer.text));
