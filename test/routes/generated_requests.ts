@@ -36,6 +36,7 @@ type Schema = {
   readonly maxLength?: number;
   readonly pattern?: string;
   readonly examples?: readonly unknown[];
+  readonly const?: unknown;
 };
 
 const NAMES = ["a", "b", "c/d", "deploy/api", "ü", "events", "history"];
@@ -116,6 +117,7 @@ export class RequestGenerator {
     const { $ref, type, properties = {}, required = [], items, pattern } = schema;
     if ($ref !== undefined) return this.valueOf(this.#resolved($ref), name);
     if (schema.enum !== undefined) return this.#pick(schema.enum);
+    if (schema.const !== undefined) return schema.const;
     if (schema.examples !== undefined && this.#chance(0.7)) return this.#pick(schema.examples);
     // What only the clock would end is kept short.
     if (name === "waitMs") return Math.floor(this.#random() * 4);
