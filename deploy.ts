@@ -11,6 +11,7 @@ import { clusterConfigOf, isLoopbackHost, type NodeConfig, parseConfig, portOf }
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import { nodesOf } from "./src/gateway_config.ts";
+import { notReady } from "./src/http/not_ready.ts";
 import { isLoopback } from "./src/http/request_head.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
@@ -243,14 +244,8 @@ async function drain(): Promise<void> {
   Deno.exit(0);
 }
 
-function notReady(detail: string): Response {
-  const problem = { type: "about:blank", title: "Not ready", status: 503, code: "not-ready", detail, retryable: true };
-  const headers = { "content-type": "application/problem+json", "retry-after": "1", "cache-control": "no-store" };
-  return new Response(JSON.stringify(problem), { status: 503, headers });
-}
-
 async function answer(request: Request): Promise<Response> {
-  if (isDraining) return notReady("this process is ending");
+  if (isDraining) return notReady(request, "this process is ending");
   const composing = composed ??= composeHosted();
   try {
     await composing;
@@ -258,9 +253,9 @@ async function answer(request: Request): Promise<Response> {
     // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
     // is open stays this one's.
     if (composed === composing) composed = null;
-    if (!(error instanceof StoreError)) return notReady((error as Error).message);
+    if (!(error instanceof StoreError)) return notReady(request, (error as Error).message);
     console.error(error.message);
-    return notReady(faultOf(error));
+    return notReady(request, faultOf(error));
   }
   return await (await composing).handler(request);
 }

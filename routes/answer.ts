@@ -7,6 +7,8 @@ import type { ClusterFaults } from "../src/http/problem.ts";
 import type { ReadAnswer } from "../src/replica/service.ts";
 
 export type Env = {
+  /** `isOperation`: it is one of a batch. */
+  Bindings: { readonly isOperation?: true };
   Variables: {
     requestId: string;
     elapsedMs: () => number;

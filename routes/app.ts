@@ -9,11 +9,12 @@ import type { NodeService } from "../src/replica/service.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";
-import { type Explain, internal, problem } from "./error_response.ts";
+import { answerError, type Explain, internal, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
 import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
 import { faultsOf, healthRoutes } from "./health.ts";
+import { hintFor } from "./hints.ts";
 import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
@@ -21,6 +22,7 @@ import { paxosRoutes, type PeerSide } from "./paxos.ts";
 import { limitRequest, limitsOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
 import { sessionRoutes } from "./sessions.ts";
+import { methodsAt } from "./templates.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
 
@@ -101,17 +103,19 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   if (peers !== null) paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limits });
 
   app.notFound((c) => notFound(app, c));
-  app.onError((error, c) => problem(c, explain(c, error)));
+  app.onError((error, c) => answerError(c, explain(c, error)));
   return app;
 }
 
 /** 405 with Allow where another method has a route, else 404. Looked up here, so that good requests pay nothing. */
 function notFound(app: OpenAPIHono<Env>, c: Ctx): Response {
-  const allowed: string[] = METHODS.filter((method) =>
-    app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method)
-  );
-  if (allowed.length === 0) return problem(c, new QuorateError("no-route", "nothing is here; see /openapi.json"));
-  if (allowed[0] === "GET") allowed.splice(1, 0, "HEAD");
-  const error = new QuorateError("method-not-allowed", `${c.req.method} is none of ${allowed.join(", ")}`);
-  return problem(c, error, { Allow: allowed.join(", ") });
+  const { method, path } = c.req;
+  const allowed = methodsAt(app, path) ??
+    METHODS.filter((each) => app.router.match(each, path)[0].some(([[, route]]) => route.method === each));
+  const hint = hintFor(path);
+  if (allowed.length === 0) {
+    return problem(c, new QuorateError("no-route", `nothing is here; ${hint ?? "see /openapi.json"}`));
+  }
+  const detail = `${method} is none of ${allowed.join(", ")}${hint === null ? "" : `; ${hint}`}`;
+  return problem(c, new QuorateError("method-not-allowed", detail), { Allow: allowed.join(", ") });
 }

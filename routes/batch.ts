@@ -1,16 +1,20 @@
 /** Many operations in one request: each goes through the whole app, as if it had come alone. */
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
+import { QuorateError } from "../src/errors.ts";
+import { PROBLEM_TYPE, problemDocument, PROBLEMS } from "../src/http/problem.ts";
 import { authority } from "../src/http/request_head.ts";
+import { isKeptByUrl } from "../src/http/request_target.ts";
 import { BATCH_AT_ONCE, BATCH_MAX_BYTES } from "../src/limits.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
+import { fromBase64, toBase64 } from "./base64.ts";
 import { readJson } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
-import { checked, queryOf } from "./input.ts";
-import { BatchBody, BatchShape, json, NoQuery, responses } from "./schemas.ts";
+import { checked, queryOf, refuseInBatch } from "./input.ts";
+import { BATCH_HEADERS, BATCH_RESULT_HEADERS, BatchBody, BatchShape, json, NoQuery, responses } from "./schemas.ts";
 
 type Operation = z.output<typeof BatchBody>[number];
-type Result = { readonly status: number; readonly body: unknown };
+type Result = z.output<typeof BatchShape>[number];
 
 const batch = createRoute({
   method: "post",
@@ -21,29 +25,20 @@ const batch = createRoute({
 });
 
 /** What an operation may say for itself. Who calls, and from where, is said once for all. */
-const OWN_HEADERS = new Set([
-  "idempotency-key",
-  "quorate-born",
-  "quorate-hedge",
-  "if-match",
-  "if-none-match",
-  "fence",
-  "content-type",
-  "x-request-id",
-]);
+const OWN_HEADERS: ReadonlySet<string> = new Set(BATCH_HEADERS.map((name) => name.toLowerCase()));
 const SHARED_HEADERS = ["authorization", "host", "origin", "sec-fetch-site"];
 
 export function batchRoutes(app: OpenAPIHono<Env>): void {
   publish(app, batch, async (c) => {
+    refuseInBatch(c, "path", "is a batch itself");
     queryOf(c, NoQuery);
+    // What is no list of operations is refused as a whole, before any of it is done.
     const operations = checked(BatchBody, await readJson(c, BATCH_MAX_BYTES), "body");
-    // All of it is checked before any of it is done: what is malformed leaves nothing half done.
-    const requests = operations.map((operation, i) => requestOf(c, operation, i));
     const results: Result[] = [];
     const names = [...byName(operations)];
     const work = async () => {
       for (let indices = names.shift(); indices !== undefined; indices = names.shift()) {
-        for (const i of indices) results[i] = await resultOf(await app.fetch(requests[i]!));
+        for (const i of indices) results[i] = await run(app, c, operations[i]!, `${c.get("requestId")}.${i}`);
       }
     };
     await Promise.all(Array.from({ length: BATCH_AT_ONCE }, work));
@@ -51,51 +46,59 @@ export function batchRoutes(app: OpenAPIHono<Env>): void {
   });
 }
 
-function requestOf(c: Ctx, { method, path, body, headers = {} }: Operation, i: number): Request {
+/** What is wrong with one operation is its own answer, as it would be alone. */
+async function run(app: OpenAPIHono<Env>, c: Ctx, operation: Operation, requestId: string): Promise<Result> {
+  let request: Request;
+  try {
+    request = requestOf(c, operation, requestId);
+  } catch (error) {
+    if (!(error instanceof QuorateError)) throw error;
+    const body = problemDocument(error, { requestId, idempotencyKey: undefined });
+    return { status: PROBLEMS[error.code].status, headers: { "Content-Type": PROBLEM_TYPE }, body };
+  }
+  return await resultOf(await app.fetch(request, { isOperation: true }), isOfBytes(operation));
+}
+
+function requestOf(c: Ctx, operation: Operation, requestId: string): Request {
+  const { method, path, body, headers = {} } = operation;
   const { raw } = c.req;
-  const url = `http://${authority(raw.url)}${path}`;
-  const parsed = URL.canParse(url) ? new URL(url) : null;
-  // A parsed URL has lost `..` and gained escapes: another name than the one that was written.
-  if (parsed === null || parsed.pathname + parsed.search !== path) {
-    throw invalid(`${i}.path`, "is not as a request line would have it; percent-encode it");
-  }
-  const segments = parsed.pathname.split("/");
-  if (segments[2] === "batch") throw invalid(`${i}.path`, "is a batch itself");
-  if (segments[4] === "events" || (segments[3] === "events" && parsed.searchParams.has("prefix"))) {
-    throw invalid(`${i}.path`, "is a stream");
-  }
-  if (parsed.searchParams.has("waitMs") || (method === "POST" && waits(body))) {
-    throw invalid(`${i}.waitMs`, "is not for a batch");
-  }
-  const own = new Headers({ "x-request-id": `${c.get("requestId")}.${i}` });
+  // It could not come alone either: the parsed URL has another name than was written.
+  if (!isKeptByUrl(path)) throw invalid("path", "is not as a request line would have it; percent-encode it");
+  const own = new Headers({ "x-request-id": requestId });
   for (const [name, value] of Object.entries(headers)) {
-    if (!OWN_HEADERS.has(name.toLowerCase())) throw invalid(`${i}.headers.${name}`, "is not for an operation");
-    if (/[^\x20-\x7e]/.test(value)) throw invalid(`${i}.headers.${name}`, "is not printable ASCII");
+    if (!OWN_HEADERS.has(name.toLowerCase())) throw invalid(`headers.${name}`, "is not for an operation");
+    if (/[^\x20-\x7e]/.test(value)) throw invalid(`headers.${name}`, "is not printable ASCII");
     own.set(name, value);
   }
   for (const name of SHARED_HEADERS) {
     const value = raw.headers.get(name);
     if (value !== null) own.set(name, value);
   }
-  if (body !== undefined && method === "GET") throw invalid(`${i}.body`, "is not for a GET");
-  return new Request(url, {
+  if (body !== undefined && method === "GET") throw invalid("body", "is not for a GET");
+  if (body !== undefined && typeof body !== "string" && !own.has("content-type")) {
+    own.set("content-type", "application/json");
+  }
+  return new Request(`http://${authority(raw.url)}${path}`, {
     method,
     headers: own,
     signal: raw.signal,
-    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: bodyOf(operation) }),
   });
 }
 
-function waits(body: unknown): boolean {
-  const { waitMs } = typeof body === "object" && body !== null ? body as { waitMs?: unknown } : {};
-  return waitMs !== undefined && waitMs !== 0;
+function bodyOf({ body, base64 }: Operation): BodyInit {
+  if (base64 !== true) return typeof body === "string" ? body : JSON.stringify(body);
+  try {
+    if (typeof body === "string") return fromBase64(body);
+  } catch { /* told below */ }
+  throw invalid("body", "is not base64");
 }
 
 /** Indices of the operations by the name they are about, so that a name sees them in the order of the batch. */
 function byName(operations: readonly Operation[]): Iterable<number[]> {
   const groups = new Map<string, number[]>();
   operations.forEach(({ path }, i) => {
-    const name = path.split(/[/?]/).slice(2, 4).join("/");
+    const name = nameIn(path);
     const group = groups.get(name) ?? [];
     groups.set(name, group);
     group.push(i);
@@ -103,9 +106,40 @@ function byName(operations: readonly Operation[]): Iterable<number[]> {
   return groups.values();
 }
 
-async function resultOf(response: Response): Promise<Result> {
-  const { status } = response;
-  const text = await response.text();
-  const isJson = /^application\/(problem\+)?json/.test(response.headers.get("content-type") ?? "");
-  return { status, body: text === "" ? null : isJson ? JSON.parse(text) : text };
+/** However the path or the query writes it; of what is wrong in either it does not matter. */
+function nameIn(path: string): string {
+  const [route = "", query = ""] = path.split("?");
+  const [, , noun = "", segment = ""] = route.split("/");
+  const said = new URLSearchParams(query);
+  const named = segment === "-" ? said.get("name") ?? said.get("key") : null;
+  try {
+    return `${noun}/${named ?? decodeURIComponent(segment)}`;
+  } catch {
+    return `${noun}/${segment}`;
+  }
+}
+
+/** Whether what a 200 brings are bytes that somebody put, which are not this service's to read, whatever their type says. */
+function isOfBytes({ method, path }: Operation): boolean {
+  return method === "GET" && /^\/v1\/kv\/[^/?]+(\?|$)/.test(path);
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+async function resultOf(response: Response, isBytes: boolean): Promise<Result> {
+  const { status, headers: given } = response;
+  const headers: Record<string, string> = {};
+  for (const name of BATCH_RESULT_HEADERS) {
+    const value = given.get(name);
+    if (value !== null) headers[name] = value;
+  }
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const isJson = /^application\/(problem\+)?json/.test(given.get("content-type") ?? "") && !(isBytes && status === 200);
+  if (bytes.length === 0) return { status, headers, body: isBytes && status === 200 ? "" : null };
+  try {
+    const text = utf8.decode(bytes);
+    return { status, headers, body: isJson ? JSON.parse(text) : text };
+  } catch {
+    return { status, headers, body: toBase64(bytes), base64: true };
+  }
 }

@@ -4,6 +4,7 @@ import { type Ctx, type Env, send, sendText } from "./answer.ts";
 import { docsPage } from "./docs_page.ts";
 import { makeDocument, type OpenApi } from "./document.ts";
 import { responses } from "./schemas.ts";
+import { fits, rivalsOf } from "./templates.ts";
 
 /**
  * Mounts a route and puts it into the document. Not `app.openapi`, whose validators decode leniently, read bodies
@@ -14,13 +15,13 @@ export function publish(
   route: ReturnType<typeof createRoute>,
   handle: (c: Ctx) => Response | Promise<Response>,
 ): void {
-  describe(app, route);
-  app.on(route.method, route.getRoutingPath(), handle);
-}
-
-/** Puts a route into the document that is mounted elsewhere. */
-export function describe(app: OpenAPIHono<Env>, route: ReturnType<typeof createRoute>): void {
   app.openAPIRegistry.registerPath(route);
+  let rivals: readonly string[] | null = null;
+  app.on(route.method, route.getRoutingPath(), (c) => {
+    rivals ??= rivalsOf(app, route.path);
+    // What the router takes for a name or a fence may be `events`, of which the document has another method.
+    return rivals.some((rival) => fits(rival, c.req.path)) ? c.notFound() : handle(c);
+  });
 }
 
 const document = createRoute({

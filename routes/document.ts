@@ -49,7 +49,7 @@ export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boo
   app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
   const made = app.getOpenAPI31Document({
     openapi: "3.1.0",
-    info: { title: "Quorate", version, description: "Locks, leaders and small consistent registers over plain HTTP." },
+    info: { title: "Quorate", version, description: DESCRIPTION },
     security: [{ bearer: [] }, ...(isOpen ? [{}] : [])],
   }) as unknown as OpenApi;
   const paths = Object.fromEntries(
@@ -63,6 +63,18 @@ export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boo
   return { ...made, paths, components: { ...made.components, examples: PROBLEM_EXAMPLES } };
 }
 
+/** Besides what it is: what no schema can say, as it is about several fields at once. */
+const DESCRIPTION = [
+  "Locks, leaders and small consistent registers over plain HTTP.",
+  "Instead of in its segment of the path, which is `-` then, a name may stand in the query: `/v1/locks/-?name=a/b`, " +
+  "`/v1/kv/-?key=a/b`; with any other segment that is refused.",
+  "`permits` of a semaphore are at most its `limit`.",
+  "A write may go to several nodes at once, and is applied once, if each copy bears the same `Idempotency-Key` and " +
+  "`Quorate-Hedge: INSTANCE`, the `Consensus-Instance` last seen of the name or 0. It says its `holder` or `candidate` " +
+  "then, and has no `waitMs`, no `session` and no `Quorate-Born`; sessions and several locks at once have no such writes.",
+  "Lengths are of UTF-8, in bytes.",
+].join(" ");
+
 const PROBLEM = { $ref: "#/components/schemas/Problem" };
 
 function completed(method: string, path: string, operation: Operation, isOpen: boolean): Operation {
@@ -70,7 +82,9 @@ function completed(method: string, path: string, operation: Operation, isOpen: b
   const codes = new Set(Object.values(responses).flatMap((response) => response["x-codes"] ?? []));
   for (const code of universal(method.toUpperCase(), path, operation)) codes.add(code);
   const all: Record<string, ResponseObject> = {};
-  for (const [status, response] of Object.entries(responses)) if (!("x-codes" in response)) all[status] = response;
+  for (const [status, response] of Object.entries(responses)) {
+    if (!("x-codes" in response)) all[status] = withEvents(method, response);
+  }
   for (const code of codes) {
     const status = `${PROBLEMS[code].status}`;
     const listed = [...(all[status]?.["x-codes"] ?? []), code];
@@ -92,12 +106,32 @@ function completed(method: string, path: string, operation: Operation, isOpen: b
   };
 }
 
+const STREAM = "text/event-stream";
+const EVENTS: Readonly<Record<string, readonly string[]>> = {
+  get: ["changed", "deleted", "resync"],
+  post: ["queued", "granted", "error"],
+};
+
+/** A stream is described by one of its events, whose data are the text of what the route says is in them. */
+function withEvents(method: string, response: ResponseObject): ResponseObject {
+  const stream = response.content?.[STREAM];
+  if (stream === undefined) return response;
+  const data = { type: "string", contentMediaType: "application/json", contentSchema: stream.schema };
+  const schema = {
+    type: "object",
+    required: ["event", "data"],
+    properties: { event: { type: "string", enum: EVENTS[method] }, id: { type: "string" }, data },
+  };
+  return { ...response, content: { ...response.content, [STREAM]: { schema } } };
+}
+
 /** What any request may be answered, whatever it asks for. */
 function universal(method: string, path: string, { security }: Operation): readonly ErrorCode[] {
   const all: ErrorCode[] = ["invalid-request", "internal"];
   if (security?.length === 0) return all;
   all.push("unauthenticated", "cross-site");
   if (security !== undefined) all.push("forbidden");
-  if (isCounted(method, path)) all.push("rate-limited");
+  // Whoever watches is told of it in a stream.
+  if (isCounted(method, path) && !path.endsWith("/events")) all.push("rate-limited");
   return all;
 }

@@ -9,6 +9,7 @@ import {
   holder,
   NameParam,
   problemShape,
+  renewedTtlMs,
   replayed,
   session,
   text,
@@ -26,7 +27,7 @@ export const CampaignBody = z.strictObject({
   waitMs,
   session,
 }).openapi("Campaign");
-export const ProclaimBody = z.strictObject({ ttlMs: ttlMs.optional(), value }).openapi("Proclaim");
+export const ProclaimBody = z.strictObject({ ttlMs: renewedTtlMs, value }).openapi("Proclaim");
 export const TermParams = NameParam.extend({ term: fence });
 
 export const LeadershipShape = z.strictObject({

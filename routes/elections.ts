@@ -20,13 +20,13 @@ import { checked, fenceOf } from "./input.ts";
 import { bornOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   json,
-  NamedQuery,
   NameParam,
   OnceHeaders,
   ProblemShape,
   QueuedShape,
   responses,
   responsesAs,
+  WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
 import { needs } from "./document.ts";
@@ -39,7 +39,7 @@ const campaign = createRoute({
   method: "post",
   path: "/v1/elections/{name}",
   summary: "Campaign, or wait in a FIFO queue for up to waitMs; the leader's term is a fence",
-  request: { params: NameParam, query: NamedQuery, headers: OnceHeaders, body: json(CampaignBody) },
+  request: { params: NameParam, query: WholeQuery, headers: OnceHeaders, body: json(CampaignBody) },
   security: needs({ noun: ELECTION, verb: "write" }),
   responses: responsesAs(LeadershipShape, [...WRITE, "led", "queue-full", "lost", "too-many-streams", "not-found"], {
     "text/event-stream": z.union([QueuedShape, LeadershipShape, ProblemShape]),
@@ -49,7 +49,7 @@ const proclaim = createRoute({
   method: "put",
   path: "/v1/elections/{name}/{term}",
   summary: "Stay the leader, and say another value if one is given",
-  request: { params: TermParams, query: NamedQuery, headers: WriteHeaders, body: json(ProclaimBody) },
+  request: { params: TermParams, query: WholeQuery, headers: WriteHeaders, body: json(ProclaimBody) },
   security: needs({ noun: ELECTION, verb: "write" }),
   responses: responses(LeadershipShape, [...WRITE, "lost", "not-found"]),
 });
@@ -78,14 +78,14 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
   const { newId } = parts;
   publish(app, campaign, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
-    const given = await readObject(c);
-    const { candidate, value, ttlMs, waitMs, session } = checked(CampaignBody, given, "body");
+    const body = checked(CampaignBody, await readObject(c), "body");
+    const { candidate, value, ttlMs, waitMs, session } = body;
     const request = {
       candidate: holderOf("candidate", candidate, waitMs, caller),
       ttlMs,
       waitMs,
       ...(value !== undefined && { value }),
-      ...sessionOf(c, session, given, caller),
+      ...sessionOf(c, session, caller),
     };
     const born = bornOf(c, caller);
     return await answerWaiting(

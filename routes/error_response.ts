@@ -1,7 +1,8 @@
 /** Errors as a node renders them. */
 import { QuorateError } from "../src/errors.ts";
+import { isLate, lateStream } from "../src/http/late_stream.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter, type Told } from "../src/http/problem.ts";
-import { type Ctx, send, withReceipt } from "./answer.ts";
+import { type Ctx, send, sendBody, withReceipt } from "./answer.ts";
 
 /** `application/problem+json`, with `Retry-After` where the document says when. */
 export function problem(c: Ctx, error: QuorateError, headers: Record<string, string> = {}): Response {
@@ -13,6 +14,14 @@ export function problem(c: Ctx, error: QuorateError, headers: Record<string, str
   if (facts.receipt !== undefined) withReceipt(headers, facts.receipt);
   headers["Content-Type"] = PROBLEM_TYPE;
   return send(c, row.status, document, headers);
+}
+
+/** As `problem`, but to whoever watches a passing state is told as a stream that ends. */
+export function answerError(c: Ctx, error: QuorateError): Response {
+  // An operation of a batch is no stream, and an answer that looked like one would say nothing.
+  if (c.env?.isOperation === true || !isLate(c.req.raw, c.req.path, error)) return problem(c, error);
+  const { text, headers } = lateStream(error);
+  return sendBody(c, 200, text, headers);
 }
 
 export function toldOf(c: Ctx): Told {

@@ -1,12 +1,14 @@
 /** Streams of server-sent events: how many a node has open, and how far behind a reader may fall. */
 import { QuorateError } from "../src/errors.ts";
+import { asciiJson } from "../src/http/ascii_json.ts";
 import { EVENTS_BEHIND_MAX, STREAM_HEARTBEAT_MS, STREAMS_PER_NODE } from "../src/limits.ts";
 import { type Ctx, sendBody } from "./answer.ts";
+import { refuseInBatch } from "./input.ts";
 
 /** One event as it goes over the wire. */
 export function eventBytes(event: string, data: unknown, id?: string): Uint8Array {
   const line = id === undefined ? "" : `id: ${id}\n`;
-  return encoder.encode(`event: ${event}\n${line}data: ${JSON.stringify(data)}\n\n`);
+  return encoder.encode(`event: ${event}\n${line}data: ${asciiJson(data)}\n\n`);
 }
 
 export class EventStreams {
@@ -29,6 +31,7 @@ export class EventStreams {
     begin: (stream: EventStream) => Promise<() => void>,
     headers: Record<string, string> = {},
   ): Promise<Response> {
+    refuseInBatch(c, "path", "is a stream");
     headers["Content-Type"] = "text/event-stream";
     // Proxies that gather an answer before they pass it on would pass on nothing.
     headers["X-Accel-Buffering"] = "no";

@@ -34,5 +34,10 @@ export function readable(c: Ctx, noun: Noun, prefix: string): readonly NameRange
 }
 
 function forbidden(c: Ctx, { noun, verb }: Access): QuorateError {
-  return new QuorateError("forbidden", `no scope of ${c.get("client").subject} allows ${noun}:${verb} here`);
+  const detail = `no scope of ${c.get("client").subject} allows ${noun}:${verb} here`;
+  const isForce = verb === "admin" && c.req.method === "DELETE";
+  return new QuorateError(
+    "forbidden",
+    isForce ? `${detail}; to give back what is yours takes its fence in the path` : detail,
+  );
 }

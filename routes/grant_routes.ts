@@ -26,14 +26,14 @@ import {
   json,
   LeftShape,
   ListQuery,
-  NamedQuery,
   NameParam,
   NOT_MODIFIED,
   QueueParams,
   ReleaseBody,
   responses,
   responsesAs,
-  WatchableQuery,
+  StateQuery,
+  WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
 
@@ -71,7 +71,7 @@ export function grantRoutes(
     method: "delete",
     path: `${path}/{name}/{${fence}}`,
     summary: summaries.release,
-    request: { params: fenceParams, query: NamedQuery, headers: WriteHeaders },
+    request: { params: fenceParams, query: WholeQuery, headers: WriteHeaders },
     security: needs({ noun, verb: "write" }),
     responses: responses(shapes.release, [...WRITE, "not-found"]),
   });
@@ -82,13 +82,14 @@ export function grantRoutes(
     return sendAnswer(c, await release(name, given, caller));
   });
 
+  const howToRelease = `To give back what is yours: DELETE ${path}/NAME/${fence.toUpperCase()}`;
   const forceRoute = createRoute({
     method: "delete",
     path: `${path}/{name}`,
     summary: summaries.force,
     request: {
       params: NameParam,
-      query: NamedQuery,
+      query: WholeQuery,
       headers: WriteHeaders,
       body: { ...json(ForceBody), required: true },
     },
@@ -97,7 +98,12 @@ export function grantRoutes(
   });
   publish(app, forceRoute, async (c) => {
     const { caller, name } = writeOf(c, noun, newId, "admin");
-    const { reason } = checked(ForceBody, await readObject(c), "body");
+    const given = await readObject(c);
+    // Whoever forgot its fence must not be led to take the name from everybody.
+    if (!("reason" in given)) {
+      throw invalid("reason", `is needed: this ends by force whatever is held. ${howToRelease}`);
+    }
+    const { reason } = checked(ForceBody, given, "body");
     return sendAnswer(c, await service.force(name, reason, caller));
   });
 
@@ -105,7 +111,7 @@ export function grantRoutes(
     method: "delete",
     path: `${path}/{name}/queue/{key}`,
     summary: "Take your waiter with that Idempotency-Key out of the queue; what it was told of it keeps",
-    request: { params: QueueParams, query: NamedQuery, headers: WriteHeaders },
+    request: { params: QueueParams, query: WholeQuery, headers: WriteHeaders },
     security: needs({ noun, verb: "write" }),
     responses: responses(LeftShape, WRITE),
   });
@@ -124,7 +130,7 @@ export function grantRoutes(
     method: "get",
     path: `${path}/{name}`,
     summary: summaries.get,
-    request: { params: NameParam, query: WatchableQuery },
+    request: { params: NameParam, query: StateQuery },
     security: needs({ noun, verb: "read" }),
     responses: { ...responses(shapes.get, [...READ, "too-many-streams"]), ...NOT_MODIFIED },
   });
@@ -137,7 +143,7 @@ export function grantRoutes(
     method: "get",
     path: `${path}/{name}/history`,
     summary: summaries.history,
-    request: { params: NameParam, query: NamedQuery },
+    request: { params: NameParam, query: WholeQuery },
     security: needs({ noun, verb: "read" }),
     responses: responsesAs(shapes.history, READ, { [JSON_LINES]: shapes.historyLine }),
   });

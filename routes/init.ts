@@ -7,7 +7,6 @@ import { type Env, send } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
-import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
 import { checked, queryOf } from "./input.ts";
 import { NoQuery, responses } from "./schemas.ts";
@@ -21,30 +20,35 @@ export type Init = {
   run(): Promise<void>;
 };
 
-const InitBody = z.strictObject({ id: z.string({ error: "is the id of this member, as text" }) }).openapi("Init");
 const InitShape = z.strictObject({
   outcome: z.enum(["initialised", "already"]),
   id: z.string(),
   cluster: z.string(),
 }).openapi("Initialised");
 
-const init = createRoute({
-  method: "post",
-  path: "/v1/init",
-  summary:
-    "Makes the database of this node its member's, once; refused where another member knows of a first life of it",
-  request: { body: { required: true, content: { "application/json": { schema: InitBody } } } },
-  security: needs({ noun: "*", verb: "admin" }),
-  responses: responses(InitShape, ["not-ready", "request-timeout", "too-large"]),
-});
+/** Said by who asks, so that a request that came to another node than it was meant for does nothing there. */
+function bodyFor(id: string) {
+  return z.strictObject({ id: z.literal(id, { error: `is not this node's, which is ${id}` }) }).openapi("Init");
+}
+
+function routeFor(id: string) {
+  return createRoute({
+    method: "post",
+    path: "/v1/init",
+    summary:
+      "Makes the database of this node its member's, once; refused where another member knows of a first life of it",
+    request: { body: { required: true, content: { "application/json": { schema: bodyFor(id) } } } },
+    security: needs({ noun: "*", verb: "admin" }),
+    responses: responses(InitShape, ["not-ready", "request-timeout", "too-large"]),
+  });
+}
 
 export function initRoutes(app: OpenAPIHono<Env>, { member, identity, run }: Init): void {
-  publish(app, init, async (c) => {
+  const body = bodyFor(member.id);
+  publish(app, routeFor(member.id), async (c) => {
     queryOf(c, NoQuery);
     permit(c, { noun: "*", verb: "admin" }, null);
-    const { id } = checked(InitBody, await readObject(c), "body");
-    // Said by who asks, so that a request that came to another node than it was meant for does nothing there.
-    if (id !== member.id) throw invalid("id", `is not this node's, which is ${member.id}`);
+    const { id } = checked(body, await readObject(c), "body");
     const known = identity();
     if (known !== null && (known.id !== member.id || known.cluster !== member.cluster)) {
       throw new QuorateError("not-ready", `this store belongs to member ${known.id} of cluster ${known.cluster}`);

@@ -30,10 +30,11 @@ export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
   return checked(schema, query, "query");
 }
 
-/** Whether the raw query has this parameter; what it holds is for `queryOf` to check. */
+/** Whether the query has this parameter; what it holds is for `queryOf` to check. Throws as that for an undecodable one. */
 export function hasQuery(c: Ctx, name: string): boolean {
   const start = c.req.raw.url.indexOf("?");
-  return start >= 0 && c.req.raw.url.slice(start + 1).split(/[&#]/).some((pair) => pair.split("=")[0] === name);
+  const pairs = start < 0 ? [] : c.req.raw.url.slice(start + 1).split("#")[0]!.split("&");
+  return pairs.some((pair) => decode("query", pair.split("=")[0]!.replaceAll("+", " ")) === name);
 }
 
 /** The name a request is about: segment 3 of its path, or `?name=` where that segment is `-`; a register's is its key. */
@@ -58,18 +59,32 @@ export function checkedName(name: string, field = "name"): string {
 
 /** A prefix of names; empty: all of them. */
 export function checkedPrefix(prefix: string): string {
-  checkBytes("prefix", prefix, NAME_MAX_BYTES);
-  if (/\p{Cc}/u.test(prefix)) throw invalid("prefix", "holds a control character");
-  return prefix;
+  return checkedPart(prefix, "prefix");
+}
+
+/** The last name of the page before; null: there was none. */
+export function checkedCursor(cursor: string | undefined): string | null {
+  if (cursor === undefined) return null;
+  if (cursor === "") throw invalid("cursor", "is empty");
+  return checkedPart(cursor, "cursor");
+}
+
+/** No longer than a name: it is looked for among them, and a store's keys have a bound. */
+function checkedPart(text: string, field: string): string {
+  checkBytes(field, text, NAME_MAX_BYTES);
+  if (/\p{Cc}/u.test(text)) throw invalid(field, "holds a control character");
+  return text;
 }
 
 /** The fence, segment 4 of the path. */
 export function fenceOf(c: Ctx, field = "fence"): string {
-  return checkedFence(c.req.path.split("/")[4] ?? "", field);
+  const given = c.req.path.split("/")[4] ?? "";
+  // Whoever put a name there wrote its slash as it is.
+  return checkedFence(given, field, /[0-9]/.test(given) ? "" : "; a slash within a name is written %2F");
 }
 
-export function checkedFence(fence: string, field: string): string {
-  if (!FENCE.test(fence)) throw invalid(field, "is not a decimal number from 1 on");
+export function checkedFence(fence: string, field: string, hint = ""): string {
+  if (!FENCE.test(fence)) throw invalid(field, `is not a decimal number from 1 on${hint}`);
   return fence;
 }
 
@@ -145,6 +160,16 @@ export function checked<S extends z.ZodType>(schema: S, value: unknown, whole: "
   const issue = result.error.issues[0];
   if (issue?.code === "unrecognized_keys") throw invalid(issue.keys[0] ?? whole, "is not a known field");
   throw invalid(issue?.path.join(".") || whole, issue?.message ?? "is invalid");
+}
+
+/** Of a batch every operation is answered in one answer, so none may take its time. Throws `invalid-request`. */
+export function refuseInBatch(c: Ctx, field: string, what: string): void {
+  if (c.env?.isOperation === true) throw invalid(field, `${what}: not for a batch`);
+}
+
+/** What is asked to wait, as its route has read it. */
+export function refuseToWait(c: Ctx, waitMs: number): void {
+  if (waitMs > 0) refuseInBatch(c, "waitMs", "waits");
 }
 
 export function utf8Length(text: string): number {

@@ -21,42 +21,44 @@ import { checked, checkedFence, queryOf } from "./input.ts";
 import { bornOf, listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   count,
+  inPath,
   ListQuery,
-  NamedQuery,
   OnceHeaders,
-  PollQuery,
   ReleaseBody,
   responses,
   session,
   StateQuery,
+  WholeQuery,
   wholeText,
 } from "./schemas.ts";
 import { needs } from "./document.ts";
 
-export const KeyParam = z.object({
-  key: z.string().openapi({ description: "One percent-encoded segment, 1 to 512 bytes of UTF-8; `-` with `?key=`." }),
-});
+export const KeyParam = z.object({ key: inPath("key") });
 /** In place of `?name=`. */
-const named = { key: z.string().optional().openapi({ description: "The key, if its segment of the path is `-`." }) };
-export const KeyQuery = NamedQuery.omit({ name: true }).extend(named);
-export const KeyPollQuery = PollQuery.omit({ name: true }).extend(named);
-const KeyStateQuery = StateQuery.omit({ name: true }).extend(named);
-/** As it is documented of a GET. */
-const WatchableKeyQuery = z.strictObject({ ...KeyStateQuery.shape, ...KeyPollQuery.partial().shape });
-const PutQuery = KeyQuery.extend({
+const named = { key: z.string().optional() };
+export const KeyQuery = WholeQuery.extend(named);
+export const KeyStateQuery = StateQuery.extend(named);
+const PutQuery = WholeQuery.extend({
   ttlMs: wholeText(TTL_MIN_MS, TTL_MAX_MS).optional().openapi({
-    description: "The value ends after this long unless it is put again; putting the same keeps it alive unchanged.",
+    description: "The value ends after this long unless it is put again; putting the same keeps it alive unchanged. " +
+      "With `session` it is not looked at.",
   }),
   session,
 });
 const KvListQuery = ListQuery.extend({
   limit: wholeText(1, LIST_MAX_ITEMS).optional().openapi({
-    description: `Default: ${LIST_DEFAULT_ITEMS}, and with values ${LIST_VALUES_MAX_ITEMS}, which is then the most.`,
+    description: `Default: ${LIST_DEFAULT_ITEMS}. With values there are ${LIST_VALUES_MAX_ITEMS} at most.`,
   }),
   values: z.literal("true", { error: "is not true" }).optional()
     .openapi({ description: "Items bring their values, in base64." }),
 });
-const tags = z.string().optional();
+const TAG_TEXT = String.raw`(W/)?"[!#-~]*"`;
+const TAGS = String.raw`^${TAG_TEXT}([ \t]*,[ \t]*${TAG_TEXT}){0,${ENTITY_TAGS_MAX - 1}}$`;
+const tags = z.string().optional().openapi({
+  anyOf: [{ const: "*" }, { pattern: TAGS }],
+  examples: ['"1025"'],
+  description: "`*`, or revisions as entity tags; a proxy may have made them weak.",
+});
 const ReadHeaders = z.object({ "If-None-Match": tags });
 const ConditionHeaders = OnceHeaders.extend({
   "If-Match": tags,
@@ -93,7 +95,9 @@ export const KvPageShape = z.strictObject({ items: z.array(KvItemShape), cursor:
   "KvPage",
 );
 
-const bytes = { "*/*": { schema: z.string().openapi({ format: "binary", maxLength: KV_VALUE_MAX_BYTES }) } };
+const anyBytes = { schema: z.string().openapi({ format: "binary", maxLength: KV_VALUE_MAX_BYTES }) };
+/** The first besides, for generators that know no wildcard. */
+const bytes = { "application/octet-stream": anyBytes, "*/*": anyBytes };
 
 const KV = "kv";
 
@@ -101,7 +105,7 @@ const get = createRoute({
   method: "get",
   path: "/v1/kv/{key}",
   summary: "The value, with the Content-Type it was put with; its ETag is its revision. 404 if there is none",
-  request: { params: KeyParam, query: WatchableKeyQuery, headers: ReadHeaders },
+  request: { params: KeyParam, query: StateQuery, headers: ReadHeaders },
   security: needs({ noun: KV, verb: "read" }),
   responses: {
     ...responses(z.never(), [...READ, "not-found", "too-many-streams"]),
@@ -121,7 +125,7 @@ const remove = createRoute({
   method: "delete",
   path: "/v1/kv/{key}",
   summary: "Delete a value; revision and highest fence outlive it. 404 if there is none",
-  request: { params: KeyParam, query: KeyQuery, headers: ConditionHeaders },
+  request: { params: KeyParam, query: WholeQuery, headers: ConditionHeaders },
   security: needs({ noun: KV, verb: "write" }),
   responses: responses(KvDeletedShape, [...WRITE, "precondition-failed", "fence-too-low", "not-found"]),
 });
@@ -142,21 +146,18 @@ const DEFAULT_TYPE = "application/octet-stream";
 export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newId: () => string): void {
   publish(app, get, async (c) => {
     const { name, options } = readOf(c, KV, queryOf(c, KeyStateQuery));
-    const known = tagsOf(c, "If-None-Match");
-    const answer = await registers.get(name, options);
-    const { revision } = answer.body;
-    if (!known?.some((tag) => tag === "*" || tag === revision)) return sendValue(c, answer);
-    return sendBody(c, 304, null, withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt));
+    const render = valueRenderer(c);
+    return render(await registers.get(name, options));
   });
 
   publish(app, put, async (c) => {
-    const { ttlMs, session, ...query } = queryOf(c, PutQuery);
+    const { ttlMs, session, ...query } = queryOf(c, PutQuery.extend(named));
     const { caller, name } = writeOf(c, KV, newId, "write", query);
-    const bound = sessionOf(c, session, { ttlMs }, caller);
+    const bound = sessionOf(c, session, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
     const bytes = toBase64(await c.get("bodies").read(c.req.raw, KV_VALUE_MAX_BYTES));
-    const life = ttlMs === undefined ? bound : { ttlMs };
+    const life = session !== undefined || ttlMs === undefined ? bound : { ttlMs };
     const request: PutRequest = { bytes, contentType, ...life, ...conditions };
     const answer = await registers.put(name, request, { ...caller, ...bornOf(c, caller) });
     return sendAnswer(c, answer, { "ETag": `"${answer.body.revision}"` });
@@ -171,9 +172,9 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
 
   publish(app, list, (c) => {
     const { values, limit, ...query } = queryOf(c, KvListQuery);
+    // A page may always be shorter than was asked for: its cursor says that there is more.
     const most = values === undefined ? LIST_MAX_ITEMS : LIST_VALUES_MAX_ITEMS;
-    if (limit !== undefined && limit > most) throw invalid("limit", `is more than ${most} with values`);
-    const whole = { ...query, limit: limit ?? Math.min(LIST_DEFAULT_ITEMS, most) };
+    const whole = { ...query, limit: Math.min(limit ?? LIST_DEFAULT_ITEMS, most) };
     return listReadable(
       c,
       KV,
@@ -185,8 +186,18 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
   refuseEmptyNames(app, "/v1/kv", "key");
 }
 
+/** How a value is answered: 304 if it is what If-None-Match names. Throws `invalid-request` before anything is read. */
+export function valueRenderer(c: Ctx): (answer: ReadAnswer<KvValue>) => Response {
+  const known = tagsOf(c, "If-None-Match");
+  return (answer) => {
+    const { revision } = answer.body;
+    if (!known?.some((tag) => tag === "*" || tag === revision)) return sendValue(c, answer);
+    return sendBody(c, 304, null, withReceipt(withAge({ "ETag": `"${revision}"` }, answer), answer.receipt));
+  };
+}
+
 /** The bytes as they were put. */
-export function sendValue(c: Ctx, answer: ReadAnswer<KvValue>): Response {
+function sendValue(c: Ctx, answer: ReadAnswer<KvValue>): Response {
   const { revision, contentType, value } = answer.body;
   const bytes = fromBase64(value);
   return sendBody(c, 200, bytes, {
@@ -212,12 +223,12 @@ function conditionsOf(c: Ctx) {
 }
 
 /** One entity tag and what follows it; a comma may stand inside the quotes too. */
-const TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e]*)"[ \t]*(,|$)/y;
+const TAG = /[ \t]*(?:W\/)?"([\x21\x23-\x7e]*)"[ \t]*(,|$)/y;
 const REVISION = /^[1-9][0-9]{0,19}$/;
 
 /**
- * The revisions a header of entity tags names, or `*`; null if there is none. A tag that is no revision is nobody's, and
- * neither is a weak one for If-Match, which compares strongly; If-None-Match compares weakly.
+ * The revisions a header of entity tags names, or `*`; null if there is none. A tag that is no revision is nobody's. One that
+ * is counts though it is weak: a proxy that packs answers makes them so, and a revision names the bytes whatever it says.
  */
 function tagsOf(c: Ctx, header: "If-Match" | "If-None-Match"): string[] | null {
   const given = c.req.raw.headers.get(header);
@@ -226,9 +237,9 @@ function tagsOf(c: Ctx, header: "If-Match" | "If-None-Match"): string[] | null {
   const tags: string[] = [];
   TAG.lastIndex = 0;
   for (let i = 0; i < ENTITY_TAGS_MAX; i++) {
-    const [, weak, tag = "", separator] = TAG.exec(given) ?? [];
+    const [, tag = "", separator] = TAG.exec(given) ?? [];
     if (separator === undefined) break;
-    if (REVISION.test(tag) && (weak === undefined || header === "If-None-Match")) tags.push(tag);
+    if (REVISION.test(tag)) tags.push(tag);
     if (separator === "") return tags;
   }
   throw invalid(header, `is neither * nor 1 to ${ENTITY_TAGS_MAX} entity tags as in "1025"`);

@@ -6,7 +6,7 @@ import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
 import { permit } from "./gate.ts";
-import { checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
+import { checked, checkedName, fenceOf, queryOf, refuseToWait, whileConnected } from "./input.ts";
 import { bornAfter, bornOf, callerOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   AcquireAllBody,
@@ -19,7 +19,6 @@ import {
   json,
   LockPageShape,
   LockStateShape,
-  NamedQuery,
   NameParam,
   OnceHeaders,
   ProblemShape,
@@ -41,7 +40,7 @@ const acquire = createRoute({
   method: "post",
   path: "/v1/locks/{name}",
   summary: "Acquire, or wait in a FIFO queue for up to waitMs",
-  request: { params: NameParam, query: NamedQuery, headers: OnceHeaders, body: json(AcquireBody) },
+  request: { params: NameParam, query: WholeQuery, headers: OnceHeaders, body: json(AcquireBody) },
   security: needs({ noun: LOCK, verb: "write" }),
   responses: responsesAs(GrantShape, [
     ...WRITE,
@@ -69,7 +68,7 @@ const renew = createRoute({
   method: "put",
   path: "/v1/locks/{name}/{fence}",
   summary: "Renew a grant",
-  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
+  request: { params: FenceParams, query: WholeQuery, headers: WriteHeaders, body: json(RenewBody) },
   security: needs({ noun: LOCK, verb: "write" }),
   responses: responses(GrantShape, [...WRITE, "lost", "not-found"]),
 });
@@ -98,9 +97,8 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
   const { newId } = parts;
   publish(app, acquire, async (c) => {
     const { caller, name } = writeOf(c, LOCK, newId);
-    const given = await readObject(c);
-    const body = checked(AcquireBody, given, "body");
-    const request = requestOf(body, sessionOf(c, body.session, given, caller), caller);
+    const body = checked(AcquireBody, await readObject(c), "body");
+    const request = requestOf(body, sessionOf(c, body.session, caller), caller);
     const born = bornOf(c, caller);
     return await answerWaiting(
       c,
@@ -113,14 +111,14 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
 
   publish(app, acquireAll, async (c) => {
     const { timeoutMs } = queryOf(c, WholeQuery);
-    const given = await readObject(c);
-    const body = checked(AcquireAllBody, given, "body");
+    const body = checked(AcquireAllBody, await readObject(c), "body");
     const names = body.names.map((name) => checkedName(name, "names"));
     for (const name of names) permit(c, { noun: LOCK, verb: "write" }, name);
     const caller = callerOf(c, newId, timeoutMs);
     if (caller.hedge !== undefined) throw invalid("Quorate-Hedge", "is not for several names");
-    const one = requestOf(body, sessionOf(c, body.session, given, caller), caller);
+    const one = requestOf(body, sessionOf(c, body.session, caller), caller);
     const request = { ...one, ...(body.born === undefined ? {} : { born: bornByName(body.born, names) }) };
+    refuseToWait(c, request.waitMs);
     const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
     return sendAnswer(c, await answer);
   });
@@ -136,9 +134,8 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
 }
 
 function bornByName(given: Readonly<Record<string, number>>, names: readonly string[]) {
-  const other = Object.keys(given).find((name) => !names.includes(name));
-  if (other !== undefined) throw invalid("born", "has a name that is not among names");
-  return Object.fromEntries(Object.entries(given).map(([name, instance]) => [name, bornAfter(instance)]));
+  const asked = Object.entries(given).filter(([name]) => names.includes(name));
+  return Object.fromEntries(asked.map(([name, instance]) => [name, bornAfter(instance)]));
 }
 
 function requestOf(

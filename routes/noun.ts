@@ -11,6 +11,7 @@ import { permit, readable } from "./gate.ts";
 import {
   accepts,
   BORN_HEADER,
+  checkedCursor,
   checkedPrefix,
   defaultHolder,
   hedgeOf,
@@ -21,7 +22,7 @@ import {
 } from "./input.ts";
 import { type Listed, listRanges } from "./listing.ts";
 import type { WaitParts } from "./queued.ts";
-import { ListQuery, NamedQuery, StateQuery } from "./schemas.ts";
+import { ListQuery, NamedQuery, NamedStateQuery, type StateQuery } from "./schemas.ts";
 
 /** Besides what any request may be answered (document.ts). */
 export const READ: readonly ErrorCode[] = ["no-quorum", "not-ready"];
@@ -109,12 +110,10 @@ export function holderOf(
 export function sessionOf(
   c: Ctx,
   session: string | undefined,
-  given: { readonly ttlMs?: unknown },
   { hedge }: Caller,
 ): { readonly session?: string } {
   if (session === undefined) return {};
   permit(c, { noun: "session", verb: "write" }, session);
-  if (given.ttlMs !== undefined) throw invalid("ttlMs", "is that of the session");
   // It is entered in the session's log first, by one node.
   if (hedge !== undefined) throw invalid("session", "is not for a hedged write");
   return { session };
@@ -123,7 +122,7 @@ export function sessionOf(
 export function readOf(
   c: Ctx,
   noun: NamedNoun,
-  query: NameQuery & Omit<z.output<typeof StateQuery>, "name"> = queryOf(c, StateQuery),
+  query: NameQuery & z.output<typeof StateQuery> = queryOf(c, NamedStateQuery),
 ): { readonly name: string; readonly options: ReadOptions } {
   const { timeoutMs, consistency } = query;
   return { name: targetOf(c, noun, "read", query), options: { stale: consistency === "stale", timeoutMs } };
@@ -147,7 +146,7 @@ export async function listReadable<T extends Listed>(
   const page = await listRanges(
     ranges,
     limit,
-    cursor ?? null,
+    checkedCursor(cursor),
     (some, max, after) => list({ prefix: some, limit: max, cursor: after, timeoutMs }),
   );
   return send(c, 200, page);

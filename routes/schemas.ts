@@ -8,6 +8,7 @@ import {
   LOCK_DELAY_MAX_MS,
   LOCKS_TOGETHER_MAX,
   METADATA_MAX_BYTES,
+  NAME_MAX_BYTES,
   REASON_MAX_BYTES,
   TIMEOUT_DEFAULT_MS,
   TIMEOUT_MAX_MS,
@@ -22,7 +23,18 @@ import { PEER_CAUSES } from "../src/api.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
 import { utf8Length } from "./input.ts";
 
-const CURSOR_MAX_CHARS = 4_096;
+/** As patterns that checkers of any language read alike; what is checked is input.ts. */
+const NO_CONTROLS = "[^\\u0000-\\u001f\\u007f-\\u009f]";
+const NO_SLASH_AT_AN_END = "(?!/)(?![\\s\\S]*/$)";
+const NO_DOTS_AS_A_SEGMENT = "(?!(?:[\\s\\S]*/)?\\.\\.?(?:/|$))";
+const isName = {
+  pattern: `^${NO_SLASH_AT_AN_END}${NO_DOTS_AS_A_SEGMENT}${NO_CONTROLS}+$`,
+  minLength: 1,
+  maxLength: NAME_MAX_BYTES,
+};
+/** In a path `events` are those of all names. */
+const isNameInPath = { ...isName, pattern: isName.pattern.replace("^", "^(?!events$)") };
+const isPrefix = { pattern: `^${NO_CONTROLS}*$`, maxLength: NAME_MAX_BYTES };
 
 /** A JSON number: never a string of digits, never rounded or clamped. */
 export function whole(min: number, max: number) {
@@ -55,13 +67,17 @@ const mode = z.enum(["exclusive", "shared"], { error: "is neither exclusive nor 
 
 export const holder = text(1, HOLDER_MAX_BYTES)
   .refine((value) => !/\p{Cc}/u.test(value), { error: "holds a control character" })
-  .optional().openapi({ description: "Default: a UUID, the same for the same subject and Idempotency-Key." });
+  .optional().openapi({
+    description: "Default: a UUID, the same for the same subject and Idempotency-Key.",
+    pattern: isPrefix.pattern,
+  });
 export const waitMs = whole(0, WAIT_MAX_MS).default(0);
 export const metadata = text(0, METADATA_MAX_BYTES).optional();
 export const sessionId = z.string({ error: "is not the id of a session" })
   .regex(/^[0-9a-f]{32}$/, { error: "is not the id of a session" });
 /** What is granted lives as long as it, and has no ttl of its own. */
-export const session = sessionId.optional().openapi({ description: "Instead of `ttlMs`: it lives as long as this." });
+export const session = sessionId.optional()
+  .openapi({ description: "It lives as long as this; what `ttlMs` says is not looked at then." });
 export const lockDelayMs = whole(0, LOCK_DELAY_MAX_MS).default(0);
 
 export const AcquireBody = z.strictObject({
@@ -77,70 +93,114 @@ const INSTANCE_MAX = 1e15 - 1;
 const names = { error: `is not an array of 1 to ${LOCKS_TOGETHER_MAX} names` };
 export const AcquireAllBody = z.strictObject({
   ...AcquireBody.shape,
-  names: z.array(z.string(names), names).min(1, names).max(LOCKS_TOGETHER_MAX, names),
+  names: z.array(z.string(names).openapi(isName), names).min(1, names).max(LOCKS_TOGETHER_MAX, names),
   born: z.record(z.string(), whole(0, INSTANCE_MAX), { error: "is not an object of instances by name" }).optional()
-    .openapi({ description: "By name, what `Quorate-Born` says of one." }),
+    .openapi({ description: "By name, what `Quorate-Born` says of one; what is not among `names` does not count." }),
 }).openapi("AcquireAll");
-export const RenewBody = z.strictObject({ ttlMs: ttlMs.optional() }).openapi("Renew");
+export const renewedTtlMs = ttlMs.optional()
+  .openapi({ description: "Default: as before. What is bound to a session has none of its own, and refuses one." });
+export const RenewBody = z.strictObject({ ttlMs: renewedTtlMs }).openapi("Renew");
 export const ReleaseBody = z.strictObject({});
 export const ForceBody = z.strictObject({ reason: text(1, REASON_MAX_BYTES) }).openapi("Force");
 
+/** What an operation of a batch may say besides its path and body. */
+export const BATCH_HEADERS = [
+  "Idempotency-Key",
+  "Quorate-Born",
+  "Quorate-Hedge",
+  "If-Match",
+  "If-None-Match",
+  "Fence",
+  "Content-Type",
+  "X-Request-Id",
+] as const;
+/** What is told of the answer to one besides its status and body: what a caller goes on with. */
+export const BATCH_RESULT_HEADERS = [
+  "Content-Type",
+  "ETag",
+  "Location",
+  "Allow",
+  "Retry-After",
+  "Idempotency-Key",
+  "Consensus-Path",
+  "Consensus-Instance",
+  "Consensus-Ballot",
+  "Quorate-Stale-Ms",
+] as const;
+const base64 = z.literal(true, { error: "is not true" }).optional();
 const operation = z.strictObject({
   method: z.enum(["GET", "POST", "PUT", "DELETE"], { error: "is none of GET, POST, PUT, DELETE" }),
   path: z.string({ error: "is not a text" }).regex(/^\/v1\/[^#]+$/, { error: "is not a path under /v1/" })
     .openapi({ description: "With its query, percent-encoded as in a request of its own." }),
-  body: z.unknown().optional(),
-  headers: z.record(z.string(), z.string({ error: "is not a text" })).optional(),
+  body: z.unknown().optional().openapi({ description: "A text as it is, anything else as JSON." }),
+  base64: base64.openapi({ description: "`body` is bytes, in base64." }),
+  headers: z.record(z.string(), z.string({ error: "is not a text" })).optional().openapi({
+    description: `In any case: ${BATCH_HEADERS.join(", ")}.`,
+  }),
 }).openapi("Operation");
 export const BatchBody = z.array(operation, { error: "is not an array" })
   .min(1, { error: "is empty" })
   .max(BATCH_MAX_OPERATIONS, { error: `holds more than ${BATCH_MAX_OPERATIONS} operations` })
   .openapi("Batch");
-export const BatchShape = z.array(z.strictObject({ status: z.int(), body: z.unknown() })).openapi("BatchResults");
+export const BatchShape = z.array(z.strictObject({
+  status: z.int(),
+  headers: z.record(z.string(), z.string()).openapi({ description: `Of ${BATCH_RESULT_HEADERS.join(", ")}.` }),
+  body: z.unknown().openapi({
+    description:
+      "What this service says is JSON; a register's value is a text, whatever its type; null: there is none.",
+  }),
+  base64: base64.openapi({ description: "The answer is no UTF-8: `body` is its bytes, in base64." }),
+})).openapi("BatchResults");
 
 export const timeoutMs = wholeTextOr(TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
-export const name = z.string().optional().openapi({ description: "The name, if its segment of the path is `-`." });
 
-/** Of a request that is about no one name. */
+/**
+ * Of a request that is about no one name, and of any as it is documented: `?name=` is only for a segment `-` of the path,
+ * which no schema can say, so that the segment's description does.
+ */
 export const WholeQuery = z.strictObject({ timeoutMs });
-export const NamedQuery = z.strictObject({ name, timeoutMs });
-export const StateQuery = z.strictObject({
-  name,
-  timeoutMs,
-  consistency: z.literal("stale", { error: "is not stale" }).optional(),
-});
-export const PollQuery = z.strictObject({
-  name,
-  timeoutMs,
-  after: z.string({ error: "is needed with waitMs" }).regex(/^(0|[1-9][0-9]{0,19})$/, { error: "is not a revision" })
+export const NamedQuery = WholeQuery.extend({ name: z.string().optional() });
+export const PollQuery = WholeQuery.extend({
+  after: z.string().regex(/^(0|[1-9][0-9]{0,19})$/, { error: "is not a revision" }).optional()
     .openapi({ description: "Answer as soon as the revision is above this one." }),
-  waitMs: wholeTextOr(0, 0, WAIT_MAX_MS),
+  waitMs: wholeTextOr(0, 0, WAIT_MAX_MS).openapi({
+    description: "With `after`; without it there is nothing to wait for.",
+  }),
 });
-/** As it is documented of a GET: that of its state, and that of a poll. */
-export const WatchableQuery = z.strictObject({ ...StateQuery.shape, ...PollQuery.partial().shape });
-export const EventsQuery = z.strictObject({ name, timeoutMs });
-export const RangeEventsQuery = z.strictObject({ prefix: z.string() });
+export const StateQuery = PollQuery.extend({
+  consistency: z.literal("stale", { error: "is not stale" }).optional().openapi({
+    description: "This node's own record; with `after` it is a quorum's all the same.",
+  }),
+});
+export const NamedStateQuery = StateQuery.extend(NamedQuery.shape);
+export const RangeEventsQuery = z.strictObject({
+  prefix: z.string().openapi(isPrefix),
+});
 export const LastEventId = z.object({
-  "Last-Event-ID": z.string().optional().openapi({ description: "Goes on after this event." }),
+  "Last-Event-ID": z.string().optional().openapi({
+    description: "Goes on after this event; of one that it cannot know it begins with `resync`.",
+  }),
 });
 export const ListQuery = z.strictObject({
-  prefix: z.string().default(""),
+  prefix: z.string().default("").openapi(isPrefix),
   limit: wholeTextOr(LIST_DEFAULT_ITEMS, 1, LIST_MAX_ITEMS),
-  cursor: z.string().min(1, { error: "is empty" }).max(CURSOR_MAX_CHARS, { error: "is none of ours" }).optional(),
+  cursor: z.string().optional().openapi({ ...isPrefix, minLength: 1, description: "As the page before had it." }),
   timeoutMs,
 });
 export const NoQuery = z.strictObject({});
 
-export const NameParam = z.object({
-  name: z.string().openapi({ description: "One percent-encoded segment, 1 to 512 bytes of UTF-8; `-` with `?name=`." }),
-});
+export const inPath = (field: "name" | "key") =>
+  z.string().openapi({
+    ...isNameInPath,
+    description: `One percent-encoded segment, a slash in it as %2F, of at most ${NAME_MAX_BYTES} bytes of UTF-8. ` +
+      `Or \`-\`, and what is named so stands in the query: \`?${field}=\`.`,
+  });
+export const NameParam = z.object({ name: inPath("name") });
 export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
 export const FenceParams = NameParam.extend({ fence });
 const instance = z.string().regex(/^(0|[1-9][0-9]{0,14})$/);
 const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,64}$/);
 export const WriteHeaders = z.object({
-  "Quorate-Hedge": instance.optional()
-    .openapi({ description: "Of a write that goes to several nodes at once: the instance last seen of the name." }),
   "Idempotency-Key": idempotencyKey.optional()
     .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
 });
@@ -326,8 +386,9 @@ export function responsesAs(
 }
 
 /** As `responses`, of a route whose good answer is a stream of events whose data have this shape. */
-export function eventsOf(shape: z.ZodType, codes: readonly ErrorCode[]) {
-  const description = "Events `changed`, `deleted`, `resync`, each with its `id`; the schema is that of their data";
+export function responsesOfEvents(shape: z.ZodType, codes: readonly ErrorCode[]) {
+  const description = "Events `changed`, `deleted`, `resync`, each with its `id`. What may pass, as that there is no " +
+    "quorum, is told in a comment, and the stream ends";
   return { ...responses(shape, codes), 200: { description, content: { "text/event-stream": { schema: shape } } } };
 }
 

@@ -12,7 +12,6 @@ import {
   HistoryLineShape,
   HistoryShape,
   json,
-  NamedQuery,
   NameParam,
   OnceHeaders,
   ProblemShape,
@@ -21,6 +20,7 @@ import {
   RenewBody,
   responses,
   responsesAs,
+  WholeQuery,
   WriteHeaders,
 } from "./schemas.ts";
 import {
@@ -42,7 +42,7 @@ const take = createRoute({
   summary: "Take permits, or wait in a FIFO queue for up to waitMs; all who use it at a time say the same limit",
   request: {
     params: NameParam,
-    query: NamedQuery,
+    query: WholeQuery,
     headers: OnceHeaders,
     body: { ...json(TakeBody), required: true },
   },
@@ -58,7 +58,7 @@ const renew = createRoute({
   method: "put",
   path: "/v1/semaphores/{name}/{fence}",
   summary: "Renew a grant",
-  request: { params: FenceParams, query: NamedQuery, headers: WriteHeaders, body: json(RenewBody) },
+  request: { params: FenceParams, query: WholeQuery, headers: WriteHeaders, body: json(RenewBody) },
   security: needs({ noun: SEMAPHORE, verb: "write" }),
   responses: responses(SemaphoreGrantShape, [...WRITE, "lost", "not-found"]),
 });
@@ -87,14 +87,13 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
   const { newId } = parts;
   publish(app, take, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
-    const given = await readObject(c);
-    const { holder, metadata, session, ...body } = checked(TakeBody, given, "body");
+    const { holder, metadata, session, ...body } = checked(TakeBody, await readObject(c), "body");
     if (body.permits > body.limit) throw invalid("permits", `is more than the limit of ${body.limit}`);
     const request = {
       ...body,
       holder: holderOf("holder", holder, body.waitMs, caller),
       ...(metadata !== undefined && { metadata }),
-      ...sessionOf(c, session, given, caller),
+      ...sessionOf(c, session, caller),
     };
     const born = bornOf(c, caller);
     return await answerWaiting(

@@ -1,23 +1,9 @@
 /** What goes in and out under /v1/sessions. */
 import { z } from "@hono/zod-openapi";
 import { TTL_DEFAULT_MS } from "../src/limits.ts";
-import {
-  count,
-  grantLapsesInMs,
-  guaranteedForMs,
-  holder,
-  PollQuery,
-  replayed,
-  sessionId,
-  timeoutMs,
-  ttlMs,
-  waitedMs,
-} from "./schemas.ts";
+import { count, grantLapsesInMs, guaranteedForMs, holder, replayed, sessionId, ttlMs, waitedMs } from "./schemas.ts";
 
 export const IdParam = z.object({ id: sessionId });
-/** As of other nouns, without `?name=`: an id needs no other way to be written. */
-export const SessionPollQuery = PollQuery.omit({ name: true });
-export const WatchableSessionQuery = SessionPollQuery.partial().extend({ timeoutMs });
 
 export const OpenBody = z.strictObject({ holder, ttlMs: ttlMs.default(TTL_DEFAULT_MS) }).openapi("Open");
 

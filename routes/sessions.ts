@@ -7,9 +7,18 @@ import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
 import { permit } from "./gate.ts";
-import { checked, checkedPrefix, queryOf, sessionIdOf } from "./input.ts";
+import { checked, checkedCursor, checkedPrefix, queryOf, sessionIdOf } from "./input.ts";
 import { callerOf, holderOf, READ, refuseEmptyNames, WRITE } from "./noun.ts";
-import { json, ListQuery, NOT_MODIFIED, ReleaseBody, responses, WholeQuery, WriteHeaders } from "./schemas.ts";
+import {
+  json,
+  ListQuery,
+  NOT_MODIFIED,
+  PollQuery,
+  ReleaseBody,
+  responses,
+  WholeQuery,
+  WriteHeaders,
+} from "./schemas.ts";
 import {
   IdParam,
   OpenBody,
@@ -17,7 +26,6 @@ import {
   SessionGrantShape,
   SessionPageShape,
   SessionStateShape,
-  WatchableSessionQuery,
 } from "./session_schemas.ts";
 
 const SESSION = "session";
@@ -50,7 +58,7 @@ const get = createRoute({
   method: "get",
   path: "/v1/sessions/{id}",
   summary: "A session of yours and what is bound to it; 410 once it has ended",
-  request: { params: IdParam, query: WatchableSessionQuery },
+  request: { params: IdParam, query: PollQuery },
   security: needs({ noun: SESSION, verb: "read" }),
   responses: {
     ...responses(SessionStateShape, [...READ, "lost", "not-found", "too-many-streams"]),
@@ -89,16 +97,16 @@ export function sessionRoutes(app: OpenAPIHono<Env>, sessions: SessionService, n
   });
 
   publish(app, get, async (c) => {
-    const { timeoutMs } = queryOf(c, WholeQuery);
+    const { timeoutMs } = queryOf(c, PollQuery);
     const id = sessionIdOf(c);
     permit(c, { noun: SESSION, verb: "read" }, id);
     return sendAnswer(c, await sessions.get(id, { subject: c.get("client").subject, timeoutMs }));
   });
 
   publish(app, list, async (c) => {
-    const { prefix, cursor = null, ...query } = queryOf(c, ListQuery);
+    const { prefix, cursor, ...query } = queryOf(c, ListQuery);
     permit(c, { noun: SESSION, verb: "read" }, null);
-    const request = { ...query, prefix: checkedPrefix(prefix), cursor };
+    const request = { ...query, prefix: checkedPrefix(prefix), cursor: checkedCursor(cursor) };
     return send(c, 200, await sessions.list(request, c.get("client").subject));
   });
 

@@ -22,7 +22,6 @@ export interface TraceSource {
 }
 
 const TraceQuery = z.strictObject({
-  name: z.string().optional(),
   noun: z.enum(NOUNS, { error: `is none of ${NOUNS.join(", ")}` }).default("lock")
     .openapi({ description: "Of what the name is; of a session it is the id. It takes the scope that reads it." }),
   format: z.enum(["json", "text", "svg"], { error: "is none of json, text, svg" }).default("json"),
@@ -52,7 +51,7 @@ export function traceRoutes(
   source: TraceSource,
 ): void {
   publish(app, trace, async (c) => {
-    const { name: named, noun, format } = queryOf(c, TraceQuery);
+    const { name: named, noun, format } = queryOf(c, TraceQuery.extend({ name: z.string().optional() }));
     const name = nameOf(c, named);
     permit(c, { noun, verb: "read" }, name);
     // By the own record, as all that is told here: to ask others would show in what is drawn.

@@ -7,28 +7,30 @@ import { sessionEnded } from "../src/replica/results.ts";
 import type { NodeService, SessionService } from "../src/replica/service.ts";
 import type { NameRange, WatchEvent, WatchService } from "../src/replica/watching.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withReceipt } from "./answer.ts";
-import { describe, publish } from "./docs.ts";
+import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
 import { eventBytes, type EventStream, type EventStreams } from "./event_stream.ts";
 import { ElectionStateShape } from "./election_schemas.ts";
-import { KeyParam, KeyPollQuery, KeyQuery, KvGoneShape, KvValueShape, sendValue } from "./kv.ts";
+import { KeyParam, KeyQuery, KeyStateQuery, KvGoneShape, KvValueShape, valueRenderer } from "./kv.ts";
+import { eventsOf } from "./hints.ts";
 import { type NameQuery, targetOf } from "./noun.ts";
 import { SemaphoreStateShape } from "./semaphore_schemas.ts";
 import { permit, readable } from "./gate.ts";
-import { checkedPrefix, hasQuery, queryOf, sessionIdOf, whileConnected } from "./input.ts";
+import { checkedPrefix, hasQuery, queryOf, refuseToWait, sessionIdOf, whileConnected } from "./input.ts";
 import {
-  eventsOf,
-  EventsQuery,
   LastEventId,
   LockStateShape,
+  NamedQuery,
+  NamedStateQuery,
   NameParam,
   PollQuery,
   PrefixShape,
   RangeEventsQuery,
+  responsesOfEvents,
   WholeQuery,
 } from "./schemas.ts";
-import { IdParam, SessionGoneShape, SessionPollQuery, SessionStateShape } from "./session_schemas.ts";
+import { IdParam, SessionGoneShape, SessionStateShape } from "./session_schemas.ts";
 
 type Watched = {
   readonly noun: WatchedNoun;
@@ -36,16 +38,16 @@ type Watched = {
   /** Of the data of its events. */
   readonly shape: z.ZodType;
   /** How a poll is answered, where a GET is not JSON. */
-  readonly render?: (c: Ctx, answer: Answer<never>) => Response;
+  readonly renderer?: (c: Ctx) => (answer: Answer<never>) => Response;
   /** Of sessions, which are their subject's alone whatever a scope says, and of which one that ended never comes back. */
   readonly sessions?: SessionService;
 };
 
 /** How one is named, by what that is called, and what else the query of its events or of a poll may say. */
 const ASKED = {
-  name: { params: NameParam, events: EventsQuery, poll: PollQuery },
-  key: { params: KeyParam, events: KeyQuery, poll: KeyPollQuery },
-  id: { params: IdParam, events: WholeQuery, poll: SessionPollQuery },
+  name: { params: NameParam, events: NamedQuery, poll: NamedStateQuery },
+  key: { params: KeyParam, events: KeyQuery, poll: KeyStateQuery },
+  id: { params: IdParam, events: WholeQuery, poll: PollQuery },
 } as const;
 
 /** The nouns that can be watched; a further one is a row. */
@@ -54,12 +56,12 @@ function watched(sessions: SessionService): readonly Watched[] {
     { noun: "lock", path: "/v1/locks", shape: LockStateShape },
     { noun: "election", path: "/v1/elections", shape: ElectionStateShape },
     { noun: "semaphore", path: "/v1/semaphores", shape: SemaphoreStateShape },
-    { noun: "kv", path: "/v1/kv", shape: z.union([KvValueShape, KvGoneShape]), render: sendValue },
+    { noun: "kv", path: "/v1/kv", shape: z.union([KvValueShape, KvGoneShape]), renderer: valueRenderer },
     { noun: "session", path: "/v1/sessions", shape: z.union([SessionStateShape, SessionGoneShape]), sessions },
   ];
 }
 
-/** To be mounted before the nouns' own routes: `/v1/locks/events?prefix=` and `/v1/locks/NAME?after=` are theirs too. */
+/** To be mounted before the nouns' own routes: `/v1/locks/events` and `/v1/locks/NAME?after=` are theirs too. */
 export function watchRoutes(
   app: OpenAPIHono<Env>,
   { watches, sessions }: Pick<NodeService, "watches" | "sessions">,
@@ -76,31 +78,21 @@ export function watchRoutes(
       request: { query: RangeEventsQuery, headers: LastEventId },
       security: needs({ noun, verb: "read" }),
       ...(isSession ? {} : { "x-filtered-by-scope": true }),
-      responses: eventsOf(z.union([shape, PrefixShape]), ["not-ready", "too-many-streams"]),
+      responses: responsesOfEvents(z.union([shape, PrefixShape]), []),
     });
     const one = createRoute({
       method: "get",
       path: `${path}/{${NAME_FIELDS[noun]}}/events`,
       summary: `Events of one ${noun}, the first with its present state${isSession ? "; its end is the last" : ""}`,
-      request: { params: asked.params, query: asked.events, headers: LastEventId },
+      request: { params: asked.params, query: WholeQuery, headers: LastEventId },
       security: needs({ noun, verb: "read" }),
-      responses: eventsOf(shape, [
-        "no-quorum",
-        "not-ready",
-        "too-many-streams",
-        ...(isSession ? ["lost", "not-found"] as const : []),
-      ]),
+      responses: responsesOfEvents(shape, isSession ? ["lost", "not-found"] : []),
     });
 
-    // Without a prefix it is the state of a thing that is named events.
-    describe(app, ranges);
-    app.get(
-      `${path}/events`,
-      (c, next) => hasQuery(c, "prefix") ? answerRanges(c, row, watches, streams) : next(),
-    );
+    publish(app, ranges, (c) => answerRanges(c, row, watches, streams));
     publish(app, one, (c) => answerEvents(c, row, watches, streams));
     app.get(`${path}/:name`, (c, next) => {
-      if (!hasQuery(c, "after") && !hasQuery(c, "waitMs")) return next();
+      if (!hasQuery(c, "after")) return next();
       return answerPoll(c, row, watches, streams);
     });
   }
@@ -120,9 +112,11 @@ async function watchedOf(
 }
 
 async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
-  const { noun, sessions, render = sendAnswer } = row;
+  const { noun, sessions, renderer } = row;
   const query = queryOf(c, ASKED[NAME_FIELDS[noun]].poll);
-  const { timeoutMs, after, waitMs } = query;
+  const { timeoutMs, after = "0", waitMs } = query;
+  refuseToWait(c, waitMs);
+  const render = renderer?.(c) ?? ((answer: Answer<never>) => sendAnswer(c, answer));
   const name = await watchedOf(c, row, query);
   const poll = () =>
     whileConnected(
@@ -133,21 +127,23 @@ async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: 
   if (!isNewer) return sendBody(c, 304, null, withReceipt({}, receipt));
   if (body === null && sessions !== undefined) throw sessionEnded(name, receipt);
   if (body === null) throw new QuorateError("not-found", `${name} is deleted`, { receipt });
-  return render(c, { body: body as never, receipt });
+  return render({ body: body as never, receipt });
 }
 
 async function answerEvents(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
   const { noun, sessions } = row;
   const query = queryOf(c, ASKED[NAME_FIELDS[noun]].events);
   const name = await watchedOf(c, row, query);
-  const last = c.req.raw.headers.get("last-event-id");
-  if (last !== null && !/^(0|[1-9][0-9]{0,19})$/.test(last)) throw invalid("Last-Event-ID", "is not a revision");
-  const after = last === null ? null : BigInt(last);
+  const last = c.req.raw.headers.get("last-event-id") || null;
+  const after = last !== null && REVISION.test(last) ? BigInt(last) : null;
+  // One of another stream, or of nothing, is no mistake of the caller's: it is told the state, and that it knows no better.
+  let isResync = last !== null && after === null;
   return await streams.answer(
     c,
     (stream) =>
       watches.watch(noun, name, after, query.timeoutMs, (event) => {
-        tell(stream, event);
+        tell(stream, isResync && event.type === "changed" ? { ...event, type: "resync" } : event);
+        isResync = false;
         // Nothing can follow. Whoever reconnects is told 410, which ends a browser's EventSource for good.
         if (sessions !== undefined && event.type === "deleted") stream.end();
       }),
@@ -155,7 +151,12 @@ async function answerEvents(c: Ctx, row: Watched, watches: WatchService, streams
 }
 
 async function answerRanges(c: Ctx, row: Watched, watches: WatchService, streams: EventStreams): Promise<Response> {
-  const { noun } = row;
+  const { noun, path } = row;
+  if (!hasQuery(c, "prefix")) {
+    const field = NAME_FIELDS[noun];
+    const other = field === "id" ? "" : `; what is named events is at ${eventsOf(path, field)}`;
+    throw invalid("prefix", `is needed, and may be empty${other}`);
+  }
   const { prefix: named } = queryOf(c, RangeEventsQuery);
   const prefix = checkedPrefix(named);
   const ranges = rangesOf(c, row, prefix);
@@ -170,6 +171,8 @@ async function answerRanges(c: Ctx, row: Watched, watches: WatchService, streams
       }, c.get("client").subject),
   );
 }
+
+const REVISION = /^(0|[1-9][0-9]{0,19})$/;
 
 function rangesOf(c: Ctx, { noun, sessions }: Watched, prefix: string): readonly NameRange[] {
   if (sessions === undefined) return readable(c, noun, prefix);

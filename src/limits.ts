@@ -102,6 +102,8 @@ export const STREAMS_PER_NODE = 4_096;
 /** Events a stream's reader has not taken yet; whoever is further behind is cut off. */
 export const EVENTS_BEHIND_MAX = 256;
 export const STREAM_HEARTBEAT_MS = 15_000;
+/** Whoever watches is told to come back after this, where it cannot be told anything now. */
+export const STREAM_RETRY_MS = 2_000;
 
 export const PEER_DEADLINE_MS = 1_000;
 export const LEARN_DELAY_MS = 5;

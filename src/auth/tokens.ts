@@ -64,7 +64,10 @@ function parseArray(text: string): readonly unknown[] {
 
 function parseToken(entry: unknown, field: string): ClientToken {
   if (typeof entry !== "object" || entry === null || Array.isArray(entry)) refuse(field, "is not an object");
-  for (const name of Object.keys(entry)) if (!FIELDS.has(name)) refuse(`${field}.${name}`, "is not a known field");
+  // Its name is not told: it may be the token.
+  if (Object.keys(entry).some((name) => !FIELDS.has(name))) {
+    refuse(field, `has a field besides ${[...FIELDS].join(", ")}`);
+  }
   const { subject, sha256, scopes } = entry as Record<string, unknown>;
 
   // deno-lint-ignore no-control-regex

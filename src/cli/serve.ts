@@ -1,5 +1,6 @@
 /** The listening side of a node process: bound at once, open for requests when the node is composed. */
 import type { NodeConfig } from "../config.ts";
+import { notReady } from "../http/not_ready.ts";
 import { CommandError, oneLine } from "./report.ts";
 
 export type Handler = (request: Request) => Response | Promise<Response>;
@@ -38,13 +39,8 @@ export function listen({ host, port, tls }: Pick<NodeConfig, "host" | "port" | "
 }
 
 /** Peers that start at the same moment should not wait for an answer that this node cannot give yet. */
-function starting(): Response {
-  const problem = { type: "about:blank", title: "Service Unavailable", status: 503, code: "not-ready" };
-  const body = JSON.stringify({ ...problem, detail: "this node is starting", retryable: true });
-  return new Response(body, {
-    status: 503,
-    headers: { "Content-Type": "application/problem+json", "Retry-After": "1" },
-  });
+function starting(request: Request): Response {
+  return notReady(request, "this node is starting");
 }
 
 /** One line for a port that is taken or otherwise out of reach. */

@@ -1,4 +1,5 @@
 /** One request, one node after another, until one has said what becomes of it. */
+import { isLateStream, lateCode } from "../http/late_stream.ts";
 import type { Clock, Nearest } from "./nearest.ts";
 import { instanceIn, instanceOf } from "./instances.ts";
 import { laterEvents, laterGrant } from "./late_grant.ts";
@@ -208,6 +209,11 @@ async function tryNode(
   }
   const { status } = response;
   try {
+    if (isLateStream(response)) {
+      const text = await response.text();
+      const isForAll = lateCode(text) === "rate-limited";
+      return { type: "declined", response: answerOf(response, text), isUnknown: false, isForAll };
+    }
     if (isStream(response)) {
       const events = isTimed(outgoing) && response.body !== null ? laterEvents(response.body, lateMs) : response.body;
       return { type: "answered", response: answerOf(response, events), isFinal: true };

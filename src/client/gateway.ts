@@ -4,6 +4,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { Bodies } from "../http/bounded_body.ts";
+import { isLate, lateStream } from "../http/late_stream.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
@@ -11,7 +12,7 @@ import { askForInstance, Instances } from "./instances.ts";
 import { leave, placesOf, untilLeft } from "./leaving.ts";
 import { targetFor } from "./named.ts";
 import { type Clock, Nearest } from "./nearest.ts";
-import { type Outgoing, outgoingOf } from "./outgoing.ts";
+import { type Outgoing, outgoingOf, PASSED_ON } from "./outgoing.ts";
 
 export type GatewayOptions = {
   /** Origins of nodes, in any order: `http://10.0.0.1:8701`. */
@@ -39,6 +40,8 @@ type Context = {
 };
 
 const READY_WITHIN_MS = 2_000;
+/** Methods of what the gateway says for itself. */
+const OWN = ["GET", "HEAD"] as const;
 
 /**
  * Answers `/healthz` for itself, `/readyz` for the nodes, and passes on `/v1`, `/openapi.json` and `/docs`. The URL of a
@@ -171,14 +174,18 @@ async function probe(fetch: Fetch, node: string, path: string, signal: AbortSign
 /** Of what the gateway says for itself. */
 function ownAnswer({ request, requestId }: Context, body: object): Response {
   if (request.method !== "GET" && request.method !== "HEAD") {
-    throw new QuorateError("method-not-allowed", `${request.method} is none of GET, HEAD`);
+    throw new QuorateError("method-not-allowed", `${request.method} is none of ${OWN.join(", ")}`);
   }
   const text = JSON.stringify(body);
   const headers = { "Content-Type": "application/json", "X-Request-Id": requestId, "Cache-Control": "no-store" };
   return new Response(request.method === "HEAD" ? null : text, { status: 200, headers });
 }
 
-function problemOf({ requestId, outgoing }: Context, error: QuorateError): Response {
+function problemOf({ request, path, requestId, outgoing }: Context, error: QuorateError): Response {
+  if (isLate(request, path, error)) {
+    const { text, headers } = lateStream(error);
+    return new Response(text, { headers: { ...headers, "X-Request-Id": requestId, "Cache-Control": "no-store" } });
+  }
   const idempotencyKey = outgoing?.idempotencyKey;
   const document = problemDocument(error, { requestId, idempotencyKey });
   const headers = new Headers({
@@ -187,7 +194,9 @@ function problemOf({ requestId, outgoing }: Context, error: QuorateError): Respo
     "Cache-Control": "no-store",
     ...retryAfter(document),
   });
-  if (error.code === "method-not-allowed") headers.set("Allow", "GET, HEAD");
+  if (error.code === "method-not-allowed") {
+    headers.set("Allow", (isPassedOn(path) ? PASSED_ON : OWN).join(", "));
+  }
   if (outgoing !== undefined) tellKey(headers, outgoing);
   return new Response(JSON.stringify(document), { status: PROBLEMS[error.code].status, headers });
 }

@@ -6,6 +6,7 @@
  * to nothing else. Without it the bounds would begin, and end, too early, which is safe; after a long wait at a first node
  * the grant would look over when it comes.
  */
+import { asciiJson } from "../http/ascii_json.ts";
 import { DRIFT } from "../limits.ts";
 
 /** An event that is larger goes through as it is: one about a grant never is. */
@@ -14,7 +15,8 @@ const EVENT_MAX_CHARS = 64 * 1024;
 /** The body of a 200 as the caller may read it; null: as it is. `lateMs`: from the caller's request to this try. */
 export function laterGrant(body: Uint8Array, lateMs: number): string | null {
   const addMs = countedMs(lateMs);
-  return addMs === 0 ? null : laterText(new TextDecoder().decode(body), addMs);
+  const later = addMs === 0 ? null : laterSaid(new TextDecoder().decode(body), addMs);
+  return later === null ? null : JSON.stringify(later);
 }
 
 /** The same of a stream: what its `granted` says. Other events, and whatever is no event, come through as they are. */
@@ -50,21 +52,17 @@ function countedMs(lateMs: number): number {
 
 function laterEvent(event: string, addMs: number): string {
   const [, before, data] = /^(event: granted\n(?:id: [^\n]*\n)?data: )([^\n]*)$/.exec(event) ?? [];
-  const later = data === undefined ? null : laterText(data, addMs);
-  // Some readers take more than line feeds for the end of a line.
-  return later === null ? event : before + later.replace(/[\x7f-\uffff]/g, escaped);
+  const later = data === undefined ? null : laterSaid(data, addMs);
+  return later === null ? event : before + asciiJson(later);
 }
 
-function escaped(char: string): string {
-  return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
-}
-
-function laterText(text: string, addMs: number): string | null {
+/** null: it is about no grant. */
+function laterSaid(text: string, addMs: number): unknown {
   const said = parsed(text);
   const grants = [said, ...listIn(said)].filter(isGrant);
   if (grants.length === 0) return null;
   for (const grant of grants) grant.waitedMs = (typeof grant.waitedMs === "number" ? grant.waitedMs : 0) + addMs;
-  return JSON.stringify(said);
+  return said;
 }
 
 function parsed(text: string): unknown {

@@ -2,6 +2,7 @@
 import { QuorateError } from "../errors.ts";
 import type { Bodies } from "../http/bounded_body.ts";
 import { rawPath } from "../http/request_head.ts";
+import { isKeptByUrl } from "../http/request_target.ts";
 import {
   BATCH_MAX_BYTES,
   BODY_MAX_BYTES,
@@ -37,6 +38,8 @@ export type Outgoing = {
   readonly timeoutMs: number;
 };
 
+/** What some node answers. */
+export const PASSED_ON = ["GET", "HEAD", "POST", "PUT", "DELETE"] as const;
 const WRITES: ReadonlySet<string> = new Set(["POST", "PUT", "DELETE"]);
 const BATCH = "/v1/batch";
 /** What takes of a name, and what writes it, by the noun. */
@@ -74,7 +77,8 @@ const NOT_PASSED_ON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads the body to its end. Rejects as `Bodies.read` does, and with `invalid-request` for a path that fetch would change.
+ * Reads the body to its end. Rejects as `Bodies.read` does, with `invalid-request` for a path that fetch would change, and
+ * with `method-not-allowed` for a method that it would not send.
  * `newId` makes the Idempotency-Key of a write that came without.
  */
 export async function outgoingOf(
@@ -86,6 +90,7 @@ export async function outgoingOf(
   const { method } = request;
   const path = rawPath(request);
   const target = targetOf(request, path);
+  refuseUnsendable(method, target);
   const isWrite = WRITES.has(method);
   const hasBody = method !== "GET" && method !== "HEAD";
   const body = hasBody ? await bodies.read(request, limitOf(method, path)) : null;
@@ -132,17 +137,13 @@ export function passedOn(headers: Headers): Headers {
   return new Headers(kept);
 }
 
-/**
- * Throws where a URL cannot hold what was sent: `..` would be folded and `\` become `/`, and it would be another name that
- * a node hears of. That a URL escapes more than the caller did changes nothing.
- */
+/** Throws where a URL cannot hold what was sent: it would be another name that a node hears of. */
 function targetOf({ url }: Request, path: string): string {
   const hash = url.indexOf("#");
   const sent = hash < 0 ? url : url.slice(0, hash);
   const query = sent.indexOf("?");
   const target = path + (query < 0 ? "" : sent.slice(query));
-  const { href, origin } = new URL(`http://node${target}`);
-  if (unescaped(href.slice(origin.length)) === unescaped(target)) return target;
+  if (isKeptByUrl(target)) return target;
   if (path.split("/").some((segment) => /^(\.|%2e){1,2}$/i.test(segment))) {
     const field = path.startsWith("/v1/kv/") ? "key" : "name";
     throw new QuorateError("invalid-request", `${field} holds a segment . or ..`, { field });
@@ -152,9 +153,16 @@ function targetOf({ url }: Request, path: string): string {
   });
 }
 
-/** Byte by byte, for comparison only. */
-function unescaped(text: string): string {
-  return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+/** Throws for what no fetch would send: no node would hear of it, and each would be taken for one that fails. */
+function refuseUnsendable(method: string, target: string): void {
+  try {
+    new Request(`http://node${target}`, { method });
+  } catch {
+    throw new QuorateError(
+      "method-not-allowed",
+      `${method} cannot be passed on; it is none of ${PASSED_ON.join(", ")}`,
+    );
+  }
 }
 
 function limitOf(method: string, path: string): number {

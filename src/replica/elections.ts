@@ -2,7 +2,7 @@
 import type { Answer, ElectionHistory, ElectionState, Forced, Leadership, Left, Page, Resigned } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import { ElectionViews, leadership, termOf } from "./election_views.ts";
-import type { Asking, Granted, GrantParts, Refused } from "./grant_parts.ts";
+import { type Asking, type Granted, type GrantParts, oneGrantEach, type Refused } from "./grant_parts.ts";
 import { Grants } from "./grants.ts";
 import { KEY_PREFIXES } from "./nouns.ts";
 import type { Caller, CampaignRequest, ElectionService, ListRequest, ReadAnswer, ReadOptions } from "./service.ts";
@@ -90,5 +90,8 @@ function askingOf({ candidate, value, ttlMs, waitMs, session }: CampaignRequest)
 
 function refusal(views: ElectionViews, { name, key, state, yours, receipt }: Refused): QuorateError {
   const more = { ...views.led(key, state), ...(yours === null ? {} : { yours: yours.fence }) };
-  return new QuorateError("led", `${name} has a leader`, { receipt, more });
+  const detail = yours === null
+    ? `${name} has a leader`
+    : `${yours.holder} leads ${name} already; ${oneGrantEach("candidate")}`;
+  return new QuorateError("led", detail, { receipt, more });
 }

@@ -59,3 +59,9 @@ export type Granted = {
   /** It was granted before, and renewed for this request. */
   readonly isReplayed?: boolean;
 };
+
+/** What to do about a refusal for the grant that the asking holder has itself. */
+export function oneGrantEach(field: "holder" | "candidate"): string {
+  return `a ${field} has one grant of a name at a time, so each worker needs a ${field} of its own, or gives that one ` +
+    `back first, or repeats the request under its Idempotency-Key`;
+}

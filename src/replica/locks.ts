@@ -1,7 +1,7 @@
 /** Locks as users know them. */
 import type { Answer, Forced, Grant, GrantSet, History, Left, LockState, Page, Released } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import type { GrantParts, Noun, Refused } from "./grant_parts.ts";
+import { type GrantParts, type Noun, oneGrantEach, type Refused } from "./grant_parts.ts";
 import { Grants } from "./grants.ts";
 import { historyItem } from "./lease_views.ts";
 import { LockViews } from "./lock_views.ts";
@@ -73,7 +73,9 @@ export class Locks implements LockService {
 
 function refusal(views: LockViews, { name, key, why, state, yours, receipt }: Refused): QuorateError {
   const more = { ...views.held(key, state), ...(yours === null ? {} : { yours: yours.fence }) };
-  return why === "cooling"
-    ? new QuorateError("cooling", `${name} is cooling after a lapse`, { receipt, more })
-    : new QuorateError("held", `${name} is held`, { receipt, more });
+  if (why === "cooling") return new QuorateError(why, `${name} is cooling after a lapse`, { receipt, more });
+  const detail = yours === null
+    ? `${name} is held`
+    : `${yours.holder} holds ${name} already; ${oneGrantEach("holder")}`;
+  return new QuorateError("held", detail, { receipt, more });
 }

@@ -1,7 +1,7 @@
 /** Semaphores as users know them. */
 import type { Answer, Forced, History, Left, Page, Released, SemaphoreGrant, SemaphoreState } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import type { Asking, Granted, GrantParts, Refused } from "./grant_parts.ts";
+import { type Asking, type Granted, type GrantParts, oneGrantEach, type Refused } from "./grant_parts.ts";
 import { Grants } from "./grants.ts";
 import { historyItem } from "./lease_views.ts";
 import { semaphoreGrant, SemaphoreViews } from "./semaphore_views.ts";
@@ -98,6 +98,8 @@ function refusal(views: SemaphoreViews, { name, key, why, state, yours, receipt 
     case "cooling":
       return new QuorateError(why, `${name} is cooling after a lapse`, facts);
     case "held":
-      return new QuorateError(why, `not so many permits of ${name} can be had`, facts);
+      return yours === null
+        ? new QuorateError(why, `not so many permits of ${name} can be had`, facts)
+        : new QuorateError(why, `${yours.holder} has permits of ${name} already; ${oneGrantEach("holder")}`, facts);
   }
 }

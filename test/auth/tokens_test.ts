@@ -35,7 +35,7 @@ Deno.test("parseTokens: errors name entry and field", () => {
     ["QUORATE_TOKENS", [], "lists no token"],
     ["QUORATE_TOKENS[1]", [good, "x"], "not an object"],
     ["QUORATE_TOKENS[1]", [good, null], "not an object"],
-    ["QUORATE_TOKENS[0].token", [{ ...good, token: "one" }], "not a known field"],
+    ["QUORATE_TOKENS[0]", [{ ...good, token: "one" }], "has a field besides subject, sha256, scopes"],
     ["QUORATE_TOKENS[0].subject", [{ ...good, subject: "" }], "not a text"],
     ["QUORATE_TOKENS[0].subject", [{ ...good, subject: "a\nb" }], "control characters"],
     ["QUORATE_TOKENS[0].subject", [{ ...good, subject: "é".repeat(65) }], "above 128 bytes"],
@@ -55,5 +55,14 @@ Deno.test("parseTokens: errors name entry and field", () => {
     const { message } = assertThrows(() => parseTokens(text), QuorateError, "QUORATE_TOKENS is not JSON");
     // Whatever it is, no character of it is told.
     assert(!message.includes("canary") && !message.includes("tokens.json"), message);
+  }
+});
+
+Deno.test("parseTokens: no error has a character of what may be a token put in its place", () => {
+  const token = "canary-plain-token-abc";
+  const texts = [token, `"${token}`, `[${token}]`, `{"${token}"`, `[{"${token}": ["lock:read:*"]}]`, `["${token}"]`];
+  for (const text of texts) {
+    const { message, facts } = assertThrows(() => parseTokens(text), QuorateError);
+    assert(!/canary|plain|token-/.test(message + facts.field), message);
   }
 });

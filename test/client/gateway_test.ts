@@ -717,3 +717,54 @@ Deno.test("gateway: what nobody expected is a 500 that tells the log, not the ca
     assertEquals([reports.length, JSON.stringify(body).includes("timers")], [1, false]);
   }, broken);
 });
+
+Deno.test("gateway: what no fetch can send is refused by itself, and no node is to blame for it", async () => {
+  const [first, second] = [granting(), granting()];
+  await withGateway([first, second], async ({ ask, gateway, reports }) => {
+    for (const method of ["TRACE", "TRACK", "CONNECT", "trace"]) {
+      // No Request can be made with it here either; a server gets such a one from the wire.
+      const request = new Proxy(new Request(`http://127.0.0.1:8700${LOCK}`), {
+        get: (target, name) => name === "method" ? method : Reflect.get(target, name, target),
+      });
+      const response = await gateway(request);
+      const { code, retryable } = await response.json();
+      assertEquals([response.status, code, retryable], [405, "method-not-allowed", false], method);
+      assertEquals(response.headers.get("allow"), "GET, HEAD, POST, PUT, DELETE");
+    }
+    assertEquals([first.seen, second.seen, reports], [[], [], []]);
+    await (await ask("POST", LOCK, take)).body?.cancel();
+    assertEquals([first.seen.length, second.seen.length], [1, 0], "the nearest is still the nearest");
+  });
+});
+
+Deno.test("gateway: a node that tells who watches to come back is passed by for one that can; none can: it is told so", async () => {
+  const late = (code: string) =>
+    scriptedNode(() =>
+      new Response(`retry: 2000\n: ${code} "as scripted"\n\n`, {
+        headers: { "Content-Type": "text/event-stream", "Retry-After": "2" },
+      })
+    );
+  const { node, send } = streaming();
+  await withGateway([late("not-ready"), nobody(), late("no-quorum"), node], async ({ ask }) => {
+    const events = new EventReader(await ask("GET", `${LOCK}/events`));
+    send(1);
+    assertEquals((await events.next())?.id, "1");
+    await events.close();
+  });
+  const cases: [Scripted[], RegExp][] = [
+    [[late("not-ready"), late("no-quorum")], /^retry: 2000\n: no-quorum "as scripted"\n\n$/],
+    [[late("rate-limited"), granting()], /^retry: 2000\n: rate-limited "as scripted"\n\n$/],
+    [[nobody(), nobody()], /^retry: 2000\n: not-ready "no node answers"\n\n$/],
+    [[scriptedNode(() => problem(503, "not-ready")), nobody()], /"not-ready"/],
+  ];
+  for (const [nodes, told] of cases) {
+    await withGateway(nodes, async ({ ask }) => {
+      for (const path of [`${LOCK}/events`, "/v1/kv/events?prefix="]) {
+        const response = await ask("GET", path);
+        if (nodes[0]!.seen.length === 0) assertEquals(response.status, 200);
+        assertMatch(await response.text(), told);
+      }
+      assertEquals(nodes[1]!.seen.length, told.source.includes("rate") ? 0 : nodes[1]!.seen.length);
+    });
+  }
+});

@@ -73,13 +73,11 @@ Deno.test("batch: scopes are those of each operation, and nobody gets in without
     const { body } = await batch(apps, "a", operations, { authorization: "Bearer t" });
     assertEquals(body.map(({ status }: Json) => status), [200, 403, 200]);
     const smuggled = [{ ...operations[0], headers: { authorization: "Bearer other" } }];
-    assertEquals(
-      (await batch(apps, "a", smuggled, { authorization: "Bearer t" })).body.field,
-      "0.headers.authorization",
-    );
+    const [{ status, body: refused }] = (await batch(apps, "a", smuggled, { authorization: "Bearer t" })).body;
+    assertEquals([status, refused.field], [400, "headers.authorization"]);
   }, { tokens: TOKENS }));
 
-Deno.test("batch: what is malformed anywhere is refused as a whole, by the place of it, and nothing is done", async () => {
+Deno.test("batch: what is no list of operations is refused as a whole, by the place of it, and nothing is done", async () => {
   const { app, calls } = scripted();
   const good = post("a");
   const cases: [unknown, string][] = [
@@ -97,22 +95,8 @@ Deno.test("batch: what is malformed anywhere is refused as a whole, by the place
     [[good, { ...good, path: "/paxos/acceptor" }], "1.path"],
     [[good, { ...good, path: "http://elsewhere/v1/locks/a" }], "1.path"],
     [[good, { ...good, path: "/v1/locks/a#b" }], "1.path"],
-    [[good, { ...good, path: "/v1/locks/../a" }], "1.path"],
-    [[good, { ...good, path: "/v1/locks/%2e%2e" }], "1.path"],
-    [[good, { ...good, path: "/v1/locks/ä" }], "1.path"],
-    [[good, { ...good, path: "/v1/locks/a b" }], "1.path"],
-    [[good, { ...good, path: "/v1/../paxos/acceptor" }], "1.path"],
-    [[good, { ...good, path: "/v1/batch" }], "1.path"],
-    [[good, { ...good, path: "/v1/batch?x" }], "1.path"],
-    [[good, { method: "GET", path: "/v1/locks/a/events" }], "1.path"],
-    [[good, { method: "GET", path: "/v1/locks/events?prefix=" }], "1.path"],
-    [[good, { ...good, body: { waitMs: 5 } }], "1.waitMs"],
-    [[good, { method: "GET", path: "/v1/locks/a?after=0&waitMs=5" }], "1.waitMs"],
-    [[good, { method: "GET", path: "/v1/locks/a", body: {} }], "1.body"],
-    [[good, { ...good, headers: { Accept: "text/event-stream" } }], "1.headers.Accept"],
-    [[good, { ...good, headers: { Host: "x" } }], "1.headers.Host"],
     [[good, { ...good, headers: { "Idempotency-Key": 5 } }], "1.headers.Idempotency-Key"],
-    [[good, { ...good, headers: { "Idempotency-Key": "a\nb" } }], "1.headers.Idempotency-Key"],
+    [[good, { ...good, base64: false }], "1.base64"],
     [Array.from({ length: BATCH_MAX_OPERATIONS + 1 }, () => good), "body"],
   ];
   for (const [body, field] of cases) {
@@ -128,6 +112,110 @@ Deno.test("batch: what is malformed anywhere is refused as a whole, by the place
   assertEquals((await app.request("/v1/batch?x=1", { method: "POST", body: JSON.stringify([good]) })).status, 400);
   assertEquals(calls, []);
 });
+
+Deno.test("batch: what is wrong with one operation is its own answer, and the others are done", async () => {
+  const get = (path: string) => ({ method: "GET", path });
+  const posted = (more: object) => ({ ...post("b"), ...more });
+  const cases: [Operation | object, string][] = [
+    [posted({ path: "/v1/locks/../a" }), "path"],
+    [posted({ path: "/v1/locks/%2e%2e" }), "path"],
+    [posted({ path: "/v1/locks/ä" }), "path"],
+    [posted({ path: "/v1/locks/a\\b" }), "path"],
+    [posted({ path: "/v1/locks/a\tb" }), "path"],
+    [posted({ path: "/v1/../paxos/acceptor" }), "path"],
+    [posted({ path: "/v1/locks/%zz" }), "name"],
+    [posted({ path: "/v1/batch" }), "path"],
+    [posted({ path: "/v1/batch?x" }), "path"],
+    [get("/v1/locks/a/events"), "path"],
+    [get("/v1/kv/a/events"), "path"],
+    [get("/v1/locks/events?prefix="), "path"],
+    [posted({ body: { waitMs: 5 } }), "waitMs"],
+    [posted({ body: '{"waitMs":2500}' }), "waitMs"],
+    [posted({ body: '\ufeff{"waitMs":2500}' }), "waitMs"],
+    [posted({ body: btoa('{"waitMs":2500}'), base64: true }), "waitMs"],
+    [posted({ body: "é", base64: true }), "body"],
+    [posted({ body: {}, base64: true }), "body"],
+    [{ method: "POST", path: "/v1/locks", body: '{"names":["a","b"],"waitMs":2500}' }, "waitMs"],
+    [{ method: "POST", path: "/v1/elections/e", body: '{"waitMs":2500}' }, "waitMs"],
+    [{ method: "POST", path: "/v1/semaphores/s", body: '{"limit":1,"waitMs":2500}' }, "waitMs"],
+    [get("/v1/locks/a?after=0&waitMs=5"), "waitMs"],
+    [get("/v1/locks/-?name=a&%61fter=0&waitMs=5"), "waitMs"],
+    [{ ...get("/v1/locks/a"), body: {} }, "body"],
+    [posted({ headers: { Accept: "text/event-stream" } }), "headers.Accept"],
+    [posted({ headers: { Host: "x" } }), "headers.Host"],
+    [posted({ headers: { "Idempotency-Key": "a\nb" } }), "headers.Idempotency-Key"],
+  ];
+  const { app, calls } = scripted();
+  const operations = cases.flatMap(([bad], i) => [post(`good-${i}`), bad]);
+  const response = await app.request("/v1/batch", { method: "POST", body: JSON.stringify(operations) });
+  const results: Json[] = await response.json();
+  assertEquals([response.status, results.length], [200, operations.length]);
+  cases.forEach(([bad, field], i) => {
+    const { status, headers, body } = results[2 * i + 1];
+    const what = JSON.stringify(bad);
+    assertEquals([status, body.code, body.field], [400, "invalid-request", field], what);
+    assertEquals([headers["Content-Type"], body.status], ["application/problem+json", 400], what);
+    assertEquals(results[2 * i].status, 200, what);
+  });
+  assertEquals(calls.map(({ args }) => args[0]).sort(), cases.map((_, i) => `good-${i}`).sort());
+});
+
+Deno.test("batch: a path is what encodeURIComponent makes of a name, as alone", () =>
+  withApps(3, async (apps) => {
+    const names = ["it's", "a b", "c/d", "(e)*!~", "ü✅", "100%", "&=+?#"];
+    for (const name of names) {
+      const puts = [`/v1/kv/-?key=${encodeURIComponent(name)}`, `/v1/kv/${encodeURIComponent(name)}`];
+      const { body } = await batch(apps, "a", puts.map((path) => ({ method: "PUT", path, body: "x" })));
+      assertEquals(body.map((one: Json) => [one.status, one.body.key]), [[200, name], [200, name]], name);
+    }
+    const { items } = await (await apps.ask("b", "/v1/kv")).json();
+    assertEquals(items.map(({ key }: Json) => key).sort(), names.toSorted());
+  }));
+
+Deno.test("batch: a value keeps every byte, whatever its type says, and brings the tag to go on with", () =>
+  withApps(3, async (apps) => {
+    const values: [Uint8Array<ArrayBuffer>, string, string, true | undefined][] = [
+      [new Uint8Array([0xff, 0, 0xfe]), "application/octet-stream", "/wD+", true],
+      [new Uint8Array([0xef, 0xbb, 0xbf, 0x61]), "text/plain", "\ufeffa", undefined],
+      [new TextEncoder().encode('{"n": 1e400}'), "application/json", '{"n": 1e400}', undefined],
+      [new TextEncoder().encode("{"), "application/json", "{", undefined],
+      [new Uint8Array(), "text/plain", "", undefined],
+    ];
+    for (const [i, [bytes, type]] of values.entries()) {
+      const put = { method: "PUT", body: bytes, headers: { "content-type": type } };
+      assertEquals((await apps.ask("a", `/v1/kv/v${i}`, put)).status, 200);
+    }
+    const { body: results } = await batch(apps, "b", values.map((_, i) => ({ method: "GET", path: `/v1/kv/v${i}` })));
+    for (const [i, [, type, text, base64]] of values.entries()) {
+      const { status, headers, body, base64: isBase64 } = results[i];
+      assertEquals([status, body, isBase64, headers["Content-Type"]], [200, text, base64, type]);
+      const alone = await apps.ask("c", `/v1/kv/v${i}`);
+      await alone.body?.cancel();
+      assertEquals(headers["ETag"], alone.headers.get("etag"));
+      assertEquals(headers["Consensus-Instance"], alone.headers.get("consensus-instance"));
+    }
+    const [, tag] = /"([0-9]+)"/.exec(results[0].headers["ETag"])!;
+    const swap = { method: "PUT", path: "/v1/kv/v0", body: "gQ==", base64: true, headers: { "If-Match": `"${tag}"` } };
+    assertEquals((await batch(apps, "c", [swap])).body[0].status, 200);
+    const swapped = new Uint8Array(await (await apps.ask("a", "/v1/kv/v0")).arrayBuffer());
+    assertEquals([...swapped], [0x81]);
+    const [held, missing] = (await batch(apps, "a", [post("h"), post("h"), { method: "GET", path: "/v1/kv/none" }]))
+      .body
+      .slice(1);
+    assertEquals([held.status, held.headers["Retry-After"] !== undefined], [409, true]);
+    assertEquals([missing.status, missing.body.code, missing.base64], [404, "not-found", undefined]);
+    assertEquals(apps.reports, []);
+  }));
+
+Deno.test("batch: a name sees its operations in their order however each writes it", () =>
+  withApps(3, async (apps) => {
+    const paths = ["/v1/kv/-?key=o", "/v1/kv/o", "/v1/kv/%6F", "/v1/kv/-?timeoutMs=4000&key=%6f"];
+    const puts = Array.from({ length: 16 }, (_, i) => ({ method: "PUT", path: paths[i % 4]!, body: `${i}` }));
+    const { body } = await batch(apps, "a", puts);
+    const revisions = body.map((one: Json) => Number(one.body.revision));
+    assertEquals(revisions, revisions.toSorted((a: number, b: number) => a - b));
+    assertEquals(await (await apps.ask("b", "/v1/kv/o")).text(), "15");
+  }));
 
 Deno.test("batch: exactly as many operations and bytes as allowed are done; a byte more is not", async () => {
   const { app, calls } = scripted();

@@ -22,7 +22,8 @@ export class EventReader {
       }
       const block = this.#text.slice(0, end);
       this.#text = this.#text.slice(end + 2);
-      if (block.startsWith(":")) this.comments++;
+      // Of a block without data nothing comes to a reader, though it may have told when to come again.
+      if (!/^data:/m.test(block)) this.comments++;
       else return parse(block);
     }
   }

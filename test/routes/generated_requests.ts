@@ -35,6 +35,8 @@ type Schema = {
   readonly minLength?: number;
   readonly maxLength?: number;
   readonly pattern?: string;
+  readonly examples?: readonly unknown[];
+  readonly const?: unknown;
 };
 
 const NAMES = ["a", "b", "c/d", "deploy/api", "ü", "events", "history"];
@@ -92,7 +94,11 @@ export class RequestGenerator {
       if (parameter.in === "query") query.push(...this.#queryOf(parameter, grant));
       if (parameter.in === "header" && this.#chance(0.2)) headers[parameter.name] = this.#header(parameter);
     }
+    const byName = target.includes("/-") ? 0.6 : 0.02;
+    if (this.#chance(byName)) query.push(`${this.#pick(["name", "key"])}=${encodeURIComponent(this.#pick(NAMES))}`);
     if (this.#chance(0.03)) query.push(this.#pick(["x=1", "%FF=1", "=", "timeoutMs", "name=%00", "key=%00"]));
+    // Described in words only, as it goes with some other fields and not with others.
+    if (method !== "get" && this.#chance(0.05)) headers["Quorate-Hedge"] = this.#number();
     const types = Object.keys(operation.responses["200"]?.content ?? {});
     if (this.#chance(0.3)) headers["Accept"] = this.#pick([...types, "*/*", "text/unheard-of"]);
     const schema = Object.values(requestBody?.content ?? {})[0]?.schema;
@@ -111,6 +117,8 @@ export class RequestGenerator {
     const { $ref, type, properties = {}, required = [], items, pattern } = schema;
     if ($ref !== undefined) return this.valueOf(this.#resolved($ref), name);
     if (schema.enum !== undefined) return this.#pick(schema.enum);
+    if (schema.const !== undefined) return schema.const;
+    if (schema.examples !== undefined && this.#chance(0.7)) return this.#pick(schema.examples);
     // What only the clock would end is kept short.
     if (name === "waitMs") return Math.floor(this.#random() * 4);
     if (name === "session") return this.#session();
@@ -133,7 +141,7 @@ export class RequestGenerator {
         return minimum + Math.floor(this.#random() * (maximum - minimum));
       }
       case "string":
-        return pattern === undefined ? this.#text(schema.minLength ?? 0, schema.maxLength ?? 20) : this.#number();
+        return this.#textOf(pattern, schema.minLength ?? 0, schema.maxLength ?? 20);
       default:
         return this.#pick([{}, null, 1, "x"]);
     }
@@ -170,6 +178,12 @@ export class RequestGenerator {
     }
   }
 
+  /** What fits no pattern by chance is a number: most patterns are of one. */
+  #textOf(pattern: string | undefined, min: number, max: number): string {
+    const text = this.#text(min, max);
+    return pattern === undefined || new RegExp(pattern, "u").test(text) ? text : this.#number();
+  }
+
   #body(schema: Schema): string | null {
     if (this.#chance(0.05)) return this.#pick(RAW_BODIES);
     if (this.#chance(0.05)) return null;
@@ -192,8 +206,10 @@ export class RequestGenerator {
       return this.#pick(["1", this.#number(), "0", "-1", "x", "01", "1".repeat(30), "%FF"]);
     }
     if (name === "id") return grant?.id ?? this.#pick([this.#session(), "0", "x", "%FF", "F".repeat(32)]);
-    if (grant?.name !== undefined) return encodeURIComponent(grant.name);
-    if (this.#chance(0.7)) return encodeURIComponent(this.#pick(NAMES));
+    // `events` is in a path of its own.
+    if (grant?.name !== undefined && grant.name !== "events") return encodeURIComponent(grant.name);
+    if (this.#chance(0.05)) return "-";
+    if (this.#chance(0.7)) return encodeURIComponent(this.#pick(NAMES.filter((name) => name !== "events")));
     const odd = ["-", "", "%FF", "%00", "%", "a%2F", "%2Fa", encodeURIComponent("n".repeat(513)), "n".repeat(512)];
     return this.#chance(0.5) ? this.#pick(odd) : encodeURIComponent(this.#text(1, 40));
   }

@@ -1,5 +1,5 @@
 /** Clients that go away while they wait, over real sockets: what they asked for is not granted to nobody (cases F1, F3). */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { createGateway } from "../../src/client/gateway.ts";
 import { realClock, realRandomness } from "../../src/cli/world.ts";
 import { fastClock, until } from "../replica/clocks.ts";
@@ -222,7 +222,6 @@ Deno.test("Quorate-Born: what is no instance is refused, beside a hedge too; ren
     }
     await refuseAll(apps, [
       ["POST", "/v1/locks/x", { holder: "h" }, "Quorate-Born", { ...hedge, "quorate-born": "0" }],
-      ["POST", "/v1/locks", { names: ["a"], born: { b: 1 } }, "born"],
       ["POST", "/v1/locks", { names: ["a"], born: { a: -1 } }, "born.a"],
       ["POST", "/v1/locks", { names: ["a"], born: 1 }, "born"],
     ]);
@@ -230,7 +229,7 @@ Deno.test("Quorate-Born: what is no instance is refused, beside a hedge too; ren
     const bad = { "quorate-born": "nonsense" };
     assertEquals((await tell(apps, "b", "PUT", `/v1/locks/x/${grant.fence}`, {}, bad)).status, 200);
     assertEquals((await tell(apps, "c", "DELETE", `/v1/locks/x/${grant.fence}`, undefined, bad)).status, 200);
-    const set = { names: ["a", "b"], born: { a: 0, b: 0 } };
+    const set = { names: ["a", "b"], born: { a: 0, b: 0, "not asked for": 7 } };
     assertEquals((await tell(apps, "a", "POST", "/v1/locks", set)).status, 200);
   }));
 
@@ -275,4 +274,45 @@ Deno.test("through a gateway: a waiter that brought no key leaves when its clien
     } finally {
       await server.shutdown();
     }
+  }));
+
+Deno.test("a DELETE without a fence says that it forces, and how to give back what is one's own", () =>
+  withApps(1, async (apps) => {
+    for (const [noun, fence] of [["locks", "FENCE"], ["elections", "TERM"], ["semaphores", "FENCE"]]) {
+      for (const body of [undefined, {}, { fence: "1025" }]) {
+        const { status, body: said } = await tell(apps, "a", "DELETE", `/v1/${noun}/n`, body);
+        assertEquals([status, said.field], [400, "reason"], noun);
+        assertStringIncludes(said.detail, "by force");
+        assertStringIncludes(said.detail, `DELETE /v1/${noun}/NAME/${fence}`);
+      }
+      assertEquals((await tell(apps, "a", "DELETE", `/v1/${noun}/n`, { reason: 1 })).body.field, "reason");
+    }
+    const { body: { fence } } = await tell(apps, "a", "POST", "/v1/locks/n", {});
+    await tell(apps, "a", "DELETE", "/v1/locks/n");
+    assertEquals((await tell(apps, "a", "GET", "/v1/locks/n")).body.holders[0].fence, fence, "it is still held");
+  }));
+
+Deno.test("who is refused for a grant of its own is told so, and what to do", () =>
+  withApps(3, async (apps) => {
+    const cases: [string, object, string][] = [
+      ["/v1/semaphores/pool", { limit: 3, holder: "host-1" }, "holder"],
+      ["/v1/locks/pool", { holder: "host-1" }, "holder"],
+      ["/v1/elections/pool", { candidate: "host-1" }, "candidate"],
+    ];
+    for (const [path, body, field] of cases) {
+      const first = await tell(apps, "a", "POST", path, body);
+      const again = await tell(apps, "b", "POST", path, body);
+      assertEquals([again.status, again.body.yours], [409, first.body.fence ?? first.body.term], path);
+      assertStringIncludes(again.body.detail, "host-1");
+      assertStringIncludes(again.body.detail, `needs a ${field} of its own`);
+      const other = await tell(apps, "c", "POST", path, {
+        ...body,
+        [field]: "host-2",
+        limit: undefined,
+        permits: undefined,
+      });
+      if (other.status === 409) assert(!other.body.detail.includes("host-1"), other.body.detail);
+    }
+    const { body: second } = await tell(apps, "c", "POST", "/v1/semaphores/pool", { limit: 3, holder: "host-2" });
+    assertEquals(second.permits, 1);
   }));

@@ -271,8 +271,8 @@ describe("the rest of a request", () => {
     for (const value of ["-1", "300001", "x"]) {
       await refused("GET", `/v1/locks/a?after=0&waitMs=${value}`, null, 400, "invalid-request", "waitMs");
     }
-    await refused("GET", "/v1/locks/a?waitMs=5", null, 400, "invalid-request", "after");
-    await refused("GET", "/v1/locks/a?after=0&consistency=stale", null, 400, "invalid-request", "consistency");
+    await refused("GET", "/v1/locks/a?waitMs=300001", null, 400, "invalid-request", "waitMs");
+    await refused("GET", "/v1/locks/a?after=0&consistency=strong", null, 400, "invalid-request", "consistency");
     await refused("GET", "/v1/locks/a/history?after=0", null, 400, "invalid-request", "after");
     await refused("GET", "/v1/locks/a/events?after=0", null, 400, "invalid-request", "after");
     await refused("GET", "/v1/locks/a/events?timeoutMs=0", null, 400, "invalid-request", "timeoutMs");
@@ -286,7 +286,11 @@ describe("the rest of a request", () => {
     await refused("GET", "/v1/locks?prefix=%FF", null, 400, "invalid-request", "prefix");
     await refused("GET", `/v1/locks?prefix=${"a".repeat(513)}`, null, 400, "invalid-request", "prefix");
     await refused("GET", "/v1/locks?prefix=%00", null, 400, "invalid-request", "prefix");
-    await refused("GET", "/v1/locks?cursor=", null, 400, "invalid-request", "cursor");
+    for (const cursor of ["", "a%00", "%FF", "0".repeat(513), "0".repeat(2_042), "%C3%A9".repeat(257)]) {
+      for (const noun of ["locks", "elections", "semaphores", "kv", "sessions"]) {
+        await refused("GET", `/v1/${noun}?cursor=${cursor}`, null, 400, "invalid-request", "cursor");
+      }
+    }
     await refused("GET", "/v1/status?verbose", null, 400, "invalid-request", "verbose");
   });
 
@@ -295,6 +299,41 @@ describe("the rest of a request", () => {
       const headers = { "idempotency-key": key };
       await refused("POST", "/v1/locks/a", null, 400, "invalid-request", "Idempotency-Key", headers);
     }
+  });
+
+  it("is told how a name with a slash is written, where a path fits nothing or another method", async () => {
+    const cases: [string, string, number, string][] = [
+      ["PUT", "/v1/kv/svc/api/3", 404, "/v1/kv/svc%2Fapi%2F3, /v1/kv/-?key=svc/api/3"],
+      ["POST", "/v1/locks/a/b", 405, "/v1/locks/a%2Fb, /v1/locks/-?name=a/b"],
+      ["GET", "/v1/elections/a/b/", 404, "/v1/elections/a%2Fb, /v1/elections/-?name=a/b"],
+      ["POST", `/v1/locks/${"a/".repeat(5_000)}b`, 404, "written %2F"],
+      ["POST", "/v1/locks/a/", 404, "leave out the slash at the end"],
+      ["PUT", "/v1/kv/a/", 404, "leave out the slash at the end"],
+    ];
+    for (const [method, path, status, hint] of cases) {
+      const code = status === 404 ? "no-route" : "method-not-allowed";
+      const problem = await refused(method, path, null, status, code);
+      assertStringIncludes(problem.detail, hint, path);
+      assertEquals(problem.detail.length < 600, true);
+    }
+    for (const method of ["PUT", "DELETE"]) {
+      const problem = await refused(method, "/v1/locks/a/b", null, 400, "invalid-request", "fence");
+      assertStringIncludes(problem.detail, "%2F");
+    }
+    assertEquals((await refused("GET", "/v1/nothing/a/b", null, 404, "no-route")).detail.includes("%2F"), false);
+  });
+
+  it("may say what does nothing there", async () => {
+    for (const query of ["waitMs=0", "waitMs=5000", "waitMs=0&consistency=stale&timeoutMs=5000"]) {
+      const { app, calls } = scripted();
+      const response = await app.request(`/v1/locks/a?${query}`);
+      assertEquals([response.status, calls.map(({ method }) => method)], [200, ["get"]], query);
+      await response.body?.cancel();
+    }
+    const polled = { isNewer: false, body: null, receipt: { path: "read", instance: 3, ballot: "0..0" } };
+    const { app, calls } = scripted({ poll: polled });
+    assertEquals((await app.request("/v1/locks/a?after=0&consistency=stale")).status, 304);
+    assertEquals(calls.map(({ method }) => method), ["poll"]);
   });
 
   it("says what would be right", async () => {

@@ -1,7 +1,7 @@
 /** Registers over HTTP, each request through another node than the one before. */
 import { assert, assertEquals } from "@std/assert";
 import { KvDeletedShape, KvPageShape, KvWrittenShape } from "../../routes/kv.ts";
-import { CONTENT_TYPE_MAX_CHARS, KV_VALUE_MAX_BYTES } from "../../src/limits.ts";
+import { CONTENT_TYPE_MAX_CHARS, KV_VALUE_MAX_BYTES, LIST_VALUES_MAX_ITEMS } from "../../src/limits.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { type Bad, matrix, refuseAll, tell, tokensFor } from "./noun_requests.ts";
 
@@ -60,7 +60,7 @@ Deno.test("kv over HTTP: conditional reads are 304, conditional writes 412, and 
       { "if-none-match": "*" },
       { "if-none-match": `W/${etag}` },
       { "if-match": '"1"' },
-      { "if-match": `W/${etag}` },
+      { "if-match": 'W/"1"' },
       { "if-match": '"*"' },
       { "if-match": '""' },
     ];
@@ -165,7 +165,10 @@ Deno.test("kv over HTTP: bad input names its field, and the value is as it was",
       ["DELETE", PATH, { any: 1 }, "any"],
       ["GET", `${PATH}?ttlMs=1000`, undefined, "ttlMs"],
       ["GET", "/v1/kv?limit=1001", undefined, "limit"],
-      ["GET", "/v1/kv?limit=33&values=true", undefined, "limit"],
+      ["GET", `/v1/kv?cursor=${"0".repeat(2_042)}`, undefined, "cursor"],
+      ["GET", `/v1/kv?cursor=${"0".repeat(513)}`, undefined, "cursor"],
+      ["GET", "/v1/kv?cursor=%00", undefined, "cursor"],
+      ["GET", `${PATH}?after=0`, undefined, "If-None-Match", { "if-none-match": "x" }],
       ["GET", "/v1/kv?values=1", undefined, "values"],
       ["PUT", "/v1/kv/", "x", "key"],
       ["PUT", "/v1/kv/a%00b", "x", "key"],
@@ -243,3 +246,33 @@ Deno.test("kv over HTTP: every route for who may, and for nobody else", () =>
       ["DELETE", "/v1/kv/mine%2Fk", undefined, "write"],
       ["GET", "/v1/kv?prefix=mine%2F", undefined, "read"],
     ]), { tokens: tokensFor("kv") }));
+
+Deno.test("kv over HTTP: a tag that a proxy made weak is its revision all the same, so compare and set goes on behind it", () =>
+  withApps(3, async (apps) => {
+    let { body: { revision } } = await tell(apps, "a", "PUT", PATH, "0");
+    for (const [i, tags] of ['W/"R"', '"7", W/"R"', 'W/"R",W/"9"'].entries()) {
+      const headers = { "if-match": tags.replace("R", revision) };
+      const next = await tell(apps, "bca"[i]!, "PUT", PATH, `${i + 1}`, headers);
+      assertEquals(next.status, 200, tags);
+      assertEquals((await tell(apps, "b", "PUT", PATH, "late", headers)).status, 412, "only over that revision");
+      revision = next.body.revision;
+    }
+    assertEquals((await get(apps, "c", `${PATH}?after=0`, { "if-none-match": `W/"${revision}"` })).status, 304);
+    assertEquals((await tell(apps, "c", "DELETE", PATH, undefined, { "if-match": `W/"${revision}"` })).status, 200);
+  }));
+
+Deno.test("kv over HTTP: a page with values has as many as it can, whatever is asked for", () =>
+  withApps(1, async (apps) => {
+    const keys = Array.from({ length: LIST_VALUES_MAX_ITEMS + 2 }, (_, i) => `k${String(i).padStart(2, "0")}`);
+    await Promise.all(keys.map((key) => tell(apps, "a", "PUT", `/v1/kv/${key}`, "x")));
+    const seen: string[] = [];
+    let cursor: string | null = "";
+    for (let i = 0; i < 3 && cursor !== null; i++) {
+      const more: string = cursor === "" ? "" : `&cursor=${cursor}`;
+      const { status, body } = await tell(apps, "a", "GET", `/v1/kv?values=true&limit=1000${more}`);
+      assertEquals([status, body.items.length <= LIST_VALUES_MAX_ITEMS], [200, true]);
+      seen.push(...body.items.map(({ key }: { key: string }) => key));
+      cursor = body.cursor;
+    }
+    assertEquals([seen, cursor], [keys, null]);
+  }));

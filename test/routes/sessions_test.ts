@@ -10,6 +10,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { refuseAll, tell } from "./noun_requests.ts";
+import type { Json } from "./scripted_node.ts";
 
 const ABSENT = "0123456789abcdef".repeat(2);
 
@@ -122,6 +123,27 @@ Deno.test("sessions over HTTP: repeated with its key it is the same session, kep
     assertEquals([without.status, without.body.code], [422, "idempotency-mismatch"]);
   }));
 
+Deno.test("sessions over HTTP: what is bound lives as long as the session, also where a client sends the default of ttlMs", () =>
+  withApps(3, async (apps) => {
+    const session = await opened(apps, { ttlMs: 60_000 });
+    const asks: [string, string, object][] = [
+      ["POST", "/v1/locks/l", {}],
+      ["POST", "/v1/elections/e", {}],
+      ["POST", "/v1/semaphores/s", { limit: 1 }],
+    ];
+    for (const [method, path, more] of asks) {
+      const { status, body } = await tell(apps, "b", method, path, { ...more, session, ttlMs: 30_000, waitMs: 0 });
+      assertEquals([status, body.session, body.ttlMs], [200, session, 60_000], path);
+    }
+    const set = await tell(apps, "c", "POST", "/v1/locks", { names: ["m", "n"], session, ttlMs: 30_000 });
+    assertEquals(set.body.grants.map((one: Json) => one.ttlMs), [60_000, 60_000]);
+    const put = await tell(apps, "a", "PUT", `/v1/kv/k?session=${session}&ttlMs=30000`, "x");
+    assertEquals([put.status, put.body.session, put.body.ttlMs], [200, session, undefined]);
+    await tell(apps, "b", "DELETE", `/v1/sessions/${session}`);
+    assertEquals((await tell(apps, "c", "GET", "/v1/locks/l")).body.state, "free");
+    assertEquals((await apps.ask("c", "/v1/kv/k")).status, 404);
+  }));
+
 Deno.test("sessions over HTTP: bad input names its field, and neither opens, keeps nor ends anything", () =>
   withApps(3, async (apps) => {
     const session = await opened(apps);
@@ -150,12 +172,7 @@ Deno.test("sessions over HTTP: bad input names its field, and neither opens, kee
       ["POST", "/v1/locks/l", { session: "s" }, "session"],
       ["POST", "/v1/locks/l", { session: 7 }, "session"],
       ["POST", "/v1/locks/l", { session: session + "0" }, "session"],
-      ["POST", "/v1/locks/l", { session, ttlMs: 60_000 }, "ttlMs"],
       ["POST", "/v1/locks/l", { session, holder: "h" }, "session", hedge],
-      ["POST", "/v1/locks", { names: ["l"], session, ttlMs: 60_000 }, "ttlMs"],
-      ["POST", "/v1/elections/e", { session, ttlMs: 60_000 }, "ttlMs"],
-      ["POST", "/v1/semaphores/s", { limit: 1, session, ttlMs: 60_000 }, "ttlMs"],
-      ["PUT", `/v1/kv/k?session=${session}&ttlMs=60000`, "x", "ttlMs"],
       ["PUT", `/v1/kv/k?session=${session}&session=${session}`, "x", "session"],
     ]);
     assertEquals((await tell(apps, "b", "GET", `/v1/sessions/${session}`)).body.revision, before);

@@ -1,8 +1,8 @@
 /** Watching over HTTP: changes made through one node, seen at another, over real sockets. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
-import { fastClock } from "../replica/clocks.ts";
+import { fastClock, until } from "../replica/clocks.ts";
 import { EventReader, type SeenEvent } from "./event_reader.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { scripted } from "./scripted_node.ts";
@@ -50,20 +50,98 @@ Deno.test("events of a name: its GET shape, its revision as id, and on from ther
     await resumed.close();
   }));
 
-Deno.test("events of a name: a Last-Event-ID that is no revision is refused", () =>
+Deno.test("events of a name: a Last-Event-ID that is empty, or of another stream, is told the state", () =>
   withApps(3, async (apps) => {
-    for (const id of ["x", "-1", "b.1.2", "123456789012345678901"]) {
-      const response = await apps.ask("a", "/v1/locks/w/events", { headers: { "last-event-id": id } });
-      const { code, field } = await response.json();
-      assertEquals([response.status, code, field], [400, "invalid-request", "Last-Event-ID"], id);
+    await acquire(apps, "a", "w");
+    const id = await session(apps, "a", 60_000);
+    for (const path of ["/v1/locks/w", "/v1/elections/w", "/v1/semaphores/w", `/v1/sessions/${id}`]) {
+      for (const last of ["", "x", "-1", "b.1.2", "123456789012345678901", "12345678901234567890"]) {
+        const reader = await open(`${apps.url("b")}${path}/events`, { "last-event-id": last });
+        const first = await reader.next();
+        const state = await (await apps.ask("b", path)).json();
+        assertEquals(
+          [first?.event, first?.id],
+          [last === "" ? "changed" : "resync", state.revision],
+          `${path} ${last}`,
+        );
+        assertEquals(Object.keys(first!.data).sort(), Object.keys(state).sort());
+        await reader.close();
+      }
     }
   }));
 
-Deno.test("a name that is events has its state and its events; only with a prefix is it the stream of all", () =>
+Deno.test("events: data are ASCII, in every stream, so that no reader takes a part of them for the end of a line", () =>
   withApps(3, async (apps) => {
-    const { fence } = await acquire(apps, "a", "events");
-    assertEquals((await (await apps.ask("b", "/v1/locks/events")).json()).holders[0].fence, fence);
-    const own = await open(`${apps.url("b")}/v1/locks/events/events`);
+    const odd = "入口 ✅\u2028\u2029\u0085\u007f😀";
+    const holder = "入口 ✅\u2028";
+    const base = apps.url("b");
+    // What fails must not wait for streams that nobody reads.
+    using gone = new DisposableStack();
+    const leave = gone.adopt(new AbortController(), (all) => all.abort());
+    const begin = async (path: string, init: RequestInit = {}) => {
+      const response = await fetch(base + path, { ...init, signal: leave.signal });
+      assertEquals(response.status, 200, path);
+      const reader = response.body!.getReader();
+      return {
+        /** Until this is among it. */
+        async read(what: string): Promise<string> {
+          let text = "";
+          while (!text.includes(what)) {
+            const { value } = await reader.read();
+            for (const byte of value ?? []) assert(byte === 10 || (byte >= 0x20 && byte <= 0x7e), `${path}: ${byte}`);
+            text += String.fromCharCode(...value ?? []);
+          }
+          await reader.cancel();
+          return text;
+        },
+      };
+    };
+    const name = encodeURIComponent("入口\u2028");
+    const body = JSON.stringify({ holder, metadata: odd });
+    const one = await begin(`/v1/locks/${name}/events`);
+    const all = await begin(`/v1/locks/events?prefix=${encodeURIComponent("入")}`);
+    const { fence } = await (await apps.ask("a", `/v1/locks/${name}`, { method: "POST", body })).json();
+    const queued = await begin(`/v1/locks/${name}`, {
+      method: "POST",
+      headers: { accept: "text/event-stream", "idempotency-key": "k" },
+      body: JSON.stringify({ holder, metadata: odd, waitMs: 60_000 }),
+    });
+    for (const stream of [one, all]) {
+      const [, data = ""] = /data: (.*"metadata".*)\n/.exec(await stream.read('"metadata"'))!;
+      const [shown] = JSON.parse(data).holders;
+      assertEquals([shown.holder, shown.metadata], [holder, odd]);
+    }
+    await apps.ask("c", `/v1/locks/${name}/${fence}`, { method: "DELETE" });
+    const [, granted = ""] = /event: granted\ndata: (.*)\n/.exec(await queued.read('"metadata"'))!;
+    assertEquals(JSON.parse(granted).metadata, odd);
+  }));
+
+Deno.test("in a path events are those of all: without a prefix, or by another method, it is said where such a name is", () =>
+  withApps(3, async (apps) => {
+    for (const [noun, field] of [["locks", "name"], ["elections", "name"], ["semaphores", "name"], ["kv", "key"]]) {
+      for (const query of ["", "?after=0", "?timeoutMs=500"]) {
+        const response = await apps.ask("a", `/v1/${noun}/events${query}`);
+        const problem = await response.json();
+        assertEquals([response.status, problem.field], [400, "prefix"], noun);
+        assertStringIncludes(problem.detail, `/v1/${noun}/-?${field}=events`);
+      }
+      for (const method of ["POST", "PUT", "DELETE", "PATCH"]) {
+        const response = await apps.ask("a", `/v1/${noun}/events`, { method });
+        const problem = await response.json();
+        assertEquals([response.status, response.headers.get("allow")], [405, "GET, HEAD"], `${method} ${noun}`);
+        assertStringIncludes(problem.detail, `/v1/${noun}/-?${field}=events`);
+      }
+    }
+    for (const path of ["/v1/locks/x/events", "/v1/locks/x/history", "/v1/elections/x/events", "/v1/sessions/events"]) {
+      for (const method of ["PUT", "DELETE", "POST", "OPTIONS"]) {
+        const response = await apps.ask("a", path, { method });
+        await response.body?.cancel();
+        assertEquals([response.status, response.headers.get("allow")], [405, "GET, HEAD"], `${method} ${path}`);
+      }
+    }
+    const { fence } = await (await apps.ask("a", "/v1/locks/-?name=events", { method: "POST" })).json();
+    assertEquals((await (await apps.ask("b", "/v1/locks/-?name=events")).json()).holders[0].fence, fence);
+    const own = await open(`${apps.url("b")}/v1/locks/-/events?name=events`);
     assertEquals((await own.next())?.data["name"], "events");
     await own.close();
     const all = await open(`${apps.url("b")}/v1/locks/events?prefix=`);
@@ -156,16 +234,14 @@ Deno.test("long poll: 304 while nothing is newer, 200 with the state as soon as 
     assertEquals((await (await next).json()).state, "free");
   }));
 
-Deno.test("watching without a quorum is a 503, not a stream that says nothing", () =>
+Deno.test("without a quorum a poll or a list is a 503; a stream says so in a comment and ends, to be asked for again", () =>
   withApps(3, async (apps) => {
     const id = await session(apps, "a", 60_000);
     apps.cluster.kill("b");
     apps.cluster.kill("c");
     for (
       const path of [
-        "/v1/locks/p/events?timeoutMs=150",
         "/v1/locks/p?after=0&waitMs=10&timeoutMs=150",
-        `/v1/sessions/${id}/events?timeoutMs=150`,
         `/v1/sessions/${id}?after=0&waitMs=10&timeoutMs=150`,
         "/v1/sessions?timeoutMs=150",
       ]
@@ -173,6 +249,55 @@ Deno.test("watching without a quorum is a 503, not a stream that says nothing", 
       const response = await apps.ask("a", path, { headers: JSON_HEADERS });
       assertEquals([response.status, (await response.json()).code], [503, "no-quorum"], path);
     }
+    for (const path of ["/v1/locks/p", "/v1/kv/p", `/v1/sessions/${id}`]) {
+      const response = await apps.ask("a", `${path}/events?timeoutMs=150`);
+      assertEquals([response.status, response.headers.get("content-type")], [200, "text/event-stream"], path);
+      assertMatch(await response.text(), /^retry: 2000\n: no-quorum "[ -~]+"\n\n$/);
+      const head = await apps.ask("a", `${path}/events?timeoutMs=150`, { method: "HEAD" });
+      await head.body?.cancel();
+    }
+    await apps.cluster.restart("b");
+    const url = `${apps.url("a")}/v1/locks/p/events`;
+    let first: SeenEvent | null = null;
+    for (let i = 0; i < 50 && first === null; i++) {
+      const reader = await open(url);
+      first = await reader.next();
+      await reader.close();
+    }
+    assertEquals(first?.data["state"], "free", "whoever comes again is told the state");
+    await until("nobody is left", () => apps.cluster.node("a").watches.watchers === 0);
+  }));
+
+Deno.test("whatever may pass is told to who watches as a stream that ends; what is not allowed, or wrong, by its status", () =>
+  withApps(1, async (apps) => {
+    const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+    const paths = ["/v1/locks/a%2Fx/events", "/v1/locks/events?prefix=a%2F"];
+    for (const path of paths) {
+      const limited = async (headers: Record<string, string>) => {
+        const response = await apps.ask("a", path, { headers });
+        return [response.status, response.status === 200 ? await response.text() : (await response.json()).code];
+      };
+      assertEquals(await limited({}), [401, "unauthenticated"]);
+      assertEquals(await limited(bearer("t-other")), [403, "forbidden"]);
+    }
+    // The limit of this subject is used up.
+    for (const path of paths) {
+      let told: Response | null = null;
+      for (let i = 0; i < 5 && told?.headers.has("retry-after") !== true; i++) {
+        await told?.body?.cancel();
+        told = await apps.ask("a", path, { headers: bearer("t-some") });
+      }
+      assertEquals([told!.status, told!.headers.get("content-type")], [200, "text/event-stream"]);
+      assertMatch(await told!.text(), /^retry: [0-9]{4,}\n: rate-limited "[ -~]+"\n\n$/);
+      assertEquals((await apps.ask("a", path, { method: "HEAD", headers: bearer("t-some") })).status, 429);
+      assertEquals((await apps.ask("a", "/v1/locks/a%2Fx", { headers: bearer("t-some") })).status, 429);
+    }
+  }, {
+    tokens: parseTokens(JSON.stringify([
+      { subject: "some", sha256: sha256Hex("t-some"), scopes: ["lock:read:a/*"] },
+      { subject: "other", sha256: sha256Hex("t-other"), scopes: ["kv:read:*"] },
+    ])),
+    rate: { perSecond: 0.001, burst: 2 },
   }));
 
 Deno.test("clients that go away in the middle of a stream or a poll leave nothing behind", () =>
@@ -377,13 +502,12 @@ Deno.test("sessions: bad input of a list, a poll or a stream names its field", (
   withApps(3, async (apps) => {
     const id = await session(apps, "a", 60_000);
     for (
-      const [path, field, headers] of [
+      const [path, field] of [
         ["?limit=0", "limit"],
         ["?limit=1001", "limit"],
         ["?cursor=", "cursor"],
         [`?prefix=${"x".repeat(513)}`, "prefix"],
         ["?values=true", "values"],
-        [`/${id}?waitMs=5`, "after"],
         [`/${id}?after=-1`, "after"],
         [`/${id}?after=0&waitMs=300001`, "waitMs"],
         [`/-?name=${id}&after=0`, "name"],
@@ -391,10 +515,11 @@ Deno.test("sessions: bad input of a list, a poll or a stream names its field", (
         [`/${id}/events?name=${id}`, "name"],
         ["/x/events", "id"],
         ["/events?prefix=%00", "prefix"],
-        [`/${id}/events`, "Last-Event-ID", { "last-event-id": "x" }],
+        ["/events", "prefix"],
+        [`?cursor=${"0".repeat(513)}`, "cursor"],
       ] as const
     ) {
-      const response = await apps.ask("b", `/v1/sessions${path}`, { headers: headers ?? {} });
+      const response = await apps.ask("b", `/v1/sessions${path}`);
       const { code, field: named } = await response.json();
       assertEquals([response.status, code, named], [400, "invalid-request", field], path);
     }

@@ -252,6 +252,7 @@ Deno.test("what is not JSON, or too much of it, is refused", () => {
   for (const json of ["", "{", "[", "[}", '"', '"\\', "nul", "[1,]", "\ufeff[]", "[]x", "\0", "undefined"]) {
     const error = assertThrows(() => decodeMessages(json), QuorateError, "is not JSON", JSON.stringify(json));
     assertEquals(error.code, "invalid-request");
+    assertEquals(error.message, "body is not JSON", "nothing of what it was is repeated");
   }
   for (const json of ["null", "{}", "1", '"x"']) assertThrows(() => decodeMessages(json), QuorateError, "not an array");
   const error = assertThrows(() => decodeMessages(`["${"é".repeat(PAXOS_BODY_MAX_BYTES / 2)}"]`), QuorateError);
