@@ -8,8 +8,34 @@ import type { NodeService } from "../src/replica/service.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
 import { queryOf } from "./input.ts";
-import { NoQuery, responses, StatusShape } from "./schemas.ts";
+import { faultShape, NoQuery, responses } from "./schemas.ts";
 
+const StatusShape = z.strictObject({
+  id: z.string(),
+  cluster: z.string(),
+  members: z.array(z.strictObject({
+    id: z.string(),
+    url: z.string(),
+    reachable: z.boolean().openapi({ description: "It answered the last time it was asked." }),
+    rttMs: z.number(),
+    heardAgoMs: z.number().nullable().openapi({ description: "How long ago it answered last; null: never." }),
+    fault: z.strictObject(faultShape).optional(),
+    refused: z.string().optional().openapi({
+      description: "Why nothing of it is taken: it is not the store on record.",
+    }),
+  })),
+  others: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional(),
+  epoch: z.int(),
+  voting: z.boolean(),
+  reason: z.string().optional(),
+  seq: z.int(),
+  boot: z.int(),
+  stopped: z.strictObject({
+    count: z.int(),
+    names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),
+  }).optional(),
+  version: z.string(),
+}).openapi("NodeStatus");
 const healthz = createRoute({
   method: "get",
   path: "/healthz",

@@ -293,38 +293,12 @@ const EndedShape = z.strictObject({
 export const HistoryShape = z.strictObject({ items: z.array(EndedShape), revision: count }).openapi("History");
 export const HistoryLineShape = z.strictObject({ name: z.string(), ...EndedShape.shape }).openapi("HistoryLine");
 export const QueuedShape = z.strictObject({ position: z.int() }).openapi("Queued");
-const faultShape = {
+/** What is wrong between this node and another. */
+export const faultShape = {
   cause: z.enum(PEER_CAUSES),
   detail: z.string(),
   since: z.string().openapi({ description: "When it began, as this node saw it." }),
 };
-export const StatusShape = z.strictObject({
-  id: z.string(),
-  cluster: z.string(),
-  members: z.array(z.strictObject({
-    id: z.string(),
-    url: z.string(),
-    reachable: z.boolean().openapi({ description: "It answered the last time it was asked." }),
-    rttMs: z.number(),
-    heardAgoMs: z.number().nullable().openapi({ description: "How long ago it answered last; null: never." }),
-    fault: z.strictObject(faultShape).optional(),
-    refused: z.string().optional().openapi({
-      description: "Why nothing of it is taken: it is not the store on record.",
-    }),
-  })),
-  others: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional(),
-  epoch: z.int(),
-  voting: z.boolean(),
-  reason: z.string().optional(),
-  seq: z.int(),
-  boot: z.int(),
-  stopped: z.strictObject({
-    count: z.int(),
-    names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),
-  }).optional(),
-  version: z.string(),
-}).openapi("NodeStatus");
-
 export const problemShape = {
   type: z.literal("about:blank"),
   title: z.string(),

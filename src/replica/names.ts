@@ -5,7 +5,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { compareKeys } from "../key_order.ts";
-import { KEYS_PER_REPLY, NAME_MAX_BYTES } from "../limits.ts";
+import { KEYS_PER_REPLY } from "../limits.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import type { AskKeys, BallotStore, Clock, KeysReply, NodeId, Transport, Which } from "./ports.ts";
 import type { Timing } from "./timing.ts";
@@ -30,9 +30,6 @@ export type KeyRange = {
 /** `more`: there may be further ones after the last. */
 export type KeysPage = { readonly keys: readonly string[]; readonly more: boolean };
 
-/** No key is longer: a name, and the noun before it. */
-const KEY_MAX_BYTES = NAME_MAX_BYTES + 16;
-
 export class Names {
   readonly #parts: NamesParts;
 
@@ -55,7 +52,7 @@ export class Names {
   async page({ limit, ...range }: KeyRange, timeoutMs: number): Promise<KeysPage> {
     const untilMs = this.#parts.clock.now() + timeoutMs;
     const found: string[] = [];
-    for (let after = shortened(range.after);;) {
+    for (let { after } = range;;) {
       const { keys, more } = await this.#part({ ...range, after, limit: Math.min(limit, KEYS_PER_REPLY) }, untilMs);
       found.push(...keys);
       if (found.length >= limit) return { keys: found.slice(0, limit), more: more || found.length > limit };
@@ -103,14 +100,6 @@ export class Names {
     }
     return { pages: await promise.finally(cancel), failure };
   }
-}
-
-/** A cursor of a client's own may be longer than any key; what comes after it comes after its beginning too. */
-function shortened(after: string): string {
-  const bytes = new TextEncoder().encode(after);
-  if (bytes.length <= KEY_MAX_BYTES) return after;
-  // Where the cut goes through a character there is a replacement for it.
-  return new TextDecoder().decode(bytes.subarray(0, KEY_MAX_BYTES)).replace(/\ufffd+$/, "");
 }
 
 function merged(pages: readonly KeysReply[], limit: number): KeysPage {
