@@ -111,13 +111,17 @@ export class Calls {
     return { ...this.command(), born: await this.instanceOf(target, signal) };
   }
 
-  /** The instance last seen of the name in `target`; of one not seen yet the nearest node is asked. */
-  async instanceOf(target: string, signal: AbortSignal = new AbortController().signal): Promise<number | undefined> {
+  /** The instance last seen of the name in `target`; of one not seen yet, or not `lately`, the nearest node is asked. */
+  async instanceOf(
+    target: string,
+    signal: AbortSignal = new AbortController().signal,
+    lately = true,
+  ): Promise<number | undefined> {
     const named = namedOf(target);
     if (named === null) return undefined;
     const known = this.#instances.get(named);
     const [nearest] = await this.#nearest.order();
-    if (known !== undefined || nearest === undefined) return known;
+    if ((known !== undefined && lately) || nearest === undefined) return known;
     const outgoing = this.#outgoing({ method: "GET", target }, ROUND_MAX_MS);
     const parts = this.#parts({ method: "GET", target });
     await askForInstance(parts, nearest, outgoing, targetFor(named, "", "consistency=stale"), signal);
@@ -155,7 +159,8 @@ export class Calls {
       const reply = response === null ? null : await replyOf(response, sent);
       if (command !== undefined) noteOutcome(command, isUnknown, sentBefore, reply);
       if (reply !== null && !isUnknown && !isPassing(reply)) {
-        if (command === undefined || !isExpired(reply) || command.sent > 1 || command.isUnknown) return reply;
+        const isFirst = command?.born !== undefined && command.sent <= 1 && !command.isUnknown;
+        if (!isFirst || !isExpired(reply)) return reply;
         // Nothing was done by any try, as this was the only one: it is born anew.
         const told = instanceIn(reply.headers) ?? 0;
         const isNewer = ++expiries < EXPIRED_MAX && told > (command.born ?? 0);

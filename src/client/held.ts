@@ -68,7 +68,8 @@ export class HeldGrant implements Held {
     this.hold = new Hold({
       clock: calls.clock,
       lease,
-      renew: session === null ? renewAll : null,
+      keepsItself: session === null,
+      renew: renewAll,
       giveBack: async (signal) => void await Promise.all(parts.map((part) => givenBack(calls, part, signal))),
     });
   }

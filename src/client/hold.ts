@@ -6,8 +6,10 @@ import { type ClientClock, paused } from "./world.ts";
 export type HoldParts = {
   readonly clock: ClientClock;
   readonly lease: Lease;
-  /** One renewal. Null: what it lives by is renewed instead. Rejects with `lost` once it is over for the nodes. */
-  readonly renew: ((signal: AbortSignal) => Promise<Bound>) | null;
+  /** Renews itself; else what it lives by does. */
+  readonly keepsItself: boolean;
+  /** One renewal. Rejects with `lost` once it is over for the nodes. */
+  readonly renew: (signal: AbortSignal) => Promise<Bound>;
   /** Tells the nodes, for as long as that may take. */
   readonly giveBack: (signal: AbortSignal) => Promise<void>;
 };
@@ -60,8 +62,8 @@ export class Hold {
   }
 
   #schedule(): void {
-    const { clock, lease, renew } = this.#parts;
-    if (renew === null || !lease.isHeld) return;
+    const { clock, lease, keepsItself } = this.#parts;
+    if (!keepsItself || !lease.isHeld) return;
     this.#cancelRenewal();
     const inMs = Math.max(0, lease.remainingMs() - lease.lengthMs * RENEW_AT_SHARE);
     this.#cancelRenewal = clock.after(inMs, () => void this.renew().catch(() => {}));
@@ -70,7 +72,6 @@ export class Hold {
   /** One failed renewal ends nothing: it is tried for as long as it is held. */
   async #renewNow(): Promise<void> {
     const { clock, lease, renew } = this.#parts;
-    if (renew === null) return;
     for (;;) {
       if (lease.reason !== null) throw lease.reason;
       try {
@@ -88,14 +89,16 @@ export class Hold {
     }
   }
 
-  async #giveBack(): Promise<void> {
+  #giveBack(): Promise<void> {
+    const { clock, giveBack } = this.#parts;
     const late = new AbortController();
-    const cancel = this.#parts.clock.after(GIVE_BACK_MS, () => late.abort(tooLate()));
-    try {
-      await this.#parts.giveBack(late.signal);
-    } finally {
-      cancel();
-    }
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(GIVE_BACK_MS, () => {
+        late.abort();
+        reject(tooLate());
+      });
+      giveBack(late.signal).then(resolve, reject).finally(cancel);
+    });
   }
 }
 

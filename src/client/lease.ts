@@ -73,6 +73,8 @@ export class Lease {
   readonly #abort = new AbortController();
   /** Of a session, which this lives by. */
   readonly #parent: Lease | null;
+  /** What lives by this. */
+  readonly #children = new Set<Lease>();
   #bound: Bound | null;
   #reason: QuorateError | null = null;
   #cancelTimer = () => {};
@@ -84,8 +86,7 @@ export class Lease {
     this.#parent = life instanceof Lease ? life : null;
     this.#bound = life instanceof Lease ? null : life;
     live.add(this);
-    // The parent's own listener: when it ends, so does this, with the same reason.
-    this.#parent?.onEnd((reason) => this.end(reason.how ?? "lost"));
+    if (this.#parent !== null) this.#parent.#adopt(this);
     this.#arm();
   }
 
@@ -116,8 +117,9 @@ export class Lease {
     return this.#bound?.lengthMs ?? this.#parent?.lengthMs ?? 0;
   }
 
-  /** A later end; an earlier one changes nothing, and what has ended stays so. */
+  /** A later end; an earlier one changes nothing, and what has ended stays so. Of what lives by a session it is the session's. */
   extend(bound: Bound): void {
+    if (this.#parent !== null) return this.#parent.extend(bound);
     if (!this.isHeld || leftOf(bound, this.#clock) <= this.#leftMs()) return;
     this.#bound = bound;
     this.#arm();
@@ -128,7 +130,9 @@ export class Lease {
     this.#reason = lockLost(this.#what, how);
     this.#cancelTimer();
     live.delete(this);
+    if (this.#parent !== null) this.#parent.#children.delete(this);
     this.#abort.abort(this.#reason);
+    for (const child of [...this.#children]) child.end(how);
   }
 
   /** Ends it if it is over. */
@@ -141,6 +145,11 @@ export class Lease {
     const tell = () => run(this.#reason!);
     if (this.#reason !== null) tell();
     else this.#abort.signal.addEventListener("abort", tell, { once: true });
+  }
+
+  #adopt(child: Lease): void {
+    if (this.#reason === null) this.#children.add(child);
+    else child.end(this.#reason.how ?? "lost");
   }
 
   #leftMs(): number {

@@ -62,7 +62,8 @@ export async function register(
   const hold = new Hold({
     clock: calls.clock,
     lease: new Lease(calls.clock, `registration ${key}`, leaseOf(session) ?? first.bound),
-    renew: session === undefined ? renew : null,
+    keepsItself: session === undefined,
+    renew,
     giveBack: async (signal) => void await kv.delete(key, { over: revision, signal }),
   });
   return {

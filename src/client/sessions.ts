@@ -53,6 +53,7 @@ class OpenSession implements Session {
     this.#hold = new Hold({
       clock: calls.clock,
       lease,
+      keepsItself: true,
       renew: async (signal) => {
         const call = { method: "PUT", target, command: calls.command() } as const;
         const leftMs = lease.remainingMs();

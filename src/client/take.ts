@@ -64,7 +64,11 @@ export async function take(calls: Calls, asked: Asked): Promise<Taken | QuorateE
       run.giveUp();
     };
     signal.addEventListener("abort", giveUp, { once: true });
-    run.end.then(resolve, reject).finally(() => signal.removeEventListener("abort", giveUp));
+    run.end.then(async (end) => {
+      if (!signal.aborted || !("parts" in end)) return resolve(end);
+      // Granted in the moment of the abort: whoever asked was told that it is not.
+      await giveBack(calls, end.parts, calls.clock.now() + GIVE_UP_MS);
+    }, reject).finally(() => signal.removeEventListener("abort", giveUp));
   });
 }
 
@@ -79,6 +83,8 @@ class TakeRun {
   #isQueued = false;
   #node = "";
   #command: Command;
+  /** Of several, by name; fixed before the first send, as that of one is. */
+  #born: Readonly<Record<string, number>> = {};
 
   constructor(calls: Calls, asked: Asked) {
     this.#calls = calls;
@@ -111,6 +117,7 @@ class TakeRun {
       }
       const step = await this.#ask().catch((error) => {
         if (this.#isGivenUp) return { type: "again" } as const;
+        if (this.#isQueued) void this.#leave();
         throw error;
       });
       if (step.type === "taken") {
@@ -122,16 +129,23 @@ class TakeRun {
       // Nothing is left of it but where it may be done yet.
       if (this.#isGivenUp && step.type !== "again") throw this.#asked.signal?.reason;
       if (step.type === "refused" && this.#leftMs() === 0) return step.error;
-      if (step.type !== "again") await this.#begin();
+      if (step.type !== "again") await this.#begin(step.type !== "anew");
       if (step.type !== "taken") await paused(clock, AGAIN_MS, this.#asked.signal);
     }
   }
 
-  /** A new command: what is not yet known of its names is asked for first. */
-  async #begin(): Promise<void> {
-    const { target, names, signal } = this.#asked;
-    this.#command = names === null ? await this.#calls.bornCommand(target, signal) : this.#calls.command();
+  /**
+   * A new command: what is not yet known of its names is asked for first.
+   * @param lately what is known is new enough
+   */
+  async #begin(lately = true): Promise<void> {
+    const { target, targets, names, signal } = this.#asked;
     this.#isQueued = false;
+    this.#command = names === null ? await this.#calls.bornCommand(target, signal) : this.#calls.command();
+    if (names === null) return;
+    // What several locks are answered with says nothing of their instances.
+    const known = await Promise.all(targets.map((one) => this.#calls.instanceOf(one, signal, lately)));
+    this.#born = Object.fromEntries(names.flatMap((name, i) => known[i] === undefined ? [] : [[name, known[i]]]));
   }
 
   /** Whole ms. */
@@ -145,7 +159,7 @@ class TakeRun {
     const leftMs = this.#leftMs();
     const waitMs = Math.min(WAIT_MAX_MS, leftMs);
     const isStream = waitMs > 0 && names === null;
-    const born = names === null ? {} : { names, born: await this.#borns() };
+    const born = names === null ? {} : { names, born: this.#born };
     const call = {
       method: "POST",
       target,
@@ -172,13 +186,6 @@ class TakeRun {
     return await this.#refused(errorOf(call, reply));
   }
 
-  /** By name, of several. */
-  async #borns(): Promise<Record<string, number>> {
-    const { names, targets, signal } = this.#asked;
-    const known = await Promise.all(targets.map((target) => this.#calls.instanceOf(target, signal)));
-    return Object.fromEntries(names!.flatMap((name, i) => known[i] === undefined ? [] : [[name, known[i]]]));
-  }
-
   /** @param goesOn the wait is longer than a node takes at a time */
   async #follow(call: Call, events: ReadableStream<Uint8Array>, sent: Moment, goesOn: boolean): Promise<Step> {
     const cut = new AbortController();
@@ -199,6 +206,8 @@ class TakeRun {
         if (this.#isGivenUp) return { type: "again" };
         this.#asked.onPosition?.((data as { position: number }).position);
       }
+      // It broke off: whoever asks next had better ask another node.
+      if (!cut.signal.aborted && !this.#isGivenUp) this.#calls.noteFailed(this.#node);
       return { type: "again" };
     } finally {
       cancel();
