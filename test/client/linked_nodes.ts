@@ -80,6 +80,9 @@ export type Linked = {
   readonly urls: readonly string[];
   readonly direct: readonly string[];
   readonly links: readonly Relay[];
+  /** The process of a node is gone, and then starts again on its disk. */
+  kill(i: number): void;
+  restart(i: number): Promise<void>;
   /** A client of the links. */
   client(world?: World, options?: ConnectOptions): Quorate;
 };
@@ -90,7 +93,20 @@ export async function withLinks(n: number, run: (linked: Linked) => Promise<void
   const links = direct.map((url) => new Relay(url));
   const urls = links.map(({ url }) => url);
   try {
-    await run({ urls, direct, links, client: (world = webWorld, options = {}) => connectIn(world, urls, options) });
+    await run({
+      urls,
+      direct,
+      links,
+      kill(i) {
+        links[i]!.state = "cut";
+        apps.cluster.kill(apps.cluster.ids[i]!);
+      },
+      async restart(i) {
+        await apps.restart(apps.cluster.ids[i]!);
+        links[i]!.state = "open";
+      },
+      client: (world = webWorld, options = {}) => connectIn(world, urls, options),
+    });
   } finally {
     for (const link of links) link.close();
     await apps.close();
