@@ -66,6 +66,8 @@ const AGAIN_MIN_MS = 50;
 const AGAIN_MAX_MS = 1_000;
 /** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
 const EXPIRED_MAX = 3;
+/** So many nodes are asked, one after the other, what a name has come to. */
+const ASKED_MAX = 3;
 const ALIVE_WITHIN_MS = 1_000;
 const ALIVE_FOR_MS = 2_000;
 
@@ -111,7 +113,7 @@ export class Calls {
     return { ...this.command(), born: await this.instanceOf(target, signal) };
   }
 
-  /** The instance last seen of the name in `target`; of one not seen yet, or not `lately`, the nearest node is asked. */
+  /** The instance last seen of the name in `target`; of one not seen yet, or not `lately`, nodes are asked. */
   async instanceOf(
     target: string,
     signal: AbortSignal = new AbortController().signal,
@@ -120,12 +122,15 @@ export class Calls {
     const named = namedOf(target);
     if (named === null) return undefined;
     const known = this.#instances.get(named);
-    const [nearest] = await this.#nearest.order();
-    if ((known !== undefined && lately) || nearest === undefined) return known;
-    const outgoing = this.#outgoing({ method: "GET", target }, ROUND_MAX_MS);
-    const parts = this.#parts({ method: "GET", target });
-    await askForInstance(parts, nearest, outgoing, targetFor(named, "", "consistency=stale"), signal);
-    return this.#instances.get(named);
+    if (known !== undefined && lately) return known;
+    const question = { method: "GET", target } as const;
+    for (const node of (await this.#nearest.order()).slice(0, ASKED_MAX)) {
+      const outgoing = this.#outgoing(question, ROUND_MAX_MS);
+      await askForInstance(this.#parts(question), node, outgoing, targetFor(named, "", "consistency=stale"), signal);
+      const told = this.#instances.get(named);
+      if (told !== undefined && told !== known) return told;
+    }
+    return known;
   }
 
   /**

@@ -22,7 +22,7 @@ export interface Held extends AsyncDisposable {
    */
   readonly signal: AbortSignal;
   /** Whether it is surely held now, by this process's own clocks. */
-  readonly isHeld: boolean;
+  readonly held: boolean;
   /** For how many ms nobody else gets it, by this process's own clocks; 0 once it is over. */
   remainingMs(): number;
   /** Renews it now, which it does by itself too. Rejects with `lock-lost` once it is over. */
@@ -82,7 +82,7 @@ export class HeldGrant implements Held {
     return this.hold.lease.signal;
   }
 
-  get isHeld(): boolean {
+  get held(): boolean {
     return this.hold.lease.isHeld;
   }
 

@@ -56,7 +56,7 @@ export interface Kv {
   watch(prefix: string, options?: { readonly signal?: AbortSignal }): KvWatcher;
 }
 
-/** A map that is kept fresh, and the changes to it as they come. Closing it ends both. */
+/** A map that is kept fresh, and the changes to it as they come, to one reader at a time. Closing it ends both. */
 export interface KvWatcher extends AsyncIterable<KvChange>, AsyncDisposable {
   /** The values by key, as far as this process has heard. */
   readonly entries: ReadonlyMap<string, KvEntry>;

@@ -18,7 +18,10 @@ export interface TakeOptions {
   readonly holder?: string;
   /** More for people, up to 256 bytes. */
   readonly metadata?: string;
-  /** It lives as long as this session, and has no ttl of its own. */
+  /**
+   * It lives as long as this session, has no ttl of its own, and is not renewed by itself; so that an admin ended it alone is
+   * heard of only by `renew`.
+   */
   readonly session?: Session | string;
   /** Called with the position in the queue, from 1, whenever that changes. Not for several locks. */
   readonly onPosition?: (position: number) => void;

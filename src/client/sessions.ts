@@ -21,7 +21,7 @@ export interface Session extends AsyncDisposable {
   /** Aborts once it is over, as `Held.signal` does; so do the signals of all that is bound to it. */
   readonly signal: AbortSignal;
   /** Whether it surely lives, by this process's own clocks. */
-  readonly isHeld: boolean;
+  readonly held: boolean;
   /** For how many ms nobody else ends it; 0 once it is over. */
   remainingMs(): number;
   /** Keeps it now, which it does by itself too. Rejects with `lock-lost` once it is over. */
@@ -75,7 +75,7 @@ class OpenSession implements Session {
     return this.lease.signal;
   }
 
-  get isHeld(): boolean {
+  get held(): boolean {
     return this.lease.isHeld;
   }
 

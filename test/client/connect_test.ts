@@ -19,30 +19,55 @@ function linkOf({ urls, links }: Linked, url: string | undefined) {
 }
 
 for (const state of ["cut", "silent"] as const) {
-  Deno.test(`client: who waits keeps its place when its node is ${state}`, async () => {
-    await withLinks(3, async (linked) => {
-      const other = connect(linked.direct);
-      const lock = await other.locks.acquire("x");
-      const asked: string[] = [];
-      const { locks } = linked.client(fastWorld(5, asked));
-      const waiting = locks.acquire("x", { holder: "first" });
-      waiting.catch(() => {});
-      const pending = async () => (await other.locks.query()).pending.map(({ holder }) => holder);
-      await until("it waits", async () => (await pending()).length === 1);
-      const behind = other.locks.acquire("x", { holder: "second" });
-      behind.catch(() => {});
-      await until("both wait", async () => (await pending()).length === 2);
-      linkOf(linked, asked.at(-1)).state = state;
-      await until("it is asked for at another node", () => asked.length === 2 && asked[1] !== asked[0]);
-      assertEquals(await pending(), ["first", "second"]);
-      await lock.release();
-      const mine = await waiting;
-      assert(mine.fence > lock.fence);
-      await mine.release();
-      await (await behind).release();
+  for (const what of ["x", ["w", "x"]]) {
+    Deno.test(`client: who waits for ${what} keeps its place when its node is ${state}`, async () => {
+      await withLinks(3, async (linked) => {
+        const other = connect(linked.direct);
+        const lock = await other.locks.acquire("x");
+        const asked: string[] = [];
+        const { locks } = linked.client(fastWorld(5, asked));
+        const waiting = locks.acquire(what, { holder: "first" });
+        waiting.catch(() => {});
+        const pending = async () => (await other.locks.query()).pending.map(({ holder }) => holder);
+        await until("it waits", async () => (await pending()).length === 1);
+        const behind = other.locks.acquire("x", { holder: "second" });
+        behind.catch(() => {});
+        await until("both wait", async () => (await pending()).length === 2);
+        const first = asked.at(-1);
+        linkOf(linked, first).state = state;
+        await until("it is asked for at another node", () => asked.at(-1) !== first);
+        assertEquals(await pending(), ["first", "second"]);
+        await lock.release();
+        const mine = await waiting;
+        assert(mine.fences.get("x")! > lock.fence);
+        await mine.release();
+        await (await behind).release();
+        assertEquals((await other.locks.query()).held, []);
+      });
     });
-  });
+  }
 }
+
+Deno.test("client: who waits longer than a node lets it keeps its place, and is told it again", async () => {
+  await withLinks(3, async (linked) => {
+    const other = connect(linked.direct);
+    const lock = await other.locks.acquire("x");
+    const asked: string[] = [];
+    const world = fastWorld(1, asked);
+    const after = (ms: number, run: () => void) => world.clock.after(ms > 100_000 ? 300 : ms, run);
+    const { locks } = linked.client({ ...world, clock: { ...world.clock, after } });
+    const positions: number[] = [];
+    const waiting = locks.acquire("x", { wait: 3_600_000, holder: "first", onPosition: (one) => positions.push(one) });
+    await until("it waits", () => positions.length === 1);
+    const behind = other.locks.acquire("x", { holder: "second" });
+    await until("it has been asked for again, twice", () => asked.length === 3 && positions.length === 3);
+    assertEquals(positions, [1, 1, 1]);
+    assertEquals((await other.locks.query()).pending.map(({ holder }) => holder), ["first", "second"]);
+    await lock.release();
+    await (await waiting).release();
+    await (await behind).release();
+  });
+});
 
 Deno.test("client: an abort leaves the queue also when the node that it waits at is gone", async () => {
   await withLinks(3, async (linked) => {
@@ -71,7 +96,7 @@ Deno.test("client: a hold outlives any node that it was taken at", async () => {
       await until("some of it is gone", () => lock.remainingMs() < fullMs - 200);
       const leftMs = lock.remainingMs();
       await lock.renew();
-      assert(lock.isHeld && lock.remainingMs() > leftMs);
+      assert(lock.held && lock.remainingMs() > leftMs);
       link.state = "open";
     }
     await lock.release();
@@ -102,7 +127,7 @@ Deno.test("client: in a network that swallows packets a hold ends before its gua
         signal.addEventListener("abort", () => resolve(performance.now()))
       );
       assert(endMs < guaranteeEnds[i]!, `${endMs - guaranteeEnds[i]!} ms late`);
-      assertEquals([signal.reason.how, held[i]!.isHeld, held[i]!.remainingMs()], ["expired", false, 0]);
+      assertEquals([signal.reason.how, held[i]!.held, held[i]!.remainingMs()], ["expired", false, 0]);
       assert(endMs < await rivals[i]!);
     }));
     for (const link of linked.links) link.state = "cut";

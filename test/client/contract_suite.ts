@@ -53,13 +53,13 @@ test("locks.request calls back with a lock that is held, and gives it back", asy
   const result = await locks.request("r1", (lock) => {
     seen = lock;
     assert.equal(typeof lock.fence, "bigint");
-    assert.equal(lock.isHeld, true);
+    assert.equal(lock.held, true);
     assert.equal(lock.signal.aborted, false);
     assert.ok(lock.remainingMs() > 20_000 && lock.remainingMs() < 30_000);
     return "made";
   });
   assert.equal(result, "made");
-  assert.equal(seen!.isHeld, false);
+  assert.equal(seen!.held, false);
   assert.equal(seen!.signal.reason.how, "disposed");
   assert.deepEqual(await locks.query({ prefix: "r1" }), { held: [], pending: [] });
 });
@@ -132,7 +132,7 @@ test("several locks come together or not at all", async ({ connect }, urls) => {
   await both.renew();
   await both.release();
   assert.deepEqual((await locks.query({ prefix: "set/" })).held, []);
-  await locks.request(["set/a", "set/c"], (lock) => assert.equal(lock.isHeld, true));
+  await locks.request(["set/a", "set/c"], (lock) => assert.equal(lock.held, true));
 });
 
 test("several locks are waited for", async ({ connect }, urls) => {
@@ -207,7 +207,7 @@ lastingTest("a lock renews itself beyond its ttl, and by hand", async ({ connect
   assert.ok(lock.remainingMs() > before - 100);
   const startMs = Date.now();
   await until("more than its ttl has gone by", () => Date.now() > startMs + 2_500);
-  assert.equal(lock.isHeld, true);
+  assert.equal(lock.held, true);
   await lock.release();
   await lock.release();
   await lock[Symbol.asyncDispose]();
@@ -220,7 +220,7 @@ test("a lock that an admin ends says so", async ({ connect }, urls) => {
   const body = JSON.stringify({ reason: "stuck" });
   assert.equal((await fetch(`${urls[0]}/v1/locks/forced`, { method: "DELETE", body })).status, 200);
   assert.equal(await codeOf(lock.renew()), "lock-lost");
-  assert.deepEqual([lock.isHeld, lock.remainingMs(), lock.signal.reason.how], [false, 0, "forced"]);
+  assert.deepEqual([lock.held, lock.remainingMs(), lock.signal.reason.how], [false, 0, "forced"]);
   const error = locks.request("forced", async (lock) => {
     await fetch(`${urls[0]}/v1/locks/forced`, { method: "DELETE", body });
     await lock.renew().catch(() => {});
@@ -258,7 +258,7 @@ test("elections.run leads, steps down and campaigns again until its signal abort
     terms.push(term.fence);
     if (terms.length < 2) return;
     stop.abort();
-    wasTold = term.signal.aborted && term.isHeld;
+    wasTold = term.signal.aborted && term.held;
     await term.renew();
   });
   assert.ok(terms[1]! > terms[0]!);
@@ -376,10 +376,10 @@ lastingTest("what is bound to a session ends with it", async ({ connect }, urls)
   const registered = await quorate.register("s/svc", "here", { session });
   const startMs = Date.now();
   await until("more than its ttl has gone by", () => Date.now() > startMs + 2_500);
-  assert.deepEqual([session.isHeld, lock.isHeld, term.isHeld], [true, true, true]);
+  assert.deepEqual([session.held, lock.held, term.held], [true, true, true]);
   await session.renew();
   await session.release();
-  assert.deepEqual([lock.isHeld, term.isHeld, registered.signal.aborted], [false, false, true]);
+  assert.deepEqual([lock.held, term.held, registered.signal.aborted], [false, false, true]);
   assert.equal(await elections.leader("s/lead"), null);
   assert.deepEqual([await kv.get("s/kv"), await kv.get("s/svc")], [null, null]);
   assert.equal(await codeOf(locks.acquire("s/lock", { session })), "lost");

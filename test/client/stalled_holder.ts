@@ -38,7 +38,7 @@ export async function hold(
       callbacks.push(name);
       // Before any read through a lock, which looks at the clock: the signals as they were taken.
       if (signals.some(({ aborted }) => !aborted)) claims.push(`${name}: a signal`);
-      if (held.some(({ isHeld }) => isHeld)) claims.push(`${name}: isHeld`);
+      if (held.some(({ held }) => held)) claims.push(`${name}: held`);
       if (held.some((lock) => lock.remainingMs() > 0)) claims.push(`${name}: remainingMs`);
       if (held.some(({ signal }) => !signal.aborted)) claims.push(`${name}: signal`);
       resolve();
