@@ -167,6 +167,23 @@ Deno.test("calls: a set that was refused releases what an earlier try of it hold
   });
 });
 
+Deno.test("calls: a grant whose guarantee is over when it comes is given back, and asked for anew", async () => {
+  const one = node(({ method }, i) => {
+    if (method === "DELETE") return Response.json({ outcome: "released", fence: "1025", revision: "1" });
+    return i === 1 ? grant({ guaranteedForMs: 0 }) : grant({ fence: "2049" });
+  });
+  await withCalls([one], async (calls) => {
+    const lock = await createLocks(calls).tryAcquire("x");
+    assertEquals(lock!.fence, 2049n);
+    assertEquals(one.writes.map(({ method, target }) => `${method} ${target.split("?")[0]}`), [
+      "POST /v1/locks/x",
+      "DELETE /v1/locks/x/1025",
+      "POST /v1/locks/x",
+    ]);
+    await lock!.release();
+  });
+});
+
 Deno.test("calls: a renewal goes to the next node as soon as one has been silent for a share of what is left", async () => {
   const clock = new ManualClock();
   const silent = node(() => new Promise<Response>(() => {}));

@@ -69,6 +69,36 @@ Deno.test("client: who waits longer than a node lets it keeps its place, and is 
   });
 });
 
+Deno.test("client: an abort at any moment around the answer leaves nothing held", async () => {
+  await withLinks(1, async (linked) => {
+    const other = connect(linked.direct);
+    const TURNS = 60;
+    let aborted = 0;
+    await Promise.all(Array.from({ length: TURNS }, async (_, turns) => {
+      const gone = new AbortController();
+      const world = fastWorld(1);
+      const { locks } = linked.client({
+        ...world,
+        fetch: async (url, init) => {
+          const response = await world.fetch(url, init);
+          if (init.method === "POST") {
+            void (async () => {
+              for (let i = 0; i < turns; i++) await null;
+              gone.abort();
+            })();
+          }
+          return response;
+        },
+      });
+      const lock = await locks.acquire(`x/${turns}`, { wait: 0, signal: gone.signal }).catch(() => null);
+      if (lock === null) aborted++;
+      else await lock.release();
+    }));
+    assert(aborted > 0 && aborted < TURNS, `${aborted}`);
+    await until("all are free", async () => (await other.locks.query()).held.length === 0);
+  });
+});
+
 Deno.test("client: an abort leaves the queue also when the node that it waits at is gone", async () => {
   await withLinks(3, async (linked) => {
     const other = connect(linked.direct);
