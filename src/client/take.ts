@@ -122,8 +122,7 @@ class TakeRun {
       });
       if (step.type === "taken") {
         // A process that slept since it was granted has nothing that it could be sure of.
-        const isOver = leftOf(step.taken.bound, clock) <= 0;
-        if (!this.#isGivenUp && !isOver) return step.taken;
+        if (leftOf(step.taken.bound, clock) > 0) return step.taken;
         await giveBack(this.#calls, step.taken.parts, clock.now() + GIVE_UP_MS);
       }
       // Nothing is left of it but where it may be done yet.

@@ -98,6 +98,14 @@ Deno.test("calls: that a try was never sent, or did nothing, leaves the next one
   });
 });
 
+Deno.test("calls: a try at a node where nothing listens is none", async () => {
+  const one = node((_, i) => i === 1 ? expired(99) : written());
+  await withCalls([nobody(), one], async (calls) => {
+    assertEquals(await createKv(calls).put("x", "y"), 1025n);
+    assertEquals(one.writes.map(({ headers }) => headers.get("quorate-born")), ["7", "99"]);
+  });
+});
+
 Deno.test("calls: a repeated write that expired is told as it is, and not sent anew", async () => {
   const one = node((_, i) => i === 1 ? unknown() : expired(99));
   await withCalls([one], async (calls) => {
@@ -120,6 +128,43 @@ Deno.test("calls: a take that expired after a repetition holds nothing, so it is
     assertEquals(one.writes[2]!.headers.get("quorate-born"), "99");
     assert(one.writes[2]!.headers.get("idempotency-key") !== one.writes[1]!.headers.get("idempotency-key"));
     await lock!.release().catch(() => {});
+  });
+});
+
+Deno.test("calls: a take whose earlier try was granted and is lost by now is asked for anew", async () => {
+  const one = node((_, i) =>
+    i === 1 ? unknown() : i === 2 ? problem(410, "lost", { fence: "1025" }) : grant({ fence: "2049" })
+  );
+  await withCalls([one], async (calls) => {
+    const lock = await createLocks(calls).tryAcquire("x");
+    assertEquals(lock!.fence, 2049n);
+    assertEquals(identity(one.writes[1]!), identity(one.writes[0]!));
+    assert(one.writes[2]!.headers.get("idempotency-key") !== one.writes[1]!.headers.get("idempotency-key"));
+    await lock!.release().catch(() => {});
+  });
+});
+
+Deno.test("calls: whoever leaves a queue and was granted it meanwhile gives that back", async () => {
+  const queued = new TextEncoder().encode('event: queued\ndata: {"position":1}\n\n');
+  const one = node(({ method, target }) => {
+    if (method === "DELETE") {
+      const isPlace = target.includes("/queue/");
+      return Response.json({ outcome: isPlace ? "granted" : "released", fence: "1025", revision: "1" });
+    }
+    const body = new ReadableStream({ start: (stream) => stream.enqueue(queued) });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  });
+  await withCalls([one], async (calls) => {
+    const gone = new AbortController();
+    const options = { signal: gone.signal, onPosition: () => gone.abort("enough") };
+    assertEquals(await createLocks(calls).acquire("x", options).catch((error) => error), "enough");
+    await until("it is given back", () => one.writes.length === 3);
+    const key = one.writes[0]!.headers.get("idempotency-key");
+    assertEquals(one.writes.map(({ method, target }) => `${method} ${target.split("?")[0]}`), [
+      "POST /v1/locks/x",
+      `DELETE /v1/locks/x/queue/${key}`,
+      "DELETE /v1/locks/x/1025",
+    ]);
   });
 });
 

@@ -359,6 +359,11 @@ lastingTest("register keeps a value as long as it is held", async ({ connect }, 
   assert.equal(one.signal.aborted, false);
   await one.release();
   assert.equal(await kv.get("svc/a"), null);
+  const again = await quorate.register("svc/c", "back", { ttl: 2_000 });
+  await kv.delete("svc/c");
+  await until("it is put again", async () => (await kv.get("svc/c"))?.text() === "back");
+  assert.equal(again.signal.aborted, false);
+  await again.release();
   const two = await quorate.register("svc/b", "mine", { ttl: 2_000 });
   await kv.put("svc/b", "theirs");
   await until("it is noticed", () => two.signal.aborted);
@@ -370,7 +375,11 @@ lastingTest("what is bound to a session ends with it", async ({ connect }, urls)
   const quorate = connect(urls);
   const { locks, kv, elections } = quorate;
   const session = await quorate.sessions.open({ ttl: 2_000, holder: "me" });
+  const fullMs = session.remainingMs();
+  await until("some of it is gone", () => session.remainingMs() < fullMs - 200);
+  const leftMs = session.remainingMs();
   const lock = await locks.acquire("s/lock", { session });
+  assert.ok(session.remainingMs() > leftMs, "to bind is a sign of life");
   const term = await elections.campaign("s/lead", { session });
   await kv.put("s/kv", "here", { session });
   const registered = await quorate.register("s/svc", "here", { session });

@@ -1,6 +1,6 @@
 /** A hold is over by this process's own clocks, whatever timers and other clocks do. */
 import { assert, assertEquals } from "@std/assert";
-import { boundOf, endWhatIsOver, Lease, lookingFirst, momentOf } from "../../src/client/lease.ts";
+import { boundOf, endWhatIsOver, firstToEnd, Lease, lookingFirst, momentOf } from "../../src/client/lease.ts";
 import { SleepyClock } from "./sleepy_clock.ts";
 
 /** 9,750 ms of 10,000 are its holder's. */
@@ -137,4 +137,11 @@ Deno.test("lease: what lives by a session is held as long as it is, and no longe
   assertEquals([bound.isHeld, bound.reason?.how], [false, "expired"]);
   const late = new Lease(clock, "lock late", session);
   assert(!late.isHeld);
+});
+
+Deno.test("lease: of several the first to end counts", () => {
+  const bound = (nowMs: number, lengthMs: number) => ({ since: { nowMs, wallMs: 0 }, lengthMs });
+  const [long, late, first] = [bound(0, 30_000), bound(25_000, 2_000), bound(1_000, 20_000)];
+  assertEquals(firstToEnd([long, late, first]), first);
+  assertEquals(firstToEnd([late, long]), late);
 });
