@@ -229,6 +229,28 @@ Deno.test("calls: a grant whose guarantee is over when it comes is given back, a
   });
 });
 
+Deno.test("calls: several locks are held as long as the first of them that ends", async () => {
+  const one = node(({ method, target }) => {
+    if (method === "POST") {
+      const grants = ["a", "b", "c"].map((name, i) => ({
+        name,
+        fence: `${i + 1}`,
+        waitedMs: 0,
+        guaranteedForMs: 10_000,
+      }));
+      return Response.json({ grants });
+    }
+    return grant({ guaranteedForMs: target.startsWith("/v1/locks/b/") ? 20_000 : 30_000 });
+  });
+  await withCalls([one], async (calls) => {
+    const lock = await createLocks(calls).acquire(["a", "b", "c"]);
+    assert(lock.remainingMs() <= 10_000);
+    await lock.renew();
+    assert(lock.remainingMs() > 10_000 && lock.remainingMs() <= 20_000);
+    await lock.release();
+  });
+});
+
 Deno.test("calls: a renewal goes to the next node as soon as one has been silent for a share of what is left", async () => {
   const clock = new ManualClock();
   const silent = node(() => new Promise<Response>(() => {}));
