@@ -3,7 +3,7 @@ import type { ElectionState, Leadership, LeaderView } from "../api.ts";
 import type { Calls } from "./calls.ts";
 import { QuorateError } from "./error.ts";
 import { endlessEvents } from "./events.ts";
-import { type Held, HeldGrant, whileHeld } from "./held.ts";
+import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
 import { endWhatIsOver } from "./lease.ts";
 import { bodyOf, heldError, type TakeOptions, targetOf } from "./locks.ts";
 import { leaseOf } from "./sessions.ts";
@@ -98,7 +98,7 @@ export function createElections(calls: Calls): Elections {
       const path = `${target}/${held.fence}`;
       await calls.json({ method: "PUT", target: path, body: { value }, command: calls.command() });
     }, stop);
-    return held;
+    return await surelyHeld(held);
   };
 
   async function run(name: string, options: CampaignOptions, callback: (term: Term) => unknown): Promise<void> {

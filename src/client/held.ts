@@ -108,6 +108,14 @@ export class HeldGrant implements Held {
   }
 }
 
+/** As it is, if it is held: a session that it is bound to may have ended meanwhile. Rejects with `lock-lost`. */
+export async function surelyHeld<H extends HeldGrant>(held: H): Promise<H> {
+  const { reason } = held;
+  if (reason === null) return held;
+  await held[Symbol.asyncDispose]();
+  throw reason;
+}
+
 /** Calls back while it is held. What the callback makes of it counts only if it was held to its end. */
 export async function whileHeld<H extends HeldGrant, T>(held: H, run: (held: H) => T | Promise<T>): Promise<T> {
   try {

@@ -2,7 +2,7 @@
 import type { LockState, Page } from "../api.ts";
 import { type Calls, segmentOf } from "./calls.ts";
 import { QuorateError } from "./error.ts";
-import { type Held, HeldGrant, whileHeld } from "./held.ts";
+import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
 import { idOf, leaseOf, type Session } from "./sessions.ts";
 import { take } from "./take.ts";
 
@@ -132,7 +132,7 @@ export function createLocks(calls: Calls): Locks {
       onPosition,
     });
     if (end instanceof QuorateError) return end;
-    return new HeldLock({ calls, taken: end, noun: "lock", session: leaseOf(session) }, mode);
+    return await surelyHeld(new HeldLock({ calls, taken: end, noun: "lock", session: leaseOf(session) }, mode));
   }
 
   const acquire = async (name: string | readonly string[], options: LockOptions = {}) => {

@@ -1,7 +1,7 @@
 /** Semaphores: up to so many permits of a name at a time. */
 import type { Calls } from "./calls.ts";
 import { QuorateError } from "./error.ts";
-import { type Held, HeldGrant, whileHeld } from "./held.ts";
+import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
 import { bodyOf, heldError, type TakeOptions, targetOf } from "./locks.ts";
 import { leaseOf } from "./sessions.ts";
 import { take } from "./take.ts";
@@ -47,7 +47,7 @@ export function createSemaphores(calls: Calls): Semaphores {
       const end = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
       if (end instanceof QuorateError) throw heldError(end);
       const parts = { calls, taken: end, noun: "semaphore", session: leaseOf(session) };
-      return await whileHeld(new HeldPermits(parts, permits), callback);
+      return await whileHeld(await surelyHeld(new HeldPermits(parts, permits)), callback);
     },
   };
 }

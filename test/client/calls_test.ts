@@ -4,6 +4,7 @@ import { Calls } from "../../src/client/calls.ts";
 import { QuorateError } from "../../src/client/error.ts";
 import { createKv } from "../../src/client/kv.ts";
 import { createLocks } from "../../src/client/locks.ts";
+import { createSessions } from "../../src/client/sessions.ts";
 import { webWorld } from "../../src/client/world.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 import {
@@ -226,6 +227,21 @@ Deno.test("calls: a grant whose guarantee is over when it comes is given back, a
       "POST /v1/locks/x",
     ]);
     await lock!.release();
+  });
+});
+
+Deno.test("calls: what is bound to a session that has ended meanwhile is not handed out", async () => {
+  const id = "0".repeat(32);
+  const one = node(({ method, target }) => {
+    if (method === "DELETE") return Response.json({ outcome: "released", fence: "1025", revision: "1" });
+    return target.startsWith("/v1/sessions") ? grant({ id }) : grant();
+  });
+  await withCalls([one], async (calls) => {
+    const session = await createSessions(calls).open();
+    await session.release();
+    const error = await assertRejects(() => createLocks(calls).acquire("x", { session }), QuorateError);
+    assertEquals([error.code, error.how], ["lock-lost", "disposed"]);
+    assertEquals(one.writes.at(-1)!.target.split("?")[0], "/v1/locks/x/1025");
   });
 });
 
