@@ -312,6 +312,8 @@ export const problemShape = {
   idempotencyKey: z.string().optional(),
   born: z.int().optional().openapi({ description: "To be sent as `Quorate-Born` when the request is repeated." }),
   retryAfterMs: z.number().optional(),
+  end: z.enum(["released", "lapsed", "forced", "session"]).optional()
+    .openapi({ description: "Of your own grant that is `lost`: how it ended, while its history tells." }),
   stillHeld: z.array(z.strictObject({ name: z.string(), fence })).optional().openapi({
     description: "Of several locks that were refused: those that an earlier try of the same request may have been " +
       "answered with, and that are still held. Release what is not wanted.",

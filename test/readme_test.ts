@@ -1,8 +1,9 @@
 /** README.md does what it says: its session runs against five real nodes, and what it names is there. */
-import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch, assertRejects } from "@std/assert";
 import { parseConfig } from "../src/config.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
 import { quoted, README, section, tableRows } from "./readme.ts";
+import { withApps } from "./routes/memory_apps.ts";
 import { BLOCKS, isCommand, ROOT, runSession, TASKS } from "./readme_session.ts";
 
 const TOKENS = JSON.stringify([{ subject: "ci", sha256: "0".repeat(64), scopes: ["lock:read,write:deploy/*"] }]);
@@ -75,6 +76,19 @@ Deno.test("README: the files and folders it names exist", async () => {
       throw new Error(`README names ${path}, which is not there`);
     });
   }
+});
+
+Deno.test("README: its TypeScript runs as it stands, on nodes of its own", async () => {
+  const [block, ...others] = BLOCKS.filter(({ language }) => language === "ts");
+  assertEquals(others, []);
+  await withApps(3, async (apps) => {
+    const ids: Record<string, string> = { "8701": "a", "8702": "b" };
+    const code = block!.text.replace(/http:\/\/127\.0\.0\.1:(870[12])/g, (_, port) => apps.url(ids[port]!));
+    const args = ["eval", "--check", code];
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
+    assertMatch(new TextDecoder().decode(stdout), /^fence \d+, for (?:29|30) s\n$/, new TextDecoder().decode(stderr));
+    assertEquals((await (await apps.ask("c", "/v1/locks/report")).json()).state, "free");
+  });
 });
 
 Deno.test("README: the session with curl goes as it is printed", () => runSession());

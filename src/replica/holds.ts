@@ -1,7 +1,7 @@
 /** What is granted already: renewed, confirmed for an answer, given back, ended. */
 import type { ReleaseOutcome } from "../api.ts";
-import type { Hold, Op, Proclaim, Release, Renew } from "../machine/op.ts";
-import { holdOfFence, viewGrants } from "../machine/view.ts";
+import type { Ended, Hold, Op, Proclaim, Release, Renew } from "../machine/op.ts";
+import { holdOfFence, viewGrants, viewHistory } from "../machine/view.ts";
 import { endLapsedPlaces } from "./expiry.ts";
 import { confirmIdOf } from "./grant_ids.ts";
 import type { Granted, GrantParts, Noun } from "./grant_parts.ts";
@@ -50,7 +50,11 @@ export class Holds {
       }
       return { hold, state, receipt, waitedMs: 0 };
     }
-    if (result.outcome === "renewed" || result.outcome === "lost") throw lost(fence, receipt);
+    if (result.outcome === "renewed" || result.outcome === "lost") {
+      // How somebody else's ended is not this subject's to learn.
+      const isOwn = (item: Ended) => item.fence === fence && item.subject === caller.subject;
+      throw lost(fence, receipt, viewHistory(state).items.find(isOwn)?.end);
+    }
     throw unexpected(result, fence, receipt);
   }
 

@@ -1,12 +1,14 @@
 /** Results that every noun's commands can come to, as the errors their callers are told. */
 import type { Receipt } from "../api.ts";
 import { QuorateError } from "../errors.ts";
-import type { Result } from "../machine/op.ts";
+import type { Ended, Result } from "../machine/op.ts";
 import { viewSession } from "../machine/view.ts";
 import type { Outcome } from "./pending.ts";
 
-export function lost(fence: string, receipt?: Receipt): QuorateError {
-  const facts = { more: { fence }, ...(receipt === undefined ? {} : { receipt }) };
+/** @param end how it ended, as far as its holder's history tells */
+export function lost(fence: string, receipt?: Receipt, end?: Ended["end"]): QuorateError {
+  const more = { fence, ...(end === undefined ? {} : { end }) };
+  const facts = { more, ...(receipt === undefined ? {} : { receipt }) };
   return new QuorateError("lost", `fence ${fence} is no longer held`, facts);
 }
 

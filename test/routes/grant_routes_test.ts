@@ -1,5 +1,7 @@
 /** Clients that go away while they wait, over real sockets: what they asked for is not granted to nobody (cases F1, F3). */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { parseTokens } from "../../src/auth/tokens.ts";
 import { createGateway } from "../../src/client/gateway.ts";
 import { realClock, realRandomness } from "../../src/cli/world.ts";
 import { fastClock, until } from "../replica/clocks.ts";
@@ -316,3 +318,29 @@ Deno.test("who is refused for a grant of its own is told so, and what to do", ()
     const { body: second } = await tell(apps, "c", "POST", "/v1/semaphores/pool", { limit: 3, holder: "host-2" });
     assertEquals(second.permits, 1);
   }));
+
+Deno.test("a renewal of what was forced or released says how it ended, to its owner alone", () => {
+  const scopes = ["lock:read,write:*", "election:read,write:*", "semaphore:read,write:*", "admin:*"];
+  const tokens = parseTokens(JSON.stringify(
+    ["one", "two"].map((subject) => ({ subject, sha256: sha256Hex(subject), scopes })),
+  ));
+  const as = (token: string) => ({ authorization: `Bearer ${token}` });
+  return withApps(3, async (apps) => {
+    for (const { path, body } of Object.values(KINDS)) {
+      const ends: [string, (fence: string) => Promise<unknown>][] = [
+        ["forced", () => tell(apps, "b", "DELETE", path, { reason: "stuck" }, as("two"))],
+        ["released", (fence) => tell(apps, "b", "DELETE", `${path}/${fence}`, undefined, as("one"))],
+      ];
+      for (const [end, run] of ends) {
+        const { body: grant } = await tell(apps, "a", "POST", path, body("holder"), as("one"));
+        const fence = grant.fence ?? grant.term;
+        await run(fence);
+        const { status, body: said } = await tell(apps, "c", "PUT", `${path}/${fence}`, {}, as("one"));
+        assertEquals([status, said.code, said.end], [410, "lost", end], path);
+        const { status: other, body: told } = await tell(apps, "c", "PUT", `${path}/${fence}`, {}, as("two"));
+        assertEquals([other, told.code, told.end], [410, "lost", undefined], path);
+      }
+    }
+    assertEquals(apps.reports, []);
+  }, { tokens });
+});

@@ -12,6 +12,8 @@ export type Apps = {
   ask(id: string, path: string, init?: RequestInit): Promise<Response>;
   /** Its origin on 127.0.0.1, served from the first call on. */
   url(id: string): string;
+  /** After `cluster.kill`: the node starts again on its disk. Resolves once it is up. */
+  restart(id: string): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -22,8 +24,7 @@ export async function memoryApps(
 ): Promise<Apps> {
   const cluster = await memoryCluster(n, clusterOptions);
   const reports: Error[] = [];
-  const apps = new Map(cluster.ids.map((id) => [
-    id,
+  const appOf = (id: string) =>
     createApp(cluster.node(id), {
       tokens: null,
       rate: null,
@@ -33,8 +34,8 @@ export async function memoryApps(
       after: (ms, run) => realClock.after(ms, run),
       report: (error) => reports.push(error),
       ...options,
-    }),
-  ]));
+    });
+  const apps = new Map(cluster.ids.map((id) => [id, appOf(id)]));
   const servers = new Map<string, Deno.HttpServer<Deno.NetAddr>>();
   return {
     cluster,
@@ -45,6 +46,10 @@ export async function memoryApps(
         Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => apps.get(id)!.fetch(request));
       servers.set(id, server);
       return `http://127.0.0.1:${server.addr.port}`;
+    },
+    async restart(id) {
+      await cluster.restart(id);
+      apps.set(id, appOf(id));
     },
     async close() {
       await Promise.all([...servers.values()].map((server) => server.shutdown()));

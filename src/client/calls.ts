@@ -1,0 +1,351 @@
+/**
+ * Requests of the client: each to one node after another, again and again, until one has said what becomes of it or the
+ * caller's time is over. A write bears one Idempotency-Key, and where it may the instance last seen of its name, through all
+ * of that.
+ */
+import { problemError, QuorateError } from "./error.ts";
+import { askInTurn, type FailoverParts, type Fetch, isStream } from "./failover.ts";
+import { askForInstance, instanceIn, instanceOf, Instances } from "./instances.ts";
+import { endWhatIsOver, type Moment, momentOf } from "./lease.ts";
+import { namedOf, targetFor } from "./named.ts";
+import { Nearest } from "./nearest.ts";
+import { wasNeverSent } from "./never_sent.ts";
+import type { Outgoing } from "./outgoing.ts";
+import { type ClientClock, paused, type World } from "./world.ts";
+
+/** One write, however often it is sent. */
+export type Command = {
+  key: string;
+  /** As `Quorate-Born` says it. */
+  born: number | undefined;
+  /** How many times it was sent where it may have arrived. */
+  sent: number;
+  /** Some node may have done it, or do it yet. */
+  isUnknown: boolean;
+};
+
+export type Call = {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** Path and query, percent-encoded. */
+  readonly target: string;
+  readonly body?: object | Uint8Array<ArrayBuffer>;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of a write. */
+  readonly command?: Command;
+  /** How long a node may rightly say nothing, beyond what its work takes. */
+  readonly waitMs?: number;
+  /** It takes no `timeoutMs`. */
+  readonly isUntimed?: true;
+};
+
+export type CallLimits = {
+  readonly signal?: AbortSignal | undefined;
+  /** No try begins after this moment. Default: the client's timeout from now. */
+  readonly untilMs?: number;
+  /** Default: all of them, the nearest first. */
+  readonly nodes?: readonly string[];
+  /** Each node once, and no more. */
+  readonly isOnce?: true;
+  /** Told which node is asked, each time. */
+  readonly onNode?: (node: string) => void;
+};
+
+export type Reply = {
+  readonly status: number;
+  readonly headers: Headers;
+  /** When the request was sent that this answers; what its answer says of times counts from then. */
+  readonly sent: Moment;
+  /** Of a stream of events; null: `bytes` is all there is. */
+  readonly events: ReadableStream<Uint8Array> | null;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+};
+
+const ROUND_MAX_MS = 5_000;
+const ROUND_MIN_MS = 100;
+const AGAIN_MIN_MS = 50;
+const AGAIN_MAX_MS = 1_000;
+/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
+const EXPIRED_MAX = 3;
+/** So many nodes are asked, one after the other, what a name has come to. */
+const ASKED_MAX = 3;
+const ALIVE_WITHIN_MS = 1_000;
+const ALIVE_FOR_MS = 2_000;
+
+export type CallsOptions = {
+  readonly nodes: readonly string[];
+  readonly token: string | undefined;
+  readonly timeoutMs: number;
+};
+
+export class Calls {
+  readonly clock: ClientClock;
+  readonly timeoutMs: number;
+  readonly #world: World;
+  readonly #token: string | undefined;
+  readonly #nearest: Nearest;
+  readonly #instances = new Instances();
+  readonly #alive = new Map<string, { readonly atMs: number; readonly isAlive: Promise<boolean> }>();
+
+  constructor(world: World, { nodes, token, timeoutMs }: CallsOptions) {
+    this.#world = world;
+    this.clock = world.clock;
+    this.timeoutMs = timeoutMs;
+    this.#token = token;
+    this.#nearest = new Nearest(nodes, (node, signal) => this.#probe(node, signal), world.clock);
+  }
+
+  /** Nearest first. */
+  nodes(): Promise<readonly string[]> {
+    return this.#nearest.order();
+  }
+
+  rttMs(node: string): number {
+    return this.#nearest.rttMs(node);
+  }
+
+  /** A write that is applied each time it is sent, or at most once as long as it is remembered. */
+  command(): Command {
+    return { key: this.#world.newId(), born: undefined, sent: 0, isUnknown: false };
+  }
+
+  /** A write that is applied at most once for ever, if it can be known in time what its name has come to. */
+  async bornCommand(target: string, signal?: AbortSignal): Promise<Command> {
+    return { ...this.command(), born: await this.instanceOf(target, signal) };
+  }
+
+  /** The instance last seen of the name in `target`; of one not seen yet, or not `lately`, nodes are asked. */
+  async instanceOf(
+    target: string,
+    signal: AbortSignal = new AbortController().signal,
+    lately = true,
+  ): Promise<number | undefined> {
+    const named = namedOf(target);
+    if (named === null) return undefined;
+    const known = this.#instances.get(named);
+    if (known !== undefined && lately) return known;
+    const question = { method: "GET", target } as const;
+    for (const node of (await this.#nearest.order()).slice(0, ASKED_MAX)) {
+      const outgoing = this.#outgoing(question, ROUND_MAX_MS);
+      await askForInstance(this.#parts(question), node, outgoing, targetFor(named, "", "consistency=stale"), signal);
+      const told = this.#instances.get(named);
+      if (told !== undefined && told !== known) return told;
+    }
+    return known;
+  }
+
+  /**
+   * Resolves with what a node says, also if it refuses. Rejects with the signal's reason; once the time is over with the last
+   * problem, or with `outcome-unknown` if a write may have been done.
+   */
+  async ask(call: Call, limits: CallLimits = {}): Promise<Reply> {
+    const { signal = new AbortController().signal, untilMs = this.clock.now() + this.timeoutMs } = limits;
+    const { command } = call;
+    let expiries = 0;
+    for (let round = 0;; round++) {
+      signal.throwIfAborted();
+      const nodes = limits.nodes ?? await this.#nearest.order();
+      const sentBefore = command?.sent ?? 0;
+      const sent = momentOf(this.clock);
+      const leftMs = Math.max(ROUND_MIN_MS, Math.floor(Math.min(ROUND_MAX_MS, untilMs - sent.nowMs)));
+      const outgoing = this.#outgoing(call, leftMs);
+      const start = { nodes, known: undefined, startedMs: sent.nowMs };
+      const { response, isUnknown, isGone } = await askInTurn(
+        this.#parts(call, limits.onNode),
+        outgoing,
+        start,
+        signal,
+      );
+      endWhatIsOver();
+      if (isGone) {
+        if (command !== undefined) command.isUnknown = true;
+        await response?.body?.cancel();
+        throw signal.reason;
+      }
+      const reply = response === null ? null : await replyOf(response, sent);
+      if (command !== undefined) noteOutcome(command, isUnknown, sentBefore, reply);
+      if (reply !== null && !isUnknown && !isPassing(reply)) {
+        const isFirst = command?.born !== undefined && command.sent <= 1 && !command.isUnknown;
+        if (!isFirst || !isExpired(reply)) return reply;
+        // Nothing was done by any try, as this was the only one: it is born anew.
+        const told = instanceIn(reply.headers) ?? 0;
+        const isNewer = ++expiries < EXPIRED_MAX && told > (command.born ?? 0);
+        Object.assign(command, { key: this.#world.newId(), born: isNewer ? told : undefined, sent: 0 });
+        continue;
+      }
+      const error = failureOf(call, reply);
+      const againMs = error.problem?.["retryAfterMs"];
+      const backOffMs = Math.min(AGAIN_MAX_MS, AGAIN_MIN_MS * 2 ** round) * (0.5 + Math.random() / 2);
+      const pauseMs = Math.min(AGAIN_MAX_MS, Math.max(backOffMs, typeof againMs === "number" ? againMs : 0));
+      if (limits.isOnce === true || this.clock.now() + pauseMs >= untilMs) throw error;
+      await paused(this.clock, pauseMs, signal);
+    }
+  }
+
+  /** Resolves with an answer of status 200 as JSON; rejects with what anything else says. */
+  async json<T>(call: Call, limits?: CallLimits): Promise<{ readonly body: T; readonly sent: Moment }> {
+    const reply = await this.ask(call, limits);
+    if (reply.status !== 200) throw errorOf(call, reply);
+    return { body: jsonOf(reply) as T, sent: reply.sent };
+  }
+
+  /** As `ask`, once to each node: to the next as soon as one has failed, or has said nothing for `patienceMs`. */
+  async askSoon(
+    call: Call,
+    { patienceMs, untilMs, signal }: Required<Pick<CallLimits, "untilMs">> & {
+      readonly patienceMs: number;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<Reply> {
+    const left = [...await this.nodes()];
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    return await new Promise<Reply>((resolve, reject) => {
+      let underWay = 0;
+      let cancel = () => {};
+      const next = () => {
+        cancel();
+        const node = left.shift();
+        if (node === undefined) return;
+        underWay++;
+        this.ask(call, { signal: both, untilMs, nodes: [node], isOnce: true }).then(resolve, (error) => {
+          underWay--;
+          if (left.length > 0 && !signal.aborted) next();
+          else if (underWay === 0) reject(error);
+        });
+        cancel = this.clock.after(Math.max(patienceMs, 2 * this.rttMs(node)), next);
+      };
+      stop.signal.addEventListener("abort", () => cancel(), { once: true });
+      next();
+    }).finally(() => stop.abort());
+  }
+
+  /** Whether the node has answered a moment ago, or does so now. */
+  isAlive(node: string): Promise<boolean> {
+    const known = this.#alive.get(node);
+    if (known !== undefined && this.clock.now() - known.atMs < ALIVE_FOR_MS) return known.isAlive;
+    const late = new AbortController();
+    const cancel = this.clock.after(ALIVE_WITHIN_MS, () => late.abort());
+    const isAlive = this.#probe(node, late.signal).then(() => true, () => false).finally(cancel);
+    this.#alive.set(node, { atMs: this.clock.now(), isAlive });
+    return isAlive;
+  }
+
+  /** It is asked last until it has been heard of again. */
+  noteFailed(node: string): void {
+    this.#nearest.noteFailed(node);
+  }
+
+  async #probe(node: string, signal: AbortSignal): Promise<void> {
+    const response = await this.#world.fetch(`${node}/healthz`, { redirect: "manual", signal });
+    await response.body?.cancel();
+    if (!response.ok) throw new Error(`${node} answers ${response.status}`);
+  }
+
+  /** Notes what every answer says of the name, and where a write may have arrived. */
+  #parts({ target, command }: Pick<Call, "method" | "target" | "command">, onNode?: (node: string) => void) {
+    const { fetch, clock } = this.#world;
+    const named = namedOf(target);
+    const noting: Fetch = async (url, init) => {
+      onNode?.(url.slice(0, url.indexOf(target)));
+      if (command !== undefined) command.sent++;
+      try {
+        const response = await fetch(url, init);
+        if (named !== null) this.#instances.note(named, response.headers);
+        return response;
+      } catch (error) {
+        if (command !== undefined && wasNeverSent(error)) command.sent--;
+        throw error;
+      }
+    };
+    return { nearest: this.#nearest, clock, fetch: noting } satisfies FailoverParts;
+  }
+
+  #outgoing(
+    { method, target, body, headers: more = {}, command, waitMs = 0, isUntimed }: Call,
+    timeoutMs: number,
+  ): Outgoing {
+    const headers = new Headers(more);
+    if (this.#token !== undefined) headers.set("authorization", `Bearer ${this.#token}`);
+    if (command !== undefined) headers.set("idempotency-key", command.key);
+    if (command?.born !== undefined) headers.set("quorate-born", `${command.born}`);
+    const isBytes = body === undefined || body instanceof Uint8Array;
+    if (!isBytes) headers.set("content-type", "application/json");
+    return {
+      method,
+      target: isUntimed ? target : `${target}${target.includes("?") ? "&" : "?"}timeoutMs=${timeoutMs}`,
+      headers,
+      body: isBytes ? body ?? null : new TextEncoder().encode(JSON.stringify(body)),
+      said: undefined,
+      isWrite: command !== undefined,
+      idempotencyKey: command?.key,
+      named: null,
+      lacksBorn: false,
+      born: command?.born,
+      mayRepeat: true,
+      waitMs,
+      timeoutMs,
+    };
+  }
+}
+
+/** A name as one segment of a path. Throws `invalid-request` for one that no URL can hold as it is. */
+export function segmentOf(name: string): string {
+  // Whatever makes a URL of it would fold it, and it would be another name.
+  if (/^\.{1,2}$/.test(name) || !name.isWellFormed()) {
+    throw new QuorateError("invalid-request", "a name is neither . nor .. nor half a surrogate pair", {
+      retryable: false,
+    });
+  }
+  return encodeURIComponent(name);
+}
+
+/** What a refusal says. */
+export function errorOf({ command }: Call, { status, bytes }: Pick<Reply, "status" | "bytes">): QuorateError {
+  return problemError(status, jsonOf({ bytes }), command?.key);
+}
+
+/** Undefined: it is none. */
+export function jsonOf({ bytes }: Pick<Reply, "bytes">): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+async function replyOf(response: Response, sent: Moment): Promise<Reply> {
+  const { status, headers } = response;
+  if (isStream(response)) return { status, headers, sent, events: response.body, bytes: new Uint8Array() };
+  return { status, headers, sent, events: null, bytes: new Uint8Array(await response.arrayBuffer()) };
+}
+
+/** Of a node that cannot do it now, or of a proxy that reaches none: another time, or another node, may. */
+function isPassing({ status }: Reply): boolean {
+  return status === 429 || status === 502 || status === 503 || status === 504;
+}
+
+function isExpired(reply: Reply): boolean {
+  return reply.status === 409 && (jsonOf(reply) as { code?: unknown } | undefined)?.code === "expired-command";
+}
+
+function noteOutcome(command: Command, isUnknown: boolean, sentBefore: number, reply: Reply | null): void {
+  const told = reply?.status === 504 ? (jsonOf(reply) as { born?: unknown } | undefined)?.born : undefined;
+  // Of the only node that may have it: with that it is applied at most once.
+  if (command.born === undefined && command.sent === 1) command.born = instanceOf(`${told}`);
+  command.isUnknown ||= isUnknown;
+  // All who heard of it say that they did nothing.
+  if (!isUnknown && reply !== null && isPassing(reply)) command.sent = sentBefore;
+}
+
+function failureOf(call: Call, reply: Reply | null): QuorateError {
+  const { command } = call;
+  const last = reply === null ? undefined : errorOf(call, reply);
+  if (command?.isUnknown === true) {
+    const facts = { retryable: true, outcome: "unknown", idempotencyKey: command.key } as const;
+    const detail = "no node said in time what became of it";
+    return new QuorateError("outcome-unknown", detail, { ...facts, problem: last?.problem });
+  }
+  if (last !== undefined) return last;
+  const outcome = command === undefined ? undefined : "none" as const;
+  return new QuorateError("not-ready", "no node answers", { retryable: true, outcome, idempotencyKey: command?.key });
+}

@@ -1,0 +1,81 @@
+/** The client as a whole, on whichever world it is given. */
+import { Calls } from "./calls.ts";
+import { createElections, type Elections } from "./elections.ts";
+import { createKv, type Kv, type KvInput } from "./kv.ts";
+import { lookingFirst } from "./lease.ts";
+import { createLocks, type Locks } from "./locks.ts";
+import { register, type RegisterOptions, type Registration } from "./registration.ts";
+import { createSemaphores, type Semaphores } from "./semaphores.ts";
+import { createSessions, type Sessions } from "./sessions.ts";
+import { webWorld, type World } from "./world.ts";
+
+/** How to talk to a cluster. */
+export interface ConnectOptions {
+  /** Sent as `Authorization: Bearer`. Default: none, as nodes on loopback want. */
+  readonly token?: string;
+  /** How long a call is tried, over all nodes, before it fails; waiting in a queue does not count. In ms, default 30,000. */
+  readonly timeout?: number;
+}
+
+/** A client of a cluster. It has nothing open while nothing is asked of it and nothing is held. */
+export interface Quorate {
+  /** Locks. */
+  readonly locks: Locks;
+  /** Elections. */
+  readonly elections: Elections;
+  /** Semaphores. */
+  readonly semaphores: Semaphores;
+  /** Registers. */
+  readonly kv: Kv;
+  /** Sessions. */
+  readonly sessions: Sessions;
+  /**
+   * Puts a value and keeps it alive until it is released or this process is gone. Rejects as `Kv.put` does; where somebody
+   * else writes the key later its signal aborts.
+   */
+  register(key: string, value: KvInput, options?: RegisterOptions): Promise<Registration>;
+}
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * A client of the cluster behind these URLs: nodes or gateways. Of several the nearest is asked first, and the next if it
+ * fails. Nothing is sent before the first call. Throws a `TypeError` for what is no URL of http or https, and for none at all.
+ *
+ * ```ts ignore
+ * const quorate = connect("http://127.0.0.1:8701");
+ * await quorate.locks.request("deploy", async (lock) => {
+ *   console.log(`fence ${lock.fence}, for ${lock.remainingMs()} ms`);
+ * });
+ * ```
+ */
+export function connect(urls: string | readonly string[], options: ConnectOptions = {}): Quorate {
+  return connectIn(webWorld, urls, options);
+}
+
+/** As `connect`, in a world of the caller's. */
+export function connectIn(
+  world: World,
+  urls: string | readonly string[],
+  { token, timeout = TIMEOUT_MS }: ConnectOptions = {},
+): Quorate {
+  const nodes = (typeof urls === "string" ? [urls] : urls).map(originOf);
+  if (nodes.length === 0) throw new TypeError("connect needs a URL");
+  const calls = new Calls(lookingFirst(world), { nodes: [...new Set(nodes)], token, timeoutMs: timeout });
+  const kv = createKv(calls);
+  return {
+    locks: createLocks(calls),
+    elections: createElections(calls),
+    semaphores: createSemaphores(calls),
+    kv,
+    sessions: createSessions(calls),
+    register: (key, value, options) => register(calls, kv, key, value, options),
+  };
+}
+
+/** What `/v1` is put behind. */
+function originOf(url: string): string {
+  const { protocol, origin, pathname } = new URL(url);
+  if (protocol !== "http:" && protocol !== "https:") throw new TypeError(`${url} is no URL of http or https`);
+  return origin + pathname.replace(/\/+$/, "");
+}

@@ -1,0 +1,180 @@
+/** Registers: small values by key, written over what was read or not at all. */
+import type { KvDeleted, KvItem, KvWritten, Page } from "../api.ts";
+import { type Call, type Calls, errorOf, jsonOf, type Reply, segmentOf } from "./calls.ts";
+import { entryIn, entryOf, type KvChange, type KvEntry } from "./kv_entry.ts";
+import { KvWatch } from "./kv_watch.ts";
+import { idOf, type Session } from "./sessions.ts";
+
+/** A value to write: a text, bytes, or anything else as JSON. */
+export type KvInput = string | Uint8Array<ArrayBuffer> | object | number | boolean | null;
+
+/** What a write may depend on. */
+export interface KvConditions {
+  /** Write over this revision only; null: only where there is no value. */
+  readonly over?: bigint | null;
+  /** The fence of what the writer holds: refused with `fence-too-low` once the key saw a higher one. */
+  readonly fence?: bigint;
+  /** Gives up; the promise rejects with its reason, and the write may have been done. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a value may be put with. */
+export interface KvPutOptions extends KvConditions {
+  /** Default: `text/plain; charset=utf-8`, `application/octet-stream` or `application/json`, by the value. */
+  readonly contentType?: string;
+  /** The value ends after so many ms unless it is put again. */
+  readonly ttl?: number;
+  /** The value ends with this session. */
+  readonly session?: Session | string;
+}
+
+/** Registers of a cluster. */
+export interface Kv {
+  /** The value, or null if there is none. */
+  get(key: string, options?: { readonly signal?: AbortSignal }): Promise<KvEntry | null>;
+  /**
+   * Writes it, once, however often it has to be sent. Resolves with the new revision, or with null if `over` names another
+   * than is there. Rejects with `fence-too-low`, with `outcome-unknown` if no node said in time what became of it, and with
+   * `expired-command` if that is forgotten.
+   */
+  put(key: string, value: KvInput, options?: KvPutOptions): Promise<bigint | null>;
+  /** Deletes it: true; false if there is none, or if `over` names another. Rejects as `put` does. */
+  delete(key: string, options?: KvConditions): Promise<boolean>;
+  /** Values whose keys begin with `prefix`, in byte order of their keys; each is read by itself, so it is no snapshot. */
+  list(prefix?: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<KvEntry>;
+  /**
+   * Writes what `change` makes of the present value, and asks it again if somebody else wrote meanwhile. Undefined: leave it
+   * as it is. Resolves with the revision that is there then; null: there is no value. Rejects as `put` does, and with what
+   * `change` throws.
+   */
+  update(
+    key: string,
+    change: (entry: KvEntry | null) => KvInput | undefined | Promise<KvInput | undefined>,
+    options?: Omit<KvPutOptions, "over">,
+  ): Promise<bigint | null>;
+  /** Keeps a map of the values whose keys begin with `prefix`, and tells each change. */
+  watch(prefix: string, options?: { readonly signal?: AbortSignal }): KvWatcher;
+}
+
+/** A map that is kept fresh, and the changes to it as they come, to one reader at a time. Closing it ends both. */
+export interface KvWatcher extends AsyncIterable<KvChange>, AsyncDisposable {
+  /** The values by key, as far as this process has heard. */
+  readonly entries: ReadonlyMap<string, KvEntry>;
+  /** Resolves once the map was filled. Rejects with what the watch was refused with. */
+  readonly ready: Promise<void>;
+  /** Ends it; the iteration ends too. */
+  close(): void;
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Pages of lists with values are no longer than nodes allow. */
+const PAGE = "limit=32&values=true";
+
+export function createKv(calls: Calls): Kv {
+  const get: Kv["get"] = async (key, { signal } = {}) => {
+    const call = { method: "GET", target: targetOf(key) } as const;
+    const reply = await calls.ask(call, { signal });
+    if (reply.status === 404 && codeOf(reply) === "not-found") return null;
+    if (reply.status !== 200) throw errorOf(call, reply);
+    const revision = /"(\d+)"/.exec(reply.headers.get("etag") ?? "")?.[1] ?? "0";
+    return entryOf(key, revision, reply.headers.get("content-type") ?? "", reply.bytes);
+  };
+
+  const put: Kv["put"] = async (key, value, options = {}) => {
+    const { ttl, session, signal } = options;
+    const [bytes, type] = bytesOf(value);
+    const life = [
+      ...(ttl === undefined ? [] : [`ttlMs=${ttl}`]),
+      ...(session === undefined ? [] : [`session=${idOf(session)}`]),
+    ];
+    const target = `${targetOf(key)}${life.length === 0 ? "" : `?${life.join("&")}`}`;
+    const command = await calls.bornCommand(target, signal);
+    const headers = { ...headersOf(options), "content-type": options.contentType ?? type };
+    const call = { method: "PUT", target, body: bytes, headers, command } as const;
+    const reply = await calls.ask(call, { signal });
+    if (isRefusedBy(options, reply)) return null;
+    if (reply.status !== 200) throw errorOf(call, reply);
+    return BigInt((jsonOf(reply) as KvWritten).revision);
+  };
+
+  const update: Kv["update"] = async (key, change, options = {}) => {
+    for (;;) {
+      const entry = await get(key, options);
+      const value = await change(entry);
+      if (value === undefined) return entry?.revision ?? null;
+      const revision = await put(key, value, { ...options, over: entry?.revision ?? null });
+      if (revision !== null) return revision;
+    }
+  };
+
+  return {
+    get,
+    put,
+    update,
+    async delete(key, options = {}) {
+      const { signal } = options;
+      const target = targetOf(key);
+      const command = await calls.bornCommand(target, signal);
+      const call: Call = { method: "DELETE", target, headers: headersOf(options), command };
+      const reply = await calls.ask(call, { signal });
+      if (isRefusedBy(options, reply) || (reply.status === 404 && codeOf(reply) === "not-found")) return false;
+      if (reply.status !== 200) throw errorOf(call, reply);
+      return (jsonOf(reply) as KvDeleted).outcome === "deleted";
+    },
+    list: (prefix = "", { signal } = {}) => listed(calls, prefix, signal),
+    watch: (prefix, { signal } = {}) =>
+      watcherOf(new KvWatch(calls, prefix, () => listed(calls, prefix, signal), signal)),
+  };
+}
+
+async function* listed(calls: Calls, prefix: string, signal: AbortSignal | undefined): AsyncGenerator<KvEntry, void> {
+  let cursor: string | null = "";
+  while (cursor !== null) {
+    const after: string = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const target = `/v1/kv?prefix=${encodeURIComponent(prefix)}&${PAGE}${after}`;
+    const page: Page<KvItem> = (await calls.json<Page<KvItem>>({ method: "GET", target }, { signal })).body;
+    for (const { key, revision, contentType, value = "" } of page.items) {
+      yield entryIn(key, revision, contentType, value);
+    }
+    cursor = page.cursor;
+  }
+}
+
+function watcherOf(watch: KvWatch): KvWatcher {
+  return {
+    entries: watch.entries,
+    ready: watch.ready,
+    close: () => watch.close(),
+    [Symbol.asyncDispose]: () => Promise.resolve(watch.close()),
+    [Symbol.asyncIterator]: (): AsyncIterator<KvChange> => watch.changes(),
+  };
+}
+
+function targetOf(key: string): string {
+  return `/v1/kv/${segmentOf(key)}`;
+}
+
+/** With the media type that goes with it. */
+function bytesOf(value: KvInput): readonly [Uint8Array<ArrayBuffer>, string] {
+  if (value instanceof Uint8Array) return [value, "application/octet-stream"];
+  const encoder = new TextEncoder();
+  if (typeof value === "string") return [encoder.encode(value), "text/plain; charset=utf-8"];
+  return [encoder.encode(JSON.stringify(value)), "application/json"];
+}
+
+function headersOf({ over, fence }: KvConditions): Record<string, string> {
+  return {
+    ...(over === undefined ? {} : over === null ? { "if-none-match": "*" } : { "if-match": `"${over}"` }),
+    ...(fence === undefined ? {} : { fence: `${fence}` }),
+  };
+}
+
+/** Not by its fence: whoever is too late has to hear of it. */
+function isRefusedBy({ over }: KvConditions, reply: Reply): boolean {
+  return over !== undefined && reply.status === 412 && codeOf(reply) === "precondition-failed";
+}
+
+function codeOf(reply: Reply): unknown {
+  return (jsonOf(reply) as { code?: unknown } | undefined)?.code;
+}

@@ -1,0 +1,53 @@
+/** Semaphores: up to so many permits of a name at a time. */
+import type { Calls } from "./calls.ts";
+import { QuorateError } from "./error.ts";
+import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
+import { bodyOf, heldError, type TakeOptions, targetOf } from "./locks.ts";
+import { leaseOf } from "./sessions.ts";
+import { take } from "./take.ts";
+
+/** What permits are asked for with. */
+export interface SemaphoreOptions extends TakeOptions {
+  /** How many permits there are in all; whoever uses it at the same time has to say the same: else `limit-mismatch`. */
+  readonly limit: number;
+  /** How many of them to take. Default: 1. */
+  readonly permits?: number;
+}
+
+/** Permits that are held. Their fence guards no single resource: a later holder's would shut out an earlier one's. */
+export interface Permits extends Held {
+  /** How many. */
+  readonly permits: number;
+}
+
+/** Semaphores of a cluster. */
+export interface Semaphores {
+  /**
+   * Waits for permits, calls back while they are held, and gives them back. Resolves and rejects as `Locks.request` does, and
+   * rejects with `limit-mismatch` while others use it with another limit.
+   */
+  request<T>(name: string, options: SemaphoreOptions, callback: (permits: Permits) => T | Promise<T>): Promise<T>;
+}
+
+class HeldPermits extends HeldGrant implements Permits {
+  readonly permits: number;
+
+  constructor(parts: ConstructorParameters<typeof HeldGrant>[0], permits: number) {
+    super(parts);
+    this.permits = permits;
+  }
+}
+
+export function createSemaphores(calls: Calls): Semaphores {
+  return {
+    async request(name, options, callback) {
+      const { limit, permits = 1, holder, wait = Infinity, signal, onPosition, session } = options;
+      const target = targetOf("semaphores", name);
+      const body = { ...bodyOf(options), limit, permits, ...(holder !== undefined && { holder }) };
+      const end = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
+      if (end instanceof QuorateError) throw heldError(end);
+      const parts = { calls, taken: end, noun: "semaphore", session: leaseOf(session) };
+      return await whileHeld(await surelyHeld(new HeldPermits(parts, permits)), callback);
+    },
+  };
+}

@@ -1,0 +1,69 @@
+/** The contract of the client, in each runtime that is here. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import * as client from "../../src/mod.ts";
+import { type Apps, memoryApps } from "../routes/memory_apps.ts";
+import { runContract } from "./contract_suite.ts";
+import { nodeVersion, transpiled } from "./in_node.ts";
+
+function urlsOf(apps: Apps): string[] {
+  return apps.cluster.ids.map((id) => apps.url(id));
+}
+
+Deno.test("client contract, in Deno", async () => {
+  const apps = await memoryApps(3);
+  try {
+    const { failures, count } = await runContract(client, urlsOf(apps));
+    assertEquals(failures, []);
+    assert(count > 20);
+    assertEquals(apps.reports, []);
+  } finally {
+    await apps.close();
+  }
+});
+
+const RUNNER = `
+import * as client from "./src/mod.js";
+import { runContract } from "./test/client/contract_suite.js";
+const { failures, count } = await runContract(client, process.argv.slice(2));
+console.log(failures.join("\\n\\n") || "all of " + count);
+`;
+
+const version = await nodeVersion();
+Deno.test({
+  name: `client contract, in Node ${version ?? "(SKIPPED: node is not on PATH)"}`,
+  ignore: version === null,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    const apps = await memoryApps(3);
+    try {
+      await transpiled(["src/mod.ts", "test/client/contract_suite.ts"], folder);
+      await Deno.writeTextFile(`${folder}/run.js`, RUNNER);
+      const args = [`${folder}/run.js`, ...urlsOf(apps)];
+      const { stdout, stderr } = await new Deno.Command("node", { args, stdout: "piped", stderr: "piped" }).output();
+      assertEquals(new TextDecoder().decode(stderr), "");
+      assertMatch(new TextDecoder().decode(stdout), /^all of \d\d\n$/);
+    } finally {
+      await apps.close();
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test("the client uses nothing but standard APIs of the web", async () => {
+  const folder = new URL("../../src/client/", import.meta.url);
+  const { modules } = JSON.parse(
+    new TextDecoder().decode(
+      (await new Deno.Command(Deno.execPath(), {
+        args: ["info", "--json", new URL("../mod.ts", folder).href],
+        stdout: "piped",
+        stderr: "null",
+      }).output()).stdout,
+    ),
+  ) as { modules: readonly { specifier: string; local: string }[] };
+  assert(modules.length > 15);
+  for (const { specifier, local } of modules) {
+    assert(specifier.startsWith("file:"), specifier);
+    const text = (await Deno.readTextFile(local)).replace(/^\s*(?:\/?\*|\/\/).*$/gm, "");
+    assert(!/\b(?:Deno\.|process\.[a-z]|Buffer\.|from "(?:node|npm|jsr):|from "@)/.test(text), specifier);
+  }
+});

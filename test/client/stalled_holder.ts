@@ -1,0 +1,80 @@
+/**
+ * A process that holds many locks and is stalled: by itself, for `stallMs` (`block`), or by whoever runs it (`stop`). Says at
+ * its first callback after that, as one line of JSON, what callbacks and reads claimed. Only standard APIs, for any runtime.
+ */
+import { connect, type Lock } from "../../src/mod.ts";
+
+export type Told = {
+  readonly locks: number;
+  /** Callbacks of the client that came first after the stall, by name. */
+  readonly callbacks: readonly string[];
+  /** What said then that a lock was still held. */
+  readonly claims: readonly string[];
+};
+
+/** A process that did not run for so long has no lease of 1 s any more. */
+const STALLED_MS = 1_000;
+
+export async function hold(
+  how: "block" | "stop",
+  stallMs: number,
+  urls: readonly string[],
+  count: number,
+): Promise<Told> {
+  const quorate = connect(urls);
+  const other = connect(urls);
+  const { locks, kv } = quorate;
+  const names = Array.from({ length: count }, (_, i) => `${how}/${i}`);
+  let held: readonly Lock[] = [];
+  let signals: readonly AbortSignal[] = [];
+  let [tickedMs, wasStalled] = [Infinity, false];
+  const callbacks: string[] = [];
+  const claims: string[] = [];
+  const done = new Promise<void>((resolve) => {
+    /** Called first in each callback of the client. */
+    const called = (name: string) => {
+      wasStalled ||= performance.now() - tickedMs > STALLED_MS;
+      if (!wasStalled) return;
+      callbacks.push(name);
+      // Before any read through a lock, which looks at the clock: the signals as they were taken.
+      if (signals.some(({ aborted }) => !aborted)) claims.push(`${name}: a signal`);
+      if (held.some(({ held }) => held)) claims.push(`${name}: held`);
+      if (held.some((lock) => lock.remainingMs() > 0)) claims.push(`${name}: remainingMs`);
+      if (held.some(({ signal }) => !signal.aborted)) claims.push(`${name}: signal`);
+      resolve();
+    };
+    const tell = (name: string, asked: Promise<unknown>) => asked.then(() => called(name), () => called(name));
+    const watching = async () => {
+      for await (const _ of kv.watch(how)) called("watch");
+    };
+    const asking = async () => {
+      while (callbacks.length === 0) await tell("get", kv.get("x"));
+    };
+    void (async () => {
+      held = await Promise.all(names.map((name) => locks.acquire(name, { ttl: 1_000 })));
+      signals = held.map(({ signal }) => signal);
+      tickedMs = performance.now();
+      setInterval(() => {
+        wasStalled ||= performance.now() - tickedMs > STALLED_MS;
+        tickedMs = performance.now();
+      }, 5);
+      void watching();
+      // Stopped at any moment it has something under way; where the moment is known, of each kind.
+      if (how === "stop") void asking();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      console.log("ready");
+      if (how === "stop") return;
+      for (const lock of held) void tell("renew", lock.renew());
+      void tell("get", kv.get("x"));
+      void tell("get of another client", other.kv.get("x"));
+      void tell("put", other.kv.put(how, 1));
+      void tell("take", locks.tryAcquire("other"));
+      // What is settled already is nobody's to hold back: that is heard of before.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      const untilMs = performance.now() + stallMs;
+      while (performance.now() < untilMs);
+    })();
+  });
+  await done;
+  return { locks: held.length, callbacks, claims };
+}
