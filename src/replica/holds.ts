@@ -1,5 +1,6 @@
 /** What is granted already: renewed, confirmed for an answer, given back, ended. */
 import type { ReleaseOutcome } from "../api.ts";
+import type { QuorateError } from "../errors.ts";
 import type { Ended, Hold, Op, Proclaim, Release, Renew } from "../machine/op.ts";
 import { holdOfFence, viewGrants, viewHistory } from "../machine/view.ts";
 import { endLapsedPlaces } from "./expiry.ts";
@@ -30,9 +31,7 @@ export class Holds {
     const untilMs = this.#parts.clock.now() + given.timeoutMs;
     const renewId = given.hedge === undefined ? this.#parts.random.id() : given.idempotencyKey;
     const over = await this.#over(name, renewal, given, renewId);
-    if (over !== null) {
-      throw over.result.outcome === "lost" ? lost(fence, over.receipt) : unexpected(over.result, fence, over.receipt);
-    }
+    if (over !== null) throw notRenewed(over, fence, given);
     const caller = { ...given, timeoutMs: Math.max(1, untilMs - this.#parts.clock.now()) };
     const [renewed, written] = await Promise.all([
       this.submit(name, renewal, caller, renewId),
@@ -41,7 +40,8 @@ export class Holds {
     const outcome = written === null || (isRenewed(written) && written.instance <= renewed.instance)
       ? renewed
       : written;
-    const { result, state, receipt } = isRenewed(renewed) ? outcome : renewed;
+    const decided = isRenewed(renewed) ? outcome : renewed;
+    const { result, state, receipt } = decided;
     const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
     if (hold !== null) {
       // It has no lease of its own: what the caller is told of counts from a renewal of its session.
@@ -50,12 +50,7 @@ export class Holds {
       }
       return { hold, state, receipt, waitedMs: 0 };
     }
-    if (result.outcome === "renewed" || result.outcome === "lost") {
-      // How somebody else's ended is not this subject's to learn.
-      const isOwn = (item: Ended) => item.fence === fence && item.subject === caller.subject;
-      throw lost(fence, receipt, viewHistory(state).items.find(isOwn)?.end);
-    }
-    throw unexpected(result, fence, receipt);
+    throw notRenewed(decided, fence, caller);
   }
 
   /** Keeps what nobody was told of yet alive, for as long as somebody asks for it. */
@@ -197,4 +192,11 @@ export class Holds {
 
 function isRenewed({ result }: Outcome): boolean {
   return result.outcome === "renewed";
+}
+
+function notRenewed({ result, state, receipt }: Outcome, fence: string, { subject }: Caller): QuorateError {
+  if (result.outcome !== "renewed" && result.outcome !== "lost") return unexpected(result, fence, receipt);
+  // How somebody else's ended is not this subject's to learn.
+  const isOwn = (item: Ended) => item.fence === fence && item.subject === subject;
+  return lost(fence, receipt, viewHistory(state).items.find(isOwn)?.end);
 }
