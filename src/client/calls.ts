@@ -30,7 +30,7 @@ export type Call = {
   readonly target: string;
   readonly body?: object | Uint8Array<ArrayBuffer>;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Of a write. */
+  /** The write that this sends; none for a read. */
   readonly command?: Command;
   /** How long a node may rightly say nothing, beyond what its work takes. */
   readonly waitMs?: number;
@@ -55,7 +55,7 @@ export type Reply = {
   readonly headers: Headers;
   /** When the request was sent that this answers; what its answer says of times counts from then. */
   readonly sent: Moment;
-  /** Of a stream of events; null: `bytes` is all there is. */
+  /** A stream of events; null: `bytes` is all there is. */
   readonly events: ReadableStream<Uint8Array> | null;
   readonly bytes: Uint8Array<ArrayBuffer>;
 };
@@ -319,7 +319,7 @@ async function replyOf(response: Response, sent: Moment): Promise<Reply> {
   return { status, headers, sent, events: null, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
-/** Of a node that cannot do it now, or of a proxy that reaches none: another time, or another node, may. */
+/** The node cannot do it now, or the proxy reaches none: another time, or another node, may. */
 function isPassing({ status }: Reply): boolean {
   return status === 429 || status === 502 || status === 503 || status === 504;
 }
@@ -330,7 +330,7 @@ function isExpired(reply: Reply): boolean {
 
 function noteOutcome(command: Command, isUnknown: boolean, sentBefore: number, reply: Reply | null): void {
   const told = reply?.status === 504 ? (jsonOf(reply) as { born?: unknown } | undefined)?.born : undefined;
-  // Of the only node that may have it: with that it is applied at most once.
+  // Only this node may have it, so with what it tells the write is applied at most once.
   if (command.born === undefined && command.sent === 1) command.born = instanceOf(`${told}`);
   command.isUnknown ||= isUnknown;
   // All who heard of it say that they did nothing.

@@ -17,11 +17,11 @@ export type LostHow = "expired" | "lost" | "forced" | "disposed";
 export type QuorateErrorFacts = {
   /** The same call may succeed later. */
   readonly retryable: boolean;
-  /** Of a write that failed: it was not done, or nobody can tell. Undefined: it was refused. */
+  /** Whether a write that failed was not done, or nobody can tell. Undefined: it was refused, or was none. */
   readonly outcome?: "none" | "unknown" | undefined;
   /** The key that every try of the write bore. */
   readonly idempotencyKey?: string | undefined;
-  /** Of `lock-lost`. */
+  /** How it ended, for `lock-lost`. */
   readonly how?: LostHow | undefined;
   /** The problem document of a node, whole. */
   readonly problem?: Readonly<Record<string, unknown>> | undefined;
@@ -37,11 +37,11 @@ export class QuorateError extends Error {
   readonly code: QuorateCode;
   /** The same call may succeed later. */
   readonly retryable: boolean;
-  /** Of a write that failed: it was not done (`none`), or nobody can tell (`unknown`). Undefined: it was refused. */
+  /** A write that failed was not done (`none`), or nobody can tell (`unknown`). Undefined: it was refused, or was none. */
   readonly outcome: "none" | "unknown" | undefined;
   /** The key that every try of the write bore; undefined for a read, and where no write failed. */
   readonly idempotencyKey: string | undefined;
-  /** Of `lock-lost`: how it ended. */
+  /** How it ended, for `lock-lost`. */
   readonly how: LostHow | undefined;
   /** The problem document that a node answered with; undefined if the client says it itself. */
   readonly problem: Readonly<Record<string, unknown>> | undefined;

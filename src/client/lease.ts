@@ -42,7 +42,7 @@ export function firstToEnd(bounds: readonly Bound[]): Bound {
   return bounds.reduce((first, bound) => end(bound) < end(first) ? bound : first);
 }
 
-/** Of all clients in this process: after a sleep whatever is over ends before anybody hears anything else. */
+/** What all clients in this process hold: after a sleep whatever is over ends before anybody hears anything else. */
 const live = new Set<Lease>();
 
 /** To be called before anything of a caller's is called or resolved. */
@@ -71,7 +71,7 @@ export class Lease {
   readonly #clock: ClientClock;
   readonly #what: string;
   readonly #abort = new AbortController();
-  /** Of a session, which this lives by. */
+  /** The session that this lives by. */
   readonly #parent: Lease | null;
   /** What lives by this. */
   readonly #children = new Set<Lease>();

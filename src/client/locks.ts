@@ -47,15 +47,15 @@ export interface Lock extends Held {
 
 /** A lock in a snapshot. */
 export interface LockInfo {
-  /** Of the lock. */
+  /** What names the lock. */
   readonly name: string;
   /** How it is held or asked for. */
   readonly mode: "exclusive" | "shared";
   /** Who holds it or waits, as they call themselves. */
   readonly holder: string;
-  /** Of a holder. */
+  /** The fence of one who holds it. */
   readonly fence?: bigint;
-  /** Of one who waits: from 1. */
+  /** The place in the queue of one who waits, from 1. */
   readonly position?: number;
 }
 

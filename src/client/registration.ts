@@ -29,7 +29,7 @@ export interface Registration extends AsyncDisposable {
 }
 
 const TTL_MS = 10_000;
-/** Of a ttl, what is surely there: clocks may be 1 % apart. */
+/** The share of a ttl that is surely there: clocks may be 1 % apart. */
 const SURE_SHARE = 0.99;
 
 export async function register(

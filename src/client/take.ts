@@ -21,9 +21,9 @@ export type Told = {
 export type Asked = {
   /** `/v1/locks/NAME`; of several `/v1/locks`. */
   readonly target: string;
-  /** Of each name that is asked for. */
+  /** One for each name that is asked for. */
   readonly targets: readonly string[];
-  /** By target, for several. */
+  /** The names of `targets`, in their order, where several locks are asked for. */
   readonly names: readonly string[] | null;
   readonly body: object;
   /** Infinity: for ever. */
@@ -83,7 +83,7 @@ class TakeRun {
   #isQueued = false;
   #node = "";
   #command: Command;
-  /** Of several, by name; fixed before the first send, as that of one is. */
+  /** The instances of several locks by name, fixed before the first send, as that of one is. */
   #born: Readonly<Record<string, number>> = {};
 
   constructor(calls: Calls, asked: Asked) {
@@ -99,7 +99,7 @@ class TakeRun {
   /** Nobody waits for it any more: its place is left, and what is granted all the same is given back. */
   giveUp(): void {
     this.#isGivenUp = true;
-    // Of what is under way and not decided yet the outcome is awaited: else it could be granted behind this.
+    // What is under way and not decided yet is awaited: else it could be granted behind this.
     if (this.#isQueued || this.#asked.names !== null) this.#stop.abort();
     else {
       const cancel = this.#calls.clock.after(GIVE_UP_MS, () => this.#stop.abort());
@@ -242,7 +242,7 @@ class TakeRun {
     }
   }
 
-  /** Of a set that was refused: what an earlier try was answered with, and nobody heard. */
+  /** Gives back what an earlier try of a set that is refused now was answered with, and nobody heard. */
   async #release(stillHeld: unknown): Promise<void> {
     if (!Array.isArray(stillHeld)) return;
     const parts = (stillHeld as readonly { name: string; fence: string }[]).flatMap(({ name, fence }) => {

@@ -76,7 +76,7 @@ export class Relay {
 }
 
 export type Linked = {
-  /** Of the links, and of the nodes themselves. */
+  /** What the links are reached under; `direct`: the nodes themselves. */
   readonly urls: readonly string[];
   readonly direct: readonly string[];
   readonly links: readonly Relay[];
