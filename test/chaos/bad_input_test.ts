@@ -475,7 +475,7 @@ function startStray(cluster: RealCluster) {
     async readiness(): Promise<Reply> {
       for (let i = 0; i < 400; i++) {
         const reply = await call(url, "GET", "/readyz");
-        if (reply !== null && /quorum|members answer/.test(String(reply.body["detail"]))) {
+        if (reply !== null && /a new store votes once/.test(String(reply.body["detail"]))) {
           await pause(300);
           return (await call(url, "GET", "/readyz"))!;
         }

@@ -28,6 +28,8 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/old_stores_test.ts": "its stores are files that an older version wrote",
   "chaos/standing_files_test.ts":
     "it rolls back and copies files; a rollback of a shared store is not found out (PROTOCOL.md §9)",
+  "chaos/stranger_test.ts":
+    "a stranger comes no further than the head of a request, and its node is in the test's own process",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
     "a balancer takes in what a watcher does not read",
   "cli/gateway_test.ts": "of one process: its command line, its end",

@@ -168,15 +168,18 @@ Deno.test("telling: what is mended is told, and the cluster serves", () =>
     const a = await start("a");
     // Its port answers that it is starting.
     await assertTold(a, "b", "not-ready");
+    const faults = async () => {
+      const { body } = await asked(a, "/v1/status");
+      return body.members.map((one: { fault?: { cause: string } }) => one.fault?.cause ?? null);
+    };
     await start("b");
-    await until("b is well", () => a.lines.includes("b: all is well again"));
+    await until("b has no fault", async () => (await faults())[1] !== "not-ready");
+    assertEquals((await faults())[2], "not-ready");
+    // A new cluster begins once all three are there.
+    await start("c");
     await until("a is ready", async () => (await asked(a, "/readyz")).response.status === 200);
-    const { body } = await asked(a, "/v1/status");
-    assertEquals(body.members.map((one: { fault?: { cause: string } }) => one.fault?.cause ?? null), [
-      null,
-      null,
-      "not-ready",
-    ]);
+    await until("all are well", async () => `${await faults()}` === ",,");
+    for (const id of ["b", "c"]) assert(a.lines.includes(`${id}: all is well again`), a.lines.join("\n"));
     assertEquals((await asked(a, "/v1/locks/x")).response.status, 200);
   }));
 

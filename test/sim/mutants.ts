@@ -165,9 +165,9 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a set that gives nothing back",
     edits: [{
-      file: "replica/lock_sets.ts",
-      text: "filter(([, { isNew }]) => isNew)",
-      replacement: "filter(([, { isNew }]) => !isNew)",
+      file: "replica/set_undo.ts",
+      text: "(taken.isNew || isFirst)",
+      replacement: "!(taken.isNew || isFirst)",
     }],
     from: 244,
     seeds: 300,
