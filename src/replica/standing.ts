@@ -9,8 +9,9 @@ import type { BallotStore, Clock, Mark, Transport } from "./ports.ts";
 /** Which member of which cluster a node is; `config` is its ClusterConfig text, not compared if null. */
 export type Membership = { readonly id: NodeId; readonly cluster: string; readonly config: string | null };
 
-/** Between rounds of asking while too few members answer. */
+/** Between rounds of asking while too few members answer, at first; twice as long each time, up to the most. */
 const ASK_AGAIN_MS = 50;
+const ASK_AGAIN_MAX_MS = 500;
 /** Within a round, to a member that has not answered. */
 const SEND_AGAIN_MS = 150;
 const SENDS = 6;
@@ -32,6 +33,8 @@ export class Standing {
   #checked = false;
   /** Others may know of commits of this store; they may count on votes, if it is of a version that asked nobody. */
   #hasSpoken: boolean;
+  /** Others that knew nothing against this new store when they were asked. One round need not reach all of them. */
+  readonly #agreed = new Set<NodeId>();
   /** Others that have not said that they have this store on record. */
   #missing: readonly NodeId[];
   #confirming: Promise<void> | null = null;
@@ -119,14 +122,20 @@ export class Standing {
   async #until(isDone: () => boolean, againMs: number): Promise<void> {
     const startedMs = this.#clock.now();
     let isTold = false;
+    let waitMs = againMs;
     while (!this.#closed && this.#store.identity() !== null && this.#store.quarantined() === null && !isDone()) {
       // A store that fails now may work the next time; until then this node does not vote.
-      if (await this.#round().catch((error) => void this.#failed(error))) continue;
+      if (await this.#round().catch((error) => void this.#failed(error))) {
+        waitMs = againMs;
+        continue;
+      }
       if (!isTold && !this.#mayVote && this.#clock.now() - startedMs >= TELL_AFTER_MS) {
         isTold = true;
         this.#report(`this node does not vote: ${this.#waiting}`);
       }
-      await new Promise<void>((resolve) => this.#clock.after(againMs, resolve));
+      await new Promise<void>((resolve) => this.#clock.after(waitMs, resolve));
+      // The others are as busy with their own start: asked too often they answer too late.
+      waitMs = Math.max(againMs, Math.min(2 * waitMs, ASK_AGAIN_MAX_MS));
     }
     if (isTold && this.#mayVote) this.#report("this node votes now");
   }
@@ -141,7 +150,9 @@ export class Standing {
     const own = { ...ownMark(store), seq: this.#lastSeq };
     const { speaks } = this;
     const answers = await Promise.all(this.#others.map((peer) => this.#ask(peer)));
-    const agreed = new Set<NodeId>();
+    const isNew = store.lifeConfirmed() !== true && !this.#hasSpoken;
+    // A store that has spoken asks all anew: what they have heard of it grows.
+    const agreed = isNew ? this.#agreed : new Set<NodeId>();
     const noted = new Set<NodeId>();
     for (const [i, mark] of answers.entries()) {
       if (mark === undefined) continue;
@@ -157,18 +168,17 @@ export class Standing {
       if (mark !== null) noted.add(peer);
     }
     this.#missing = this.#others.filter((peer) => !(speaks ? noted : agreed).has(peer));
-    if (!speaks) return await this.#begin(agreed);
+    if (!speaks) return await this.#begin(agreed, isNew);
     if (store.lifeConfirmed() === true || !this.#quorums.areWitnesses(noted, this.#member.id)) return false;
     await store.confirmLife();
     return true;
   }
 
   /** From here on peers note what this process says, and hold it against a later start: durable before the first word. */
-  async #begin(agreed: ReadonlySet<NodeId>): Promise<boolean> {
+  async #begin(agreed: ReadonlySet<NodeId>, isNew: boolean): Promise<boolean> {
     const { id } = this.#member;
     if (!this.#quorums.isPhase1(new Set([id, ...agreed]))) return false;
     // What is noted of a new store anywhere can never be another's: not while it may still have to be given up.
-    const isNew = this.#store.lifeConfirmed() !== true && !this.#hasSpoken;
     if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;
     await this.#store.confirm();
     this.#checked = true;

@@ -146,7 +146,7 @@ Deno.test("lives: a new store speaks once enough others know of none before, vot
   assert(/not yet: c$/.test(`${it.reason()}`), `${it.reason()}`);
   assertEquals(lines, [`this node does not vote: ${it.reason()}`]);
   answers["c"] = null;
-  await clock.pass(100);
+  await clock.pass(500);
   await settled();
   assertEquals([it.speaks, store.lifeConfirmed()], [true, false], "what they agree to they may forget");
   assert(/not yet: b, c$/.test(`${it.reason()}`), `${it.reason()}`);
@@ -154,7 +154,7 @@ Deno.test("lives: a new store speaks once enough others know of none before, vot
   for (let i = 0; i < 5; i++) await clock.pass(100);
   assert(it.reason() !== null, "one that noted it is too few of two");
   answers["c"] = MINE;
-  await clock.pass(100);
+  await clock.pass(500);
   await settled();
   assertEquals([it.reason(), store.lifeConfirmed()], [null, true]);
   assertEquals(lines.slice(1), ["this node votes now"]);
@@ -213,4 +213,17 @@ Deno.test("lives: a second life that such a version let vote is found out by who
   await clock.pass(1_000);
   await settled();
   assert(it.reason()?.startsWith("quarantined: c knows another life"), `${it.reason()}`);
+});
+
+Deno.test("lives: a new store need not be answered by enough others in one round", async () => {
+  const answers: Answers = { b: null, c: "silent" };
+  const { it, clock } = await newborn(answers);
+  for (let i = 0; i < 20; i++) await clock.pass(100);
+  assertEquals(it.speaks, false);
+  Object.assign(answers, { b: "silent", c: null });
+  // The round under way, the pause, and the next one, in which only c answers.
+  for (let i = 0; i < 30; i++) await clock.pass(100);
+  await settled();
+  assertEquals(it.speaks, true);
+  it.close();
 });

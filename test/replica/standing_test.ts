@@ -62,7 +62,7 @@ Deno.test("standing: with too few answers it waits, asks again, and begins to vo
   assertEquals(confirmed.done, false);
   assert(it.reason()?.startsWith("waiting for a quorum"), `${it.reason()}`);
   answers["e"] = null;
-  await clock.pass(100);
+  await clock.pass(500);
   assertEquals([it.reason(), confirmed.done], [null, true]);
 });
 
