@@ -73,6 +73,8 @@ export async function hold(
       await new Promise((resolve) => setTimeout(resolve, 0));
       const untilMs = performance.now() + stallMs;
       while (performance.now() < untilMs);
+      // If all of that was answered before.
+      void tell("get after it", kv.get("x"));
     })();
   });
   await done;
