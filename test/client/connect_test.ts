@@ -227,8 +227,10 @@ async function stalled(command: string, args: readonly string[], how: "block" | 
     await new Promise((resolve) => setTimeout(resolve, STALL_MS));
     signal(child, "SIGCONT");
   }
-  await child.status;
-  return JSON.parse(text.split("\n").find((line) => line.startsWith("{"))!);
+  const { code, signal: endedBy } = await child.status;
+  const told = text.split("\n").find((line) => line.startsWith("{"));
+  if (told === undefined) throw new Error(`${how}: it ended with ${code} ${endedBy} and said ${JSON.stringify(text)}`);
+  return JSON.parse(told);
 }
 
 Deno.test("client: a process stalled beyond its leases hears of their end before anything else", async () => {
