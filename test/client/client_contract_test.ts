@@ -26,6 +26,8 @@ import * as client from "./src/mod.js";
 import { runContract } from "./test/client/contract_suite.js";
 const { failures, count } = await runContract(client, process.argv.slice(2));
 console.log(failures.join("\\n\\n") || "all of " + count);
+// What failed may hold something still; else nothing is left that keeps a process.
+if (failures.length > 0) process.exit();
 `;
 
 const version = await nodeVersion();

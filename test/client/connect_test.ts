@@ -218,15 +218,19 @@ function signal(child: Deno.ChildProcess, signal: "SIGSTOP" | "SIGCONT"): void {
 async function stalled(command: string, args: readonly string[], how: "block" | "stop"): Promise<Told> {
   const child = new Deno.Command(command, { args: [...args], stdout: "piped", stderr: "inherit" }).spawn();
   let text = "";
+  let wasStopped = how !== "stop";
   for await (const bytes of child.stdout) {
     text += new TextDecoder().decode(bytes);
-    if (how !== "stop" || text !== "ready\n") continue;
+    if (wasStopped || !text.includes("ready\n")) continue;
+    wasStopped = true;
     signal(child, "SIGSTOP");
     await new Promise((resolve) => setTimeout(resolve, STALL_MS));
     signal(child, "SIGCONT");
   }
-  await child.status;
-  return JSON.parse(text.split("\n")[1]!);
+  const { code, signal: endedBy } = await child.status;
+  const told = text.split("\n").find((line) => line.startsWith("{"));
+  if (told === undefined) throw new Error(`${how}: it ended with ${code} ${endedBy} and said ${JSON.stringify(text)}`);
+  return JSON.parse(told);
 }
 
 Deno.test("client: a process stalled beyond its leases hears of their end before anything else", async () => {

@@ -24,7 +24,9 @@ export async function hold(
   const quorate = connect(urls);
   const other = connect(urls);
   const { locks, kv } = quorate;
-  const names = Array.from({ length: count }, (_, i) => `${how}/${i}`);
+  // Others do the same: with names in common each would wait for what another has.
+  const own = crypto.randomUUID();
+  const names = Array.from({ length: count }, (_, i) => `${own}/${i}`);
   let held: readonly Lock[] = [];
   let signals: readonly AbortSignal[] = [];
   let [tickedMs, wasStalled] = [Infinity, false];
@@ -44,14 +46,16 @@ export async function hold(
       resolve();
     };
     const tell = (name: string, asked: Promise<unknown>) => asked.then(() => called(name), () => called(name));
+    /** On a machine so busy that a grant takes a second to come, one is lost before it is there. */
+    const acquired = (name: string): Promise<Lock> => locks.acquire(name, { ttl: 1_000 }).catch(() => acquired(name));
     const watching = async () => {
-      for await (const _ of kv.watch(how)) called("watch");
+      for await (const _ of kv.watch(own)) called("watch");
     };
     const asking = async () => {
       while (callbacks.length === 0) await tell("get", kv.get("x"));
     };
     void (async () => {
-      held = await Promise.all(names.map((name) => locks.acquire(name, { ttl: 1_000 })));
+      held = await Promise.all(names.map(acquired));
       signals = held.map(({ signal }) => signal);
       tickedMs = performance.now();
       setInterval(() => {
@@ -67,12 +71,14 @@ export async function hold(
       for (const lock of held) void tell("renew", lock.renew());
       void tell("get", kv.get("x"));
       void tell("get of another client", other.kv.get("x"));
-      void tell("put", other.kv.put(how, 1));
-      void tell("take", locks.tryAcquire("other"));
+      void tell("put", other.kv.put(own, 1));
+      void tell("take", locks.tryAcquire(own));
       // What is settled already is nobody's to hold back: that is heard of before.
       await new Promise((resolve) => setTimeout(resolve, 0));
       const untilMs = performance.now() + stallMs;
       while (performance.now() < untilMs);
+      // If all of that was answered before.
+      void tell("get after it", kv.get("x"));
     })();
   });
   await done;
