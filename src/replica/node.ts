@@ -260,7 +260,7 @@ export class ReplicaNode implements NodeService {
     messages: readonly WireMessage[],
     mark: Mark = NO_MARK,
   ): Promise<readonly WireReply[]> {
-    const refusal = await this.#lives.meet(from, mark).catch((error: Error) => error.message);
+    const refusal = await this.#meet(from, mark);
     if (refusal === null) this.#peers.heard(from);
     return await Promise.all(messages.map((message) => {
       // Who is refused is told why, if it asks: its own start must find out what it is.
@@ -279,8 +279,13 @@ export class ReplicaNode implements NodeService {
    * Rejects with PeerError if nothing of that answer may be counted.
    */
   async note(from: NodeId, mark: Mark): Promise<void> {
-    const refusal = await this.#lives.meet(from, mark);
+    const refusal = await this.#meet(from, mark);
     if (refusal !== null) throw new PeerError(refusal);
+  }
+
+  /** Why nothing of this peer may be taken, or null. What cannot be looked up cannot be taken either. */
+  #meet(from: NodeId, mark: Mark): Promise<string | null> {
+    return this.#lives.meet(from, mark).catch((error) => (this.#health.told(error) as Error).message);
   }
 
   /** This node's last commit, as peers are told it with every message. */
@@ -367,25 +372,14 @@ export class ReplicaNode implements NodeService {
         const reason = this.#acceptor.votes ? this.#standing.reason() : "this node does not vote";
         if (reason !== null) return { type: "unavailable", reason };
       }
-      if (message.type === "collision") {
-        this.#coordinator.collision(message);
-        return { type: "noted" };
-      }
-      if (message.type === "forward") {
-        this.#logs.forwarded(from, message);
-        return { type: "noted" };
-      }
-      if (message.type === "outcomes") {
-        this.#logs.outcomes(from, message);
-        return { type: "noted" };
-      }
-      if (message.type === "accepted") {
-        this.#learner.accepted(from, message);
-        return { type: "noted" };
-      }
-      return await this.#acceptor.handle(message, from);
+      if (message.type === "collision") this.#coordinator.collision(message);
+      else if (message.type === "forward") this.#logs.forwarded(from, message);
+      else if (message.type === "outcomes") this.#logs.outcomes(from, message);
+      else if (message.type === "accepted") this.#learner.accepted(from, message);
+      else return await this.#acceptor.handle(message, from);
+      return { type: "noted" };
     } catch (error) {
-      return { type: "unavailable", reason: (error as Error).message.slice(0, REASON_MAX_CHARS) };
+      return { type: "unavailable", reason: (this.#health.told(error) as Error).message.slice(0, REASON_MAX_CHARS) };
     }
   }
 }

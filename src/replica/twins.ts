@@ -46,10 +46,10 @@ export class Twins {
 
   /** Looks at every key that begins so: what is found later and was not there is then known to be new. */
   async meet(prefix: string): Promise<void> {
-    const { store, acceptor } = this.#parts;
+    const { acceptor } = this.#parts;
     let after = "";
     for (;;) {
-      const keys = await store.keys(prefix, after, PAGE);
+      const keys = await acceptor.keys(prefix, after, PAGE);
       await lookAtAll(keys, (key) => acceptor.look(key, false));
       if (keys.length < PAGE) return;
       after = keys.at(-1)!;
