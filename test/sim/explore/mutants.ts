@@ -293,8 +293,8 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
       "    const reply = await this.#update(key, (stored) => {",
       "    const { promise, resolve, reject } = Promise.withResolvers<AcceptorReply>();\n    void this.#update<AcceptorReply>(key, (stored) => {",
     ).concat(edit(
-      "      return { record: next.record === record ? null : this.#stored(next.record, stored), reply: next.reply };\n    });",
-      "      resolve(next.reply);\n      return { record: next.record === record ? null : this.#stored(next.record, stored), reply: next.reply };\n    }).catch(reject);\n    const reply = await promise;",
+      "      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };\n    });",
+      "      resolve(next.reply);\n      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };\n    }).catch(reject);\n    const reply = await promise;",
     )),
     of: "test/replica/acceptor_host_test.ts",
     test: "acceptor host: nothing is said of a vote or promise before its commit",
