@@ -309,9 +309,16 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "amnesia: a store that was rolled back votes",
     file: "replica/standing.ts",
-    edits: edit("if (fault === null) continue;", "if (fault === null || this.#lastSeq >= 0) continue;"),
+    edits: edit("if (fault !== null) {", "if (fault !== null && this.#lastSeq < 0) {"),
     of: "test/replica/standing_test.ts",
     test: "standing: a node whose store lost its last 1 commits is quarantined, and the rest go on",
+  },
+  {
+    name: "amnesia: a second life is heard by whoever knew the first",
+    file: "replica/lives.ts",
+    edits: edit("if (known !== null && known !== mark.incarnation) {", "if (known !== null && known === '') {"),
+    of: "test/replica/lives_test.ts",
+    test: "lives: of a second life nothing is taken, neither what it asks nor what it answers, and it is told once",
   },
   {
     name: "a client's value under any id",
