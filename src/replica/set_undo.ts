@@ -1,6 +1,5 @@
 /** What becomes of several locks that were asked for together and refused: given back, or told to who asked. */
 import { QuorateError } from "../errors.ts";
-import { HANDOVER_TTL_MS } from "../limits.ts";
 import type { Hold } from "../machine/op.ts";
 import type { GrantParts } from "./grant_parts.ts";
 import type { Grants } from "./grants.ts";
@@ -82,9 +81,8 @@ export class SetUndo {
    */
   async #giveBack(name: string, hold: Hold, caller: Caller): Promise<boolean> {
     const { clock } = this.#parts;
-    const untilMs = clock.now() + (hold.unconfirmed ? Math.min(hold.ttlMs, HANDOVER_TTL_MS) : hold.ttlMs);
-    const { signal: _over, ...rest } = caller;
-    const once = () => this.#grants.holds.giveBack(name, hold, rest).catch(() => null);
+    const untilMs = clock.now() + hold.ttlMs;
+    const once = () => this.#giveBackOnce(name, hold, caller).catch(() => null);
     const again = () => {
       if (this.#parts.isDraining() || clock.now() >= untilMs) return;
       clock.after(GIVE_BACK_AGAIN_MS, () => void once().then((wasThis) => wasThis ?? again()));
@@ -92,6 +90,22 @@ export class SetUndo {
     const wasThis = await once();
     if (wasThis === null) again();
     return wasThis !== false;
+  }
+
+  /** Null: it is to be tried again. */
+  async #giveBackOnce(name: string, taken: Hold, caller: Caller): Promise<boolean | null> {
+    const { signal: _over, ...rest } = caller;
+    let hold = taken;
+    for (let i = 0; i < LOOKS_MAX; i++) {
+      if (await this.#grants.holds.giveBack(name, hold, rest)) return true;
+      if (caller.anonymous !== true) return false;
+      // Nobody else has this key: a renewal of this request's own, given up as unknown, was decided after all.
+      const { state } = await this.#grants.reads.get(name, { stale: false, timeoutMs: caller.timeoutMs });
+      const newest = this.#grants.holdOf(state, caller);
+      if (newest === null) return true;
+      hold = newest;
+    }
+    return null;
   }
 }
 

@@ -173,6 +173,16 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     seeds: 300,
   },
   {
+    name: "a set whose caller went away keeps what was renewed late",
+    edits: [{
+      file: "replica/set_undo.ts",
+      text: "if (caller.anonymous !== true) return false;",
+      replacement: "return false;",
+    }],
+    from: 207,
+    seeds: 300,
+  },
+  {
     name: "a wake-up lost: release hands nothing over",
     edits: [{
       file: "machine/grants.ts",
