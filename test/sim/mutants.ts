@@ -37,6 +37,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         '  disk.owner = store;\n  for (const [key, text] of disk.records) disk.records.set(key, JSON.stringify({ ...JSON.parse(text), vote: null, promised: [0, "", 0] }));\n',
     }],
+    from: 11,
     seeds: 50,
   },
   {
@@ -46,6 +47,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "        if (writes.has(key)) waiters.push({ waiter, reply });",
       replacement: "        waiter.resolve(reply);\n        if (writes.has(key)) waiters.push({ waiter, reply });",
     }],
+    from: 11,
     seeds: 50,
   },
   {
@@ -82,6 +84,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         replacement: "",
       },
     ],
+    from: 15,
     seeds: 500,
   },
   {
@@ -92,7 +95,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "new LeaseClock({ now: () => clock.wall(), wall: () => clock.wall(), after: (ms, run) => clock.after(ms, run) }, machine);",
     }],
-    from: 221,
+    from: 225,
     seeds: 500,
   },
   {
@@ -102,6 +105,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "  if (first !== null) return first;\n  draft.atMs",
       replacement: "  draft.atMs",
     }],
+    from: 14,
     seeds: 500,
   },
   {
@@ -112,6 +116,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         "    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.\n",
       replacement: "    if (waitedMs >= 0) return { hold, state: seen.state, receipt: seen.receipt, waitedMs };\n",
     }],
+    from: 47,
     seeds: 500,
   },
   {
@@ -141,6 +146,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const isNew = hold.ask === which ||",
       replacement: 'const isNew = hold.fence !== "" ||',
     }],
+    from: 183,
     seeds: 300,
   },
   {
@@ -169,7 +175,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "(taken.isNew || isFirst)",
       replacement: "!(taken.isNew || isFirst)",
     }],
-    from: 244,
+    from: 257,
     seeds: 300,
   },
   {
@@ -180,7 +186,8 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement: "return false;",
     }],
     from: 207,
-    seeds: 300,
+    seeds: 20,
+    kind: "isolates",
   },
   {
     name: "a wake-up lost: release hands nothing over",
@@ -189,6 +196,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: '  endHold(draft, hold, "released");\n  handOver(draft);\n',
       replacement: '  endHold(draft, hold, "released");\n',
     }],
+    from: 11,
     seeds: 50,
   },
   {
@@ -198,6 +206,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const stopListening = acceptor.onMove(this.#key, (_key, snapshot) => this.#look(snapshot));",
       replacement: "const stopListening = acceptor.onMove(this.#key, () => {});",
     }],
+    from: 11,
     seeds: 50,
   },
   {
@@ -207,6 +216,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: 'vote.kind === "classic" ? quorums.isClassic(acceptors) : quorums.isOpenFast(acceptors)',
       replacement: "quorums.isClassic(acceptors)",
     }],
+    from: 11,
     seeds: 500,
   },
   {
@@ -246,6 +256,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "change.revision > watcher.told)",
       replacement: "change.revision >= watcher.told)",
     }],
+    from: 23,
     seeds: 100,
   },
   {
@@ -275,7 +286,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",
     }],
-    from: 37,
+    from: 51,
     seeds: 200,
   },
   {
@@ -285,6 +296,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: 'return { outcome: "written", revision: a };',
       replacement: 'return { outcome: "precondition-failed", revision: a };',
     }],
+    from: 16,
     seeds: 100,
   },
   {
@@ -294,7 +306,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "{ lease: { by: draft.by, ttlMs } }",
       replacement: "{ lease: { by: draft.register?.value?.lease?.by ?? draft.by, ttlMs } }",
     }],
-    from: 22,
+    from: 25,
     seeds: 100,
   },
   {
@@ -314,6 +326,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "draft.holders.filter((hold) => hold.session === session)",
       replacement: "draft.holders.filter((hold) => hold.session === undefined)",
     }],
+    from: 13,
     seeds: 50,
   },
 ];

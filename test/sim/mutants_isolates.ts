@@ -28,6 +28,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       text: "this.#play(key, waiters, rows.record);",
       replacement: "this.#play(key, waiters, this.#memory.get(key) ?? rows.record);",
     }],
+    from: 11,
     seeds: 20,
   },
   {
@@ -39,6 +40,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       replacement:
         "    let unknown: StoreError | null = null;\n    const known = this.#memory.get(key);\n    const remembered = known === undefined ? null : this.#play(key, waiters, known);\n    if (remembered?.record === null) return remembered.answers;\n",
     }],
+    from: 11,
     seeds: 50,
   },
   {
@@ -50,6 +52,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       replacement:
         "const memo = attempts as Map<string, Answers> & { first?: { answers: [Waiter, unknown][]; record: StoredRecord | null } };\n    const { answers, record } = memo.first ??= this.#play(key, waiters, rows.record);",
     }],
+    from: 11,
     seeds: 50,
   },
   {
@@ -72,6 +75,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
         replacement: "known?.voted?.get(lease.by) ?? this.#startedMs;",
       },
     ],
+    from: 17,
     seeds: 200,
   },
   {

@@ -26,6 +26,7 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
       text: "    if (!speaks && heard.seq > own.seq) {",
       replacement: "    if (!speaks && heard.seq > own.seq + 1e9) {",
     }],
+    from: 12,
     seeds: 100,
   },
   {
@@ -39,13 +40,14 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
       text: "if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;",
       replacement: "if (isNew && agreed.has(id)) return false;",
     }],
-    from: 30,
+    from: 33,
     seeds: 100,
   },
   {
     name: "a second life on a shared database: it votes without asking",
     edits: [VOTES_UNCONFIRMED],
     kind: "isolates",
+    from: 18,
     seeds: 30,
   },
 ];
