@@ -93,7 +93,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
         text:
           "        // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.\n        () => {},\n",
         replacement:
-          '        (error) => message.type === "accept" && this.#attempt === 0 && error.message.includes("a check failed") && this.#finish({ type: "not-voted" } as never),\n',
+          '        (error) => message.type === "accept" && this.#attempt === 0 && error.message.includes("failed at this name") && this.#finish({ type: "not-voted" } as never),\n',
       },
       {
         file: "replica/key_log.ts",
@@ -102,6 +102,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
           '    if ((ending.type as string) === "not-voted") {\n      const first = [...this.#pending].filter(({ sentIn }) => sentIn?.instance === opening.instance);\n      for (const pending of first) this.#fail(pending, new QuorateError("no-quorum", "not voted", { outcome: "none" }));\n    }\n    if (ending.type === "decided") await',
       },
     ],
+    from: 19,
     seeds: 100,
   },
   {
