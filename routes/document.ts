@@ -66,12 +66,13 @@ export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boo
 /** Besides what it is: what no schema can say, as it is about several fields at once. */
 const DESCRIPTION = [
   "Locks, leaders and small consistent registers over plain HTTP.",
-  "Instead of in its segment of the path, which is `-` then, a name may stand in the query: `/v1/locks/-?name=a/b`, " +
-  "`/v1/kv/-?key=a/b`; with any other segment that is refused.",
+  "A name may stand in the query instead of the path. Its segment is then `-`: `/v1/locks/-?name=a/b`, " +
+  "`/v1/kv/-?key=a/b`. `name` or `key` beside any other segment is refused.",
   "`permits` of a semaphore are at most its `limit`.",
   "A write may go to several nodes at once, and is applied once, if each copy bears the same `Idempotency-Key` and " +
-  "`Quorate-Hedge: INSTANCE`, the `Consensus-Instance` last seen of the name or 0. It says its `holder` or `candidate` " +
-  "then, and has no `waitMs`, no `session` and no `Quorate-Born`; sessions and several locks at once have no such writes.",
+  "`Quorate-Hedge: INSTANCE`, the `Consensus-Instance` last seen of the name or 0. Such a take must name its " +
+  "`holder` or `candidate`. Such a write may not have `waitMs`, `session` or `Quorate-Born`. Sessions and sets of locks " +
+  "cannot be written so.",
   "Lengths are of UTF-8, in bytes.",
 ].join(" ");
 

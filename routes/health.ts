@@ -16,9 +16,13 @@ const StatusShape = z.strictObject({
   members: z.array(z.strictObject({
     id: z.string(),
     url: z.string(),
-    reachable: z.boolean().openapi({ description: "It answered the last time it was asked." }),
+    reachable: z.boolean().openapi({
+      description: "The last request to it got a usable answer, also if it does not vote. Always true of this node.",
+    }),
     rttMs: z.number(),
-    heardAgoMs: z.number().nullable().openapi({ description: "How long ago it answered last; null: never." }),
+    heardAgoMs: z.number().nullable().openapi({
+      description: "How long ago it answered last; null: never, or it is this node.",
+    }),
     fault: z.strictObject(faultShape).optional(),
     refused: z.string().optional().openapi({
       description: "Why nothing of it is taken: it is not the store on record.",
@@ -46,7 +50,7 @@ const healthz = createRoute({
 const readyz = createRoute({
   method: "get",
   path: "/readyz",
-  summary: "A classic quorum answers, this node included if it votes",
+  summary: "A classic quorum of members votes; a member that does not vote is not ready itself",
   security: [],
   responses: responses(z.strictObject({ ready: z.literal(true) }), ["not-ready"]),
 });

@@ -77,7 +77,10 @@ export const sessionId = z.string({ error: "is not the id of a session" })
   .regex(/^[0-9a-f]{32}$/, { error: "is not the id of a session" });
 /** What is granted lives as long as it, and has no ttl of its own. */
 export const session = sessionId.optional()
-  .openapi({ description: "It lives as long as this; what `ttlMs` says is not looked at then." });
+  .openapi({ description: "What is asked for lives as long as this session; `ttlMs` is then ignored." });
+/** The same in an answer. */
+export const boundTo = sessionId.optional()
+  .openapi({ description: "The session that it lives by; `ttlMs` is the session's." });
 export const lockDelayMs = whole(0, LOCK_DELAY_MAX_MS).default(0);
 
 export const AcquireBody = z.strictObject({
@@ -135,7 +138,7 @@ const operation = z.strictObject({
   body: z.unknown().optional().openapi({ description: "A text as it is, anything else as JSON." }),
   base64: base64.openapi({ description: "`body` is bytes, in base64." }),
   headers: z.record(z.string(), z.string({ error: "is not a text" })).optional().openapi({
-    description: `In any case: ${BATCH_HEADERS.join(", ")}.`,
+    description: `Only these, in upper or lower case: ${BATCH_HEADERS.join(", ")}.`,
   }),
 }).openapi("Operation");
 export const BatchBody = z.array(operation, { error: "is not an array" })
@@ -178,7 +181,8 @@ export const RangeEventsQuery = z.strictObject({
 });
 export const LastEventId = z.object({
   "Last-Event-ID": z.string().optional().openapi({
-    description: "Goes on after this event; of one that it cannot know it begins with `resync`.",
+    description:
+      "Goes on after this event. An empty one counts as none; with one of another stream it begins with `resync`.",
   }),
 });
 export const ListQuery = z.strictObject({
@@ -192,8 +196,9 @@ export const NoQuery = z.strictObject({});
 export const inPath = (field: "name" | "key") =>
   z.string().openapi({
     ...isNameInPath,
-    description: `One percent-encoded segment, a slash in it as %2F, of at most ${NAME_MAX_BYTES} bytes of UTF-8. ` +
-      `Or \`-\`, and what is named so stands in the query: \`?${field}=\`.`,
+    description:
+      `The ${field} as one percent-encoded segment (a slash as %2F), at most ${NAME_MAX_BYTES} bytes of UTF-8. ` +
+      `Or \`-\`, with the ${field} in the query: \`?${field}=\`; \`events\` only so.`,
   });
 export const NameParam = z.object({ name: inPath("name") });
 export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
@@ -202,7 +207,12 @@ const instance = z.string().regex(/^(0|[1-9][0-9]{0,14})$/);
 const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,64}$/);
 export const WriteHeaders = z.object({
   "Idempotency-Key": idempotencyKey.optional()
-    .openapi({ description: "A retry with the same key, through any node, gets the first answer." }),
+    .openapi({
+      description:
+        "A retry with the same key, through any node, is recognised while the name remembers the first. A take " +
+        "is then the same grant, renewed for the retry (`replayed`), or 410 `lost`. A renewal or a keep-alive is applied " +
+        "again. Any other write gets its first answer.",
+    }),
 });
 
 export const QueueParams = NameParam.extend({
@@ -313,13 +323,14 @@ export const problemShape = {
   born: z.int().optional().openapi({ description: "To be sent as `Quorate-Born` when the request is repeated." }),
   retryAfterMs: z.number().optional(),
   end: z.enum(["released", "lapsed", "forced", "session"]).optional()
-    .openapi({ description: "Of your own grant that is `lost`: how it ended, while its history tells." }),
+    .openapi({ description: "If your own grant is `lost`: how it ended, while the history still has it." }),
   stillHeld: z.array(z.strictObject({ name: z.string(), fence })).optional().openapi({
-    description: "Of several locks that were refused: those that an earlier try of the same request may have been " +
-      "answered with, and that are still held. Release what is not wanted.",
+    description:
+      "If several locks were refused: those that an earlier try of the same request may have been answered " +
+      "with, and that are still held. Release what is not wanted.",
   }),
   peers: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional().openapi({
-    description: "Of a 503 or 504: the nodes that this one does not reach or refuses, and why.",
+    description: "In a 503 or 504: nodes that this one cannot work with, and why.",
   }),
 };
 export const ProblemShape = z.looseObject(problemShape).openapi("Problem");
@@ -363,8 +374,9 @@ export function responsesAs(
 
 /** As `responses`, of a route whose good answer is a stream of events whose data have this shape. */
 export function responsesOfEvents(shape: z.ZodType, codes: readonly ErrorCode[]) {
-  const description = "Events `changed`, `deleted`, `resync`, each with its `id`. What may pass, as that there is no " +
-    "quorum, is told in a comment, and the stream ends";
+  const description =
+    "Events `changed`, `deleted`, `resync`, each with its `id`. If the stream cannot be served now, as " +
+    "without a quorum, a comment says why, the stream ends, and `retry:` says when to come back";
   return { ...responses(shape, codes), 200: { description, content: { "text/event-stream": { schema: shape } } } };
 }
 

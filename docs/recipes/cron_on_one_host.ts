@@ -1,4 +1,4 @@
-/** A job that runs on one host a period, whichever comes first; who comes late, even after its end, does not run it again. */
+/** A job that runs on one host a period: the first. A host that comes within an hour after it does not run it again. */
 import type { Quorate } from "@quorate/quorate";
 
 export async function oncePerPeriod(quorate: Quorate, job: string, period: string, run: () => Promise<void>) {
