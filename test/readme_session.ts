@@ -153,18 +153,17 @@ function readable(text: string, folder: string, port: number): string {
 }
 
 const ALWAYS_VARIES = new Set(["requestId", "retryAfterMs", "waitedMs", "fence", "lastFence", "revision"]);
-/** Exact in a grant that came at once, counted down or up otherwise. */
+/** Exact in a grant, whatever it waited; counted down otherwise. */
 const VARIES_LATER = new Set(["guaranteedForMs", "lapsesInMs"]);
 
 /** A JSON answer without what differs from run to run. */
 function steady(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(steady);
   if (typeof value !== "object" || value === null) return value;
-  // A gateway adds what went by before it asked.
-  const isFresh = Number((value as Record<string, unknown>)["waitedMs"]) < 1_000;
+  const isGrant = "waitedMs" in value;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => {
-      const varies = ALWAYS_VARIES.has(name) || (VARIES_LATER.has(name) && !isFresh);
+      const varies = ALWAYS_VARIES.has(name) || (VARIES_LATER.has(name) && !isGrant);
       return [name, varies ? typeof inner : steady(inner)];
     }),
   );

@@ -90,7 +90,8 @@ function isExact({ told, born }: Try): boolean {
   return born !== null && told !== null && told.status < 500 && isRefusal(told) && told.status !== 429;
 }
 
-function checkExpired(wrong: Wrong, { id, tries }: Write, viaGateway: boolean): void {
+/** A first try without `Quorate-Born` is never called expired, and whoever is says that the outcome is unknown. */
+export function checkExpired(wrong: Wrong, { id, tries }: Pick<Write, "id" | "tries">, viaGateway: boolean): void {
   tries.forEach(({ told, born }, i) => {
     if (told?.code !== "expired-command") return;
     if (i === 0 && born === null) complain(wrong, "expired-command on a first try", id);

@@ -3,7 +3,8 @@ import { compareDecimals } from "../../src/machine/fence.ts";
 import type { Hold } from "../../src/machine/op.ts";
 import type { State } from "../../src/paxos/message.ts";
 import type { Step } from "./decided.ts";
-import { complain, type Wrong } from "./hot_check.ts";
+import { guaranteedUntilMs } from "../sim/guarantee.ts";
+import { checkExpired, complain, type Wrong } from "./hot_check.ts";
 import { isDone, isRefusal, type Try } from "./hot_client.ts";
 
 /** One worker's turn: an acquire with all its tries, and the release of what it got. Its id is its holder's name too. */
@@ -92,17 +93,14 @@ function fateOf({ acquire }: Turn): "granted" | "refused" | "unknown" {
 }
 
 function grantsOf(wrong: Wrong, { id, acquire, release }: Turn, decided: ReadonlyMap<string, DecidedGrant>): Told[] {
-  acquire.forEach(({ told, born }, i) => {
-    if (told?.code !== "expired-command") return;
-    if (i === 0 && born === null) complain(wrong, "expired-command on a first try", id);
-    else if (told.outcome !== "unknown") complain(wrong, "expired-command without outcome unknown", id);
-  });
+  checkExpired(wrong, { id, tries: acquire }, false);
   return acquire.flatMap(({ told, callMs, returnMs }) => {
     if (told === null || !isDone(told)) return [];
     const { fence, ttlMs, waitedMs, guaranteedForMs } = told.body as Record<string, unknown>;
     if (decided.get(`${fence}`)?.holder !== id) complain(wrong, "told a grant that was not decided", `${id}: ${fence}`);
-    const waited = Number(guaranteedForMs) > Number(ttlMs) ? 0 : Number(waitedMs ?? 0);
-    const untilMs = callMs + waited + Number(guaranteedForMs);
+    if (Number(guaranteedForMs) > Number(ttlMs)) complain(wrong, "guaranteed for more than its ttl", `${id}: ${fence}`);
+    const bounds = { guaranteedForMs: Number(guaranteedForMs), waitedMs: Number(waitedMs) };
+    const untilMs = guaranteedUntilMs({ sentMs: callMs, rate: 1 }, bounds);
     const givenBackMs = release[0]?.callMs ?? Infinity;
     return [{ id, fence: `${fence}`, callMs, fromMs: returnMs, untilMs: Math.min(untilMs, givenBackMs) }];
   });

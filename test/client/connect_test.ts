@@ -206,7 +206,7 @@ const STALL_MS = 1_400;
 const HOLDS = 40;
 
 /** One that did not get to run for so long by itself has said so and ended. */
-function signal(child: Deno.ChildProcess, signal: "SIGSTOP" | "SIGCONT"): void {
+function signal(child: Deno.ChildProcess, signal: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
   try {
     child.kill(signal);
   } catch (error) {
@@ -219,13 +219,17 @@ async function stalled(command: string, args: readonly string[], how: "block" | 
   const child = new Deno.Command(command, { args: [...args], stdout: "piped", stderr: "inherit" }).spawn();
   let text = "";
   let wasStopped = how !== "stop";
-  for await (const bytes of child.stdout) {
-    text += new TextDecoder().decode(bytes);
-    if (wasStopped || !text.includes("ready\n")) continue;
-    wasStopped = true;
-    signal(child, "SIGSTOP");
-    await new Promise((resolve) => setTimeout(resolve, STALL_MS));
-    signal(child, "SIGCONT");
+  try {
+    for await (const bytes of child.stdout) {
+      text += new TextDecoder().decode(bytes);
+      if (wasStopped || !text.includes("ready\n")) continue;
+      wasStopped = true;
+      signal(child, "SIGSTOP");
+      await new Promise((resolve) => setTimeout(resolve, STALL_MS));
+      signal(child, "SIGCONT");
+    }
+  } finally {
+    signal(child, "SIGKILL");
   }
   const { code, signal: endedBy } = await child.status;
   const told = text.split("\n").find((line) => line.startsWith("{"));
@@ -251,7 +255,9 @@ globalThis.Deno?.exit(0) ?? process.exit(0);`;
       await Deno.writeTextFile(`${folder}/run.js`, run("./test/client/stalled_holder.js", "block"));
       runs.push(() => stalled("node", [`${folder}/run.js`], "block"));
     }
-    for (const { locks, callbacks, claims } of await Promise.all(runs.map((one) => one()))) {
+    const told = await Promise.allSettled(runs.map((one) => one()));
+    for (const one of told) if (one.status === "rejected") throw one.reason;
+    for (const { locks, callbacks, claims } of told.flatMap((one) => one.status === "fulfilled" ? [one.value] : [])) {
       assertEquals([locks, claims], [HOLDS, []]);
       assert(callbacks.length > 0);
     }

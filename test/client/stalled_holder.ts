@@ -14,6 +14,8 @@ export type Told = {
 
 /** A process that did not run for so long has no lease of 1 s any more. */
 const STALLED_MS = 1_000;
+/** To have a lock at all. */
+const TRIES = 20;
 
 export async function hold(
   how: "block" | "stop",
@@ -47,7 +49,11 @@ export async function hold(
     };
     const tell = (name: string, asked: Promise<unknown>) => asked.then(() => called(name), () => called(name));
     /** On a machine so busy that a grant takes a second to come, one is lost before it is there. */
-    const acquired = (name: string): Promise<Lock> => locks.acquire(name, { ttl: 1_000 }).catch(() => acquired(name));
+    const acquired = (name: string, left = TRIES): Promise<Lock> =>
+      locks.acquire(name, { ttl: 1_000 }).catch((error) => {
+        if (left <= 1) throw error;
+        return acquired(name, left - 1);
+      });
     const watching = async () => {
       for await (const _ of kv.watch(own)) called("watch");
     };
@@ -55,7 +61,7 @@ export async function hold(
       while (callbacks.length === 0) await tell("get", kv.get("x"));
     };
     void (async () => {
-      held = await Promise.all(names.map(acquired));
+      held = await Promise.all(names.map((name) => acquired(name)));
       signals = held.map(({ signal }) => signal);
       tickedMs = performance.now();
       setInterval(() => {

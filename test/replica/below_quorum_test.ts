@@ -39,7 +39,7 @@ Deno.test("below a quorum, every noun refuses at once what needs one, sends noth
       if (content.type !== "read") proposed.push(content.type);
       return false;
     });
-    const put = { value: "", contentType: "text/plain" };
+    const put = { bytes: "", contentType: "text/plain" };
     const read = { stale: false, timeoutMs: LONG_MS };
     const page = { prefix: "", limit: 10, cursor: null, timeoutMs: LONG_MS };
     const asks: (() => Promise<unknown>)[] = [
@@ -54,7 +54,7 @@ Deno.test("below a quorum, every noun refuses at once what needs one, sends noth
       () => node.locks.list(page),
       () => node.elections.get("x", read),
       () => node.semaphores.get("x", read),
-      () => node.registers.put("x", put as never, patient()),
+      () => node.registers.put("x", put, patient()),
       () => node.registers.get("x", read),
       () => node.sessions.open({ holder: "me", ttlMs: 10_000 }, patient()),
       () => node.sessions.keep("s", patient()),

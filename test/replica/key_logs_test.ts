@@ -138,9 +138,12 @@ Deno.test("plain commands are not passed for ever by hedged ones that come after
       }
     };
     const streams = Promise.all([0, 1, 2, 3].map(stream));
-    for (let i = 0; i < 5; i++) await put(cluster, "a", `plain ${i}`, { timeoutMs: 10_000 });
-    stop = true;
-    await streams;
+    try {
+      for (let i = 0; i < 5; i++) await put(cluster, "a", `plain ${i}`, { timeoutMs: 10_000 });
+    } finally {
+      stop = true;
+      await streams;
+    }
     assert(hedged > 0);
   }));
 

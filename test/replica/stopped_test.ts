@@ -1,5 +1,5 @@
 /** Records on a real file that are not what was written: damaged, and never "no record". */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { createMachine } from "../../src/machine/machine.ts";
@@ -70,6 +70,7 @@ Deno.test("stopped: a state that rotted on disk is damaged on load: no view, no 
     }
     assertEquals((await host.view("kv/well")).snapshot.instance, 2);
     assertEquals(lines.length, 1);
+    assertStringIncludes(lines[0]!, "its state is not what its hash is of");
     assertEquals(host.stopped.shown.map(({ key }) => key), [KEY]);
     await store.close();
   } finally {

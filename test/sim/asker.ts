@@ -5,7 +5,8 @@
 import type { Answer } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
-import { type AnyCaller, bornIn, forgottenFault } from "./born.ts";
+import type { Caller } from "../../src/replica/service.ts";
+import { bornIn, forgottenFault } from "./born.ts";
 import type { Seeded } from "./virtual_time.ts";
 import { SUBJECT, type World } from "./world.ts";
 
@@ -19,14 +20,14 @@ export const OPEN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum"
 /** An answer that has been forgotten: nobody knows what became of the command. Only who said its born may be told so. */
 export const FORGOTTEN = "expired-command";
 
-export type Call<T> = (node: ReplicaNode, caller: AnyCaller) => Promise<Answer<T>>;
+export type Call<T> = (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>;
 /** An answer, or the error that is one, and who gave it. */
 export type Told<T> =
   | { readonly answer: Answer<T>; readonly node: string; readonly sentMs: number }
   | { readonly code: string; readonly error: QuorateError; readonly node: string };
 
 /** More of the caller, and of how it is asked. */
-export type Asking = Partial<AnyCaller> & {
+export type Asking = Partial<Caller> & {
   /** Whose command it is: what is told of it must then be true of what was decided there. */
   readonly key?: string;
   /** The same for the names of a set: what is refused of them may still be being undone. */
@@ -82,7 +83,7 @@ export class Asker {
     { key, keys = [], tries = ATTEMPTS, takesBorn = false, ...more }: Asking = {},
   ): Promise<Told<T> | null> {
     this.#counts.operations++;
-    let caller: AnyCaller = { subject: SUBJECT, idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
+    let caller: Caller = { subject: SUBJECT, idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
     const { answers, clock } = this.#world;
     const firstMs = clock.now();
     // Other nodes may be asked the same hedged request at the same time.
@@ -127,7 +128,7 @@ export class Asker {
   }
 
   /** Null: the answer was lost on its way, or everything is over. */
-  async #askOne<T>(call: Call<T>, caller: AnyCaller): Promise<Told<T> | null> {
+  async #askOne<T>(call: Call<T>, caller: Caller): Promise<Told<T> | null> {
     const node = this.pickNode();
     const isLost = this.random.chance(ANSWERS_LOST);
     if (node === undefined) return null;

@@ -1,18 +1,10 @@
-/**
- * What a caller may say besides what `Caller` had from the beginning: `born`, the instance last seen of the name and fixed
- * before the first send, and `anonymous`, that nobody can come back with its Idempotency-Key. Callers of nodes that know
- * neither may say both.
- */
+/** What an error says of the instance its command was born in, and of its outcome. */
 import type { QuorateError } from "../../src/errors.ts";
 import { PROBLEMS } from "../../src/http/problem.ts";
-import type { Caller } from "../../src/replica/service.ts";
-
-export type Saying = { readonly born?: number; readonly anonymous?: true };
-export type AnyCaller = Caller & Saying;
 
 /** The instance to send with the next try, where an outcome that nobody knows came with one. */
 export function bornIn({ facts }: QuorateError): number | undefined {
-  const born = (facts as { readonly born?: unknown }).born ?? facts.more?.["born"];
+  const born = facts.more?.["born"];
   return typeof born === "number" ? born : undefined;
 }
 

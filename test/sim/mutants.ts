@@ -4,7 +4,8 @@
  */
 import { ISOLATE_MUTANTS } from "./mutants_isolates.ts";
 import { STANDING_MUTANTS } from "./mutants_standing.ts";
-import type { Kind } from "./plan.ts";
+import { type Kind, planOf } from "./plan.ts";
+import { play } from "./simulator.ts";
 import { forEachSeed } from "./workers.ts";
 
 type Edit = {
@@ -335,7 +336,10 @@ export const MUTANTS = [...OWNER_MUTANTS, ...STANDING_MUTANTS, ...ISOLATE_MUTANT
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;
 
-/** The first seed that catches it and what it said, or null if it survived. */
+/**
+ * The first seed that catches it and what it said, or null if it survived. Rejects if that seed fails without the bug too:
+ * then it says nothing of the bug.
+ */
 export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
   const folder = await Deno.makeTempDir({ prefix: "quorate-mutant-" });
   try {
@@ -349,7 +353,11 @@ export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
       },
       new URL(`file://${folder}/test/sim/worker.ts`),
     );
-    return caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
+    const first = caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
+    if (first === null) return null;
+    const { faults } = await play(planOf(first.seed, mutant.kind ?? "owners"));
+    if (faults.length > 0) throw new Error(`${mutant.name}: seed ${first.seed} fails without it too: ${faults[0]}`);
+    return first;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

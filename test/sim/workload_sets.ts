@@ -5,9 +5,9 @@
  */
 import { QuorateError } from "../../src/errors.ts";
 import type { Grant } from "../../src/api.ts";
-import { HANDOVER_TTL_MS } from "../../src/limits.ts";
+import { DRIFT, HANDOVER_TTL_MS } from "../../src/limits.ts";
+import type { Caller } from "../../src/replica/service.ts";
 import { type Asker, type Call, TIMEOUT_MS } from "./asker.ts";
-import type { AnyCaller } from "./born.ts";
 import { type Gone, leftBehind, notTogether, type Together } from "./check/left_behind.ts";
 import { lockFaults } from "./check/locks.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
@@ -28,7 +28,6 @@ const WAIT_MS = 60_000;
 /** Callers who go away once all works again, and how long they stay. */
 const GHOSTS = 6;
 const GHOSTS_MS = 1_000;
-const DRIFT = 1.01;
 const UNKNOWN: ReadonlySet<string> = new Set(["outcome-unknown"]);
 
 type Kind = "set" | "lock";
@@ -74,7 +73,7 @@ export class SetWorkload implements Workload {
   faults(): readonly string[] {
     const { decided } = this.#clients.world;
     const { slowest } = this.#clients.world;
-    const lapseMs = HANDOVER_TTL_MS * DRIFT / slowest;
+    const lapseMs = HANDOVER_TTL_MS * (1 + DRIFT) / slowest;
     const gone = this.#gone.map(({ node, ...one }) => {
       // One lock is told at once: where the only node that knows that its caller has gone dies, it stays for its ttl.
       const ttlMs = node.isDead && one.keys.length === 1 ? HOUR_MS : 0;
@@ -127,7 +126,7 @@ export class SetWorkload implements Workload {
       )
     );
     // Twice: a place may be granted just before it would lapse.
-    await clock.sleep(2 * HANDOVER_TTL_MS * DRIFT / slowest + 2 * heal.allowedMs);
+    await clock.sleep(2 * HANDOVER_TTL_MS * (1 + DRIFT) / slowest + 2 * heal.allowedMs);
     await Promise.all(this.#names.map((name) =>
       heal.inTime(
         () => clock.now(),
@@ -135,7 +134,6 @@ export class SetWorkload implements Workload {
         `lock/${name} cannot be forced`,
       )
     ));
-    this.#healedMs = Math.min(this.#healedMs, clock.now());
     isFree = true;
     await Promise.all(wanting);
     await this.#ghosts(heal);
@@ -144,7 +142,7 @@ export class SetWorkload implements Workload {
   /** Some wait for what another holds, and go; when it is given back the next gets it as if they had not been there. */
   async #ghosts(heal: Heal): Promise<void> {
     const { clock, slowest } = this.#clients.world;
-    const asker = this.#clients.asker(STREAM + GHOSTS, REFUSALS);
+    const asker = this.#clients.asker(STREAM + USERS + 1, REFUSALS);
     const [name, beside] = this.#names;
     const request = { holder: "owner", ttlMs: HOUR_MS, waitMs: WAIT_MS, mode: "exclusive", lockDelayMs: 0 } as const;
     const kept = await heal.inTime(
@@ -168,7 +166,7 @@ export class SetWorkload implements Workload {
       `lock/${name} is not given back`,
     );
     const returnedMs = clock.now();
-    const freeMs = () => returnedMs + (mayStay ? 2 * HANDOVER_TTL_MS * DRIFT / slowest : 0);
+    const freeMs = () => returnedMs + (mayStay ? 2 * HANDOVER_TTL_MS * (1 + DRIFT) / slowest : 0);
     await Promise.all([name!, beside!].map((one) =>
       heal.inTime(
         freeMs,
@@ -305,7 +303,7 @@ export class SetWorkload implements Workload {
     const node = asker.pickNode();
     if (node === undefined) return [];
     const left = new AbortController();
-    const caller: AnyCaller = {
+    const caller: Caller = {
       subject: SUBJECT,
       idempotencyKey: id,
       timeoutMs: TIMEOUT_MS,

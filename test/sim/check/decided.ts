@@ -33,8 +33,8 @@ export type KeyStory = {
 
 /** `endMs`: when its end was decided; null if it never was. */
 export type PlaceStory = { readonly command: string; readonly fromMs: number; endMs: number | null };
-/** `isConfirmed`: somebody may have been told of it. */
-export type HoldStory = PlaceStory & { readonly from: number; until: number; isConfirmed: boolean };
+/** `confirmedMs`: since when somebody may have been told of it; null if nobody ever could. */
+export type HoldStory = PlaceStory & { readonly from: number; until: number; confirmedMs: number | null };
 
 type Chosen = { readonly valueId: string; readonly atMs: number };
 
@@ -119,9 +119,9 @@ export class DecidedLog {
       const holding = new Map<string, PlaceStory>();
       for (const { fence, command, unconfirmed } of state.holders) {
         const hold = holds.get(fence) ??
-          { command, fromMs, endMs: null, from: instance, until: instance, isConfirmed: false };
+          { command, fromMs, endMs: null, from: instance, until: instance, confirmedMs: null };
         hold.until = instance;
-        hold.isConfirmed ||= !unconfirmed;
+        if (!unconfirmed) hold.confirmedMs ??= fromMs;
         holds.set(fence, hold);
         holding.set(fence, hold);
       }

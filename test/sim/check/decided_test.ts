@@ -36,8 +36,8 @@ Deno.test("DecidedLog.story: a hold is seen from the instance that grants it to 
   const { holds, places, commands } = log.story("lock/x");
   assertEquals(places, [{ command: nameOfCommand(SUBJECT, "b"), fromMs: 20, endMs: 30 }]);
   assertEquals([...holds], [
-    ["1025", { command: nameOfCommand(SUBJECT, "a"), fromMs: 10, endMs: 30, from: 1, until: 2, isConfirmed: true }],
-    ["3073", { command: nameOfCommand(SUBJECT, "b"), fromMs: 30, endMs: null, from: 3, until: 4, isConfirmed: false }],
+    ["1025", { command: nameOfCommand(SUBJECT, "a"), fromMs: 10, endMs: 30, from: 1, until: 2, confirmedMs: 10 }],
+    ["3073", { command: nameOfCommand(SUBJECT, "b"), fromMs: 30, endMs: null, from: 3, until: 4, confirmedMs: null }],
   ]);
   assertEquals(commands.get(`${SUBJECT} b`)!.map(({ isEffect }) => isEffect), [true]);
 });

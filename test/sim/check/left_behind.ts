@@ -2,7 +2,7 @@
  * What must not stay: of a request that was refused, or whose caller went away, nothing may be held or queued for longer
  * than it takes to undo it, or than what nobody took up may last.
  */
-import { type DecidedLog, familyOf, type KeyStory } from "./decided.ts";
+import { type DecidedLog, familyOf, type HoldStory, type KeyStory } from "./decided.ts";
 
 export type Gone = {
   /** What happened to the request, for people. */
@@ -46,7 +46,8 @@ export function leftBehind(
       };
       return [
         ...[...story.holds].flatMap(([fence, hold]) =>
-          told.includes(`${key} ${fence}`) || (mayComeBack && hold.isConfirmed)
+          told.includes(`${key} ${fence}`) ||
+            (mayComeBack && isConfirmedBy(hold, Math.max(atMs, fromMs) + stayMs))
             ? []
             : stays(`its fence ${fence} stayed`, hold)
         ),
@@ -54,6 +55,11 @@ export function leftBehind(
       ];
     })
   );
+}
+
+/** What nobody could be told of by then has no use for anybody. */
+function isConfirmedBy({ confirmedMs }: HoldStory, dueMs: number): boolean {
+  return confirmedMs !== null && confirmedMs <= dueMs;
 }
 
 /** All or none: there was a moment at which it held all of what it was told. */
