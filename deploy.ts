@@ -62,7 +62,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     const init = () => initialise(config, member, config.learner ? [] : members, store, transport);
     if (config.init) await init();
     mustBelong(member, store);
-    // Of this process, not of the cluster: each node may be traced or not.
+    // This process's own, not the cluster's: each node may be traced or not.
     const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(config.id, realClock) : null;
     const trace = ring ?? NO_TRACE;
     const node = new ReplicaNode({
@@ -144,7 +144,7 @@ async function initialise(
   if (witness !== null) {
     throw new QuorateError(
       "invalid-request",
-      `${witness} knows a member ${id} that has voted: a second life of it could vote twice`,
+      `${witness} has another store of member ${id} on record: a second life of it could vote twice`,
     );
   }
   await store.init({ cluster, id, incarnation: realRandomness.id(), config: text ?? "" });

@@ -24,9 +24,6 @@ const StatusShape = z.strictObject({
       description: "How long ago it answered last; null: never, or it is this node.",
     }),
     fault: z.strictObject(faultShape).optional(),
-    refused: z.string().optional().openapi({
-      description: "Why nothing of it is taken: it is not the store on record.",
-    }),
   })),
   others: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional(),
   epoch: z.int(),

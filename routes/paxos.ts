@@ -30,7 +30,7 @@ export type PeerSide = {
   identity(): { readonly incarnation: string; readonly boot: number } | null;
   /** This node's last commit, as it may be told. */
   mark(): Mark;
-  /** A request was refused that says it is from `from`; whether it is, is proven of `no-member`, `other-members`, `wrong-node`. */
+  /** A request was refused that says it is from `from`; which causes prove that it is, isProven says. */
   refused(from: string, why: PeerCause): void;
 };
 

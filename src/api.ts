@@ -144,7 +144,7 @@ export type KvItem = {
   sizeBytes: number;
   /** Base64, where values were asked for. */
   value?: string;
-  /** Of an ephemeral value: what it lives by, and an estimate of when it ends unless it is put again. */
+  /** Ephemeral values only: what one lives by, and an estimate of when it ends unless it is put again. */
   ttlMs?: number;
   session?: string;
   lapsesInMs?: number;
@@ -199,6 +199,7 @@ export const PEER_CAUSES = [
   "other-members",
   "other-wire",
   "wrong-node",
+  "other-life",
   "not-ready",
   "no-vote",
   "failed",
@@ -225,8 +226,6 @@ export type NodeStatus = {
     heardAgoMs: number | null;
     /** Absent: all is well between the two. */
     fault?: PeerFault;
-    /** Why nothing of it is taken, where that is so since this process began. */
-    refused?: string;
   }[];
   /** Nodes that are no members and that something is wrong with: learners, and strangers that were refused. */
   others?: (PeerFault & { id: string })[];

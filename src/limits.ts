@@ -36,7 +36,7 @@ export const SEMAPHORE_LIMIT_MAX = 1_024;
 export const LOCKS_TOGETHER_MAX = 16;
 export const KV_VALUE_MAX_BYTES = 32 * 1024;
 export const CONTENT_TYPE_MAX_CHARS = 256;
-/** Of a page that brings the values too: they may be large. */
+/** A page that brings the values too: they may be large. */
 export const LIST_VALUES_MAX_ITEMS = 32;
 /** Entity tags in one If-Match or If-None-Match. */
 export const ENTITY_TAGS_MAX = 16;

@@ -39,7 +39,7 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
   const stopTelling = tellReadiness({
     readiness: () => node.node.readiness(),
     onReady: (isAgain) => console.log(`node ${id} ready${isAgain ? " again" : ""} to serve on ${listener.url}`),
-    // Of a store that belongs to nobody more is said below.
+    // More is said below of a store that belongs to nobody.
     onUnready: (reason) => node.initialised && console.error(`node ${id} not ready: ${reason}`),
     clock: realClock,
   });

@@ -34,7 +34,7 @@ export type Window = {
 
 export type Entry = { readonly body: string; readonly instance: number; readonly result: Kept };
 
-/** Of one command; also the id of the place it waits in and of the hold it leads to. */
+/** Names one command; also the id of the place it waits in and of the hold it leads to. */
 export function commandKey(digest: Digest, subject: string, id: string): string {
   return digest(`${subject}\0${id}`).slice(0, KEY_HEX);
 }

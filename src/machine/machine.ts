@@ -270,7 +270,7 @@ function isAskedAnew({ version }: Known, { instance, result }: Entry, { born }: 
   return version > 1 && REFUSED.has(result.outcome) && born > instance;
 }
 
-/** Of a command that holds or waits still. */
+/** What a command comes to that holds or waits still; null if it does neither. */
 function livingResult({ holders, queue, session }: Known, { key, op }: Asked): Result | null {
   if (session?.command === key) {
     const isSame = op.type === "open" && op.holder === session.holder && op.ttlMs === session.ttlMs;

@@ -23,7 +23,7 @@ export type Acquire = {
 /** Asks for permits of a semaphore; `wait` as in `Acquire`. */
 export type Take = {
   readonly type: "take";
-  /** Of all permits together; the same for everybody while the semaphore is in use. */
+  /** How many permits there are in all; the same for everybody while the semaphore is in use. */
   readonly limit: number;
   readonly permits: number;
   readonly holder: string;
@@ -211,7 +211,7 @@ export type Hold = {
   /** Digest of the subject and the id of the command that asked for it; its place, if it had one, had this id. */
   readonly command: string;
   readonly mode: "exclusive" | "shared";
-  /** Of a semaphore. */
+  /** Semaphores only. */
   readonly permits?: number;
   readonly ttlMs: number;
   readonly lockDelayMs: number;

@@ -2,21 +2,14 @@
 import { assert, unreachable } from "../assert.ts";
 import type { Result } from "./op.ts";
 
-/** Outcomes that stay: the others are told again from the state itself, or change nothing by being repeated. */
-export type Kept = Exclude<
-  Result,
-  { readonly outcome: "kept" | "expired-command" | "idempotency-mismatch" | "unknown-op" }
->;
+/** Told again from the state itself, or changing nothing by being repeated. */
+const NOT_KEPT = ["kept", "expired-command", "idempotency-mismatch", "unknown-op"] as const;
 
-const NOT_KEPT: ReadonlySet<Result["outcome"]> = new Set([
-  "kept",
-  "expired-command",
-  "idempotency-mismatch",
-  "unknown-op",
-]);
+/** Outcomes that stay. */
+export type Kept = Exclude<Result, { readonly outcome: typeof NOT_KEPT[number] }>;
 
 export function isKept(result: Result): result is Kept {
-  return !NOT_KEPT.has(result.outcome);
+  return !NOT_KEPT.some((outcome) => outcome === result.outcome);
 }
 
 /** One short text, as nodes tell each other what a command came to. */

@@ -19,9 +19,9 @@ export type RegisterValue = {
   /** Base64. */
   readonly bytes: string;
   readonly contentType: string;
-  /** Of a value that ends unless it is put again: the value id that put it last, and for how long that counts. */
+  /** Only where a value ends unless it is put again: the value id that put it last, and for how long that counts. */
   readonly lease?: { readonly by: string; readonly ttlMs: number };
-  /** Of a value that ends with this session. */
+  /** The session that the value ends with. */
   readonly session?: string;
 };
 export type Register = {
@@ -74,7 +74,7 @@ export type KeyState = State & {
   readonly evicted: number;
   /** Floors of subjects, by their tags; the one that was raised last comes last. From version 2 on. */
   readonly floors?: readonly Floor[];
-  /** Of a semaphore: permits there are, as of its last use. */
+  /** Semaphores only: permits there are, as of its last use. */
   readonly limit?: number;
   readonly register?: Register;
   readonly session?: Session;

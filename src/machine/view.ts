@@ -17,7 +17,7 @@ export type GrantsView = {
   readonly revision: string;
   /** The lease that ends the cooling period, or null. */
   readonly cooling: LeaseTerm | null;
-  /** Of a semaphore that was ever used, else null. */
+  /** The limit of a semaphore that was ever used, else null. */
   readonly limit: number | null;
   /** Permits that nobody has. */
   readonly available: number;

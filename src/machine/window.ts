@@ -3,8 +3,11 @@
  * DEDUP_WINDOW of before, in at most WINDOW_MAX_BYTES. The subject that has most loses first, so that nobody's commands
  * push out a neighbour's.
  */
-import { DEDUP_WINDOW, WINDOW_INSTANCES, WINDOW_MAX_BYTES, WINDOW_SUBJECTS } from "../limits.ts";
-import { type Floor, instanceIn, NO_TAG, REPEATABLE_TAG, type Window } from "./dedup.ts";
+import { assert } from "../assert.ts";
+import { COMMANDS_PER_VALUE, DEDUP_WINDOW, WINDOW_INSTANCES, WINDOW_MAX_BYTES, WINDOW_SUBJECTS } from "../limits.ts";
+import { ENTRY_MAX_BYTES, type Floor, instanceIn, NO_TAG, REPEATABLE_TAG, type Window } from "./dedup.ts";
+
+assert(COMMANDS_PER_VALUE * ENTRY_MAX_BYTES <= WINDOW_MAX_BYTES, "the entries of one instance fit the window");
 
 type Item = { readonly tag: string; readonly entry: string; readonly instance: number };
 

@@ -102,7 +102,7 @@ class Rows {
       this.#push([CLIENT_LANE], [node], this.#message(message));
       return void this.#push([node], [CLIENT_LANE], this.#message(reply));
     }
-    // Of a peer's message the sender has drawn both ways; what is left are steps on the own record.
+    // The sender of a peer's message has drawn it both ways; what is left are steps on the own record.
     if (from !== node) return;
     const step = this.#step(message, reply);
     if (step === null) return;

@@ -22,13 +22,13 @@ const COMMANDS_MAX = 8;
 
 export type VoteDetail = { readonly ballot: string; readonly value: string };
 
-/** Of a message or a reply. */
+/** What a message or a reply is about. */
 export type MessageDetail = {
   readonly type: Message["type"] | WireReply["type"];
   readonly letter?: "1a" | "1b" | "2a" | "2b";
   readonly instance?: number;
   readonly ballot?: string;
-  /** Of an Any: how a collision in the ballot it opens is recovered. */
+  /** An Any's: how a collision in the ballot it opens is recovered. */
   readonly recovery?: Extract<Message, { type: "any" }>["recovery"];
   readonly value?: string;
   /** Who proposes the value; "" if anybody may. */

@@ -66,7 +66,7 @@ export function newestStates(views: readonly View[]): readonly (readonly View[])
   return [...Map.groupBy(newest, ({ snapshot }) => snapshot.stateHash).values()];
 }
 
-/** Of these the one that a read quorum has: it would have been answer enough if the others had been slow. */
+/** The one of these that a read quorum has: it would have been answer enough if the others had been slow. */
 export function agreedState(quorums: QuorumSystem, states: readonly (readonly View[])[]): readonly View[] | null {
   return states.find((views) => quorums.isPhase1(new Set(views.map(({ from }) => from)))) ?? null;
 }

@@ -40,7 +40,7 @@ export type Value = {
   readonly machine?: number;
 };
 
-/** Of what kind the ballot of a vote was: who could choose with it depends on that (§2). */
+/** The kind of the ballot that a vote was cast in: who could choose with it depends on that (§2). */
 export type VoteKind = "classic" | "fast" | "uncoordinated";
 
 export type Vote = { readonly ballot: Ballot; readonly kind: VoteKind; readonly value: Value };

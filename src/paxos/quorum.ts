@@ -28,7 +28,7 @@ export function quorumSizes(n: number): QuorumSizes {
   const f = Math.floor((n - 1) / 2);
   const openE = Math.min(f, Math.floor((n - f - 1) / 2));
   const inclusiveE = Math.min(f, Math.floor((n + 1 - f) / 2));
-  // Of f stores that were lost one is the member's own. Among the n - f of others that were not, the witnesses that are
+  // One of the f stores that were lost is the member's own. Among the n - f of others that were not, the witnesses that are
   // left of its first life and those of a second must share one: 2 (w - (f - 1)) > n - f.
   const witnesses = f + Math.floor((n - f) / 2);
   return { f, classic: n - f, openFast: n - openE, inclusiveFast: n - inclusiveE, witnesses };

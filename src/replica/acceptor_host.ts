@@ -59,6 +59,25 @@ export type MoveListener = (key: string, snapshot: Snapshot) => void;
 /** The same for every key; `from` is the instance the record stood at before. */
 export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) => void;
 
+export type AcceptorHostParts = {
+  readonly rules: AcceptorRules;
+  readonly store: BallotStore;
+  readonly leases: LeaseClock;
+  /** How a key's standing ballot is used at first. */
+  readonly modeOf: (key: string) => Mode;
+  /** Why nothing may be said of the store, or null. */
+  readonly whyNot: () => string | null;
+  readonly digest: (text: string) => string;
+  /** Called when the own record is known to be as new as a member's. */
+  readonly heard: (key: string) => void;
+  /** One line for the operator. */
+  readonly report: (line: string) => void;
+  /** Whether a state has anything that a list shows. */
+  readonly isListed: (state: State) => boolean;
+  readonly health: StoreHealth;
+  readonly trace?: Trace;
+};
+
 export class AcceptorHost {
   readonly rules: AcceptorRules;
   /** False: no member, so nothing it says is counted; its record holds what it has learned. */
@@ -77,30 +96,16 @@ export class AcceptorHost {
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
   #listening: () => void = () => {};
-  /** Of a shared store: where this process has seen records stand. What stands further by now a twin has moved. */
+  /** Shared stores only: where this process has seen records stand. What stands further by now a twin has moved. */
   readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
   /** Names that this node says nothing of. */
   readonly stopped: Stopped;
   /** States whose hash is known to be theirs. */
   readonly #hashed = new WeakSet<State>();
 
-  /**
-   * @param heard called when the own record is known to be as new as a member's
-   * @param report one line for the operator
-   * @param isListed whether a state has anything that a list shows
-   */
   constructor(
-    rules: AcceptorRules,
-    store: BallotStore,
-    leases: LeaseClock,
-    modeOf: (key: string) => Mode,
-    whyNot: () => string | null,
-    digest: (text: string) => string,
-    trace: Trace = NO_TRACE,
-    heard: (key: string) => void = () => {},
-    report: (line: string) => void = () => {},
-    isListed: (state: State) => boolean = () => true,
-    health: StoreHealth = new StoreHealth(store, null, () => {}),
+    { rules, store, leases, modeOf, whyNot, digest, heard, report, isListed, health, trace = NO_TRACE }:
+      AcceptorHostParts,
   ) {
     this.stopped = new Stopped(report);
     this.rules = rules;
@@ -125,8 +130,9 @@ export class AcceptorHost {
     // Whoever took a vote, a promise or a view of it for an acceptor's would count to a quorum that is none.
     if (!this.votes && message.type !== "learn") return { type: "rejected", reason: "this node does not vote" };
     // By rules that this node does not know it could only guess what comes of it (§3).
-    if ("value" in message && (message.value?.machine ?? 0) > MACHINE_VERSION) {
-      return { type: "rejected", reason: `the value needs version ${message.value?.machine} of the machine` };
+    const needed = Math.max(0, ...valuesIn(message).map(({ machine = 0 }) => machine));
+    if (needed > MACHINE_VERSION) {
+      return { type: "rejected", reason: `the value needs version ${needed} of the machine` };
     }
     if (message.type === "accept" && message.value.proposer === "" && !this.#isShared(key, message.value)) {
       return { type: "rejected", reason: "the value's id is not the digest of its content" };
@@ -254,8 +260,9 @@ export class AcceptorHost {
       if (isWrite) this.#health.wrote();
       return reply;
     } catch (error) {
-      if (error instanceof DamagedRecord) this.stopped.note(key, error.message);
-      throw this.#health.told(error);
+      if (!(error instanceof DamagedRecord)) throw this.#health.told(error);
+      this.stopped.note(key, error.message);
+      throw new QuorateError("not-ready", "this node's record of it is damaged; its log has more");
     }
   }
 
@@ -286,7 +293,7 @@ export class AcceptorHost {
   #moved(key: string, snapshot: Snapshot, from: number): void {
     if (!this.#store.isShared) return this.#tell(key, snapshot, from);
     const stood = this.#stood.get(key) ?? from;
-    // Of two updates that are answered out of order the later one has told everything.
+    // Where two updates are answered out of order, the later one has told everything.
     if (stood >= snapshot.instance) return;
     this.#stood.set(key, snapshot.instance);
     this.#tell(key, snapshot, Math.min(stood, from));
@@ -363,11 +370,23 @@ function leasesNamed(message: AcceptorMessage): readonly LeaseName[] {
   switch (message.type) {
     case "lapsed?":
       return message.leases;
+    case "learn":
+      return [];
+    default:
+      return valuesIn(message).flatMap(({ claims = [] }) => claims);
+  }
+}
+
+/** What this node may vote for, or move by, because of the message. */
+function valuesIn(message: AcceptorMessage): readonly Value[] {
+  switch (message.type) {
     case "accept":
-      return message.value.claims ?? [];
+      return [message.value];
+    case "learn":
+      return message.value === undefined ? [] : [message.value];
     case "recover":
     case "pick":
-      return message.reports.flatMap(({ vote }) => vote?.value.claims ?? []);
+      return message.reports.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
     default:
       return [];
   }

@@ -18,8 +18,8 @@ export type QuorumView = {
   down(): ReadonlySet<NodeId>;
   /** Asks the suspected again; resolves when it is known, or after a moment. */
   askSuspected(): Promise<void>;
-  /** How the key's standing ballot is used, as far as this node knows. */
-  modeOf(key: string): Promise<Mode>;
+  /** How the key's standing ballot is used, as far as this node knows; null if it cannot say. */
+  modeOf(key: string): Promise<Mode | null>;
 };
 
 /** Answered from the own record alone. */
@@ -76,5 +76,5 @@ function isBelow({ me, quorums }: QuorumView, missing: ReadonlySet<NodeId>): boo
 /** A coordinator that answers may reach those that this node does not. */
 async function isDoneElsewhere({ me, down, modeOf }: QuorumView, key: string): Promise<boolean> {
   const mode = await modeOf(key);
-  return mode.kind === "classic" && mode.coordinator !== me && !down().has(mode.coordinator);
+  return mode?.kind === "classic" && mode.coordinator !== me && !down().has(mode.coordinator);
 }

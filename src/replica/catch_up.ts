@@ -11,7 +11,7 @@ import { type KeysOf, type RoundParts, Rounds, type Target } from "./rounds.ts";
 
 const ROUND_MS = 5_000;
 const READ_WITHIN_MS = 2_000;
-/** Of a round for names that may have been deleted: there may be very many, and they must not keep the others waiting. */
+/** For a round for names that may have been deleted: there may be very many, and they must not keep the others waiting. */
 const SWEEP_MAX_KEYS = 64;
 
 export type CatchUpParts = RoundParts & {

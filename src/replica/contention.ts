@@ -3,6 +3,7 @@
  * it lives in memory, and nodes may differ in it.
  */
 import { CALM_INSTANCES, CONTENTION_MAX_KEYS, HOT_COLLISIONS, HOT_INSTANCES } from "../limits.ts";
+import { Remembered } from "../remembered.ts";
 
 export type Heat =
   /** Collisions cost more than a coordinator in the way would. */
@@ -19,7 +20,7 @@ type Seen = {
 };
 
 export class Contention {
-  readonly #keys = new Map<string, Seen>();
+  readonly #keys = new Remembered<Seen>(CONTENTION_MAX_KEYS);
 
   /** Two values met at this instance. */
   collided(key: string, instance: number): void {
@@ -45,11 +46,7 @@ export class Contention {
 
   #seen(key: string): Seen {
     const seen = this.#keys.get(key) ?? { collisions: [], alone: 0 };
-    // The newest is last, so the first is the one used longest ago.
-    this.#keys.delete(key);
     this.#keys.set(key, seen);
-    const [oldest] = this.#keys.keys();
-    if (this.#keys.size > CONTENTION_MAX_KEYS && oldest !== undefined) this.#keys.delete(oldest);
     return seen;
   }
 }

@@ -43,7 +43,8 @@ export async function endLapsedPlaces(parts: QueueParts, key: string, state: Sta
  * ones to see it are its readers: so they pass it on.
  */
 export async function spread(parts: KeyLogParts & { readonly leases: LeaseClock }, key: string, found: Snapshot) {
-  const { learning, leases, machine } = parts;
+  const { acceptor, learning, leases, machine } = parts;
+  if (acceptor.stopped.has(key)) return;
   if (machine.leases(found.state).every((lease) => leases.seenMs(key, lease) > 0)) return;
   await learning.install(key, found);
   for (const node of learning.others) learning.missed(node, key);
@@ -75,7 +76,7 @@ export class Expiry {
     const view = await acceptor.view(key).catch(() => null);
     if (!this.#watches.has(key)) return;
     const terms = view === null ? null : machine.leases(view.snapshot.state);
-    // Of a record that has stopped this node ends nothing any more.
+    // This node ends nothing any more of a record that has stopped.
     if (terms?.length === 0 || acceptor.stopped.has(key)) return void this.#watches.delete(key);
     const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
     // Nodes that look after the same key do not all propose at once.

@@ -38,8 +38,8 @@ export class Grants {
     try {
       return await this.#take(name, asking, caller);
     } catch (error) {
-      const isUnknown = !(error instanceof QuorateError) || error.code === "outcome-unknown";
-      if (isUnknown && this.isForgotten(caller)) this.#giveUpLater(name, caller, GIVE_UPS_MAX);
+      const isUnknown = error instanceof QuorateError && error.code === "outcome-unknown";
+      if (isUnknown && this.isForgotten(caller)) this.#giveUpLater(name, caller);
       throw error;
     }
   }
@@ -89,20 +89,28 @@ export class Grants {
     });
   }
 
-  /** Takes the waiter of that key out of the queue. What its caller may have been told of it keeps. */
+  /**
+   * Takes the waiter of that key out of the queue, also where another node keeps its place. What its caller may have been told
+   * of it keeps. Rejects with `outcome-unknown` if its place is renewed again and again meanwhile.
+   */
   async leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
-    const { timeoutMs } = caller;
-    const { state, receipt } = await this.reads.get(name, { stale: false, timeoutMs });
+    const { timeoutMs, subject } = caller;
     const { machine } = this.#parts;
-    const { subject } = caller;
-    const id = waiterIds(idempotencyKey).findLast((id) => this.#stands(state, subject, id));
-    const { revision } = viewGrants(state);
-    const hold = id === undefined ? null : machine.holdOfCommand(state, subject, id);
-    if (hold !== null && !hold.unconfirmed) {
-      return { body: { outcome: "granted", fence: hold.fence, revision }, receipt };
+    for (let i = 0; i < LEAVES_MAX; i++) {
+      const read = this.reads.get(name, { stale: false, timeoutMs });
+      const { state, receipt } = await (i === 0 ? read : read.catch(orUnknown(caller.idempotencyKey)));
+      const id = waiterIds(idempotencyKey).findLast((id) => this.#stands(state, subject, id));
+      const { revision } = viewGrants(state);
+      if (id === undefined) return { body: { outcome: "left", revision }, receipt };
+      const hold = machine.holdOfCommand(state, subject, id);
+      if (hold !== null && !hold.unconfirmed) {
+        return { body: { outcome: "granted", fence: hold.fence, revision }, receipt };
+      }
+      const left = this.#withdraw(name, id, state, caller);
+      const leftAt = await (i === 0 ? left : left.catch(orUnknown(caller.idempotencyKey)));
+      if (leftAt !== null) return { body: { outcome: "left", revision: leftAt }, receipt };
     }
-    const left = id === undefined ? null : await this.#withdraw(name, id, state, caller);
-    return { body: { outcome: "left", revision: left ?? revision }, receipt };
+    throw new QuorateError("outcome-unknown", "the place is kept through another node", { outcome: "unknown" });
   }
 
   /** @param view what becomes of each item */
@@ -116,7 +124,8 @@ export class Grants {
   async #unlessGone(name: string, granted: Granted, caller: Caller): Promise<Granted> {
     const { signal } = caller;
     if (signal?.aborted === true && this.isForgotten(caller)) {
-      await this.holds.giveBack(name, granted.hold, caller).catch(() => {});
+      const isGivenBack = await this.holds.giveBack(name, granted.hold, caller).catch(() => false);
+      if (!isGivenBack) this.#giveUpLater(name, caller);
       signal.throwIfAborted();
     }
     return granted;
@@ -170,13 +179,12 @@ export class Grants {
     const isKnown = (state: State) => machine.lookup(state, subject, id) !== null || this.#stands(state, subject, id);
     // Hedged: every node that got it must propose it, whatever it alone knows.
     if (caller.hedge !== undefined) return submit();
-    let { snapshot } = await acceptor.view(key);
-    if (isKnown(snapshot.state) || isFree(snapshot.state, asking, NONE)) return submit();
-    if (await ends.clear(key, holdingSessions(snapshot.state), timeoutMs())) {
-      snapshot = (await acceptor.view(key)).snapshot;
-    }
-    const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
-    const wouldDo = asking.waitMs > 0 || isFree(snapshot.state, asking, new Set(lapsed.map(({ id }) => id)));
+    const own = await ownState(this.#parts, key, timeoutMs());
+    if (own === null || isKnown(own) || isFree(own, asking, NONE)) return submit();
+    const wasCleared = await ends.clear(key, holdingSessions(own), timeoutMs());
+    const state = (wasCleared ? await ownState(this.#parts, key, timeoutMs()) : null) ?? own;
+    const lapsed = lapsedOf(leases, key, machine.leases(state));
+    const wouldDo = asking.waitMs > 0 || isFree(state, asking, new Set(lapsed.map(({ id }) => id)));
     const unclaimed = async () => {
       if (asking.waitMs > 0 || caller.anonymous !== true) return await submit();
       const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
@@ -234,7 +242,9 @@ export class Grants {
     let seen: Pick<Outcome, "state" | "receipt"> | null = end.type === "granted" ? end : null;
     if (caller.signal?.aborted === true) {
       // Who brought a key of its own may come back for its place, until that lapses.
-      if (this.isForgotten(caller)) await this.#withdraw(name, id, seen?.state ?? queuedIn, caller).catch(() => {});
+      if (this.isForgotten(caller)) {
+        await this.#withdraw(name, id, seen?.state ?? queuedIn, caller).catch(() => this.#giveUpLater(name, caller));
+      }
       caller.signal.throwIfAborted();
     }
     if (seen === null) {
@@ -281,7 +291,7 @@ export class Grants {
    * What was asked for may be decided though nothing was heard of it in time. Nobody can come back for it, so this node looks
    * for it a few times more.
    */
-  #giveUpLater(name: string, caller: Caller, left: number): void {
+  #giveUpLater(name: string, caller: Caller, left = GIVE_UPS_MAX): void {
     const { clock, machine, isDraining } = this.#parts;
     const { signal: _gone, ...rest } = caller;
     const { subject, idempotencyKey, timeoutMs } = caller;
@@ -300,7 +310,7 @@ export class Grants {
 
   /**
    * Gives up a place, or a grant out of the queue that nobody was told of, as far as it is still as its waiter left it. With
-   * the revision after that; null if there was nothing to give up.
+   * the revision after that; null if it was not so any more.
    * @param seen a state in which the place or the grant stands
    */
   async #withdraw(name: string, id: string, seen: State, caller: Caller): Promise<string | null> {
@@ -314,7 +324,7 @@ export class Grants {
     }
     const hold = machine.holdOfCommand(state, subject, id);
     if (hold === null || !hold.unconfirmed) return null;
-    await this.holds.giveBack(name, hold, caller);
+    if (!await this.holds.giveBack(name, hold, caller)) return null;
     return viewGrants(await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs) ?? state).revision;
   }
 

@@ -9,7 +9,7 @@ import type { Granted, GrantParts, Noun } from "./grant_parts.ts";
 import type { State } from "../paxos/message.ts";
 import { ownState } from "./own_state.ts";
 import type { Outcome } from "./pending.ts";
-import { answerByRead, holdsFence } from "./read_answers.ts";
+import { byReadOr, holdsFence } from "./read_answers.ts";
 import { lost, orUnknown, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
 
@@ -29,44 +29,40 @@ export class Holds {
     const isWrite = op.type === "proclaim" && op.value !== undefined && given.hedge === undefined;
     const renewal = isWrite ? { type: "renew", fence, ...(ttlMs === undefined ? {} : { ttlMs }) } as const : op;
     const untilMs = this.#parts.clock.now() + given.timeoutMs;
+    const rest = () => ({ ...given, timeoutMs: Math.max(1, untilMs - this.#parts.clock.now()) });
     const renewId = given.hedge === undefined ? this.#parts.random.id() : given.idempotencyKey;
-    const over = await this.#over(name, renewal, given, renewId);
-    if (over !== null) throw notRenewed(over, fence, given);
-    const caller = { ...given, timeoutMs: Math.max(1, untilMs - this.#parts.clock.now()) };
-    const [renewed, written] = await Promise.all([
-      this.submit(name, renewal, caller, renewId),
-      isWrite ? this.submit(name, op, caller) : null,
-    ]);
-    const outcome = written === null || (isRenewed(written) && written.instance <= renewed.instance)
-      ? renewed
-      : written;
-    const decided = isRenewed(renewed) ? outcome : renewed;
-    const { result, state, receipt } = decided;
-    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
-    if (hold !== null) {
-      // It has no lease of its own: what the caller is told of counts from a renewal of its session.
-      if (hold.session !== undefined) {
-        await this.#parts.bindings.keep(hold.session, caller).catch(orUnknown(caller.idempotencyKey));
-      }
-      return { hold, state, receipt, waitedMs: 0 };
+    const decided = await this.#unlessOver(name, renewal, given, renewId, async (caller) => {
+      const [renewed, written] = await Promise.all([
+        this.submit(name, renewal, caller, renewId),
+        isWrite ? this.submit(name, op, caller) : null,
+      ]);
+      if (written === null || !isRenewed(renewed)) return renewed;
+      return isRenewed(written) && written.instance <= renewed.instance ? renewed : written;
+    });
+    const renewed = renewedIn(decided, fence);
+    if (renewed === null) throw notRenewed(decided, fence, given);
+    const { session } = renewed.hold;
+    // It has no lease of its own: what the caller is told of counts from a renewal of its session.
+    if (session !== undefined) {
+      await this.#parts.bindings.keep(session, rest()).catch(orUnknown(given.idempotencyKey));
     }
-    throw notRenewed(decided, fence, caller);
+    return { ...renewed, waitedMs: 0 };
   }
 
-  /** Keeps what nobody was told of yet alive, for as long as somebody asks for it. */
+  /** Keeps what nobody was told of yet alive, for as long as somebody asks for it; null where it is gone. */
   async keepProvisional(name: string, { fence }: Hold, caller: Caller): Promise<Granted | null> {
-    const op = { type: "renew", fence, keeps: true } as const;
-    const { result, state, receipt } = await this.submit(name, op, caller, this.#parts.random.id());
-    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
-    return hold === null ? null : { hold, state, receipt, waitedMs: 0 };
+    const outcome = await this.submit(name, { type: "renew", fence, keeps: true }, caller, this.#parts.random.id());
+    const renewed = renewedIn(outcome, fence);
+    return renewed === null ? null : { ...renewed, waitedMs: 0 };
   }
 
   async release(name: string, fence: string, caller: Caller) {
     const op = { type: "release", fence, atMs: this.label(caller) } as const;
-    const untilMs = this.#parts.clock.now() + caller.timeoutMs;
-    const over = await this.#over(name, op, caller, caller.idempotencyKey);
-    const timeoutMs = Math.max(1, untilMs - this.#parts.clock.now());
-    const { result, state, receipt } = over ?? await this.#freed(name, op, { ...caller, timeoutMs });
+    const free = async (rest: Caller) => {
+      await this.#clearPlaces(name, rest.timeoutMs);
+      return await this.submit(name, op, rest);
+    };
+    const { result, state, receipt } = await this.#unlessOver(name, op, caller, caller.idempotencyKey, free);
     switch (result.outcome) {
       case "released":
       case "already-released":
@@ -81,16 +77,16 @@ export class Holds {
     }
   }
 
-  async #freed(name: string, op: Release, caller: Caller): Promise<Outcome> {
-    await this.#clearPlaces(name, caller.timeoutMs);
-    return await this.submit(name, op, caller);
-  }
-
-  /** What a command comes to whose fence neither the own record nor a read quorum shows held by its caller; else null. */
-  #over(name: string, op: Renew | Proclaim | Release, { subject, timeoutMs, hedge }: Caller, id: string) {
-    const command = { subject, id, op, ...(hedge === undefined ? {} : { born: hedge }) };
-    const isThere = (state: State) => holdsFence(state, subject, op.fence);
-    return answerByRead(this.#parts, this.#noun.prefix + name, command, timeoutMs, isThere);
+  /** What a command about a fence comes to that nothing shows held by its caller, by a read; else what it is decided to. */
+  #unlessOver(
+    name: string,
+    op: Renew | Proclaim | Release,
+    caller: Caller,
+    id: string,
+    decide: (rest: Caller) => Promise<Outcome>,
+  ): Promise<Outcome> {
+    const isThere = (state: State) => holdsFence(state, caller.subject, op.fence);
+    return byReadOr(this.#parts, this.#noun.prefix + name, { op, id, isThere }, caller, decide);
   }
 
   /**
@@ -152,12 +148,11 @@ export class Holds {
     caller: Caller,
     id = this.#parts.random.id(),
   ): Promise<Omit<Granted, "waitedMs"> | null> {
-    const [{ result, state, receipt }] = await Promise.all([
+    const [outcome] = await Promise.all([
       this.submit(name, { type: "renew", fence }, caller, id),
       session === undefined ? null : this.#parts.bindings.bind(session, this.#noun.prefix + name, caller),
     ]);
-    const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
-    return hold === null ? null : { hold, state, receipt };
+    return renewedIn(outcome, fence);
   }
 
   /** What is about to be freed must not be handed to a place that nobody keeps any more. */
@@ -188,6 +183,11 @@ export class Holds {
       ...(hedge === undefined ? {} : { hedge }),
     });
   }
+}
+
+function renewedIn({ result, state, receipt }: Outcome, fence: string): Omit<Granted, "waitedMs"> | null {
+  const hold = result.outcome === "renewed" ? holdOfFence(state, fence) : null;
+  return hold === null ? null : { hold, state, receipt };
 }
 
 function isRenewed({ result }: Outcome): boolean {

@@ -346,7 +346,7 @@ export class KeyLog {
     );
     value.commands.forEach((command, i) => {
       for (const pending of sent.get(nameOf(command)) ?? []) {
-        // Of two tries of one command that asked for different things only one was applied.
+        // Only one of two tries of one command that asked for different things was applied.
         const result = pending.command!.op === command.op ? results[i]! : machine.resultOf(state, pending.command!);
         if (result !== null) this.#settle(pending, result, { instance: instance + 1, state, decidedBy: certificate });
       }

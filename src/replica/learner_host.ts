@@ -51,7 +51,7 @@ export class LearnerHost {
     // Only acceptors vote.
     if (!this.#parts.acceptor.rules.quorums.isMember(from)) return;
     this.#note(key, instance, { from, vote });
-    // Of a collision of nodes' values only its coordinator is told, and its own vote counts with the others.
+    // Only its coordinator is told of a collision of nodes' values, and its own vote counts with the others.
     if (vote.kind === "fast" && vote.value.proposer !== "") this.#noteOwn(key, instance);
   }
 

@@ -158,6 +158,8 @@ export class Learning {
   }
 
   #remember(to: NodeId, key: string): void {
+    // What this node has of it is not to be told.
+    if (this.#acceptor.stopped.has(key)) return;
     const keys = this.#lagging.get(to) ?? new Set();
     if (keys.size < LAGGING_MAX_KEYS) keys.add(key);
     this.#lagging.set(to, keys);
@@ -171,6 +173,8 @@ export class Learning {
   }
 
   async #catchUp(to: NodeId, keys: Set<string>): Promise<void> {
+    for (const key of keys) if (this.#acceptor.stopped.has(key)) keys.delete(key);
+    if (keys.size === 0) return void this.#lagging.delete(to);
     const some = [...keys].slice(0, AGAIN_MAX_KEYS);
     const [first, ...more] = some;
     // One key shows whether the node is back; only then the rest goes out.

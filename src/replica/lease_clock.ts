@@ -16,7 +16,7 @@ type Opening = Pick<Snapshot, "instance" | "state" | "stateHash">;
 /** One key: leases of S(instance − 1), and the values this process voted for at `instance`. Never the state: it is heavy. */
 type Seen = {
   readonly instance: number;
-  /** Of the state whose leases these are; null where a vote came before it. */
+  /** The hash of the state whose leases these are; null where a vote came before it. */
   readonly stateHash: string | null;
   readonly since: Map<string, { readonly sinceMs: number; readonly ttlMs: number }>;
   readonly voted: Map<string, number> | null;

@@ -17,7 +17,7 @@ export class LeaseViews {
     this.#leases = leases;
   }
 
-  /** Of a holder; of what is bound to a session it is the session's. */
+  /** The holder's lease; for what is bound to a session it is the session's. */
   remainingMs(key: string, { lease, session }: Pick<HoldView, "lease" | "session">): number {
     const ofSession = session === undefined ? null : this.#leases.remainingOfKeyMs(sessionKey(session));
     return Math.ceil(ofSession ?? this.#leases.remainingMs(key, lease));

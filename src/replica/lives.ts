@@ -15,16 +15,12 @@ export const UNCONFIRMED_BOOT = 0;
 export class Lives {
   readonly #store: BallotStore;
   readonly #quorums: QuorumSystem;
-  readonly #report: (line: string) => void;
   /** As last recalled of a database that other processes write too. */
   readonly #recalled = new Map<NodeId, string>();
-  /** The incarnation that was refused last, by member. */
-  readonly #refused = new Map<NodeId, string>();
 
-  constructor(store: BallotStore, quorums: QuorumSystem, report: (line: string) => void) {
+  constructor(store: BallotStore, quorums: QuorumSystem) {
     this.#store = store;
     this.#quorums = quorums;
-    this.#report = report;
   }
 
   /** Keeps the mark of a peer; null, or why nothing that came with it may be taken. Rejects with StoreError. */
@@ -33,17 +29,12 @@ export class Lives {
     if (mark.incarnation === NO_MARK.incarnation) return null;
     const known = await this.#knownOf(from, mark);
     if (known !== null && known !== mark.incarnation) {
-      return this.#quorums.isMember(from) ? this.#refuse(from, mark.incarnation) : null;
+      return this.#quorums.isMember(from) ? `another life of ${from} speaks than the one that is known here` : null;
     }
     const speaks = mark.boot !== UNCONFIRMED_BOOT || mark.run === SHARED_RUN;
     // What a store that is nobody's yet remembers is gone when it is exchanged for another.
     if (speaks && this.#store.identity() !== null) this.#store.note(from, mark);
     return null;
-  }
-
-  /** Why nothing of this member has been taken lately; null if nothing was refused since this process began. */
-  refusal(member: NodeId): string | null {
-    return this.#refused.has(member) ? reasonOf(member) : null;
   }
 
   async #knownOf(from: NodeId, mark: Mark): Promise<string | null> {
@@ -54,15 +45,4 @@ export class Lives {
     if (incarnation !== null) this.#recalled.set(from, incarnation);
     return incarnation;
   }
-
-  #refuse(from: NodeId, incarnation: string): string {
-    const reason = reasonOf(from);
-    if (this.#refused.get(from) !== incarnation) this.#report(`refused: ${reason}`);
-    this.#refused.set(from, incarnation);
-    return reason;
-  }
-}
-
-function reasonOf(member: NodeId): string {
-  return `another life of ${member} speaks than the one that is known here: its store was lost or exchanged, and must not vote`;
 }

@@ -1,13 +1,14 @@
 /** Several locks, all or none for who asks: taken one after the other in byte order, so that two sets never wait in a ring. */
+import { compareKeys } from "../key_order.ts";
 import { HANDOVER_TTL_MS } from "../limits.ts";
 import { confirmIdOf } from "./grant_ids.ts";
 import type { Asking, Granted, GrantParts } from "./grant_parts.ts";
 import type { Grants } from "./grants.ts";
 import { lost } from "./results.ts";
 import type { AcquireAllRequest, AcquireRequest, Caller } from "./service.ts";
-import { SetUndo } from "./set_undo.ts";
+import { SetUndo, type Taken as Undone } from "./set_undo.ts";
 
-type Taken = Granted & { readonly id: string; readonly isNew: boolean };
+type Taken = Granted & Undone & { readonly id: string };
 
 /** @param set digest of the names asked for together */
 export function lockAsking(request: AcquireRequest, set?: string): Asking {
@@ -55,7 +56,7 @@ export class LockSets {
     caller: Caller,
   ): Promise<readonly (Granted & { readonly name: string })[]> {
     const { clock, digest } = this.#parts;
-    const order = [...new Set(names)].sort(compareBytes);
+    const order = [...new Set(names)].sort(compareKeys);
     const set = digest(JSON.stringify(order)).slice(0, 16);
     const startedMs = clock.now();
     const leftMs = () => Math.max(0, startedMs + request.waitMs - clock.now());
@@ -148,12 +149,4 @@ export class LockSets {
 function bornOf(born: Readonly<Record<string, number>>, name: string): { readonly born?: number } {
   const known = Object.hasOwn(born, name) ? born[name] : undefined;
   return known === undefined ? {} : { born: known };
-}
-
-const encoder = new TextEncoder();
-
-function compareBytes(a: string, b: string): number {
-  const [left, right] = [encoder.encode(a), encoder.encode(b)];
-  const at = left.findIndex((byte, i) => byte !== right[i]);
-  return at < 0 ? left.length - right.length : (left[at] ?? 0) - (right[at] ?? -1);
 }

@@ -7,7 +7,15 @@ import { historyItem } from "./lease_views.ts";
 import { LockViews } from "./lock_views.ts";
 import { lockAsking, LockSets } from "./lock_sets.ts";
 import { KEY_PREFIXES } from "./nouns.ts";
-import type { AcquireRequest, Caller, ListRequest, LockService, ReadAnswer, ReadOptions } from "./service.ts";
+import type {
+  AcquireAllRequest,
+  AcquireRequest,
+  Caller,
+  ListRequest,
+  LockService,
+  ReadAnswer,
+  ReadOptions,
+} from "./service.ts";
 
 export class Locks implements LockService {
   readonly #grants: Grants;
@@ -32,7 +40,7 @@ export class Locks implements LockService {
     return { body: this.#views.grant(name, granted), receipt: granted.receipt };
   }
 
-  async acquireAll(names: readonly string[], request: AcquireRequest, caller: Caller): Promise<Answer<GrantSet>> {
+  async acquireAll(names: readonly string[], request: AcquireAllRequest, caller: Caller): Promise<Answer<GrantSet>> {
     const granted = await this.#sets.acquire(names, request, caller);
     const grants = granted.map(({ name, ...one }) => this.#views.grant(name, one));
     return { body: { grants }, receipt: granted.at(-1)!.receipt };

@@ -16,7 +16,7 @@ import type { Heat } from "./contention.ts";
 export type ModeName = "auto" | "fast" | "uncoordinated" | "classic" | "multi" | "prepare";
 export const MODE_NAMES: readonly ModeName[] = ["auto", "fast", "uncoordinated", "classic", "multi", "prepare"];
 
-/** Of ClusterConfig: the longest prefix that fits a key wins; `auto` where none does. */
+/** A rule of ClusterConfig: the longest prefix that fits a key wins; `auto` where none does. */
 export type ModeRule = { readonly prefix: string; readonly mode: ModeName };
 
 export interface Modes {

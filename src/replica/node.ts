@@ -130,23 +130,23 @@ export class ReplicaNode implements NodeService {
     const { transport } = this.#peers;
     const failed = (error: unknown) => void this.#health.told(error);
     this.#standing = new Standing({ id, cluster, config }, quorums, store, transport, clock, report, failed);
-    this.#lives = new Lives(store, quorums, report);
+    this.#lives = new Lives(store, quorums);
     const leases = new LeaseClock(clock, machine);
     const heard = new Heard(clock);
     const rules: AcceptorRules = { me: id, quorums, machine };
-    this.#acceptor = new AcceptorHost(
+    this.#acceptor = new AcceptorHost({
       rules,
       store,
       leases,
-      (key) => modes.initial(key),
-      () => this.#standing.reason(),
+      modeOf: (key) => modes.initial(key),
+      whyNot: () => this.#standing.reason(),
       digest,
-      trace,
-      (key) => heard.note(key),
+      heard: (key) => heard.note(key),
       report,
       isListed,
-      this.#health,
-    );
+      health: this.#health,
+      trace,
+    });
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
     const contention = new Contention();
@@ -196,7 +196,7 @@ export class ReplicaNode implements NodeService {
       down: () => this.#peers.down(),
       suspected: () => this.#peers.suspected(),
       askSuspected: () => this.#peers.askSuspected(),
-      modeOf: async (key) => (await this.#acceptor.view(key)).snapshot.state.mode,
+      modeOf: async (key) => (await ownState(parts, key, LOOK_MS))?.mode ?? null,
     };
     const shown = <S extends object>(noun: WatchedNoun, service: S) => {
       const refusing = refusingBelowQuorum(noun, service, view);
@@ -262,10 +262,11 @@ export class ReplicaNode implements NodeService {
   ): Promise<readonly WireReply[]> {
     const refusal = await this.#meet(from, mark);
     if (refusal === null) this.#peers.heard(from);
+    else if (refusal.why !== null) this.#peers.refused(from, refusal.why);
     return await Promise.all(messages.map((message) => {
       // Who is refused is told why, if it asks: its own start must find out what it is.
       if (refusal === null || message.type === "marks") return this.#answer(from, mailbox, message);
-      return { type: "unavailable", reason: refusal.slice(0, REASON_MAX_CHARS) } as const;
+      return { type: "unavailable", reason: refusal.message.slice(0, REASON_MAX_CHARS) } as const;
     }));
   }
 
@@ -280,12 +281,17 @@ export class ReplicaNode implements NodeService {
    */
   async note(from: NodeId, mark: Mark): Promise<void> {
     const refusal = await this.#meet(from, mark);
-    if (refusal !== null) throw new PeerError(refusal);
+    if (refusal !== null) throw refusal;
   }
 
   /** Why nothing of this peer may be taken, or null. What cannot be looked up cannot be taken either. */
-  #meet(from: NodeId, mark: Mark): Promise<string | null> {
-    return this.#lives.meet(from, mark).catch((error) => (this.#health.told(error) as Error).message);
+  async #meet(from: NodeId, mark: Mark): Promise<PeerError | null> {
+    try {
+      const reason = await this.#lives.meet(from, mark);
+      return reason === null ? null : new PeerError(reason, { why: "other-life" });
+    } catch (error) {
+      return new PeerError((this.#health.told(error) as Error).message);
+    }
   }
 
   /** This node's last commit, as peers are told it with every message. */
@@ -311,7 +317,7 @@ export class ReplicaNode implements NodeService {
     return {
       id: this.id,
       cluster,
-      ...peerStatus({ me: this.id, members, urls, peers: this.#peers, lives: this.#lives, transport }),
+      ...peerStatus({ me: this.id, members, urls, peers: this.#peers, transport }),
       epoch: EPOCH,
       voting: reason === null,
       ...(reason === null ? {} : { reason }),

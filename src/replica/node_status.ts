@@ -1,7 +1,6 @@
 /** The parts of a node's own status that others tell: its peers, and the names that have stopped. */
 import type { NodeStatus } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Lives } from "./lives.ts";
 import { nounOfKey } from "./nouns.ts";
 import type { Peers } from "./peers.ts";
 import type { Transport } from "./ports.ts";
@@ -14,15 +13,14 @@ export type PeerStatusParts = {
   readonly members: readonly NodeId[];
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly peers: Peers;
-  readonly lives: Lives;
   readonly transport: Transport;
 };
 
-export function peerStatus({ me, members, urls, peers, lives, transport }: PeerStatusParts): PeerStatus {
+export function peerStatus({ me, members, urls, peers, transport }: PeerStatusParts): PeerStatus {
   const others = peers.others();
   return {
     members: members.map((id) => {
-      const [fault, refused] = [peers.faultOf(id), lives.refusal(id)];
+      const fault = peers.faultOf(id);
       return {
         id,
         url: urls[id] ?? "",
@@ -30,7 +28,6 @@ export function peerStatus({ me, members, urls, peers, lives, transport }: PeerS
         rttMs: id === me ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
         heardAgoMs: peers.heardAgoMs(id),
         ...(fault === null ? {} : { fault }),
-        ...(refused === null ? {} : { refused }),
       };
     }),
     ...(others.length === 0 ? {} : { others: [...others] }),

@@ -25,7 +25,7 @@ const LINES_MS = 60_000;
 const LINES_MAX = 4;
 /** A refusal is shown for so long after it came up last. */
 const SHOWN_MS = 60_000;
-/** Of nodes that are neither members nor learners; only who holds the secret can become one. */
+/** Nodes that are neither members nor learners; only who holds the secret can become one. */
 const STRANGERS_MAX = 16;
 
 /** Changes nothing, and only a node that votes answers it with a view. */
@@ -43,9 +43,9 @@ type Fault = PeerFault & {
 
 type Known = {
   readonly id: string;
-  /** Of what it was asked. */
+  /** What came of what it was asked. */
   fault: Fault | null;
-  /** Of what it sent. */
+  /** Why what it sent is refused. */
   refusal: Fault | null;
   answeredMs: number | null;
   failedMs: number;
@@ -104,7 +104,9 @@ export class Peers {
     const known = this.#known.get(from) ?? this.#stranger(from, why);
     if (known === null) return;
     const now = this.#options.clock.now();
-    if (known.heardMs !== null && now - known.heardMs < HEARD_MS) return;
+    // A member whose store is another by now was heard with the one on record a moment ago.
+    const wasHeard = known.heardMs !== null && now - known.heardMs < HEARD_MS;
+    if (wasHeard && why !== "other-life") return;
     known.refusedMs = now;
     known.refusal = this.#fault(known.refusal, why, detailOf(why, "refused"));
     this.#tell(known);
@@ -159,7 +161,7 @@ export class Peers {
     return known === undefined ? null : shownOf(known, this.#options.clock.now());
   }
 
-  /** Of nodes that are no members. */
+  /** The faults of nodes that are no members. */
   others(): readonly (PeerFault & { id: string })[] {
     const { id: me, learners } = this.#options;
     const known = [
@@ -221,8 +223,10 @@ export class Peers {
     if (isProbe(message) && reply.type === "unavailable") {
       return this.#note(known, sentMs, "no-vote", `it answers, but does not vote: ${reply.reason}`);
     }
-    // Of a node that does not vote other answers say nothing.
-    if (known.fault === null || (known.fault.cause === "no-vote" && !isAcceptorReply(reply))) return;
+    // That it is well may not have been told yet, for want of room.
+    if (known.fault === null) return this.#tell(known);
+    // Other answers of a node that does not vote say nothing of its vote.
+    if (known.fault.cause === "no-vote" && !isAcceptorReply(reply)) return;
     known.fault = null;
     this.#tell(known);
   }

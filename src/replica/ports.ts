@@ -101,8 +101,11 @@ export interface BallotStore {
   recall(peer: NodeId): Promise<Mark | null>;
   /** Resolves when everything noted is durable. */
   flush(): Promise<void>;
-  /** Resolves once a write that changes nothing is durable, or a read where that is all that can be tried; else rejects. */
-  probe(): Promise<void>;
+  /**
+   * Resolves with true once a write that changes nothing is durable, or with false after a read, where that is all that can be
+   * tried; else rejects.
+   */
+  probe(): Promise<boolean>;
   /** Quarantine is for ever: a store that was rolled back must not vote again. */
   quarantine(reason: string): Promise<void>;
   quarantined(): string | null;

@@ -94,7 +94,7 @@ class KeyQueue {
   #stop: (() => void) | null = null;
   #lookedAt = 0;
   #cancelLapse: () => void = () => {};
-  /** Of sessions that something here is bound to, what ends the watch for their ends. */
+  /** What ends the watch for the end of each session that something here is bound to. */
   readonly #sessions = new Map<string, () => void>();
 
   constructor(parts: Parts, key: string) {
@@ -158,7 +158,7 @@ class KeyQueue {
     this.#watchSessions(this.empty ? [] : this.#sessionsOf(state));
   }
 
-  /** Of who holds, and of who waits here: one whose session has ended must not wait any longer. */
+  /** The sessions of who holds, and of who waits here: one whose session has ended must not wait any longer. */
   #sessionsOf(state: State): readonly string[] {
     const own = placesOfNode(state, this.#parts.acceptor.rules.me).map(({ session }) => session);
     return [...holdingSessions(state), ...own.filter((session) => session !== undefined)];

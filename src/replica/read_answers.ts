@@ -13,6 +13,7 @@ import type { Outcome } from "./pending.ts";
 import type { Clock } from "./ports.ts";
 import type { Reader } from "./reader.ts";
 import { receiptOf } from "./receipt.ts";
+import type { Caller } from "./service.ts";
 
 type Parts = {
   readonly acceptor: AcceptorHost;
@@ -44,16 +45,35 @@ export function isLiveFor(state: State, subject: string): boolean {
   return session !== null && session.subject === subject && session.ended === null;
 }
 
+/** What is asked, and how a state shows what it is about. */
+export type Asked = {
+  readonly op: Op;
+  readonly id: string;
+  readonly isThere: (state: State) => boolean;
+};
+
 /**
- * Null: it has to be decided, as the own record or a read quorum shows. Rejects with `no-quorum`; nothing was sent then.
- * @param isThere whether a state shows what the command is about
+ * What the command comes to by a read, if neither the own record nor a read quorum shows what it is about; else what `decide`
+ * comes to, in the time that is left. Rejects with `no-quorum` if it cannot be read; nothing was sent then.
  */
-export async function answerByRead(
+export async function byReadOr(
   parts: Parts,
   key: string,
-  { subject, id, op, born }: { readonly subject: string; readonly id: string; readonly op: Op; readonly born?: number },
-  timeoutMs: number,
-  isThere: (state: State) => boolean,
+  asked: Asked,
+  caller: Caller,
+  decide: (rest: Caller) => Promise<Outcome>,
+): Promise<Outcome> {
+  const untilMs = parts.clock.now() + caller.timeoutMs;
+  return await answerByRead(parts, key, asked, caller) ??
+    await decide({ ...caller, timeoutMs: Math.max(1, untilMs - parts.clock.now()) });
+}
+
+/** Null: it has to be decided. */
+async function answerByRead(
+  parts: Parts,
+  key: string,
+  { op, id, isThere }: Asked,
+  { subject, timeoutMs, hedge }: Caller,
 ): Promise<Outcome | null> {
   const { machine, reader, clock } = parts;
   const untilMs = clock.now() + timeoutMs;
@@ -61,7 +81,7 @@ export async function answerByRead(
   if (own !== null && isThere(own)) return null;
   const { state, instance, decidedBy } = await reader.read(key, Math.max(1, untilMs - clock.now()));
   if (isThere(state)) return null;
-  const value = { id: "", proposer: "", commands: [{ subject, id, born: born ?? instance, op }] };
+  const value = { id: "", proposer: "", commands: [{ subject, id, born: hedge ?? instance, op }] };
   const [result] = machine.applyWithResults(state, instance, value).results;
   if (result === undefined || !NOTHING_DONE.has(result.outcome)) return null;
   return { result, state, instance, receipt: { ...receiptOf(decidedBy), path: "read" } };

@@ -11,7 +11,7 @@ export function receiptOf(decidedBy: Certificate | null): Receipt {
 
 function pathOf({ kind, ballot }: Certificate): Receipt["path"] {
   if (kind === "inclusive") return "fast";
-  // Of an open quorum in the recovery of a fast ballot, where the acceptors picked themselves.
+  // An open quorum in the recovery of a fast ballot, where the acceptors picked themselves.
   if (kind === "open") return ballot[2] === 0 ? "open-fast" : "recovered";
   // Any other ballot ended what the standing one could not.
   return sameBallot(ballot, STANDING) ? "classic" : "recovered";

@@ -36,7 +36,7 @@ export class RegisterViews {
   }
 }
 
-/** Of what the base64 text stands for. */
+/** How many bytes the base64 text stands for. */
 function sizeOf(base64: string): number {
   const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
   return base64.length / 4 * 3 - padding;

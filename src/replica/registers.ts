@@ -8,9 +8,10 @@ import type { Bindings } from "./bindings.ts";
 import { endLapsed, type Expiry, spread } from "./expiry.ts";
 import { haveLapsed, lapsedOf } from "./lapse.ts";
 import { KEY_PREFIXES } from "./nouns.ts";
+import { ownState } from "./own_state.ts";
 import type { Outcome } from "./pending.ts";
 import type { QueueParts } from "./queue.ts";
-import { answerByRead } from "./read_answers.ts";
+import { byReadOr } from "./read_answers.ts";
 import { RegisterViews } from "./register_views.ts";
 import { type Found, type ReadParts, Reads } from "./reads.ts";
 import { orNullIfHeld, orUnknown, sessionEnded, unexpected } from "./results.ts";
@@ -56,7 +57,7 @@ export class Registers implements RegisterService {
 
   async delete(name: string, conditions: Conditions, caller: Caller): Promise<Answer<KvDeleted>> {
     const op = { type: "delete", ...conditions } as const;
-    const { result, receipt } = await this.#absent(name, op, caller) ?? await this.#write(name, op, caller);
+    const { result, receipt } = await this.#deleted(name, op, caller);
     if (result.outcome !== "deleted") throw refusal(name, result, receipt);
     return { body: { outcome: "deleted", key: name, revision: result.revision }, receipt };
   }
@@ -65,11 +66,12 @@ export class Registers implements RegisterService {
    * As a read has it that nothing is there to delete, without a write. Not for who brought a key: an earlier try of theirs may
    * be under way, and would delete what somebody writes after this answer.
    */
-  #absent(name: string, op: Delete, { subject, idempotencyKey: id, timeoutMs, anonymous }: Caller) {
+  #deleted(name: string, op: Delete, caller: Caller): Promise<Outcome> {
+    const write = (rest: Caller) => this.#write(name, op, rest);
     // A fence that is seen is kept, whatever becomes of the write.
-    if (anonymous !== true || op.fence !== undefined) return null;
+    if (caller.anonymous !== true || op.fence !== undefined) return write(caller);
     const isThere = (state: State) => viewRegister(state).value !== null;
-    return answerByRead(this.#parts, PREFIX + name, { subject, id, op }, timeoutMs, isThere);
+    return byReadOr(this.#parts, PREFIX + name, { op, id: caller.idempotencyKey, isThere }, caller, write);
   }
 
   async get(name: string, options: ReadOptions): Promise<ReadAnswer<KvValue>> {
@@ -115,7 +117,7 @@ export class Registers implements RegisterService {
   }
 
   async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
-    const { acceptor, machine, clock, logs, ends } = this.#parts;
+    const { machine, clock, logs, ends } = this.#parts;
     const key = PREFIX + name;
     const { subject, idempotencyKey: id, hedge, born } = caller;
     const untilMs = clock.now() + caller.timeoutMs;
@@ -132,10 +134,11 @@ export class Registers implements RegisterService {
       });
     // Only a condition can hang on whether the value that ran out has ended; hedged bytes must be the same everywhere.
     if (hedge !== undefined || (op.ifMatch === undefined && op.ifNoneMatch === undefined)) return submit();
-    const { snapshot } = await acceptor.view(key);
-    await ends.clear(key, holdingSessions(snapshot.state), caller.timeoutMs);
-    const lapsed = this.#lapsed(key, snapshot.state);
-    const isNew = machine.resultOf(snapshot.state, { subject, id, born: snapshot.instance, op }) === null;
+    const state = await ownState(this.#parts, key, caller.timeoutMs);
+    if (state === null) return submit();
+    await ends.clear(key, holdingSessions(state), caller.timeoutMs);
+    const lapsed = this.#lapsed(key, state);
+    const isNew = machine.lookup(state, subject, id) === null;
     if (isNew && lapsed.length > 0 && await haveLapsed(this.#parts, key, lapsed)) {
       // With its claim it may have got votes.
       return await submit(lapsed).catch(orNullIfHeld) ?? await submit().catch(orUnknown(id));

@@ -12,7 +12,7 @@ export function lost(fence: string, receipt?: Receipt, end?: Ended["end"]): Quor
   return new QuorateError("lost", `fence ${fence} is no longer held`, facts);
 }
 
-/** Of the session itself, and of what was to be bound to it. */
+/** For the session itself, and for what was to be bound to it. */
 export function sessionEnded(session: string, receipt: Receipt): QuorateError {
   return new QuorateError("lost", `session ${session} has ended`, { more: { session }, receipt });
 }
@@ -23,7 +23,7 @@ export function sessionRefusal(session: string, subject: string, { result, state
   if (known === null || known.subject !== subject) {
     return new QuorateError("not-found", `there is no session ${session}`, { more: { session }, receipt });
   }
-  // Of a key that was used for another request nothing was asked of the session, ended or not.
+  // A key that was used for another request asked nothing of the session, ended or not.
   const isAsked = result.outcome !== "idempotency-mismatch" && result.outcome !== "expired-command";
   return isAsked && known.ended !== null ? sessionEnded(session, receipt) : unexpected(result, "", receipt);
 }

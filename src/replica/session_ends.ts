@@ -98,7 +98,7 @@ export class SessionEnds {
   }
 
   /**
-   * Of a session that has just been kept: until it has ended this node sees to it that it does once it is kept no more, and
+   * For a session that has just been kept: until it has ended this node sees to it that it does once it is kept no more, and
    * frees what it held.
    */
   lookAfter(id: string): void {

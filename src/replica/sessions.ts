@@ -12,7 +12,7 @@ import type { Outcome } from "./pending.ts";
 import { receiptOf } from "./receipt.ts";
 import { orUnknown, sessionRefusal } from "./results.ts";
 import type { Names } from "./names.ts";
-import { answerByRead, isLiveFor } from "./read_answers.ts";
+import { byReadOr, isLiveFor } from "./read_answers.ts";
 import type { Caller, ListRequest, SessionRequest, SessionService } from "./service.ts";
 import { sessionKey } from "./session_ends.ts";
 import { SessionViews } from "./session_views.ts";
@@ -124,14 +124,9 @@ export class Sessions implements SessionService {
   }
 
   /** What is asked of a session that neither the own record nor a read quorum shows alive is not decided. */
-  async #overOr(id: string, op: Op, caller: Caller, decide: (rest: Caller) => Promise<Outcome>): Promise<Outcome> {
-    const { clock } = this.#parts;
-    const { subject, idempotencyKey, timeoutMs } = caller;
-    const untilMs = clock.now() + timeoutMs;
-    const command = { subject, id: idempotencyKey, op };
-    const isThere = (state: State) => isLiveFor(state, subject);
-    return await answerByRead(this.#parts, sessionKey(id), command, timeoutMs, isThere) ??
-      await decide({ ...caller, timeoutMs: Math.max(1, untilMs - clock.now()) });
+  #overOr(id: string, op: Op, caller: Caller, decide: (rest: Caller) => Promise<Outcome>): Promise<Outcome> {
+    const isThere = (state: State) => isLiveFor(state, caller.subject);
+    return byReadOr(this.#parts, sessionKey(id), { op, id: caller.idempotencyKey, isThere }, caller, decide);
   }
 
   /** A sign of life anew each time it is sent: what is told of it counts from its own request. */

@@ -4,7 +4,7 @@
  */
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
-import type { BallotStore, Clock, Mark, Transport } from "./ports.ts";
+import { type BallotStore, type Clock, type Mark, NO_MARK, type Transport } from "./ports.ts";
 
 /** Which member of which cluster a node is; `config` is its ClusterConfig text, not compared if null. */
 export type Membership = { readonly id: NodeId; readonly cluster: string; readonly config: string | null };
@@ -104,7 +104,7 @@ export class Standing {
 
   get #mayVote(): boolean {
     const confirmed = this.#store.lifeConfirmed();
-    // Of a store that others serve meanwhile there is no moment at which its commits could be compared with what members
+    // A store that others serve meanwhile has no moment at which its commits could be compared with what members
     // have heard of: a rollback of it is not found out.
     if (!this.#checked && !this.#store.isShared) return false;
     return confirmed === true || (confirmed === null && this.#hasSpoken);
@@ -243,7 +243,7 @@ export async function knownLife(
 
 export function ownMark(store: BallotStore): Mark {
   const identity = store.identity();
-  if (identity === null) return { incarnation: "", boot: 0, run: "", seq: 0 };
+  if (identity === null) return NO_MARK;
   const { incarnation, boot, run } = identity;
   return { incarnation, boot, run, seq: store.seq() };
 }

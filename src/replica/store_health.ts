@@ -7,21 +7,22 @@ import { Remembered } from "../remembered.ts";
 import { type BallotStore, type Clock, StoreError } from "./ports.ts";
 
 const PROBE_MS = 500;
-/** Of failures that are not the store's as a whole, each text is told once. */
+/** Each text of a failure that is not the store's as a whole is told once; so many are remembered. */
 const TOLD_MAX = 100;
 
 export class StoreHealth {
   readonly #store: Pick<BallotStore, "probe">;
-  readonly #clock: Clock | null;
+  readonly #clock: Clock;
   readonly #report: (line: string) => void;
   readonly #told = new Remembered<true>(TOLD_MAX);
   #fault: string | null = null;
+  /** The operator was told of it last, and not that it is over. */
+  #toldFault: string | null = null;
   #cancel: (() => void) | null = null;
   #probing: Promise<void> | null = null;
   #isClosed = false;
 
-  /** @param clock null: a store that failed is not tried again by itself */
-  constructor(store: Pick<BallotStore, "probe">, clock: Clock | null, report: (line: string) => void) {
+  constructor(store: Pick<BallotStore, "probe">, clock: Clock, report: (line: string) => void) {
     this.#store = store;
     this.#clock = clock;
     this.#report = report;
@@ -34,10 +35,9 @@ export class StoreHealth {
 
   /** A write is durable. */
   wrote(): void {
-    if (this.#fault === null) return;
-    this.#fault = null;
-    this.#cancel?.();
-    this.#cancel = null;
+    this.#clear();
+    if (this.#toldFault === null) return;
+    this.#toldFault = null;
     this.#report("the store works again");
   }
 
@@ -56,6 +56,12 @@ export class StoreHealth {
     this.#cancel = null;
   }
 
+  #clear(): void {
+    this.#fault = null;
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
   #reportOnce(message: string): void {
     if (this.#isClosed || this.#told.get(message) !== undefined) return;
     this.#told.set(message, true);
@@ -64,7 +70,9 @@ export class StoreHealth {
 
   #failed(fault: string, message: string): void {
     if (this.#isClosed) return;
-    if (this.#fault === null) {
+    // Where a probe only reads, what fails may be the writes: that is no news each time.
+    if (this.#toldFault !== fault) {
+      this.#toldFault = fault;
       this.#report(`the store fails, and this node casts no vote until it works again: ${message}`);
     }
     this.#fault = fault;
@@ -73,15 +81,18 @@ export class StoreHealth {
 
   #arm(): void {
     if (this.#isClosed) return;
-    this.#cancel ??= this.#clock?.after(PROBE_MS, () => {
+    this.#cancel ??= this.#clock.after(PROBE_MS, () => {
       this.#cancel = null;
       void this.#probe().then(() => this.#fault !== null && this.#arm());
-    }) ?? null;
+    });
   }
 
   /** One at a time: on a disk that hangs they would pile up. */
   #probe(): Promise<void> {
-    this.#probing ??= this.#store.probe().then(() => this.wrote(), (error) => void this.told(error))
+    this.#probing ??= this.#store.probe().then(
+      (hasWritten) => hasWritten ? this.wrote() : this.#clear(),
+      (error) => void this.told(error),
+    )
       .finally(() => this.#probing = null);
     return this.#probing;
   }

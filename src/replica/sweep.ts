@@ -37,10 +37,11 @@ export class Sweep {
     );
   }
 
-  /** To be called once, where this node votes. */
+  /** Where this node votes, or is a member that will; called again it begins anew. */
   start(): void {
     if (this.#isClosed) return;
-    this.#cancel = this.#parts.clock.after(SWEEP_MS, () => this.#rounds.start());
+    this.#cancel();
+    this.#cancel = this.#parts.clock.after(SWEEP_MS, () => this.#isClosed || this.#rounds.start());
   }
 
   close(): void {

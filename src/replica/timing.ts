@@ -7,7 +7,7 @@ import type { Randomness, Transport } from "./ports.ts";
 /** Below this a round trip is all scheduling and disk. */
 const RTT_FLOOR_MS = 5;
 /**
- * Of a peer that has not answered yet, as those take it to be that serve a shared store: a process that was started for the
+ * For a peer that has not answered yet, as those take it to be that serve a shared store: a process that was started for the
  * request it serves has heard from nobody, and with too little patience it would give up a ballot that is only far away.
  */
 export const COLD_RTT_MS = 50;

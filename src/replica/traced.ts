@@ -5,7 +5,7 @@ import { KEY_PREFIXES, type WatchedNoun } from "./nouns.ts";
 import type { Trace } from "./ports.ts";
 import type { Caller } from "./service.ts";
 
-/** Of several names, or of one that is not known yet: what was decided for each shows in the messages of that one. */
+/** For several names, or for one that is not known yet: what was decided for each shows in the messages of that one. */
 const OF_NO_ONE_NAME: ReadonlySet<string> = new Set(["acquireAll", "list", "open", "owns"]);
 
 type Call = (name: string, ...rest: unknown[]) => Promise<Answer<unknown>>;

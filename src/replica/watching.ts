@@ -20,7 +20,7 @@ import { Twins } from "./twins.ts";
 export type WatchEvent = {
   /** `resync`: what the watcher knew so far may have changed in ways this watch will not tell. */
   readonly type: "changed" | "deleted" | "resync";
-  /** Of one name its revision; of prefixes `node.boot.n`. */
+  /** One name's revision; `node.boot.n` for prefixes. */
   readonly id: string;
   /** What a GET of the name answers; null where a `resync` is about a prefix. */
   readonly body: object | null;
@@ -96,7 +96,7 @@ export class Watching implements WatchService {
   readonly #ranges = new Set<RangeWatcher>();
   readonly #recent = new Recent();
   readonly #catchUp: Pick<Rounds, "start" | "stop">;
-  /** Of a shared store. */
+  /** Shared stores only. */
   readonly #twins: Twins | null;
 
   constructor(parts: WatchParts) {
@@ -175,7 +175,7 @@ export class Watching implements WatchService {
       watcher.told = first.revision;
       watcher.early = null;
       this.#parts.expire(key);
-      // Of a cluster that was restored, say: this name never was where the watcher believes it to be.
+      // As in a cluster that was restored: this name never was where the watcher believes it to be.
       if (after !== null && after > first.revision) push({ ...first.asRevision(), type: "resync" });
       else if (after === null || after < first.revision) push(first.asRevision());
       return stop;
@@ -213,7 +213,7 @@ export class Watching implements WatchService {
       if (views.length === 0) await acceptor.view(KEY_PREFIXES[noun]);
       // Before the `resync`: what is there by now is what the watcher reads when told so, and only the rest is news.
       await Promise.all(ranges.map(({ prefix }) => this.#twins?.meet(KEY_PREFIXES[noun] + prefix)));
-      // Of a name whose record has stopped here it cannot be said what it missed.
+      // Where the name's record has stopped here, it cannot be said what it missed.
       if (missed === null || views.includes(null)) push(resync);
       else {missed.forEach(({ key, n }, i) => {
           const { snapshot } = views[i]!;

@@ -1,5 +1,5 @@
 /**
- * The store-wide half of an owner store: every atomic goes through here, is numbered (`seq`) and carries
+ * The store-wide half of an owner store: every atomic but those that build the index goes through here, is numbered (`seq`) and carries
  * identity, marks and quarantine (PROTOCOL.md §9). One atomic at a time; the caller sees to that.
  */
 import type { NodeId } from "../paxos/ballot.ts";

@@ -231,9 +231,10 @@ export class MemoryBallotStore implements BallotStore {
     if (this.#dirty || this.#pump !== null) await this.#ask<void>(null);
   }
 
-  async probe(): Promise<void> {
+  async probe(): Promise<boolean> {
     this.#assertOpen();
     await this.#ask<void>(null);
+    return true;
   }
 
   async quarantine(reason: string): Promise<void> {

@@ -154,10 +154,11 @@ export class OwnerStore implements BallotStore {
     await this.#flush();
   }
 
-  async probe(): Promise<void> {
+  async probe(): Promise<boolean> {
     this.#assertUsable();
     this.#ledger.touch();
     await this.#flush();
+    return true;
   }
 
   async quarantine(reason: string): Promise<void> {

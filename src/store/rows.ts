@@ -10,7 +10,7 @@ export type RecordRows = {
   readonly ballot: Uint8Array;
   /** Null if the row on disk holds this state already. */
   readonly state: Uint8Array | null;
-  /** Of a shared store, when leases were first seen; null if the row on disk says so already. */
+  /** Shared stores only: when leases were first seen; null if the row on disk says so already. */
   readonly firstSeen: Uint8Array | null;
   /** Whether the index of live records is to have it; null if it says so already. */
   readonly live: boolean | null;
@@ -24,7 +24,7 @@ export type IdentityRow = {
   readonly config: string;
   /** Whether enough others have this incarnation on record for it to vote (PROTOCOL.md §9); a row of before says nothing. */
   readonly confirmed?: boolean;
-  /** Of a shared store, which has no meta row: why it never votes again. */
+  /** Shared stores only, which have no meta row: why the store never votes again. */
   readonly quarantined?: string;
 };
 

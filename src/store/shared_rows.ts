@@ -4,12 +4,12 @@ import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, stateRow } from "./key
 import { decodeMarks, decodeRecord, writeIdOf } from "./rows.ts";
 
 type Entry = Deno.KvEntryMaybe<unknown>;
-/** Of the identity, the ballot, the state, the leases, the marks. */
+/** The identity's, the ballot's, the state's, the leases', the marks'. */
 export type Entries = readonly [Entry, Entry, Entry, Entry, Entry];
 
 export type Rows = {
   readonly record: StoredRecord | null;
-  /** Of the write that left the record so. */
+  /** The write that left the record so. */
   readonly writeId: string | null;
   readonly heard: Readonly<Record<NodeId, Mark>>;
   readonly checks: readonly Deno.AtomicCheck[];

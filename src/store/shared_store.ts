@@ -229,13 +229,14 @@ class SharedStore implements BallotStore {
   }
 
   /** Reads whose database it is: whoever owns a database pays for writes that say nothing. */
-  async probe(): Promise<void> {
+  async probe(): Promise<boolean> {
     this.#lookedAtMs = this.#clock.now();
     const rows = this.#kv.getMany<[unknown, unknown]>([IDENTITY_ROW, META_ROW]);
     const [identity, meta] = await this.#within(rows);
     // Its owner counts commits and trusts its memory; it must not find that others have been here.
     if (meta.value !== null) throw new StoreError(`${this.#name}: written by a node that had it to itself`);
     this.#adopt(identity.value);
+    return false;
   }
 
   #lookSoon(): void {

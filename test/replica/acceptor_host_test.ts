@@ -4,14 +4,15 @@ import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../src/paxos/message.ts";
 import { createMachine } from "../../src/machine/machine.ts";
-import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
+import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { BallotStore, WireMessage } from "../../src/replica/ports.ts";
 import { sharedValueId } from "../../src/replica/shared_value.ts";
 import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
-import { ballotOf, certificateOf, command, fast, KEY, machine, rulesOf, valueOf } from "../paxos/samples.ts";
+import { ballotOf, certificateOf, command, fast, KEY, machine, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { memoryCluster } from "./memory_cluster.ts";
+import { acceptorHost } from "./acceptor_parts.ts";
 
 const MODE = fast("c");
 const AT = { key: KEY, epoch: 0, instance: 1 } as const;
@@ -31,7 +32,7 @@ async function rig() {
   const clock = new ManualClock();
   let whyNot: string | null = null;
   const leases = new LeaseClock(clock, machine);
-  const host = new AcceptorHost(rulesOf("a", 3), store, leases, () => MODE, () => whyNot, sha256Hex);
+  const host = acceptorHost({ store, leases, whyNot: () => whyNot });
   return {
     host,
     store,
@@ -94,14 +95,7 @@ Deno.test("acceptor host: a process that dies before the commit has said nothing
   await settled();
   assertEquals(seen, { reply: null, error: null });
   const again = await openMemoryStore({ disk });
-  const next = new AcceptorHost(
-    rulesOf("a", 3),
-    again,
-    new LeaseClock(new ManualClock(), machine),
-    () => MODE,
-    () => null,
-    sha256Hex,
-  );
+  const next = acceptorHost({ store: again });
   assertEquals((await next.handle(acceptOf("c"), "c")).type, "accepted");
 });
 
@@ -160,6 +154,23 @@ Deno.test("acceptor host: a value of nobody is voted for only under the id that 
   assertEquals(disk.records.size, 0);
   const reply = await host.handle({ type: "accept", ...AT, ballot: STANDING, value: shared }, "b");
   assertEquals(reply.type, "accepted");
+});
+
+Deno.test("acceptor host: what needs a newer machine is not voted for, also where a report of it would be recovered", async () => {
+  const { host, disk } = await rig();
+  const value = { ...valueOf("b"), machine: MACHINE_VERSION + 1 };
+  const reports = [...reportsOf("a:- c:-"), { from: "b", vote: { ballot: STANDING, kind: "fast", value } }] as const;
+  const messages: readonly AcceptorMessage[] = [
+    { type: "accept", ...AT, ballot: STANDING, value },
+    { type: "recover", ...AT, ballot: STANDING, reports, freshId: "x" },
+    { type: "learn", ...AT, certificate: certificateOf(1, value, "open", "abc"), value },
+  ];
+  for (const message of messages) {
+    const reply = await host.handle(message, "b");
+    const wanted = { type: "rejected", reason: `the value needs version ${MACHINE_VERSION + 1} of the machine` };
+    assertEquals(reply, wanted as AcceptorReply, message.type);
+  }
+  assertEquals(disk.records.size, 0);
 });
 
 Deno.test("acceptor host: who may not vote says nothing at all of a record, and writes nothing", async () => {
@@ -260,14 +271,7 @@ Deno.test("acceptor host: a lease nobody has is never called lapsed", async () =
 Deno.test("acceptor host: a step that throws rejects its own message only", async () => {
   const { store } = await rig();
   const throwing = { ...machine, init: () => assert(false, "no state for this key") as never };
-  const host = new AcceptorHost(
-    { ...rulesOf("a", 3), machine: throwing },
-    store,
-    new LeaseClock(new ManualClock(), machine),
-    () => MODE,
-    () => null,
-    sha256Hex,
-  );
+  const host = acceptorHost({ rules: { ...rulesOf("a", 3), machine: throwing }, store });
   await assertRejects(() => host.handle(acceptOf("b"), "b"), Error, "no state");
   assertEquals(await store.update("other", (record) => ({ record: null, reply: record })), null);
 });
@@ -334,7 +338,7 @@ Deno.test("acceptor host: a vote in the same write as the move to its instance b
   const clock = new ManualClock();
   const leases = new LeaseClock(clock, machine);
   const store = await openMemoryStore();
-  const host = new AcceptorHost({ ...rulesOf("a", 3), machine }, store, leases, () => MODE, () => null, sha256Hex);
+  const host = acceptorHost({ rules: { ...rulesOf("a", 3), machine }, store, leases });
   const op = { type: "acquire", holder: "me", mode: "exclusive", ttlMs: 1_000, lockDelayMs: 0, atMs: 0 } as const;
   const grant = { ...valueOf("b", 1), commands: [{ subject: "s", id: "grant", born: 1, op }] };
   await host.handle({ type: "accept", ...AT, ballot: STANDING, value: grant }, "b");
@@ -355,7 +359,7 @@ Deno.test("acceptor host: on a shared store, a key that is looked at is not forg
     update: store.update.bind(store),
   });
   const leases = new LeaseClock(new ManualClock(), machine);
-  const host = new AcceptorHost(rulesOf("a", 3), shared, leases, () => MODE, () => null, sha256Hex);
+  const host = acceptorHost({ store: shared, leases });
   const told: number[] = [];
   host.onMove(KEY, (_, { instance }) => told.push(instance));
   const others = async (from: number, to: number) => {
@@ -367,7 +371,7 @@ Deno.test("acceptor host: on a shared store, a key that is looked at is not forg
   // More than it remembers, since it met the key, and fewer than that since it was looked at.
   await others(60_000, 110_000);
   const value = valueOf("b");
-  const twin = new AcceptorHost(rulesOf("a", 3), shared, leases, () => MODE, () => null, sha256Hex);
+  const twin = acceptorHost({ store: shared, leases });
   await twin.handle(acceptOf("b"), "b");
   await twin.handle({ type: "learn", ...AT, certificate: certificateOf(1, value, "open", "abc"), value }, "b");
   await host.look(KEY, false);

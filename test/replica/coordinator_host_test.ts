@@ -1,16 +1,14 @@
 /** The coordinator's host: what reports of a collision start, and what they must not (PROTOCOL.md §4). */
 import { assert, assertEquals } from "@std/assert";
-import { sha256Hex } from "../../src/auth/digest.ts";
 import { STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type { Collision } from "../../src/paxos/message.ts";
-import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
-import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
-import { ballotOf, fast, KEY, logOf, machine, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
+import { ballotOf, fast, KEY, logOf, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
+import { acceptorHost } from "./acceptor_parts.ts";
 
 const AT = { key: KEY, epoch: 0, instance: 1 } as const;
 
@@ -30,14 +28,13 @@ async function rig(answer: Answer, { coordinator = "a", maxKeys = 100 } = {}) {
     close: () => {},
   };
   let whyNot: string | null = null;
-  const acceptor = new AcceptorHost(
-    rulesOf("a", 4),
+  const acceptor = acceptorHost({
+    rules: rulesOf("a", 4),
     store,
-    new LeaseClock(clock, machine),
-    () => fast(coordinator),
-    () => whyNot,
-    sha256Hex,
-  );
+    clock,
+    modeOf: () => fast(coordinator),
+    whyNot: () => whyNot,
+  });
   const learning = new Learning(acceptor, transport, clock, 0);
   let ids = 0;
   const reports: string[] = [];

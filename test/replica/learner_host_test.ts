@@ -1,19 +1,17 @@
 /** Votes that acceptors tell each other of are collected for so many names and no more. */
 import { assertEquals } from "@std/assert";
-import { sha256Hex } from "../../src/auth/digest.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { Accepted } from "../../src/paxos/message.ts";
-import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { Contention } from "../../src/replica/contention.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { LearnerHost } from "../../src/replica/learner_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
-import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { Transport } from "../../src/replica/ports.ts";
 import { Timing } from "../../src/replica/timing.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
-import { directValue, fast, machine, rulesOf } from "../paxos/samples.ts";
+import { directValue, rulesOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
+import { acceptorHost } from "./acceptor_parts.ts";
 
 Deno.test("learner host: of more names than it collects votes of the oldest is forgotten, with its timer and its listener", async () => {
   const clock = new ManualClock();
@@ -21,14 +19,7 @@ Deno.test("learner host: of more names than it collects votes of the oldest is f
   const transport: Transport = { send: () => Promise.reject(new Error("down")), rttMs: () => 0, close: () => {} };
   const random = { next: () => 0, id: () => "i" };
   const store = await openMemoryStore();
-  const acceptor = new AcceptorHost(
-    rules,
-    store,
-    new LeaseClock(clock, machine),
-    () => fast("c"),
-    () => null,
-    sha256Hex,
-  );
+  const acceptor = acceptorHost({ rules, store, clock });
   const learning = new Learning(acceptor, transport, clock, 0);
   const coordinator = new CoordinatorHost(acceptor, transport, learning, random);
   const timing = new Timing("a", rules.quorums, transport, random);

@@ -1,5 +1,6 @@
 /** Who is told of a decision, when, and when it need not be (PROTOCOL.md §5). */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { QuorateError } from "../../src/errors.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
@@ -102,6 +103,26 @@ Deno.test("learning: closed, a node tells nobody any more", async () => {
     cluster.node("a").close();
     await new Promise((resolve) => setTimeout(resolve, 400));
     assertEquals(learns, []);
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("learning: a name that has stopped keeps no other from who missed it", async () => {
+  const clock = fastClock(10);
+  const cluster = await memoryCluster(3, { clock, deadlineMs: 50 });
+  try {
+    for (const peer of ["a", "b"]) cluster.network.cut("c", peer);
+    const { locks } = cluster.node("a");
+    const lost = watchLearns(cluster, "well");
+    for (const name of ["broken", "well"]) await locks.acquire(name, request("me"), caller());
+    const { records } = cluster.disk("a");
+    records.set("lock/broken", records.get("lock/broken")!.replaceAll("me", "us"));
+    await assertRejects(() => locks.get("broken", { stale: true, timeoutMs: 500 }), QuorateError, "damaged");
+    await until("c was told in vain", () => lost.some(([, to]) => to === "c"));
+    await new Promise<void>((resolve) => clock.after(60, resolve));
+    for (const peer of ["a", "b"]) cluster.network.heal("c", peer);
+    await until("it has the other", () => instanceOn(cluster, "c", "well") === 2);
   } finally {
     cluster.close();
   }

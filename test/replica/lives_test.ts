@@ -1,5 +1,5 @@
 /** Which life of each member a node knows, on stores of one process and on one that many share. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { Lives } from "../../src/replica/lives.ts";
@@ -9,6 +9,7 @@ import {
   NO_MARK,
   PeerError,
   SHARED_RUN,
+  StoreError,
   type WireMessage,
 } from "../../src/replica/ports.ts";
 import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
@@ -28,14 +29,14 @@ const OWNER = { cluster: "test", id: "a", incarnation: "mine", config: "{}" } as
 const FIRST: Mark = { incarnation: "first", boot: 2, run: "r2", seq: 9 };
 const SECOND: Mark = { incarnation: "second", boot: 1, run: "r1", seq: 90 };
 
-async function watched(store: BallotStore) {
+async function livesOf(store: BallotStore): Promise<Lives> {
   if (store.identity() === null) await store.init(OWNER);
-  const lines: string[] = [];
-  return { lives: new Lives(store, QUORUMS, (line) => lines.push(line)), lines };
+  return new Lives(store, QUORUMS);
 }
 
 Deno.test("lives: of a second life nothing is taken, neither what it asks nor what it answers, and it is told once", async () => {
-  const cluster = await memoryCluster(3);
+  const lines: string[] = [];
+  const cluster = await memoryCluster(3, { report: (id, line) => id === "a" && lines.push(line) });
   try {
     const node = cluster.node("a");
     const known = cluster.store("a").marks()["b"]!;
@@ -53,30 +54,46 @@ Deno.test("lives: of a second life nothing is taken, neither what it asks nor wh
       await assertRejects(() => node.note("b", mark), PeerError, "another life of b");
     }
     assertEquals(cluster.store("a").marks()["b"]?.incarnation, known.incarnation);
-    const told = node.status().members.filter(({ refused }) => refused !== undefined);
-    assertEquals(told.map(({ id }) => id), ["b"]);
+    const told = node.status().members.filter(({ fault }) => fault !== undefined);
+    assertEquals(told.map(({ id, fault }) => [id, fault?.cause]), [["b", "other-life"]]);
+    assertEquals(lines.map((line) => line.split(":").slice(0, 2)), [["b", " other-life"]]);
     const [again] = await node.receive("b", "acceptor", messages.slice(0, 1), known);
     assertEquals(again?.type, "accepted", "the first is heard as before");
+    assertEquals(lines.at(-1), "b: all is well again");
   } finally {
     cluster.close();
   }
 });
 
-Deno.test("lives: a line for each other life, once; who has no store, and who is no member, is let by", async () => {
-  const { lives, lines } = await watched(await openMemoryStore());
+Deno.test("lives: another life of a member is refused; who has no store, and who is no member, is let by", async () => {
+  const lives = await livesOf(await openMemoryStore());
   assertEquals(await lives.meet("b", FIRST), null);
-  for (let i = 0; i < 3; i++) assertEquals(/^another life of b/.test((await lives.meet("b", SECOND))!), true);
-  assertEquals([lines.length, lives.refusal("b") !== null, lives.refusal("c")], [1, true, null]);
-  await lives.meet("b", { ...SECOND, incarnation: "third" });
-  assertEquals(lines.length, 2);
+  for (const incarnation of ["second", "second", "third"]) {
+    assertMatch((await lives.meet("b", { ...SECOND, incarnation }))!, /^another life of b/);
+  }
   assertEquals(await lives.meet("b", NO_MARK), null);
   for (const mark of [FIRST, SECOND]) assertEquals(await lives.meet("learner", mark), null);
-  assertEquals(lines.length, 2);
+});
+
+Deno.test("lives: what cannot be looked up is refused, and is not called another life", async () => {
+  const lines: string[] = [];
+  const cluster = await memoryCluster(3, { report: (id, line) => id === "a" && lines.push(line) });
+  try {
+    const store = cluster.store("a");
+    Object.defineProperty(store, "isShared", { value: true });
+    store.recall = () => Promise.reject(new StoreError("it is gone", { fault: "the store fails" }));
+    const error = await assertRejects(() => cluster.node("a").note("b", FIRST), PeerError);
+    assertEquals([error.why, error.message], [null, "the store fails"]);
+    assertEquals(cluster.node("a").status().members.filter(({ fault }) => fault?.cause === "other-life"), []);
+    assertEquals(lines.filter((line) => /other-life/.test(line)), []);
+  } finally {
+    cluster.close();
+  }
 });
 
 Deno.test("lives: what comes before a life is confirmed is no evidence, and a store that is nobody's keeps none", async () => {
   const store = await openMemoryStore();
-  const lives = new Lives(store, QUORUMS, () => {});
+  const lives = new Lives(store, QUORUMS);
   await lives.meet("b", FIRST);
   assertEquals(store.marks(), {});
   await store.init(OWNER);
@@ -94,20 +111,20 @@ Deno.test("lives: a process of a shared store refuses what another process of it
   };
   const [one, two, three] = [await open("one"), await open("two"), await open("three")];
   try {
-    const first = await watched(one);
+    const first = await livesOf(one);
     await two.recall("b");
-    await first.lives.meet("b", FIRST);
+    await first.meet("b", FIRST);
     await one.flush();
-    const second = await watched(two);
-    assertEquals(typeof await second.lives.meet("b", SECOND), "string");
-    assertEquals([await second.lives.meet("b", FIRST), second.lines.length], [null, 1]);
+    const second = await livesOf(two);
+    assertEquals(typeof await second.meet("b", SECOND), "string");
+    assertEquals(await second.meet("b", FIRST), null);
     // Also where this process met the second life first.
-    const third = await watched(three);
+    const third = await livesOf(three);
     two.note("c", SECOND);
     one.note("c", FIRST);
     await one.flush();
-    assertEquals(await second.lives.meet("c", FIRST), null);
-    assertEquals(typeof await third.lives.meet("c", SECOND), "string");
+    assertEquals(await second.meet("c", FIRST), null);
+    assertEquals(typeof await third.meet("c", SECOND), "string");
   } finally {
     await Promise.all([one.close(), two.close(), three.close()]);
     await Deno.remove(path);

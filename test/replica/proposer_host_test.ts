@@ -5,10 +5,8 @@ import { transition } from "../../src/paxos/acceptor.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorRecord, Mode, Vote } from "../../src/paxos/message.ts";
 import { freshRecord, snapshotOf } from "../../src/paxos/record.ts";
-import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
-import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
 import { driveInstance, type Ending } from "../../src/replica/proposer_host.ts";
 import { sharedValueId } from "../../src/replica/shared_value.ts";
@@ -16,6 +14,7 @@ import { Timing } from "../../src/replica/timing.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { classic, fast, KEY, logOf, machine, nodesOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
+import { acceptorHost } from "./acceptor_parts.ts";
 
 /** Says of a message to a peer that it is lost. */
 type Loss = (to: string, message: WireMessage) => boolean;
@@ -44,7 +43,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     close: () => {},
   };
   const rules = rulesOf("a", n);
-  const acceptor = new AcceptorHost(rules, store, new LeaseClock(clock, machine), () => mode, () => null, sha256Hex);
+  const acceptor = acceptorHost({ rules, store, clock, modeOf: () => mode });
   const learning = new Learning(acceptor, transport, clock, 0);
   let ids = 0;
   const random = { next: () => 0.5, id: () => `id${++ids}` };

@@ -4,12 +4,12 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { ballotOf, fast, rulesOf } from "../paxos/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
+import { acceptorHost } from "./acceptor_parts.ts";
 
 const KEY = "kv/x";
 const MODE = fast("a");
@@ -23,9 +23,8 @@ Deno.test("stopped: a state that rotted on disk is damaged on load: no view, no 
     const store = await openOwnerStore({ path, run: () => "r" });
     const rules = { ...rulesOf("a", 1), machine };
     const leases = new LeaseClock(new ManualClock(), machine);
-    const none = () => {};
     const report = (line: string) => void lines.push(line);
-    const host = new AcceptorHost(rules, store, leases, () => MODE, () => null, sha256Hex, undefined, none, report);
+    const host = acceptorHost({ rules, store, leases, modeOf: () => MODE, report });
     return { store, host };
   };
   try {
@@ -65,7 +64,7 @@ Deno.test("stopped: a state that rotted on disk is damaged on load: no view, no 
         () => host.handle({ type: "lapsed?", ...at, leases: [] }, "b"),
       ]
     ) {
-      const error = await assertRejects(said, QuorateError, "failed at this name");
+      const error = await assertRejects(said, QuorateError, "damaged");
       assertEquals(error.code, "not-ready");
     }
     assertEquals((await host.view("kv/well")).snapshot.instance, 2);

@@ -70,7 +70,7 @@ async function withNodes(ids: readonly string[], run: (nodes: readonly Node[]) =
         report: (line) => lines.push(line),
       }, { store, transport: network.transportOf(id), clock: realClock, random: realRandomness, machine });
       network.connect(id, (from, mailbox, messages) => node.receive(from, mailbox, messages), {
-        own: () => node.mark()!,
+        own: () => node.mark(),
         seen: (peer, mark) => node.note(peer, mark),
       });
       const app = createApp(node, {
@@ -100,7 +100,7 @@ async function withNodes(ids: readonly string[], run: (nodes: readonly Node[]) =
       });
       void node.start();
     }
-    for (const { ask } of nodes) await until("it is ready", async () => (await ask("/readyz")).status === 200);
+    for (const { ask } of nodes) await until("it is ready", async () => (await ask("/readyz")).status === 200, 5_000);
     await run(nodes);
   } finally {
     for (const end of ends) await end();
@@ -172,9 +172,9 @@ Deno.test("a member whose disk is full counts for no peer's readiness, and is na
 Deno.test("StoreHealth: a store that fails is tried again and again, one try at a time, until it takes a write", async () => {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const tries: PromiseWithResolvers<void>[] = [];
+  const tries: PromiseWithResolvers<boolean>[] = [];
   const probe = () => {
-    const next = Promise.withResolvers<void>();
+    const next = Promise.withResolvers<boolean>();
     tries.push(next);
     return next.promise;
   };
@@ -191,7 +191,7 @@ Deno.test("StoreHealth: a store that fails is tried again and again, one try at 
   await settled();
   await clock.pass(500);
   assertEquals([tries.length, health.fault], [2, FULL]);
-  tries[1]!.resolve();
+  tries[1]!.resolve(true);
   await settled();
   await clock.pass(10_000);
   assertEquals([tries.length, health.fault, lines.length, clock.timers], [2, null, 2, 0]);
@@ -205,7 +205,7 @@ Deno.test("StoreHealth: a store that fails is tried again and again, one try at 
 
 Deno.test("StoreHealth: a bad record is told once and is not the store's fault; what is no failure of it stays what it was", async () => {
   const lines: string[] = [];
-  const health = new StoreHealth({ probe: () => Promise.resolve() }, new ManualClock(), (line) => lines.push(line));
+  const health = new StoreHealth({ probe: () => Promise.resolve(true) }, new ManualClock(), (line) => lines.push(line));
   for (let i = 0; i < 3; i++) {
     const told = health.told(new StoreError(`the record of "lock/x" in /data/a is damaged`));
     assert(told instanceof QuorateError && !told.message.includes("/data"), `${told}`);
@@ -213,4 +213,20 @@ Deno.test("StoreHealth: a bad record is told once and is not the store's fault; 
   assertEquals([lines, health.fault], [[`the store failed: the record of "lock/x" in /data/a is damaged`], null]);
   const other = new Error("else");
   assertEquals(await assertRejects(() => Promise.reject(health.told(other))), other);
+});
+
+Deno.test("StoreHealth: where a probe only reads, writes that go on failing are told of once", async () => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const health = new StoreHealth({ probe: () => Promise.resolve(false) }, clock, (line) => lines.push(line));
+  for (let i = 0; i < 5; i++) {
+    health.told(new StoreError("kv: quota exceeded", { fault: FULL }));
+    assertEquals(health.fault, FULL);
+    await clock.pass(500);
+    await settled();
+    assertEquals(health.fault, null, "it is tried again");
+  }
+  assertEquals(lines.length, 1);
+  health.wrote();
+  assertEquals(lines.slice(1), ["the store works again"]);
 });
