@@ -12,6 +12,8 @@ export type Digest = (text: string) => string;
 const KEY_HEX = 16;
 const BODY_HEX = 8;
 const TAG_HEX = 6;
+/** Where the instance begins, behind the letter. */
+const NUMBERS_AT = KEY_HEX + BODY_HEX + 1;
 /** `|` and a tag, `;`, key, body, letter, an instance below 2^53 in base 36, two numbers of at most 20 digits with commas. */
 export const ENTRY_MAX_BYTES = 1 + TAG_HEX + 1 + KEY_HEX + BODY_HEX + 1 + 11 + 2 * 21;
 
@@ -132,10 +134,11 @@ export function readEntry(entry: string): Entry {
 
 /** The instance alone. */
 export function instanceIn(entry: string): number {
-  return parseInt(numbersIn(entry)[0], 36);
+  const end = entry.indexOf(",", NUMBERS_AT);
+  return parseInt(entry.slice(NUMBERS_AT, end < 0 ? undefined : end), 36);
 }
 
 function numbersIn(entry: string): readonly [instance: string, a: string, b: string] {
-  const [instance = "", a = "", b = ""] = entry.slice(KEY_HEX + BODY_HEX + 1).split(",");
+  const [instance = "", a = "", b = ""] = entry.slice(NUMBERS_AT).split(",");
   return [instance, a, b];
 }

@@ -37,7 +37,8 @@ const encoder = new TextEncoder();
 /** True, and the room is taken, if a hold or place can be added and the state still fits after all that may follow. */
 export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
   const need = jsonBytes(item) + 1 + RENEWAL_BYTES + ("fence" in item ? 0 : HANDOVER_BYTES);
-  // Only additions are counted as they come; what was freed meanwhile is found here.
+  // Only additions are counted as they come; what was freed meanwhile is found here, exactly only where that decides.
+  if (draft.room < need) draft.room = leastFreeBytes(draft);
   if (draft.room < need) draft.room = freeBytes(draft);
   if (draft.room < need) return false;
   draft.room -= need;
@@ -58,6 +59,12 @@ function freeBytes(draft: Draft): number {
   return ROW_MAX_BYTES - FIXED_BYTES[version] - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);
 }
 
+/** Cheap, and no more than `freeBytes`. */
+function leastFreeBytes({ version, holders, queue }: Draft): number {
+  const items = (holders.length + queue.length) * (HANDOVER_BYTES + RENEWAL_BYTES);
+  return ROW_MAX_BYTES - upperBound({ version, holders, queue, history: [], window: "" }) - HANDOVER_BYTES - items;
+}
+
 type Parts = Pick<Draft, "version" | "holders" | "queue" | "history" | "cooling" | "mode" | "endedSessions"> & {
   readonly window: string;
   readonly floors: readonly Floor[];
@@ -75,7 +82,9 @@ export function trimToRow(parts: Parts): readonly Ended[] {
 }
 
 /** Cheap, and far too high for a long queue: only then is the text made and measured. */
-function upperBound({ version, holders, queue, history, window }: Parts): number {
+function upperBound(
+  { version, holders, queue, history, window }: Pick<Parts, "version" | "holders" | "queue" | "history" | "window">,
+): number {
   let units = 0;
   for (const { holder, subject, metadata, by } of holders) units += lengthOf(holder, subject, metadata, by);
   for (const [, holder, subject, , , , node, by, metadata] of queue) {

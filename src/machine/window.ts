@@ -9,27 +9,34 @@ import { ENTRY_MAX_BYTES, type Floor, instanceIn, NO_TAG, REPEATABLE_TAG, type W
 
 assert(COMMANDS_PER_VALUE * ENTRY_MAX_BYTES <= WINDOW_MAX_BYTES, "the entries of one instance fit the window");
 
-type Item = { readonly tag: string; readonly entry: string; readonly instance: number };
+type Item = { readonly tag: string; readonly entry: string };
 
 export function trimWindow(window: Window, instance: number): Window {
   // A value that only repeats what was decided leaves the state as it was.
   if (window.added === 0 || isSmall(window.text)) return window;
   const items = itemsOf(window.text);
-  const recent = instance - WINDOW_INSTANCES + 1;
-  const gone = new Set(items.filter(({ tag, instance }) => tag === REPEATABLE_TAG && instance < recent));
-  const older = items.filter(({ tag, instance }) => tag !== REPEATABLE_TAG && instance < recent);
-  for (const item of firstToGo(older, older.length - DEDUP_WINDOW)) gone.add(item);
+  const older = items.slice(0, countBefore(items, instance - WINDOW_INSTANCES + 1));
+  const gone = new Set(older.filter(({ tag }) => tag === REPEATABLE_TAG));
+  const own = older.filter(({ tag }) => tag !== REPEATABLE_TAG);
+  for (const item of firstToGo(own, own.length - DEDUP_WINDOW)) gone.add(item);
   let bytes = 0;
   for (const item of items) if (!gone.has(item)) bytes += bytesOf(item);
   if (bytes > WINDOW_MAX_BYTES) {
     // The results of this instance's commands are read from the window, so its entries stay; they always have room.
-    for (const item of firstToGo(items.filter((item) => item.instance < instance && !gone.has(item)))) {
+    for (const item of firstToGo(items.slice(0, countBefore(items, instance)).filter((item) => !gone.has(item)))) {
       gone.add(item);
       bytes -= bytesOf(item);
       if (bytes <= WINDOW_MAX_BYTES) break;
     }
   }
   return { ...window, text: textOf(items.filter((item) => !gone.has(item))), ...floorsAfter(window, gone) };
+}
+
+/** How many were applied before this instance: the oldest stand first. */
+function countBefore(items: readonly Item[], instance: number): number {
+  let count = items.length;
+  while (count > 0 && instanceIn(items[count - 1]!.entry) >= instance) count--;
+  return count;
 }
 
 /** Nothing can have to leave: the usual case, told without taking the text apart. */
@@ -42,6 +49,7 @@ function isSmall(text: string): boolean {
 
 /** At most so many of these, one after another: the oldest of the tag that has most left; of equal tags the oldest. */
 function* firstToGo(items: readonly Item[], most = items.length): Generator<Item> {
+  if (most <= 0) return;
   const byTag = new Map<string, { readonly items: Item[]; at: number }>();
   for (const item of items) {
     const own = byTag.get(item.tag) ?? { items: [], at: 0 };
@@ -67,7 +75,8 @@ function* firstToGo(items: readonly Item[], most = items.length): Generator<Item
 /** Raised by what is gone. Of more subjects than are kept the floors of those raised longest ago become everybody's. */
 function floorsAfter({ evicted, floors }: Window, gone: Iterable<Item>): Pick<Window, "evicted" | "floors"> {
   const raised = new Map(floors);
-  for (const { tag, instance } of gone) {
+  for (const { tag, entry } of gone) {
+    const instance = instanceIn(entry);
     if (tag === NO_TAG) evicted = Math.max(evicted, instance);
     else {
       const floor = Math.max(raised.get(tag) ?? evicted, instance);
@@ -107,7 +116,7 @@ function itemsOf(text: string): readonly Item[] {
   for (const piece of text.split(";")) {
     const at = piece.indexOf("|");
     const entry = at < 0 ? piece : piece.slice(0, at);
-    if (entry !== "") items.push({ tag, entry, instance: instanceIn(entry) });
+    if (entry !== "") items.push({ tag, entry });
     if (at >= 0) tag = piece.slice(at + 1);
   }
   return items;
