@@ -18,6 +18,8 @@ export type Start = {
   readonly known: number | undefined;
   /** When the caller's request came. */
   readonly startedMs: number;
+  /** A node that says nothing for so long, or for some of its round trips, may be gone: the next is asked besides. */
+  readonly silenceMs?: number | undefined;
 };
 
 /** What came of it. `response` null: no node gave any answer that can be passed on. */
@@ -31,8 +33,7 @@ export type Outcome = {
   readonly isGone: boolean;
 };
 
-/** A node that says nothing for so long, or for four of its round trips, may be gone: the next is asked besides. */
-const SILENCE_MIN_MS = 1_000;
+const SILENCE_MS = 1_000;
 const SILENCE_ROUND_TRIPS = 4;
 /** Beyond the caller's timeout, for the way of an answer that took all of it. */
 const GRACE_MS = 300;
@@ -77,7 +78,7 @@ type Turn =
 export async function askInTurn(
   parts: FailoverParts,
   outgoing: Outgoing,
-  { nodes, known, startedMs }: Start,
+  { nodes, known, startedMs, silenceMs = SILENCE_MS }: Start,
   gone: AbortSignal,
 ): Promise<Outcome> {
   const { nearest, clock } = parts;
@@ -107,8 +108,8 @@ export async function askInTurn(
     underWay.set(node, startTry(parts, node, lacksBorn ? bornAt(outgoing, born) : outgoing, clock.now() - startedMs));
     // Who waits may rightly hear nothing for as long as that.
     if (waitMs > 0 || !mayRepeat) return;
-    const silenceMs = Math.max(SILENCE_MIN_MS, SILENCE_ROUND_TRIPS * nearest.rttMs(node));
-    silence = new Promise((resolve) => cancelSilence = clock.after(silenceMs, () => resolve({ type: "next", node })));
+    const patienceMs = Math.max(silenceMs, SILENCE_ROUND_TRIPS * nearest.rttMs(node));
+    silence = new Promise((resolve) => cancelSilence = clock.after(patienceMs, () => resolve({ type: "next", node })));
   };
 
   // What may have been done must not be done again.
@@ -149,7 +150,9 @@ export async function askInTurn(
           // As the only node that may have it knows best; the others are told the same.
           if (lacksBorn && end.type === "declined" && underWay.size === 0 && !isUnknown) born ??= end.born;
           isUnknown ||= end.isUnknown;
-          if (end.type === "declined") declined = end.response;
+          // Whoever watches bears nothing but a stream: what a proxy says of another node is worth less.
+          const isLate = declined !== null && isLateStream(declined);
+          if (end.type === "declined" && (!isLate || isLateStream(end.response))) declined = end.response;
           if (end.type === "declined" && end.isForAll) left.length = 0;
           else nearest.noteFailed(node);
         }

@@ -5,12 +5,12 @@
 import { QuorateError } from "../errors.ts";
 import { Bodies } from "../http/bounded_body.ts";
 import { isLate, lateStream } from "../http/late_stream.ts";
+import { targetFor } from "../http/named.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
 import { askForInstance, Instances } from "./instances.ts";
 import { leave, placesOf, untilLeft } from "./leaving.ts";
-import { targetFor } from "./named.ts";
 import { type Clock, Nearest } from "./nearest.ts";
 import { type Outgoing, outgoingOf, PASSED_ON } from "./outgoing.ts";
 
@@ -95,6 +95,10 @@ async function passOn(options: GatewayOptions, memory: Memory, context: Context)
   // That one node did nothing does not say so of another.
   if (isWrite && isUnknown) throw unknownOutcome(idempotencyKey, born);
   if (response === null) throw noAnswer(isWrite);
+  if (response.status >= 500 && isLate(request, context.path, noAnswer(isWrite))) {
+    await response.body?.cancel();
+    throw noAnswer(isWrite);
+  }
   if (idempotencyKey !== undefined && !response.headers.has("idempotency-key")) tellKey(response.headers, outgoing);
   if (places.length === 0 || !isStream(response) || response.body === null) return response;
   return new Response(untilLeft(response.body, giveUp), { status: response.status, headers: response.headers });

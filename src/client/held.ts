@@ -1,4 +1,5 @@
 /** What locks, terms and permits have alike for whoever holds them. */
+import { below } from "../http/named.ts";
 import { type Calls, errorOf } from "./calls.ts";
 import type { QuorateError } from "./error.ts";
 import { Hold } from "./hold.ts";
@@ -64,7 +65,7 @@ export class HeldGrant implements Held {
     session?.extend(bound);
     const lease = new Lease(calls.clock, `${noun} ${[...this.fences.keys()].join(", ")}`, session ?? bound);
     const renewAll = async (signal: AbortSignal) =>
-      firstToEnd(await Promise.all(parts.map((part) => renewed(calls, part, lease, signal))));
+      firstToEnd(await Promise.all(parts.map((part) => renewed(calls, part, lease, signal))), calls.clock);
     this.hold = new Hold({
       clock: calls.clock,
       lease,
@@ -130,11 +131,17 @@ export async function whileHeld<H extends HeldGrant, T>(held: H, run: (held: H) 
 }
 
 async function renewed(calls: Calls, { target, told }: Part, lease: Lease, signal: AbortSignal): Promise<Bound> {
-  const call = { method: "PUT", target: `${target}/${fenceIn(told)}`, body: {}, command: calls.command() } as const;
+  const call = {
+    method: "PUT",
+    target: below(target, `/${fenceIn(told)}`),
+    body: {},
+    command: calls.command(),
+  } as const;
   const leftMs = lease.remainingMs();
-  const reply = await calls.askSoon(call, {
-    patienceMs: Math.min(PATIENCE_MAX_MS, Math.max(PATIENCE_MIN_MS, leftMs * PATIENCE_SHARE)),
+  const reply = await calls.ask(call, {
+    silenceMs: Math.min(PATIENCE_MAX_MS, Math.max(PATIENCE_MIN_MS, leftMs * PATIENCE_SHARE)),
     untilMs: calls.clock.now() + Math.min(RENEW_TRY_MAX_MS, leftMs),
+    isOnce: true,
     signal,
   });
   if (reply.status !== 200) throw errorOf(call, reply);
@@ -142,6 +149,6 @@ async function renewed(calls: Calls, { target, told }: Part, lease: Lease, signa
 }
 
 async function givenBack(calls: Calls, { target, told }: Part, signal: AbortSignal): Promise<void> {
-  const call = { method: "DELETE", target: `${target}/${fenceIn(told)}`, command: calls.command() } as const;
+  const call = { method: "DELETE", target: below(target, `/${fenceIn(told)}`), command: calls.command() } as const;
   await calls.json(call, { signal });
 }

@@ -2,10 +2,10 @@
  * The instance last seen of each name, so that a write can say when it was born: sent again, to whichever node and however
  * much later, it is then applied at most once.
  */
+import type { Named } from "../http/named.ts";
 import { GATEWAY_NAMES_MAX } from "../limits.ts";
 import { Remembered } from "../remembered.ts";
 import type { FailoverParts } from "./failover.ts";
-import type { Named } from "./named.ts";
 import { callerOf, type Outgoing } from "./outgoing.ts";
 
 /** A write waits so long for what its name has come to, or for some round trips, before it is sent without. */

@@ -1,6 +1,7 @@
 /** Registers: small values by key, written over what was read or not at all. */
 import type { KvDeleted, KvItem, KvWritten, Page } from "../api.ts";
-import { type Call, type Calls, errorOf, jsonOf, type Reply, segmentOf } from "./calls.ts";
+import { below } from "../http/named.ts";
+import { type Call, type Calls, checkedTarget, errorOf, jsonOf, type Reply } from "./calls.ts";
 import { entryIn, entryOf, type KvChange, type KvEntry } from "./kv_entry.ts";
 import { KvWatch } from "./kv_watch.ts";
 import { idOf, type Session } from "./sessions.ts";
@@ -73,7 +74,7 @@ const PAGE = "limit=32&values=true";
 
 export function createKv(calls: Calls): Kv {
   const get: Kv["get"] = async (key, { signal } = {}) => {
-    const call = { method: "GET", target: targetOf(key) } as const;
+    const call = { method: "GET", target: checkedTarget("kv", key) } as const;
     const reply = await calls.ask(call, { signal });
     if (reply.status === 404 && codeOf(reply) === "not-found") return null;
     if (reply.status !== 200) throw errorOf(call, reply);
@@ -86,9 +87,9 @@ export function createKv(calls: Calls): Kv {
     const [bytes, type] = bytesOf(value);
     const life = [
       ...(ttl === undefined ? [] : [`ttlMs=${ttl}`]),
-      ...(session === undefined ? [] : [`session=${idOf(session)}`]),
+      ...(session === undefined ? [] : [`session=${encodeURIComponent(idOf(session))}`]),
     ];
-    const target = `${targetOf(key)}${life.length === 0 ? "" : `?${life.join("&")}`}`;
+    const target = below(checkedTarget("kv", key), "", ...life);
     const command = await calls.bornCommand(target, signal);
     const headers = { ...headersOf(options), "content-type": options.contentType ?? type };
     const call = { method: "PUT", target, body: bytes, headers, command } as const;
@@ -114,7 +115,7 @@ export function createKv(calls: Calls): Kv {
     update,
     async delete(key, options = {}) {
       const { signal } = options;
-      const target = targetOf(key);
+      const target = checkedTarget("kv", key);
       const command = await calls.bornCommand(target, signal);
       const call: Call = { method: "DELETE", target, headers: headersOf(options), command };
       const reply = await calls.ask(call, { signal });
@@ -149,10 +150,6 @@ function watcherOf(watch: KvWatch): KvWatcher {
     [Symbol.asyncDispose]: () => Promise.resolve(watch.close()),
     [Symbol.asyncIterator]: (): AsyncIterator<KvChange> => watch.changes(),
   };
-}
-
-function targetOf(key: string): string {
-  return `/v1/kv/${segmentOf(key)}`;
 }
 
 /** With the media type that goes with it. */

@@ -1,9 +1,9 @@
 /** Locks, in the shape of `navigator.locks` (the Web Locks API) and as values to hold on to. */
 import type { LockState, Page } from "../api.ts";
-import { type Calls, segmentOf } from "./calls.ts";
+import { type Calls, checkedTarget } from "./calls.ts";
 import { QuorateError } from "./error.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
-import { idOf, leaseOf, type Session } from "./sessions.ts";
+import { leaseOf, type Session } from "./sessions.ts";
 import { take } from "./take.ts";
 
 /** What any grant may be asked for with. */
@@ -22,7 +22,7 @@ export interface TakeOptions {
    * It lives as long as this session, has no ttl of its own, and is not renewed by itself; so that an admin ended it alone is
    * heard of only by `renew`.
    */
-  readonly session?: Session | string;
+  readonly session?: Session;
   /** Called with the position in the queue, from 1, whenever that changes. Not for several locks. */
   readonly onPosition?: (position: number) => void;
 }
@@ -109,19 +109,16 @@ export function bodyOf({ ttl, metadata, session }: TakeOptions): object {
   return {
     ...(ttl !== undefined && { ttlMs: ttl }),
     ...(metadata !== undefined && { metadata }),
-    ...(session !== undefined && { session: idOf(session) }),
+    ...(session !== undefined && { session: session.id }),
   };
-}
-
-export function targetOf(noun: "locks" | "elections" | "semaphores", name: string): string {
-  return `/v1/${noun}/${segmentOf(name)}`;
 }
 
 export function createLocks(calls: Calls): Locks {
   async function taken(given: string | readonly string[], options: LockOptions, waitMs: number) {
-    const { mode = "exclusive", holder, signal, onPosition, session } = options;
+    const { mode = "exclusive", holder, signal, onPosition } = options;
+    const session = leaseOf(options.session);
     const names = typeof given === "string" ? null : [...new Set(given)];
-    const targets = (names ?? [given as string]).map((name) => targetOf("locks", name));
+    const targets = (names ?? [given as string]).map((name) => checkedTarget("locks", name));
     const end = await take(calls, {
       target: names === null ? targets[0]! : "/v1/locks",
       targets,
@@ -132,7 +129,7 @@ export function createLocks(calls: Calls): Locks {
       onPosition,
     });
     if (end instanceof QuorateError) return end;
-    return await surelyHeld(new HeldLock({ calls, taken: end, noun: "lock", session: leaseOf(session) }, mode));
+    return await surelyHeld(new HeldLock({ calls, taken: end, noun: "lock", session }, mode));
   }
 
   const acquire = async (name: string | readonly string[], options: LockOptions = {}) => {

@@ -1,6 +1,7 @@
 /** A request as a gateway hands it to nodes: read once, and the same however often it is sent. */
 import { QuorateError } from "../errors.ts";
 import type { Bodies } from "../http/bounded_body.ts";
+import { type Named, namedOf } from "../http/named.ts";
 import { rawPath } from "../http/request_head.ts";
 import { isKeptByUrl } from "../http/request_target.ts";
 import {
@@ -12,7 +13,6 @@ import {
   WAIT_MAX_MS,
 } from "../limits.ts";
 import { instanceOf } from "./instances.ts";
-import { type Named, namedOf } from "./named.ts";
 
 export type Outgoing = {
   readonly method: string;

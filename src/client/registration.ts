@@ -39,6 +39,7 @@ export async function register(
   value: KvInput,
   { ttl = TTL_MS, session, signal }: RegisterOptions = {},
 ): Promise<Registration> {
+  const sessionLease = leaseOf(session);
   const life = session === undefined ? { ttl } : { session };
   const putOver = async (over: bigint | null | undefined, signal: AbortSignal | undefined) => {
     const since = momentOf(calls.clock);
@@ -61,7 +62,7 @@ export async function register(
   };
   const hold = new Hold({
     clock: calls.clock,
-    lease: new Lease(calls.clock, `registration ${key}`, leaseOf(session) ?? first.bound),
+    lease: new Lease(calls.clock, `registration ${key}`, sessionLease ?? first.bound),
     keepsItself: session === undefined,
     renew,
     giveBack: async (signal) => void await kv.delete(key, { over: revision, signal }),

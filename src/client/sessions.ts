@@ -1,6 +1,7 @@
 /** Sessions: one thing to keep alive, and many that live as long as it does. */
 import type { SessionGrant } from "../api.ts";
 import { type Calls, errorOf } from "./calls.ts";
+import { QuorateError } from "./error.ts";
 import { Hold } from "./hold.ts";
 import { boundOf, Lease } from "./lease.ts";
 
@@ -57,9 +58,10 @@ class OpenSession implements Session {
       renew: async (signal) => {
         const call = { method: "PUT", target, command: calls.command() } as const;
         const leftMs = lease.remainingMs();
-        const reply = await calls.askSoon(call, {
-          patienceMs: leftMs * PATIENCE_SHARE,
+        const reply = await calls.ask(call, {
+          silenceMs: leftMs * PATIENCE_SHARE,
           untilMs: calls.clock.now() + Math.min(TRY_MAX_MS, leftMs),
+          isOnce: true,
           signal,
         });
         if (reply.status !== 200) throw errorOf(call, reply);
@@ -107,9 +109,15 @@ export function createSessions(calls: Calls): Sessions {
   };
 }
 
-/** What is bound to a session of this process lives by its lease; of one of another process only the id is known. */
-export function leaseOf(session: Session | string | undefined): Lease | null {
-  return session instanceof OpenSession ? session.lease : null;
+/**
+ * What is bound to a session lives by its lease; null: it is bound to none. Throws `invalid-request` for an id alone: nobody
+ * here would know when that session ends, and whatever renewed what is bound to it would keep it too.
+ */
+export function leaseOf(session: Session | undefined): Lease | null {
+  if (session === undefined) return null;
+  if (session instanceof OpenSession) return session.lease;
+  const what = "session is what sessions.open resolves with, and no id";
+  throw new QuorateError("invalid-request", what, { retryable: false });
 }
 
 export function idOf(session: Session | string): string {

@@ -2,6 +2,8 @@
  * One grant asked for, from the first request until it is there, refused, or given up: waited for in a queue, through
  * whichever nodes are there, under one Idempotency-Key as long as that may still have a place.
  */
+import { below } from "../http/named.ts";
+import { WAIT_MAX_MS } from "../limits.ts";
 import { type Call, type Calls, type Command, errorOf, jsonOf, type Reply } from "./calls.ts";
 import { problemError, type QuorateError } from "./error.ts";
 import { eventsOf, watchNode } from "./events.ts";
@@ -35,8 +37,6 @@ export type Asked = {
 export type Part = { readonly target: string; readonly told: Told };
 export type Taken = { readonly parts: readonly Part[]; readonly bound: Bound };
 
-/** At most so long at a time, as nodes have it. */
-const WAIT_MAX_MS = 300_000;
 /** A longer wait goes on in its place at some node before this one's time is over. */
 const GO_ON_BEFORE_MS = 20_000;
 /** What was refused, or broke off, is asked for again. */
@@ -117,7 +117,8 @@ class TakeRun {
       }
       const step = await this.#ask().catch((error) => {
         if (this.#isGivenUp) return { type: "again" } as const;
-        if (this.#isQueued) void this.#leave();
+        // It may be granted yet, or wait, and nobody would hear of it.
+        if (this.#isQueued || this.#command.isUnknown) void this.#leave();
         throw error;
       });
       if (step.type === "taken") {
@@ -217,7 +218,10 @@ class TakeRun {
   #granted(told: unknown, sent: Moment): Step {
     const { grants = [told] } = told as { grants?: readonly unknown[] };
     const parts = (grants as readonly Told[]).map((one, i) => ({ target: this.#asked.targets[i]!, told: one }));
-    return { type: "taken", taken: { parts, bound: firstToEnd(parts.map((part) => boundOf(sent, part.told))) } };
+    return {
+      type: "taken",
+      taken: { parts, bound: firstToEnd(parts.map(({ told }) => boundOf(sent, told)), this.#calls.clock) },
+    };
   }
 
   async #refused(error: QuorateError): Promise<Step> {
@@ -257,7 +261,7 @@ class TakeRun {
     await Promise.allSettled(this.#asked.targets.map(async (target) => {
       const call = {
         method: "DELETE",
-        target: `${target}/queue/${encodeURIComponent(this.#command.key)}`,
+        target: below(target, `/queue/${encodeURIComponent(this.#command.key)}`),
         command: this.#calls.command(),
       } as const;
       const { body } = await this.#calls.json<{ outcome: string; fence?: string }>(call, { untilMs });
@@ -275,7 +279,7 @@ export function fenceIn({ fence, term }: Pick<Told, "fence" | "term">): string {
 /** Whatever comes of it: what cannot be given back lapses by itself. */
 async function giveBack(calls: Calls, parts: readonly Part[], untilMs: number): Promise<void> {
   await Promise.allSettled(parts.map(({ target, told }) => {
-    const call = { method: "DELETE", target: `${target}/${fenceIn(told)}`, command: calls.command() } as const;
+    const call = { method: "DELETE", target: below(target, `/${fenceIn(told)}`), command: calls.command() } as const;
     return calls.json(call, { untilMs });
   }));
 }

@@ -271,18 +271,57 @@ Deno.test("calls: a renewal goes to the next node as soon as one has been silent
   const clock = new ManualClock();
   const silent = node(() => new Promise<Response>(() => {}));
   const other = node(() => grant());
-  await withCalls([silent, other], async (calls) => {
+  const third = node(() => grant());
+  await withCalls([silent, other, third], async (calls) => {
     const call = { method: "PUT", target: "/v1/locks/x/1025", body: {}, command: calls.command() } as const;
-    const signal = new AbortController().signal;
-    const asking = calls.askSoon(call, { patienceMs: 110, untilMs: clock.now() + 660, signal });
+    const limits = { silenceMs: 110, untilMs: clock.now() + 660, isOnce: true } as const;
+    const asking = calls.ask(call, limits);
     await until("the first is asked", () => silent.writes.length === 1);
     assertEquals(other.writes.length, 0);
     await clock.pass(110);
     assertEquals((await asking).status, 200);
     await until("the silent one is let go", () => silent.writes[0]!.signal.aborted);
-    assertEquals(clock.timers <= 1, true);
+    // Nothing goes on behind its end but the probes of the two that are not the nearest.
+    assertEquals([clock.timers, third.writes.length], [2, 0]);
   }, { clock });
 });
+
+Deno.test("calls: a node that says when is not asked before", async () => {
+  const clock = new ManualClock();
+  const one = node((_, i) => i === 1 ? problem(503, "not-ready", { retryable: true, retryAfterMs: 5_000 }) : grant());
+  await withCalls([one], async (calls) => {
+    const call = { method: "PUT", target: "/v1/locks/x/1025", body: {}, command: calls.command() } as const;
+    const asking = calls.ask(call);
+    await until("it waits", () => one.writes.length === 1 && clock.timers === 1);
+    await clock.pass(4_999);
+    assertEquals(one.writes.length, 1);
+    await clock.pass(1);
+    assertEquals((await asking).status, 200);
+  }, { clock });
+});
+
+for (const what of ["x", ["x", "y"]]) {
+  Deno.test(`calls: a take of ${what} that fails with an unknown outcome leaves its place, and what it was granted`, async () => {
+    const places: string[] = [];
+    const one = node(({ method, target }) => {
+      if (method === "POST") return unknown();
+      places.push(`${method} ${target.split("?")[0]}`);
+      const isPlace = target.includes("/queue/");
+      return Response.json({ outcome: isPlace ? "granted" : "released", fence: "1025", revision: "1" });
+    });
+    await withCalls([one], async (calls) => {
+      const error = await assertRejects(() => createLocks(calls).tryAcquire(what), QuorateError);
+      assertEquals(error.code, "outcome-unknown");
+      const names = [what].flat();
+      await until("all is given back", () => places.length === 2 * names.length);
+      const left = names.flatMap((name) => [
+        `DELETE /v1/locks/${name}/queue/${error.idempotencyKey}`,
+        `DELETE /v1/locks/${name}/1025`,
+      ]);
+      assertEquals(places.toSorted(), left.toSorted());
+    }, { timeoutMs: 200 });
+  });
+}
 
 Deno.test("calls: a name that no URL can hold is refused before anything is sent", async () => {
   const one = node(() => grant());

@@ -1,6 +1,6 @@
 /** Which name a path is about, for whoever remembers something of it. */
 import { assertEquals } from "@std/assert";
-import { namedOf, targetFor } from "../../src/client/named.ts";
+import { namedOf, targetFor } from "../../src/http/named.ts";
 
 Deno.test("named: a name is the same however it is written, and whatever is asked of it", () => {
   const same = [
