@@ -96,7 +96,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   semaphoreRoutes(app, node.semaphores, parts);
   kvRoutes(app, node.registers, newId);
   sessionRoutes(app, node.sessions, newId);
-  batchRoutes(app);
+  batchRoutes(app, limits);
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

@@ -255,7 +255,7 @@ export const GrantShape = z.strictObject({
   waitedMs,
   replayed,
   metadata: z.string().optional(),
-  session,
+  session: boundTo,
   revision: count,
 }).openapi("Grant");
 export const GrantSetShape = z.strictObject({ grants: z.array(GrantShape) }).openapi("GrantSet");

@@ -306,6 +306,7 @@ describe("the rest of a request", () => {
       ["PUT", "/v1/kv/svc/api/3", 404, "/v1/kv/svc%2Fapi%2F3, /v1/kv/-?key=svc/api/3"],
       ["POST", "/v1/locks/a/b", 405, "/v1/locks/a%2Fb, /v1/locks/-?name=a/b"],
       ["GET", "/v1/elections/a/b/", 404, "/v1/elections/a%2Fb, /v1/elections/-?name=a/b"],
+      ["POST", "/v1/locks/a+b/c&d%20=", 405, "/v1/locks/a+b%2Fc&d%20=, /v1/locks/-?name=a%2Bb/c%26d%20="],
       ["POST", `/v1/locks/${"a/".repeat(5_000)}b`, 404, "written %2F"],
       ["POST", "/v1/locks/a/", 404, "leave out the slash at the end"],
       ["PUT", "/v1/kv/a/", 404, "leave out the slash at the end"],
