@@ -4,6 +4,7 @@
  * of that.
  */
 import { below, namedOf, targetOf } from "../http/named.ts";
+import { TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS } from "../limits.ts";
 import { problemError, QuorateError } from "./error.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream } from "./failover.ts";
 import { askForInstance, instanceIn, instanceOf, Instances } from "./instances.ts";
@@ -62,8 +63,6 @@ export type Reply = {
   readonly bytes: Uint8Array<ArrayBuffer>;
 };
 
-const ROUND_MAX_MS = 5_000;
-const ROUND_MIN_MS = 100;
 const AGAIN_MIN_MS = 50;
 const AGAIN_MAX_MS = 1_000;
 /** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
@@ -127,7 +126,7 @@ export class Calls {
     if (known !== undefined && lately) return known;
     const question = { method: "GET", target } as const;
     for (const node of (await this.#nearest.order()).slice(0, ASKED_MAX)) {
-      const outgoing = this.#outgoing(question, ROUND_MAX_MS);
+      const outgoing = this.#outgoing(question, TIMEOUT_DEFAULT_MS);
       await askForInstance(this.#parts(question), node, outgoing, below(target, "", "consistency=stale"), signal);
       const told = this.#instances.get(named);
       if (told !== undefined && told !== known) return told;
@@ -148,7 +147,7 @@ export class Calls {
       const nodes = limits.nodes ?? await this.#nearest.order();
       const sentBefore = command?.sent ?? 0;
       const sent = momentOf(this.clock);
-      const leftMs = Math.max(ROUND_MIN_MS, Math.floor(Math.min(ROUND_MAX_MS, untilMs - sent.nowMs)));
+      const leftMs = Math.max(TIMEOUT_MIN_MS, Math.floor(Math.min(TIMEOUT_DEFAULT_MS, untilMs - sent.nowMs)));
       const outgoing = this.#outgoing(call, leftMs);
       const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs };
       const { response, isUnknown, isGone } = await askInTurn(

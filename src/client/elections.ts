@@ -6,9 +6,8 @@ import { QuorateError } from "./error.ts";
 import { endlessEvents } from "./events.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
 import { endWhatIsOver } from "./lease.ts";
-import { bodyOf, heldError, type TakeOptions } from "./locks.ts";
 import { leaseOf } from "./sessions.ts";
-import { take } from "./take.ts";
+import { bodyOf, take, type TakeOptions } from "./take.ts";
 import { paused } from "./world.ts";
 
 /** What a campaign is run with. */
@@ -75,7 +74,7 @@ class HeldTerm extends HeldGrant implements Term {
   }
 
   override get signal(): AbortSignal {
-    this.hold.lease.look();
+    this.lease.look();
     return this.#stop;
   }
 
@@ -94,9 +93,8 @@ export function createElections(calls: Calls): Elections {
       ...(candidate !== undefined && { candidate }),
       ...(value !== undefined && { value }),
     };
-    const end = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
-    if (end instanceof QuorateError) throw heldError(end);
-    const held = new HeldTerm({ calls, taken: end, noun: "election", session }, async (value) => {
+    const taken = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
+    const held = new HeldTerm({ calls, taken, noun: "election", session }, async (value) => {
       const path = below(target, `/${held.fence}`);
       await calls.json({ method: "PUT", target: path, body: { value }, command: calls.command() });
     }, stop);

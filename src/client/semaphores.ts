@@ -1,10 +1,8 @@
 /** Semaphores: up to so many permits of a name at a time. */
 import { type Calls, checkedTarget } from "./calls.ts";
-import { QuorateError } from "./error.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
-import { bodyOf, heldError, type TakeOptions } from "./locks.ts";
 import { leaseOf } from "./sessions.ts";
-import { take } from "./take.ts";
+import { bodyOf, take, type TakeOptions } from "./take.ts";
 
 /** What permits are asked for with. */
 export interface SemaphoreOptions extends TakeOptions {
@@ -45,9 +43,16 @@ export function createSemaphores(calls: Calls): Semaphores {
       const session = leaseOf(options.session);
       const target = checkedTarget("semaphores", name);
       const body = { ...bodyOf(options), limit, permits, ...(holder !== undefined && { holder }) };
-      const end = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
-      if (end instanceof QuorateError) throw heldError(end);
-      const parts = { calls, taken: end, noun: "semaphore", session };
+      const taken = await take(calls, {
+        target,
+        targets: [target],
+        names: null,
+        body,
+        waitMs: wait,
+        signal,
+        onPosition,
+      });
+      const parts = { calls, taken, noun: "semaphore", session };
       return await whileHeld(await surelyHeld(new HeldPermits(parts, permits)), callback);
     },
   };

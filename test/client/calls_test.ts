@@ -4,6 +4,7 @@ import { Calls } from "../../src/client/calls.ts";
 import { QuorateError } from "../../src/client/error.ts";
 import { createKv } from "../../src/client/kv.ts";
 import { createLocks } from "../../src/client/locks.ts";
+import { register } from "../../src/client/registration.ts";
 import { createSessions } from "../../src/client/sessions.ts";
 import { webWorld } from "../../src/client/world.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
@@ -283,6 +284,24 @@ Deno.test("calls: a renewal goes to the next node as soon as one has been silent
     await until("the silent one is let go", () => silent.writes[0]!.signal.aborted);
     // Nothing goes on behind its end but the probes of the two that are not the nearest.
     assertEquals([clock.timers, third.writes.length], [2, 0]);
+  }, { clock });
+});
+
+Deno.test("calls: a registration is put at the next node while it lives, where the first has fallen silent", async () => {
+  const clock = new ManualClock();
+  const silent = node(({ method }, i) => i === 1 || method === "DELETE" ? written() : new Promise<Response>(() => {}));
+  const other = node(() => written());
+  await withCalls([silent, other], async (calls) => {
+    const registered = await register(calls, createKv(calls), "x", "here", { ttl: 1_000 });
+    await clock.pass(331);
+    await until("it is renewed", () => silent.writes.length === 2);
+    await clock.pass(120);
+    await until("the next is asked", () => other.writes.length === 1);
+    assertEquals(other.writes[0]!.headers.get("if-match"), '"1025"');
+    await until("it is heard", () => silent.writes[1]!.signal.aborted);
+    await clock.pass(700);
+    assertEquals(registered.signal.aborted, false);
+    await registered[Symbol.asyncDispose]();
   }, { clock });
 });
 
