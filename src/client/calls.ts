@@ -7,7 +7,7 @@ import { below, namedOf, targetOf } from "../http/named.ts";
 import { TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS } from "../limits.ts";
 import { problemError, QuorateError } from "./error.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream } from "./failover.ts";
-import { askForInstance, instanceIn, instanceOf, Instances } from "./instances.ts";
+import { askForInstance, bornAnew, instanceIn, Instances } from "./instances.ts";
 import { endWhatIsOver, type Moment, momentOf } from "./lease.ts";
 import { Nearest } from "./nearest.ts";
 import { wasNeverSent } from "./never_sent.ts";
@@ -65,8 +65,6 @@ export type Reply = {
 
 const AGAIN_MIN_MS = 50;
 const AGAIN_MAX_MS = 1_000;
-/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
-const EXPIRED_MAX = 3;
 /** So many nodes are asked, one after the other, what a name has come to. */
 const ASKED_MAX = 3;
 const ALIVE_WITHIN_MS = 1_000;
@@ -150,13 +148,15 @@ export class Calls {
       const leftMs = Math.max(TIMEOUT_MIN_MS, Math.floor(Math.min(TIMEOUT_DEFAULT_MS, untilMs - sent.nowMs)));
       const outgoing = this.#outgoing(call, leftMs);
       const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs };
-      const { response, isUnknown, isGone } = await askInTurn(
+      const { response, isUnknown, born, isGone } = await askInTurn(
         this.#parts(call, limits.onNode),
         outgoing,
         start,
         signal,
       );
       endWhatIsOver();
+      // Where a node told it, it may be the only one that has it: with that the write is applied at most once.
+      if (command !== undefined) command.born = born;
       if (isGone) {
         if (command !== undefined) command.isUnknown = true;
         await response?.body?.cancel();
@@ -168,9 +168,8 @@ export class Calls {
         const isFirst = command?.born !== undefined && command.sent <= 1 && !command.isUnknown;
         if (!isFirst || !isExpired(reply)) return reply;
         // Nothing was done by any try, as this was the only one: it is born anew.
-        const told = instanceIn(reply.headers) ?? 0;
-        const isNewer = ++expiries < EXPIRED_MAX && told > (command.born ?? 0);
-        Object.assign(command, { key: this.#world.newId(), born: isNewer ? told : undefined, sent: 0 });
+        const born = bornAnew(command.born ?? 0, instanceIn(reply.headers), ++expiries);
+        Object.assign(command, { key: this.#world.newId(), born, sent: 0 });
         continue;
       }
       const error = failureOf(call, reply);
@@ -249,7 +248,7 @@ export class Calls {
       isWrite: command !== undefined,
       idempotencyKey: command?.key,
       named: null,
-      lacksBorn: false,
+      lacksBorn: command !== undefined && command.born === undefined && command.sent === 0 && !command.isUnknown,
       born: command?.born,
       mayRepeat: true,
       waitMs,
@@ -299,9 +298,6 @@ function isExpired(reply: Reply): boolean {
 }
 
 function noteOutcome(command: Command, isUnknown: boolean, sentBefore: number, reply: Reply | null): void {
-  const told = reply?.status === 504 ? (jsonOf(reply) as { born?: unknown } | undefined)?.born : undefined;
-  // Only this node may have it, so with what it tells the write is applied at most once.
-  if (command.born === undefined && command.sent === 1) command.born = instanceOf(`${told}`);
   command.isUnknown ||= isUnknown;
   // All who heard of it say that they did nothing.
   if (!isUnknown && reply !== null && isPassing(reply)) command.sent = sentBefore;

@@ -1,7 +1,7 @@
 /** One request, one node after another, until one has said what becomes of it. */
 import { isLateStream, lateCode } from "../http/late_stream.ts";
 import type { Clock, Nearest } from "./nearest.ts";
-import { instanceIn, instanceOf } from "./instances.ts";
+import { bornAnew, instanceIn, instanceOf } from "./instances.ts";
 import { laterEvents, laterGrant } from "./late_grant.ts";
 import { wasNeverSent } from "./never_sent.ts";
 import { type Outgoing, passedOn } from "./outgoing.ts";
@@ -37,8 +37,6 @@ const SILENCE_MS = 1_000;
 const SILENCE_ROUND_TRIPS = 4;
 /** Beyond the caller's timeout, for the way of an answer that took all of it. */
 const GRACE_MS = 300;
-/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
-const EXPIRED_MAX = 3;
 /** Of a proxy that reaches no node, and of a node that cannot do it now: told on only if no other can. */
 const CANNOT: ReadonlySet<number> = new Set([502, 503, 504]);
 /** Of a node that did nothing, and says so. */
@@ -137,8 +135,7 @@ export async function askInTurn(
           const isAlone = underWay.size === 0 && !isUnknown && refused === null && expired === null;
           if (lacksBorn && born !== undefined && isAlone) {
             // Nothing was done by any try, so this one may be born anew.
-            const { instance = 0 } = end;
-            born = ++expiries < EXPIRED_MAX && instance > born ? instance : undefined;
+            born = bornAnew(born, end.instance, ++expiries);
             ask(node);
             continue;
           }

@@ -44,6 +44,14 @@ export function instanceOf(text: string | null): number | undefined {
   return Number.isSafeInteger(Number(text)) ? Number(text) : undefined;
 }
 
+/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
+const EXPIRED_MAX = 3;
+
+/** What a command that was born too long ago is sent with anew, if nothing was done by any try of it; undefined: without. */
+export function bornAnew(born: number, told: number | undefined, expiries: number): number | undefined {
+  return told !== undefined && told > born && expiries < EXPIRED_MAX ? told : undefined;
+}
+
 /** Asks a node for its own record of the name, for which it asks no other; `fetch` notes what it hears. */
 export async function askForInstance(
   { nearest, fetch, clock }: FailoverParts,

@@ -108,6 +108,20 @@ Deno.test("calls: a try at a node where nothing listens is none", async () => {
   });
 });
 
+Deno.test("calls: a write of a name that nobody knew goes on with the instance that its first node tells, at once", async () => {
+  const more = { outcome: "unknown", retryable: true, born: 5 };
+  // What it says of instances cannot be believed.
+  const first = node((_, i) => i === 1 ? problem(504, "outcome-unknown", more) : written(), -1);
+  const second = node(() => problem(503, "not-ready", { retryable: true }), -1);
+  await withCalls([first, second], async (calls) => {
+    assertEquals(await createKv(calls).put("x", "y"), 1025n);
+    const all = [...first.writes, ...second.writes];
+    assertEquals(first.writes.map(({ headers }) => headers.get("quorate-born")), [null, "5"]);
+    assertEquals(new Set(second.writes.map(({ headers }) => headers.get("quorate-born"))), new Set(["5"]));
+    assertEquals(new Set(all.map(({ headers }) => headers.get("idempotency-key"))).size, 1);
+  });
+});
+
 Deno.test("calls: a repeated write that expired is told as it is, and not sent anew", async () => {
   const one = node((_, i) => i === 1 ? unknown() : expired(99));
   await withCalls([one], async (calls) => {
