@@ -37,9 +37,9 @@ const SILENCE_MS = 1_000;
 const SILENCE_ROUND_TRIPS = 4;
 /** Beyond the caller's timeout, for the way of an answer that took all of it. */
 const GRACE_MS = 300;
-/** Of a proxy that reaches no node, and of a node that cannot do it now: told on only if no other can. */
+/** A proxy reaches no node, or a node cannot do it now: told on only if no other can. */
 const CANNOT: ReadonlySet<number> = new Set([502, 503, 504]);
-/** Of a node that did nothing, and says so. */
+/** The node did nothing, and says so. */
 const NOTHING_DONE: ReadonlySet<unknown> = new Set(["not-ready", "no-quorum", "too-many-streams"]);
 /** Refused at the door, as at every node's: it says nothing of what an earlier try came to. */
 const AT_THE_DOOR: ReadonlySet<number> = new Set([401, 403, 429]);
@@ -127,7 +127,7 @@ export async function askInTurn(
         if (end.type === "answered") {
           // The client must not hold what it was told it has not: a try that nothing is known of may yet be granted it.
           if (end.isFinal || (underWay.size === 0 && !isUnknown)) {
-            return { response: end.response, isUnknown: false, born, isGone };
+            return { response: end.response, isUnknown: false, born, isGone: false };
           }
           refused = end.response;
           left.length = 0;
@@ -253,7 +253,7 @@ function answerOf({ status, headers: given }: Response, body: BodyInit | null): 
     headers.delete("content-length");
   }
   if (typeof body === "string") headers.delete("content-length");
-  // Of a HEAD or a 304 there is none, whatever its headers say of one.
+  // A HEAD and a 304 have none, whatever their headers say of one.
   const isEmpty = body instanceof Uint8Array && body.length === 0;
   const shown = Object.fromEntries([...headers].map(([name, value]) => [shownName(name), value]));
   return new Response(isEmpty ? null : body, { status, headers: shown });

@@ -30,7 +30,7 @@ export type GatewayOptions = {
 /** What all requests have in common. */
 type Memory = { readonly nearest: Nearest; readonly instances: Instances; readonly bodies: Bodies };
 
-/** Of one request, as it becomes known. */
+/** What is known of one request, as it becomes so. */
 type Context = {
   readonly request: Request;
   readonly path: string;
@@ -175,7 +175,7 @@ async function probe(fetch: Fetch, node: string, path: string, signal: AbortSign
   if (!response.ok) throw new Error(`${node} answers ${response.status}`);
 }
 
-/** Of what the gateway says for itself. */
+/** What the gateway says for itself. */
 function ownAnswer({ request, requestId }: Context, body: object): Response {
   if (request.method !== "GET" && request.method !== "HEAD") {
     throw new QuorateError("method-not-allowed", `${request.method} is none of ${OWN.join(", ")}`);

@@ -75,7 +75,7 @@ export class KeptByHold implements Kept {
   }
 }
 
-/** Of one try to renew what this is the lease of: over all nodes once. */
+/** One try to renew what this is the lease of goes over all nodes once. */
 export function limitsOfRenewal({ clock }: Calls, lease: Lease, signal: AbortSignal): CallLimits {
   const leftMs = lease.remainingMs();
   return {

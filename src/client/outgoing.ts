@@ -23,7 +23,7 @@ export type Outgoing = {
   /** The body of a POST as JSON; undefined: it is none. */
   readonly said: unknown;
   readonly isWrite: boolean;
-  /** Of a write that has one. */
+  /** Undefined: it is a read, or a write that has none. */
   readonly idempotencyKey: string | undefined;
   /** The name it is about. */
   readonly named: Named | null;
@@ -58,7 +58,7 @@ const CALLER: ReadonlySet<string> = new Set([
   "sec-fetch-site",
 ]);
 
-/** Of one connection (RFC 9110, section 7.6.1), or for fetch to say. */
+/** They are for one connection (RFC 9110, section 7.6.1), or for fetch to say. */
 const NOT_PASSED_ON: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
