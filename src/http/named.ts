@@ -17,7 +17,10 @@ const PARAMETERS = { locks: "name", elections: "name", semaphores: "name", kv: "
 const NOUNS: ReadonlySet<string> = new Set(Object.keys(PARAMETERS));
 const NAMES: ReadonlySet<string | null> = new Set(Object.values(PARAMETERS));
 
-/** How a request writes this name, of which a path can hold each segment: the events of all names are at `events`. */
+/**
+ * How a request writes this name: in its path, or in its query where the path means the events of all names.
+ * @param name well-formed, and neither empty nor `.` nor `..`
+ */
 export function targetOf(noun: keyof typeof PARAMETERS, name: string): string {
   if (name === "events") return `/v1/${noun}/-?${PARAMETERS[noun]}=${name}`;
   return `/v1/${noun}/${encodeURIComponent(name)}`;
@@ -42,7 +45,7 @@ export function targetFor({ path, query }: Named, below: string, ...more: readon
   return `${path}${below}${parameters.length === 0 ? "" : `?${parameters.join("&")}`}`;
 }
 
-/** The same of a target about one name. */
+/** The same of a target that is about one name, without what else its query says. */
 export function below(target: string, path: string, ...more: readonly string[]): string {
   return targetFor(namedOf(target)!, path, ...more);
 }
