@@ -18,7 +18,7 @@ export type Start = {
   readonly known: number | undefined;
   /** When the caller's request came. */
   readonly startedMs: number;
-  /** A node that says nothing for so long, or for some of its round trips, may be gone: the next is asked besides. */
+  /** For a caller that cannot wait as long as others: the next node is asked after so long, or two round trips. */
   readonly silenceMs?: number | undefined;
 };
 
@@ -33,8 +33,11 @@ export type Outcome = {
   readonly isGone: boolean;
 };
 
+/** A node that says nothing for so long, or for four of its round trips, may be gone: the next is asked besides. */
 const SILENCE_MS = 1_000;
 const SILENCE_ROUND_TRIPS = 4;
+/** As little as this for whoever cannot wait so long: an answer takes one. */
+const SILENCE_MIN_ROUND_TRIPS = 2;
 /** Beyond the caller's timeout, for the way of an answer that took all of it. */
 const GRACE_MS = 300;
 /** A proxy reaches no node, or a node cannot do it now: told on only if no other can. */
@@ -76,7 +79,7 @@ type Turn =
 export async function askInTurn(
   parts: FailoverParts,
   outgoing: Outgoing,
-  { nodes, known, startedMs, silenceMs = SILENCE_MS }: Start,
+  { nodes, known, startedMs, silenceMs }: Start,
   gone: AbortSignal,
 ): Promise<Outcome> {
   const { nearest, clock } = parts;
@@ -106,7 +109,10 @@ export async function askInTurn(
     underWay.set(node, startTry(parts, node, lacksBorn ? bornAt(outgoing, born) : outgoing, clock.now() - startedMs));
     // Who waits may rightly hear nothing for as long as that.
     if (waitMs > 0 || !mayRepeat) return;
-    const patienceMs = Math.max(silenceMs, SILENCE_ROUND_TRIPS * nearest.rttMs(node));
+    const rttMs = nearest.rttMs(node);
+    const patienceMs = silenceMs === undefined
+      ? Math.max(SILENCE_MS, SILENCE_ROUND_TRIPS * rttMs)
+      : Math.max(silenceMs, SILENCE_MIN_ROUND_TRIPS * rttMs);
     silence = new Promise((resolve) => cancelSilence = clock.after(patienceMs, () => resolve({ type: "next", node })));
   };
 

@@ -234,8 +234,8 @@ Deno.test("a set that is repeated and refused says for which name, and what of t
 Deno.test("a node's own 504 has the key and the instance with which the write is repeated, and applied once", () =>
   withApps(3, async (apps) => {
     const { body: before } = await tell(apps, "a", "PUT", "/v1/kv/x", "before");
-    const heal = apps.cluster.network.drop(({ kind, to }) => kind === "reply" && to === "a");
-    const late = await tell(apps, "a", "PUT", "/v1/kv/x?timeoutMs=100", "after");
+    const heal = apps.cluster.network.drop(({ to }) => to === "a");
+    const late = await tell(apps, "a", "PUT", "/v1/kv/x?timeoutMs=200", "after");
     heal();
     const { code, outcome, idempotencyKey, born } = late.body;
     assertEquals([late.status, code, outcome, typeof born], [504, "outcome-unknown", "unknown", "number"]);
