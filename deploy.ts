@@ -35,6 +35,8 @@ export type Composed = {
   close(): Promise<void>;
 };
 
+const newId = () => realRandomness.id();
+
 /**
  * One node on its store, ready to answer requests; it votes once its members have confirmed the store (PROTOCOL.md §9).
  * Rejects with StoreError if the store cannot be used, with QuorateError if `init` is refused or the store is another's.
@@ -104,7 +106,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         run: () => initByRequest(store, init, () => begin(node, report), report),
         identity: () => store.identity(),
       },
-      newId: () => realRandomness.id(),
+      newId,
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
       report: (error, { requestId, method, path }) =>
@@ -245,7 +247,7 @@ async function drain(): Promise<void> {
 }
 
 async function answer(request: Request): Promise<Response> {
-  if (isDraining) return notReady(request, "this process is ending");
+  if (isDraining) return notReady(request, "this process is ending", newId);
   const composing = composed ??= composeHosted();
   try {
     await composing;
@@ -253,9 +255,9 @@ async function answer(request: Request): Promise<Response> {
     // Tried again with the next request: a database may be attached late. Only what could not be composed is: a store that
     // is open stays this one's.
     if (composed === composing) composed = null;
-    if (!(error instanceof StoreError)) return notReady(request, (error as Error).message);
+    if (!(error instanceof StoreError)) return notReady(request, (error as Error).message, newId);
     console.error(error.message);
-    return notReady(request, faultOf(error));
+    return notReady(request, faultOf(error), newId);
   }
   return await (await composing).handler(request);
 }

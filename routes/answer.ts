@@ -16,7 +16,7 @@ export type Env = {
     bodies: Bodies;
     /** Set under /v1. */
     client: Client;
-    /** Set under /v1 and /readyz: strangers are told nothing of members. */
+    /** Set where a 503 or 504 tells what is wrong between members: under /v1, and at /readyz, which needs no credential. */
     cluster?: () => ClusterFaults;
     /** Set once a write has one. */
     idempotencyKey?: string;

@@ -22,7 +22,7 @@ import { paxosRoutes, type PeerSide } from "./paxos.ts";
 import { limitRequest, limitsOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
 import { sessionRoutes } from "./sessions.ts";
-import { methodsAt } from "./templates.ts";
+import { METHODS, methodsAt } from "./templates.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
 
@@ -46,8 +46,6 @@ export type AppOptions = {
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
 };
-
-const METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"] as const;
 
 /**
  * `app.fetch(request)` answers; every error is `application/problem+json`. The URL of the request has to be as it was
@@ -96,7 +94,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   semaphoreRoutes(app, node.semaphores, parts);
   kvRoutes(app, node.registers, newId);
   sessionRoutes(app, node.sessions, newId);
-  batchRoutes(app);
+  batchRoutes(app, limits);
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

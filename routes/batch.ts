@@ -1,6 +1,7 @@
 /** Many operations in one request: each goes through the whole app, as if it had come alone. */
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
+import { namedOf } from "../src/http/named.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS } from "../src/http/problem.ts";
 import { authority } from "../src/http/request_head.ts";
 import { isKeptByUrl } from "../src/http/request_target.ts";
@@ -11,6 +12,7 @@ import { readJson } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { checked, queryOf, refuseInBatch } from "./input.ts";
+import type { Limits } from "./rate_limit.ts";
 import { BATCH_HEADERS, BATCH_RESULT_HEADERS, BatchBody, BatchShape, json, NoQuery, responses } from "./schemas.ts";
 
 type Operation = z.output<typeof BatchBody>[number];
@@ -28,17 +30,17 @@ const batch = createRoute({
 const OWN_HEADERS: ReadonlySet<string> = new Set(BATCH_HEADERS.map((name) => name.toLowerCase()));
 const SHARED_HEADERS = ["authorization", "host", "origin", "sec-fetch-site"];
 
-export function batchRoutes(app: OpenAPIHono<Env>): void {
+export function batchRoutes(app: OpenAPIHono<Env>, limits: Limits): void {
   publish(app, batch, async (c) => {
-    refuseInBatch(c, "path", "is a batch itself");
-    queryOf(c, NoQuery);
     // What is no list of operations is refused as a whole, before any of it is done.
-    const operations = checked(BatchBody, await readJson(c, BATCH_MAX_BYTES), "body");
+    const operations = await operationsOf(c).catch((error) => {
+      throw charged(c, limits, error);
+    });
     const results: Result[] = [];
     const names = [...byName(operations)];
     const work = async () => {
       for (let indices = names.shift(); indices !== undefined; indices = names.shift()) {
-        for (const i of indices) results[i] = await run(app, c, operations[i]!, `${c.get("requestId")}.${i}`);
+        for (const i of indices) results[i] = await run(app, c, limits, operations[i]!, `${c.get("requestId")}.${i}`);
       }
     };
     await Promise.all(Array.from({ length: BATCH_AT_ONCE }, work));
@@ -46,12 +48,35 @@ export function batchRoutes(app: OpenAPIHono<Env>): void {
   });
 }
 
+async function operationsOf(c: Ctx): Promise<readonly Operation[]> {
+  refuseInBatch(c, "path", "is a batch itself");
+  queryOf(c, NoQuery);
+  return checked(BatchBody, await readJson(c, BATCH_MAX_BYTES), "body");
+}
+
+/** What is refused before it is any request costs what one does. Returns what its caller is refused with. */
+function charged(c: Ctx, limits: Limits, refusal: unknown): unknown {
+  try {
+    limits.take(c);
+    return refusal;
+  } catch (limited) {
+    return limited;
+  }
+}
+
 /** What is wrong with one operation is its own answer, as it would be alone. */
-async function run(app: OpenAPIHono<Env>, c: Ctx, operation: Operation, requestId: string): Promise<Result> {
+async function run(
+  app: OpenAPIHono<Env>,
+  c: Ctx,
+  limits: Limits,
+  operation: Operation,
+  requestId: string,
+): Promise<Result> {
   let request: Request;
   try {
     request = requestOf(c, operation, requestId);
-  } catch (error) {
+  } catch (refusal) {
+    const error = charged(c, limits, refusal);
     if (!(error instanceof QuorateError)) throw error;
     const body = problemDocument(error, { requestId, idempotencyKey: undefined });
     return { status: PROBLEMS[error.code].status, headers: { "Content-Type": PROBLEM_TYPE }, body };
@@ -98,25 +123,13 @@ function bodyOf({ body, base64 }: Operation): BodyInit {
 function byName(operations: readonly Operation[]): Iterable<number[]> {
   const groups = new Map<string, number[]>();
   operations.forEach(({ path }, i) => {
-    const name = nameIn(path);
+    // What is about no one name is of its path.
+    const name = namedOf(path)?.key ?? path.split("?")[0]!;
     const group = groups.get(name) ?? [];
     groups.set(name, group);
     group.push(i);
   });
   return groups.values();
-}
-
-/** However the path or the query writes it; of what is wrong in either it does not matter. */
-function nameIn(path: string): string {
-  const [route = "", query = ""] = path.split("?");
-  const [, , noun = "", segment = ""] = route.split("/");
-  const said = new URLSearchParams(query);
-  const named = segment === "-" ? said.get("name") ?? said.get("key") : null;
-  try {
-    return `${noun}/${named ?? decodeURIComponent(segment)}`;
-  } catch {
-    return `${noun}/${segment}`;
-  }
 }
 
 /** Whether what a 200 brings are bytes that somebody put, which are not this service's to read, whatever their type says. */

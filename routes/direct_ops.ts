@@ -42,7 +42,7 @@ const OPS: Readonly<Partial<Record<Noun, Readonly<Record<string, OpRow>>>>> = {
   kv: { put: { schema: PutOp }, delete: { schema: z.strictObject(conditions) } },
 };
 
-/** Of what the base64 text stands for. */
+/** How many bytes the base64 text stands for. */
 function sizeOf(base64: string): number {
   return base64.length / 4 * 3 - (/=*$/.exec(base64)?.[0].length ?? 0);
 }

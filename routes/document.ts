@@ -39,7 +39,7 @@ export type OpenApi = {
   readonly components: { readonly schemas: Readonly<Record<string, object>>; readonly [kind: string]: object };
 };
 
-/** Of a route: a scope with this noun and verb for the name it is about. Without it any known token will do. */
+/** What a route asks for: a scope with this noun and verb for the name it is about. Without it any known token will do. */
 export function needs({ noun, verb }: Access) {
   return [{ bearer: [`${noun}:${verb}`] }];
 }

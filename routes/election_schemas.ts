@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { ELECTION_VALUE_MAX_BYTES, TTL_DEFAULT_MS } from "../src/limits.ts";
 import {
+  boundTo,
   count,
   fence,
   grantLapsesInMs,
@@ -40,7 +41,7 @@ export const LeadershipShape = z.strictObject({
   waitedMs,
   replayed,
   value: z.string().optional(),
-  session,
+  session: boundTo,
   revision: count,
 }).openapi("Leadership");
 const LeaderShape = z.strictObject({

@@ -21,7 +21,9 @@ export function hintFor(path: string): string | null {
   const name = [first, ...rest].join("/").replace(/\/+$/, "");
   const how = "a slash within a name is written %2F, or the name stands in the query";
   if (name.length > SHOWN_MAX_CHARS) return how;
-  return `${how}: ${below}/${name.replaceAll("/", "%2F")}, ${below}/-?${field}=${name}`;
+  // What has a meaning of its own in a query has none in a path.
+  const inQuery = name.replace(/[+&]/g, (char) => encodeURIComponent(char));
+  return `${how}: ${below}/${name.replaceAll("/", "%2F")}, ${below}/-?${field}=${inQuery}`;
 }
 
 /** Where the thing is that is named as the stream of all is. */

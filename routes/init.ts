@@ -31,13 +31,13 @@ function bodyFor(id: string) {
   return z.strictObject({ id: z.literal(id, { error: `is not this node's, which is ${id}` }) }).openapi("Init");
 }
 
-function routeFor(id: string) {
+function routeFor(body: ReturnType<typeof bodyFor>) {
   return createRoute({
     method: "post",
     path: "/v1/init",
     summary:
       "Makes the database of this node its member's, once; refused where another member knows of a first life of it",
-    request: { body: { required: true, content: { "application/json": { schema: bodyFor(id) } } } },
+    request: { body: { required: true, content: { "application/json": { schema: body } } } },
     security: needs({ noun: "*", verb: "admin" }),
     responses: responses(InitShape, ["not-ready", "request-timeout", "too-large"]),
   });
@@ -45,7 +45,7 @@ function routeFor(id: string) {
 
 export function initRoutes(app: OpenAPIHono<Env>, { member, identity, run }: Init): void {
   const body = bodyFor(member.id);
-  publish(app, routeFor(member.id), async (c) => {
+  publish(app, routeFor(body), async (c) => {
     queryOf(c, NoQuery);
     permit(c, { noun: "*", verb: "admin" }, null);
     const { id } = checked(body, await readObject(c), "body");

@@ -162,7 +162,7 @@ export function checked<S extends z.ZodType>(schema: S, value: unknown, whole: "
   throw invalid(issue?.path.join(".") || whole, issue?.message ?? "is invalid");
 }
 
-/** Of a batch every operation is answered in one answer, so none may take its time. Throws `invalid-request`. */
+/** The operations of a batch are answered in one answer, so none may take its time. Throws `invalid-request`. */
 export function refuseInBatch(c: Ctx, field: string, what: string): void {
   if (c.env?.isOperation === true) throw invalid(field, `${what}: not for a batch`);
 }

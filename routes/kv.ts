@@ -20,6 +20,7 @@ import { invalid } from "./error_response.ts";
 import { checked, checkedFence, queryOf } from "./input.ts";
 import { bornOf, listReadable, READ, readOf, refuseEmptyNames, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
+  boundTo,
   count,
   inPath,
   ListQuery,
@@ -67,7 +68,12 @@ const ConditionHeaders = OnceHeaders.extend({
     .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
 });
 
-export const KvWrittenShape = z.strictObject({ key: z.string(), revision: count, ttlMs: z.int().optional(), session })
+export const KvWrittenShape = z.strictObject({
+  key: z.string(),
+  revision: count,
+  ttlMs: z.int().optional(),
+  session: boundTo,
+})
   .openapi("KvWritten");
 export const KvDeletedShape = z.strictObject({ outcome: z.literal("deleted"), key: z.string(), revision: count })
   .openapi("KvDeleted");
@@ -79,7 +85,7 @@ const KvItemShape = z.strictObject({
   sizeBytes: z.int(),
   value: inBase64.optional(),
   ttlMs: z.int().optional(),
-  session,
+  session: boundTo,
   lapsesInMs: z.number().optional(),
 }).openapi("KvItem");
 /** Data of events. */

@@ -20,7 +20,7 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "unauthenticated": { detail: "this needs a known token: Authorization: Bearer …" },
   "peer-unauthenticated": { detail: "no valid Quorate-Mac for this request" },
   "peer-hello": { detail: "this node is b.Zx81.4 now", to: "b.Zx81.4" },
-  "peer-misdirected": { detail: "this node is c, and the request is for b" },
+  "peer-misdirected": { detail: "this node is not the one that the request is for" },
   "forbidden": { detail: "no scope of ci allows lock:write here" },
   "cross-site": { detail: "without tokens, pages of another origin are refused" },
   "unknown-peer": { detail: "the sender is no member of this cluster" },

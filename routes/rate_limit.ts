@@ -1,10 +1,11 @@
 /**
  * 429 for who asks too often. Renewals and releases of what the caller holds never are: to refuse one would take a lock away,
- * or keep it from others. Those of anything else are made up or late, and count in a bucket of their own.
+ * or keep it from others. Those of anything else are made up or late, and count in a bucket of their own; so does who leaves
+ * a queue, which others wait in.
  */
 import { type Rate, RateLimiter } from "../src/auth/rate.ts";
 import { QuorateError } from "../src/errors.ts";
-import { RATE_UNHELD_SHARE } from "../src/limits.ts";
+import { RATE_UNHELD_DIVISOR } from "../src/limits.ts";
 import type { NodeService, Thing } from "../src/replica/service.ts";
 import type { Ctx } from "./answer.ts";
 import { checkedFence, nameOf, queryOf, sessionIdOf } from "./input.ts";
@@ -26,8 +27,8 @@ export function limitsOf(rate: Rate | null, now: () => number, isHeld: NodeServi
   const take = bucketsOf(rate, now, "requests");
   const { perSecond, burst } = rate;
   const unheld = {
-    perSecond: perSecond / RATE_UNHELD_SHARE,
-    burst: Math.max(1, Math.floor(burst / RATE_UNHELD_SHARE)),
+    perSecond: perSecond / RATE_UNHELD_DIVISOR,
+    burst: Math.max(1, Math.floor(burst / RATE_UNHELD_DIVISOR)),
   };
   const takeUnheld = bucketsOf(unheld, now, "renewals and releases of what is not held");
   return {
@@ -51,15 +52,17 @@ function bucketsOf({ perSecond, burst }: Rate, now: () => number, what: string):
 
 const NOUNS = { locks: "lock", elections: "election", semaphores: "semaphore" } as const;
 const OF_A_GRANT = /^\/v1\/(locks|elections|semaphores)\/[^/]+\/([^/]+)$/;
+const OF_A_PLACE = /^\/v1\/(locks|elections|semaphores)\/[^/]+\/queue\/[^/]+$/;
 const OF_A_SESSION = /^\/v1\/sessions\/[^/]+$/;
 
-/** Of a batch each operation counts, and the batch itself does not. */
+/** Each operation of a batch counts, and the batch itself only if it is refused. */
 export function isCounted(method: string, path: string): boolean {
   return method !== "POST" || path !== "/v1/batch";
 }
 
-/** Whether a request renews or ends something that its path names by a fence or an id. */
+/** Whether a request renews or ends something that its path names by a fence, a key or an id. */
 export function isOfThing(method: string, path: string): boolean {
+  if (method === "DELETE" && OF_A_PLACE.test(path)) return true;
   return (method === "PUT" || method === "DELETE") && (OF_A_GRANT.test(path) || OF_A_SESSION.test(path));
 }
 
@@ -70,8 +73,9 @@ export async function limitRequest(c: Ctx, limits: Limits): Promise<void> {
   else if (isCounted(method, path)) limits.take(c);
 }
 
-/** What is malformed is refused by its route, in its own words. */
+/** What is malformed is refused by its route, in its own words; a place in a queue is nothing held. */
 function thingOf(c: Ctx): Thing | null {
+  if (OF_A_PLACE.test(c.req.path)) return null;
   try {
     const [, noun, fence = ""] = OF_A_GRANT.exec(c.req.path) ?? [];
     if (noun === undefined) return { noun: "session", name: sessionIdOf(c) };

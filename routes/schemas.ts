@@ -121,7 +121,6 @@ export const BATCH_HEADERS = [
 export const BATCH_RESULT_HEADERS = [
   "Content-Type",
   "ETag",
-  "Location",
   "Allow",
   "Retry-After",
   "Idempotency-Key",
@@ -158,7 +157,7 @@ export const BatchShape = z.array(z.strictObject({
 export const timeoutMs = wholeTextOr(TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
 
 /**
- * Of a request that is about no one name, and of any as it is documented: `?name=` is only for a segment `-` of the path,
+ * The query of a request that is about no one name, and of any as it is documented: `?name=` is only for a segment `-` of the path,
  * which no schema can say, so that the segment's description does.
  */
 export const WholeQuery = z.strictObject({ timeoutMs });
@@ -255,7 +254,7 @@ export const GrantShape = z.strictObject({
   waitedMs,
   replayed,
   metadata: z.string().optional(),
-  session,
+  session: boundTo,
   revision: count,
 }).openapi("Grant");
 export const GrantSetShape = z.strictObject({ grants: z.array(GrantShape) }).openapi("GrantSet");

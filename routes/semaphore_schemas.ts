@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { SEMAPHORE_LIMIT_MAX, TTL_DEFAULT_MS } from "../src/limits.ts";
 import {
+  boundTo,
   count,
   fence,
   grantLapsesInMs,
@@ -41,7 +42,7 @@ export const SemaphoreGrantShape = z.strictObject({
   waitedMs,
   replayed,
   metadata: z.string().optional(),
-  session,
+  session: boundTo,
   revision: count,
 }).openapi("SemaphoreGrant");
 const SemaphoreHolderShape = z.strictObject({

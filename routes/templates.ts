@@ -2,7 +2,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Env } from "./answer.ts";
 
-const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"] as const;
+export const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"] as const;
 
 /** The methods of the path that is asked for, HEAD besides GET; null: no path of the document fits. */
 export function methodsAt(app: OpenAPIHono<Env>, path: string): readonly string[] | null {
@@ -37,7 +37,7 @@ function methodsByTemplate(app: OpenAPIHono<Env>): ReadonlyMap<string, string[]>
   return templates;
 }
 
-/** Of two that fit one path. */
+/** Whether the first of two templates that fit one path is the one that counts. */
 function saysMore(template: string, than: string): boolean {
   const others = than.split("/");
   const segments = template.split("/");

@@ -35,11 +35,11 @@ import { IdParam, SessionGoneShape, SessionStateShape } from "./session_schemas.
 type Watched = {
   readonly noun: WatchedNoun;
   readonly path: string;
-  /** Of the data of its events. */
+  /** Its events have data of this shape. */
   readonly shape: z.ZodType;
   /** How a poll is answered, where a GET is not JSON. */
   readonly renderer?: (c: Ctx) => (answer: Answer<never>) => Response;
-  /** Of sessions, which are their subject's alone whatever a scope says, and of which one that ended never comes back. */
+  /** Only of sessions: each is its subject's alone, whatever a scope says, and one that ended never comes back. */
   readonly sessions?: SessionService;
 };
 

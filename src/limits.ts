@@ -90,8 +90,8 @@ export const KEYS_PER_REPLY = 500;
 /** Requests of one subject at one node; renewals and releases of what it holds are not counted. */
 export const RATE_PER_SECOND = 200;
 export const RATE_BURST = 400;
-/** Renewals and releases of what a subject does not hold, as far as its node knows: this share of its rate, and burst, more. */
-export const RATE_UNHELD_SHARE = 4;
+/** Renewals and releases of what a subject does not hold, as far as its node knows: a quarter of its rate, and burst, more. */
+export const RATE_UNHELD_DIVISOR = 4;
 export const RATE_SUBJECTS_MAX = 10_000;
 
 /** Names of which a gateway keeps the instance it saw last. */

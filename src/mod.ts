@@ -16,16 +16,10 @@ export type { ConnectOptions, Quorate } from "./client/connect.ts";
 export { QuorateError } from "./client/error.ts";
 export type { LostHow, QuorateCode, QuorateErrorFacts } from "./client/error.ts";
 export type { ErrorCode } from "./errors.ts";
+export type { Kept } from "./client/kept.ts";
+export type { TakeOptions } from "./client/take.ts";
 export type { Held } from "./client/held.ts";
-export type {
-  Lock,
-  LockInfo,
-  LockOptions,
-  LockRequestOptions,
-  Locks,
-  LockSnapshot,
-  TakeOptions,
-} from "./client/locks.ts";
+export type { Lock, LockInfo, LockOptions, LockRequestOptions, Locks, LockSnapshot } from "./client/locks.ts";
 export type { CampaignOptions, Elections, Leader, Term } from "./client/elections.ts";
 export type { Permits, SemaphoreOptions, Semaphores } from "./client/semaphores.ts";
 export type { Kv, KvConditions, KvInput, KvPutOptions, KvWatcher } from "./client/kv.ts";

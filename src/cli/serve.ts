@@ -2,6 +2,7 @@
 import type { NodeConfig } from "../config.ts";
 import { notReady } from "../http/not_ready.ts";
 import { CommandError, oneLine } from "./report.ts";
+import { realRandomness } from "./world.ts";
 
 export type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -40,7 +41,7 @@ export function listen({ host, port, tls }: Pick<NodeConfig, "host" | "port" | "
 
 /** Peers that start at the same moment should not wait for an answer that this node cannot give yet. */
 function starting(request: Request): Response {
-  return notReady(request, "this node is starting");
+  return notReady(request, "this node is starting", () => realRandomness.id());
 }
 
 /** One line for a port that is taken or otherwise out of reach. */

@@ -3,11 +3,12 @@
  * caller's time is over. A write bears one Idempotency-Key, and where it may the instance last seen of its name, through all
  * of that.
  */
+import { below, namedOf, targetOf } from "../http/named.ts";
+import { TIMEOUT_DEFAULT_MS, TIMEOUT_MIN_MS } from "../limits.ts";
 import { problemError, QuorateError } from "./error.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream } from "./failover.ts";
-import { askForInstance, instanceIn, instanceOf, Instances } from "./instances.ts";
+import { askForInstance, bornAnew, instanceIn, Instances } from "./instances.ts";
 import { endWhatIsOver, type Moment, momentOf } from "./lease.ts";
-import { namedOf, targetFor } from "./named.ts";
 import { Nearest } from "./nearest.ts";
 import { wasNeverSent } from "./never_sent.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -46,6 +47,8 @@ export type CallLimits = {
   readonly nodes?: readonly string[];
   /** Each node once, and no more. */
   readonly isOnce?: true;
+  /** A node that says nothing for so long may be gone: the next is asked besides. Default: as long as a gateway waits. */
+  readonly silenceMs?: number;
   /** Told which node is asked, each time. */
   readonly onNode?: (node: string) => void;
 };
@@ -60,12 +63,8 @@ export type Reply = {
   readonly bytes: Uint8Array<ArrayBuffer>;
 };
 
-const ROUND_MAX_MS = 5_000;
-const ROUND_MIN_MS = 100;
 const AGAIN_MIN_MS = 50;
 const AGAIN_MAX_MS = 1_000;
-/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
-const EXPIRED_MAX = 3;
 /** So many nodes are asked, one after the other, what a name has come to. */
 const ASKED_MAX = 3;
 const ALIVE_WITHIN_MS = 1_000;
@@ -125,8 +124,8 @@ export class Calls {
     if (known !== undefined && lately) return known;
     const question = { method: "GET", target } as const;
     for (const node of (await this.#nearest.order()).slice(0, ASKED_MAX)) {
-      const outgoing = this.#outgoing(question, ROUND_MAX_MS);
-      await askForInstance(this.#parts(question), node, outgoing, targetFor(named, "", "consistency=stale"), signal);
+      const outgoing = this.#outgoing(question, TIMEOUT_DEFAULT_MS);
+      await askForInstance(this.#parts(question), node, outgoing, below(target, "", "consistency=stale"), signal);
       const told = this.#instances.get(named);
       if (told !== undefined && told !== known) return told;
     }
@@ -146,16 +145,18 @@ export class Calls {
       const nodes = limits.nodes ?? await this.#nearest.order();
       const sentBefore = command?.sent ?? 0;
       const sent = momentOf(this.clock);
-      const leftMs = Math.max(ROUND_MIN_MS, Math.floor(Math.min(ROUND_MAX_MS, untilMs - sent.nowMs)));
+      const leftMs = Math.max(TIMEOUT_MIN_MS, Math.floor(Math.min(TIMEOUT_DEFAULT_MS, untilMs - sent.nowMs)));
       const outgoing = this.#outgoing(call, leftMs);
-      const start = { nodes, known: undefined, startedMs: sent.nowMs };
-      const { response, isUnknown, isGone } = await askInTurn(
+      const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs };
+      const { response, isUnknown, born, isGone } = await askInTurn(
         this.#parts(call, limits.onNode),
         outgoing,
         start,
         signal,
       );
       endWhatIsOver();
+      // Where a node told it, it may be the only one that has it: with that the write is applied at most once.
+      if (command !== undefined) command.born = born;
       if (isGone) {
         if (command !== undefined) command.isUnknown = true;
         await response?.body?.cancel();
@@ -167,15 +168,14 @@ export class Calls {
         const isFirst = command?.born !== undefined && command.sent <= 1 && !command.isUnknown;
         if (!isFirst || !isExpired(reply)) return reply;
         // Nothing was done by any try, as this was the only one: it is born anew.
-        const told = instanceIn(reply.headers) ?? 0;
-        const isNewer = ++expiries < EXPIRED_MAX && told > (command.born ?? 0);
-        Object.assign(command, { key: this.#world.newId(), born: isNewer ? told : undefined, sent: 0 });
+        const born = bornAnew(command.born ?? 0, instanceIn(reply.headers), ++expiries);
+        Object.assign(command, { key: this.#world.newId(), born, sent: 0 });
         continue;
       }
       const error = failureOf(call, reply);
       const againMs = error.problem?.["retryAfterMs"];
       const backOffMs = Math.min(AGAIN_MAX_MS, AGAIN_MIN_MS * 2 ** round) * (0.5 + Math.random() / 2);
-      const pauseMs = Math.min(AGAIN_MAX_MS, Math.max(backOffMs, typeof againMs === "number" ? againMs : 0));
+      const pauseMs = Math.max(backOffMs, typeof againMs === "number" ? againMs : 0);
       if (limits.isOnce === true || this.clock.now() + pauseMs >= untilMs) throw error;
       await paused(this.clock, pauseMs, signal);
     }
@@ -186,37 +186,6 @@ export class Calls {
     const reply = await this.ask(call, limits);
     if (reply.status !== 200) throw errorOf(call, reply);
     return { body: jsonOf(reply) as T, sent: reply.sent };
-  }
-
-  /** As `ask`, once to each node: to the next as soon as one has failed, or has said nothing for `patienceMs`. */
-  async askSoon(
-    call: Call,
-    { patienceMs, untilMs, signal }: Required<Pick<CallLimits, "untilMs">> & {
-      readonly patienceMs: number;
-      readonly signal: AbortSignal;
-    },
-  ): Promise<Reply> {
-    const left = [...await this.nodes()];
-    const stop = new AbortController();
-    const both = AbortSignal.any([signal, stop.signal]);
-    return await new Promise<Reply>((resolve, reject) => {
-      let underWay = 0;
-      let cancel = () => {};
-      const next = () => {
-        cancel();
-        const node = left.shift();
-        if (node === undefined) return;
-        underWay++;
-        this.ask(call, { signal: both, untilMs, nodes: [node], isOnce: true }).then(resolve, (error) => {
-          underWay--;
-          if (left.length > 0 && !signal.aborted) next();
-          else if (underWay === 0) reject(error);
-        });
-        cancel = this.clock.after(Math.max(patienceMs, 2 * this.rttMs(node)), next);
-      };
-      stop.signal.addEventListener("abort", () => cancel(), { once: true });
-      next();
-    }).finally(() => stop.abort());
   }
 
   /** Whether the node has answered a moment ago, or does so now. */
@@ -279,7 +248,7 @@ export class Calls {
       isWrite: command !== undefined,
       idempotencyKey: command?.key,
       named: null,
-      lacksBorn: false,
+      lacksBorn: command !== undefined && command.born === undefined && command.sent === 0 && !command.isUnknown,
       born: command?.born,
       mayRepeat: true,
       waitMs,
@@ -288,15 +257,15 @@ export class Calls {
   }
 }
 
-/** A name as one segment of a path. Throws `invalid-request` for one that no URL can hold as it is. */
-export function segmentOf(name: string): string {
+/** How a request writes this name. Throws `invalid-request` for one that no URL can hold as it is. */
+export function checkedTarget(noun: Parameters<typeof targetOf>[0], name: string): string {
   // Whatever makes a URL of it would fold it, and it would be another name.
-  if (/^\.{1,2}$/.test(name) || !name.isWellFormed()) {
-    throw new QuorateError("invalid-request", "a name is neither . nor .. nor half a surrogate pair", {
+  if (/^\.{0,2}$/.test(name) || !name.isWellFormed()) {
+    throw new QuorateError("invalid-request", "a name is neither empty nor . nor .. nor half a surrogate pair", {
       retryable: false,
     });
   }
-  return encodeURIComponent(name);
+  return targetOf(noun, name);
 }
 
 /** What a refusal says. */
@@ -329,9 +298,6 @@ function isExpired(reply: Reply): boolean {
 }
 
 function noteOutcome(command: Command, isUnknown: boolean, sentBefore: number, reply: Reply | null): void {
-  const told = reply?.status === 504 ? (jsonOf(reply) as { born?: unknown } | undefined)?.born : undefined;
-  // Only this node may have it, so with what it tells the write is applied at most once.
-  if (command.born === undefined && command.sent === 1) command.born = instanceOf(`${told}`);
   command.isUnknown ||= isUnknown;
   // All who heard of it say that they did nothing.
   if (!isUnknown && reply !== null && isPassing(reply)) command.sent = sentBefore;

@@ -31,7 +31,7 @@ export interface Quorate {
   readonly sessions: Sessions;
   /**
    * Puts a value and keeps it alive until it is released or this process is gone. Rejects as `Kv.put` does; where somebody
-   * else writes the key later its signal aborts.
+   * else writes the key later its signal aborts, unless it lives by a session: then it is not put again, and nobody looks.
    */
   register(key: string, value: KvInput, options?: RegisterOptions): Promise<Registration>;
 }

@@ -1,13 +1,13 @@
 /** Elections: one leader of a name at a time, who says something of itself. */
 import type { ElectionState, Leadership, LeaderView } from "../api.ts";
-import type { Calls } from "./calls.ts";
+import { below } from "../http/named.ts";
+import { type Calls, checkedTarget } from "./calls.ts";
 import { QuorateError } from "./error.ts";
 import { endlessEvents } from "./events.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
 import { endWhatIsOver } from "./lease.ts";
-import { bodyOf, heldError, type TakeOptions, targetOf } from "./locks.ts";
 import { leaseOf } from "./sessions.ts";
-import { take } from "./take.ts";
+import { bodyOf, take, type TakeOptions } from "./take.ts";
 import { paused } from "./world.ts";
 
 /** What a campaign is run with. */
@@ -74,7 +74,7 @@ class HeldTerm extends HeldGrant implements Term {
   }
 
   override get signal(): AbortSignal {
-    this.hold.lease.look();
+    this.lease.look();
     return this.#stop;
   }
 
@@ -85,17 +85,17 @@ class HeldTerm extends HeldGrant implements Term {
 
 export function createElections(calls: Calls): Elections {
   const campaign = async (name: string, options: CampaignOptions = {}, stop?: AbortSignal) => {
-    const { candidate, value, wait = Infinity, signal, onPosition, session } = options;
-    const target = targetOf("elections", name);
+    const { candidate, value, wait = Infinity, signal, onPosition } = options;
+    const session = leaseOf(options.session);
+    const target = checkedTarget("elections", name);
     const body = {
       ...bodyOf(options),
       ...(candidate !== undefined && { candidate }),
       ...(value !== undefined && { value }),
     };
-    const end = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
-    if (end instanceof QuorateError) throw heldError(end);
-    const held = new HeldTerm({ calls, taken: end, noun: "election", session: leaseOf(session) }, async (value) => {
-      const path = `${target}/${held.fence}`;
+    const taken = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
+    const held = new HeldTerm({ calls, taken, noun: "election", session }, async (value) => {
+      const path = below(target, `/${held.fence}`);
       await calls.json({ method: "PUT", target: path, body: { value }, command: calls.command() });
     }, stop);
     return await surelyHeld(held);
@@ -123,7 +123,7 @@ export function createElections(calls: Calls): Elections {
     run,
     campaign: (name, options) => campaign(name, options),
     async leader(name, { signal } = {}) {
-      const call = { method: "GET", target: targetOf("elections", name) } as const;
+      const call = { method: "GET", target: checkedTarget("elections", name) } as const;
       return leaderOf((await calls.json<ElectionState>(call, { signal })).body.leader);
     },
     observe: (name, { signal = new AbortController().signal } = {}) => observe(calls, name, signal),
@@ -132,7 +132,9 @@ export function createElections(calls: Calls): Elections {
 
 async function* observe(calls: Calls, name: string, signal: AbortSignal): AsyncGenerator<Leader | null, void> {
   let last = "";
-  for await (const { data } of endlessEvents(calls, { target: `${targetOf("elections", name)}/events` }, signal)) {
+  for await (
+    const { data } of endlessEvents(calls, { target: below(checkedTarget("elections", name), "/events") }, signal)
+  ) {
     const leader = leaderOf((data as ElectionState).leader);
     const seen = leader === null ? "null" : `${leader.term} ${leader.value}`;
     if (seen === last) continue;

@@ -104,6 +104,8 @@ export async function* endlessEvents(
     } finally {
       stop();
     }
-    await paused(calls.clock, AGAIN_MS, signal);
+    // A node that cannot serve it now says for how long (late_stream.ts).
+    const againMs = Number(/^[0-9]{1,5}$/.exec(reply.headers.get("retry-after") ?? "")?.[0] ?? 0) * 1_000;
+    await paused(calls.clock, Math.max(AGAIN_MS, againMs), signal);
   }
 }

@@ -1,7 +1,7 @@
 /** One request, one node after another, until one has said what becomes of it. */
 import { isLateStream, lateCode } from "../http/late_stream.ts";
 import type { Clock, Nearest } from "./nearest.ts";
-import { instanceIn, instanceOf } from "./instances.ts";
+import { bornAnew, instanceIn, instanceOf } from "./instances.ts";
 import { laterEvents, laterGrant } from "./late_grant.ts";
 import { wasNeverSent } from "./never_sent.ts";
 import { type Outgoing, passedOn } from "./outgoing.ts";
@@ -18,6 +18,8 @@ export type Start = {
   readonly known: number | undefined;
   /** When the caller's request came. */
   readonly startedMs: number;
+  /** For a caller that cannot wait as long as others: the next node is asked after so long, or two round trips. */
+  readonly silenceMs?: number | undefined;
 };
 
 /** What came of it. `response` null: no node gave any answer that can be passed on. */
@@ -32,15 +34,15 @@ export type Outcome = {
 };
 
 /** A node that says nothing for so long, or for four of its round trips, may be gone: the next is asked besides. */
-const SILENCE_MIN_MS = 1_000;
+const SILENCE_MS = 1_000;
 const SILENCE_ROUND_TRIPS = 4;
+/** As little as this for whoever cannot wait so long: an answer takes one. */
+const SILENCE_MIN_ROUND_TRIPS = 2;
 /** Beyond the caller's timeout, for the way of an answer that took all of it. */
 const GRACE_MS = 300;
-/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
-const EXPIRED_MAX = 3;
-/** Of a proxy that reaches no node, and of a node that cannot do it now: told on only if no other can. */
+/** A proxy reaches no node, or a node cannot do it now: told on only if no other can. */
 const CANNOT: ReadonlySet<number> = new Set([502, 503, 504]);
-/** Of a node that did nothing, and says so. */
+/** The node did nothing, and says so. */
 const NOTHING_DONE: ReadonlySet<unknown> = new Set(["not-ready", "no-quorum", "too-many-streams"]);
 /** Refused at the door, as at every node's: it says nothing of what an earlier try came to. */
 const AT_THE_DOOR: ReadonlySet<number> = new Set([401, 403, 429]);
@@ -77,7 +79,7 @@ type Turn =
 export async function askInTurn(
   parts: FailoverParts,
   outgoing: Outgoing,
-  { nodes, known, startedMs }: Start,
+  { nodes, known, startedMs, silenceMs }: Start,
   gone: AbortSignal,
 ): Promise<Outcome> {
   const { nearest, clock } = parts;
@@ -107,8 +109,11 @@ export async function askInTurn(
     underWay.set(node, startTry(parts, node, lacksBorn ? bornAt(outgoing, born) : outgoing, clock.now() - startedMs));
     // Who waits may rightly hear nothing for as long as that.
     if (waitMs > 0 || !mayRepeat) return;
-    const silenceMs = Math.max(SILENCE_MIN_MS, SILENCE_ROUND_TRIPS * nearest.rttMs(node));
-    silence = new Promise((resolve) => cancelSilence = clock.after(silenceMs, () => resolve({ type: "next", node })));
+    const rttMs = nearest.rttMs(node);
+    const patienceMs = silenceMs === undefined
+      ? Math.max(SILENCE_MS, SILENCE_ROUND_TRIPS * rttMs)
+      : Math.max(silenceMs, SILENCE_MIN_ROUND_TRIPS * rttMs);
+    silence = new Promise((resolve) => cancelSilence = clock.after(patienceMs, () => resolve({ type: "next", node })));
   };
 
   // What may have been done must not be done again.
@@ -128,7 +133,7 @@ export async function askInTurn(
         if (end.type === "answered") {
           // The client must not hold what it was told it has not: a try that nothing is known of may yet be granted it.
           if (end.isFinal || (underWay.size === 0 && !isUnknown)) {
-            return { response: end.response, isUnknown: false, born, isGone };
+            return { response: end.response, isUnknown: false, born, isGone: false };
           }
           refused = end.response;
           left.length = 0;
@@ -136,8 +141,7 @@ export async function askInTurn(
           const isAlone = underWay.size === 0 && !isUnknown && refused === null && expired === null;
           if (lacksBorn && born !== undefined && isAlone) {
             // Nothing was done by any try, so this one may be born anew.
-            const { instance = 0 } = end;
-            born = ++expiries < EXPIRED_MAX && instance > born ? instance : undefined;
+            born = bornAnew(born, end.instance, ++expiries);
             ask(node);
             continue;
           }
@@ -149,7 +153,9 @@ export async function askInTurn(
           // As the only node that may have it knows best; the others are told the same.
           if (lacksBorn && end.type === "declined" && underWay.size === 0 && !isUnknown) born ??= end.born;
           isUnknown ||= end.isUnknown;
-          if (end.type === "declined") declined = end.response;
+          // Whoever watches bears nothing but a stream: what a proxy says of another node is worth less.
+          const isLate = declined !== null && isLateStream(declined);
+          if (end.type === "declined" && (!isLate || isLateStream(end.response))) declined = end.response;
           if (end.type === "declined" && end.isForAll) left.length = 0;
           else nearest.noteFailed(node);
         }
@@ -253,7 +259,7 @@ function answerOf({ status, headers: given }: Response, body: BodyInit | null): 
     headers.delete("content-length");
   }
   if (typeof body === "string") headers.delete("content-length");
-  // Of a HEAD or a 304 there is none, whatever its headers say of one.
+  // A HEAD and a 304 have none, whatever their headers say of one.
   const isEmpty = body instanceof Uint8Array && body.length === 0;
   const shown = Object.fromEntries([...headers].map(([name, value]) => [shownName(name), value]));
   return new Response(isEmpty ? null : body, { status, headers: shown });

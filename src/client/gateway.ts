@@ -5,12 +5,12 @@
 import { QuorateError } from "../errors.ts";
 import { Bodies } from "../http/bounded_body.ts";
 import { isLate, lateStream } from "../http/late_stream.ts";
+import { targetFor } from "../http/named.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "./failover.ts";
 import { askForInstance, Instances } from "./instances.ts";
 import { leave, placesOf, untilLeft } from "./leaving.ts";
-import { targetFor } from "./named.ts";
 import { type Clock, Nearest } from "./nearest.ts";
 import { type Outgoing, outgoingOf, PASSED_ON } from "./outgoing.ts";
 
@@ -30,7 +30,7 @@ export type GatewayOptions = {
 /** What all requests have in common. */
 type Memory = { readonly nearest: Nearest; readonly instances: Instances; readonly bodies: Bodies };
 
-/** Of one request, as it becomes known. */
+/** What is known of one request, as it becomes so. */
 type Context = {
   readonly request: Request;
   readonly path: string;
@@ -95,6 +95,10 @@ async function passOn(options: GatewayOptions, memory: Memory, context: Context)
   // That one node did nothing does not say so of another.
   if (isWrite && isUnknown) throw unknownOutcome(idempotencyKey, born);
   if (response === null) throw noAnswer(isWrite);
+  if (response.status >= 500 && isLate(request, context.path, noAnswer(isWrite))) {
+    await response.body?.cancel();
+    throw noAnswer(isWrite);
+  }
   if (idempotencyKey !== undefined && !response.headers.has("idempotency-key")) tellKey(response.headers, outgoing);
   if (places.length === 0 || !isStream(response) || response.body === null) return response;
   return new Response(untilLeft(response.body, giveUp), { status: response.status, headers: response.headers });
@@ -171,7 +175,7 @@ async function probe(fetch: Fetch, node: string, path: string, signal: AbortSign
   if (!response.ok) throw new Error(`${node} answers ${response.status}`);
 }
 
-/** Of what the gateway says for itself. */
+/** What the gateway says for itself. */
 function ownAnswer({ request, requestId }: Context, body: object): Response {
   if (request.method !== "GET" && request.method !== "HEAD") {
     throw new QuorateError("method-not-allowed", `${request.method} is none of ${OWN.join(", ")}`);

@@ -65,7 +65,7 @@ export class Hold {
     const { clock, lease, keepsItself } = this.#parts;
     if (!keepsItself || !lease.isHeld) return;
     this.#cancelRenewal();
-    const inMs = Math.max(0, lease.remainingMs() - lease.lengthMs * RENEW_AT_SHARE);
+    const inMs = lease.remainingMs() * (1 - RENEW_AT_SHARE);
     this.#cancelRenewal = clock.after(inMs, () => void this.renew().catch(() => {}));
   }
 

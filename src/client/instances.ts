@@ -2,10 +2,10 @@
  * The instance last seen of each name, so that a write can say when it was born: sent again, to whichever node and however
  * much later, it is then applied at most once.
  */
+import type { Named } from "../http/named.ts";
 import { GATEWAY_NAMES_MAX } from "../limits.ts";
 import { Remembered } from "../remembered.ts";
 import type { FailoverParts } from "./failover.ts";
-import type { Named } from "./named.ts";
 import { callerOf, type Outgoing } from "./outgoing.ts";
 
 /** A write waits so long for what its name has come to, or for some round trips, before it is sent without. */
@@ -42,6 +42,14 @@ export function instanceIn(headers: Headers): number | undefined {
 export function instanceOf(text: string | null): number | undefined {
   if (text === null || !/^(0|[1-9][0-9]{0,15})$/.test(text)) return undefined;
   return Number.isSafeInteger(Number(text)) ? Number(text) : undefined;
+}
+
+/** A name so hot that each instance told is too old when it is sent: the last time it is sent without any. */
+const EXPIRED_MAX = 3;
+
+/** What a command that was born too long ago is sent with anew, if nothing was done by any try of it; undefined: without. */
+export function bornAnew(born: number, told: number | undefined, expiries: number): number | undefined {
+  return told !== undefined && told > born && expiries < EXPIRED_MAX ? told : undefined;
 }
 
 /** Asks a node for its own record of the name, for which it asks no other; `fetch` notes what it hears. */

@@ -1,8 +1,11 @@
 /** Registers: small values by key, written over what was read or not at all. */
-import type { KvDeleted, KvItem, KvWritten, Page } from "../api.ts";
-import { type Call, type Calls, errorOf, jsonOf, type Reply, segmentOf } from "./calls.ts";
+import type { KvDeleted, KvItem, KvWritten } from "../api.ts";
+import { below } from "../http/named.ts";
+import { LIST_VALUES_MAX_ITEMS } from "../limits.ts";
+import { type Call, type CallLimits, type Calls, checkedTarget, errorOf, jsonOf, type Reply } from "./calls.ts";
 import { entryIn, entryOf, type KvChange, type KvEntry } from "./kv_entry.ts";
 import { KvWatch } from "./kv_watch.ts";
+import { itemsOf } from "./pages.ts";
 import { idOf, type Session } from "./sessions.ts";
 
 /** A value to write: a text, bytes, or anything else as JSON. */
@@ -69,11 +72,11 @@ export interface KvWatcher extends AsyncIterable<KvChange>, AsyncDisposable {
 }
 
 /** Pages of lists with values are no longer than nodes allow. */
-const PAGE = "limit=32&values=true";
+const PAGE = `limit=${LIST_VALUES_MAX_ITEMS}&values=true`;
 
 export function createKv(calls: Calls): Kv {
   const get: Kv["get"] = async (key, { signal } = {}) => {
-    const call = { method: "GET", target: targetOf(key) } as const;
+    const call = { method: "GET", target: checkedTarget("kv", key) } as const;
     const reply = await calls.ask(call, { signal });
     if (reply.status === 404 && codeOf(reply) === "not-found") return null;
     if (reply.status !== 200) throw errorOf(call, reply);
@@ -81,22 +84,7 @@ export function createKv(calls: Calls): Kv {
     return entryOf(key, revision, reply.headers.get("content-type") ?? "", reply.bytes);
   };
 
-  const put: Kv["put"] = async (key, value, options = {}) => {
-    const { ttl, session, signal } = options;
-    const [bytes, type] = bytesOf(value);
-    const life = [
-      ...(ttl === undefined ? [] : [`ttlMs=${ttl}`]),
-      ...(session === undefined ? [] : [`session=${idOf(session)}`]),
-    ];
-    const target = `${targetOf(key)}${life.length === 0 ? "" : `?${life.join("&")}`}`;
-    const command = await calls.bornCommand(target, signal);
-    const headers = { ...headersOf(options), "content-type": options.contentType ?? type };
-    const call = { method: "PUT", target, body: bytes, headers, command } as const;
-    const reply = await calls.ask(call, { signal });
-    if (isRefusedBy(options, reply)) return null;
-    if (reply.status !== 200) throw errorOf(call, reply);
-    return BigInt((jsonOf(reply) as KvWritten).revision);
-  };
+  const put: Kv["put"] = (key, value, options = {}) => putOnce(calls, key, value, options, { signal: options.signal });
 
   const update: Kv["update"] = async (key, change, options = {}) => {
     for (;;) {
@@ -114,7 +102,7 @@ export function createKv(calls: Calls): Kv {
     update,
     async delete(key, options = {}) {
       const { signal } = options;
-      const target = targetOf(key);
+      const target = checkedTarget("kv", key);
       const command = await calls.bornCommand(target, signal);
       const call: Call = { method: "DELETE", target, headers: headersOf(options), command };
       const reply = await calls.ask(call, { signal });
@@ -128,16 +116,34 @@ export function createKv(calls: Calls): Kv {
   };
 }
 
+/** As `Kv.put`, within these limits. */
+export async function putOnce(
+  calls: Calls,
+  key: string,
+  value: KvInput,
+  options: KvPutOptions,
+  limits: CallLimits,
+): Promise<bigint | null> {
+  const { ttl, session } = options;
+  const [bytes, type] = bytesOf(value);
+  const life = [
+    ...(ttl === undefined ? [] : [`ttlMs=${ttl}`]),
+    ...(session === undefined ? [] : [`session=${encodeURIComponent(idOf(session))}`]),
+  ];
+  const target = below(checkedTarget("kv", key), "", ...life);
+  const command = await calls.bornCommand(target, limits.signal);
+  const headers = { ...headersOf(options), "content-type": options.contentType ?? type };
+  const call = { method: "PUT", target, body: bytes, headers, command } as const;
+  const reply = await calls.ask(call, limits);
+  if (isRefusedBy(options, reply)) return null;
+  if (reply.status !== 200) throw errorOf(call, reply);
+  return BigInt((jsonOf(reply) as KvWritten).revision);
+}
+
 async function* listed(calls: Calls, prefix: string, signal: AbortSignal | undefined): AsyncGenerator<KvEntry, void> {
-  let cursor: string | null = "";
-  while (cursor !== null) {
-    const after: string = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-    const target = `/v1/kv?prefix=${encodeURIComponent(prefix)}&${PAGE}${after}`;
-    const page: Page<KvItem> = (await calls.json<Page<KvItem>>({ method: "GET", target }, { signal })).body;
-    for (const { key, revision, contentType, value = "" } of page.items) {
-      yield entryIn(key, revision, contentType, value);
-    }
-    cursor = page.cursor;
+  const target = `/v1/kv?prefix=${encodeURIComponent(prefix)}&${PAGE}`;
+  for await (const { key, revision, contentType, value = "" } of itemsOf<KvItem>(calls, target, signal)) {
+    yield entryIn(key, revision, contentType, value);
   }
 }
 
@@ -149,10 +155,6 @@ function watcherOf(watch: KvWatch): KvWatcher {
     [Symbol.asyncDispose]: () => Promise.resolve(watch.close()),
     [Symbol.asyncIterator]: (): AsyncIterator<KvChange> => watch.changes(),
   };
-}
-
-function targetOf(key: string): string {
-  return `/v1/kv/${segmentOf(key)}`;
 }
 
 /** With the media type that goes with it. */

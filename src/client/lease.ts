@@ -37,9 +37,8 @@ export function leftOf({ since, lengthMs }: Bound, clock: ClientClock): number {
 }
 
 /** Whichever is over first. */
-export function firstToEnd(bounds: readonly Bound[]): Bound {
-  const end = ({ since, lengthMs }: Bound) => since.nowMs + lengthMs;
-  return bounds.reduce((first, bound) => end(bound) < end(first) ? bound : first);
+export function firstToEnd(bounds: readonly Bound[], clock: ClientClock): Bound {
+  return bounds.reduce((first, bound) => leftOf(bound, clock) < leftOf(first, clock) ? bound : first);
 }
 
 /** What all clients in this process hold: after a sleep whatever is over ends before anybody hears anything else. */
@@ -110,11 +109,6 @@ export class Lease {
   remainingMs(): number {
     this.look();
     return this.#reason === null ? this.#leftMs() : 0;
-  }
-
-  /** How long the guarantee was when it was given. */
-  get lengthMs(): number {
-    return this.#bound?.lengthMs ?? this.#parent?.lengthMs ?? 0;
   }
 
   /** A later end; an earlier one changes nothing, and what has ended stays so. Of what lives by a session it is the session's. */

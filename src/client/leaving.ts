@@ -2,9 +2,9 @@
  * A caller that went away while it waited, and was never told the key of its place: nobody can come back for that, so it is
  * given up at once, and whoever waits behind it goes on.
  */
+import { below, targetFor, targetOf } from "../http/named.ts";
 import { LOCKS_TOGETHER_MAX } from "../limits.ts";
 import type { FailoverParts } from "./failover.ts";
-import { targetFor } from "./named.ts";
 import { callerOf, type Outgoing } from "./outgoing.ts";
 
 /** Nobody waits for it; what it does not reach lapses by itself. */
@@ -24,7 +24,7 @@ export function placesOf(
     return named.isWhole && named.noun !== "kv" && (waitMs > 0 || isStream) ? [targetFor(named, queue)] : [];
   }
   if (!/^\/v1\/locks(\?|$)/.test(target)) return [];
-  return namesIn(said).map((name) => `/v1/locks/${encodeURIComponent(name)}${queue}`);
+  return namesIn(said).map((name) => below(targetOf("locks", name), queue));
 }
 
 /** Those that a node may have taken: with others it refuses all. */
@@ -52,7 +52,8 @@ async function hasLeft({ fetch, clock }: FailoverParts, url: string, { headers: 
   try {
     const response = await fetch(url, { method: "DELETE", headers, redirect: "manual", signal: late.signal });
     await response.body?.cancel();
-    return response.status < 500;
+    // A busy node has not looked at it.
+    return response.status < 500 && response.status !== 429;
   } catch {
     return false;
   } finally {

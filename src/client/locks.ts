@@ -1,31 +1,10 @@
 /** Locks, in the shape of `navigator.locks` (the Web Locks API) and as values to hold on to. */
-import type { LockState, Page } from "../api.ts";
-import { type Calls, segmentOf } from "./calls.ts";
-import { QuorateError } from "./error.ts";
+import type { LockState } from "../api.ts";
+import { type Calls, checkedTarget } from "./calls.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
-import { idOf, leaseOf, type Session } from "./sessions.ts";
-import { take } from "./take.ts";
-
-/** What any grant may be asked for with. */
-export interface TakeOptions {
-  /** Gives up: the promise rejects with its reason, and the place in the queue is left at once. */
-  readonly signal?: AbortSignal;
-  /** How long the grant outlives its last renewal, in ms: 1,000 to 3,600,000. Default: 30,000. Not with `session`. */
-  readonly ttl?: number;
-  /** How long to wait in the queue, in ms. Default: for ever. */
-  readonly wait?: number;
-  /** A label for people. Default: made up. The same holder never gets a lock twice at a time. */
-  readonly holder?: string;
-  /** More for people, up to 256 bytes. */
-  readonly metadata?: string;
-  /**
-   * It lives as long as this session, has no ttl of its own, and is not renewed by itself; so that an admin ended it alone is
-   * heard of only by `renew`.
-   */
-  readonly session?: Session | string;
-  /** Called with the position in the queue, from 1, whenever that changes. Not for several locks. */
-  readonly onPosition?: (position: number) => void;
-}
+import { itemsOf } from "./pages.ts";
+import { leaseOf } from "./sessions.ts";
+import { type Asked, bodyOf, take, type Taken, type TakeOptions, tryTake } from "./take.ts";
 
 /** What a lock may be asked for with. */
 export interface LockOptions extends TakeOptions {
@@ -104,25 +83,19 @@ class HeldLock extends HeldGrant implements Lock {
   }
 }
 
-/** The options that every noun's request has, as nodes name them. */
-export function bodyOf({ ttl, metadata, session }: TakeOptions): object {
-  return {
-    ...(ttl !== undefined && { ttlMs: ttl }),
-    ...(metadata !== undefined && { metadata }),
-    ...(session !== undefined && { session: idOf(session) }),
-  };
-}
-
-export function targetOf(noun: "locks" | "elections" | "semaphores", name: string): string {
-  return `/v1/${noun}/${segmentOf(name)}`;
-}
-
 export function createLocks(calls: Calls): Locks {
-  async function taken(given: string | readonly string[], options: LockOptions, waitMs: number) {
-    const { mode = "exclusive", holder, signal, onPosition, session } = options;
+  /** Asks as `how` does, and holds what it got. */
+  async function held<T extends Taken | null>(
+    how: (calls: Calls, asked: Asked) => Promise<T>,
+    given: string | readonly string[],
+    options: LockOptions,
+    waitMs: number,
+  ): Promise<HeldLock | Exclude<T, Taken>> {
+    const { mode = "exclusive", holder, signal, onPosition } = options;
+    const session = leaseOf(options.session);
     const names = typeof given === "string" ? null : [...new Set(given)];
-    const targets = (names ?? [given as string]).map((name) => targetOf("locks", name));
-    const end = await take(calls, {
+    const targets = (names ?? [given as string]).map((name) => checkedTarget("locks", name));
+    const taken = await how(calls, {
       target: names === null ? targets[0]! : "/v1/locks",
       targets,
       names,
@@ -131,20 +104,13 @@ export function createLocks(calls: Calls): Locks {
       signal,
       onPosition,
     });
-    if (end instanceof QuorateError) return end;
-    return await surelyHeld(new HeldLock({ calls, taken: end, noun: "lock", session: leaseOf(session) }, mode));
+    if (taken === null) return taken as Exclude<T, Taken>;
+    return await surelyHeld(new HeldLock({ calls, taken, noun: "lock", session }, mode));
   }
 
-  const acquire = async (name: string | readonly string[], options: LockOptions = {}) => {
-    const end = await taken(name, options, options.wait ?? Infinity);
-    if (end instanceof QuorateError) throw heldError(end);
-    return end;
-  };
-
-  const tryAcquire = async (name: string | readonly string[], options: LockOptions = {}) => {
-    const end = await taken(name, options, 0);
-    return end instanceof QuorateError ? null : end;
-  };
+  type Name = string | readonly string[];
+  const acquire = (name: Name, options: LockOptions = {}) => held(take, name, options, options.wait ?? Infinity);
+  const tryAcquire = (name: Name, options: LockOptions = {}) => held(tryTake, name, options, 0);
 
   type Callback<T> = (lock: Lock | null) => T | Promise<T>;
   async function request<T>(
@@ -160,29 +126,18 @@ export function createLocks(calls: Calls): Locks {
   return { request: request as Locks["request"], acquire, tryAcquire, query: (options) => query(calls, options) };
 }
 
-/** One code for the end of a wait, whatever was in the way. */
-export function heldError({ message, problem }: QuorateError): QuorateError {
-  return new QuorateError("held", message, { retryable: true, outcome: "none", problem });
-}
-
 async function query(
   calls: Calls,
   { prefix = "", signal }: { readonly prefix?: string; readonly signal?: AbortSignal } = {},
 ): Promise<LockSnapshot> {
   const held: LockInfo[] = [];
   const pending: LockInfo[] = [];
-  let cursor: string | null = "";
-  while (cursor !== null) {
-    const after: string = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-    const target = `/v1/locks?prefix=${encodeURIComponent(prefix)}${after}`;
-    const page: Page<LockState> = (await calls.json<Page<LockState>>({ method: "GET", target }, { signal })).body;
-    for (const { name, holders, waiters, state } of page.items) {
-      for (const { holder, mode, fence } of state === "held" ? holders : []) {
-        held.push({ name, mode, holder, fence: BigInt(fence) });
-      }
-      for (const { holder, mode, position } of waiters) pending.push({ name, mode, holder, position });
+  const target = `/v1/locks?prefix=${encodeURIComponent(prefix)}`;
+  for await (const { name, holders, waiters, state } of itemsOf<LockState>(calls, target, signal)) {
+    for (const { holder, mode, fence } of state === "held" ? holders : []) {
+      held.push({ name, mode, holder, fence: BigInt(fence) });
     }
-    cursor = page.cursor;
+    for (const { holder, mode, position } of waiters) pending.push({ name, mode, holder, position });
   }
   return { held, pending };
 }

@@ -1,6 +1,7 @@
 /** A request as a gateway hands it to nodes: read once, and the same however often it is sent. */
 import { QuorateError } from "../errors.ts";
 import type { Bodies } from "../http/bounded_body.ts";
+import { type Named, namedOf } from "../http/named.ts";
 import { rawPath } from "../http/request_head.ts";
 import { isKeptByUrl } from "../http/request_target.ts";
 import {
@@ -12,7 +13,6 @@ import {
   WAIT_MAX_MS,
 } from "../limits.ts";
 import { instanceOf } from "./instances.ts";
-import { type Named, namedOf } from "./named.ts";
 
 export type Outgoing = {
   readonly method: string;
@@ -23,7 +23,7 @@ export type Outgoing = {
   /** The body of a POST as JSON; undefined: it is none. */
   readonly said: unknown;
   readonly isWrite: boolean;
-  /** Of a write that has one. */
+  /** Undefined: it is a read, or a write that has none. */
   readonly idempotencyKey: string | undefined;
   /** The name it is about. */
   readonly named: Named | null;
@@ -58,7 +58,7 @@ const CALLER: ReadonlySet<string> = new Set([
   "sec-fetch-site",
 ]);
 
-/** Of one connection (RFC 9110, section 7.6.1), or for fetch to say. */
+/** They are for one connection (RFC 9110, section 7.6.1), or for fetch to say. */
 const NOT_PASSED_ON: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",

@@ -1,8 +1,10 @@
 /** An ephemeral value that is kept alive: what a registry of services is made of. */
-import type { Calls } from "./calls.ts";
+import { DRIFT } from "../limits.ts";
+import type { CallLimits, Calls } from "./calls.ts";
 import { QuorateError } from "./error.ts";
-import { Hold } from "./hold.ts";
-import type { Kv, KvInput } from "./kv.ts";
+import type { HoldParts } from "./hold.ts";
+import { KeptByHold, limitsOfRenewal } from "./kept.ts";
+import { type Kv, type KvInput, putOnce } from "./kv.ts";
 import { type Bound, Lease, momentOf } from "./lease.ts";
 import { leaseOf, type Session } from "./sessions.ts";
 
@@ -20,7 +22,10 @@ export interface RegisterOptions {
 export interface Registration extends AsyncDisposable {
   /** What names it. */
   readonly key: string;
-  /** Aborts once it may not be there any more: not kept in time, or written over by somebody else. */
+  /**
+   * Aborts once it may not be there any more: not kept in time, or, unless it lives by a session, written over by somebody
+   * else.
+   */
   readonly signal: AbortSignal;
   /** Deletes it. Rejects if no node confirmed it within 3 s; it ends by itself then. */
   release(): Promise<void>;
@@ -29,8 +34,6 @@ export interface Registration extends AsyncDisposable {
 }
 
 const TTL_MS = 10_000;
-/** The share of a ttl that is surely there: clocks may be 1 % apart. */
-const SURE_SHARE = 0.99;
 
 export async function register(
   calls: Calls,
@@ -39,39 +42,42 @@ export async function register(
   value: KvInput,
   { ttl = TTL_MS, session, signal }: RegisterOptions = {},
 ): Promise<Registration> {
+  const sessionLease = leaseOf(session);
   const life = session === undefined ? { ttl } : { session };
-  const putOver = async (over: bigint | null | undefined, signal: AbortSignal | undefined) => {
+  const putOver = async (over: bigint | null | undefined, limits: CallLimits) => {
     const since = momentOf(calls.clock);
-    const options = { ...life, ...(over !== undefined && { over }), ...(signal !== undefined && { signal }) };
-    const revision = await kv.put(key, value, options);
-    return { revision, bound: { since, lengthMs: ttl * SURE_SHARE } satisfies Bound };
+    const revision = await putOnce(calls, key, value, { ...life, ...(over !== undefined && { over }) }, limits);
+    // Clocks may differ in rate.
+    return { revision, bound: { since, lengthMs: ttl * (1 - DRIFT) } satisfies Bound };
   };
-  const first = await putOver(undefined, signal);
+  const first = await putOver(undefined, { signal });
   let revision = first.revision!;
+  const lease = new Lease(calls.clock, `registration ${key}`, sessionLease ?? first.bound);
 
   /** The same again keeps it alive unchanged; where it has ended it is put anew, and over nobody else's. */
   const renew = async (signal: AbortSignal): Promise<Bound> => {
     for (const over of [revision, null]) {
-      const put = await putOver(over, signal);
+      const put = await putOver(over, limitsOfRenewal(calls, lease, signal));
       if (put.revision === null) continue;
       revision = put.revision;
       return put.bound;
     }
     throw new QuorateError("lost", `somebody else wrote ${key}`, { retryable: false });
   };
-  const hold = new Hold({
+  return new RegisteredValue(key, {
     clock: calls.clock,
-    lease: new Lease(calls.clock, `registration ${key}`, leaseOf(session) ?? first.bound),
+    lease,
     keepsItself: session === undefined,
     renew,
     giveBack: async (signal) => void await kv.delete(key, { over: revision, signal }),
   });
-  return {
-    key,
-    get signal() {
-      return hold.lease.signal;
-    },
-    release: () => hold.release(),
-    [Symbol.asyncDispose]: () => hold.dispose(),
-  };
+}
+
+class RegisteredValue extends KeptByHold implements Registration {
+  readonly key: string;
+
+  constructor(key: string, parts: HoldParts) {
+    super(parts);
+    this.key = key;
+  }
 }

@@ -1,10 +1,8 @@
 /** Semaphores: up to so many permits of a name at a time. */
-import type { Calls } from "./calls.ts";
-import { QuorateError } from "./error.ts";
+import { type Calls, checkedTarget } from "./calls.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
-import { bodyOf, heldError, type TakeOptions, targetOf } from "./locks.ts";
 import { leaseOf } from "./sessions.ts";
-import { take } from "./take.ts";
+import { bodyOf, take, type TakeOptions } from "./take.ts";
 
 /** What permits are asked for with. */
 export interface SemaphoreOptions extends TakeOptions {
@@ -41,12 +39,20 @@ class HeldPermits extends HeldGrant implements Permits {
 export function createSemaphores(calls: Calls): Semaphores {
   return {
     async request(name, options, callback) {
-      const { limit, permits = 1, holder, wait = Infinity, signal, onPosition, session } = options;
-      const target = targetOf("semaphores", name);
+      const { limit, permits = 1, holder, wait = Infinity, signal, onPosition } = options;
+      const session = leaseOf(options.session);
+      const target = checkedTarget("semaphores", name);
       const body = { ...bodyOf(options), limit, permits, ...(holder !== undefined && { holder }) };
-      const end = await take(calls, { target, targets: [target], names: null, body, waitMs: wait, signal, onPosition });
-      if (end instanceof QuorateError) throw heldError(end);
-      const parts = { calls, taken: end, noun: "semaphore", session: leaseOf(session) };
+      const taken = await take(calls, {
+        target,
+        targets: [target],
+        names: null,
+        body,
+        waitMs: wait,
+        signal,
+        onPosition,
+      });
+      const parts = { calls, taken, noun: "semaphore", session };
       return await whileHeld(await surelyHeld(new HeldPermits(parts, permits)), callback);
     },
   };

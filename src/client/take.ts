@@ -2,11 +2,35 @@
  * One grant asked for, from the first request until it is there, refused, or given up: waited for in a queue, through
  * whichever nodes are there, under one Idempotency-Key as long as that may still have a place.
  */
-import { type Call, type Calls, type Command, errorOf, jsonOf, type Reply } from "./calls.ts";
-import { problemError, type QuorateError } from "./error.ts";
+import { below } from "../http/named.ts";
+import { WAIT_MAX_MS } from "../limits.ts";
+import { type Call, type CallLimits, type Calls, type Command, errorOf, jsonOf, type Reply } from "./calls.ts";
+import { problemError, QuorateError } from "./error.ts";
 import { eventsOf, watchNode } from "./events.ts";
 import { type Bound, boundOf, endWhatIsOver, firstToEnd, leftOf, type Moment } from "./lease.ts";
+import type { Session } from "./sessions.ts";
 import { paused } from "./world.ts";
+
+/** What any grant may be asked for with. */
+export interface TakeOptions {
+  /** Gives up: the promise rejects with its reason, and the place in the queue is left at once. */
+  readonly signal?: AbortSignal;
+  /** How long the grant outlives its last renewal, in ms: 1,000 to 3,600,000. Default: 30,000. Not with `session`. */
+  readonly ttl?: number;
+  /** How long to wait in the queue, in ms. Default: for ever. */
+  readonly wait?: number;
+  /** A label for people. Default: made up. The same holder never gets a lock twice at a time. */
+  readonly holder?: string;
+  /** More for people, up to 256 bytes. */
+  readonly metadata?: string;
+  /**
+   * It lives as long as this session, has no ttl of its own, and is not renewed by itself; so that an admin ended it alone is
+   * heard of only by `renew`.
+   */
+  readonly session?: Session;
+  /** Called with the position in the queue, from 1, whenever that changes. Not for several locks. */
+  readonly onPosition?: (position: number) => void;
+}
 
 /** As nodes tell it, whatever its noun. */
 export type Told = {
@@ -35,8 +59,6 @@ export type Asked = {
 export type Part = { readonly target: string; readonly told: Told };
 export type Taken = { readonly parts: readonly Part[]; readonly bound: Bound };
 
-/** At most so long at a time, as nodes have it. */
-const WAIT_MAX_MS = 300_000;
 /** A longer wait goes on in its place at some node before this one's time is over. */
 const GO_ON_BEFORE_MS = 20_000;
 /** What was refused, or broke off, is asked for again. */
@@ -51,8 +73,31 @@ type Step =
   | { readonly type: "again" }
   | { readonly type: "anew" };
 
-/** Resolves with the refusal if it is held at the end of the wait. Rejects with the signal's reason, and as `Calls.ask` does. */
-export async function take(calls: Calls, asked: Asked): Promise<Taken | QuorateError> {
+/** The options that every noun's request has, as nodes name them. */
+export function bodyOf({ ttl, metadata, session }: TakeOptions): object {
+  return {
+    ...(ttl !== undefined && { ttlMs: ttl }),
+    ...(metadata !== undefined && { metadata }),
+    ...(session !== undefined && { session: session.id }),
+  };
+}
+
+/** Rejects with `held` if it is held at the end of the wait, with the signal's reason, and as `Calls.ask` does. */
+export async function take(calls: Calls, asked: Asked): Promise<Taken> {
+  const end = await takenOrRefused(calls, asked);
+  if ("parts" in end) return end;
+  // One code for the end of a wait, whatever was in the way.
+  throw new QuorateError("held", end.message, { retryable: true, outcome: "none", problem: end.problem });
+}
+
+/** As `take`; null if it is held. */
+export async function tryTake(calls: Calls, asked: Asked): Promise<Taken | null> {
+  const end = await takenOrRefused(calls, asked);
+  return "parts" in end ? end : null;
+}
+
+/** Resolves with the refusal if it is held at the end of the wait. */
+async function takenOrRefused(calls: Calls, asked: Asked): Promise<Taken | QuorateError> {
   const { signal } = asked;
   signal?.throwIfAborted();
   const run = new TakeRun(calls, asked);
@@ -67,7 +112,7 @@ export async function take(calls: Calls, asked: Asked): Promise<Taken | QuorateE
     run.end.then(async (end) => {
       if (!signal.aborted || !("parts" in end)) return resolve(end);
       // Granted in the moment of the abort: whoever asked was told that it is not.
-      await giveBack(calls, end.parts, calls.clock.now() + GIVE_UP_MS);
+      await giveBackAll(calls, end.parts, calls.clock.now() + GIVE_UP_MS);
     }, reject).finally(() => signal.removeEventListener("abort", giveUp));
   });
 }
@@ -117,13 +162,14 @@ class TakeRun {
       }
       const step = await this.#ask().catch((error) => {
         if (this.#isGivenUp) return { type: "again" } as const;
-        if (this.#isQueued) void this.#leave();
+        // It may be granted yet, or wait, and nobody would hear of it.
+        if (this.#isQueued || this.#command.isUnknown) void this.#leave();
         throw error;
       });
       if (step.type === "taken") {
         // A process that slept since it was granted has nothing that it could be sure of.
         if (leftOf(step.taken.bound, clock) > 0) return step.taken;
-        await giveBack(this.#calls, step.taken.parts, clock.now() + GIVE_UP_MS);
+        await giveBackAll(this.#calls, step.taken.parts, clock.now() + GIVE_UP_MS);
       }
       // Nothing is left of it but where it may be done yet.
       if (this.#isGivenUp && step.type !== "again") throw this.#asked.signal?.reason;
@@ -217,7 +263,10 @@ class TakeRun {
   #granted(told: unknown, sent: Moment): Step {
     const { grants = [told] } = told as { grants?: readonly unknown[] };
     const parts = (grants as readonly Told[]).map((one, i) => ({ target: this.#asked.targets[i]!, told: one }));
-    return { type: "taken", taken: { parts, bound: firstToEnd(parts.map((part) => boundOf(sent, part.told))) } };
+    return {
+      type: "taken",
+      taken: { parts, bound: firstToEnd(parts.map(({ told }) => boundOf(sent, told)), this.#calls.clock) },
+    };
   }
 
   async #refused(error: QuorateError): Promise<Step> {
@@ -249,7 +298,7 @@ class TakeRun {
       const target = this.#asked.targets[this.#asked.names?.indexOf(name) ?? 0];
       return target === undefined ? [] : [{ target, told: { name, fence, waitedMs: 0, guaranteedForMs: 0 } }];
     });
-    await giveBack(this.#calls, parts, this.#calls.clock.now() + GIVE_UP_MS);
+    await giveBackAll(this.#calls, parts, this.#calls.clock.now() + GIVE_UP_MS);
   }
 
   async #leave(): Promise<void> {
@@ -257,13 +306,13 @@ class TakeRun {
     await Promise.allSettled(this.#asked.targets.map(async (target) => {
       const call = {
         method: "DELETE",
-        target: `${target}/queue/${encodeURIComponent(this.#command.key)}`,
+        target: below(target, `/queue/${encodeURIComponent(this.#command.key)}`),
         command: this.#calls.command(),
       } as const;
       const { body } = await this.#calls.json<{ outcome: string; fence?: string }>(call, { untilMs });
       if (body.outcome !== "granted" || body.fence === undefined) return;
       const told = { name: "", fence: body.fence, waitedMs: 0, guaranteedForMs: 0 };
-      await giveBack(this.#calls, [{ target, told }], untilMs);
+      await giveBackAll(this.#calls, [{ target, told }], untilMs);
     }));
   }
 }
@@ -272,10 +321,13 @@ export function fenceIn({ fence, term }: Pick<Told, "fence" | "term">): string {
   return fence ?? term ?? "0";
 }
 
+/** Resolves once a node confirmed it; rejects as `Calls.json` does. */
+export async function giveBack(calls: Calls, { target, told }: Part, limits: CallLimits): Promise<void> {
+  const path = below(target, `/${fenceIn(told)}`);
+  await calls.json({ method: "DELETE", target: path, command: calls.command() }, limits);
+}
+
 /** Whatever comes of it: what cannot be given back lapses by itself. */
-async function giveBack(calls: Calls, parts: readonly Part[], untilMs: number): Promise<void> {
-  await Promise.allSettled(parts.map(({ target, told }) => {
-    const call = { method: "DELETE", target: `${target}/${fenceIn(told)}`, command: calls.command() } as const;
-    return calls.json(call, { untilMs });
-  }));
+async function giveBackAll(calls: Calls, parts: readonly Part[], untilMs: number): Promise<void> {
+  await Promise.allSettled(parts.map((part) => giveBack(calls, part, { untilMs })));
 }

@@ -1,21 +1,19 @@
 /** The answer of a process that cannot serve yet, or no more, and knows nothing of who asks. */
 import { QuorateError } from "../errors.ts";
 import { isLate, lateStream } from "./late_stream.ts";
-import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
-import { rawPath } from "./request_head.ts";
+import { PROBLEM_TYPE, problemDocument, retryAfter } from "./problem.ts";
+import { rawPath, requestIdOf } from "./request_head.ts";
 
-/** 503 `not-ready`; to whoever watches a stream that ends. */
-export function notReady(request: Request, detail: string): Response {
-  const code = "not-ready";
-  const error = new QuorateError(code, detail);
-  const cache = { "Cache-Control": "no-store" };
+/** 503 `not-ready`; to whoever watches a stream that ends. @param newId an id for a request that came without */
+export function notReady(request: Request, detail: string, newId: () => string): Response {
+  const error = new QuorateError("not-ready", detail);
+  const requestId = requestIdOf(request, newId);
+  const common = { "X-Request-Id": requestId, "Cache-Control": "no-store" };
   if (isLate(request, rawPath(request), error)) {
     const { text, headers } = lateStream(error);
-    return new Response(text, { headers: { ...headers, ...cache } });
+    return new Response(text, { headers: { ...headers, ...common } });
   }
-  const { title, status, retryable } = PROBLEMS[code];
-  return new Response(JSON.stringify({ type: "about:blank", title, status, code, detail, retryable }), {
-    status,
-    headers: { "Content-Type": PROBLEM_TYPE, "Retry-After": "1", ...cache },
-  });
+  const document = problemDocument(error, { requestId, idempotencyKey: undefined });
+  const headers = { "Content-Type": PROBLEM_TYPE, ...retryAfter(document), ...common };
+  return new Response(JSON.stringify(document), { status: document.status, headers });
 }

@@ -54,7 +54,7 @@ export type Told = {
   /** Asked where the cluster may be the reason. Default: nothing is known of it. */
   readonly cluster?: () => ClusterFaults;
 };
-export type PeerFaultOf = PeerFault & { readonly id: string };
+type PeerFaultOf = PeerFault & { readonly id: string };
 export type ClusterFaults = {
   /** Why this node does not vote; null: it does, or never was to. */
   readonly own: string | null;

@@ -52,7 +52,7 @@ export type PeerRequestBody = {
   readonly messages: readonly WireMessage[];
 };
 /** The reply to a message that could not be taken: neither a vote nor "did not vote". */
-export type Unavailable = Extract<WireReply, { type: "unavailable" }>;
+type Unavailable = Extract<WireReply, { type: "unavailable" }>;
 /** As it came: in the place of each message that is malformed, of an unknown type, or beyond a limit, the answer to it. */
 export type ReceivedRequest = Omit<PeerRequestBody, "messages"> & {
   readonly messages: readonly (WireMessage | Unavailable)[];

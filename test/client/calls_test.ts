@@ -4,6 +4,7 @@ import { Calls } from "../../src/client/calls.ts";
 import { QuorateError } from "../../src/client/error.ts";
 import { createKv } from "../../src/client/kv.ts";
 import { createLocks } from "../../src/client/locks.ts";
+import { register } from "../../src/client/registration.ts";
 import { createSessions } from "../../src/client/sessions.ts";
 import { webWorld } from "../../src/client/world.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
@@ -104,6 +105,20 @@ Deno.test("calls: a try at a node where nothing listens is none", async () => {
   await withCalls([nobody(), one], async (calls) => {
     assertEquals(await createKv(calls).put("x", "y"), 1025n);
     assertEquals(one.writes.map(({ headers }) => headers.get("quorate-born")), ["7", "99"]);
+  });
+});
+
+Deno.test("calls: a write of a name that nobody knew goes on with the instance that its first node tells, at once", async () => {
+  const more = { outcome: "unknown", retryable: true, born: 5 };
+  // What it says of instances cannot be believed.
+  const first = node((_, i) => i === 1 ? problem(504, "outcome-unknown", more) : written(), -1);
+  const second = node(() => problem(503, "not-ready", { retryable: true }), -1);
+  await withCalls([first, second], async (calls) => {
+    assertEquals(await createKv(calls).put("x", "y"), 1025n);
+    const all = [...first.writes, ...second.writes];
+    assertEquals(first.writes.map(({ headers }) => headers.get("quorate-born")), [null, "5"]);
+    assertEquals(new Set(second.writes.map(({ headers }) => headers.get("quorate-born"))), new Set(["5"]));
+    assertEquals(new Set(all.map(({ headers }) => headers.get("idempotency-key"))).size, 1);
   });
 });
 
@@ -271,18 +286,75 @@ Deno.test("calls: a renewal goes to the next node as soon as one has been silent
   const clock = new ManualClock();
   const silent = node(() => new Promise<Response>(() => {}));
   const other = node(() => grant());
-  await withCalls([silent, other], async (calls) => {
+  const third = node(() => grant());
+  await withCalls([silent, other, third], async (calls) => {
     const call = { method: "PUT", target: "/v1/locks/x/1025", body: {}, command: calls.command() } as const;
-    const signal = new AbortController().signal;
-    const asking = calls.askSoon(call, { patienceMs: 110, untilMs: clock.now() + 660, signal });
+    const limits = { silenceMs: 110, untilMs: clock.now() + 660, isOnce: true } as const;
+    const asking = calls.ask(call, limits);
     await until("the first is asked", () => silent.writes.length === 1);
     assertEquals(other.writes.length, 0);
     await clock.pass(110);
     assertEquals((await asking).status, 200);
     await until("the silent one is let go", () => silent.writes[0]!.signal.aborted);
-    assertEquals(clock.timers <= 1, true);
+    // Nothing goes on behind its end but the probes of the two that are not the nearest.
+    assertEquals([clock.timers, third.writes.length], [2, 0]);
   }, { clock });
 });
+
+Deno.test("calls: a registration is put at the next node while it lives, where the first has fallen silent", async () => {
+  const clock = new ManualClock();
+  const silent = node(({ method }, i) => i === 1 || method === "DELETE" ? written() : new Promise<Response>(() => {}));
+  const other = node(() => written());
+  await withCalls([silent, other], async (calls) => {
+    const registered = await register(calls, createKv(calls), "x", "here", { ttl: 1_000 });
+    await clock.pass(331);
+    await until("it is renewed", () => silent.writes.length === 2);
+    await clock.pass(120);
+    await until("the next is asked", () => other.writes.length === 1);
+    assertEquals(other.writes[0]!.headers.get("if-match"), '"1025"');
+    await until("it is heard", () => silent.writes[1]!.signal.aborted);
+    await clock.pass(700);
+    assertEquals(registered.signal.aborted, false);
+    await registered[Symbol.asyncDispose]();
+  }, { clock });
+});
+
+Deno.test("calls: a node that says when is not asked before", async () => {
+  const clock = new ManualClock();
+  const one = node((_, i) => i === 1 ? problem(503, "not-ready", { retryable: true, retryAfterMs: 5_000 }) : grant());
+  await withCalls([one], async (calls) => {
+    const call = { method: "PUT", target: "/v1/locks/x/1025", body: {}, command: calls.command() } as const;
+    const asking = calls.ask(call);
+    await until("it waits", () => one.writes.length === 1 && clock.timers === 1);
+    await clock.pass(4_999);
+    assertEquals(one.writes.length, 1);
+    await clock.pass(1);
+    assertEquals((await asking).status, 200);
+  }, { clock });
+});
+
+for (const what of ["x", ["x", "y"]]) {
+  Deno.test(`calls: a take of ${what} that fails with an unknown outcome leaves its place, and what it was granted`, async () => {
+    const places: string[] = [];
+    const one = node(({ method, target }) => {
+      if (method === "POST") return unknown();
+      places.push(`${method} ${target.split("?")[0]}`);
+      const isPlace = target.includes("/queue/");
+      return Response.json({ outcome: isPlace ? "granted" : "released", fence: "1025", revision: "1" });
+    });
+    await withCalls([one], async (calls) => {
+      const error = await assertRejects(() => createLocks(calls).tryAcquire(what), QuorateError);
+      assertEquals(error.code, "outcome-unknown");
+      const names = [what].flat();
+      await until("all is given back", () => places.length === 2 * names.length);
+      const left = names.flatMap((name) => [
+        `DELETE /v1/locks/${name}/queue/${error.idempotencyKey}`,
+        `DELETE /v1/locks/${name}/1025`,
+      ]);
+      assertEquals(places.toSorted(), left.toSorted());
+    }, { timeoutMs: 200 });
+  });
+}
 
 Deno.test("calls: a name that no URL can hold is refused before anything is sent", async () => {
   const one = node(() => grant());

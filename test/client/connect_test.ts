@@ -100,6 +100,27 @@ Deno.test("client: an abort at any moment around the answer leaves nothing held"
   });
 });
 
+Deno.test("client: a take whose answers are all lost fails, and what it was granted does not stay for its ttl", async () => {
+  await withLinks(1, async (linked) => {
+    const other = connect(linked.direct);
+    const world = fastWorld(5);
+    const { locks } = linked.client({
+      ...world,
+      fetch: async (url, init) => {
+        const response = await world.fetch(url, init);
+        if (init.method !== "POST") return response;
+        await response.body?.cancel();
+        throw new TypeError("the connection broke");
+      },
+    }, { timeout: 1_000 });
+    for (const what of ["x", ["y", "z"]]) {
+      const error = await locks.tryAcquire(what, { ttl: 3_600_000 }).catch((error) => error);
+      assertEquals(error.code, "outcome-unknown");
+    }
+    await until("nothing is held", async () => (await other.locks.query()).held.length === 0);
+  });
+});
+
 Deno.test("client: an abort leaves the queue also when the node that it waits at is gone", async () => {
   await withLinks(3, async (linked) => {
     const other = connect(linked.direct);

@@ -153,6 +153,54 @@ test("names may hold anything that nodes take", async ({ connect }, urls) => {
   }
 });
 
+test("what is named events is a name like any other", async ({ connect }, urls) => {
+  const { locks, elections, semaphores, kv } = connect(urls);
+  const name = "events";
+  const lock = await locks.acquire(name);
+  await lock.renew();
+  const gone = new AbortController();
+  await assert.rejects(locks.acquire(name, { signal: gone.signal, onPosition: () => gone.abort() }));
+  await until("the place is left", async () => (await locks.query({ prefix: name })).pending.length === 0);
+  await lock.release();
+  await locks.request([name, "events/1"], (both) => both.renew());
+  assert.deepEqual(await locks.query({ prefix: name }), { held: [], pending: [] });
+  const term = await elections.campaign(name, { value: "one" });
+  await term.proclaim("two");
+  assert.equal((await elections.leader(name))!.value, "two");
+  for await (const leader of elections.observe(name)) {
+    assert.equal(leader!.term, term.fence);
+    break;
+  }
+  await term.release();
+  await semaphores.request(name, { limit: 1 }, (permits) => permits.renew());
+  const revision = await kv.put(name, "one");
+  assert.equal((await kv.get(name))!.revision, revision);
+  assert.ok(await kv.update(name, (entry) => `${entry!.text()} more`) !== null);
+  assert.equal(await kv.put(name, "two", { ttl: 60_000, over: revision! }), null);
+  assert.equal(await kv.delete(name), true);
+});
+
+test("the id of a session is not enough to live by it", async ({ connect }, urls) => {
+  const quorate = connect(urls);
+  const { locks, elections, semaphores, kv } = quorate;
+  const one = await quorate.sessions.open();
+  const session = one.id as never;
+  const asked = [
+    locks.acquire("by-id", { session }),
+    locks.tryAcquire(["by-id", "by-id/2"], { session }),
+    elections.campaign("by-id", { session }),
+    semaphores.request("by-id", { limit: 1, session }, () => {}),
+    quorate.register("by-id", "x", { session }),
+  ];
+  for (const asking of asked) assert.equal(await codeOf(asking), "invalid-request");
+  assert.deepEqual(await locks.query({ prefix: "by-id" }), { held: [], pending: [] });
+  assert.equal(await kv.get("by-id"), null);
+  // What is put by itself renews nothing.
+  assert.ok(await kv.put("by-id", "x", { session: one.id }) !== null);
+  assert.equal(await codeOf(kv.put("by-id", "y", { session: "a&b=c" })), "invalid-request");
+  await one.release();
+});
+
 test("an abort while waiting rejects with its reason, and the place is left", async ({ connect }, urls) => {
   const { locks } = connect(urls);
   const lock = await locks.acquire("ab");

@@ -3,7 +3,8 @@ import { assertEquals } from "@std/assert";
 import { Calls } from "../../src/client/calls.ts";
 import { endlessEvents, eventsOf } from "../../src/client/events.ts";
 import { webWorld } from "../../src/client/world.ts";
-import { scriptedNode } from "./scripted_nodes.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
+import { scriptedNode, until } from "./scripted_nodes.ts";
 
 function streamOf(...chunks: readonly string[]): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
@@ -58,4 +59,28 @@ Deno.test("events: a stream that breaks off goes on behind its last event", asyn
   }
   assertEquals(seen, [1, 2, 3]);
   await node.close();
+});
+
+Deno.test("events: who is told when to come back to a stream does not come before", async () => {
+  const clock = new ManualClock();
+  let asked = 0;
+  const fetch = (url: string) => {
+    if (url.endsWith("/healthz")) return Promise.resolve(new Response());
+    asked++;
+    const [headers, body] = asked === 1
+      ? [{ "Retry-After": "2" }, `retry: 2000\n: not-ready "as scripted"\n\n`]
+      : [{}, "id: 1\ndata: 1\n\n"];
+    return Promise.resolve(new Response(body, { headers: { ...headers, "Content-Type": "text/event-stream" } }));
+  };
+  const nodes = ["http://a.example"];
+  const one = new Calls({ ...webWorld, clock, fetch }, { nodes, token: undefined, timeoutMs: 1_000 });
+  const gone = new AbortController();
+  const next = endlessEvents(one, { target: "/v1/locks/x/events" }, gone.signal).next();
+  await until("it waits", () => asked === 1 && clock.timers === 1);
+  await clock.pass(1_999);
+  assertEquals(asked, 1);
+  await clock.pass(1);
+  assertEquals((await next).value?.data, 1);
+  assertEquals(asked, 2);
+  gone.abort();
 });

@@ -20,10 +20,17 @@ type Rig = {
   giveBack: () => Promise<void>;
 };
 
-function rig(): Rig {
+/** @param waitedMs in a queue, before its guarantee began */
+async function waitedRig(waitedMs: number): Promise<Rig> {
   const clock = new SleepyClock();
+  const sent = momentOf(clock);
+  await clock.pass(waitedMs);
+  return rig(clock, boundOf(sent, { ...GUARANTEE, waitedMs }));
+}
+
+function rig(clock = new SleepyClock(), bound = boundOf(momentOf(clock), GUARANTEE)): Rig {
   const startMs = clock.now();
-  const lease = new Lease(clock, "lock x", boundOf(momentOf(clock), GUARANTEE));
+  const lease = new Lease(clock, "lock x", bound);
   const parts = { renewals: [] as number[], givenBack: [] as number[] };
   const made: Rig = {
     ...parts,
@@ -60,6 +67,15 @@ Deno.test("hold: it is renewed at a third of its guarantee, for as long as it is
   await hold.release();
   await clock.pass(60_000);
   assertEquals([renewals.length, clock.timers], [4, 0]);
+});
+
+Deno.test("hold: what was waited before it was granted makes its first renewal no earlier", async () => {
+  const { clock, hold, renewals } = await waitedRig(60_000);
+  await clock.pass(LENGTH_MS / 3 - 1);
+  assertEquals(renewals, []);
+  await clock.pass(1);
+  assertEquals(renewals, [LENGTH_MS / 3]);
+  await hold.release();
 });
 
 Deno.test("hold: one failed renewal ends nothing; it is tried until the guarantee is nearly over", async () => {

@@ -1,7 +1,7 @@
 /** `Quorate-Born` as a gateway adds it: what it saw last of a name, or what the nearest node says of it, for all tries. */
 import { assert, assertEquals } from "@std/assert";
 import { instanceIn, Instances } from "../../src/client/instances.ts";
-import { namedOf, targetFor } from "../../src/client/named.ts";
+import { namedOf, targetFor } from "../../src/http/named.ts";
 import {
   cuttingNode,
   grant,

@@ -139,9 +139,19 @@ Deno.test("lease: what lives by a session is held as long as it is, and no longe
   assert(!late.isHeld);
 });
 
-Deno.test("lease: of several the first to end counts", () => {
-  const bound = (nowMs: number, lengthMs: number) => ({ since: { nowMs, wallMs: 0 }, lengthMs });
+Deno.test("lease: of several the first to end counts, by whichever clock says more has gone by", () => {
+  const clock = new SleepyClock();
+  const start = momentOf(clock);
+  const bound = (afterMs: number, lengthMs: number, wallMs = afterMs) => ({
+    since: { nowMs: start.nowMs + afterMs, wallMs: start.wallMs + wallMs },
+    lengthMs,
+  });
   const [long, late, first] = [bound(0, 30_000), bound(25_000, 2_000), bound(1_000, 20_000)];
-  assertEquals(firstToEnd([long, late, first]), first);
-  assertEquals(firstToEnd([late, long]), late);
+  assertEquals(firstToEnd([long, late, first], clock), first);
+  assertEquals(firstToEnd([late, long], clock), late);
+  // The machine was suspended between the two: what is monotonic stood still.
+  const before = bound(0, 30_000, 0);
+  clock.suspend(20_000);
+  const after = { ...boundOf(momentOf(clock), { waitedMs: 0, guaranteedForMs: 20_000 }) };
+  assertEquals(firstToEnd([after, before], clock), before);
 });

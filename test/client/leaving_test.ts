@@ -68,10 +68,11 @@ Deno.test("leaving: a key that needs it is escaped in the path", async () => {
 
 Deno.test("leaving: a set gives up each of its names", async () => {
   const node = hanging();
-  await goAway([node], "/v1/locks", { body: JSON.stringify({ names: ["b", "a/b", "c?d"] }) });
+  await goAway([node], "/v1/locks", { body: JSON.stringify({ names: ["b", "a/b", "c?d", "events"] }) });
   const key = node.seen[0]!.headers.get("idempotency-key");
   const places = leaves(node).map(({ target }) => target).sort();
-  assertEquals(places, ["a%2Fb", "b", "c%3Fd"].map((name) => `/v1/locks/${name}/queue/${key}`));
+  const paths = ["a%2Fb", "b", "c%3Fd"].map((name) => `/v1/locks/${name}/queue/${key}`);
+  assertEquals(places, [`/v1/locks/-/queue/${key}?name=events`, ...paths]);
 });
 
 Deno.test("leaving: a set that no node takes has nothing to give up", async () => {
@@ -111,6 +112,7 @@ Deno.test("leaving: where one node does not take it the next does, and no third 
       [[failing(), failing(), hanging()], [1, 1, 0]],
       [[hanging(), hanging()], [1, 0]],
       [[hanging(() => problem(404, "no-route")), hanging()], [1, 0]],
+      [[hanging(() => problem(429, "rate-limited")), hanging()], [1, 1]],
       [[failing(), nobody()], [1, 0]],
     ] as const
   ) {

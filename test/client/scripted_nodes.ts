@@ -77,11 +77,12 @@ export function cuttingNode(reply = ""): Scripted {
   };
 }
 
+/** Above what systems choose from for port 0: one that was given back may be the next node's. */
+let unusedPort = 65_000;
+
 /** An origin at which nothing listens. */
 export function nobody(): Scripted {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return { url: `http://127.0.0.1:${listener.addr.port}`, seen: [], close: () => Promise.resolve() };
+  return { url: `http://127.0.0.1:${unusedPort--}`, seen: [], close: () => Promise.resolve() };
 }
 
 export type Rig = {

@@ -2,8 +2,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { notReady } from "../../src/http/not_ready.ts";
 
-const ask = (path: string, method = "GET") =>
-  notReady(new Request(`http://127.0.0.1:8701${path}`, { method }), "this node is starting");
+const ask = (path: string, method = "GET", headers: Record<string, string> = {}) =>
+  notReady(new Request(`http://127.0.0.1:8701${path}`, { method, headers }), "this node is starting", () => "made");
 
 Deno.test("not ready: a stream that says so and ends to whoever watches, for an EventSource bears no other status", async () => {
   for (const path of ["/v1/locks/a%2Fb/events", "/v1/kv/events?prefix=", "/v1/kv/-/events?key=x"]) {
@@ -20,5 +20,23 @@ Deno.test("not ready: 503 to everybody else", async () => {
     const { code, status, retryable } = await response.json();
     assertEquals([response.status, status, code, retryable], [503, 503, "not-ready", true], path);
     assertEquals(response.headers.get("retry-after"), "1");
+  }
+});
+
+Deno.test("not ready: a problem as any other, that says when to come back and which request it answers", async () => {
+  for (const [given, told] of [["mine", "mine"], ["no id", "made"]] as const) {
+    const response = ask("/v1/locks/a", "POST", { "x-request-id": given });
+    assertEquals(await response.json(), {
+      type: "about:blank",
+      title: "Not ready",
+      status: 503,
+      code: "not-ready",
+      detail: "this node is starting",
+      requestId: told,
+      retryable: true,
+      retryAfterMs: 1_000,
+    });
+    assertEquals(response.headers.get("x-request-id"), told);
+    assertEquals(ask("/v1/locks/events", "GET", { "x-request-id": given }).headers.get("x-request-id"), told);
   }
 });

@@ -54,6 +54,23 @@ Deno.test("document: every code has one example, of its own status and shape; ev
     }
   }));
 
+Deno.test("document: in an answer the session is what it lives by, and nothing that is asked for", () =>
+  withApps(3, async (apps) => {
+    const { components } = await documentOf(apps);
+    type Schema = { properties?: { session?: { description: string } } };
+    const schemas = components["schemas"] as Record<string, Schema>;
+    const answers = Object.entries(schemas).flatMap(([name, { properties }]) =>
+      properties?.session === undefined || ["Acquire", "AcquireAll", "Campaign", "Take"].includes(name)
+        ? []
+        : [[name, properties.session.description]]
+    );
+    const said = "The session that it lives by; `ttlMs` is the session's.";
+    assertEquals(
+      answers.toSorted(),
+      ["Grant", "KvItem", "KvWritten", "Leadership", "SemaphoreGrant"].map((name) => [name, said]),
+    );
+  }));
+
 Deno.test("document: the checker complains of what is not documented", () =>
   withApps(3, async (apps) => {
     const checker = new DocumentChecker(await documentOf(apps));

@@ -172,7 +172,7 @@ Deno.test("an answer is no departure: who was granted out of the queue keeps it 
   }));
 
 for (const [noun, { path, body }] of Object.entries(KINDS)) {
-  Deno.test(`DELETE of a ${noun}'s waiter: it leaves at once and is told so; of another subject or key nothing is touched`, () =>
+  Deno.test(`DELETE of a ${noun}'s waiter: it leaves at once and is told so; of another key nothing is touched`, () =>
     withApps(3, async (apps) => {
       const fence = await taken(apps, path, body("holder"));
       const waits = asking(apps.url("b") + path, { ...body("w"), waitMs: 60_000 }, { "idempotency-key": "a/b%" });
@@ -188,6 +188,65 @@ for (const [noun, { path, body }] of Object.entries(KINDS)) {
       await tell(apps, "a", "DELETE", `${path}/${fence}`);
     }));
 }
+
+Deno.test("DELETE of a waiter by another subject, under the same key: it stays, and is granted when its turn comes", () => {
+  const tokens = parseTokens(JSON.stringify(["one", "two"].map((subject) => ({
+    subject,
+    sha256: sha256Hex(subject),
+    scopes: ["lock:read,write:*"],
+  }))));
+  const as = (subject: string) => ({ authorization: `Bearer ${subject}` });
+  const same = (subject: string) => ({ ...as(subject), "idempotency-key": "same" });
+  return withApps(3, async (apps) => {
+    const { body: held } = await tell(apps, "a", "POST", "/v1/locks/q", { holder: "two" }, same("two"));
+    const waits = tell(apps, "b", "POST", "/v1/locks/q", { holder: "one", waitMs: 60_000 }, same("one"));
+    const count = async () => (await tell(apps, "c", "GET", "/v1/locks/q", undefined, as("two"))).body.waiterCount;
+    await until("it waits", async () => await count() === 1);
+    for (const id of ["a", "b", "c"]) {
+      const left = await tell(apps, id, "DELETE", "/v1/locks/q/queue/same", undefined, as("two"));
+      // Its own, under this key, is what it holds.
+      assertEquals([left.status, left.body.outcome, left.body.fence], [200, "granted", held.fence]);
+      assertEquals(await count(), 1);
+    }
+    assertEquals((await tell(apps, "a", "DELETE", `/v1/locks/q/${held.fence}`, undefined, as("two"))).status, 200);
+    const granted = await waits;
+    assertEquals([granted.status, granted.body.holder], [200, "one"]);
+  }, { tokens });
+});
+
+Deno.test("a set that is repeated and refused says for which name, and what of the first answer is held still", () =>
+  withApps(3, async (apps) => {
+    const set = { names: ["b", "a"], holder: "me" };
+    const key = { "idempotency-key": "k" };
+    const { body: { grants: [b, a] } } = await tell(apps, "a", "POST", "/v1/locks", set, key);
+    assertEquals((await tell(apps, "b", "DELETE", `/v1/locks/b/${b.fence}`)).status, 200);
+    const again = await tell(apps, "c", "POST", "/v1/locks", set, key);
+    const { code, name, stillHeld } = again.body;
+    assertEquals([again.status, code, name, stillHeld], [410, "lost", "b", [{ name: "a", fence: a.fence }]]);
+    assertEquals((await tell(apps, "a", "DELETE", `/v1/locks/a/${a.fence}`)).body.outcome, "released");
+    // Of a first try nothing is.
+    await taken(apps, "/v1/locks/b", { holder: "other" });
+    const first = await tell(apps, "a", "POST", "/v1/locks", set);
+    assertEquals([first.status, first.body.name, "stillHeld" in first.body], [409, "b", false]);
+    assertEquals((await tell(apps, "c", "GET", "/v1/locks/a")).body.state, "free");
+  }));
+
+Deno.test("a node's own 504 has the key and the instance with which the write is repeated, and applied once", () =>
+  withApps(3, async (apps) => {
+    const { body: before } = await tell(apps, "a", "PUT", "/v1/kv/x", "before");
+    const heal = apps.cluster.network.drop(({ to }) => to === "a");
+    const late = await tell(apps, "a", "PUT", "/v1/kv/x?timeoutMs=200", "after");
+    heal();
+    const { code, outcome, idempotencyKey, born } = late.body;
+    assertEquals([late.status, code, outcome, typeof born], [504, "outcome-unknown", "unknown", "number"]);
+    assertEquals(idempotencyKey, late.headers.get("idempotency-key"));
+    const headers = { "idempotency-key": idempotencyKey, "quorate-born": `${born}` };
+    const told = [];
+    for (const id of ["b", "c", "a"]) told.push(await tell(apps, id, "PUT", "/v1/kv/x", "after", headers));
+    assertEquals(told.map(({ status }) => status), [200, 200, 200]);
+    assertEquals(new Set(told.map(({ body }) => body.revision)).size, 1);
+    assert(BigInt(told[0]!.body.revision) > BigInt(before.revision));
+  }));
 
 Deno.test("DELETE of a waiter that was granted meanwhile and told: it keeps the grant, and is told of it", () =>
   withApps(3, async (apps) => {

@@ -3,7 +3,13 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { defaultHolder } from "../../routes/input.ts";
 import { rawPath } from "../../src/http/request_head.ts";
-import { BODY_DEADLINE_MS, BODY_MAX_BYTES, JSON_MAX_DEPTH } from "../../src/limits.ts";
+import {
+  BATCH_MAX_BYTES,
+  BODIES_MAX_BYTES,
+  BODY_DEADLINE_MS,
+  BODY_MAX_BYTES,
+  JSON_MAX_DEPTH,
+} from "../../src/limits.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { type Json, raw, scripted, serving } from "./scripted_node.ts";
 
@@ -122,6 +128,39 @@ describe("a body that is wrong", () => {
       const { code, retryable, outcome } = await response.json();
       assertEquals([response.status, code, retryable, outcome], [408, "request-timeout", true, "none"], path);
     }
+    assertEquals([calls, clock.timers], [[], 0]);
+  });
+
+  it("is refused if its end does not come in time, over a real socket", async () => {
+    const clock = new ManualClock();
+    const node = scripted({}, { after: (ms, run) => clock.after(ms, run) });
+    await serving(node, async (port) => {
+      const asked = raw(port, "POST /v1/locks/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{");
+      for (let i = 0; i < 1_000 && clock.timers === 0; i++) await settled();
+      await clock.pass(BODY_DEADLINE_MS);
+      const { status, headers, body } = await asked;
+      assertEquals([status, body.code, body.outcome, body.retryable], [408, "request-timeout", "none", true]);
+      assertEquals(headers.get("content-type"), "application/problem+json");
+    });
+    assertEquals([node.calls, node.reports, clock.timers], [[], [], 0]);
+  });
+
+  it("makes way if it is the oldest and there is no room for all that are not at their end", async () => {
+    const clock = new ManualClock();
+    const { app, calls } = scripted({}, { after: (ms, run) => clock.after(ms, run) });
+    const bytes = new Uint8Array(BATCH_MAX_BYTES).fill(0x20);
+    const sending = () => {
+      const body = new ReadableStream({ start: (stream) => stream.enqueue(bytes) });
+      return app.request("/v1/batch", { method: "POST", body });
+    };
+    const all = Array.from({ length: BODIES_MAX_BYTES / BATCH_MAX_BYTES + 1 }, sending);
+    const response = await all[0]!;
+    const { code, detail, retryable, outcome } = await response.json();
+    assertEquals([response.status, code, retryable, outcome], [408, "request-timeout", true, "none"]);
+    assertStringIncludes(detail, "its room was needed for others");
+    await clock.pass(BODY_DEADLINE_MS);
+    const others = await Promise.all(all.slice(1));
+    for (const other of others) assertStringIncludes((await other.json()).detail, "did not come to its end");
     assertEquals([calls, clock.timers], [[], 0]);
   });
 
@@ -306,6 +345,7 @@ describe("the rest of a request", () => {
       ["PUT", "/v1/kv/svc/api/3", 404, "/v1/kv/svc%2Fapi%2F3, /v1/kv/-?key=svc/api/3"],
       ["POST", "/v1/locks/a/b", 405, "/v1/locks/a%2Fb, /v1/locks/-?name=a/b"],
       ["GET", "/v1/elections/a/b/", 404, "/v1/elections/a%2Fb, /v1/elections/-?name=a/b"],
+      ["POST", "/v1/locks/a+b/c&d%20=", 405, "/v1/locks/a+b%2Fc&d%20=, /v1/locks/-?name=a%2Bb/c%26d%20="],
       ["POST", `/v1/locks/${"a/".repeat(5_000)}b`, 404, "written %2F"],
       ["POST", "/v1/locks/a/", 404, "leave out the slash at the end"],
       ["PUT", "/v1/kv/a/", 404, "leave out the slash at the end"],

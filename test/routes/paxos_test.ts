@@ -3,7 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import type { PeerSide } from "../../routes/paxos.ts";
 import { peerSigner, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
+import { BATCH_MAX_BYTES, BODIES_MAX_BYTES, BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
 import { type Mark, NO_MARK, type WireMessage } from "../../src/replica/ports.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
@@ -283,6 +283,30 @@ describe("a call that is refused reaches nobody", () => {
     const { code, retryable, outcome } = await response.json();
     assertEquals([response.status, code, retryable, outcome], [408, "request-timeout", true, "none"]);
     assertEquals([node.calls, clock.timers], [[], 0]);
+  });
+
+  it("but not because bodies of clients want its room", async () => {
+    const clock = new ManualClock();
+    const node = scripted({}, { peers: side(), after: (ms, run) => clock.after(ms, run) });
+    const encoder = new TextEncoder();
+    let stream!: ReadableStreamDefaultController<Uint8Array>;
+    const body = new ReadableStream<Uint8Array>({ start: (own) => void (stream = own) });
+    stream.enqueue(encoder.encode(BODY.slice(0, 9)));
+    const headers = { ...signed(BODY), "content-length": `${BODY.length}` };
+    const asked = node.app.request("/paxos/acceptor", { method: "POST", body, headers });
+    await settled();
+    const bytes = new Uint8Array(BATCH_MAX_BYTES).fill(0x20);
+    const clients = Array.from({ length: BODIES_MAX_BYTES / BATCH_MAX_BYTES + 1 }, () => {
+      const body = new ReadableStream({ start: (stream) => stream.enqueue(bytes) });
+      return node.app.request("/v1/batch", { method: "POST", body });
+    });
+    assertEquals((await clients[0]!).status, 408);
+    stream.enqueue(encoder.encode(BODY.slice(9)));
+    stream.close();
+    assertEquals((await asked).status, 200);
+    await clock.pass(BODY_DEADLINE_MS);
+    await Promise.all(clients);
+    assertEquals([node.calls.length, clock.timers], [1, 0]);
   });
 
   it("from a peer of another wire, before its MAC, its body and the own store are looked at", async () => {

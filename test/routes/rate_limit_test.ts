@@ -59,6 +59,38 @@ Deno.test("rate limit: each operation of a batch counts, but for renewals", () =
     assert(renewed.body.every(({ status }: Json) => status === 200));
   }, OPTIONS));
 
+Deno.test("rate limit: what a batch is refused for counts as it would alone, as an operation or as a whole", () =>
+  withApps(3, async (apps) => {
+    const bad = Array.from({ length: BURST + 2 }, (_, i) => ({ method: "GET", path: `/v1/locks/../n${i}` }));
+    const { body } = await ask(apps, "a", "POST", "/v1/batch", "one", bad);
+    assertEquals(body.map(({ status }: Json) => status), [...Array(BURST).fill(400), 429, 429]);
+    const whole: unknown[] = [[], "x", [{ method: "PATCH", path: "/v1/locks/x" }], [{}], undefined];
+    assertEquals(whole.length, BURST);
+    for (const one of whole) assertEquals((await ask(apps, "a", "POST", "/v1/batch", "two", one)).status, 400);
+    assertEquals((await ask(apps, "a", "POST", "/v1/batch", "two", [])).body.code, "rate-limited");
+    const nested = Array.from({ length: BURST }, () => ({ method: "POST", path: "/v1/batch", body: [] }));
+    const within = await ask(apps, "b", "POST", "/v1/batch", "one", nested);
+    assertEquals(within.body.map(({ status }: Json) => status), Array(BURST).fill(400));
+    assertEquals((await ask(apps, "b", "GET", "/v1/locks/x")).status, 429);
+  }, OPTIONS));
+
+Deno.test("rate limit: who may ask nothing more leaves its place in a queue all the same", () =>
+  withApps(3, async (apps) => {
+    await ask(apps, "a", "POST", "/v1/locks/x", "two");
+    const headers = { ...by("one"), "idempotency-key": "w" };
+    const waits = apps.ask("a", "/v1/locks/x", { method: "POST", headers, body: `{"waitMs":60000}` });
+    const isWaiting = async () => (await ask(apps, "b", "GET", "/v1/locks/x", "two")).body.waiterCount === 1;
+    for (let i = 0; i < BURST && !await isWaiting(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (let i = 1; i < BURST; i++) assertEquals((await ask(apps, "a", "GET", "/v1/locks/x")).status, 200);
+    assertEquals((await ask(apps, "a", "GET", "/v1/locks/x")).status, 429);
+    const left = await ask(apps, "a", "DELETE", "/v1/locks/x/queue/w");
+    assertEquals([left.status, left.body.outcome], [200, "left"]);
+    assertEquals((await waits).status, 409);
+    await (await waits).body?.cancel();
+    // As often as what is made up, and no more.
+    assertEquals((await ask(apps, "a", "DELETE", "/v1/locks/x/queue/w")).status, 429);
+  }, OPTIONS));
+
 Deno.test("rate limit: a stranger is told 401, however often, and takes nothing from anybody", async () => {
   const { app } = scripted({}, OPTIONS);
   for (let i = 0; i < BURST * 2; i++) {
@@ -112,6 +144,9 @@ Deno.test("rate limit: what renews, releases or ends, of each noun, may be free,
     ["DELETE", "/v1/semaphores/a/1"],
     ["PUT", "/v1/sessions/s"],
     ["DELETE", "/v1/sessions/s"],
+    ["DELETE", "/v1/locks/a/queue/k"],
+    ["DELETE", "/v1/elections/a%2Fb/queue/k%2F"],
+    ["DELETE", "/v1/semaphores/-/queue/k"],
   ];
   const counted: [string, string][] = [
     ["POST", "/v1/locks/a"],
@@ -122,6 +157,9 @@ Deno.test("rate limit: what renews, releases or ends, of each noun, may be free,
     ["PUT", "/v1/kv/locks/1"],
     ["POST", "/v1/sessions"],
     ["PUT", "/v1/locks/a/1/x"],
+    ["PUT", "/v1/locks/a/queue/k"],
+    ["DELETE", "/v1/kv/a/queue/k"],
+    ["DELETE", "/v1/locks/a/queue/k/x"],
     ["PUT", "/v1/members/a"],
   ];
   for (const [method, path] of free) assert(isOfThing(method, path), path);

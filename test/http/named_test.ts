@@ -1,6 +1,6 @@
 /** Which name a path is about, for whoever remembers something of it. */
 import { assertEquals } from "@std/assert";
-import { namedOf, targetFor } from "../../src/client/named.ts";
+import { below, namedOf, targetFor, targetOf } from "../../src/http/named.ts";
 
 Deno.test("named: a name is the same however it is written, and whatever is asked of it", () => {
   const same = [
@@ -52,4 +52,17 @@ Deno.test("named: another request about the same name writes it as it came", () 
   const inQuery = namedOf("/v1/locks/-?timeoutMs=5&name=a%2fb+c")!;
   assertEquals(targetFor(inQuery, "/queue/k"), "/v1/locks/-/queue/k?name=a%2fb+c");
   assertEquals(targetFor(inQuery, "", "consistency=stale"), "/v1/locks/-?name=a%2fb+c&consistency=stale");
+});
+
+Deno.test("named: a request writes any name so that it is read again, and `events` in the query", () => {
+  for (const name of ["a", "a/b c", "ü?x=1&y", "100%", "-", "q'#+", "events", "events/1"]) {
+    for (const noun of ["locks", "elections", "semaphores", "kv"] as const) {
+      const target = targetOf(noun, name);
+      assertEquals(namedOf(target)?.key, `${noun}/${name}`);
+      assertEquals(namedOf(below(target, "/queue/k", "timeoutMs=5"))?.key, `${noun}/${name}`);
+    }
+  }
+  assertEquals(targetOf("locks", "events"), "/v1/locks/-?name=events");
+  assertEquals(below(targetOf("kv", "events"), "", "ttlMs=5"), "/v1/kv/-?key=events&ttlMs=5");
+  assertEquals(below("/v1/locks/x?timeoutMs=5", "/7"), "/v1/locks/x/7");
 });
