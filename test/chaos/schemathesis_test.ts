@@ -11,7 +11,7 @@ import { memoryCluster } from "../replica/memory_cluster.ts";
 const TOOL = Deno.env.get("QUORATE_SCHEMATHESIS") ?? "schemathesis";
 const CONFIG = new URL("./schemathesis.toml", import.meta.url).pathname;
 const EXAMPLES = Number(Deno.env.get("QUORATE_EXAMPLES") ?? "10");
-/** Of virtual time; the longest wait that a request may ask for is over in less than a second. */
+/** How fast time passes: the longest wait that a request may ask for is over in less than a second. */
 const TIMES_AS_FAST = 500;
 /** What a stream tells at once: the tool reads answers to their end, which a stream has not. */
 const STREAM_READ_MS = 60;

@@ -30,7 +30,7 @@ export class RegisterWorkload implements Workload {
   readonly #keys: readonly string[];
   /** Whose values have a ttl. */
   readonly #brief: string;
-  /** Of each value with a ttl, when it may end by itself at the earliest. */
+  /** When each value with a ttl may end by itself at the earliest. */
   readonly #ends = new Map<string, number>();
   /** Last seen, by key. */
   readonly #instances = new Map<string, number>();
@@ -188,7 +188,7 @@ function readNothing(error: unknown): Read {
   return { body: { value: null, revision: String(more?.["revision"]) }, receipt: receipt! };
 }
 
-/** Of who is to find nothing: to be asked again. */
+/** For who is to find nothing: to be asked again. */
 function isThere(): never {
   throw new QuorateError("held", "there is a value");
 }

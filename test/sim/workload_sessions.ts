@@ -20,7 +20,7 @@ const WAIT_MS = 60_000;
 /** A node that has heard of a session as alive does not ask again for so long whether it has ended. */
 const ALIVE_MS = 3_000;
 const CONTENT_TYPE = "text/plain";
-/** Of a session that was not opened as far as anybody knows there is nothing to be found. */
+/** Where a session was not opened, as far as anybody knows, there is nothing to be found. */
 const FINAL: ReadonlySet<string> = new Set([...REFUSALS, "not-found"]);
 
 type Answered<T> = Sent & { readonly body: T };
