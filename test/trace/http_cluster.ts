@@ -107,7 +107,7 @@ export class HttpCluster {
       sign: peerSigner({ cluster: "test", id, secrets: SECRETS }),
       fetch: carry,
       clock: realClock,
-      ownMark: () => node.mark()!,
+      ownMark: () => node.mark(),
       onMark: (peer, mark) => node.note(peer, mark),
     });
     const transport: Transport = {
