@@ -156,6 +156,17 @@ Deno.test("telling: each lists other members: other members, at all three", () =
     await Promise.all(pairs(nodes).map(([node, peer]) => assertTold(node, peer, "other-members")));
   }));
 
+Deno.test("telling: two URLs are mistaken for each other: wrong node, at both sides", () =>
+  withThree(async ({ urls, start }) => {
+    const others = await Promise.all(["b", "c"].map((id) => start(id)));
+    const a = await start("a", { cluster: { a: urls["a"]!, b: urls["c"]!, c: urls["b"]! } });
+    await Promise.all(["b", "c"].map((peer) => assertTold(a, peer, "wrong-node")));
+    // They serve each other; what comes from it they refuse, and say why.
+    for (const { id, lines } of others) {
+      await until(`${id} tells it; it says ${lines}`, () => lines.some((line) => line.startsWith("a: wrong-node: ")));
+    }
+  }));
+
 Deno.test("telling: what is mended is told, and the cluster serves", () =>
   withThree(async ({ start }) => {
     const a = await start("a");
