@@ -1,6 +1,7 @@
 /** The main promise, on five real processes: fences never repeat or sink, and nothing acknowledged is lost. */
 import { assertEquals, assertGreater } from "@std/assert";
 import { fenceFaults, type GrantEvent } from "../sim/check/fences.ts";
+import { until } from "../replica/clocks.ts";
 import { call, callAny, ISOLATES, pause, RealCluster } from "./real_cluster.ts";
 
 const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 10);
@@ -103,6 +104,30 @@ Deno.test(`five nodes: ${CLIENTS} clients, 20 locks, two nodes killed and restar
         assertEquals(same?.body["fence"], settled?.body["fence"]);
       },
     );
+
+    await t.step("who waits at a node that is asked to end keeps its place, and is answered elsewhere", async () => {
+      await cluster.startNode("c");
+      const take = (url: string, holder: string) =>
+        call(url, "POST", "/v1/locks/turn", { holder, ttlMs: 600_000, waitMs: 60_000 }, { "Idempotency-Key": holder });
+      const waiters = async () => {
+        const { waiters } = (await call(urls[0]!, "GET", "/v1/locks/turn"))!.body;
+        return (waiters as { holder: string }[]).map(({ holder }) => holder).join();
+      };
+      const held = await take(urls[0]!, "holder");
+      const atItsEnd = take(urls[1]!, "first");
+      await until("the first waits", async () => await waiters() === "first");
+      const second = take(urls[3]!, "second");
+      await until("both wait", async () => await waiters() === "first,second");
+      assertEquals([...new Set(await cluster.end("b"))], [0]);
+      assertEquals((await atItsEnd)?.status ?? null, null);
+      assertEquals(await waiters(), "first,second");
+      const first = take(urls[2]!, "first");
+      await call(urls[0]!, "DELETE", `/v1/locks/turn/${held!.body["fence"]}`);
+      const granted = await first;
+      assertEquals([granted?.status, await waiters()], [200, "second"]);
+      await call(urls[0]!, "DELETE", `/v1/locks/turn/${granted!.body["fence"]}`);
+      assertEquals((await second)?.status, 200);
+    });
   } finally {
     await cluster.stop();
   }

@@ -195,6 +195,13 @@ export class RealCluster {
     await Promise.all(ready);
   }
 
+  /** As an operator asks a node to end that runs; resolves with the exit codes of its processes. */
+  async end(id: string): Promise<readonly number[]> {
+    const codes = await Promise.all(this.#running(id).map((process) => process.end()));
+    await this.kill(id);
+    return codes;
+  }
+
   /** kill -9; resolves when the node is gone. */
   async kill(id: string): Promise<void> {
     await Promise.all(this.#places.get(id)!.map(({ process }, which) => process && this.killIsolate(id, which)));
