@@ -1,11 +1,17 @@
 /**
- * `deno task ok`, the gate: every step that has to pass before a change goes in, timed, and the slowest ten tests.
+ * `deno task ok`, the gate: every step that has to pass before a change goes in, timed, the slowest ten tests, and those
+ * that were skipped.
  * All steps run even if one fails. `--tests=FILE` takes a JUnit report of `deno task test` instead of running them.
  */
 import { eachLine } from "../src/cli/lines.ts";
 
 type Step = { readonly name: string; readonly run: () => Promise<boolean> };
-type TestCase = { readonly file: string; readonly name: string; readonly seconds: number };
+type TestCase = {
+  readonly file: string;
+  readonly name: string;
+  readonly seconds: number;
+  readonly isSkipped: boolean;
+};
 
 const ROOT = new URL("../", import.meta.url);
 const SEEDS = 300;
@@ -40,6 +46,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const tests = await readReport(report);
     printSlowest(tests.cases);
+    printSkipped(tests.cases);
     // Also where a step ran them: the report may be that of no test at all.
     results.push({ name: `report of the tests: ${tests.cases.length}`, passed: tests.passed, seconds: tests.seconds });
     console.log("\n== the gate");
@@ -107,8 +114,13 @@ async function* sources(folder: URL): AsyncGenerator<URL> {
 async function readReport(path: string) {
   const xml = await Deno.readTextFile(path).catch(() => "");
   const [, failures, errors, time] = /<testsuites [^>]*failures="(\d+)" errors="(\d+)" time="([\d.]+)"/.exec(xml) ?? [];
-  const cases = [...xml.matchAll(/<testcase name="([^"]*)" classname="([^"]*)" time="([\d.]+)"/g)]
-    .map(([, name, file, time]): TestCase => ({ name: plain(name!), file: plain(file!), seconds: Number(time) }));
+  const cases = [...xml.matchAll(/<testcase name="([^"]*)" classname="([^"]*)" time="([\d.]+)"[^>]*>\s*(<skipped)?/g)]
+    .map(([, name, file, time, skipped]): TestCase => ({
+      name: plain(name!),
+      file: plain(file!).replace(/^\.\//, ""),
+      seconds: Number(time),
+      isSkipped: skipped !== undefined,
+    }));
   return { cases, passed: failures === "0" && errors === "0" && cases.length > 0, seconds: Number(time ?? 0) };
 }
 
@@ -122,8 +134,15 @@ function printSlowest(cases: readonly TestCase[]): void {
   const tests = cases.filter(({ name }) => !name.includes(" > "));
   console.log(`\n== slowest ${SLOWEST} of ${tests.length} tests`);
   for (const { name, file, seconds } of tests.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)) {
-    console.log(`${seconds.toFixed(1).padStart(6)} s  ${file.replace(/^\.\//, "")}: ${name}`);
+    console.log(`${seconds.toFixed(1).padStart(6)} s  ${file}: ${name}`);
   }
+}
+
+/** A gate on a machine that lacks what a test needs is green without it: so it says what it left out. */
+function printSkipped(cases: readonly TestCase[]): void {
+  const skipped = cases.filter(({ isSkipped }) => isSkipped);
+  if (skipped.length > 0) console.log(`\n== skipped: ${skipped.length}`);
+  for (const { name, file } of skipped) console.log(`${file}: ${name}`);
 }
 
 Deno.exit(await main(Deno.args));

@@ -1,6 +1,6 @@
 /**
  * The house's rules, enforced: who may import what, what pure rooms may not touch, which sections comments may cite,
- * where tests lie, how long a file may be, and that nothing lies about unused.
+ * where tests lie, how comments begin, how long a file may be, and that nothing lies about unused.
  * Every rule is a function from a map of files to complaints, so that a small made-up tree shows that it can complain.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -269,7 +269,7 @@ function checkPure(files: Files): Complaint[] {
 
 // What no vote may rest on
 
-/** Of Deno KV: late by tens of seconds, half applied, another's data, seen by one process only. */
+/** What of Deno KV is late by tens of seconds, half applied, another's data, or seen by one process only. */
 const UNRELIABLE =
   /\bexpireIn\b|\bkv\s*\.\s*(?:enqueue|listenQueue)\b|\.\s*(?:sum|min|max|watch)\s*\(|["']eventual["']/;
 
@@ -327,6 +327,23 @@ function checkMirrors(files: Files): Complaint[] {
     .map((path) => `${path} mirrors no source file`);
 }
 
+// How comments begin
+
+/** Where comments that begin so are still to be rewritten. */
+const OF_LEFT = ["src/", "routes/", "deploy.ts"];
+
+/** "Of" at the beginning keeps its reader waiting for what the sentence is about. */
+function checkComments(files: Files): Complaint[] {
+  const complaints: Complaint[] = [];
+  for (const [path, text] of files) {
+    if (!path.endsWith(".ts") || OF_LEFT.some((room) => path.startsWith(room))) continue;
+    layersOf(text).comments.split("\n").forEach((line, i) => {
+      if (/^\s*(?:\/\/|\/?\*+)\s*Of\b/.test(line)) complaints.push(`${path}:${i + 1} begins a comment with "Of"`);
+    });
+  }
+  return complaints;
+}
+
 // How long a file may be
 
 const LINES_MAX = 400;
@@ -372,7 +389,7 @@ const RUNTIME_APIS: Readonly<Record<string, string>> = {
 };
 /** Types leave nothing behind that runs. */
 const RUNTIME_TYPES = /^Deno\.(?:Kv\w*|AtomicCheck|FsFile)$/;
-/** Of the language and the web, what V8 14.0 does not have yet, or has behind a flag. */
+/** What of the language and the web V8 14.0 does not have yet, or has behind a flag. */
 const YOUNGER = /\b(?:Temporal|getOrInsert\w*|sumPrecise|allKeyed|Iterator\s*\.\s*(?:concat|zip)\w*)\b/;
 
 function reachedFrom(files: Files, ...roots: readonly string[]): Set<string> {
@@ -440,6 +457,7 @@ const CHECKS = {
   "comments cite sections that exist": checkSections,
   "stores use of Deno KV only what a vote may rest on": checkStore,
   "every test mirrors a source file": checkMirrors,
+  "no comment begins with Of": checkComments,
   "no source file is too long": checkLengths,
   "no source file is dead": checkDead,
   "what is deployed runs on older runtimes": checkDeployed,
@@ -595,6 +613,16 @@ Deno.test("mirrors: a test of nothing is found; special folders and contracts ar
   }
   for (const path of ["test/paxos/quorums_test.ts", "test/quorum_test.ts", "test/machine/quorum_test.ts"]) {
     assertEquals(found(path), [`${path} mirrors no source file`]);
+  }
+});
+
+Deno.test("comments: one that begins with Of is found, in each of its lines and behind code, and no other", () => {
+  const found = (text: string) => checkComments(tree({ "test/a.ts": text })).length;
+  for (const text of ["// Of x", "/** Of x. */", "/**\n * Of x.\n */", "/* Of x */", "code(); // Of x", "//Of x"]) {
+    assertEquals(found(text), 1, text);
+  }
+  for (const text of ['const x = "// Of x";', "// Often", "/** One of x. */", "/** None. Of x. */"]) {
+    assertEquals(found(text), 0, text);
   }
 });
 

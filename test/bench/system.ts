@@ -21,7 +21,7 @@ export interface Driver {
 export type Running = {
   /** Origins, a server each. */
   readonly urls: readonly string[];
-  /** Of every process whose work is counted. */
+  /** The pid of every process whose work is counted. */
   readonly pids: readonly number[];
   driver(): Driver;
   stop(): Promise<void>;

@@ -1,4 +1,4 @@
-/** Of nobody: self-signed for 127.0.0.1, for tests of TLS that nobody trusts. It is as good after it has run out. */
+/** A certificate of nobody: self-signed for 127.0.0.1, for tests of TLS that nobody trusts. It is as good after it has run out. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIDJTCCAg2gAwIBAgIURYGUvYYXBXYrmkwmbWKLuwFHK6owDQYJKoZIhvcNAQEL
 BQAwFDESMBAGA1UEAwwJbG9jYWxob3N0MB4XDTI2MTEyODExMDcxOVoXDTM2MTEy
@@ -20,7 +20,7 @@ eu3wcyAURjzf1Cj1JDJQkV6rkcakuqXjC2gDCyjWi8Zl4vmjiR37mnqjzTG9JLPl
 -----END CERTIFICATE-----
 `;
 
-/** Of that certificate; secret to nobody. */
+/** The key of that certificate; secret to nobody. */
 export const PRIVATE_KEY = `-----BEGIN PRIVATE KEY-----
 MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDFtjjbt9fEnW16
 fo9OUgFnwjasYRQLWIFuWDrt59FOyFdpbEI341td5L7MaaUz2SruSlE0CFKbLcnl

@@ -33,7 +33,7 @@ function unexpected(operations: readonly Operation[]): string[] {
   );
 }
 
-/** Of two grants of a lock, the one with the higher fence was not answered while the lower was certainly held. */
+/** A grant with a higher fence is not answered while a lower one of its lock is certainly held. */
 function overlaps(holds: readonly Hold[]): string[] {
   const faults: string[] = [];
   let before: Hold | null = null;
@@ -61,7 +61,7 @@ function brokenGuarantees(operations: readonly Operation[], holds: readonly Hold
     const hold = byFence.get(`${key} ${fence}`);
     if (hold === undefined || op === "acquire") return [];
     if (outcome === "already-released" && tries === 1) return [`${key}: nobody released fence ${fence} before`];
-    // Of an earlier try that released it nothing may be left to tell: both memories of a name are bounded.
+    // Nothing may be left to tell of an earlier try that released it: both memories of a name are bounded.
     const isForgotten = op === "release" && tries > 1 && outcome === "ended";
     const isLost = ["lost", "ended", "taken-over"].includes(outcome) && !isForgotten;
     if (isLost && returnMs < certainUntilMs({ ...hold, releaseCalledMs: Infinity })) {

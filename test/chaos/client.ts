@@ -1,5 +1,6 @@
 /** One user of the cluster: HTTP, an Idempotency-Key per write, and another node where one does not answer. */
 import type { History, Operation, ReadState } from "./history.ts";
+import { type Bounds, guaranteedUntilMs } from "../sim/guarantee.ts";
 import { pause } from "./real_cluster.ts";
 
 /** How long a node may work on one try; what it waits for a held lock comes on top. */
@@ -115,7 +116,7 @@ function told(operation: Asked, asked: string | null, reply: Reply | null): Oper
     ...base,
     outcome: operation.op === "acquire" ? "granted" : "renewed",
     fence: String(body["fence"]),
-    guaranteedUntilMs: operation.callMs + Number(body["waitedMs"] ?? 0) + Number(body["guaranteedForMs"]),
+    guaranteedUntilMs: guaranteedUntilMs({ sentMs: operation.callMs, rate: 1 }, body as Bounds),
   };
 }
 

@@ -70,7 +70,7 @@ export class ComposedCluster {
     await node?.close();
   }
 
-  /** Of these no message gets to another member, and none to them; their clients reach them. */
+  /** No message of these gets to another member, and none to them; their clients reach them. */
   silence(...ids: readonly string[]): void {
     for (const id of ids) this.#silent.add(id);
   }

@@ -6,7 +6,7 @@ import { openWith } from "../kv_connect/suite.ts";
 export type Databases = {
   /** For people: what serves them. */
   readonly server: string;
-  /** Of all of them, and one for all tests: where Deno looks for it is the process's, and test files run beside each other. */
+  /** One for all of them and all tests: where Deno looks for it is the process's, and test files run beside each other. */
   readonly accessToken: string;
   /** What `--kv` takes. */
   url(id: string): string;

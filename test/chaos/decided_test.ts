@@ -4,6 +4,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, Mode, Value } from "../../src/paxos/message.ts";
+import { freshRecord } from "../../src/paxos/record.ts";
 import { Effects, replay } from "./decided.ts";
 import { coordinatorOf, type Line, linesOf, Recording } from "./recording.ts";
 
@@ -18,17 +19,9 @@ function value(id: string, ...ids: string[]): Value {
 
 /** The records of an acceptor that votes for each value and learns that it was chosen. */
 function records(...values: Value[]): AcceptorRecord[] {
-  let state = machine.init(MODE);
   const all: AcceptorRecord[] = [];
-  let record: AcceptorRecord = {
-    epoch: 0,
-    instance: 1,
-    state,
-    stateHash: machine.hash(state),
-    decidedBy: null,
-    promised: STANDING,
-    vote: null,
-  };
+  let record = freshRecord(machine, MODE);
+  let { state } = record;
   for (const value of values) {
     const { instance } = record;
     all.push(record, { ...record, vote: { ballot: STANDING, kind: "classic", value } });

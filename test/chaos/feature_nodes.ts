@@ -5,7 +5,7 @@ import { EventReader } from "../routes/event_reader.ts";
 import type { Sent } from "./feature_requests.ts";
 import { pause, RealCluster } from "./real_cluster.ts";
 
-/** Of any one subject at any one node; what comes back is next to nothing. */
+/** Requests of any one subject at any one node; what comes back is next to nothing. */
 export const BURST = 1_000;
 const TOKENS = [
   { subject: "app", scopes: ["*:read,write:*", "admin:*"] },

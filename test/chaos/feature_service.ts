@@ -10,6 +10,12 @@ const LONG_MS = 600_000;
 /** An acceptor may be slow once, and then a direct client does not know. */
 const DIRECT_TRIES = 10;
 
+/** Whose store the document says may be made by asking for it. */
+function initIds({ components }: Json): readonly unknown[] {
+  const { Init } = (components as { schemas: { Init: { properties: { id: { enum: readonly unknown[] } } } } }).schemas;
+  return Init.properties.id.enum;
+}
+
 function batch(node: Node, operations: readonly Json[], as = "app") {
   return node.ask("POST", "/v1/batch", { json: operations, as });
 }
@@ -182,9 +188,10 @@ export const SERVICE_STEPS: Steps = {
   "OpenAPI document": async ({ a, b }) => {
     const [here, there] = [await a.said(200, "GET", "/openapi.json"), await b.said(200, "GET", "/openapi.json")];
     // Each names the one member that its own store may be made.
+    assertEquals([here, there].map(initIds), [["a"], ["b"]]);
     const without = ({ components, ...rest }: Json) => {
       const { schemas, ...others } = components as { schemas: Json };
-      const { Init: _own, ...shared } = schemas;
+      const { Init: _, ...shared } = schemas;
       return { ...rest, components: { ...others, schemas: shared } };
     };
     assertEquals(without(here), without(there));

@@ -1,6 +1,7 @@
 /** The main promise, on five real processes: fences never repeat or sink, and nothing acknowledged is lost. */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import { fenceFaults, type GrantEvent } from "../sim/check/fences.ts";
+import { until } from "../replica/clocks.ts";
 import { call, callAny, ISOLATES, pause, RealCluster } from "./real_cluster.ts";
 
 const SECONDS = Number(Deno.env.get("QUORATE_SOAK_SECONDS") ?? 10);
@@ -60,33 +61,73 @@ Deno.test(`five nodes: ${CLIENTS} clients, 20 locks, two nodes killed and restar
       assertEquals(free?.body["state"], "free");
     });
 
+    const fresh = (url: string, query = "") =>
+      call(url, "POST", `/v1/locks/fresh${query}`, { holder: "me" }, { "Idempotency-Key": "fresh-1" });
+    const down = ["c", "d", "e"];
+
     await t.step(
-      "three nodes down: an honest refusal in time, no wrong grant, and on again when one returns",
+      "three nodes stop before anybody knows: what was sent to them is unknown, and how to ask again told",
       async () => {
-        for (const id of ["c", "d", "e"]) await cluster.kill(id);
-        const alone = await call(urls[0]!, "POST", "/v1/locks/kept-1?timeoutMs=500", { holder: "thief" });
-        assert(alone !== null && (alone.status === 503 || alone.status === 504), `${alone?.status}`);
-        assert(["no-quorum", "outcome-unknown"].includes(String(alone.body["code"])), `${alone.body["code"]}`);
-        const fresh = await call(urls[1]!, "POST", "/v1/locks/fresh?timeoutMs=500", { holder: "me" }, {
-          "Idempotency-Key": "fresh-1",
-        });
-        // Nothing was sent, or nobody knows: which, it says.
-        const told = [fresh?.status, fresh?.body["code"], fresh?.body["outcome"]];
-        assertEquals(told, fresh?.status === 503 ? [503, "no-quorum", "none"] : [504, "outcome-unknown", "unknown"]);
+        for (const id of down) cluster.signal(id, "SIGSTOP");
+        // A node that has just come back asks the others first, for a second at most, and then sends.
+        const told = await fresh(urls[1]!, "?timeoutMs=2000");
+        const { code, outcome, idempotencyKey, born } = told!.body;
+        assertEquals([told!.status, code, outcome, idempotencyKey], [504, "outcome-unknown", "unknown", "fresh-1"]);
+        assertEquals(typeof born, "number");
+      },
+    );
+
+    await t.step(
+      "three nodes known to be down: nothing is sent, and no wrong grant; on again when one returns",
+      async () => {
+        await Promise.all(down.map((id) => cluster.kill(id)));
+        for (const url of urls.slice(0, 2)) {
+          let faulty: string[] = [];
+          for (let i = 0; i < 200 && faulty.length < down.length; i++) {
+            const members = (await call(url, "GET", "/v1/status"))?.body["members"] as { id: string; fault?: object }[];
+            faulty = members.filter(({ fault }) => fault !== undefined).map(({ id }) => id);
+            await pause(25);
+          }
+          for (const name of ["kept-1", "new"]) {
+            const told = await call(url, "POST", `/v1/locks/${name}`, { holder: "thief" });
+            const { code, outcome } = told!.body;
+            assertEquals([told!.status, code, outcome], [503, "no-quorum", "none"], name);
+          }
+        }
         await cluster.startNode("d");
         const again = await callAny([urls[0]!, urls[1]!, urls[3]!], 0, "POST", "/v1/locks/other", { holder: "me" }, 10);
         assertEquals(again?.status, 200);
         // It is decided once, and whoever asks again learns how.
-        const settled = await call(urls[3]!, "POST", "/v1/locks/fresh", { holder: "me" }, {
-          "Idempotency-Key": "fresh-1",
-        });
+        const settled = await fresh(urls[3]!);
         assertEquals(settled?.status, 200);
-        const same = await call(urls[0]!, "POST", "/v1/locks/fresh", { holder: "me" }, {
-          "Idempotency-Key": "fresh-1",
-        });
+        const same = await fresh(urls[0]!);
         assertEquals(same?.body["fence"], settled?.body["fence"]);
       },
     );
+
+    await t.step("who waits at a node that is asked to end keeps its place, and is answered elsewhere", async () => {
+      await cluster.startNode("c");
+      const take = (url: string, holder: string) =>
+        call(url, "POST", "/v1/locks/turn", { holder, ttlMs: 600_000, waitMs: 60_000 }, { "Idempotency-Key": holder });
+      const waiters = async () => {
+        const { waiters } = (await call(urls[0]!, "GET", "/v1/locks/turn"))!.body;
+        return (waiters as { holder: string }[]).map(({ holder }) => holder).join();
+      };
+      const held = await take(urls[0]!, "holder");
+      const atItsEnd = take(urls[1]!, "first");
+      await until("the first waits", async () => await waiters() === "first");
+      const second = take(urls[3]!, "second");
+      await until("both wait", async () => await waiters() === "first,second");
+      assertEquals([...new Set(await cluster.end("b"))], [0]);
+      assertEquals((await atItsEnd)?.status ?? null, null);
+      assertEquals(await waiters(), "first,second");
+      const first = take(urls[2]!, "first");
+      await call(urls[0]!, "DELETE", `/v1/locks/turn/${held!.body["fence"]}`);
+      const granted = await first;
+      assertEquals([granted?.status, await waiters()], [200, "second"]);
+      await call(urls[0]!, "DELETE", `/v1/locks/turn/${granted!.body["fence"]}`);
+      assertEquals((await second)?.status, 200);
+    });
   } finally {
     await cluster.stop();
   }

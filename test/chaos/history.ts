@@ -27,7 +27,7 @@ export type Operation = {
   /** Who answered last; "" if nobody did. */
   readonly node: string;
   readonly tries: number;
-  /** Of a grant or renewal: nobody else gets the lock before, counted from the first send. */
+  /** Only a grant or renewal has it: nobody else gets the lock before, counted from the first send. */
   readonly guaranteedUntilMs?: number;
   readonly state?: ReadState;
 };

@@ -105,11 +105,3 @@ export class HostedApp {
     return code;
   }
 }
-
-/** Each another one, free at this moment. */
-export function freePorts(count: number): readonly number[] {
-  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  const ports = listeners.map(({ addr }) => addr.port);
-  for (const listener of listeners) listener.close();
-  return ports;
-}

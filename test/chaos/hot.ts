@@ -15,7 +15,7 @@ lateRepeats     writes applied again for a retry without Quorate-Born that came 
                 header is for, so no violation
 unknownApplied  of the writes whose outcome nobody was told, those that were applied
 
-Exit code: 0 nothing wrong, 1 something is.`;
+Exit code: 0 nothing wrong, 1 something is, 2 it was not run.`;
 
 /** One line of figures, and what was wrong. */
 export function told(name: string, { figures, wrong }: Result, examples: number): string {
@@ -59,6 +59,6 @@ if (import.meta.main) {
     Deno.exit(await main());
   } catch (error) {
     console.error(`hot: ${(error as Error).message}`);
-    Deno.exit(1);
+    Deno.exit(2);
   }
 }

@@ -136,7 +136,10 @@ async function onCluster<T, R>({ key, size, faults, viaGateway }: Setting, parts
     const over = new AbortController();
     const startMs = performance.now();
     const loading = parts.load({ urls, name: NAME, ...size }).finally(() => over.abort());
-    const [done, counts] = await Promise.all([loading, faults(cluster, key, over.signal)]);
+    const faulting = faults(cluster, key, over.signal);
+    // A node that is being started again must have started before the cluster is stopped.
+    await Promise.allSettled([loading, faulting]);
+    const [done, counts] = await Promise.all([loading, faulting]);
     const seconds = (performance.now() - startMs) / 1_000;
     await pause(SETTLE_MS);
     const last = await parts.finish(cluster);

@@ -19,7 +19,7 @@ export const ON_ISOLATES: readonly string[] = [
   "chaos/watchers_test.ts",
 ];
 
-/** Of all other tests on real nodes, why they are not; `file: test` where it is only one of a file that is. */
+/** Why all other tests on real nodes are not; `file: test` where it is only one of a file that is. */
 export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/chaos_test.ts": "its faults are of links and disks; isolates_test.ts has those of processes and databases",
   "chaos/gateway_test.ts": "a gateway sees a URL, not who serves it, and so did every client of the others",

@@ -22,7 +22,7 @@ const KILLS = 5;
 const TRIES = 12;
 const LONG_MS = 3_600_000;
 
-/** Of each database's calls, 0 to 1. What hangs is let go at the end. */
+/** The share of each database's calls, 0 to 1. What hangs is let go at the end. */
 const FAULTS: readonly (readonly [Call, Fault, number])[] = [
   ["write", "delay-before", 0.02],
   ["write", "error-before", 0.02],
@@ -207,7 +207,7 @@ Deno.test(
   async (t) => {
     const cluster = await RealCluster.start(3, 0, { isolates: 2 });
     const [a, b, c] = cluster.ids.map((id) => cluster.url(id)) as [string, string, string];
-    /** Of the first process of acceptor a, and of whichever is there. */
+    /** URLs of the first process of acceptor a, and of whichever is there. */
     const [first, any] = [cluster.isolateUrl("a", 0), a];
     const said = async (url: string, method: string, path: string, body?: object) => {
       const reply = await call(url, method, path, body);
@@ -306,7 +306,7 @@ Deno.test(
   },
 );
 
-/** Of an answer, or of the stream that ends with it. */
+/** The grant in an answer, or in the stream that ends with it. */
 async function grantOf(response: Response): Promise<Record<string, unknown>> {
   assertEquals(response.status, 200);
   if (!response.headers.get("content-type")!.startsWith("text/event-stream")) return await response.json();

@@ -68,7 +68,7 @@ async function main(): Promise<number> {
   stopped.catch(() => {});
   const results: MixResult[] = [];
   for (const mix of mixes) {
-    // Of the whole machine: what else runs on it shows in every figure.
+    // The whole machine's: what else runs on it shows in every figure.
     const load = Deno.loadavg()[0]!.toFixed(1);
     console.log(`== ${mix}, seed ${seed}, ${faultsMs / 1_000} s of faults; load average ${load}`);
     const step = values.verbose ? (line: string) => console.log(`   ${line}`) : () => {};

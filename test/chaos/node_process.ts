@@ -49,6 +49,12 @@ export class NodeProcess {
     this.#child.kill(signal);
   }
 
+  /** As an operator asks it to end; resolves with its exit code. */
+  async end(): Promise<number> {
+    this.#child.kill("SIGTERM");
+    return (await this.#child.status).code;
+  }
+
   /** kill -9; resolves when the process is gone. */
   async kill(): Promise<void> {
     try {

@@ -20,7 +20,7 @@ export type ClusterOptions = {
   readonly through?: readonly string[];
   /** The program of a node; default: the shipped one. */
   readonly main?: readonly string[];
-  /** Of every node. */
+  /** For every node. */
   readonly env?: Readonly<Record<string, string>>;
   /** Processes for each member; with 1 its store is a file. Default: what QUORATE_TEST_ISOLATES says. */
   readonly isolates?: number;
@@ -41,9 +41,9 @@ type StartOptions = { readonly ready?: boolean; readonly env?: Readonly<Record<s
 
 export class RealCluster {
   readonly folder: string;
-  /** Of the members. */
+  /** The members. */
   readonly ids: readonly string[];
-  /** Of nodes that do not vote: v, w, … They have their stores to themselves. */
+  /** The nodes that do not vote: v, w, … They have their stores to themselves. */
   readonly learners: readonly string[];
   /** Null where each node has its store to itself. */
   readonly databases: Databases | null;
@@ -51,7 +51,7 @@ export class RealCluster {
   readonly #options: ClusterOptions;
   readonly #link: (from: string, to: string) => string;
   readonly #places: ReadonlyMap<string, readonly Place[]>;
-  /** Of members that several processes serve. */
+  /** For members that several processes serve. */
   readonly #balancers = new Map<string, Balancer>();
 
   private constructor(
@@ -113,7 +113,7 @@ export class RealCluster {
     return `http://127.0.0.1:${this.#ports.get(id)}`;
   }
 
-  /** Of one of its processes. */
+  /** The URL of one of its processes. */
   isolateUrl(id: string, which: number): string {
     return `http://127.0.0.1:${this.#places.get(id)![which]!.port}`;
   }
@@ -127,7 +127,7 @@ export class RealCluster {
     return this.#running(id).map(({ output }) => output.join("")).join("");
   }
 
-  /** Of the first of its processes that runs. */
+  /** The pid of the first of its processes that runs. */
   pid(id: string): number {
     return this.#running(id)[0]!.pid;
   }
@@ -147,7 +147,7 @@ export class RealCluster {
     return (await call(this.url(id), "GET", "/v1/status"))?.body["seq"];
   }
 
-  /** Of a node that runs, all of its processes. */
+  /** To all processes of a node that runs. */
   signal(id: string, signal: "SIGSTOP" | "SIGCONT"): void {
     for (const process of this.#running(id)) process.signal(signal);
   }
@@ -193,6 +193,13 @@ export class RealCluster {
   async ready(id: string): Promise<void> {
     const ready = this.#places.get(id)!.map(({ port, process }) => process && this.#ready(id, port, process));
     await Promise.all(ready);
+  }
+
+  /** As an operator asks a node to end that runs; resolves with the exit codes of its processes. */
+  async end(id: string): Promise<readonly number[]> {
+    const codes = await Promise.all(this.#running(id).map((process) => process.end()));
+    await this.kill(id);
+    return codes;
   }
 
   /** kill -9; resolves when the node is gone. */

@@ -9,22 +9,12 @@ import { configure } from "../../docs/recipes/shared_config.ts";
 import { workOn } from "../../docs/recipes/worker_pool.ts";
 import type { Quorate } from "../../src/mod.ts";
 import { type Linked, withLinks } from "../client/linked_nodes.ts";
+import { until } from "../replica/clocks.ts";
+import { pause } from "./real_cluster.ts";
 
 const FOLDER = new URL("../../docs/recipes/", import.meta.url);
 const DOWN_MS = 100;
 const UP_MS = 50;
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 1_000; i++) {
-    if (await isTrue()) return;
-    await pause(10);
-  }
-  throw new Error(`did not come true: ${what}`);
-}
 
 /** Clients of nodes of which one at a time is gone. */
 async function amidKills(run: (clients: readonly Quorate[], linked: Linked) => Promise<void>): Promise<void> {

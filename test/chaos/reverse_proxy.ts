@@ -1,4 +1,5 @@
 /** nginx or Caddy with the settings of docs/proxy.md, where the program is there, and one that only listens where it is told. */
+import { freePorts } from "../bench/free_ports.ts";
 import { pause } from "./real_cluster.ts";
 
 export type Program = "nginx" | "caddy";
@@ -30,7 +31,7 @@ export async function withProxy(
   run: (port: number) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "quorate-proxy-" });
-  const port = freePort();
+  const port = freePorts(1)[0]!;
   const page = await Deno.readTextFile(new URL("../../docs/proxy.md", import.meta.url));
   const snippet = new RegExp(`^\`\`\`${LANGUAGE[program]}\\n(.*?)^\`\`\`$`, "ms").exec(page)?.[1];
   if (snippet === undefined) throw new Error(`docs/proxy.md has no settings of ${program}`);
@@ -92,12 +93,6 @@ function put(text: string, changes: readonly (readonly [string, string])[]): str
     if (!changed.includes(from)) throw new Error(`docs/proxy.md does not say ${from}`);
     return changed.replace(from, to);
   }, text);
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
 }
 
 async function listening(port: number, child: Deno.ChildProcess, said: Promise<string>): Promise<void> {

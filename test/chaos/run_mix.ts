@@ -30,12 +30,12 @@ export type MixResult = {
   readonly counts: Injector["counts"];
   readonly links: LinkCounts;
   readonly holderPauses: number;
-  /** Of the operations begun while there were faults: those with a definite answer. */
+  /** Operations begun while there were faults: how many have a definite answer, of how many. */
   readonly success: { readonly definite: number; readonly asked: number };
   readonly heal: HealTimes;
   readonly lost: readonly string[];
   readonly contradictions: readonly string[];
-  /** Of the resource that checks fences, and of the one that does not. */
+  /** Counts of the resource that checks fences, and of the one that does not. */
   readonly fencedViolations: readonly string[];
   readonly unfencedViolations: readonly string[];
   readonly refusedWrites: number;

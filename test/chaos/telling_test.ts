@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { compose, type Composed } from "../../deploy.ts";
 import { listen, type Listener } from "../../src/cli/serve.ts";
 import { parseConfig } from "../../src/config.ts";
+import { nobody } from "../client/scripted_nodes.ts";
 import { until } from "../replica/clocks.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";
 
@@ -106,17 +107,9 @@ function mute(): { readonly url: string; close(): void } {
   };
 }
 
-/** A port where nothing listens. */
-function nobody(): string {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return `http://127.0.0.1:${port}`;
-}
-
 Deno.test("telling: nothing listens at the others' URLs: refused", () =>
   withThree(async ({ urls, start }) => {
-    const a = await start("a", { cluster: { a: urls["a"]!, b: nobody(), c: nobody() } });
+    const a = await start("a", { cluster: { a: urls["a"]!, b: nobody().url, c: nobody().url } });
     await Promise.all(["b", "c"].map((peer) => assertTold(a, peer, "refused")));
   }));
 
@@ -149,8 +142,8 @@ Deno.test("telling: each has a secret of its own: other secret, at all three", (
 Deno.test("telling: the others do not have this node among their members: no member, at both sides", () =>
   withThree(async ({ urls, start }) => {
     const a = await start("a");
-    const b = await start("b", { cluster: { b: urls["b"]!, x: nobody(), y: nobody() } });
-    const c = await start("c", { cluster: { c: urls["c"]!, u: nobody(), v: nobody() } });
+    const b = await start("b", { cluster: { b: urls["b"]!, x: nobody().url, y: nobody().url } });
+    const c = await start("c", { cluster: { c: urls["c"]!, u: nobody().url, v: nobody().url } });
     await Promise.all(["b", "c"].map((peer) => assertTold(a, peer, "no-member")));
     await Promise.all([b, c].map((node) => assertTold(node, "a", "no-member")));
   }));
@@ -158,9 +151,20 @@ Deno.test("telling: the others do not have this node among their members: no mem
 Deno.test("telling: each lists other members: other members, at all three", () =>
   withThree(async ({ urls, start }) => {
     const nodes = await Promise.all(
-      ["a", "b", "c"].map((id) => start(id, { cluster: { ...urls, [`only-for-${id}`]: nobody() } })),
+      ["a", "b", "c"].map((id) => start(id, { cluster: { ...urls, [`only-for-${id}`]: nobody().url } })),
     );
     await Promise.all(pairs(nodes).map(([node, peer]) => assertTold(node, peer, "other-members")));
+  }));
+
+Deno.test("telling: two URLs are mistaken for each other: wrong node, at both sides", () =>
+  withThree(async ({ urls, start }) => {
+    const others = await Promise.all(["b", "c"].map((id) => start(id)));
+    const a = await start("a", { cluster: { a: urls["a"]!, b: urls["c"]!, c: urls["b"]! } });
+    await Promise.all(["b", "c"].map((peer) => assertTold(a, peer, "wrong-node")));
+    // They serve each other; what comes from it they refuse, and say why.
+    for (const { id, lines } of others) {
+      await until(`${id} tells it; it says ${lines}`, () => lines.some((line) => line.startsWith("a: wrong-node: ")));
+    }
   }));
 
 Deno.test("telling: what is mended is told, and the cluster serves", () =>

@@ -10,7 +10,7 @@ const WATCHERS = ISOLATES === 1 ? 2_000 : 400;
 const ROUNDS = 4;
 const CHANGES = 5;
 const AT_ONCE = ISOLATES === 1 ? 100 : 20;
-/** Of the first round's memory; V8 takes some rounds to settle. */
+/** As a multiple of the first round's memory; V8 takes some rounds to settle. */
 const FLAT = 2;
 
 Deno.test(`${WATCHERS} watchers of one node, ${ROUNDS} times: each sees the last event, and memory stays flat`, async () => {

@@ -4,6 +4,9 @@ import * as client from "../../src/mod.ts";
 import { type Apps, memoryApps } from "../routes/memory_apps.ts";
 import { runContract } from "./contract_suite.ts";
 import { nodeVersion, transpiled } from "./in_node.ts";
+import { nobody } from "./scripted_nodes.ts";
+
+const ABSENT = [nobody().url, nobody().url];
 
 function urlsOf(apps: Apps): string[] {
   return apps.cluster.ids.map((id) => apps.url(id));
@@ -12,7 +15,7 @@ function urlsOf(apps: Apps): string[] {
 Deno.test("client contract, in Deno", async () => {
   const apps = await memoryApps(3);
   try {
-    const { failures, count } = await runContract(client, urlsOf(apps));
+    const { failures, count } = await runContract(client, urlsOf(apps), ABSENT);
     assertEquals(failures, []);
     assert(count > 20);
     assertEquals(apps.reports, []);
@@ -24,7 +27,7 @@ Deno.test("client contract, in Deno", async () => {
 const RUNNER = `
 import * as client from "./src/mod.js";
 import { runContract } from "./test/client/contract_suite.js";
-const { failures, count } = await runContract(client, process.argv.slice(2));
+const { failures, count } = await runContract(client, ...process.argv.slice(2).map((list) => list.split(",")));
 console.log(failures.join("\\n\\n") || "all of " + count);
 // What failed may hold something still; else nothing is left that keeps a process.
 if (failures.length > 0) process.exit();
@@ -40,7 +43,7 @@ Deno.test({
     try {
       await transpiled(["src/mod.ts", "test/client/contract_suite.ts"], folder);
       await Deno.writeTextFile(`${folder}/run.js`, RUNNER);
-      const args = [`${folder}/run.js`, ...urlsOf(apps)];
+      const args = [`${folder}/run.js`, urlsOf(apps).join(), ABSENT.join()];
       const { stdout, stderr } = await new Deno.Command("node", { args, stdout: "piped", stderr: "piped" }).output();
       assertEquals(new TextDecoder().decode(stderr), "");
       assertMatch(new TextDecoder().decode(stdout), /^all of \d\d\n$/);

@@ -1,18 +1,11 @@
 /** The client on real nodes that die, fall silent, or are all gone. */
 import { assert, assertEquals } from "@std/assert";
 import { connect, type QuorateError } from "../../src/mod.ts";
-import { memoryApps } from "../routes/memory_apps.ts";
+import { until } from "../replica/clocks.ts";
+import { withApps } from "../routes/memory_apps.ts";
 import { nodeVersion, transpiled } from "./in_node.ts";
 import { fastWorld, type Linked, withLinks } from "./linked_nodes.ts";
 import type { Told } from "./stalled_holder.ts";
-
-async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 1_000; i++) {
-    if (await isTrue()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`did not come true: ${what}`);
-}
 
 function linkOf({ urls, links }: Linked, url: string | undefined) {
   return links[urls.indexOf(url!)]!;
@@ -258,32 +251,43 @@ async function stalled(command: string, args: readonly string[], how: "block" | 
   return JSON.parse(told);
 }
 
-Deno.test("client: a process stalled beyond its leases hears of their end before anything else", async () => {
-  const apps = await memoryApps(3);
-  const folder = await Deno.makeTempDir();
-  try {
-    const urls = apps.cluster.ids.map((id) => apps.url(id));
-    const source = new URL("stalled_holder.ts", import.meta.url).href;
-    const run = (from: string, how: string) =>
-      `const { hold } = await import("${from}");
+/** A program for a process that is stalled while it holds many locks. */
+function stallOf(source: string, how: string, urls: readonly string[]): string {
+  return `const { hold } = await import("${source}");
 console.log(JSON.stringify(await hold("${how}", ${STALL_MS}, ${JSON.stringify(urls)}, ${HOLDS})));
 globalThis.Deno?.exit(0) ?? process.exit(0);`;
-    const runs = (["block", "stop"] as const).map((how) => () =>
-      stalled(Deno.execPath(), ["eval", "--no-lock", run(source, how)], how)
-    );
-    if (await nodeVersion() !== null) {
-      await transpiled(["test/client/stalled_holder.ts"], folder);
-      await Deno.writeTextFile(`${folder}/run.js`, run("./test/client/stalled_holder.js", "block"));
-      runs.push(() => stalled("node", [`${folder}/run.js`], "block"));
-    }
-    const told = await Promise.allSettled(runs.map((one) => one()));
-    for (const one of told) if (one.status === "rejected") throw one.reason;
-    for (const { locks, callbacks, claims } of told.flatMap((one) => one.status === "fulfilled" ? [one.value] : [])) {
-      assertEquals([locks, claims], [HOLDS, []]);
-      assert(callbacks.length > 0);
-    }
-  } finally {
-    await apps.close();
-    await Deno.remove(folder, { recursive: true });
-  }
+}
+
+function assertToldFirst({ locks, callbacks, claims }: Told): void {
+  assertEquals([locks, claims], [HOLDS, []]);
+  assert(callbacks.length > 0);
+}
+
+for (const how of ["block", "stop"] as const) {
+  Deno.test(`client: a process stalled (${how}) beyond its leases hears of their end before anything else`, () =>
+    withApps(3, async ({ cluster, url }) => {
+      const source = new URL("stalled_holder.ts", import.meta.url).href;
+      const run = stallOf(source, how, cluster.ids.map(url));
+      assertToldFirst(await stalled(Deno.execPath(), ["eval", "--no-lock", run], how));
+    }));
+}
+
+const version = await nodeVersion();
+Deno.test({
+  name: `client: a process stalled (block) beyond its leases hears of their end before anything else, in Node ${
+    version ?? "(SKIPPED: node is not on PATH)"
+  }`,
+  ignore: version === null,
+  fn: () =>
+    withApps(3, async ({ cluster, url }) => {
+      const folder = await Deno.makeTempDir();
+      try {
+        await transpiled(["test/client/stalled_holder.ts"], folder);
+        const run = stallOf("./test/client/stalled_holder.js", "block", cluster.ids.map(url));
+        await Deno.writeTextFile(`${folder}/run.js`, run);
+        assertToldFirst(await stalled("node", [`${folder}/run.js`], "block"));
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    }),
 });

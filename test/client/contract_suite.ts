@@ -8,7 +8,7 @@ import type { Leader, Lock, QuorateError } from "../../src/mod.ts";
 /** What is put to the test. */
 export type Client = Pick<typeof import("../../src/mod.ts"), "connect" | "QuorateError">;
 
-type Run = (client: Client, urls: readonly string[]) => Promise<void>;
+type Run = (client: Client, urls: readonly string[], absent: readonly string[]) => Promise<void>;
 type Case = { readonly name: string; readonly run: Run };
 
 const cases: Case[] = [];
@@ -23,11 +23,14 @@ function lastingTest(name: string, run: Run): void {
   lasting.push({ name, run });
 }
 
-/** Resolves with what failed, and with how many cases there are. */
-export async function runContract(client: Client, urls: readonly string[]) {
+/**
+ * Resolves with what failed, and with how many cases there are.
+ * @param absent origins at which nothing listens
+ */
+export async function runContract(client: Client, urls: readonly string[], absent: readonly string[]) {
   const failures: string[] = [];
   const one = ({ name, run }: Case) =>
-    run(client, urls).catch((error) => void failures.push(`${name}: ${error.stack ?? error}`));
+    run(client, urls, absent).catch((error) => void failures.push(`${name}: ${error.stack ?? error}`));
   await Promise.all(lasting.map(one));
   for (const each of cases) await one(each);
   return { failures, count: cases.length + lasting.length };
@@ -455,8 +458,8 @@ test("a mistake is refused with its code, at once", async ({ connect, QuorateErr
   assert.throws(() => connect("no url"), TypeError);
 });
 
-test("a cluster that nobody reaches is an error that may be tried again", async ({ connect }) => {
-  const { locks, kv } = connect(["http://127.0.0.1:65533", "http://127.0.0.1:65534"], { timeout: 200 });
+test("a cluster that nobody reaches is an error that may be tried again", async ({ connect }, _urls, absent) => {
+  const { locks, kv } = connect(absent, { timeout: 200 });
   const error = await locks.acquire("x").catch((error) => error);
   assert.deepEqual([error.code, error.retryable, error.outcome], ["not-ready", true, "none"]);
   assert.equal(await codeOf(kv.get("x")), "not-ready");

@@ -125,7 +125,7 @@ async function thief(apps: Apps, name: string): Promise<number> {
 }
 
 for (const after of ["an answer that is lost at once", "an answer that never comes"]) {
-  // Nodes that answer a repeated take with the times of the first fail it: to be run once they renew it.
+  // Nodes that answer a repeated take with the times of the first fail it.
   Deno.test(`late grant: granted, and ${after}: one fence, and held for all that the answer says`, async () => {
     const fences: unknown[] = [];
     const through = async ({ id, answer }: Call) => {

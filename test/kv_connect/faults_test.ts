@@ -130,7 +130,7 @@ for (const fault of ["hang-before", "hang-after"] as const satisfies Fault[]) {
     kv.close();
     await assertRejects(() => kv.get(["x"]), Deno.errors.BadResource);
     database.faults.clear();
-    // Of a database closed long ago: the call that hung without effect takes effect now.
+    // The database was closed long ago: the call that hung without effect takes effect now.
     const { ok } = await outcome;
     assertEquals(ok, fault === "hang-before");
     assertEquals(writes(database.counts), { applied: 1, refused: fault === "hang-before" ? 0 : 1 });

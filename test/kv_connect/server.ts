@@ -34,7 +34,7 @@ export type KvConnectOptions = {
   /** A free one if not given. */
   readonly port?: number;
   readonly checksMax?: number;
-  /** Of the faults that come by chance; the same one is the same draws for the k-th call of a database. */
+  /** Seed of the faults that come by chance; the same one is the same draws for the k-th call of a database. */
   readonly seed?: number;
 };
 

@@ -1,15 +1,15 @@
 import { assertEquals } from "@std/assert";
 import { chartOf, CLIENT_LANE } from "../../src/observe/chart.ts";
 import type { TraceEvent } from "../../src/observe/trace.ts";
-import { answered, handled, sent, thedgeOf } from "./samples.ts";
+import { answered, handled, sent, traceOf } from "./samples.ts";
 
 function rows(...traces: readonly (readonly TraceEvent[])[]): readonly string[] {
   return chartOf(traces).rows.map(({ from, to, label }) => `${from} > ${to}: ${label}`);
 }
 
 Deno.test("chart: one row for a message to several and for the like replies that follow", () => {
-  const a = thedgeOf("a", 0, handled("a"), sent("b"), sent("c"), answered("b"), answered("c"));
-  assertEquals(rows(a, thedgeOf("b", 1, handled("a")), thedgeOf("c", 1, handled("a"))), [
+  const a = traceOf("a", 0, handled("a"), sent("b"), sent("c"), answered("b"), answered("c"));
+  assertEquals(rows(a, traceOf("b", 1, handled("a")), traceOf("c", 1, handled("a"))), [
     "a > a: own vote: V at 0..0",
     "a > b,c: 2a Accept!(0..0, 1) V",
     "b,c > a: 2b Accepted(0..0, 1) V",
@@ -17,19 +17,19 @@ Deno.test("chart: one row for a message to several and for the like replies that
 });
 
 Deno.test("chart: a message sent again after something else is a row of its own", () => {
-  assertEquals(rows(thedgeOf("a", 0, sent("b"), answered("c"), sent("b"))).length, 3);
-  assertEquals(rows(thedgeOf("a", 0, sent("b"), sent("b"))).length, 2);
+  assertEquals(rows(traceOf("a", 0, sent("b"), answered("c"), sent("b"))).length, 3);
+  assertEquals(rows(traceOf("a", 0, sent("b"), sent("b"))).length, 2);
 });
 
 Deno.test("chart: acknowledgements are not drawn, silence is", () => {
-  assertEquals(rows(thedgeOf("a", 0, answered("b", { type: "learned", instance: 1 }), answered("c", null))), [
+  assertEquals(rows(traceOf("a", 0, answered("b", { type: "learned", instance: 1 }), answered("c", null))), [
     "a > a: no answer from c to 2a Accept!(0..0, 1)",
   ]);
 });
 
 Deno.test("chart: a direct client's Accept! and its answer, requests, remarks", () => {
   const receipt = { path: "fast", instance: 1, ballot: "0..0" };
-  const trace = thedgeOf(
+  const trace = traceOf(
     "a",
     0,
     handled(""),
@@ -48,7 +48,7 @@ Deno.test("chart: a direct client's Accept! and its answer, requests, remarks", 
 });
 
 Deno.test("chart: times and nonces leave no mark, lanes come as asked for", () => {
-  const one = [thedgeOf("a", 0, sent("b")), thedgeOf("b", 1, handled("a"))];
+  const one = [traceOf("a", 0, sent("b")), traceOf("b", 1, handled("a"))];
   const text = JSON.stringify(one).replaceAll("a/n/1", "a/other/1").replaceAll('"atMs":0', '"atMs":77');
   assertEquals(chartOf(JSON.parse(text)), chartOf(one));
   assertEquals(chartOf(one, ["c", "b", "a"]).lanes, [CLIENT_LANE, "c", "b", "a"]);

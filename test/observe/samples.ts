@@ -13,8 +13,8 @@ const VOTE: MessageDetail = { type: "accepted", letter: "2b", instance: 1, ballo
 
 type Body<E> = E extends unknown ? Omit<E, "node" | "seq" | "atMs" | "key"> : never;
 
-/** Of one node, in this order, one millisecond apart from `atMs` on. */
-export function thedgeOf(node: string, atMs: number, ...bodies: readonly Body<TraceEvent>[]): readonly TraceEvent[] {
+/** The events of one node, in this order, one millisecond apart from `atMs` on. */
+export function traceOf(node: string, atMs: number, ...bodies: readonly Body<TraceEvent>[]): readonly TraceEvent[] {
   return bodies.map((body, i) => ({ node, seq: i + 1, atMs: atMs + i, key: "lock/x", ...body }) as TraceEvent);
 }
 

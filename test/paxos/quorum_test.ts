@@ -102,7 +102,7 @@ for (const { n, classic, open, inclusive } of TABLE) {
         if (p >= q) continue;
         for (const quorum of phase1.filter((mask) => (mask & (bp | bq)) === 0)) {
           const outside = all & ~quorum;
-          // Of p's value: what voted for it in the quorum, and everybody outside but q, who by R1 voted its own.
+          // Votes for p's value: those in the quorum, and everybody outside but q, who by R1 voted its own.
           for (let forP = quorum; forP >= 0; forP = forP === 0 ? -1 : (forP - 1) & quorum) {
             const forQ = quorum & ~forP;
             const p1 = sizeOf(forP | outside & ~bq) >= inclusive;

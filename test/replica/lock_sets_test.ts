@@ -18,7 +18,7 @@ async function stateOf(cluster: MemoryCluster, id: string, name: string): Promis
   return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 60_000 })).body;
 }
 
-/** Of a node's own record. */
+/** The instance in a node's own record. */
 function instanceAt(cluster: MemoryCluster, id: string, name: string): number {
   return JSON.parse(cluster.disk(id).records.get(`lock/${name}`) ?? '{"instance":0}').instance;
 }

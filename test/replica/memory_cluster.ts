@@ -24,14 +24,14 @@ import {
 import { createLocalNetwork, type LocalNetwork, type Receive } from "../../src/transport/local_transport.ts";
 
 export type MemoryCluster = {
-  /** Of the members. */
+  /** The members. */
   readonly ids: readonly string[];
-  /** Of nodes that do not vote: v, w, … */
+  /** The nodes that do not vote: v, w, … */
   readonly learners: readonly string[];
   readonly network: LocalNetwork;
-  /** Of one process, where many serve a member. */
+  /** That of one process, where many serve a member. */
   node(id: string): ReplicaNode;
-  /** Of a node that has one to itself. */
+  /** The store of a node that has one to itself. */
   store(id: string): MemoryBallotStore;
   /** Outlives its store; to be restored only between a kill and a restart. */
   disk(id: string): MemoryDisk;
@@ -64,12 +64,12 @@ const UNSHARED: Omit<Shared, "open"> = {
 export type MemoryClusterOptions = {
   /** How many nodes that do not vote there are besides. Default: none. */
   readonly learners?: number;
-  /** Of the network, and of every node that `clockOf` gives no other. Default: the real one. */
+  /** For the network, and for every node that `clockOf` gives no other. Default: the real one. */
   readonly clock?: Clock;
   readonly clockOf?: (id: string) => Clock | null;
   /** How keys use their standing ballot. */
   readonly modes?: readonly ModeRule[];
-  /** Of every node. Default: real. */
+  /** For every node. Default: real. */
   readonly random?: Randomness;
   /** When a node's disk gets to its next atomic. Default: a microtask. */
   readonly schedule?: (id: string) => Promise<void>;
@@ -79,7 +79,7 @@ export type MemoryClusterOptions = {
   readonly received?: (id: string, receive: Receive) => Receive;
   /** What stands between a node and the network; called again for each start of it. Default: nothing. */
   readonly sending?: (id: string, transport: Transport) => Transport;
-  /** Of peers. */
+  /** How long a peer may take. */
   readonly deadlineMs?: number;
   /** What each node shows its messages to. Default: nothing. */
   readonly trace?: (id: string) => Trace;
@@ -95,7 +95,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     clockOf = () => null,
     deadlineMs,
     modes = [],
-    trace: thedgeOf = () => NO_TRACE,
+    trace: traceOf = () => NO_TRACE,
     random = realRandomness,
     schedule,
     watch,
@@ -145,7 +145,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
     });
     const machine = createMachine({ digest: sha256Hex });
-    const trace = thedgeOf(id);
+    const trace = traceOf(id);
     const transport = tracingTransport(sending(id, group.transport(network.transportOf(id))), trace);
     const node = new ReplicaNode({
       id: group.memberOf(id),

@@ -22,7 +22,7 @@ async function settled(apps: Apps, key: string): Promise<void> {
   );
 }
 
-/** `keyed`: with an Idempotency-Key of the caller's own. */
+/** Renewals, releases and ends of what never was. */
 const NEVER: readonly (readonly [method: string, path: string, body?: unknown])[] = [
   ["PUT", "/v1/locks/never-was/999"],
   ["PUT", "/v1/locks/never-was/99999999", { ttlMs: 5_000 }],
@@ -88,7 +88,7 @@ Deno.test("read answers: what was held and is over is told as ever, to its holde
     assertEquals((await tell(apps, "b", "DELETE", `/v1/locks/x/${old.fence}`)).body.outcome, "already-released");
     const renewed = await tell(apps, "c", "PUT", `/v1/locks/x/${old.fence}`);
     assertEquals([renewed.status, renewed.body.code, renewed.body.fence], [410, "lost", old.fence]);
-    // Of another subject's fence nothing is told.
+    // Nothing is told of another subject's fence.
     const { locks } = apps.cluster.node("b");
     const stranger = caller({ subject: "stranger" });
     const refused = await locks.release("x", held.fence, stranger).catch(({ code }) => code);

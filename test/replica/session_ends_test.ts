@@ -53,7 +53,7 @@ async function ask<T>(
   return "unknown";
 }
 
-/** Of one grant: what its client relies on, from its answer on. */
+/** What the client of one grant relies on, from its answer on. */
 type Reliance = { readonly who: string; readonly fence: string; readonly fromMs: number; untilMs: number };
 
 const NAMES = ["l0", "l1", "l2"];

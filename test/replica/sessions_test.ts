@@ -273,7 +273,7 @@ Deno.test("sessions: what a caller is told holds: the guarantee is the session's
     const { body } = await cluster.node("b").locks.acquire("l", request("client", { session }), slow());
     assertEquals([body.ttlMs, body.guaranteedForMs], [5_000, 4_950], "to bind is a sign of life");
     const next = await cluster.node("c").locks.acquire("l", request("next", { waitMs: 300_000 }), slow());
-    // Of the same clock, and never earlier however slow the machine is.
+    // By the same clock, and never earlier however slow the machine is.
     assertGreater(clock.now() - sentMs, body.guaranteedForMs);
     assertGreater(BigInt(next.body.fence), BigInt(body.fence));
     assertEquals(await refused(cluster.node("b").locks.renew("l", body.fence, {}, slow())), {

@@ -19,7 +19,7 @@ const WORLD = { b: 78, c: 136, d: 173, e: 174 };
 Deno.test("timing: the round trip is the one to the farthest of the nearest classic quorum", () => {
   assertEquals(timing(WORLD).rttMs(), 136);
   assertEquals(timing({ b: 10, c: 200 }, 0.5, 3).rttMs(), 10);
-  // Of a node that does not vote it takes one member more.
+  // A node that does not vote takes one member more.
   assertEquals(timing({ a: 30, b: 10, c: 200 }, 0.5, 3, "v").rttMs(), 30);
 });
 

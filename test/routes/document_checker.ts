@@ -54,7 +54,7 @@ export class DocumentChecker {
     return null;
   }
 
-  /** Of an event: its data are JSON with the shape that the document says is in them. */
+  /** The data of an event are JSON with the shape that the document says is in them. */
   #wrongInData({ schema }: Media, value: unknown): string | null {
     const { properties } = schema as { properties?: { data?: { contentSchema?: object } } };
     const inData = properties?.data?.contentSchema;
@@ -150,7 +150,7 @@ function eventIn(block: string): object {
   return Object.fromEntries([...block.matchAll(/^(event|id|data): (.*)$/gm)].map(([, field, value]) => [field, value]));
 }
 
-/** Of a stream of watching only what comes at once: it has no end. */
+/** A stream of watching is read as far as it comes at once: it has no end. */
 export async function answered(response: Response): Promise<Answered> {
   const { status } = response;
   const contentType = response.headers.get("content-type");

@@ -211,7 +211,7 @@ const TOKENS = parseTokens(JSON.stringify([
   ...ROLES.map((role) => ({ name: `all but ${role}`, scopes: scopesOf("mine/*", role) })),
 ].map(({ name, scopes }) => ({ subject: "s", sha256: sha256Hex(tokenOf(name)), scopes }))));
 
-/** Of a body that says itself which names it is about. */
+/** The request itself, of a body that says which names it is about. */
 function about(body: unknown): unknown {
   // To bind to a session takes a right to that besides.
   const { names, session: _, ...rest } = Object(body);

@@ -22,7 +22,7 @@ export class EventReader {
       }
       const block = this.#text.slice(0, end);
       this.#text = this.#text.slice(end + 2);
-      // Of a block without data nothing comes to a reader, though it may have told when to come again.
+      // Nothing of a block without data comes to a reader, though it may have told when to come again.
       if (!/^data:/m.test(block)) this.comments++;
       else return parse(block);
     }

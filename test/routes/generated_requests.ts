@@ -11,7 +11,7 @@ export type Generated = {
   readonly body: string | null;
 };
 
-/** Of an answer with a grant, a term, or a session. */
+/** What an answer with a grant, a term, or a session has. */
 type Granted = {
   readonly name?: string;
   readonly id?: string;

@@ -10,6 +10,8 @@ export type Apps = {
   readonly reports: Error[];
   /** A request to one node, without a socket. */
   ask(id: string, path: string, init?: RequestInit): Promise<Response>;
+  /** The same, of a request that a server got: some methods no client here can send. */
+  handle(id: string, request: Request): Promise<Response>;
   /** Its origin on 127.0.0.1, served from the first call on. */
   url(id: string): string;
   /** After `cluster.kill`: the node starts again on its disk. Resolves once it is up. */
@@ -41,6 +43,7 @@ export async function memoryApps(
     cluster,
     reports,
     ask: async (id, path, init) => await apps.get(id)!.fetch(new Request(`http://localhost${path}`, init)),
+    handle: async (id, request) => await apps.get(id)!.fetch(request),
     url(id) {
       const server = servers.get(id) ??
         Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => apps.get(id)!.fetch(request));

@@ -12,7 +12,7 @@ import { SUBJECT, type World } from "./world.ts";
 
 export const TIMEOUT_MS = 1_500;
 const ATTEMPTS = 5;
-/** Of answers, lost on their way from the node to the client. */
+/** The share of answers that are lost on their way from the node to the client. */
 const ANSWERS_LOST = 0.03;
 /** Nobody knows what became of it: asked again. */
 export const OPEN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum", "not-ready"]);
@@ -136,7 +136,7 @@ export class Asker {
     return isLost ? null : told;
   }
 
-  /** Of one node, once. */
+  /** Asks one node, once. */
   async askNode<T>(node: string, call: (node: ReplicaNode) => Promise<Answer<T>>): Promise<Told<T>> {
     const sentMs = this.#world.clock.now();
     try {

@@ -3,7 +3,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { type DirectEnd, type DirectOp, submitDirect } from "../../src/client/direct.ts";
 import type { DirectAccept } from "../../src/replica/service.ts";
 import type { Seeded } from "./virtual_time.ts";
-import type { World } from "./world.ts";
+import { SUBJECT, type World } from "./world.ts";
 
 export async function askDirectly(
   world: World,
@@ -39,7 +39,7 @@ export async function askDirectly(
   const members = Object.fromEntries(ids.map((id) => [id, `sim://${id}`]));
   const digest = (text: string) => Promise.resolve(sha256Hex(text));
   return await submitDirect(
-    { members, subject: "sim", fetch, digest },
+    { members, subject: SUBJECT, fetch, digest },
     `lock/${name}`,
     op,
     idempotencyKey,

@@ -49,7 +49,7 @@ export type CommitWatch = {
   doubtful(): void;
 };
 
-/** Of a commit that is applied late, from when it is sent. */
+/** How long a commit that is applied late takes, from when it is sent. */
 const LATE_MIN_MS = 500;
 const LATE_MAX_MS = 8_000;
 const TRAVEL_MS = 2;
@@ -93,7 +93,7 @@ export class FakeDatabase {
       : { key, value: row.value.slice(), versionstamp: row.versionstamp };
   }
 
-  /** Of those that begin with `prefix`, from `start` on, in order. */
+  /** Those that begin with `prefix`, from `start` on, in order. */
   list(prefix: Deno.KvKey, start: Deno.KvKey | undefined, limit: number): readonly Deno.KvEntry<unknown>[] {
     return [...this.#rows.values()]
       .filter(({ key }) => key.length > prefix.length && prefix.every((part, i) => part === key[i]))

@@ -142,7 +142,7 @@ export class Faults {
     clock.after(forMs, end);
   }
 
-  /** Of a minority a run, and of commits that members which answer have seen: others no one can detect (§9). */
+  /** One minority a run, and commits that members which answer have seen: others no one can detect (§9). */
   #rollback(node: string): void {
     const world = this.#world;
     const { cluster, clock, plan, isolates } = world;

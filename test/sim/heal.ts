@@ -10,7 +10,7 @@ import type { Faults } from "./faults.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Held, History } from "./history.ts";
 import { type Seeded, seededRandomness } from "./virtual_time.ts";
-import type { World } from "./world.ts";
+import { SUBJECT, type World } from "./world.ts";
 
 const STREAM = 50;
 /** Beyond the leases that are left, on the slowest clock. */
@@ -140,7 +140,7 @@ export class Heal {
     what: string,
   ): Promise<Answer<T> & { readonly sentMs: number }> {
     const { clock } = this.#world;
-    const caller = { subject: "sim", idempotencyKey: `heal-${this.#calls++}`, timeoutMs: 1_500 };
+    const caller = { subject: SUBJECT, idempotencyKey: `heal-${this.#calls++}`, timeoutMs: 1_500 };
     let isDone = false;
     // A lease that was there counts to its end, though it may have ended sooner.
     let dueMs = fromMs();

@@ -15,7 +15,7 @@ import type { Plan } from "./plan.ts";
 import { isolatesOf, memberOf } from "./processes.ts";
 import { type MachineClock, type Seeded, seededRandomness, type VirtualClock } from "./virtual_time.ts";
 
-/** Of randomness. */
+/** Streams of randomness. */
 const DATABASES = 20;
 const DATABASES_ANEW = 30;
 const ROUTES = 40;
@@ -32,7 +32,7 @@ export type IsolateParts = {
   readonly plan: Plan;
   readonly clock: VirtualClock;
   readonly random: Randomness;
-  /** Of a process, this time that it lives. */
+  /** The clock of a process, for this life of it. */
   machine(process: string): MachineClock;
   /** Called for each life of a process. */
   watch(process: string): IsolateWatch;

@@ -22,7 +22,7 @@ export type Mutant = {
   readonly seeds: number;
   /** The first seed that is tried: of a bug that shows seldom, near one that is known to show it. Default: 1. */
   readonly from?: number;
-  /** Of the runs. Default: every node has a store to itself. */
+  /** What the runs are made of. Default: every node has a store to itself. */
   readonly kind?: Kind;
 };
 

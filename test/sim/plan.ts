@@ -91,7 +91,7 @@ export type Plan = {
   /** Used besides locks. */
   readonly nouns: readonly Noun[];
   readonly faultyMs: number;
-  /** Of the clock of each node, by its place in the cluster, learners last. */
+  /** The rate of each node's clock, by its place in the cluster, learners last. */
   readonly rates: readonly number[];
   /** Links that are not as `link`, by `from>to`. */
   readonly links: Readonly<Record<string, Link>>;
@@ -109,7 +109,7 @@ export type Kind = "owners" | "isolates";
 
 export const KEYS = 4;
 const CLIENTS = 6;
-/** Of randomness: what else is drawn from a seed does not hang on its nouns. */
+/** Streams of randomness: what else is drawn from a seed does not hang on its nouns. */
 const NOUN_STREAM = 200;
 const ISOLATE_STREAM = 201;
 const SELDOM_STREAM = 202;
@@ -202,7 +202,7 @@ function sharedFault(
       // What its database says would have to wait too.
       return null;
     case "rollback":
-      // Of a shared store it is not found out, as documented (§9).
+      // Where the store is shared it is not found out, as documented (§9).
       return null;
     default:
       return fault;

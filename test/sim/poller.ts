@@ -59,7 +59,7 @@ export class Poller {
       this.subscriptions++;
       this.#world.digest.add(this.#world.clock.now(), `polled ${this.#name} ${after} ${isNewer}`);
       if (!isNewer) this.watched.nothingAbove(after, knownBefore);
-      // Of what is deleted a poll does not say at which revision.
+      // A poll does not say at which revision something was deleted.
       else if (body !== null) {
         this.watched.read(BigInt((body as { revision: string }).revision), this.#shown.ofBody(body), knownBefore);
       }

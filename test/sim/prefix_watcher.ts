@@ -23,7 +23,7 @@ export class PrefixWatcher {
   subscriptions = 0;
   unanswered = 0;
   #isDone = false;
-  /** Of the last event, whoever told it. */
+  /** The last event, whoever told it. */
   #last: { readonly node: string; readonly id: string } | null = null;
 
   /** @param names all there are below the prefix */

@@ -34,7 +34,7 @@ export type SimResult = {
   readonly figures: SimFigures;
   readonly faults: readonly string[];
   readonly history: readonly HistoryEvent[];
-  /** Of everything that happened; all zeros and ones unless asked for. */
+  /** A digest of everything that happened; all zeros and ones unless asked for. */
   readonly digest: string;
 };
 

@@ -4,7 +4,7 @@ import { type Noun, NOUNS } from "./plan.ts";
 import type { SimFigures } from "./simulator.ts";
 
 const POINTS = [...CRASH_POINTS, ...SHARED_POINTS];
-/** Of these the worst counts, not the sum. */
+/** Figures whose worst counts, not their sum. */
 const WORST: ReadonlySet<string> = new Set(["healedMs", "recoveryMs"]);
 
 export class Totals {

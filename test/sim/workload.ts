@@ -1,6 +1,8 @@
 /** What every workload of a noun is made of, and what a run asks of it. */
 import { type AskCounts, Asker, type Call, type Told } from "./asker.ts";
+import type { FenceRead } from "./check/fences.ts";
 import type { HistoryEvent } from "./check/history_lines.ts";
+import { lockFaults } from "./check/locks.ts";
 import { callerRate } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import type { Hold } from "./holder.ts";
@@ -61,6 +63,11 @@ export class Clients {
       final,
       fault: (what) => this.faults.push(what),
     });
+  }
+
+  /** Holds of which two never overlap while the first is guaranteed, and whose fences only grow. */
+  exclusiveFaults(holds: readonly Hold[], reads: readonly FenceRead[] = []): readonly string[] {
+    return lockFaults(holds.map((hold) => ({ ...hold, mode: "exclusive" })), this.leases, reads);
   }
 
   now(): number {
@@ -125,6 +132,27 @@ export class Clients {
     this.events.push({ ...event, returnMs: output === "unknown" ? null : this.now() });
     this.world.digest.add(this.now(), `${process} ${op} ${key} ${JSON.stringify(output)}`);
   }
+}
+
+/** A workload whose counts and history are those of its clients. */
+export abstract class NounWorkload implements Workload {
+  protected readonly clients: Clients;
+
+  constructor(parts: WorkloadParts) {
+    this.clients = new Clients(parts);
+  }
+
+  get counts(): NounCounts {
+    return this.clients.counts;
+  }
+
+  get events(): readonly HistoryEvent[] {
+    return this.clients.events;
+  }
+
+  abstract run(): Promise<void>;
+  abstract healed(heal: Heal): Promise<void>;
+  abstract faults(): readonly string[];
 }
 
 /** A name whose key runs in a mode that the seed decides. */

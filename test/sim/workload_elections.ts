@@ -5,12 +5,11 @@
 import type { Answer, Leadership } from "../../src/api.ts";
 import { type Asker, TIMEOUT_MS } from "./asker.ts";
 import type { FenceRead } from "./check/fences.ts";
-import { lockFaults } from "./check/locks.ts";
 import { Terms } from "./check/terms.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Granted, type Hold, Holder, REFUSALS } from "./holder.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
 
 const STREAM = 500;
 const CANDIDATES = 4;
@@ -18,8 +17,7 @@ const PAUSE_MS = 300;
 const TTL_MS = 5_000;
 const WAIT_MS = 60_000;
 
-export class ElectionWorkload implements Workload {
-  readonly #clients: Clients;
+export class ElectionWorkload extends NounWorkload {
   readonly #name: string;
   readonly #terms = new Terms();
   /** A term is a fence that leaders call so. */
@@ -27,34 +25,25 @@ export class ElectionWorkload implements Workload {
   readonly #reads: FenceRead[] = [];
 
   constructor(parts: WorkloadParts) {
-    this.#clients = new Clients(parts);
+    super(parts);
     this.#name = nameOf(parts.world.plan.seed, 0);
   }
 
-  get counts() {
-    return this.#clients.counts;
-  }
-
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
-    const holds = this.#led.map((hold) => ({ ...hold, mode: "exclusive" as const }));
+  override faults(): readonly string[] {
     return [
-      ...this.#clients.faults,
+      ...this.clients.faults,
       ...this.#terms.faults(),
-      ...lockFaults(holds, this.#clients.leases, this.#reads),
+      ...this.clients.exclusiveFaults(this.#led, this.#reads),
     ];
   }
 
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     await Promise.all(Array.from({ length: CANDIDATES }, (_, i) => this.#candidate(`candidate-${i}`, STREAM + i)));
   }
 
   /** Somebody new can lead as soon as the leases that were left behind allow. */
-  async healed(heal: Heal): Promise<void> {
-    const calledMs = this.#clients.now();
+  override async healed(heal: Heal): Promise<void> {
+    const calledMs = this.clients.now();
     const request = { candidate: "last", ttlMs: TTL_MS, waitMs: WAIT_MS };
     const { body, sentMs } = await heal.inTime(
       () => Math.max(calledMs, heal.freeMs(this.#key, calledMs)),
@@ -66,7 +55,7 @@ export class ElectionWorkload implements Workload {
     this.#led.push({
       lock: this.#key,
       calledMs,
-      returnedMs: this.#clients.now(),
+      returnedMs: this.clients.now(),
       fence: BigInt(term),
       guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate: 1 }, body),
       releasedMs: Infinity,
@@ -78,8 +67,8 @@ export class ElectionWorkload implements Workload {
   }
 
   async #candidate(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, REFUSALS);
-    const holder = new Holder(name, this.#clients, asker);
+    const asker = this.clients.asker(stream, REFUSALS);
+    const holder = new Holder(name, this.clients, asker);
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(asker.random.next() * PAUSE_MS);
       const reads = asker.random.chance(0.3);
@@ -115,16 +104,16 @@ export class ElectionWorkload implements Workload {
   }
 
   async #read(asker: Asker, id: string): Promise<void> {
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const told = await asker.ask(id, (node) => node.elections.get(this.#name, { stale: false, timeoutMs: TIMEOUT_MS }));
-    this.#clients.count(told);
+    this.clients.count(told);
     if (told === null || "code" in told) return;
     const { leader, lastTerm } = told.answer.body;
-    this.#reads.push({ lock: this.#key, calledMs, returnedMs: this.#clients.now(), fence: BigInt(lastTerm) });
+    this.#reads.push({ lock: this.#key, calledMs, returnedMs: this.clients.now(), fence: BigInt(lastTerm) });
     if (leader === null) return;
     this.#terms.told(this.#key, leader.term, leader.candidate);
     if (leader.value !== undefined && !leader.value.startsWith(`${leader.candidate} says `)) {
-      this.#clients.faults.push(`${this.#key}: ${leader.candidate} leads, and is said to say "${leader.value}"`);
+      this.clients.faults.push(`${this.#key}: ${leader.candidate} leads, and is said to say "${leader.value}"`);
     }
   }
 }

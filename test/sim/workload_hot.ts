@@ -7,13 +7,12 @@
 import type { Answer, KvDeleted, KvWritten } from "../../src/api.ts";
 import type { Asker, Asking, Call, Told } from "./asker.ts";
 import { fenceFaults, type FenceRead, type GrantEvent } from "./check/fences.ts";
-import { lockFaults } from "./check/locks.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import type { Granted, Hold } from "./holder.ts";
 import { hotName } from "./plan.ts";
 import { seededRandomness } from "./virtual_time.ts";
-import { Clients, type Workload, type WorkloadParts } from "./workload.ts";
+import { NounWorkload, type WorkloadParts } from "./workload.ts";
 
 const STREAM = 1_000;
 const WRITERS = [20, 40, 60];
@@ -40,8 +39,7 @@ const HABITS = ["once", "once", "once", "born", "born", "told", "bare"] as const
 
 type Write = KvWritten | KvDeleted;
 
-export class HotWorkload implements Workload {
-  readonly #clients: Clients;
+export class HotWorkload extends NounWorkload {
   readonly #name: string;
   readonly #writers: number;
   readonly #lockers: number;
@@ -54,40 +52,31 @@ export class HotWorkload implements Workload {
   #last = "0";
 
   constructor(parts: WorkloadParts) {
+    super(parts);
     const { seed } = parts.world.plan;
     const random = seededRandomness(seed, STREAM);
-    this.#clients = new Clients(parts);
     this.#name = hotName(seed);
     this.#writers = random.pick(WRITERS);
     this.#lockers = random.chance(0.5) ? LOCKERS : 0;
   }
 
-  get counts() {
-    return this.#clients.counts;
-  }
-
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
-    const holds = this.#holds.map((hold) => ({ ...hold, mode: "exclusive" as const }));
+  override faults(): readonly string[] {
     return [
-      ...this.#clients.faults,
+      ...this.clients.faults,
       ...fenceFaults(this.#written, this.#met).map((fault) => fault.replace("fence", "revision")),
-      ...lockFaults(holds, this.#clients.leases),
+      ...this.clients.exclusiveFaults(this.#holds),
     ];
   }
 
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     const writers = Array.from({ length: this.#writers }, (_, i) => this.#writer(`hot-${i}`, STREAM + 1 + i));
     const lockers = Array.from({ length: this.#lockers }, (_, i) => this.#locker(`hold-${i}`, STREAM + 101 + i));
     await Promise.all([...writers, ...lockers]);
     await Promise.all(this.#late);
   }
 
-  async healed(heal: Heal): Promise<void> {
-    const calledMs = this.#clients.now();
+  override async healed(heal: Heal): Promise<void> {
+    const calledMs = this.clients.now();
     await heal.inTime(
       () => calledMs,
       (node, caller) => node.registers.put(this.#name, { bytes: btoa("healed"), contentType: CONTENT_TYPE }, caller),
@@ -110,7 +99,7 @@ export class HotWorkload implements Workload {
   }
 
   async #writer(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, FINAL);
+    const asker = this.clients.asker(stream, FINAL);
     for (let i = 0; i < BURSTS * WRITES_PER_BURST; i++) {
       if (i % WRITES_PER_BURST === 0) await this.#burst(asker, i / WRITES_PER_BURST);
       if (asker.isOver) return;
@@ -120,7 +109,7 @@ export class HotWorkload implements Workload {
 
   /** All begin at once, nearly. */
   async #burst(asker: Asker, burst: number): Promise<void> {
-    const { clock, startMs } = this.#clients.world;
+    const { clock, startMs } = this.clients.world;
     const atMs = startMs + 200 + burst * BURST_MS + asker.random.next() * SPREAD_MS;
     await asker.sleep(Math.max(0, atMs - clock.now()));
   }
@@ -134,11 +123,11 @@ export class HotWorkload implements Workload {
       how === "delete"
         ? node.registers.delete(this.#name, {}, caller)
         : node.registers.put(this.#name, { ...put, ...condition }, caller);
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     await this.#ask(asker, this.#register, id, call, (told) => {
       const fence = revisionOf(told);
       if (fence === null) return;
-      const event = { lock: this.#register, calledMs, returnedMs: this.#clients.now(), fence: BigInt(fence) };
+      const event = { lock: this.#register, calledMs, returnedMs: this.clients.now(), fence: BigInt(fence) };
       if ("answer" in told) this.#written.push(event);
       else this.#met.push(event);
       this.#last = fence;
@@ -160,14 +149,14 @@ export class HotWorkload implements Workload {
     const asking: Asking = { key, ...born, takesBorn: habit === "told", ...(habit === "once" ? { tries: 1 } : {}) };
     const [repeats, afterMs] = [random.chance(REPEATS), BURST_MS * (0.3 + random.next())];
     const told = await asker.ask(id, call, asking);
-    this.#clients.count(told);
+    this.clients.count(told);
     this.#note(key, told);
     if (told !== null) first(told);
     if (repeats && habit !== "once" && habit !== "told") {
       this.#late.push(
         asker.sleep(afterMs).then(async () => {
           if (asker.isOver) return;
-          const calledMs = this.#clients.now();
+          const calledMs = this.clients.now();
           const late = await asker.ask(id, call, { ...asking, tries: 1 });
           this.#note(key, late);
           if (late !== null) again(late, calledMs);
@@ -184,7 +173,7 @@ export class HotWorkload implements Workload {
   }
 
   async #locker(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, FINAL);
+    const asker = this.clients.asker(stream, FINAL);
     for (let i = 0; i < BURSTS * WRITES_PER_BURST; i++) {
       if (i % WRITES_PER_BURST === 0) await this.#burst(asker, i / WRITES_PER_BURST);
       if (asker.isOver) return;
@@ -203,7 +192,7 @@ export class HotWorkload implements Workload {
     } as const;
     const heldMs = random.next() * 30;
     const call: Call<Granted> = (node, caller) => node.locks.acquire(this.#name, request, caller);
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const use = async (told: Told<Granted>, sentMs: number, own: string) => {
       if (!("answer" in told)) return;
       const { fence } = told.answer.body;
@@ -212,7 +201,7 @@ export class HotWorkload implements Workload {
       const hold = {
         lock: this.#lock,
         calledMs: sentMs,
-        returnedMs: this.#clients.now(),
+        returnedMs: this.clients.now(),
         fence: BigInt(fence),
         guaranteedUntilMs: guaranteedUntilMs({ ...told, rate: asker.rate }, told.answer.body),
         releasedMs: Infinity,
@@ -220,7 +209,7 @@ export class HotWorkload implements Workload {
       this.#holds.push(hold);
       await asker.sleep(heldMs);
       if (asker.isOver) return;
-      hold.releasedMs = this.#clients.now();
+      hold.releasedMs = this.clients.now();
       await asker.ask(own, (node, caller) => node.locks.release(this.#name, fence, caller));
     };
     const late = (told: Told<Granted>, sentMs: number) => void this.#late.push(use(told, sentMs, `${id}-y`));

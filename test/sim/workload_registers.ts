@@ -10,7 +10,7 @@ import { type Asker, type Call, FORGOTTEN, TIMEOUT_MS, type Told } from "./asker
 import type { HistoryEvent } from "./check/history_lines.ts";
 import { registerFaults } from "./check/registers.ts";
 import type { Heal } from "./heal.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
 
 const STREAM = 300;
 const CLIENTS = 3;
@@ -25,31 +25,22 @@ type How = "get" | "put" | "cas" | "delete" | "renew";
 /** What a client met at a key; null: nothing. A refusal tells the revision alone. */
 type Met = { readonly value?: string; readonly revision: string } | null;
 
-export class RegisterWorkload implements Workload {
-  readonly #clients: Clients;
+export class RegisterWorkload extends NounWorkload {
   readonly #keys: readonly string[];
   /** Whose values have a ttl. */
   readonly #brief: string;
-  /** Of each value with a ttl, when it may end by itself at the earliest. */
+  /** When each value with a ttl may end by itself at the earliest. */
   readonly #ends = new Map<string, number>();
   /** Last seen, by key. */
   readonly #instances = new Map<string, number>();
 
   constructor(parts: WorkloadParts) {
-    this.#clients = new Clients(parts);
+    super(parts);
     this.#keys = Array.from({ length: KEYS }, (_, i) => nameOf(parts.world.plan.seed, i));
     this.#brief = `${nameOf(parts.world.plan.seed, 0)}/brief`;
   }
 
-  get counts() {
-    return this.#clients.counts;
-  }
-
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
+  override faults(): readonly string[] {
     // As if somebody took each of them away, at some time from then on or never, if it is still there.
     const ends = [...this.#ends].map(([value, callMs]): HistoryEvent => ({
       process: "time",
@@ -60,52 +51,52 @@ export class RegisterWorkload implements Workload {
       callMs,
       returnMs: null,
     }));
-    return [...this.#clients.faults, ...registerFaults([...this.#clients.events, ...ends])];
+    return [...this.clients.faults, ...registerFaults([...this.clients.events, ...ends])];
   }
 
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     await Promise.all(Array.from({ length: CLIENTS }, (_, i) => this.#client(`writer-${i}`, STREAM + i)));
   }
 
-  async healed(heal: Heal): Promise<void> {
+  override async healed(heal: Heal): Promise<void> {
     await this.#ended(heal);
     await Promise.all(this.#keys.map(async (key) => {
       const process = "healing";
       const base = { process, key: `kv/${key}` };
       const value = btoa(process);
-      const putMs = this.#clients.now();
+      const putMs = this.clients.now();
       const { body: { revision } } = await heal.inTime(
         () => putMs,
         (node, caller) => node.registers.put(key, { bytes: value, contentType: CONTENT_TYPE }, caller),
         `${key} is not writable`,
       );
-      this.#clients.note({ ...base, op: "put", input: { value }, output: { ok: true }, callMs: putMs, revision });
-      const callMs = this.#clients.now();
+      this.clients.note({ ...base, op: "put", input: { value }, output: { ok: true }, callMs: putMs, revision });
+      const callMs = this.clients.now();
       const { body } = await heal.inTime(
         () => callMs,
         (node, { timeoutMs }) => node.registers.get(key, { stale: false, timeoutMs }).then(asRead, readNothing),
         `${key} is not readable`,
       );
       const output = { value: body.value };
-      this.#clients.note({ ...base, op: "get", input: {}, output, callMs, revision: body.revision });
+      this.clients.note({ ...base, op: "get", input: {}, output, callMs, revision: body.revision });
     }));
   }
 
   /** Nobody puts it again: it is gone as soon as what is left of its lease is over. */
   async #ended(heal: Heal): Promise<void> {
     const key = `kv/${this.#brief}`;
-    const callMs = this.#clients.now();
+    const callMs = this.clients.now();
     const { body: { revision } } = await heal.inTime(
       () => Math.max(callMs, heal.freeMs(key, callMs)),
       (node, { timeoutMs }) => node.registers.get(this.#brief, { stale: false, timeoutMs }).then(isThere, readNothing),
       `${key}: there, though nobody puts it again`,
     );
     const output = { value: null };
-    this.#clients.note({ process: "healing", key, op: "get", input: {}, output, callMs, revision });
+    this.clients.note({ process: "healing", key, op: "get", input: {}, output, callMs, revision });
   }
 
   async #client(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, FINAL);
+    const asker = this.clients.asker(stream, FINAL);
     const { random } = asker;
     const seen = new Map<string, Met>();
     for (let i = 0; !asker.isOver; i++) {
@@ -143,13 +134,13 @@ export class RegisterWorkload implements Workload {
           return node.registers.delete(key, {}, caller);
       }
     };
-    const callMs = this.#clients.now();
+    const callMs = this.clients.now();
     if (isBrief && (how === "put" || how === "cas")) this.#lasts(value, callMs);
     const hedges = how !== "get" && random.chance(HEDGES);
     const told = hedges
-      ? await this.#clients.hedge(asker, id, this.#instances.get(key) ?? 0, call, decided, `kv/${key}`)
+      ? await this.clients.hedge(asker, id, this.#instances.get(key) ?? 0, call, decided, `kv/${key}`)
       : await asker.ask(id, call, how === "get" ? {} : { key: `kv/${key}` });
-    this.#clients.count(told);
+    this.clients.count(told);
     const receipt = told === null ? undefined : "answer" in told ? told.answer.receipt : told.error.facts.receipt;
     if (receipt !== undefined) this.#instances.set(key, receipt.instance);
     const outcome = outcomeOf(told, how, value, met);
@@ -157,20 +148,20 @@ export class RegisterWorkload implements Workload {
       this.#lasts(value, callMs);
       const { revision } = told.answer.body;
       if (revision !== met!.revision) {
-        this.#clients.faults.push(`kv/${key}: put again as it was it has revision ${revision}, not ${met!.revision}`);
+        this.clients.faults.push(`kv/${key}: put again as it was it has revision ${revision}, not ${met!.revision}`);
       }
     }
     // Whether a value was kept as it is, nobody can see.
     if (how !== "renew" || outcome.output !== "unknown") {
       const { now: _, ...event } = outcome;
-      this.#clients.note({ process, key: `kv/${key}`, callMs, ...event });
+      this.clients.note({ process, key: `kv/${key}`, callMs, ...event });
     }
     return outcome.now;
   }
 
   /** What was sent at this time lasts so long at least, if clocks are such that guarantees are given. */
   #lasts(value: string, sentMs: number): void {
-    const untilMs = sentMs + (this.#clients.leases ? Math.floor(TTL_MS * (1 - DRIFT)) : 0);
+    const untilMs = sentMs + (this.clients.leases ? Math.floor(TTL_MS * (1 - DRIFT)) : 0);
     this.#ends.set(value, Math.max(untilMs, this.#ends.get(value) ?? 0));
   }
 }
@@ -188,7 +179,7 @@ function readNothing(error: unknown): Read {
   return { body: { value: null, revision: String(more?.["revision"]) }, receipt: receipt! };
 }
 
-/** Of who is to find nothing: to be asked again. */
+/** For who is to find nothing: to be asked again. */
 function isThere(): never {
   throw new QuorateError("held", "there is a value");
 }

@@ -9,7 +9,7 @@ import { permitFaults } from "./check/permits.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Hold, Holder, REFUSALS } from "./holder.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
 
 const STREAM = 400;
 const CLIENTS = 5;
@@ -17,40 +17,31 @@ const PAUSE_MS = 300;
 const TTL_MS = 5_000;
 const WAIT_MS = 60_000;
 
-export class SemaphoreWorkload implements Workload {
-  readonly #clients: Clients;
+export class SemaphoreWorkload extends NounWorkload {
   readonly #name: string;
   readonly #limit: number;
   readonly #holds: { readonly hold: Hold; readonly permits: number }[] = [];
   readonly #reads: FenceRead[] = [];
 
   constructor(parts: WorkloadParts) {
+    super(parts);
     const { seed } = parts.world.plan;
-    this.#clients = new Clients(parts);
     this.#name = nameOf(seed, 0);
     this.#limit = 2 + seed % 3;
   }
 
-  get counts() {
-    return this.#clients.counts;
-  }
-
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
+  override faults(): readonly string[] {
     const grants = this.#holds.map(({ hold, permits }) => ({ ...hold, permits, limit: this.#limit }));
-    return [...this.#clients.faults, ...permitFaults(grants, this.#clients.leases, this.#reads)];
+    return [...this.clients.faults, ...permitFaults(grants, this.clients.leases, this.#reads)];
   }
 
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     await Promise.all(Array.from({ length: CLIENTS }, (_, i) => this.#client(`taker-${i}`, STREAM + i)));
   }
 
   /** All permits can be had at once, as soon as the leases that were left behind allow. */
-  async healed(heal: Heal): Promise<void> {
-    const calledMs = this.#clients.now();
+  override async healed(heal: Heal): Promise<void> {
+    const calledMs = this.clients.now();
     const request = {
       holder: "last",
       limit: this.#limit,
@@ -68,7 +59,7 @@ export class SemaphoreWorkload implements Workload {
     this.#granted(this.#limit, {
       lock: this.#key,
       calledMs,
-      returnedMs: this.#clients.now(),
+      returnedMs: this.clients.now(),
       fence: BigInt(fence),
       guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate: 1 }, body),
       releasedMs: Infinity,
@@ -84,8 +75,8 @@ export class SemaphoreWorkload implements Workload {
   }
 
   async #client(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, REFUSALS);
-    const holder = new Holder(name, this.#clients, asker);
+    const asker = this.clients.asker(stream, REFUSALS);
+    const holder = new Holder(name, this.clients, asker);
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(asker.random.next() * PAUSE_MS);
       const reads = asker.random.chance(0.2);
@@ -114,18 +105,18 @@ export class SemaphoreWorkload implements Workload {
   }
 
   async #read(asker: Asker, id: string): Promise<void> {
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const told = await asker.ask(
       id,
       (node) => node.semaphores.get(this.#name, { stale: false, timeoutMs: TIMEOUT_MS }),
     );
-    this.#clients.count(told);
+    this.clients.count(told);
     if (told === null || "code" in told) return;
     const { holders, available, limit, lastFence } = told.answer.body;
-    this.#reads.push({ lock: this.#key, calledMs, returnedMs: this.#clients.now(), fence: BigInt(lastFence) });
+    this.#reads.push({ lock: this.#key, calledMs, returnedMs: this.clients.now(), fence: BigInt(lastFence) });
     const taken = holders.reduce((sum, { permits }) => sum + permits, 0);
     if (limit !== null && taken + (available ?? 0) !== limit) {
-      this.#clients.faults.push(
+      this.clients.faults.push(
         `${this.#key}: shown with ${taken} permits taken and ${available} of ${limit} available`,
       );
     }

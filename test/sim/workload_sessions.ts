@@ -6,11 +6,10 @@ import { QuorateError } from "../../src/errors.ts";
 import type { ReplicaNode } from "../../src/replica/node.ts";
 import type { AcquireRequest, Caller } from "../../src/replica/service.ts";
 import { type Asker, type Call, outputOf, type Told } from "./asker.ts";
-import { lockFaults } from "./check/locks.ts";
 import { guaranteedUntilMs, type Sent } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Granted, type Hold, Holder, REFUSALS } from "./holder.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
 
 const STREAM = 700;
 const OWNERS = 3;
@@ -20,46 +19,36 @@ const WAIT_MS = 60_000;
 /** A node that has heard of a session as alive does not ask again for so long whether it has ended. */
 const ALIVE_MS = 3_000;
 const CONTENT_TYPE = "text/plain";
-/** Of a session that was not opened as far as anybody knows there is nothing to be found. */
+/** Where a session was not opened, as far as anybody knows, there is nothing to be found. */
 const FINAL: ReadonlySet<string> = new Set([...REFUSALS, "not-found"]);
 
 type Answered<T> = Sent & { readonly body: T };
 
-export class SessionWorkload implements Workload {
-  readonly #clients: Clients;
+export class SessionWorkload extends NounWorkload {
   readonly #name: string;
   readonly #holds: Hold[] = [];
   /** All that were asked for; some may never have been opened. */
   readonly #ids: string[] = [];
 
   constructor(parts: WorkloadParts) {
-    this.#clients = new Clients(parts);
+    super(parts);
     // Beside the run's own locks.
     this.#name = `${nameOf(parts.world.plan.seed, 0)}/bound`;
   }
 
-  get counts() {
-    return this.#clients.counts;
+  override faults(): readonly string[] {
+    return [...this.clients.faults, ...this.clients.exclusiveFaults(this.#holds)];
   }
 
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
-    const holds = this.#holds.map((hold) => ({ ...hold, mode: "exclusive" as const }));
-    return [...this.#clients.faults, ...lockFaults(holds, this.#clients.leases)];
-  }
-
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     const owners = Array.from({ length: OWNERS }, (_, i) => this.#owner(`owner-${i}`, STREAM + i));
     await Promise.all([...owners, this.#rival("rival", STREAM + OWNERS)]);
   }
 
   /** Nobody keeps a session any more: its values vanish, and the lock can be had, when they and all leases are over. */
-  async healed(heal: Heal): Promise<void> {
-    const { slowest } = this.#clients.world;
-    const calledMs = this.#clients.now();
+  override async healed(heal: Heal): Promise<void> {
+    const { slowest } = this.clients.world;
+    const calledMs = this.clients.now();
     const freeMs = (id: string, fromMs: number) => heal.freeMs(`session/${id}`, fromMs);
     const lastMs = () => Math.max(heal.freeMs(this.#key, calledMs), ...this.#ids.map((id) => freeMs(id, calledMs)));
     const { body, sentMs } = await heal.inTime(
@@ -68,7 +57,7 @@ export class SessionWorkload implements Workload {
       `${this.#key}: not to be had, though its sessions are kept no more`,
     );
     this.#granted(calledMs, { sentMs, rate: 1, body });
-    const readMs = this.#clients.now();
+    const readMs = this.clients.now();
     await Promise.all(this.#ids.map((id) =>
       heal.inTime(
         () => Math.max(readMs, freeMs(id, readMs) + ALIVE_MS / slowest),
@@ -107,7 +96,7 @@ export class SessionWorkload implements Workload {
     const hold = {
       lock: this.#key,
       calledMs,
-      returnedMs: this.#clients.now(),
+      returnedMs: this.clients.now(),
       fence: BigInt(body.fence),
       guaranteedUntilMs: guaranteedUntilMs(sent, body),
       releasedMs: Infinity,
@@ -117,9 +106,9 @@ export class SessionWorkload implements Workload {
   }
 
   async #rival(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, REFUSALS);
+    const asker = this.clients.asker(stream, REFUSALS);
     const { random } = asker;
-    const holder = new Holder(name, this.#clients, asker);
+    const holder = new Holder(name, this.clients, asker);
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(random.next() * PAUSE_MS);
       const ttlMs = 1_000;
@@ -140,7 +129,7 @@ export class SessionWorkload implements Workload {
   }
 
   async #owner(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, FINAL);
+    const asker = this.clients.asker(stream, FINAL);
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(asker.random.next() * PAUSE_MS);
       if (!asker.isOver) await this.#live(asker, name, `${name}-${i}`);
@@ -152,7 +141,7 @@ export class SessionWorkload implements Workload {
     const { random } = asker;
     const ttlMs = random.pick([1_500, 3_000]);
     const [keeps, ends, waitMs] = [random.below(5), random.chance(0.3), random.pick([0, 1_000])];
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const opened = await this.#ask(
       asker,
       holder,
@@ -172,7 +161,7 @@ export class SessionWorkload implements Workload {
       `${own}-v`,
       (node, caller) => node.registers.put(this.#valueOf(id), put, caller),
     );
-    const askedMs = this.#clients.now();
+    const askedMs = this.clients.now();
     const request = { ...this.#request(holder, ttlMs, waitMs), session: id };
     const grant = await this.#ask(
       asker,
@@ -189,13 +178,13 @@ export class SessionWorkload implements Workload {
       if (!asker.isOver) await this.#keep(asker, holder, id, `${own}-k${i}`, lasting);
     }
     if (!ends || asker.isOver) return;
-    for (const one of lasting) one.releasedMs = Math.min(one.releasedMs, this.#clients.now());
+    for (const one of lasting) one.releasedMs = Math.min(one.releasedMs, this.clients.now());
     await this.#ask(asker, holder, "end", `${own}-x`, (node, caller) => node.sessions.end(id, caller));
   }
 
   /** All that is bound lasts as long as the session: neither may be lost before. */
   async #keep(asker: Asker, holder: string, id: string, own: string, lasting: readonly Hold[]): Promise<void> {
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const told = await asker.ask(own, (node, caller) => node.sessions.keep(id, caller));
     this.#note(holder, "keep", told, calledMs);
     if (told === null) return;
@@ -203,13 +192,13 @@ export class SessionWorkload implements Workload {
       if ("answer" in told) {
         const untilMs = guaranteedUntilMs({ ...told, rate: asker.rate }, told.answer.body);
         one.guaranteedUntilMs = Math.max(one.guaranteedUntilMs, untilMs);
-      } else if (told.code === "lost") this.#clients.lost(one);
+      } else if (told.code === "lost") this.clients.lost(one);
     }
   }
 
   /** Null: refused, or nobody knows. */
   async #ask<T>(asker: Asker, process: string, op: string, own: string, call: Call<T>): Promise<Answered<T> | null> {
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const told = await asker.ask(own, call);
     this.#note(process, op, told, calledMs);
     if (told === null || "code" in told) return null;
@@ -217,8 +206,8 @@ export class SessionWorkload implements Workload {
   }
 
   #note<T>(process: string, op: string, told: Told<T> | null, callMs: number): void {
-    this.#clients.count(told);
+    this.clients.count(told);
     const key = op === "acquire" ? this.#key : "session";
-    this.#clients.note({ process, key, op, input: {}, output: outputOf(told), callMs });
+    this.clients.note({ process, key, op, input: {}, output: outputOf(told), callMs });
   }
 }

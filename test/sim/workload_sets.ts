@@ -9,11 +9,10 @@ import { DRIFT, HANDOVER_TTL_MS } from "../../src/limits.ts";
 import type { Caller } from "../../src/replica/service.ts";
 import { type Asker, type Call, TIMEOUT_MS } from "./asker.ts";
 import { type Gone, leftBehind, notTogether, type Together } from "./check/left_behind.ts";
-import { lockFaults } from "./check/locks.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import { type Hold, REFUSALS } from "./holder.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
 import { SUBJECT } from "./world.ts";
 
 const STREAM = 1_400;
@@ -40,8 +39,7 @@ type Leaving = {
 };
 type Fence = readonly [name: string, fence: string];
 
-export class SetWorkload implements Workload {
-  readonly #clients: Clients;
+export class SetWorkload extends NounWorkload {
   readonly #names: readonly string[];
   readonly #holds: Hold[] = [];
   readonly #together: Together[] = [];
@@ -56,35 +54,27 @@ export class SetWorkload implements Workload {
   #shutDown = () => {};
 
   constructor(parts: WorkloadParts) {
-    this.#clients = new Clients(parts);
+    super(parts);
     const { seed } = parts.world.plan;
     this.#names = Array.from({ length: NAMES }, (_, i) => `${nameOf(seed, i)}/set`);
     parts.over.then(() => this.#shutDown());
   }
 
-  get counts() {
-    return this.#clients.counts;
-  }
-
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
-    const { decided } = this.#clients.world;
-    const { slowest } = this.#clients.world;
+  override faults(): readonly string[] {
+    const { decided } = this.clients.world;
+    const { slowest } = this.clients.world;
     const lapseMs = HANDOVER_TTL_MS * (1 + DRIFT) / slowest;
     const gone = this.#gone.map(({ node, ...one }) => {
       // One lock is told at once: where the only node that knows that its caller has gone dies, it stays for its ttl.
       const ttlMs = node.isDead && one.keys.length === 1 ? HOUR_MS : 0;
       return { ...one, stayMs: this.#allowedMs + ttlMs + (one.mayComeBack || node.isDead ? lapseMs : 0) };
     });
-    const holds = this.#holds.map((hold) => ({ ...hold, releasedMs: this.#endOf(hold), mode: "exclusive" as const }));
+    const holds = this.#holds.map((hold) => ({ ...hold, releasedMs: this.#endOf(hold) }));
     return [
-      ...this.#clients.faults,
+      ...this.clients.faults,
       ...leftBehind(decided, SUBJECT, gone, this.#healedMs),
       ...notTogether(decided, this.#together),
-      ...lockFaults(holds, this.#clients.leases),
+      ...this.clients.exclusiveFaults(holds),
     ];
   }
 
@@ -94,14 +84,14 @@ export class SetWorkload implements Workload {
     return Math.min(releasedMs, ...forces.map(({ fromMs }) => Math.max(fromMs, calledMs)));
   }
 
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     const users = Array.from({ length: USERS }, (_, i) => this.#user(`user-${i}`, STREAM + i));
     await Promise.all([...users, this.#operator(STREAM + USERS)]);
   }
 
   /** All can be had again, once what nobody took up has lapsed: they are wanted from the beginning on. */
-  async healed(heal: Heal): Promise<void> {
-    const { world } = this.#clients;
+  override async healed(heal: Heal): Promise<void> {
+    const { world } = this.clients;
     const { clock, slowest } = world;
     this.#allowedMs = heal.allowedMs;
     this.#healedMs = clock.now();
@@ -141,8 +131,8 @@ export class SetWorkload implements Workload {
 
   /** Some wait for what another holds, and go; when it is given back the next gets it as if they had not been there. */
   async #ghosts(heal: Heal): Promise<void> {
-    const { clock, slowest } = this.#clients.world;
-    const asker = this.#clients.asker(STREAM + USERS + 1, REFUSALS);
+    const { clock, slowest } = this.clients.world;
+    const asker = this.clients.asker(STREAM + USERS + 1, REFUSALS);
     const [name, beside] = this.#names;
     const request = { holder: "owner", ttlMs: HOUR_MS, waitMs: WAIT_MS, mode: "exclusive", lockDelayMs: 0 } as const;
     const kept = await heal.inTime(
@@ -177,7 +167,7 @@ export class SetWorkload implements Workload {
   }
 
   async #user(name: string, stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, REFUSALS);
+    const asker = this.clients.asker(stream, REFUSALS);
     const { random } = asker;
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(random.next() * PAUSE_MS);
@@ -213,10 +203,10 @@ export class SetWorkload implements Workload {
     const { random } = asker;
     const ttlMs = random.pick([1_000, 2_000, HOUR_MS]);
     const [waitMs, heldMs] = [random.pick([0, 500, 3_000]), random.next() * HELD_MS];
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     const keys = names.map((name) => `lock/${name}`);
     const told = await asker.ask(id, this.#call(kind, names, id, ttlMs, waitMs), { keys });
-    this.#clients.count(told);
+    this.clients.count(told);
     if (told === null) return;
     if ("code" in told) return await this.#refusedAll(asker, told, names, id);
     const { rate } = asker;
@@ -226,7 +216,7 @@ export class SetWorkload implements Workload {
     }
     await asker.sleep(heldMs);
     if (asker.isOver) return;
-    for (const hold of holds) hold.releasedMs = this.#clients.now();
+    for (const hold of holds) hold.releasedMs = this.clients.now();
     await Promise.all(told.answer.body.map(({ name, fence }) => this.#release(asker, id, name, fence)));
   }
 
@@ -240,7 +230,7 @@ export class SetWorkload implements Workload {
     const holds = grants.map((grant): Hold => ({
       lock: `lock/${grant.name}`,
       calledMs,
-      returnedMs: this.#clients.now(),
+      returnedMs: this.clients.now(),
       fence: BigInt(grant.fence),
       guaranteedUntilMs: untilMs(grant),
       releasedMs: Infinity,
@@ -276,9 +266,9 @@ export class SetWorkload implements Workload {
     how: Pick<Gone, "mayComeBack" | "told">,
   ): void {
     const node = { isDead: false };
-    this.#clients.world.deathOf(process).then(() => node.isDead = true);
+    this.clients.world.deathOf(process).then(() => node.isDead = true);
     const keys = names.map((name) => `lock/${name}`);
-    this.#gone.push({ what, keys, id, atMs: this.#clients.now(), node, ...how });
+    this.#gone.push({ what, keys, id, atMs: this.clients.now(), node, ...how });
   }
 
   /** Asks for an hour and goes away before it is answered, unless the answer comes first. */
@@ -299,7 +289,7 @@ export class SetWorkload implements Workload {
     id: string,
     { waitMs, isAnonymous, leaves, onDeath }: Leaving,
   ): Promise<readonly Grant[]> {
-    const { world } = this.#clients;
+    const { world } = this.clients;
     const node = asker.pickNode();
     if (node === undefined) return [];
     const left = new AbortController();
@@ -319,13 +309,13 @@ export class SetWorkload implements Workload {
     const whose = isAnonymous ? "without a key of its own" : "with a key of its own";
     const what = `asked for ${kind === "set" ? "a set" : "a lock"} and went away ${whose}`;
     const call = this.#call(kind, names, id, HOUR_MS, waitMs);
-    const calledMs = this.#clients.now();
+    const calledMs = this.clients.now();
     for (const name of names) world.answers.tried(`lock/${name}`, id, calledMs, false);
     const asked = world.ask(node, (one) => call(one, caller)).then(
       ({ body }) => {
         // It held that in time, or nobody could have known better.
         for (const { name, fence } of body) this.#open.set(`${id}-${name}`, [name, fence]);
-        if (!left.signal.aborted) this.#granted(id, calledMs, body, () => this.#clients.now());
+        if (!left.signal.aborted) this.#granted(id, calledMs, body, () => this.clients.now());
         return body;
       },
       (error) => {
@@ -354,16 +344,16 @@ export class SetWorkload implements Workload {
   }
 
   async #operator(stream: number): Promise<void> {
-    const asker = this.#clients.asker(stream, REFUSALS);
+    const asker = this.clients.asker(stream, REFUSALS);
     const { random } = asker;
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(random.next() * FORCE_PAUSE_MS);
       const name = random.pick(this.#names);
       if (asker.isOver) return;
-      const force = { name, fromMs: this.#clients.now(), untilMs: Infinity };
+      const force = { name, fromMs: this.clients.now(), untilMs: Infinity };
       this.#forced.push(force);
       const told = await asker.ask(`force-${i}`, (node, caller) => node.locks.force(name, "sim", caller));
-      if (told !== null) force.untilMs = this.#clients.now();
+      if (told !== null) force.untilMs = this.clients.now();
     }
   }
 }

@@ -4,12 +4,13 @@
  * that may be. In some runs the node of the first of them stalls for so long that its place lapses, and takes it again later.
  */
 import { QuorateError } from "../../src/errors.ts";
-import { lockFaults } from "./check/locks.ts";
+import { OPEN, TIMEOUT_MS } from "./asker.ts";
 import { callerRate, guaranteedUntilMs } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import type { Hold } from "./holder.ts";
 import { type Seeded, seededRandomness } from "./virtual_time.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
+import { SUBJECT } from "./world.ts";
 
 const STREAM = 1_300;
 const WAITERS = 3;
@@ -19,46 +20,34 @@ const KEEPER_TTL_MS = 600_000;
 const WAIT_MS = 300_000;
 /** A place lapses after 10 s; then all others may have had their turn. */
 const STALL_MS = 45_000;
-const TIMEOUT_MS = 1_500;
 const AGAIN_MS = 100;
 /** What is told of a wait is less by what two clocks may differ, and by what its last renewal and the answer took. */
 const TOLD_SHARE = 0.97;
 const TOLD_LESS_MS = 2_000;
-const AGAIN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum", "not-ready"]);
 
-export class WaitWorkload implements Workload {
-  readonly #clients: Clients;
+export class WaitWorkload extends NounWorkload {
   readonly #name: string;
   readonly #random: Seeded;
   readonly #holds: Hold[] = [];
   #stalled: string | undefined;
 
   constructor(parts: WorkloadParts) {
+    super(parts);
     const { seed } = parts.world.plan;
-    this.#clients = new Clients(parts);
     this.#name = `${nameOf(seed, 0)}/long`;
     this.#random = seededRandomness(seed, STREAM);
   }
 
-  get counts() {
-    return this.#clients.counts;
+  override faults(): readonly string[] {
+    return [...this.clients.faults, ...this.clients.exclusiveFaults(this.#holds)];
   }
 
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
-    const holds = this.#holds.map((hold) => ({ ...hold, mode: "exclusive" as const }));
-    return [...this.#clients.faults, ...lockFaults(holds, this.#clients.leases)];
-  }
-
-  run(): Promise<void> {
+  override run(): Promise<void> {
     return Promise.resolve();
   }
 
-  async healed(heal: Heal): Promise<void> {
-    const { world } = this.#clients;
+  override async healed(heal: Heal): Promise<void> {
+    const { world } = this.clients;
     const { clock } = world;
     const calledMs = clock.now();
     const kept = await heal.inTime(
@@ -85,8 +74,8 @@ export class WaitWorkload implements Workload {
 
   /** Through any node that does not stall. */
   async #release(fence: string, idempotencyKey: string): Promise<void> {
-    const { world } = this.#clients;
-    const caller = { subject: "sim", idempotencyKey, timeoutMs: TIMEOUT_MS };
+    const { world } = this.clients;
+    const caller = { subject: SUBJECT, idempotencyKey, timeoutMs: TIMEOUT_MS };
     for (;;) {
       const nodes = world.up.filter((id) => id !== this.#stalled);
       const node = nodes.length === 0 ? undefined : this.#random.pick(nodes);
@@ -95,7 +84,7 @@ export class WaitWorkload implements Workload {
         await world.ask(node, (one) => one.locks.release(this.#name, fence, caller));
         return;
       } catch (error) {
-        if (!(error instanceof QuorateError) || !AGAIN.has(error.code)) throw error;
+        if (!(error instanceof QuorateError) || !OPEN.has(error.code)) throw error;
       }
       await world.clock.sleep(AGAIN_MS);
     }
@@ -103,7 +92,7 @@ export class WaitWorkload implements Workload {
 
   /** The node of the first who waits, where all others can do without it. */
   #stallOne(): string | undefined {
-    const { world } = this.#clients;
+    const { world } = this.clients;
     const { plan, stalls, clock } = world;
     const node = this.#nodeOf(0);
     const isSpared = plan.shared.length > 0 || world.ids.some((id) => world.isQuarantined(id));
@@ -114,28 +103,28 @@ export class WaitWorkload implements Workload {
   }
 
   #nodeOf(index: number): string | undefined {
-    const { up } = this.#clients.world;
+    const { up } = this.clients.world;
     return up[index % up.length];
   }
 
   /** Through one node after another if one does not know or is gone, under the same key. */
   async #wait(name: string, index: number): Promise<void> {
-    const { world } = this.#clients;
+    const { world } = this.clients;
     const { clock, plan } = world;
     const rate = callerRate(plan.seed, STREAM + index);
     const startMs = clock.now();
     const ttlMs = this.#random.pick([2_000, 10_000]);
     const releases = this.#random.chance(0.4);
-    this.#clients.counts.operations++;
+    this.clients.counts.operations++;
     for (let i = index;; i++) {
       const sentMs = clock.now();
       const node = this.#nodeOf(i);
       const request = this.#request(name, ttlMs, Math.max(1, WAIT_MS - (sentMs - startMs)));
-      const caller = { subject: "sim", idempotencyKey: name, timeoutMs: TIMEOUT_MS };
+      const caller = { subject: SUBJECT, idempotencyKey: name, timeoutMs: TIMEOUT_MS };
       try {
         if (node === undefined) throw new QuorateError("not-ready", "nobody is there");
         const { body } = await world.ask(node, (one) => one.locks.acquire(this.#name, request, caller), 2 * WAIT_MS);
-        this.#clients.counts.done++;
+        this.clients.counts.done++;
         const hold = this.#granted(name, startMs, sentMs, rate, body);
         if (!releases) return;
         await clock.sleep(ttlMs / 2);
@@ -143,8 +132,8 @@ export class WaitWorkload implements Workload {
         return await this.#release(body.fence, `${name}-x`);
       } catch (error) {
         if (!(error instanceof QuorateError)) throw error;
-        if (!AGAIN.has(error.code)) {
-          this.#clients.faults.push(`${this.#key}: ${name} waited and was told ${error.code}`);
+        if (!OPEN.has(error.code)) {
+          this.clients.faults.push(`${this.#key}: ${name} waited and was told ${error.code}`);
           return;
         }
       }
@@ -162,15 +151,15 @@ export class WaitWorkload implements Workload {
     const hold: Hold = {
       lock: this.#key,
       calledMs,
-      returnedMs: this.#clients.now(),
+      returnedMs: this.clients.now(),
       fence: BigInt(body.fence),
       guaranteedUntilMs: guaranteedUntilMs({ sentMs, rate }, body),
       releasedMs: Infinity,
     };
     this.#holds.push(hold);
     const waitedMs = hold.returnedMs - sentMs;
-    if (this.#clients.leases && body.waitedMs < waitedMs * TOLD_SHARE - TOLD_LESS_MS) {
-      this.#clients.faults.push(
+    if (this.clients.leases && body.waitedMs < waitedMs * TOLD_SHARE - TOLD_LESS_MS) {
+      this.clients.faults.push(
         `${this.#key}: ${name} waited ${waitedMs.toFixed(0)} ms for ${hold.fence}, and was told ${body.waitedMs}`,
       );
     }

@@ -12,7 +12,7 @@ import { seededRandomness } from "./virtual_time.ts";
 import type { Heal } from "./heal.ts";
 import type { Watched } from "./check/watched.ts";
 import { type Shown, Watcher } from "./watcher.ts";
-import { Clients, nameOf, type Workload, type WorkloadParts } from "./workload.ts";
+import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
 
 const STREAM = 600;
 const WATCHERS = 2;
@@ -39,17 +39,16 @@ function shownLock(fences: readonly string[], waiting: number, lastFence: string
   return `held by ${fences.join() || "none"}, ${waiting} waiting, last ${lastFence}`;
 }
 
-export class WatchWorkload implements Workload {
-  readonly #clients: Clients;
+export class WatchWorkload extends NounWorkload {
   /** Below one prefix. The first is written until the end, the other rarely. */
   readonly #names: readonly [string, string];
   readonly #watchers: readonly (Watcher | Poller)[];
   readonly #ofPrefix: PrefixWatcher;
 
   constructor(parts: WorkloadParts) {
+    super(parts);
     const { world } = parts;
     const { seed, keys } = world.plan;
-    this.#clients = new Clients(parts);
     // Beside those of the registers' workload.
     const prefix = `${nameOf(seed, 2)}/`;
     this.#names = [`${prefix}often`, `${prefix}rarely`];
@@ -72,8 +71,8 @@ export class WatchWorkload implements Workload {
     return all.reduce((most, { known }) => known > most ? known : most, 0n);
   }
 
-  get counts() {
-    const { counts } = this.#clients;
+  override get counts() {
+    const { counts } = this.clients;
     const all = [...this.#watchers, this.#ofPrefix];
     const sum = (of: (watcher: typeof all[number]) => number) => all.reduce((total, watcher) => total + of(watcher), 0);
     return {
@@ -85,13 +84,9 @@ export class WatchWorkload implements Workload {
     };
   }
 
-  get events() {
-    return this.#clients.events;
-  }
-
-  faults(): readonly string[] {
+  override faults(): readonly string[] {
     return [
-      ...this.#clients.faults,
+      ...this.clients.faults,
       ...[...this.#watchers, this.#ofPrefix].flatMap(({ faults }) => faults),
       ...this.#watched.flatMap((watched) => watched.faults()),
     ];
@@ -101,16 +96,16 @@ export class WatchWorkload implements Workload {
     return [...this.#watchers.map(({ watched }) => watched), ...this.#ofPrefix.watched.values()];
   }
 
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     for (const watcher of [...this.#watchers, this.#ofPrefix]) {
       // They go on when everything works again.
-      watcher.run().catch((error: Error) => this.#clients.faults.push(`a watcher died: ${error.message}`));
+      watcher.run().catch((error: Error) => this.clients.faults.push(`a watcher died: ${error.message}`));
     }
     await this.#write();
   }
 
-  async healed(heal: Heal): Promise<void> {
-    const startMs = this.#clients.now();
+  override async healed(heal: Heal): Promise<void> {
+    const startMs = this.clients.now();
     const [often, rarely] = this.#names;
     await heal.inTime(
       () => startMs,
@@ -121,13 +116,13 @@ export class WatchWorkload implements Workload {
     for (const watched of [...this.#watchers.map((watcher) => watcher.watched), ofPrefix.get(often)!]) {
       await heal.comes(() => watched.isUpToDate, "a watcher was not told the last state");
     }
-    await this.#clients.world.clock.sleep(CATCH_UP_MS / this.#clients.world.slowest);
+    await this.clients.world.clock.sleep(CATCH_UP_MS / this.clients.world.slowest);
     await heal.comes(() => ofPrefix.get(rarely)!.isUpToDate, "a watcher of a prefix never learned of a state");
     for (const watcher of [...this.#watchers, this.#ofPrefix]) watcher.stop();
   }
 
   async #write(): Promise<void> {
-    const asker = this.#clients.asker(STREAM, FINAL);
+    const asker = this.clients.asker(STREAM, FINAL);
     const { random } = asker;
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(random.next() * PAUSE_MS);
@@ -138,7 +133,7 @@ export class WatchWorkload implements Workload {
       const told: Told<unknown> | null = deletes
         ? await asker.ask(`watched-${i}`, (node, caller) => node.registers.delete(name, {}, caller))
         : await asker.ask(`watched-${i}`, (node, caller) => node.registers.put(name, put, caller));
-      this.#clients.count(told);
+      this.clients.count(told);
     }
   }
 }

@@ -71,7 +71,7 @@ export class World {
   /** How much longer each node's disk takes for an atomic. */
   readonly slowDiskMs = new Map<string, number>();
   kills = 0;
-  /** Of processes that others serve the same store with. */
+  /** How often a process was ended while others served its store. */
   evictions = 0;
   readonly faults: string[] = [];
   isFaulty = true;

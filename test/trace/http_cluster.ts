@@ -13,7 +13,14 @@ import { tracingTransport } from "../../src/observe/tracing_transport.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { createModes, type ModeRule } from "../../src/replica/modes.ts";
 import { ReplicaNode } from "../../src/replica/node.ts";
-import type { BallotStore, Transport, WireMessage, WireReply } from "../../src/replica/ports.ts";
+import {
+  type BallotStore,
+  type Mark,
+  NO_MARK,
+  type Transport,
+  type WireMessage,
+  type WireReply,
+} from "../../src/replica/ports.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { createHttpTransport, type Fetch } from "../../src/transport/http_transport.ts";
 
@@ -29,6 +36,8 @@ export type Around = (
 ) => Promise<WireReply>;
 
 export type HttpClusterOptions = {
+  /** Nodes that do not vote, none of which runs: all know them, and take what is signed as theirs. */
+  readonly learners?: readonly string[];
   readonly modes?: readonly ModeRule[];
   /** Carries each request between nodes. Default: `fetch`. */
   readonly fetch?: Fetch;
@@ -96,20 +105,28 @@ export class HttpCluster {
     await Promise.all([...this.#stores.values()].map((store) => store.close()));
   }
 
-  /** Resolves when it is there, with what resolves when it votes: until then the others may not be there. */
-  async #start(id: string, { modes = [], fetch: carry = fetch }: HttpClusterOptions): Promise<Promise<void>[]> {
-    const store = await openOwnerStore({ path: ":memory:", run: () => realRandomness.id(), allowEphemeral: true });
-    this.#stores.set(id, store);
-    await store.init({ cluster: "test", id, incarnation: realRandomness.id(), config: CONFIG });
-    const http = createHttpTransport({
+  /** Sends to the nodes as the peer of this name does, whether it runs or not. */
+  peer(id: string, carry: Fetch = fetch, onMark: (peer: string, mark: Mark) => void = () => {}): Transport {
+    return createHttpTransport({
       urls: Object.fromEntries(this.ids.filter((other) => other !== id).map((other) => [other, this.url(other)])),
       config: CONFIG,
       sign: peerSigner({ cluster: "test", id, secrets: SECRETS }),
       fetch: carry,
       clock: realClock,
-      ownMark: () => node.mark()!,
-      onMark: (peer, mark) => node.note(peer, mark),
+      ownMark: () => this.#nodes.get(id)?.mark() ?? NO_MARK,
+      onMark,
     });
+  }
+
+  /** Resolves when it is there, with what resolves when it votes: until then the others may not be there. */
+  async #start(
+    id: string,
+    { modes = [], learners = [], fetch: carry = fetch }: HttpClusterOptions,
+  ): Promise<Promise<void>[]> {
+    const store = await openOwnerStore({ path: ":memory:", run: () => realRandomness.id(), allowEphemeral: true });
+    this.#stores.set(id, store);
+    await store.init({ cluster: "test", id, incarnation: realRandomness.id(), config: CONFIG });
+    const http = this.peer(id, carry, (peer, mark) => node.note(peer, mark));
     const transport: Transport = {
       send: (to, message) => this.around(id, to, message, () => http.send(to, message)),
       rttMs: (to) => http.rttMs(to),
@@ -143,7 +160,7 @@ export class HttpCluster {
       peers: {
         cluster: "test",
         secrets: SECRETS,
-        members: () => this.ids,
+        members: () => [...this.ids, ...learners],
         config: () => CONFIG,
         identity: () => node.identity(),
         mark: () => node.mark(),

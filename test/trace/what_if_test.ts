@@ -53,7 +53,7 @@ async function meet(
   return asked;
 }
 
-/** Of five: nobody can win, whatever e does. */
+/** Five acceptors: nobody can win, whatever e does. */
 const STUCK = { d: "abc", e: "bac" };
 
 function isPick(name: string): (parcel: Parcel) => boolean {

@@ -13,7 +13,7 @@ import type { Receive } from "../../src/transport/local_transport.ts";
 import { MESSAGES, VALUE } from "./samples.ts";
 
 export type Harness = {
-  /** Of node `a`, which knows `b`, and `c`, which is not there. */
+  /** The transport of node `a`, which knows `b`, and `c`, which is not there. */
   readonly transport: Transport;
   /** Ends node `b`. */
   stop(): Promise<void>;

@@ -8,7 +8,7 @@ import { fenceFaults, type FenceRead, type GrantEvent } from "./fences.ts";
 /** Times in ms of one clock. `lock` is the semaphore's name. */
 export type PermitEvent = GrantEvent & {
   readonly permits: number;
-  /** Of all permits together. */
+  /** How many permits there are together. */
   readonly limit: number;
   /** Nobody else may have them before, says the answer, or that of the last renewal. */
   readonly guaranteedUntilMs: number;

@@ -5,7 +5,7 @@ import type { HistoryEvent } from "./history_lines.ts";
 export type SampleOptions = {
   readonly clients: number;
   readonly ops: number;
-  /** Of operations: nobody hears what became of them. */
+  /** The share of operations of which nobody hears what became of them. */
   readonly unknown: number;
   readonly revisions: boolean;
 };

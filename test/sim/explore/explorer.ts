@@ -2,7 +2,7 @@
  * Explicit-state search over the shipped roles: every interleaving, loss, duplication and reordering of messages.
  * Sent messages stay in a set, to be delivered at any time, any number of times or never.
  *
- * Of a state only 128 bits are kept, the sum of the hashes of its things; the state itself only until it is expanded.
+ * Only 128 bits of a state are kept, the sum of the hashes of its things; the state itself only until it is expanded.
  */
 import type { Vote } from "../../../src/paxos/mod.ts";
 import { Ancestry, Frontier, type Row } from "./frontier.ts";

@@ -65,7 +65,7 @@ export type Visit = (part: number, effect: Effect, action: () => string) => void
 
 type Actor =
   | { readonly role: "proposer"; readonly node: NodeId; readonly proposes: boolean; readonly explicitBallots: number }
-  /** Of the standing ballot, or of those that the node itself opened. */
+  /** It coordinates the standing ballot, or those that the node itself opened. */
   | { readonly role: "coordinator"; readonly node: NodeId; readonly of: "standing" | "opened" }
   | { readonly role: "reader"; readonly node: NodeId; readonly explicitBallots: 1 };
 
@@ -705,7 +705,7 @@ function actorsOf(plan: Plan): readonly Actor[] {
   ];
 }
 
-/** Of which fast ballots the acceptors recover by themselves. */
+/** Which fast ballots the acceptors recover by themselves. */
 function picksIn(plan: Plan): readonly ("standing" | "opened")[] {
   return [
     ...(plan.ballots.includes("U") ? ["standing" as const] : []),

@@ -46,7 +46,7 @@ for (const [name, plan] of Object.entries(PLANS)) {
       const whole = new Model(core, plan, reductions);
       const reduced = new Model(core, plan);
       const classes = new Map<string, string>();
-      /** Of each state the classes of its successors. */
+      /** The classes of each state's successors. */
       const successors = new Map<string, Set<string>>();
       const note = (row: Row): string => {
         const text = `${row.parts} ${row.sent.toSorted((a, b) => a - b)}`;

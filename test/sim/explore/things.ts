@@ -89,7 +89,7 @@ export class Things {
   readonly #textsOf: (thing: Thing) => readonly string[];
   readonly #ids = new Map<string, number>();
   readonly #distinct = new StateSet();
-  /** Of each thing, for each renaming, four numbers: a state's hash is the sum over its things. */
+  /** Four numbers of each thing, for each renaming: a state's hash is the sum over its things. */
   #hashes = new Int32Array(1 << 16);
 
   /** @param textsOf of equal length for every thing */
