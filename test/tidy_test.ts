@@ -329,14 +329,11 @@ function checkMirrors(files: Files): Complaint[] {
 
 // How comments begin
 
-/** Where comments that begin so are still to be rewritten. */
-const OF_LEFT = ["src/", "routes/", "deploy.ts"];
-
 /** "Of" at the beginning keeps its reader waiting for what the sentence is about. */
 function checkComments(files: Files): Complaint[] {
   const complaints: Complaint[] = [];
   for (const [path, text] of files) {
-    if (!path.endsWith(".ts") || OF_LEFT.some((room) => path.startsWith(room))) continue;
+    if (!path.endsWith(".ts")) continue;
     layersOf(text).comments.split("\n").forEach((line, i) => {
       if (/^\s*(?:\/\/|\/?\*+)\s*Of\b/.test(line)) complaints.push(`${path}:${i + 1} begins a comment with "Of"`);
     });

@@ -26,7 +26,7 @@ const REFUSED: Partial<Readonly<Record<PeerCause, string>>> = {
   "other-members": "what it sends is refused here: its --cluster or its --modes are others",
   "other-wire": "what it sends is refused here: it speaks another wire",
   "wrong-node": "what it sends is refused here: it is meant for another node, so its URL of that node is wrong",
-  "other-life": "what it sends is refused here: its store is another than the one on record, and must not vote",
+  "other-life": "what it sends is refused here: its store was lost or exchanged for another, and must not vote",
 };
 
 export function detailOf(cause: PeerCause, direction: "asked" | "refused"): string {

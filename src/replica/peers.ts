@@ -226,7 +226,7 @@ export class Peers {
     // That it is well may not have been told yet, for want of room.
     if (known.fault === null) return this.#tell(known);
     // Other answers of a node that does not vote say nothing of its vote.
-    if (known.fault.cause === "no-vote" && !isAcceptorReply(reply)) return;
+    if (isThere(known.fault.cause) && !isAcceptorReply(reply)) return;
     known.fault = null;
     this.#tell(known);
   }
@@ -259,7 +259,7 @@ export class Peers {
   #tell(known: Known): void {
     if (this.#isClosed) return;
     const now = this.#options.clock.now();
-    const fault = known.fault ?? known.refusal;
+    const fault = foremost(known.fault, known.refusal);
     if ((fault?.cause ?? null) === known.told) return;
     if (fault !== null && mayPass(fault.cause) && now - fault.sinceMs < SETTLED_MS) return;
     const toldMs = known.toldMs.filter((atMs) => now - atMs < LINES_MS);
@@ -304,8 +304,13 @@ function newKnown(id: string): Known {
   };
 }
 
+/** That it does not vote may well come of what its messages are refused for. */
+function foremost(fault: Fault | null, refusal: Fault | null): Fault | null {
+  return fault !== null && isThere(fault.cause) ? refusal ?? fault : fault ?? refusal;
+}
+
 function shownOf({ fault, refusal, refusedMs }: Known, now: number): PeerFault | null {
-  const shown = fault ?? (now - refusedMs <= SHOWN_MS ? refusal : null);
+  const shown = foremost(fault, now - refusedMs <= SHOWN_MS ? refusal : null);
   return shown === null ? null : { cause: shown.cause, detail: shown.detail, since: shown.since };
 }
 

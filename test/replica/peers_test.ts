@@ -62,6 +62,20 @@ Deno.test("Peers: a cause is told once, however often it fails, and once that al
   assertEquals([lines.length, clock.timers], [2, 0]);
 });
 
+Deno.test("Peers: that a node that may not vote answers other questions says nothing of its vote", async () => {
+  for (const cause of ["not-ready", "failed", "no-vote"] as const) {
+    const { peers, clock, answers, ask } = setUp({ answers: { b: cause } });
+    await ask("b");
+    assertEquals(peers.faultOf("b")?.cause, cause);
+    answers["b"] = NOTED;
+    await ask("b", { type: "marks", of: "a" });
+    assertEquals(peers.faultOf("b")?.cause, cause);
+    answers["b"] = VIEW;
+    await clock.pass(PROBE_MS);
+    assertEquals(peers.faultOf("b"), null);
+  }
+});
+
 Deno.test("Peers: what passes within a second is no news; what lasts is", async () => {
   const { peers, clock, lines, answers, ask } = setUp({ answers: { b: "refused" } });
   await ask("b");
