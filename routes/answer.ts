@@ -4,7 +4,7 @@ import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import type { ClusterFaults } from "../src/http/problem.ts";
-import type { ReadAnswer } from "../src/replica/service.ts";
+import type { ReadAnswer } from "../src/service/service.ts";
 
 export type Env = {
   /** `isOperation`: it is one of a batch. */

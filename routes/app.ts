@@ -5,7 +5,7 @@ import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import { Bodies } from "../src/http/bounded_body.ts";
 import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
-import type { NodeService } from "../src/replica/service.ts";
+import type { NodeService } from "../src/service/service.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";

@@ -5,8 +5,8 @@
 import { QuorateError } from "../src/errors.ts";
 import { VISIBLE } from "../src/http/request_head.ts";
 import { LIST_DEFAULT_ITEMS } from "../src/limits.ts";
-import { NAME_FIELDS, nounOfKey } from "../src/replica/nouns.ts";
-import type { DirectAccept, NodeService, Thing } from "../src/replica/service.ts";
+import { NAME_FIELDS, nounOfKey } from "../src/nouns.ts";
+import type { DirectAccept, NodeService, Thing } from "../src/service/service.ts";
 import { decodeMessages } from "../src/transport/wire.ts";
 import { type Ctx, send } from "./answer.ts";
 import { readObject } from "./body.ts";

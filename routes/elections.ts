@@ -1,6 +1,6 @@
 /** Elections under /v1/elections: parse, call, render. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { ElectionService } from "../src/replica/service.ts";
+import type { ElectionService } from "../src/service/service.ts";
 import { type Env, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";

@@ -1,7 +1,7 @@
 /** What locks, elections and semaphores have alike: a grant given back, all of them ended, state, history, list. */
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
 import type { Answer, Forced, Left, Page } from "../src/api.ts";
-import type { Caller, ListRequest, ReadAnswer, ReadOptions } from "../src/replica/service.ts";
+import type { Caller, ListRequest, ReadAnswer, ReadOptions } from "../src/service/service.ts";
 import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";

@@ -4,7 +4,7 @@ import { QuorateError } from "../src/errors.ts";
 import type { NodeStatus } from "../src/api.ts";
 import { allows, type Noun } from "../src/auth/scopes.ts";
 import type { ClusterFaults } from "../src/http/problem.ts";
-import type { NodeService } from "../src/replica/service.ts";
+import type { NodeService } from "../src/service/service.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
 import { queryOf } from "./input.ts";

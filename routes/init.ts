@@ -1,8 +1,8 @@
 /** Making a database a member's, once: what `--init` is to a node that has its store to itself. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
-import type { Identity } from "../src/replica/ports.ts";
-import type { Membership } from "../src/replica/standing.ts";
+import type { Identity } from "../src/ports.ts";
+import type { Membership } from "../src/replica/vote_gate.ts";
 import { type Env, send } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";

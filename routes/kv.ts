@@ -11,7 +11,7 @@ import {
   TTL_MIN_MS,
 } from "../src/limits.ts";
 import type { KvValue } from "../src/api.ts";
-import type { PutRequest, ReadAnswer, RegisterService } from "../src/replica/service.ts";
+import type { PutRequest, ReadAnswer, RegisterService } from "../src/service/service.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { readObject } from "./body.ts";

@@ -1,6 +1,6 @@
 /** Locks under /v1/locks: parse, call, render. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { AcquireRequest, Caller, LockService } from "../src/replica/service.ts";
+import type { AcquireRequest, Caller, LockService } from "../src/service/service.ts";
 import { type Env, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";

@@ -1,7 +1,7 @@
 /** Waiting as a stream of events: `queued` with the position whenever it changes, then `granted`, or `error`. */
 import type { Answer } from "../src/api.ts";
 import { problemDocument } from "../src/http/problem.ts";
-import type { Caller } from "../src/replica/service.ts";
+import type { Caller } from "../src/service/service.ts";
 import { type Ctx, sendAnswer } from "./answer.ts";
 import { type Explain, toldOf } from "./error_response.ts";
 import { eventBytes, type EventStreams } from "./event_stream.ts";

@@ -6,7 +6,7 @@
 import { type Rate, RateLimiter } from "../src/auth/rate.ts";
 import { QuorateError } from "../src/errors.ts";
 import { RATE_UNHELD_DIVISOR } from "../src/limits.ts";
-import type { NodeService, Thing } from "../src/replica/service.ts";
+import type { NodeService, Thing } from "../src/service/service.ts";
 import type { Ctx } from "./answer.ts";
 import { checkedFence, nameOf, queryOf, sessionIdOf } from "./input.ts";
 import { NamedQuery } from "./schemas.ts";

@@ -1,6 +1,6 @@
 /** Semaphores under /v1/semaphores: parse, call, render. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { SemaphoreService } from "../src/replica/service.ts";
+import type { SemaphoreService } from "../src/service/service.ts";
 import { type Env, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";

@@ -1,6 +1,6 @@
 /** Sessions under /v1/sessions: parse, call, render. */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import type { Caller, SessionService } from "../src/replica/service.ts";
+import type { Caller, SessionService } from "../src/service/service.ts";
 import { type Ctx, type Env, send, sendAnswer } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";

@@ -2,8 +2,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { NOUNS } from "../src/auth/scopes.ts";
 import { QuorateError } from "../src/errors.ts";
-import { KEY_PREFIXES } from "../src/replica/nouns.ts";
-import type { NodeService } from "../src/replica/service.ts";
+import { KEY_PREFIXES } from "../src/nouns.ts";
+import type { NodeService } from "../src/service/service.ts";
 import { chartOf } from "../src/observe/chart.ts";
 import { svgChart } from "../src/observe/chart_svg.ts";
 import { textChart } from "../src/observe/chart_text.ts";

@@ -2,10 +2,10 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { QuorateError } from "../src/errors.ts";
 import type { Answer } from "../src/api.ts";
-import { NAME_FIELDS, type WatchedNoun } from "../src/replica/nouns.ts";
-import { sessionEnded } from "../src/replica/results.ts";
-import type { NodeService, SessionService } from "../src/replica/service.ts";
-import type { NameRange, WatchEvent, WatchService } from "../src/replica/watching.ts";
+import { NAME_FIELDS, type WatchedNoun } from "../src/nouns.ts";
+import { sessionEnded } from "../src/service/results.ts";
+import type { NodeService, SessionService } from "../src/service/service.ts";
+import type { NameRange, WatchEvent, WatchService } from "../src/service/watch_service.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withReceipt } from "./answer.ts";
 import { publish } from "./docs.ts";
 import { needs } from "./document.ts";

@@ -2,9 +2,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { compose, type Composed } from "../deploy.ts";
 import { sha256Hex } from "../src/auth/digest.ts";
-import { type NodeConfig, parseConfig } from "../src/config.ts";
+import { type NodeConfig, parseConfig } from "../src/config/config.ts";
 import { QuorateError } from "../src/errors.ts";
-import { StoreError } from "../src/replica/ports.ts";
+import { StoreError } from "../src/ports.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const SECRET = "a secret of this test only";

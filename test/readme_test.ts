@@ -1,6 +1,6 @@
 /** README.md does what it says: its session runs against five real nodes, and what it names is there. */
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects } from "@std/assert";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
 import { quoted, README, section, tableRows } from "./readme.ts";
 import { withApps } from "./routes/memory_apps.ts";
@@ -34,7 +34,7 @@ Deno.test("README: its table of settings has every flag and variable of a node",
   const unknown = await assertRejects(() => parseConfig(["--no-such-flag", "x"], {}, () => Promise.resolve("")), Error);
   const flags = unknown.message.split("; flags are ")[1]!.split(", ");
   const sources = await Promise.all(
-    ["src/config.ts", "deploy.ts"].map((path) => Deno.readTextFile(new URL(path, ROOT))),
+    ["src/config/config.ts", "deploy.ts"].map((path) => Deno.readTextFile(new URL(path, ROOT))),
   );
   const variables = new Set([...sources.join("\n").matchAll(/"(QUORATE_[A-Z_]+)"/g)].map(([, name]) => name!));
   assertGreater(flags.length, 10);

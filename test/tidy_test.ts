@@ -134,7 +134,10 @@ const SHARED = [
   "src/errors.ts",
   "src/remembered.ts",
   "src/key_order.ts",
+  "src/nouns.ts",
 ];
+/** What stands below a node's rooms; each may import what stands before it. */
+const CORE = ["src/paxos/", "src/machine/", "src/api.ts", "src/ports.ts", ...SHARED];
 const ALL = [""];
 
 const RULES: readonly Rule[] = [
@@ -144,15 +147,19 @@ const RULES: readonly Rule[] = [
     may: ["src/machine/", "src/assert.ts", "src/limits.ts"],
     mayTypes: ["src/paxos/"],
   },
-  { room: "src/replica/", may: ["src/replica/", "src/paxos/", "src/machine/", "src/api.ts", ...SHARED] },
+  { room: "src/engine/", may: ["src/engine/", ...CORE] },
+  { room: "src/replica/", may: ["src/replica/", "src/engine/", ...CORE] },
+  { room: "src/leases/", may: ["src/leases/", "src/replica/", "src/engine/", ...CORE] },
+  { room: "src/service/", may: ["src/service/", "src/leases/", "src/replica/", "src/engine/", ...CORE] },
+  { room: "src/watch/", may: ["src/watch/", "src/service/", "src/replica/", "src/engine/", ...CORE] },
   {
     room: "src/store/",
-    may: ["src/store/", "src/replica/ports.ts", "node:", ...SHARED],
+    may: ["src/store/", "src/ports.ts", "node:", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   {
     room: "src/transport/",
-    may: ["src/transport/", "src/replica/ports.ts", ...SHARED],
+    may: ["src/transport/", "src/ports.ts", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   { room: "src/http/", may: ["src/http/", ...SHARED], mayTypes: ["src/api.ts"] },
@@ -161,12 +168,20 @@ const RULES: readonly Rule[] = [
     room: "src/client/",
     may: ["src/client/", "src/http/", "src/api.ts", "src/paxos/ballot.ts", "src/paxos/quorum.ts", ...SHARED],
   },
+  { room: "src/gateway/", may: ["src/gateway/", "src/client/", "src/http/", ...SHARED] },
   {
     room: "src/auth/",
-    may: ["src/auth/", "src/api.ts", "src/replica/ports.ts", "node:crypto", "node:buffer", ...SHARED],
+    may: ["src/auth/", "src/api.ts", "src/ports.ts", "node:crypto", "node:buffer", ...SHARED],
   },
-  { room: "src/observe/", may: ["src/observe/", "src/api.ts", "src/replica/ports.ts", ...SHARED] },
+  { room: "src/observe/", may: ["src/observe/", "src/api.ts", "src/ports.ts", ...SHARED] },
   { room: "src/adapters/", may: ["src/adapters/", "src/client/", ...SHARED], mayTypes: ["hono"] },
+  {
+    room: "src/config/",
+    may: ["src/config/", "src/auth/", "src/http/", "src/engine/modes.ts", "node:", ...SHARED],
+    mayTypes: ["src/paxos/"],
+  },
+  // The one place that sees all rooms of a node; only the entry points see it.
+  { room: "src/compose/", may: ["src/"] },
   { room: "src/cli/", may: ALL },
   { room: "src/testing.ts", may: ALL },
   { room: "src/operate/", may: ["src/operate/", ...SHARED] },
@@ -175,12 +190,11 @@ const RULES: readonly Rule[] = [
   { room: "src/limits.ts", may: ["src/assert.ts"] },
   { room: "src/remembered.ts", may: [] },
   { room: "src/key_order.ts", may: [] },
+  { room: "src/nouns.ts", may: [] },
   { room: "src/version.ts", may: [] },
   { room: "src/errors.ts", may: SHARED, mayTypes: ["src/api.ts"] },
   { room: "src/api.ts", may: SHARED },
-  // Shell: no rule lets anything but entry points and tests import it.
-  { room: "src/config.ts", may: ALL },
-  { room: "src/gateway_config.ts", may: ALL },
+  { room: "src/ports.ts", may: SHARED, mayTypes: ["src/api.ts", "src/paxos/"] },
   {
     room: "routes/",
     may: [
@@ -188,15 +202,16 @@ const RULES: readonly Rule[] = [
       "hono",
       "zod",
       "@hono/zod-openapi",
-      "src/replica/",
+      "src/service/",
       "src/api.ts",
+      "src/ports.ts",
       "src/auth/",
       "src/http/",
       "src/observe/",
       "src/transport/wire.ts",
       ...SHARED,
     ],
-    mayTypes: ["src/machine/"],
+    mayTypes: ["src/machine/", "src/replica/"],
   },
   { room: "deploy.ts", may: ALL },
 ];
@@ -239,7 +254,7 @@ function checkImports(files: Files): Complaint[] {
 
 // What pure rooms may not touch
 
-const PURE = ["src/paxos/", "src/machine/", "src/limits.ts", "src/assert.ts"];
+const PURE = ["src/paxos/", "src/machine/", "src/engine/", "src/limits.ts", "src/assert.ts"];
 
 /** As globals or keywords; a member of some object that bears the same name is another thing. */
 const BANNED: readonly RegExp[] = [
@@ -315,7 +330,7 @@ function checkSections(files: Files): Complaint[] {
 
 /** Folders and files of test/ that mirror nothing in particular (house.md), and contract suites, which mirror a port. */
 const SPECIAL =
-  /^test\/(?:(?:paper|trace|sim|chaos|bench|browser|std|kv_connect)\/|(?:tidy|std|readme|safety_page)_test\.ts$)/;
+  /^test\/(?:(?:paper|trace|sim|chaos|bench|browser|std|kv_connect)\/|(?:tidy|std|readme|safety_page|rooms)_test\.ts$)/;
 
 function checkMirrors(files: Files): Complaint[] {
   return [...files.keys()].filter((path) => path.startsWith("test/") && path.endsWith("_test.ts"))
@@ -483,12 +498,12 @@ Deno.test("imports: what each room may and may not", () => {
     ["src/paxos/a.ts", 'import { x } from "../machine/lock.ts";', "may not import src/machine/lock.ts"],
     ["src/paxos/a.ts", 'import { x } from "../errors.ts";', "may not import src/errors.ts"],
     ["src/paxos/a.ts", 'import x from "node:crypto";', "may not import node:crypto"],
-    ["src/paxos/a.ts", 'export * from "../replica/ports.ts";', "may not import src/replica/ports.ts"],
+    ["src/paxos/a.ts", 'export * from "../ports.ts";', "may not import src/ports.ts"],
     ["src/paxos/a.ts", 'const x = import("../store/rows.ts");', "may not import src/store/rows.ts"],
     ["src/paxos/a.ts", 'import "../store/rows.ts";', "may not import src/store/rows.ts"],
     ["src/machine/a.ts", 'import { x } from "../paxos/quorum.ts";', "may import only types of src/paxos/quorum.ts"],
     ["src/machine/a.ts", 'import { type X, y } from "../paxos/b.ts";', "may import only types of src/paxos/b.ts"],
-    ["src/machine/a.ts", 'import type { X } from "../replica/ports.ts";', "may not import src/replica/ports.ts"],
+    ["src/machine/a.ts", 'import type { X } from "../ports.ts";', "may not import src/ports.ts"],
     ["src/replica/a.ts", 'import { x } from "../store/rows.ts";', "may not import src/store/rows.ts"],
     ["src/replica/a.ts", 'import { Hono } from "hono";', "may not import hono"],
     ["src/store/a.ts", 'import { x } from "../paxos/acceptor.ts";', "may import only types of src/paxos/acceptor.ts"],
@@ -496,7 +511,11 @@ Deno.test("imports: what each room may and may not", () => {
     ["src/transport/a.ts", 'import { x } from "../store/rows.ts";', "may not import src/store/rows.ts"],
     ["src/auth/a.ts", 'import { x } from "node:fs";', "may not import node:fs"],
     ["src/auth/a.ts", 'import { x } from "../paxos/quorum.ts";', "may not import src/paxos/quorum.ts"],
-    ["src/client/a.ts", 'import { x } from "../replica/service.ts";', "may not import src/replica/service.ts"],
+    ["src/client/a.ts", 'import { x } from "../service/service.ts";', "may not import src/service/service.ts"],
+    ["src/engine/a.ts", 'import { x } from "../replica/reader.ts";', "may not import src/replica/reader.ts"],
+    ["src/replica/a.ts", 'import { x } from "../service/grants.ts";', "may not import src/service/grants.ts"],
+    ["src/service/a.ts", 'import { x } from "../watch/recent.ts";', "may not import src/watch/recent.ts"],
+    ["src/compose/a.ts", 'import { x } from "../../routes/app.ts";', "may not import routes/app.ts"],
     ["src/http/a.ts", 'import { x } from "../client/direct.ts";', "may not import src/client/direct.ts"],
     ["src/adapters/a.ts", 'import { Hono } from "hono";', "may import only types of hono"],
     ["routes/a.ts", 'import { x } from "../src/store/rows.ts";', "may not import src/store/rows.ts"],
@@ -513,7 +532,7 @@ Deno.test("imports: what each room may and may not", () => {
     ["src/machine/a.ts", 'import type { X } from "../paxos/message.ts";'],
     ["src/machine/a.ts", 'import { type X, type Y } from "../paxos/message.ts";'],
     ["src/machine/a.ts", 'export type { X } from "../paxos/message.ts";'],
-    ["src/store/a.ts", 'import { StoreError } from "../replica/ports.ts";'],
+    ["src/store/a.ts", 'import { StoreError } from "../ports.ts";'],
     ["routes/a.ts", 'import { streamSSE } from "hono/streaming";\nimport { z } from "@hono/zod-openapi";'],
     ["src/paxos/a.ts", '// import { x } from "../machine/lock.ts";'],
     ["src/paxos/a.ts", 'const text = `import { x } from "../machine/lock.ts"`;'],

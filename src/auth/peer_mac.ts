@@ -17,7 +17,7 @@
  * the digest was in no header.
  */
 import { assert } from "../assert.ts";
-import type { Identity } from "../replica/ports.ts";
+import type { Identity } from "../ports.ts";
 import { otherWire, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
 import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
 

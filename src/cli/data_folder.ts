@@ -1,6 +1,6 @@
 /** What `deno task start` keeps between runs: one store a node, and the secret they share. */
 import { Buffer } from "node:buffer";
-import { SECRET_MIN_CHARS } from "../config.ts";
+import { SECRET_MIN_CHARS } from "../config/config.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { CommandError, oneLine } from "./report.ts";
 

@@ -1,6 +1,6 @@
 /** `deno task gateway`: hands requests to the nearest node; nothing to open and nothing to lose. */
-import { type GatewayConfig, parseGatewayConfig } from "../gateway_config.ts";
-import { gatewayBefore } from "./gateway_before.ts";
+import { type GatewayConfig, parseGatewayConfig } from "../config/gateway_config.ts";
+import { gatewayBefore } from "../compose/gateway_before.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
 import { stopSignal } from "./stop_signal.ts";

@@ -1,12 +1,12 @@
 /** `deno task node`: one node, from its flags to its last commit. */
 import { compose } from "../../deploy.ts";
-import { clusterConfigOf, type NodeConfig, parseConfig } from "../config.ts";
+import { clusterConfigOf, type NodeConfig, parseConfig } from "../config/config.ts";
 import { tellReadiness } from "./readiness.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
 import { shellWord } from "./shell_word.ts";
 import { stopSignal } from "./stop_signal.ts";
-import { realClock } from "./world.ts";
+import { realClock } from "../compose/world.ts";
 
 /** Service managers and `deno task start` kill after 5 s; the node should go by itself before. */
 const STOP_WITHIN_MS = 4_500;

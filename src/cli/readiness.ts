@@ -1,5 +1,5 @@
 /** What an operator is told of whether a node can serve: when it first can, when it cannot any more, and when it can again. */
-import type { Clock } from "../replica/ports.ts";
+import type { Clock } from "../ports.ts";
 
 /** Until it is ready it is asked this often: whoever waits for the line should not wait for the next second. */
 const SOON_MS = 100;

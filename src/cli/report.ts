@@ -1,6 +1,6 @@
 /** What the commands say when they cannot go on: one line, and a number for the shell. */
 import { QuorateError } from "../errors.ts";
-import { StoreError } from "../replica/ports.ts";
+import { StoreError } from "../ports.ts";
 
 /** Exit codes: a flag or variable is wrong; what they ask for cannot be done here. */
 export const EXIT_USAGE = 2;

@@ -1,8 +1,8 @@
 /** The listening side of a node process: bound at once, open for requests when the node is composed. */
-import type { NodeConfig } from "../config.ts";
+import type { NodeConfig } from "../config/config.ts";
 import { notReady } from "../http/not_ready.ts";
 import { CommandError, oneLine } from "./report.ts";
-import { realRandomness } from "./world.ts";
+import { realRandomness } from "../compose/world.ts";
 
 export type Handler = (request: Request) => Response | Promise<Response>;
 

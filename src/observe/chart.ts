@@ -1,5 +1,5 @@
 /** A run as a sequence chart: one model for every way to draw it. No times, no nonces: two runs alike give one chart. */
-import type { NodeId } from "../replica/ports.ts";
+import type { NodeId } from "../ports.ts";
 import type { MessageDetail } from "./detail.ts";
 import { mergeTraces } from "./merge.ts";
 import { Names } from "./names.ts";

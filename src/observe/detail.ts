@@ -1,5 +1,5 @@
 /** Messages and replies cut down to what a chart shows of them. */
-import type { NodeId, Sighting, WireReply } from "../replica/ports.ts";
+import type { NodeId, Sighting, WireReply } from "../ports.ts";
 
 type Handled = Extract<Sighting, { type: "handled" }>;
 type Sent = Extract<Sighting, { type: "sent" }>;

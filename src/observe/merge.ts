@@ -1,5 +1,5 @@
 /** Events of several nodes in one order: never an effect before its cause, and by their clocks where neither is. */
-import type { NodeId } from "../replica/ports.ts";
+import type { NodeId } from "../ports.ts";
 import type { MessageDetail } from "./detail.ts";
 import type { TraceEvent } from "./trace.ts";
 

@@ -2,7 +2,7 @@
  * What a node remembers of the newest real messages of each key, so that they can be drawn: small events, in rings of a
  * bounded size. Off unless the node was started with it.
  */
-import type { Clock, NodeId, Sighting, Trace } from "../replica/ports.ts";
+import type { Clock, NodeId, Sighting, Trace } from "../ports.ts";
 import { collisionIn, type CollisionRemark, commandName, detailOf, type MessageDetail, valueName } from "./detail.ts";
 
 export const TRACE_EVENTS_PER_KEY = 256;

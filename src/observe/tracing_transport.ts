@@ -1,5 +1,5 @@
 /** A transport that shows every message between nodes to a trace, once, at its sender: when it leaves, when its reply comes. */
-import type { NodeId, Trace, Transport, WireMessage, WireReply } from "../replica/ports.ts";
+import type { NodeId, Trace, Transport, WireMessage, WireReply } from "../ports.ts";
 
 /** The very transport where the trace is off. */
 export function tracingTransport(transport: Transport, trace: Trace): Transport {

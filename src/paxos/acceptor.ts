@@ -25,7 +25,7 @@ import type {
 import { type AcceptorRules, fastBallotOf, promising, refusal, snapshotOf, type Transition } from "./record.ts";
 import { pickOwn, recover } from "./recovery.ts";
 
-export function transition(
+export function stepAcceptor(
   rules: AcceptorRules,
   record: AcceptorRecord,
   message: AcceptorMessage,

@@ -5,7 +5,7 @@
 import { QuorateError } from "../errors.ts";
 import { STOOD_MAX_KEYS } from "../limits.ts";
 import { MACHINE_VERSION } from "../machine/state.ts";
-import { transition } from "../paxos/acceptor.ts";
+import { stepAcceptor } from "../paxos/acceptor.ts";
 import { type NodeId, sameBallot } from "../paxos/ballot.ts";
 import {
   type AcceptorMessage,
@@ -31,9 +31,9 @@ import {
   type StoredRecord,
   type Trace,
   type Which,
-} from "./ports.ts";
+} from "../ports.ts";
 import { Remembered } from "../remembered.ts";
-import { sharedValueId } from "./shared_value.ts";
+import { sharedValueId } from "../engine/shared_value.ts";
 import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
 
@@ -145,7 +145,7 @@ export class AcceptorHost {
       const record = stored ?? this.#fresh(key);
       found = record;
       this.#leases.see(key, record, stored?.firstSeen);
-      const next = transition(this.rules, record, message, this.#envelope(message, from));
+      const next = stepAcceptor(this.rules, record, message, this.#envelope(message, from));
       // Made here, or checked by the transition that installed it.
       this.#hashed.add(next.record.state);
       this.#note(key, record, next.record);

@@ -12,7 +12,7 @@ import type { AcceptorMessage, AcceptorReply, Collision, Snapshot, Value } from 
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import type { Randomness, Transport } from "./ports.ts";
+import type { Randomness, Transport } from "../ports.ts";
 
 /** Called with what lost a recovery of this node's, once its own record has moved on. */
 export type LosersListener = (key: string, losers: readonly Value[]) => void;

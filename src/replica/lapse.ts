@@ -1,8 +1,9 @@
 /** Whether leases have run out, as a classic quorum sees it, this node in it if it votes, each by its own clock (PROTOCOL.md §7). */
+import { QuorateError } from "../errors.ts";
 import { CLAIMS_PER_VALUE } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
-import type { KeyLogParts } from "./key_log.ts";
+import type { SubmitterParts } from "./submitter.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 
 /** Those of `terms` that ran out by this node's clock, as far as one value can claim them: the rest is for the next. */
@@ -13,7 +14,7 @@ export function lapsedOf(clock: LeaseClock, key: string, terms: readonly LeaseTe
 
 /** A claim is voted for only after this said yes; an acceptor that disagrees refuses it all the same. */
 export async function haveLapsed(
-  { acceptor, transport, epoch, learning }: KeyLogParts,
+  { acceptor, transport, epoch, learning }: SubmitterParts,
   key: string,
   leases: readonly LeaseName[],
 ): Promise<boolean> {
@@ -47,4 +48,10 @@ export async function haveLapsed(
     );
   }
   return promise;
+}
+
+/** For a claim: the lease was renewed after all, so it did not run out. */
+export function orNullIfHeld(error: unknown): null {
+  if (error instanceof QuorateError && error.code === "held") return null;
+  throw error;
 }

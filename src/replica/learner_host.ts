@@ -8,10 +8,10 @@ import { chosenValue } from "../paxos/learner.ts";
 import type { Accepted, Report } from "../paxos/message.ts";
 import { canStillWin } from "../paxos/split.ts";
 import type { AcceptorHost, OwnVote } from "./acceptor_host.ts";
-import type { Contention } from "./contention.ts";
+import type { Contention } from "../engine/contention.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";
-import type { Clock, Transport } from "./ports.ts";
+import type { Clock, Transport } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 /** Votes of one instance, by ballot and acceptor, and what ends the wait for silent acceptors. */

@@ -6,7 +6,7 @@ import { assert } from "../assert.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Mode } from "../paxos/message.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
-import type { Transport } from "./ports.ts";
+import type { Transport } from "../ports.ts";
 
 export class MemberChoice {
   readonly #members: readonly NodeId[];

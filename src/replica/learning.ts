@@ -6,7 +6,7 @@ import { LAGGING_MAX_KEYS, LEARN_DELAY_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
-import { type Clock, NO_TRACE, type Trace, type Transport } from "./ports.ts";
+import { type Clock, NO_TRACE, type Trace, type Transport } from "../ports.ts";
 
 /** How often nodes that were away are tried again. */
 const AGAIN_MS = 500;

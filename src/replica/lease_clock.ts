@@ -7,7 +7,7 @@
 import { DRIFT, LEASES_MAX_KEYS, WALL_MARGIN_MS } from "../limits.ts";
 import { leaseKey, type LeaseName, type LeaseTerm, type Machine, type Snapshot, type State } from "../paxos/message.ts";
 import { Remembered } from "../remembered.ts";
-import type { Clock, StoredRecord } from "./ports.ts";
+import type { Clock, StoredRecord } from "../ports.ts";
 
 type FirstSeen = NonNullable<StoredRecord["firstSeen"]>;
 /** A state by its hash, and the instance it opens. */

@@ -4,7 +4,7 @@
  */
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
-import { type BallotStore, type Mark, NO_MARK, SHARED_RUN } from "./ports.ts";
+import { type BallotStore, type Mark, NO_MARK, SHARED_RUN } from "../ports.ts";
 
 /**
  * No store of one process is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps

@@ -7,7 +7,7 @@ import { QuorateError } from "../errors.ts";
 import { compareKeys } from "../key_order.ts";
 import { KEYS_PER_REPLY } from "../limits.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
-import type { AskKeys, BallotStore, Clock, KeysReply, NodeId, Transport, Which } from "./ports.ts";
+import type { AskKeys, BallotStore, Clock, KeysReply, NodeId, Transport, Which } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 export type NamesParts = {

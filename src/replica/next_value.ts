@@ -2,13 +2,13 @@
 import { MACHINE_VERSION } from "../machine/state.ts";
 import { fitting } from "../paxos/batch.ts";
 import type { Snapshot, Value } from "../paxos/message.ts";
-import type { KeyLogParts } from "./key_log.ts";
+import type { SubmitterParts } from "./submitter.ts";
 import { type Pending, stamped } from "./pending.ts";
-import { sharedValueId } from "./shared_value.ts";
+import { sharedValueId } from "../engine/shared_value.ts";
 
 /** Null: nothing waits. Notes of each command that it is sent, and where first. */
 export function nextValue(
-  { acceptor, contention, digest, machine, modes, random }: KeyLogParts,
+  { acceptor, contention, digest, machine, modes, random }: SubmitterParts,
   key: string,
   opening: Snapshot,
   waiting: readonly Pending[],

@@ -1,7 +1,7 @@
 /** The own record's state for who can do without: a disk that hangs must not keep a caller beyond its deadline. */
 import type { State } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
-import type { Clock } from "./ports.ts";
+import type { Clock } from "../ports.ts";
 
 /** Null: it cannot be had, or not within `ms`. */
 export function ownState(

@@ -1,5 +1,5 @@
 /** What an operator is told of each cause, for which two nodes do not serve each other. */
-import type { PeerCause } from "./ports.ts";
+import type { PeerCause } from "../ports.ts";
 
 /** Why what this node sends to the peer comes to nothing. */
 const ASKED: Readonly<Record<PeerCause, string>> = {

@@ -8,7 +8,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import { Remembered } from "../remembered.ts";
 import { detailOf, isProven, isThere, mayPass } from "./peer_causes.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import { type Clock, type PeerCause, PeerError, type Transport, type WireMessage, type WireReply } from "./ports.ts";
+import { type Clock, type PeerCause, PeerError, type Transport, type WireMessage, type WireReply } from "../ports.ts";
 
 /** Between two questions to a member that is not well. */
 export const PROBE_MS = 500;

@@ -3,7 +3,7 @@
  * commands than a window remembers (PROTOCOL.md §6).
  */
 import { CATCH_UP_MS, STALL_MS } from "../limits.ts";
-import type { Clock } from "./ports.ts";
+import type { Clock } from "../ports.ts";
 
 const TICK_MS = 500;
 

@@ -16,7 +16,7 @@ import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import type { Clock, Randomness, Transport } from "./ports.ts";
+import type { Clock, Randomness, Transport } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 export type Ending =

@@ -4,19 +4,19 @@ import { CONTRADICTED_MAX_KEYS } from "../limits.ts";
 import { agreedState, judgeRead, newestStates, type ReadJudgement, type View } from "../paxos/learner.ts";
 import type { Snapshot } from "../paxos/message.ts";
 import { Remembered } from "../remembered.ts";
-import type { KeyLogParts } from "./key_log.ts";
-import type { KeyLogs } from "./key_logs.ts";
+import type { SubmitterParts } from "./submitter.ts";
+import type { Submitters } from "./submitters.ts";
 import { driveInstance } from "./proposer_host.ts";
 
 type Settled = Exclude<ReadJudgement, { readonly type: "contradicted" }>;
 
 export class Reader {
-  readonly #parts: KeyLogParts;
-  readonly #logs: KeyLogs;
+  readonly #parts: SubmitterParts;
+  readonly #logs: Submitters;
   /** By key, at which instance its members were last found to hold different states. */
   readonly #contradicted = new Remembered<number>(CONTRADICTED_MAX_KEYS);
 
-  constructor(parts: KeyLogParts, logs: KeyLogs) {
+  constructor(parts: SubmitterParts, logs: Submitters) {
     this.#parts = parts;
     this.#logs = logs;
   }

@@ -4,7 +4,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { Remembered } from "../remembered.ts";
-import { type BallotStore, type Clock, StoreError } from "./ports.ts";
+import { type BallotStore, type Clock, StoreError } from "../ports.ts";
 
 const PROBE_MS = 500;
 /** Each text of a failure that is not the store's as a whole is told once; so many are remembered. */

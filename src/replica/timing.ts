@@ -2,7 +2,7 @@
 import { BACKOFF_MAX_MS, LOSER_WAIT_MIN_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
-import type { Randomness, Transport } from "./ports.ts";
+import type { Randomness, Transport } from "../ports.ts";
 
 /** Below this a round trip is all scheduling and disk. */
 const RTT_FLOOR_MS = 5;

@@ -1,5 +1,5 @@
 /** SQLite locks a file only while it writes, so two idle owners would not notice each other: this lock does. */
-import { StoreError } from "../replica/ports.ts";
+import { StoreError } from "../ports.ts";
 
 /** Where a runtime cannot ask whether a file is locked without waiting for it. */
 const LOCKED_WITHIN_MS = 500;

@@ -7,7 +7,7 @@
 import { assert } from "../assert.ts";
 import { compareKeys } from "../key_order.ts";
 import { NAME_MAX_BYTES } from "../limits.ts";
-import type { Which } from "../replica/ports.ts";
+import type { Which } from "../ports.ts";
 
 /** A name of NAME_MAX_BYTES and the kind before it, as in `locks/`. */
 export const KEY_MAX_BYTES = NAME_MAX_BYTES + 32;

@@ -1,6 +1,6 @@
 /** Opens the store of a process that has its Deno KV file to itself (owner_store.ts). */
 import { CACHED_RECORDS_MAX } from "../limits.ts";
-import { type BallotStore, StoreError } from "../replica/ports.ts";
+import { type BallotStore, StoreError } from "../ports.ts";
 import { lockFile } from "./file_lock.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import { Ledger } from "./ledger.ts";

@@ -1,5 +1,5 @@
 /** Calls to Deno KV: with a deadline, and with errors that say in one line what to do about them. */
-import { type Clock, StoreError } from "../replica/ports.ts";
+import { type Clock, StoreError } from "../ports.ts";
 import { META_ROW } from "./key_space.ts";
 
 export function asStoreError(path: string, error: unknown): StoreError {

@@ -3,7 +3,7 @@
  * identity, marks and quarantine (PROTOCOL.md §9). One atomic at a time; the caller sees to that.
  */
 import type { NodeId } from "../paxos/ballot.ts";
-import { type Identity, type Mark, StoreError } from "../replica/ports.ts";
+import { type Identity, type Mark, StoreError } from "../ports.ts";
 import { asStoreError, within } from "./kv_calls.ts";
 import { IDENTITY_ROW, INDEXED_ROW, META_ROW, NOTHING } from "./key_space.ts";
 import { enter } from "./live_index.ts";

@@ -3,7 +3,7 @@
  * index too, in the same atomic; what is left are records that nobody has written since, and those are entered here, once.
  * An entry too many costs a look and is right after it; one too few would hide a name.
  */
-import type { Which } from "../replica/ports.ts";
+import type { Which } from "../ports.ts";
 import { INDEXED_ROW, listKeys, liveRow, NOTHING, RECORDS } from "./key_space.ts";
 import { isIndexed } from "./rows.ts";
 

@@ -1,6 +1,6 @@
 /** The highest commit of each peer that this store has heard of (PROTOCOL.md §9). */
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Mark } from "../replica/ports.ts";
+import type { Mark } from "../ports.ts";
 
 /** Peers remembered. Far more than members, so only peers long silent are forgotten and the row stays small. */
 export const MARKS_MAX = 64;

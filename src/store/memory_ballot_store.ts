@@ -15,7 +15,7 @@ import {
   type StoredRecord,
   StoreError,
   type Which,
-} from "../replica/ports.ts";
+} from "../ports.ts";
 import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
 import { encodeRecord, type IdentityRow, type MetaRow } from "./rows.ts";

@@ -1,5 +1,5 @@
 /** Opens a Deno KV database that others may serve too. */
-import { StoreError } from "../replica/ports.ts";
+import { StoreError } from "../ports.ts";
 import { asStoreError, within } from "./kv_calls.ts";
 
 /** Where Deno looks for what a database behind a URL asks for, when it is opened. */

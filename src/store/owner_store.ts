@@ -6,14 +6,7 @@ import { assert } from "../assert.ts";
 import { ATOMIC_MAX_BYTES, ATOMIC_MAX_KEY_BYTES, ATOMIC_MAX_RECORDS, ROW_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import {
-  type BallotStore,
-  type Identity,
-  type Mark,
-  type StepResult,
-  StoreError,
-  type Which,
-} from "../replica/ports.ts";
+import { type BallotStore, type Identity, type Mark, type StepResult, StoreError, type Which } from "../ports.ts";
 import type { FileLock } from "./file_lock.ts";
 import { assertKey, ballotRow, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";

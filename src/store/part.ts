@@ -1,6 +1,6 @@
 /** What the queued steps of one key come to: its share of the next atomic of an owner store. */
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { StoreError } from "../replica/ports.ts";
+import { StoreError } from "../ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
 import type { Entry } from "./record_cache.ts";
 import { encodeRecord, type RecordRows } from "./rows.ts";

@@ -2,7 +2,7 @@
  * What the rows hold: UTF-8 JSON, which costs KV less than objects do. Every row says in which format it was written.
  * Nothing is converted when it is read: a row of an older format stays as it is until it is written again.
  */
-import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../replica/ports.ts";
+import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../ports.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT } from "../version.ts";
 

@@ -1,6 +1,6 @@
 /** Marks of peers where many processes note them: each in the row of the key whose commit they ride in (PROTOCOL.md §9). */
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Mark } from "../replica/ports.ts";
+import type { Mark } from "../ports.ts";
 import { isHigher } from "./marks.ts";
 import { decodeMarks } from "./rows.ts";
 

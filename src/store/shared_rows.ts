@@ -1,5 +1,5 @@
 /** What one update of a shared store reads, all in one request, and what its commit has to check of that. */
-import type { Mark, NodeId, StoredRecord } from "../replica/ports.ts";
+import type { Mark, NodeId, StoredRecord } from "../ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, stateRow } from "./key_space.ts";
 import { decodeMarks, decodeRecord, writeIdOf } from "./rows.ts";
 

@@ -15,7 +15,7 @@ import {
   type StoredRecord,
   StoreError,
   type Which,
-} from "../replica/ports.ts";
+} from "../ports.ts";
 import {
   assertKey,
   ballotRow,

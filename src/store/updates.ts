@@ -1,6 +1,6 @@
 /** What waits in an owner store, and what an atomic is made of. */
 import type { AcceptorRecord } from "../paxos/message.ts";
-import type { StepResult } from "../replica/ports.ts";
+import type { StepResult } from "../ports.ts";
 import type { RecordWrite } from "./ledger.ts";
 import type { Entry } from "./record_cache.ts";
 import type { RecordRows } from "./rows.ts";

@@ -1,5 +1,5 @@
 /** Deadlines of many things that all have the same time: one timer for the oldest, however many there are. */
-import type { Clock } from "../replica/ports.ts";
+import type { Clock } from "../ports.ts";
 
 export interface Timed {
   /** Set by the owner, who then calls `settled()`. */

@@ -18,7 +18,7 @@ import {
   type Transport,
   type WireMessage,
   type WireReply,
-} from "../replica/ports.ts";
+} from "../ports.ts";
 import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Acquaintance, callPeer, type Fetch, type Signer } from "./peer_call.ts";

@@ -16,7 +16,7 @@ import {
   type Transport,
   type WireMessage,
   type WireReply,
-} from "../replica/ports.ts";
+} from "../ports.ts";
 import { RoundTrips } from "./round_trips.ts";
 import { decodeMessages, decodeReplies, encodeMessage } from "./wire.ts";
 

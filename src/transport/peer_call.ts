@@ -1,7 +1,7 @@
 /** One request to one peer: signed, sent, and its answer read within limits. */
 import { BODY_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import { type Clock, PeerError } from "../replica/ports.ts";
+import { type Clock, PeerError } from "../ports.ts";
 import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
 import { causeOfCode, causeOfFailure, textOf } from "./peer_cause.ts";
 import { decodeResponse, type PeerResponseBody } from "./wire.ts";

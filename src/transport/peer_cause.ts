@@ -1,5 +1,5 @@
 /** What a failed call says of the peer, from what the runtime and the peer say of it. */
-import type { PeerCause } from "../replica/ports.ts";
+import type { PeerCause } from "../ports.ts";
 
 /** By the text of the runtime: its errors of a fetch have no codes. The first that fits. */
 const BY_TEXT: readonly (readonly [RegExp, PeerCause])[] = [

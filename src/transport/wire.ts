@@ -13,7 +13,7 @@ import {
   SUBJECT_MAX_BYTES,
 } from "../limits.ts";
 import type { Alignment, Outcomes } from "../paxos/message.ts";
-import type { Mark, WireMessage, WireReply } from "../replica/ports.ts";
+import type { Mark, WireMessage, WireReply } from "../ports.ts";
 import {
   anyRecord,
   duration,

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { clusterConfigOf } from "../../src/config.ts";
+import { clusterConfigOf } from "../../src/config/config.ts";
 import {
   BATCH_MAX_BYTES,
   BODY_MAX_BYTES,
@@ -11,7 +11,7 @@ import {
   PAXOS_BODY_MAX_BYTES,
 } from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import type { Mark, WireMessage } from "../../src/replica/ports.ts";
+import type { Mark, WireMessage } from "../../src/ports.ts";
 import { encodeRequest } from "../../src/transport/wire.ts";
 import { raw } from "../routes/scripted_node.ts";
 import { call, pause, RealCluster, type Reply } from "./real_cluster.ts";

@@ -2,7 +2,7 @@
 import { assert } from "@std/assert";
 import { compose, type Composed } from "../../deploy.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { parseConfig } from "../../src/config.ts";
+import { parseConfig } from "../../src/config/config.ts";
 import { type KvConnect, startKvConnect } from "../kv_connect/server.ts";
 
 const TRIES = 300;

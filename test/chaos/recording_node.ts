@@ -3,7 +3,7 @@
  * beside the store, before anybody is told. It composes the shipped node; only the store's `update` is wrapped, from outside.
  */
 import { runNode } from "../../src/cli/node.ts";
-import type { BallotStore, StepResult, StoredRecord } from "../../src/replica/ports.ts";
+import type { BallotStore, StepResult, StoredRecord } from "../../src/ports.ts";
 import { OwnerStore } from "../../src/store/owner_store.ts";
 import { Recording, recordingPath } from "./recording.ts";
 

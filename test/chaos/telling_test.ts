@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { compose, type Composed } from "../../deploy.ts";
 import { listen, type Listener } from "../../src/cli/serve.ts";
-import { parseConfig } from "../../src/config.ts";
+import { parseConfig } from "../../src/config/config.ts";
 import { nobody } from "../client/scripted_nodes.ts";
 import { until } from "../replica/clocks.ts";
 import { CERTIFICATE, PRIVATE_KEY } from "./certificate.ts";

@@ -1,7 +1,7 @@
 /** A name written 100,000 times through a whole node: what is kept of it never grows (PROTOCOL.md §3). */
 import { assert } from "@std/assert";
 import { COMMANDS_PER_VALUE } from "../../src/limits.ts";
-import type { ReplicaNode } from "../../src/replica/node.ts";
+import type { ReplicaNode } from "../../src/compose/node.ts";
 import { caller, memoryCluster, request } from "../replica/memory_cluster.ts";
 
 const WRITES = 100_000;

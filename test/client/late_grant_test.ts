@@ -1,6 +1,6 @@
 /** What a caller is guaranteed of a grant that a second node answered with: never more than holds from its own send. */
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
-import { createGateway } from "../../src/client/gateway.ts";
+import { createGateway } from "../../src/gateway/gateway.ts";
 import { laterEvents, laterGrant } from "../../src/client/late_grant.ts";
 import { VirtualClock } from "../sim/virtual_time.ts";
 import { type Apps, memoryApps } from "../routes/memory_apps.ts";

@@ -1,5 +1,5 @@
 /** Nodes that do as a test says, on real sockets, and a gateway before them whose time the test lets pass. */
-import { createGateway, type GatewayOptions } from "../../src/client/gateway.ts";
+import { createGateway, type GatewayOptions } from "../../src/gateway/gateway.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 
 export type Seen = {

@@ -1,7 +1,7 @@
 /** Events and sightings for tests of the trace. */
 import type { MessageDetail } from "../../src/observe/detail.ts";
 import type { TraceEvent } from "../../src/observe/trace.ts";
-import type { WireMessage } from "../../src/replica/ports.ts";
+import type { WireMessage } from "../../src/ports.ts";
 import { MESSAGES } from "../transport/samples.ts";
 
 export function accept(key: string, instance = 5): Extract<WireMessage, { type: "accept" }> {

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { TRACE_EVENTS_PER_KEY, TRACE_KEYS, TraceRing } from "../../src/observe/trace.ts";
-import { NO_TRACE, type Sighting, type Trace } from "../../src/replica/ports.ts";
+import { NO_TRACE, type Sighting, type Trace } from "../../src/ports.ts";
 import { caller, memoryCluster, request } from "../replica/memory_cluster.ts";
 import { REPLIES, VALUE, VOTE } from "../transport/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";

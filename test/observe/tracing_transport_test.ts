@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { tracingTransport } from "../../src/observe/tracing_transport.ts";
-import { NO_TRACE, PeerError, type Sighting, type Transport } from "../../src/replica/ports.ts";
+import { NO_TRACE, PeerError, type Sighting, type Transport } from "../../src/ports.ts";
 import { MESSAGES, REPLIES } from "../transport/samples.ts";
 
 /** Answers `a`, and nobody else; notes whether it was closed. */

@@ -1,6 +1,6 @@
 /** Any(N, I, Recovery): an explicit ballot that its owner opens to everybody's values (Fast Paxos §3.1; PROTOCOL.md §3). */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { transition } from "../../src/paxos/acceptor.ts";
+import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { type Ballot, type NodeId, recoveryOf, STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorRecord, AcceptorReply, Any, Value } from "../../src/paxos/message.ts";
 import { fastBallotOf } from "../../src/paxos/record.ts";
@@ -29,7 +29,7 @@ function heard(me: NodeId, ...messages: readonly (readonly [AcceptorMessage, Nod
   let record: AcceptorRecord = fresh(fast("c"));
   let reply: AcceptorReply | null = null;
   for (const [message, from] of messages) {
-    ({ record, reply } = transition(rulesOf(me, 3), frozen(record), frozen(message), { from, seenMs: {} }));
+    ({ record, reply } = stepAcceptor(rulesOf(me, 3), frozen(record), frozen(message), { from, seenMs: {} }));
   }
   return { record, reply: reply! };
 }
@@ -43,7 +43,7 @@ Deno.test("an acceptor opens a ballot for its owner, once promised that far, and
   assertEquals(reply, { type: "opened", instance: 1, ballot: OPEN });
   assertEquals([record.promised, record.any, record.vote], [OPEN, { ballot: OPEN, recovery: "coordinated" }, null]);
   assertEquals(fastBallotOf(record)?.coordinator, "a");
-  const again = transition(rulesOf("b", 3), frozen(record), ANY, { from: "a", seenMs: {} });
+  const again = stepAcceptor(rulesOf("b", 3), frozen(record), ANY, { from: "a", seenMs: {} });
   assertStrictEquals(again.record, record);
   assertEquals(again.reply, reply);
 });

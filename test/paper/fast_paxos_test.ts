@@ -3,7 +3,7 @@
  * the paper. Where the project widens a rule (proposer-inclusive quorums, PROTOCOL.md §2) the tests of src/paxos say so.
  */
 import { assert, assertEquals } from "@std/assert";
-import { transition } from "../../src/paxos/acceptor.ts";
+import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { type Ballot, compareBallots, type NodeId, STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import { chosenValue } from "../../src/paxos/learner.ts";
 import type { AcceptorMessage, AcceptorRecord, AcceptorReply, Mode, Value } from "../../src/paxos/message.ts";
@@ -33,7 +33,7 @@ function acceptor(mode: Mode) {
   const rules = rulesOf("c", 3);
   let record: AcceptorRecord = fresh(mode);
   const hear = (message: AcceptorMessage, from: NodeId | ""): AcceptorReply => {
-    const next = transition(rules, record, message, { from, seenMs: {} });
+    const next = stepAcceptor(rules, record, message, { from, seenMs: {} });
     record = next.record;
     return next.reply;
   };

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertNotEquals, assertStrictEquals, assertStringIncludes } from "@std/assert";
 import { DRIFT } from "../../src/limits.ts";
-import { transition } from "../../src/paxos/acceptor.ts";
+import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { type Ballot, type NodeId, STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import {
   type Accept,
@@ -50,7 +50,7 @@ class Acceptor {
   }
 
   hear(message: AcceptorMessage, from: NodeId | "", seenMs: Envelope["seenMs"] = {}): AcceptorReply {
-    const { record, reply } = transition(this.rules, this.record, frozen(message), frozen({ from, seenMs }));
+    const { record, reply } = stepAcceptor(this.rules, this.record, frozen(message), frozen({ from, seenMs }));
     this.record = frozen(record);
     return frozen(reply);
   }
@@ -772,8 +772,8 @@ Deno.test("transitions are equal for equal inputs, and leave their inputs alone"
   const rules = frozen(rulesOf("c", 3));
   const record = frozen(fresh(fast("a")));
   const message = frozen(accept(STANDING, A));
-  const once = transition(rules, record, message, frozen({ from: "a", seenMs: {} }));
-  const twice = transition(rules, record, message, frozen({ from: "a", seenMs: {} }));
+  const once = stepAcceptor(rules, record, message, frozen({ from: "a", seenMs: {} }));
+  const twice = stepAcceptor(rules, record, message, frozen({ from: "a", seenMs: {} }));
   assertEquals(once, twice);
   assertNotEquals(once.record, record);
   assertEquals(record, fresh(fast("a")));

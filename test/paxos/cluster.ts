@@ -2,7 +2,7 @@
  * The shipped roles of one cluster in one thread: every message waits until the test delivers it, loses it or
  * delivers it twice. A record is "durable" the moment its transition returns.
  */
-import { transition } from "../../src/paxos/acceptor.ts";
+import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { type Ballot, type NodeId, sameBallot, showBallot, STANDING } from "../../src/paxos/ballot.ts";
 import {
   type CoordinatorContext,
@@ -181,7 +181,7 @@ export class Cluster {
   /** One acceptor hears one message now. */
   hear(to: NodeId, message: AcceptorMessage, from: NodeId | ""): AcceptorReply {
     const before = this.record(to);
-    const { record, reply } = transition(this.#rules.get(to)!, before, frozen(message), { from, seenMs: {} });
+    const { record, reply } = stepAcceptor(this.#rules.get(to)!, before, frozen(message), { from, seenMs: {} });
     this.records.set(to, frozen(record));
     if (record.stopped !== undefined) throw new Error(`${to} stopped: ${record.stopped}`);
     this.#noteVote(to, record);

@@ -6,8 +6,8 @@ import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../sr
 import { createMachine } from "../../src/machine/machine.ts";
 import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
-import type { BallotStore, WireMessage } from "../../src/replica/ports.ts";
-import { sharedValueId } from "../../src/replica/shared_value.ts";
+import type { BallotStore, WireMessage } from "../../src/ports.ts";
+import { sharedValueId } from "../../src/engine/shared_value.ts";
 import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { ballotOf, certificateOf, command, fast, KEY, machine, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";

@@ -2,7 +2,7 @@
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { AcceptorHost, type AcceptorHostParts } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
-import type { Clock } from "../../src/replica/ports.ts";
+import type { Clock } from "../../src/ports.ts";
 import { StoreHealth } from "../../src/replica/store_health.ts";
 import { fast, machine, rulesOf } from "../paxos/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";

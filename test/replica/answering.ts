@@ -1,6 +1,6 @@
 /** Peers that answer what they know of a member, and nothing else. */
 import { assert } from "@std/assert";
-import { type Mark, PeerError, type Transport } from "../../src/replica/ports.ts";
+import { type Mark, PeerError, type Transport } from "../../src/ports.ts";
 
 /** What each peer answers: its mark of us, null for none, "silent" for no answer. */
 export type Answers = Record<string, Mark | null | "silent">;

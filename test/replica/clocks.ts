@@ -1,5 +1,5 @@
 /** Clocks that pass at another speed than the wall's, for what takes seconds. */
-import type { Clock } from "../../src/replica/ports.ts";
+import type { Clock } from "../../src/ports.ts";
 
 /** Real time, `times` as fast. */
 export function fastClock(times: number): Clock {

@@ -4,7 +4,7 @@ import { STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type { Collision } from "../../src/paxos/message.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
-import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
+import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/ports.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { ballotOf, fast, KEY, logOf, reportsOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";

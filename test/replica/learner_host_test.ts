@@ -2,11 +2,11 @@
 import { assertEquals } from "@std/assert";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { Accepted } from "../../src/paxos/message.ts";
-import { Contention } from "../../src/replica/contention.ts";
+import { Contention } from "../../src/engine/contention.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { LearnerHost } from "../../src/replica/learner_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
-import type { Transport } from "../../src/replica/ports.ts";
+import type { Transport } from "../../src/ports.ts";
 import { Timing } from "../../src/replica/timing.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { directValue, rulesOf } from "../paxos/samples.ts";

@@ -5,9 +5,9 @@ import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import { MemberChoice } from "../../src/replica/learner_node.ts";
-import { MODE_NAMES, type ModeRule } from "../../src/replica/modes.ts";
-import { MAILBOX, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
-import { sharedValueId } from "../../src/replica/shared_value.ts";
+import { MODE_NAMES, type ModeRule } from "../../src/engine/modes.ts";
+import { MAILBOX, type WireMessage, type WireReply } from "../../src/ports.ts";
+import { sharedValueId } from "../../src/engine/shared_value.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, type MemoryClusterOptions, request } from "./memory_cluster.ts";
 

@@ -11,17 +11,17 @@ import {
   SHARED_RUN,
   StoreError,
   type WireMessage,
-} from "../../src/replica/ports.ts";
+} from "../../src/ports.ts";
 import { MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
-import { Standing } from "../../src/replica/standing.ts";
+import { VoteGate } from "../../src/replica/vote_gate.ts";
 import { IDENTITY_ROW } from "../../src/store/key_space.ts";
 import { encodeIdentity } from "../../src/store/rows.ts";
 import { makeRecord } from "../store/ballot_store_contract.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { type Answers, peersAnswering } from "./answering.ts";
 import { valueOf } from "../paxos/samples.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { memoryCluster } from "./memory_cluster.ts";
 
 const QUORUMS = new QuorumSystem(["a", "b", "c"]);
@@ -147,7 +147,7 @@ async function newborn(answers: Answers, edit: (meta: string) => string = (meta)
   const clock = new ManualClock();
   const lines: string[] = [];
   const quorums = new QuorumSystem(["a", ...Object.keys(answers)]);
-  const it = new Standing(MEMBER, quorums, store, peersAnswering(answers), clock, (line) => lines.push(line));
+  const it = new VoteGate(MEMBER, quorums, store, peersAnswering(answers), clock, (line) => lines.push(line));
   void it.confirm();
   await settled();
   return { it, store, clock, lines, disk };
@@ -212,7 +212,7 @@ Deno.test("lives: a shared store of such a version votes at once if it has a rec
     if (hasRecord) await store.update("lock/x", () => ({ record: makeRecord(1), reply: null }));
     const quorums = new QuorumSystem(["a", "b", "c"]);
     const clock = new ManualClock();
-    const it = new Standing(MEMBER, quorums, store, peersAnswering({ b: "silent", c: "silent" }), clock, () => {});
+    const it = new VoteGate(MEMBER, quorums, store, peersAnswering({ b: "silent", c: "silent" }), clock, () => {});
     const confirmed = it.confirm();
     if (hasRecord) await confirmed;
     for (let i = 0; i < 10; i++) await clock.pass(100);

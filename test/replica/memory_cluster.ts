@@ -1,10 +1,10 @@
 /** A whole cluster in this process: the shipped nodes on memory stores, over a network that can be told to misbehave. */
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import { createModes, type ModeRule } from "../../src/replica/modes.ts";
-import { ReplicaNode } from "../../src/replica/node.ts";
+import { createModes, type ModeRule } from "../../src/engine/modes.ts";
+import { ReplicaNode } from "../../src/compose/node.ts";
 import {
   type BallotStore,
   type Clock,
@@ -12,9 +12,9 @@ import {
   type Randomness,
   type Trace,
   type Transport,
-} from "../../src/replica/ports.ts";
+} from "../../src/ports.ts";
 import { tracingTransport } from "../../src/observe/tracing_transport.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import type { Caller } from "../../src/service/service.ts";
 import {
   type AtomicWatch,
   type MemoryBallotStore,

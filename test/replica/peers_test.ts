@@ -1,13 +1,7 @@
 /** How peers are, as one node sees it, in time that the test moves. */
 import { assert, assertEquals } from "@std/assert";
 import { Peers, PROBE, PROBE_MS } from "../../src/replica/peers.ts";
-import {
-  type PeerCause,
-  PeerError,
-  type Transport,
-  type WireMessage,
-  type WireReply,
-} from "../../src/replica/ports.ts";
+import { type PeerCause, PeerError, type Transport, type WireMessage, type WireReply } from "../../src/ports.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 
 const NOTED: WireReply = { type: "noted" };

@@ -1,15 +1,15 @@
 /** The proposer's host: timers, silence and a store that fails (PROTOCOL.md §3 to §5), on a clock the test moves. */
 import { assert, assertEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { transition } from "../../src/paxos/acceptor.ts";
+import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorRecord, Mode, Vote } from "../../src/paxos/message.ts";
 import { freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
-import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/replica/ports.ts";
+import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/ports.ts";
 import { driveInstance, type Ending } from "../../src/replica/proposer_host.ts";
-import { sharedValueId } from "../../src/replica/shared_value.ts";
+import { sharedValueId } from "../../src/engine/shared_value.ts";
 import { Timing } from "../../src/replica/timing.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { classic, fast, KEY, logOf, machine, nodesOf, rulesOf, valueOf } from "../paxos/samples.ts";
@@ -30,7 +30,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   function answer(to: string, message: WireMessage): WireReply {
     if (network.lost(to, message)) throw new PeerError("silence");
     if (message.type === "collision" || message.type === "marks") return { type: "noted" };
-    const next = transition(rulesOf(to, n), peers.get(to)!, message as AcceptorMessage, { from: "a", seenMs: {} });
+    const next = stepAcceptor(rulesOf(to, n), peers.get(to)!, message as AcceptorMessage, { from: "a", seenMs: {} });
     peers.set(to, next.record);
     return network.spoil(structuredClone(next.reply) as WireReply);
   }
@@ -198,7 +198,7 @@ Deno.test("proposer host: nothing to propose and nothing under way is idle; a vo
   const value = { id, proposer: "" as const, commands };
   const accept = { type: "accept", key: KEY, epoch: 0, instance: 1, ballot: STANDING, value } as const;
   for (const peer of ["b", "c"]) {
-    const { record } = transition(rulesOf(peer, 3), stuck.peers.get(peer)!, accept, { from: "", seenMs: {} });
+    const { record } = stepAcceptor(rulesOf(peer, 3), stuck.peers.get(peer)!, accept, { from: "", seenMs: {} });
     stuck.peers.set(peer, record);
   }
   const ending = await stuck.end(await stuck.drive(null));

@@ -2,13 +2,13 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createApp } from "../../routes/app.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import { createModes } from "../../src/replica/modes.ts";
-import { ReplicaNode } from "../../src/replica/node.ts";
-import { StoreError } from "../../src/replica/ports.ts";
+import { createModes } from "../../src/engine/modes.ts";
+import { ReplicaNode } from "../../src/compose/node.ts";
+import { StoreError } from "../../src/ports.ts";
 import { StoreHealth } from "../../src/replica/store_health.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { createLocalNetwork } from "../../src/transport/local_transport.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { BACKOFF_MAX_MS, LOSER_WAIT_MIN_MS } from "../../src/limits.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import type { Transport } from "../../src/replica/ports.ts";
+import type { Transport } from "../../src/ports.ts";
 import { COLD_RTT_MS, Timing } from "../../src/replica/timing.ts";
 
 function timing(rtts: Readonly<Record<string, number>>, random = 0.5, n = 5, me = "a", unknownMs?: number): Timing {

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
-import { createGateway } from "../../src/client/gateway.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { createGateway } from "../../src/gateway/gateway.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { fastClock, until } from "../replica/clocks.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { refuseAll, tell } from "./noun_requests.ts";
@@ -224,7 +224,7 @@ Deno.test("a set that is repeated and refused says for which name, and what of t
     const { code, name, stillHeld } = again.body;
     assertEquals([again.status, code, name, stillHeld], [410, "lost", "b", [{ name: "a", fence: a.fence }]]);
     assertEquals((await tell(apps, "a", "DELETE", `/v1/locks/a/${a.fence}`)).body.outcome, "released");
-    // Of a first try nothing is.
+    // A first try has nothing that is held still.
     await taken(apps, "/v1/locks/b", { holder: "other" });
     const first = await tell(apps, "a", "POST", "/v1/locks", set);
     assertEquals([first.status, first.body.name, "stillHeld" in first.body], [409, "b", false]);

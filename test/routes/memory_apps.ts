@@ -1,7 +1,7 @@
 /** The HTTP side of every node of a cluster in this process, on a real socket each or without one. */
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { type MemoryCluster, memoryCluster, type MemoryClusterOptions } from "../replica/memory_cluster.ts";
 
 export type Apps = {

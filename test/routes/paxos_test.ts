@@ -4,7 +4,7 @@ import type { PeerSide } from "../../routes/paxos.ts";
 import { peerSigner, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { BATCH_MAX_BYTES, BODIES_MAX_BYTES, BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
-import { type Mark, NO_MARK, type WireMessage } from "../../src/replica/ports.ts";
+import { type Mark, NO_MARK, type WireMessage } from "../../src/ports.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
 import { WIRE_VERSION } from "../../src/version.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { isCounted, isOfThing } from "../../routes/rate_limit.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
-import { NO_MARK } from "../../src/replica/ports.ts";
+import { NO_MARK } from "../../src/ports.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { type Json, scripted } from "./scripted_node.ts";
 

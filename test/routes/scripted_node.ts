@@ -1,10 +1,10 @@
 /** A NodeService that answers what a test scripts and notes what reaches it, and an app around it. */
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
-import { realClock } from "../../src/cli/world.ts";
+import { realClock } from "../../src/compose/world.ts";
 import type { Answer, Grant, LockState, NodeStatus, Receipt } from "../../src/api.ts";
-import type { WireMessage } from "../../src/replica/ports.ts";
-import type { NodeService } from "../../src/replica/service.ts";
+import type { WireMessage } from "../../src/ports.ts";
+import type { NodeService } from "../../src/service/service.ts";
 
 export type Call = { method: string; args: unknown[] };
 

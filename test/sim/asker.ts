@@ -4,8 +4,8 @@
  */
 import type { Answer } from "../../src/api.ts";
 import { QuorateError } from "../../src/errors.ts";
-import type { ReplicaNode } from "../../src/replica/node.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import type { ReplicaNode } from "../../src/compose/node.ts";
+import type { Caller } from "../../src/service/service.ts";
 import { bornIn, forgottenFault } from "./born.ts";
 import type { Seeded } from "./virtual_time.ts";
 import { SUBJECT, type World } from "./world.ts";

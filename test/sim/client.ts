@@ -4,7 +4,7 @@
  */
 import type { Grant } from "../../src/api.ts";
 import { DRIFT } from "../../src/limits.ts";
-import type { AcquireRequest } from "../../src/replica/service.ts";
+import type { AcquireRequest } from "../../src/service/service.ts";
 import { type AskCounts, Asker, type Call, FORGOTTEN, OPEN, outputOf, TIMEOUT_MS } from "./asker.ts";
 import { askDirectly } from "./direct.ts";
 import { type Bounds, callerRate, guaranteedUntilMs } from "./guarantee.ts";

@@ -3,7 +3,7 @@
  * its ports, so watching the disk, the mailbox and the trace of a node names them all; a plan says at which to die.
  */
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
-import type { Sighting } from "../../src/replica/ports.ts";
+import type { Sighting } from "../../src/ports.ts";
 import { memberOf } from "./processes.ts";
 
 export const CRASH_POINTS = [

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
-import type { Sighting } from "../../src/replica/ports.ts";
+import type { Sighting } from "../../src/ports.ts";
 import { changeOf, CRASH_POINTS, CrashPoints, SHARED_POINTS } from "./crash_points.ts";
 import { Totals } from "./totals.ts";
 

@@ -1,7 +1,7 @@
 /** The shipped direct client, over the links of a simulated network. */
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { type DirectEnd, type DirectOp, submitDirect } from "../../src/client/direct.ts";
-import type { DirectAccept } from "../../src/replica/service.ts";
+import type { DirectAccept } from "../../src/service/service.ts";
 import type { Seeded } from "./virtual_time.ts";
 import { SUBJECT, type World } from "./world.ts";
 

@@ -4,8 +4,8 @@
  */
 import { QuorateError } from "../../src/errors.ts";
 import type { Answer, Grant } from "../../src/api.ts";
-import type { ReplicaNode } from "../../src/replica/node.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import type { ReplicaNode } from "../../src/compose/node.ts";
+import type { Caller } from "../../src/service/service.ts";
 import type { Faults } from "./faults.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";
 import type { Held, History } from "./history.ts";

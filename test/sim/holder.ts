@@ -2,9 +2,9 @@
  * One client of something that is granted for a time, whatever its noun: it asks, perhaps waits, perhaps renews, and gives
  * it back or lets it lapse.
  */
-import type { ReplicaNode } from "../../src/replica/node.ts";
+import type { ReplicaNode } from "../../src/compose/node.ts";
 import type { Answer } from "../../src/api.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import type { Caller } from "../../src/service/service.ts";
 import { type Asker, type Call, outputOf, type Told } from "./asker.ts";
 import { type Bounds, guaranteedUntilMs } from "./guarantee.ts";
 import type { Clients } from "./workload.ts";

@@ -3,7 +3,7 @@
  * to the member go to one of those that are alive; what any of them commits is the member's.
  */
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
-import type { BallotStore, NodeId, Randomness, Transport } from "../../src/replica/ports.ts";
+import type { BallotStore, NodeId, Randomness, Transport } from "../../src/ports.ts";
 import { IDENTITY_ROW, marksRow, stateRow } from "../../src/store/key_space.ts";
 import type { AtomicStep } from "../../src/store/memory_ballot_store.ts";
 import { decodeIdentity, decodeRecord } from "../../src/store/rows.ts";

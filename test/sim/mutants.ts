@@ -27,7 +27,7 @@ export type Mutant = {
 };
 
 const STORE = "store/memory_ballot_store.ts";
-const GRANTS = "replica/grants.ts";
+const GRANTS = "service/grants.ts";
 
 const OWNER_MUTANTS: readonly Mutant[] = [
   {
@@ -91,7 +91,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "leases timed by the wall clock",
     edits: [{
-      file: "replica/node.ts",
+      file: "compose/node.ts",
       text: "new LeaseClock(clock, machine);",
       replacement:
         "new LeaseClock({ now: () => clock.wall(), wall: () => clock.wall(), after: (ms, run) => clock.after(ms, run) }, machine);",
@@ -123,7 +123,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a forward that is born where it arrives",
     edits: [{
-      file: "replica/key_logs.ts",
+      file: "replica/submitters.ts",
       text: "      op,\n      born,\n",
       replacement: "      op,\n",
     }],
@@ -133,7 +133,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a wait told by one clock's error alone",
     edits: [{
-      file: "replica/lease_views.ts",
+      file: "service/views/lease.ts",
       text: "countedMs * (1 - DRIFT) / (1 + DRIFT)",
       replacement: "countedMs * (1 - DRIFT)",
     }],
@@ -172,7 +172,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a set that gives nothing back",
     edits: [{
-      file: "replica/set_undo.ts",
+      file: "service/set_undo.ts",
       text: "(taken.isNew || isFirst)",
       replacement: "!(taken.isNew || isFirst)",
     }],
@@ -182,7 +182,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a set whose caller went away keeps what was renewed late",
     edits: [{
-      file: "replica/set_undo.ts",
+      file: "service/set_undo.ts",
       text: "if (caller.anonymous !== true) return false;",
       replacement: "return false;",
     }],
@@ -203,7 +203,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a wake-up lost: the waiter's node does not hear that its turn has come",
     edits: [{
-      file: "replica/queue.ts",
+      file: "leases/queue.ts",
       text: "const stopListening = acceptor.onMove(this.#key, (_key, snapshot) => this.#look(snapshot));",
       replacement: "const stopListening = acceptor.onMove(this.#key, () => {});",
     }],
@@ -253,7 +253,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a watcher told again what it knows",
     edits: [{
-      file: "replica/watching.ts",
+      file: "watch/watching.ts",
       text: "change.revision > watcher.told)",
       replacement: "change.revision >= watcher.told)",
     }],
@@ -263,7 +263,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a long poll that no change wakes",
     edits: [{
-      file: "replica/watching.ts",
+      file: "watch/watching.ts",
       text: "stop = await this.watch(noun, name, after, timeoutMs, () => resolve());",
       replacement: "stop = await this.watch(noun, name, after, timeoutMs, () => {});",
     }],
@@ -272,7 +272,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a poll answered from the own record",
     edits: [{
-      file: "replica/watching.ts",
+      file: "watch/watching.ts",
       text: "    const snapshot = await reader.read(key, timeoutMs);\n    const body",
       replacement: "    void reader;\n    const { snapshot } = await this.#parts.acceptor.view(key);\n    const body",
     }],
@@ -282,7 +282,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a watch of a prefix that goes on where it was never begun",
     edits: [{
-      file: "replica/watching.ts",
+      file: "watch/watching.ts",
       text: "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return null;",
       replacement:
         "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",

@@ -96,7 +96,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
           '        (error) => message.type === "accept" && this.#attempt === 0 && error.message.includes("failed at this name") && this.#finish({ type: "not-voted" } as never),\n',
       },
       {
-        file: "replica/key_log.ts",
+        file: "replica/submitter.ts",
         text: '    if (ending.type === "decided") await',
         replacement:
           '    if ((ending.type as string) === "not-voted") {\n      const first = [...this.#pending].filter(({ sentIn }) => sentIn?.instance === opening.instance);\n      for (const pending of first) this.#fail(pending, new QuorateError("no-quorum", "not voted", { outcome: "none" }));\n    }\n    if (ending.type === "decided") await',
@@ -129,7 +129,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
     name: "what other processes decided is not looked for",
     kind: "isolates",
     edits: [{
-      file: "replica/twins.ts",
+      file: "replica/shared_store_poller.ts",
       text: "acceptor.look(key, isNews).catch(() => {});",
       replacement: "key === `${isNews}` ? acceptor.look(key, isNews) : Promise.resolve();",
     }],

@@ -1,7 +1,7 @@
 /** Bugs that let a member vote with a store that has lost votes (PROTOCOL.md §9); see mutants.ts. */
 import type { Mutant } from "./mutants.ts";
 
-const STANDING = "replica/standing.ts";
+const STANDING = "replica/vote_gate.ts";
 const VOTES_UNCONFIRMED = {
   file: STANDING,
   text: "return confirmed === true || (confirmed === null && this.#hasSpoken);",

@@ -1,5 +1,5 @@
 /** What one run is made of, drawn from its seed before it begins: plain data, so that a run can be made smaller and run again. */
-import { MODE_NAMES } from "../../src/replica/modes.ts";
+import { MODE_NAMES } from "../../src/engine/modes.ts";
 import type { Fault as DiskFault } from "../../src/store/memory_ballot_store.ts";
 import { CRASH_POINTS, type CrashPoint, RARE_POINTS, SHARED_POINTS } from "./crash_points.ts";
 import { COMMIT_FAULTS, type KvFault, READ_FAULTS } from "./fake_kv.ts";

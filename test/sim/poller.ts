@@ -1,6 +1,6 @@
 /** Long polls of one name, each through a node that it draws: what is newer as soon as it is, or that nothing was. */
 import { QuorateError } from "../../src/errors.ts";
-import type { WatchedNoun } from "../../src/replica/nouns.ts";
+import type { WatchedNoun } from "../../src/nouns.ts";
 import { OPEN, TIMEOUT_MS } from "./asker.ts";
 import type { Watched } from "./check/watched.ts";
 import type { Seeded } from "./virtual_time.ts";

@@ -4,7 +4,7 @@
  */
 import { QuorateError } from "../../src/errors.ts";
 import type { KvValue } from "../../src/api.ts";
-import type { Stop, WatchEvent } from "../../src/replica/watching.ts";
+import type { Stop, WatchEvent } from "../../src/service/watch_service.ts";
 import { OPEN, TIMEOUT_MS } from "./asker.ts";
 import type { Watched } from "./check/watched.ts";
 import type { Seeded } from "./virtual_time.ts";

@@ -1,6 +1,6 @@
 /** Time that passes as fast as the work in it is done, and the same way for the same seed. */
 import { setImmediate } from "node:timers";
-import type { Clock, Randomness } from "../../src/replica/ports.ts";
+import type { Clock, Randomness } from "../../src/ports.ts";
 import { seeded } from "../replica/clocks.ts";
 
 /** 2026-01-01 */

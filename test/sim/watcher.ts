@@ -4,8 +4,8 @@
  */
 import { QuorateError } from "../../src/errors.ts";
 import type { KeyState } from "../../src/machine/state.ts";
-import { KEY_PREFIXES, type WatchedNoun } from "../../src/replica/nouns.ts";
-import type { Stop, WatchEvent } from "../../src/replica/watching.ts";
+import { KEY_PREFIXES, type WatchedNoun } from "../../src/nouns.ts";
+import type { Stop, WatchEvent } from "../../src/service/watch_service.ts";
 import { OPEN, TIMEOUT_MS } from "./asker.ts";
 import { Watched } from "./check/watched.ts";
 import type { Seeded } from "./virtual_time.ts";

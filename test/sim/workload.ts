@@ -7,7 +7,7 @@ import { callerRate } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";
 import type { Hold } from "./holder.ts";
 import { keepsTime } from "./plan.ts";
-import { MODE_NAMES } from "../../src/replica/modes.ts";
+import { MODE_NAMES } from "../../src/engine/modes.ts";
 import { seededRandomness } from "./virtual_time.ts";
 import type { World } from "./world.ts";
 

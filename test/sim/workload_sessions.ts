@@ -3,8 +3,8 @@
  * without a session who wants the same lock. What is bound lasts as long as its session, and no longer.
  */
 import { QuorateError } from "../../src/errors.ts";
-import type { ReplicaNode } from "../../src/replica/node.ts";
-import type { AcquireRequest, Caller } from "../../src/replica/service.ts";
+import type { ReplicaNode } from "../../src/compose/node.ts";
+import type { AcquireRequest, Caller } from "../../src/service/service.ts";
 import { type Asker, type Call, outputOf, type Told } from "./asker.ts";
 import { guaranteedUntilMs, type Sent } from "./guarantee.ts";
 import type { Heal } from "./heal.ts";

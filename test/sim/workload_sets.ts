@@ -6,7 +6,7 @@
 import { QuorateError } from "../../src/errors.ts";
 import type { Grant } from "../../src/api.ts";
 import { DRIFT, HANDOVER_TTL_MS } from "../../src/limits.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import type { Caller } from "../../src/service/service.ts";
 import { type Asker, type Call, TIMEOUT_MS } from "./asker.ts";
 import { type Gone, leftBehind, notTogether, type Together } from "./check/left_behind.ts";
 import { guaranteedUntilMs } from "./guarantee.ts";

@@ -4,7 +4,7 @@
  * works again the last state that each knows is the one that stays.
  */
 import type { KvValue, LockState } from "../../src/api.ts";
-import type { WatchedNoun } from "../../src/replica/nouns.ts";
+import type { WatchedNoun } from "../../src/nouns.ts";
 import type { Told } from "./asker.ts";
 import { Poller } from "./poller.ts";
 import { PrefixWatcher } from "./prefix_watcher.ts";

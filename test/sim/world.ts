@@ -2,11 +2,11 @@
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import { QuorateError } from "../../src/errors.ts";
 import type { KeyState } from "../../src/machine/state.ts";
-import { MODE_NAMES } from "../../src/replica/modes.ts";
-import type { ReplicaNode } from "../../src/replica/node.ts";
-import { KEY_PREFIXES } from "../../src/replica/nouns.ts";
+import { MODE_NAMES } from "../../src/engine/modes.ts";
+import type { ReplicaNode } from "../../src/compose/node.ts";
+import { KEY_PREFIXES } from "../../src/nouns.ts";
 import { isAcceptorReply } from "../../src/replica/peer_reply.ts";
-import type { Sighting, Trace } from "../../src/replica/ports.ts";
+import type { Sighting, Trace } from "../../src/ports.ts";
 import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_store.ts";
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";

@@ -3,13 +3,7 @@ import { assert, assertEquals, assertGreater, assertRejects, assertStringInclude
 import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
-import {
-  type BallotStore,
-  type Mark,
-  type StepResult,
-  type StoredRecord,
-  StoreError,
-} from "../../src/replica/ports.ts";
+import { type BallotStore, type Mark, type StepResult, type StoredRecord, StoreError } from "../../src/ports.ts";
 import type { Fault } from "../../src/store/memory_ballot_store.ts";
 
 /** One durable medium and what a test may do to the commits on it. */

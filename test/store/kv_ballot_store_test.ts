@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { type BallotStore, StoreError } from "../../src/replica/ports.ts";
+import { type BallotStore, StoreError } from "../../src/ports.ts";
 import { ballotRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore, type OwnerStoreOptions } from "../../src/store/kv_ballot_store.ts";
 import {

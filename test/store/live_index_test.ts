@@ -1,8 +1,8 @@
 /** What a list costs, in rows of a real database that are read for it: names that are no more cost nothing. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { createApp } from "../../routes/app.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
-import type { BallotStore } from "../../src/replica/ports.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
+import type { BallotStore } from "../../src/ports.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { memoryCluster } from "../replica/memory_cluster.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { StoreError } from "../../src/replica/ports.ts";
+import { StoreError } from "../../src/ports.ts";
 import { openSharedKv, outlivesProcess } from "../../src/store/open_kv.ts";
 import { startKvConnect } from "../kv_connect/server.ts";
 

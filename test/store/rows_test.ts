@@ -1,10 +1,10 @@
 /** Rows and their formats: those of 0.1.0 bear no number and are read; what a newer version wrote is refused, not guessed. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
-import { type Mark, type StoredRecord, StoreError } from "../../src/replica/ports.ts";
+import { type Mark, type StoredRecord, StoreError } from "../../src/ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import {

@@ -3,8 +3,8 @@
  * fails on demand, and where there is one on a real denokv, whose commits are made to fail on this side of the client.
  */
 import { assertEquals } from "@std/assert";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
-import type { BallotStore } from "../../src/replica/ports.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
+import type { BallotStore } from "../../src/ports.ts";
 import type { Fault } from "../../src/store/memory_ballot_store.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import { DENOKV_CHECKS_MAX, findDenokv, startDenokv } from "../kv_connect/denokv.ts";

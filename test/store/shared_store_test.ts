@@ -1,7 +1,7 @@
 /** The shared store on a real database that several of them serve at once, as isolates do. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
-import { type BallotStore, type Clock, type Mark, StoreError } from "../../src/replica/ports.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
+import { type BallotStore, type Clock, type Mark, StoreError } from "../../src/ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { encodeIdentity } from "../../src/store/rows.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";

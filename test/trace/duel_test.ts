@@ -3,13 +3,13 @@
  * behind the other: without waiting they forbid each other's ballots for ever, with a random wait one gets through.
  */
 import { assert, assertEquals } from "@std/assert";
-import { transition } from "../../src/paxos/acceptor.ts";
+import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import type { AcceptorRecord, Value } from "../../src/paxos/message.ts";
 import { stepProposer } from "../../src/paxos/proposer.ts";
 import { fastBallotOf, freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { initialProposer, type ProposerInput, type ProposerState } from "../../src/paxos/proposer_state.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import type { Transport } from "../../src/replica/ports.ts";
+import type { Transport } from "../../src/ports.ts";
 import { Timing } from "../../src/replica/timing.ts";
 import { SEED, seeded } from "../replica/clocks.ts";
 import { logMachine } from "../sim/explore/log_machine.ts";
@@ -51,7 +51,7 @@ function duel(waitTicks: (refusals: number) => number): Duel {
         const { to, message } = output;
         const ticks = to === me ? 0 : 1;
         after(ticks, () => {
-          const step = transition({ me: to, quorums, machine: logMachine }, records.get(to)!, message, {
+          const step = stepAcceptor({ me: to, quorums, machine: logMachine }, records.get(to)!, message, {
             from: me,
             seenMs: {},
           });

@@ -9,8 +9,8 @@ import { type DirectOp, submitDirect } from "../../src/client/direct.ts";
 import { type NodeId, sameBallot, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type { Certificate } from "../../src/paxos/message.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import type { DirectAccept } from "../../src/replica/service.ts";
-import type { Caller } from "../../src/replica/service.ts";
+import type { DirectAccept } from "../../src/service/service.ts";
+import type { Caller } from "../../src/service/service.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 import { caller, request } from "../replica/memory_cluster.ts";
 import {

@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { chartOf } from "../../src/observe/chart.ts";
 import { textChart } from "../../src/observe/chart_text.ts";
-import type { ModeName } from "../../src/replica/modes.ts";
+import type { ModeName } from "../../src/engine/modes.ts";
 import { checkBasic, checkCollapsed, checkCoordinated, checkFast, checkMulti, checkUncoordinated } from "./flows.ts";
 import { ofKind, paths, shown, waves, whileAsked } from "./recorded.ts";
 import { nameOfCoordinator, Scenario } from "./scenario.ts";

@@ -5,14 +5,14 @@
 import { createApp } from "../../routes/app.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { peerSigner } from "../../src/auth/peer_mac.ts";
-import { realClock, realRandomness } from "../../src/cli/world.ts";
+import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { mergeTraces } from "../../src/observe/merge.ts";
 import { type TraceEvent, TraceRing } from "../../src/observe/trace.ts";
 import { tracingTransport } from "../../src/observe/tracing_transport.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
-import { createModes, type ModeRule } from "../../src/replica/modes.ts";
-import { ReplicaNode } from "../../src/replica/node.ts";
+import { createModes, type ModeRule } from "../../src/engine/modes.ts";
+import { ReplicaNode } from "../../src/compose/node.ts";
 import {
   type BallotStore,
   type Mark,
@@ -20,7 +20,7 @@ import {
   type Transport,
   type WireMessage,
   type WireReply,
-} from "../../src/replica/ports.ts";
+} from "../../src/ports.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { createHttpTransport, type Fetch } from "../../src/transport/http_transport.ts";
 

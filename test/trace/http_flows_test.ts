@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { submitDirect } from "../../src/client/direct.ts";
 import type { TraceEvent } from "../../src/observe/trace.ts";
-import { PeerError, type WireMessage } from "../../src/replica/ports.ts";
+import { PeerError, type WireMessage } from "../../src/ports.ts";
 import { checkBasic, checkCollapsed, checkCoordinated, checkFast, checkMulti, checkUncoordinated } from "./flows.ts";
 import { type Around, HttpCluster } from "./http_cluster.ts";
 import { ofKind, waves, withoutNonce } from "./recorded.ts";

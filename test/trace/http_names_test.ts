@@ -1,7 +1,7 @@
 /** More names than one answer of a peer may hold, listed over HTTP by a node that has heard of none of them. */
 import { assertEquals } from "@std/assert";
 import { BATCH_MAX_OPERATIONS, KEYS_PER_REPLY } from "../../src/limits.ts";
-import { type AskKeys, PeerError } from "../../src/replica/ports.ts";
+import { type AskKeys, PeerError } from "../../src/ports.ts";
 import { HttpCluster } from "./http_cluster.ts";
 
 const BATCHES = Math.ceil(KEYS_PER_REPLY / BATCH_MAX_OPERATIONS) + 1;

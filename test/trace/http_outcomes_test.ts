@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { DEDUP_WINDOW, WINDOW_INSTANCES } from "../../src/limits.ts";
 import { writeResult } from "../../src/machine/result_code.ts";
 import type { Command } from "../../src/paxos/message.ts";
-import { PeerError } from "../../src/replica/ports.ts";
+import { PeerError } from "../../src/ports.ts";
 import { until } from "../replica/clocks.ts";
 import { HttpCluster } from "./http_cluster.ts";
 

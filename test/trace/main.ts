@@ -8,7 +8,7 @@ import { chartOf } from "../../src/observe/chart.ts";
 import { textChart } from "../../src/observe/chart_text.ts";
 import { mergeTraces } from "../../src/observe/merge.ts";
 import type { TraceEvent } from "../../src/observe/trace.ts";
-import { createModes } from "../../src/replica/modes.ts";
+import { createModes } from "../../src/engine/modes.ts";
 import { call, pause, RealCluster, type Reply } from "../chaos/real_cluster.ts";
 import { checkBasic, checkCollapsed, checkCoordinated, checkFast, checkMulti, checkUncoordinated } from "./flows.ts";
 

@@ -7,7 +7,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { submitDirect } from "../../src/client/direct.ts";
 import type { NodeId } from "../../src/paxos/ballot.ts";
 import type { Certificate } from "../../src/paxos/message.ts";
-import type { DirectAccept } from "../../src/replica/service.ts";
+import type { DirectAccept } from "../../src/service/service.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 import {
   acquire,

@@ -4,7 +4,7 @@ import type { Answer, Grant, Released } from "../../src/api.ts";
 import { mergeTraces } from "../../src/observe/merge.ts";
 import { type TraceEvent, TraceRing } from "../../src/observe/trace.ts";
 import type { Mode } from "../../src/paxos/message.ts";
-import { createModes, type ModeName } from "../../src/replica/modes.ts";
+import { createModes, type ModeName } from "../../src/engine/modes.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 

@@ -8,7 +8,7 @@ import {
   type Transport,
   type WireMessage,
   type WireReply,
-} from "../../src/replica/ports.ts";
+} from "../../src/ports.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
 import { MESSAGES, VALUE } from "./samples.ts";
 

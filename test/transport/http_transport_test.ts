@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { peerSigner } from "../../src/auth/peer_mac.ts";
-import { type Mark, type PeerCause, PeerError, type WireReply } from "../../src/replica/ports.ts";
+import { type Mark, type PeerCause, PeerError, type WireReply } from "../../src/ports.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
 import { decodeRequest, encodeResponse, type ReceivedRequest } from "../../src/transport/wire.ts";
 import { WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";

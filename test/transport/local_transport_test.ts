@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { type Mark, PeerError, type Transport, type WireMessage } from "../../src/replica/ports.ts";
+import { type Mark, PeerError, type Transport, type WireMessage } from "../../src/ports.ts";
 import { createLocalNetwork, type Parcel } from "../../src/transport/local_transport.ts";
 import { echo, readAt } from "./contract.ts";
 import { ManualClock, settled } from "./manual_clock.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/replica/ports.ts";
+import type { Clock } from "../../src/ports.ts";
 
 /** Time that passes when the test says so. */
 export class ManualClock implements Clock {

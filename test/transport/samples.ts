@@ -1,7 +1,7 @@
 /** One well formed message, and one reply, of each type. */
 import type { Ballot } from "../../src/paxos/ballot.ts";
 import type { Certificate, Snapshot, Value, Vote } from "../../src/paxos/message.ts";
-import type { Mark, WireMessage, WireReply } from "../../src/replica/ports.ts";
+import type { Mark, WireMessage, WireReply } from "../../src/ports.ts";
 
 export const BALLOT: Ballot = [2, "a/n1", 0];
 export const STANDING: Ballot = [0, "", 0];

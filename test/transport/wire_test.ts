@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual, assertThrows } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
-import type { WireMessage, WireReply } from "../../src/replica/ports.ts";
+import type { WireMessage, WireReply } from "../../src/ports.ts";
 import { utf8Bytes } from "../../src/transport/checks.ts";
 import {
   answered,

@@ -11,7 +11,7 @@ import type {
   Snapshot,
   Vote,
 } from "../../../src/paxos/mod.ts";
-import type { WireMessage } from "../../../src/replica/ports.ts";
+import type { WireMessage } from "../../../src/ports.ts";
 import { type QuorumRow, quorumRow } from "./quorum_table.ts";
 
 /** What one acceptor has committed of one key. */
@@ -51,7 +51,7 @@ export class AcceptorMonitor {
   /** Value by key and instance, however it came to be chosen or called so. */
   readonly #chosen = new Map<string, string>();
   readonly #hashes = new Map<string, string>();
-  readonly #standing = new Map<string, string>();
+  readonly #voteGate = new Map<string, string>();
   readonly #collided = new Set<string>();
   readonly #decided = new Set<string>();
   readonly #faults = new Set<string>();
@@ -231,8 +231,8 @@ export class AcceptorMonitor {
   }
 
   #noteStanding(instance: string, value: string): void {
-    const first = this.#standing.get(instance) ?? value;
-    this.#standing.set(instance, first);
+    const first = this.#voteGate.get(instance) ?? value;
+    this.#voteGate.set(instance, first);
     if (first === value || this.#collided.has(instance)) return;
     this.#collided.add(instance);
     this.decisions.collided++;

@@ -145,8 +145,8 @@ export class Model {
     const recovery = picksIn(this.#plan).length > 0 ? "uncoordinated" as const : "coordinated" as const;
     const placed = { key: KEY, epoch: 0, instance: 1, ballot: this.#core.explicitBallot(1, first.x, "o") };
     const envelope = { from: first.x, seenMs: {} };
-    const prepared = this.#core.transition(this.#rules(at), record, { ...placed, type: "prepare" }, envelope).record;
-    return this.#core.transition(this.#rules(at), prepared, { ...placed, type: "any", recovery }, envelope).record;
+    const prepared = this.#core.stepAcceptor(this.#rules(at), record, { ...placed, type: "prepare" }, envelope).record;
+    return this.#core.stepAcceptor(this.#rules(at), prepared, { ...placed, type: "any", recovery }, envelope).record;
   }
 
   /** Every action of a state, always in the same order. */
@@ -260,7 +260,7 @@ export class Model {
   #acceptorStep(part: number, { actor, attempt, instance, to, message }: RequestThing): Effect {
     const from = actor < 0 ? "" : this.#actors[actor]!.node;
     const before = this.record(part);
-    const { record, reply } = this.#core.transition(this.#rules(to), before, message, { from, seenMs: {} });
+    const { record, reply } = this.#core.stepAcceptor(this.#rules(to), before, message, { from, seenMs: {} });
     const effect = this.#recorded(to, before, record);
     const seen = [...effect.seen];
     if (reply.type === "ahead") seen.push("ahead");
@@ -505,7 +505,7 @@ export class Model {
         const effect = this.#step(`${id} picks ${ids}`, id, () => {
           const reports = this.#reportsOf(ids);
           const message = { type: "pick", key: KEY, epoch: 0, instance, ballot, reports } as const;
-          const { record } = this.#core.transition(this.#rules(at), before, message, { from: at, seenMs: {} });
+          const { record } = this.#core.stepAcceptor(this.#rules(at), before, message, { from: at, seenMs: {} });
           return this.#recorded(at, before, record);
         });
         visit(part, effect, () => `${at} picks from the votes ${this.#showVotes(ids)}`);

@@ -232,12 +232,12 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
 export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "an absent register's delete answered by a read to who may have tried before",
-    file: "replica/registers.ts",
+    file: "service/registers.ts",
     edits: edit(
       "if (anonymous !== true || op.fence !== undefined) return null;",
       "if (anonymous === false) return null;",
     ),
-    of: "test/replica/read_answers_test.ts",
+    of: "test/service/read_answers_test.ts",
     test:
       "read answers: to delete what is absent under a key, or under a fence, is decided: an earlier try may be under way",
   },
@@ -301,16 +301,16 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "amnesia: a store that belongs to nobody votes",
-    file: "replica/standing.ts",
+    file: "replica/vote_gate.ts",
     edits: edit("if (this.#store.identity() === null) return", "if (this.#store === null) return"),
-    of: "test/replica/standing_test.ts",
+    of: "test/replica/vote_gate_test.ts",
     test: "standing: a store that belongs to nobody never votes and asks nobody",
   },
   {
     name: "amnesia: a store that was rolled back votes",
-    file: "replica/standing.ts",
+    file: "replica/vote_gate.ts",
     edits: edit("if (fault !== null) {", "if (fault !== null && this.#lastSeq < 0) {"),
-    of: "test/replica/standing_test.ts",
+    of: "test/replica/vote_gate_test.ts",
     test: "standing: a node whose store lost its last 1 commits is quarantined, and the rest go on",
   },
   {
@@ -336,7 +336,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "ttl counted from a retry: the renewal that confirms it is another node's",
-    file: "replica/holds.ts",
+    file: "service/holds.ts",
     edits: [
       ...edit("      this.#renewed(name, hold, caller, renewId),\n", "      null,\n"),
       ...edit(
@@ -348,7 +348,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     // They`,
       ),
     ],
-    of: "test/replica/locks_test.ts",
+    of: "test/service/locks_test.ts",
     test: "locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives",
   },
   {

@@ -1,0 +1,22 @@
+/** A gateway of this process, with its own clock, randomness and fetch. */
+import { createGateway } from "../gateway/gateway.ts";
+import { realClock, realRandomness } from "./world.ts";
+
+/**
+ * @param nodes origins
+ * @param closing aborts when the process is told to stop
+ */
+export function gatewayBefore(
+  nodes: readonly string[],
+  closing?: AbortSignal,
+): (request: Request) => Promise<Response> {
+  return createGateway({
+    ...(closing === undefined ? {} : { closing }),
+    nodes,
+    fetch: (url, init) => fetch(url, init),
+    clock: realClock,
+    newId: () => realRandomness.id(),
+    report: (error, { requestId, method, path }) =>
+      console.error(`gateway: ${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
+  });
+}

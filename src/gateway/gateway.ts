@@ -1,0 +1,218 @@
+/**
+ * A gateway: takes requests near their callers and hands each to the nearest node, or to the next if that one fails. It has
+ * no vote, no store and no secret; all it remembers is how far each node is, and the instance it saw last of each name.
+ */
+import { QuorateError } from "../errors.ts";
+import { Bodies } from "../http/bounded_body.ts";
+import { isLate, lateStream } from "../http/late_stream.ts";
+import { targetFor } from "../http/named.ts";
+import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
+import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
+import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "../client/failover.ts";
+import { askForInstance, Instances } from "../client/instances.ts";
+import { leave, placesOf, untilLeft } from "./leaving.ts";
+import { type Clock, Nearest } from "../client/nearest.ts";
+import { type Outgoing, outgoingOf, PASSED_ON } from "../client/outgoing.ts";
+
+export type GatewayOptions = {
+  /** Origins of nodes, in any order: `http://10.0.0.1:8701`. */
+  readonly nodes: readonly string[];
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
+  readonly newId: () => string;
+  /** Told of every exception that became a 500; the caller is not told its text. */
+  readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
+  /** Aborts when the gateway is told to stop: what is cancelled from then on is no sign that a client went away. */
+  readonly closing?: AbortSignal;
+};
+
+/** What all requests have in common. */
+type Memory = { readonly nearest: Nearest; readonly instances: Instances; readonly bodies: Bodies };
+
+/** What is known of one request, as it becomes so. */
+type Context = {
+  readonly request: Request;
+  readonly path: string;
+  readonly requestId: string;
+  readonly startedMs: number;
+  outgoing?: Outgoing;
+};
+
+const READY_WITHIN_MS = 2_000;
+/** Methods of what the gateway says for itself. */
+const OWN = ["GET", "HEAD"] as const;
+
+/**
+ * Answers `/healthz` for itself, `/readyz` for the nodes, and passes on `/v1`, `/openapi.json` and `/docs`. The URL of a
+ * request has to be as it was sent, as for `createApp`.
+ */
+export function createGateway(options: GatewayOptions): (request: Request) => Promise<Response> {
+  const { clock, newId, report } = options;
+  const nearest = new Nearest(options.nodes, (node, signal) => probe(options.fetch, node, "/healthz", signal), clock);
+  const memory = { nearest, instances: new Instances(), bodies: new Bodies((ms, run) => clock.after(ms, run)) };
+  // Nodes without tokens listen on loopback only, and there they refuse by Host, which they cannot see through this.
+  const isLocal = options.nodes.some((node) => isLoopback(new URL(node).host));
+
+  return async (request) => {
+    const requestId = requestIdOf(request, newId);
+    const context: Context = { request, path: rawPath(request), requestId, startedMs: clock.now() };
+    try {
+      refuseBadHost(request);
+      const { path } = context;
+      if (path === "/healthz") return ownAnswer(context, { ok: true });
+      if (path === "/readyz") return await readiness(options, context);
+      if (!isPassedOn(path)) throw new QuorateError("no-route", "nothing is here; see /openapi.json");
+      if (isLocal && isUnderV1(path)) refuseWebPages(request);
+      return await passOn(options, memory, context);
+    } catch (error) {
+      return problemOf(context, error instanceof QuorateError ? error : internal(report, context, error as Error));
+    }
+  };
+}
+
+/** Not `/paxos`: what stands there is between nodes, and a gateway is none. */
+function isPassedOn(path: string): boolean {
+  return isUnderV1(path) || path === "/openapi.json" || path === "/docs";
+}
+
+function isUnderV1(path: string): boolean {
+  return path === "/v1" || path.startsWith("/v1/");
+}
+
+async function passOn(options: GatewayOptions, memory: Memory, context: Context): Promise<Response> {
+  const { request, requestId, startedMs } = context;
+  const outgoing = context.outgoing = await outgoingOf(request, requestId, options.newId, memory.bodies);
+  const parts = partsFor(options, memory, outgoing);
+  const start = { ...await startOf(parts, memory, outgoing, request.signal), startedMs };
+  const { response, isUnknown, born, isGone } = await askInTurn(parts, outgoing, start, request.signal);
+  const { isWrite, idempotencyKey } = outgoing;
+  const places = placesOf(request, outgoing);
+  const giveUp = async () => {
+    if (places.length > 0 && options.closing?.aborted !== true) await leave(parts, places, outgoing);
+  };
+  if (isGone) await giveUp();
+  // That one node did nothing does not say so of another.
+  if (isWrite && isUnknown) throw unknownOutcome(idempotencyKey, born);
+  if (response === null) throw noAnswer(isWrite);
+  if (response.status >= 500 && isLate(request, context.path, noAnswer(isWrite))) {
+    await response.body?.cancel();
+    throw noAnswer(isWrite);
+  }
+  if (idempotencyKey !== undefined && !response.headers.has("idempotency-key")) tellKey(response.headers, outgoing);
+  if (places.length === 0 || !isStream(response) || response.body === null) return response;
+  return new Response(untilLeft(response.body, giveUp), { status: response.status, headers: response.headers });
+}
+
+/** Every answer about the name, whoever asked for what, says what it has come to. */
+function partsFor(
+  { fetch, clock }: GatewayOptions,
+  { nearest, instances }: Memory,
+  { named }: Outgoing,
+): FailoverParts {
+  if (named === null) return { nearest, clock, fetch };
+  const noting: Fetch = async (url, init) => {
+    const response = await fetch(url, init);
+    instances.note(named, response.headers);
+    return response;
+  };
+  return { nearest, clock, fetch: noting };
+}
+
+/** The nodes in their order, and what is known of the name for a request that should say so. */
+async function startOf(
+  parts: FailoverParts,
+  { instances }: Memory,
+  outgoing: Outgoing,
+  gone: AbortSignal,
+): Promise<Pick<Start, "nodes" | "known">> {
+  const nodes = await parts.nearest.order();
+  const { named, lacksBorn } = outgoing;
+  if (named === null || !lacksBorn) return { nodes, known: undefined };
+  if (nodes[0] !== undefined && instances.get(named) === undefined) {
+    await askForInstance(parts, nodes[0], outgoing, targetFor(named, "", "consistency=stale"), gone);
+  }
+  return { nodes, known: instances.get(named) };
+}
+
+function unknownOutcome(idempotencyKey: string | undefined, born: number | undefined): QuorateError {
+  if (idempotencyKey === undefined) {
+    return new QuorateError("outcome-unknown", "no node answered in time, and some of it may be done");
+  }
+  const again = "no node answered in time; repeat it with the same Idempotency-Key";
+  if (born === undefined) return new QuorateError("outcome-unknown", again);
+  return new QuorateError("outcome-unknown", `${again} and Quorate-Born: ${born}`, { more: { born } });
+}
+
+function noAnswer(isWrite: boolean): QuorateError {
+  return new QuorateError("not-ready", "no node answers", isWrite ? { outcome: "none" } : {});
+}
+
+/** A key that a node refused is not repeated. */
+function tellKey(headers: Headers, { idempotencyKey }: Outgoing): void {
+  if (idempotencyKey !== undefined && VISIBLE.test(idempotencyKey)) headers.set("Idempotency-Key", idempotencyKey);
+}
+
+async function readiness(options: GatewayOptions, context: Context): Promise<Response> {
+  const { fetch, clock, nodes } = options;
+  const abort = new AbortController();
+  const cancel = clock.after(READY_WITHIN_MS, () => abort.abort());
+  try {
+    await Promise.any(nodes.map((node) => probe(fetch, node, "/readyz", abort.signal)));
+    return ownAnswer(context, { ready: true });
+  } catch {
+    throw new QuorateError("not-ready", `none of ${nodes.length} nodes is ready`);
+  } finally {
+    cancel();
+    abort.abort();
+  }
+}
+
+/** Rejects unless the node answers that it is well. */
+async function probe(fetch: Fetch, node: string, path: string, signal: AbortSignal): Promise<void> {
+  const response = await fetch(`${node}${path}`, { redirect: "manual", signal });
+  await response.body?.cancel();
+  if (!response.ok) throw new Error(`${node} answers ${response.status}`);
+}
+
+/** What the gateway says for itself. */
+function ownAnswer({ request, requestId }: Context, body: object): Response {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    throw new QuorateError("method-not-allowed", `${request.method} is none of ${OWN.join(", ")}`);
+  }
+  const text = JSON.stringify(body);
+  const headers = { "Content-Type": "application/json", "X-Request-Id": requestId, "Cache-Control": "no-store" };
+  return new Response(request.method === "HEAD" ? null : text, { status: 200, headers });
+}
+
+function problemOf({ request, path, requestId, outgoing }: Context, error: QuorateError): Response {
+  if (isLate(request, path, error)) {
+    const { text, headers } = lateStream(error);
+    return new Response(text, { headers: { ...headers, "X-Request-Id": requestId, "Cache-Control": "no-store" } });
+  }
+  const idempotencyKey = outgoing?.idempotencyKey;
+  const document = problemDocument(error, { requestId, idempotencyKey });
+  const headers = new Headers({
+    "Content-Type": PROBLEM_TYPE,
+    "X-Request-Id": requestId,
+    "Cache-Control": "no-store",
+    ...retryAfter(document),
+  });
+  if (error.code === "method-not-allowed") {
+    headers.set("Allow", (isPassedOn(path) ? PASSED_ON : OWN).join(", "));
+  }
+  if (outgoing !== undefined) tellKey(headers, outgoing);
+  return new Response(JSON.stringify(document), { status: PROBLEMS[error.code].status, headers });
+}
+
+function internal(report: GatewayOptions["report"], context: Context, error: Error): QuorateError {
+  const { request: { method }, path, requestId, outgoing } = context;
+  report(error, { requestId, method, path });
+  // Once it could be sent, it may have been.
+  const outcome = outgoing?.isWrite ? { outcome: "unknown" as const } : {};
+  return new QuorateError(
+    "internal",
+    "the gateway failed to answer; its log has the reason under this requestId",
+    outcome,
+  );
+}

@@ -1,0 +1,91 @@
+/** Ends of leases that ran out where nobody waits for the thing: by who reads or watches it, and by the node that wrote it. */
+import { TIMEOUT_DEFAULT_MS, WATCHED_MAX_KEYS } from "../limits.ts";
+import type { LeaseName, Snapshot, State } from "../paxos/message.ts";
+import type { SubmitterParts } from "../replica/submitter.ts";
+import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
+import type { LeaseClock } from "../replica/lease_clock.ts";
+import type { QueueParts } from "./queue.ts";
+
+/** After a quorum did not agree yet that a lease ran out, or could not be asked. */
+const ASK_AGAIN_MS = 1_000;
+const SPREAD_MS = 250;
+
+/** Decides the end of leases that a quorum saw run out; false if it did not, or they were renewed after all. */
+export async function endLapsed(parts: QueueParts, key: string, claims: readonly LeaseName[]): Promise<boolean> {
+  const { acceptor, clock, logs, random } = parts;
+  if (!await haveLapsed(parts, key, claims)) return false;
+  // A value needs a command to carry its label for the history; this one changes nothing itself.
+  const op = { type: "keep-places", places: [], atMs: clock.wall() } as const;
+  const { me } = acceptor.rules;
+  const submission = { subject: me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS, claims };
+  return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
+}
+
+/** Ends what ran out by this node's clock, if a quorum sees it so. */
+export async function endWhatLapsed(parts: QueueParts, key: string): Promise<void> {
+  const { acceptor, leases, machine } = parts;
+  const { snapshot } = await acceptor.view(key);
+  const lapsed = lapsedOf(leases, key, machine.leases(snapshot.state));
+  if (lapsed.length > 0) await endLapsed(parts, key, lapsed);
+}
+
+/** Before something is handed over: ends places that nobody has kept, so that none of them gets it. */
+export async function endLapsedPlaces(parts: QueueParts, key: string, state: State): Promise<void> {
+  const places = parts.machine.leases(state).filter(({ id }) => id.startsWith("p:"));
+  const lapsed = lapsedOf(parts.leases, key, places);
+  // What cannot be decided now does not keep back what its caller asked for.
+  if (lapsed.length > 0) await endLapsed(parts, key, lapsed).catch(() => false);
+}
+
+/**
+ * Clocks time a lease from when they first see it. Where word of it was lost with its writer, and nobody writes, the only
+ * ones to see it are its readers: so they pass it on.
+ */
+export async function spread(parts: SubmitterParts & { readonly leases: LeaseClock }, key: string, found: Snapshot) {
+  const { acceptor, learning, leases, machine } = parts;
+  if (acceptor.stopped.has(key)) return;
+  if (machine.leases(found.state).every((lease) => leases.seenMs(key, lease) > 0)) return;
+  await learning.install(key, found);
+  for (const node of learning.others) learning.missed(node, key);
+}
+
+export class Expiry {
+  readonly #parts: QueueParts;
+  /** By key, what ends its watch. */
+  readonly #watches = new Map<string, () => void>();
+
+  constructor(parts: QueueParts) {
+    this.#parts = parts;
+  }
+
+  /** Ends whatever lease of the key is not renewed, from `afterMs` on, until it has none. */
+  watch(key: string, afterMs: number): void {
+    if (this.#watches.has(key) || this.#watches.size >= WATCHED_MAX_KEYS) return;
+    this.#watches.set(key, this.#parts.clock.after(afterMs, () => this.#end(key)));
+  }
+
+  close(): void {
+    for (const cancel of this.#watches.values()) cancel();
+    this.#watches.clear();
+  }
+
+  /** Sets the timer for the first lease that runs out. */
+  async #look(key: string): Promise<void> {
+    const { acceptor, clock, leases, machine, random } = this.#parts;
+    const view = await acceptor.view(key).catch(() => null);
+    if (!this.#watches.has(key)) return;
+    const terms = view === null ? null : machine.leases(view.snapshot.state);
+    // This node ends nothing any more of a record that has stopped.
+    if (terms?.length === 0 || acceptor.stopped.has(key)) return void this.#watches.delete(key);
+    const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
+    // Nodes that look after the same key do not all propose at once.
+    const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining)) + random.next() * SPREAD_MS;
+    this.#watches.set(key, clock.after(ms, () => this.#end(key)));
+  }
+
+  async #end(key: string): Promise<void> {
+    // Not decided in time: the next look says what is left to do.
+    await endWhatLapsed(this.#parts, key).catch(() => {});
+    await this.#look(key);
+  }
+}

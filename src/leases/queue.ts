@@ -1,0 +1,262 @@
+/**
+ * The waiters this node answers for, by key (PROTOCOL.md §7). A place lives in the decided state; this side keeps it
+ * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
+ */
+import { PLACE_RENEW_MS } from "../limits.ts";
+import { holdingSessions, placesOfNode, sessionsIn } from "../machine/view.ts";
+import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
+import type { SubmitterParts } from "../replica/submitter.ts";
+import type { Submitters } from "../replica/submitters.ts";
+import { endLapsed } from "./expiry.ts";
+import type { Outcome } from "../replica/pending.ts";
+import { receiptOf } from "../engine/receipt.ts";
+import { lapsedOf } from "../replica/lapse.ts";
+import type { LeaseClock } from "../replica/lease_clock.ts";
+import type { SessionEnds } from "./session_ends.ts";
+
+/** Nodes whose waiter is not first hold back this long, so that one of them proposes the end of a lease, not all. */
+const NOT_FIRST_MS = 250;
+/** After a quorum did not agree yet that a lease ran out. */
+const ASK_AGAIN_MS = 200;
+
+export type QueueParts = SubmitterParts & { readonly logs: Submitters; readonly leases: LeaseClock };
+type Parts = QueueParts & { readonly ends: SessionEnds };
+
+/** Where that is seen. */
+type Seen = Omit<Outcome, "result">;
+
+export type WaitEnd =
+  /** It is granted, not confirmed yet; `state` shows it. */
+  | ({ readonly type: "granted" } & Seen)
+  /** Neither place nor grant is left. `by`: the value that last renewed the place, as far as this node saw it. */
+  | ({ readonly type: "gone"; readonly by: string | null } & Seen)
+  | { readonly type: "late" };
+
+/** Who waits in which place, until when, and how it hears of it. */
+export type Waiting = {
+  readonly subject: string;
+  readonly commandId: string;
+  /** The first with its place: the own record may still be behind that. */
+  readonly instance: number;
+  readonly waitMs: number;
+  readonly signal?: AbortSignal;
+  /** Its position, from 1, when it is known first and then whenever it is another one. */
+  readonly onPosition?: (position: number) => void;
+};
+
+type Waiter = {
+  readonly subject: string;
+  readonly commandId: string;
+  readonly instance: number;
+  readonly at: (position: number) => void;
+  /** The value that last renewed its place, where that was last seen. */
+  by: string | null;
+  readonly end: (end: WaitEnd) => void;
+};
+
+export class Queues {
+  readonly #parts: Parts;
+  readonly #queues = new Map<string, KeyQueue>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Until the place of this command is granted or gone, `waitMs` are over, or `signal` aborts (`late` too). */
+  async wait(
+    key: string,
+    { subject, commandId, instance, waitMs, signal, onPosition = () => {} }: Waiting,
+  ): Promise<WaitEnd> {
+    const { promise, resolve } = Promise.withResolvers<WaitEnd>();
+    const waiter: Waiter = { subject, commandId, instance, at: onChange(onPosition), by: null, end: resolve };
+    const late = () => resolve({ type: "late" });
+    const cancel = this.#parts.clock.after(waitMs, late);
+    signal?.addEventListener("abort", late, { once: true });
+    if (signal?.aborted) late();
+    const queue = this.#queues.get(key) ?? new KeyQueue(this.#parts, key);
+    this.#queues.set(key, queue);
+    queue.add(waiter);
+    try {
+      return await promise;
+    } finally {
+      cancel();
+      signal?.removeEventListener("abort", late);
+      queue.remove(waiter);
+      if (queue.empty && this.#queues.get(key) === queue) this.#queues.delete(key);
+    }
+  }
+}
+
+class KeyQueue {
+  readonly #parts: Parts;
+  readonly #key: string;
+  readonly #waiters = new Set<Waiter>();
+  #stop: (() => void) | null = null;
+  #lookedAt = 0;
+  #cancelLapse: () => void = () => {};
+  /** What ends the watch for the end of each session that something here is bound to. */
+  readonly #sessions = new Map<string, () => void>();
+
+  constructor(parts: Parts, key: string) {
+    this.#parts = parts;
+    this.#key = key;
+  }
+
+  get empty(): boolean {
+    return this.#waiters.size === 0;
+  }
+
+  add(waiter: Waiter): void {
+    this.#waiters.add(waiter);
+    if (this.#stop === null) this.#begin();
+    // It may have been granted before anybody listened.
+    this.#parts.acceptor.view(this.#key).then(({ snapshot }) => this.#look(snapshot), () => {});
+  }
+
+  remove(waiter: Waiter): void {
+    this.#waiters.delete(waiter);
+    if (!this.empty) return;
+    this.#stop?.();
+    this.#stop = null;
+    this.#cancelLapse();
+    this.#watchSessions([]);
+  }
+
+  #begin(): void {
+    const { acceptor, clock } = this.#parts;
+    const stopListening = acceptor.onMove(this.#key, (_key, snapshot) => this.#look(snapshot));
+    let cancelRenew = () => {};
+    const renew = () => {
+      cancelRenew = clock.after(PLACE_RENEW_MS, renew);
+      this.#keepPlaces();
+    };
+    cancelRenew = clock.after(PLACE_RENEW_MS, renew);
+    this.#stop = () => {
+      stopListening();
+      cancelRenew();
+    };
+  }
+
+  #look({ instance, state, decidedBy }: Snapshot): void {
+    const { machine } = this.#parts;
+    // A view asked for earlier may be answered late: to a position that was passed nobody returns.
+    if (instance < this.#lookedAt) return;
+    this.#lookedAt = instance;
+    const seen = { state, instance, receipt: receiptOf(decidedBy) };
+    for (const waiter of [...this.#waiters]) {
+      const { subject, commandId, at, by, end } = waiter;
+      // Before its place was decided it is not gone.
+      if (instance < waiter.instance) continue;
+      const found = machine.placeOfCommand(state, subject, commandId);
+      if (found !== null) {
+        waiter.by = found.place.by;
+        at(found.position);
+      } else if (machine.holdOfCommand(state, subject, commandId) !== null) end({ type: "granted", ...seen });
+      else end({ type: "gone", by, ...seen });
+    }
+    this.#setTimer(state, 0);
+    this.#watchSessions(this.empty ? [] : this.#sessionsOf(state));
+  }
+
+  /** The sessions of who holds, and of who waits here: one whose session has ended must not wait any longer. */
+  #sessionsOf(state: State): readonly string[] {
+    const own = placesOfNode(state, this.#parts.acceptor.rules.me).map(({ session }) => session);
+    return [...holdingSessions(state), ...own.filter((session) => session !== undefined)];
+  }
+
+  #watchSessions(ids: readonly string[]): void {
+    for (const [id, stop] of this.#sessions) {
+      if (ids.includes(id)) continue;
+      stop();
+      this.#sessions.delete(id);
+    }
+    for (const id of ids) {
+      if (this.#sessions.has(id)) continue;
+      this.#sessions.set(id, this.#parts.ends.watch(id, () => this.#clearSoon(id)));
+    }
+  }
+
+  /** The node that decided the end of a session frees what was bound to it; this one sees to it where that one died. */
+  #clearSoon(id: string): void {
+    const { clock, random } = this.#parts;
+    const cancel = clock.after(NOT_FIRST_MS * (1 + random.next()), () => void this.#clear(id));
+    this.#sessions.set(id, cancel);
+  }
+
+  async #clear(id: string): Promise<void> {
+    const { acceptor, ends } = this.#parts;
+    const own = await acceptor.view(this.#key).catch(() => null);
+    // Not decided in time, it is tried again: it is watched anew.
+    if (own !== null && sessionsIn(own.snapshot.state).includes(id)) {
+      await ends.clear(this.#key, [id], ASK_AGAIN_MS).catch(() => {});
+    }
+    this.#sessions.delete(id);
+    const view = await acceptor.view(this.#key).catch(() => null);
+    if (view !== null && !this.empty) this.#look(view.snapshot);
+  }
+
+  /** For the first lease before us that runs out: whoever wants the thing proposes the end of what is in its way. */
+  #setTimer(state: State, atLeastMs: number): void {
+    const { leases, clock } = this.#parts;
+    this.#cancelLapse();
+    const blocking = this.#blocking(state);
+    if (this.empty || blocking.length === 0) return;
+    const remaining = Math.min(...blocking.map((lease) => leases.remainingMs(this.#key, lease)));
+    const first = this.#parts.machine.leases(state).find(({ id }) => id.startsWith("p:"));
+    const holdBack = first !== undefined && this.#placeIds(state).has(first.id)
+      ? 0
+      : NOT_FIRST_MS + (this.#parts.random.next() * NOT_FIRST_MS);
+    const ms = Math.max(remaining + holdBack, atLeastMs);
+    this.#cancelLapse = clock.after(ms, () => this.#expire());
+  }
+
+  /** All leases of the key but those of our own places, which we renew. */
+  #blocking(state: State): readonly LeaseTerm[] {
+    const own = this.#placeIds(state);
+    return this.#parts.machine.leases(state).filter(({ id }) => !own.has(id));
+  }
+
+  #placeIds(state: State): Set<string> {
+    const { machine } = this.#parts;
+    const ids = [...this.#waiters].map(({ subject, commandId }) => `p:${machine.placeId(subject, commandId)}`);
+    const places = placesOfNode(state, this.#parts.acceptor.rules.me).map(({ id }) => `p:${id}`);
+    return new Set(ids.filter((id) => places.includes(id)));
+  }
+
+  async #expire(): Promise<void> {
+    const { acceptor, leases } = this.#parts;
+    try {
+      const { snapshot } = await acceptor.view(this.#key);
+      const lapsed = lapsedOf(leases, this.#key, this.#blocking(snapshot.state));
+      if (this.empty) return;
+      if (lapsed.length > 0) await endLapsed(this.#parts, this.#key, lapsed);
+    } catch {
+      // Not decided in time, or no longer true: the next look says what is still in the way.
+    }
+    if (this.empty) return;
+    const { snapshot } = await acceptor.view(this.#key).catch(() => ({ snapshot: null }));
+    if (snapshot !== null) this.#setTimer(snapshot.state, ASK_AGAIN_MS);
+  }
+
+  async #keepPlaces(): Promise<void> {
+    const { acceptor, logs, random } = this.#parts;
+    try {
+      const { snapshot } = await acceptor.view(this.#key);
+      const places = [...this.#placeIds(snapshot.state)].map((id) => id.slice(2));
+      if (places.length === 0) return;
+      const op = { type: "keep-places", places } as const;
+      const { me } = acceptor.rules;
+      await logs.submit(this.#key, { subject: me, id: random.id(), op, timeoutMs: PLACE_RENEW_MS });
+    } catch {
+      // The next one in three seconds; a place outlives two that fail.
+    }
+  }
+}
+
+function onChange(tell: (position: number) => void): (position: number) => void {
+  let last = 0;
+  return (position) => {
+    if (position !== last) tell(position);
+    last = position;
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * The slow end of what nobody asks about: leases that ran out with nobody there to read, watch or want the thing, and what is
+ * bound to sessions that are over. Each member goes through its own records again and again, so many at a time, for ever.
+ */
+import { DRIFT, SWEEP_MS, SWEEP_OTHERS_MS, SWEEP_SHARED_MS } from "../limits.ts";
+import { viewSession } from "../machine/view.ts";
+import type { LeaseName, LeaseTerm, State } from "../paxos/message.ts";
+import { endWhatLapsed } from "./expiry.ts";
+import { lapsedOf } from "../replica/lapse.ts";
+import { KEY_PREFIXES, nounOfKey } from "../nouns.ts";
+import type { BallotStore } from "../ports.ts";
+import type { QueueParts } from "./queue.ts";
+import { ownKeys, Poller } from "../replica/poller.ts";
+import type { SessionEnds } from "./session_ends.ts";
+
+/** How seldom a node that is not the one for it frees what is bound to a session that is over. */
+const OTHERS_SHARE = 1 / 16;
+
+type SweepParts = QueueParts & { readonly store: BallotStore; readonly ends: SessionEnds };
+
+export class Sweep {
+  readonly #parts: SweepParts;
+  readonly #rounds: Poller;
+  #cancel: () => void = () => {};
+  #isClosed = false;
+
+  constructor(parts: SweepParts) {
+    const everyMs = parts.store.isShared ? SWEEP_SHARED_MS : SWEEP_MS;
+    const all = Object.values(KEY_PREFIXES).map((prefix) => ({ prefix, after: "" }));
+    this.#parts = parts;
+    this.#rounds = new Poller(
+      parts,
+      everyMs,
+      () => all,
+      (key) => this.#look(key).catch(() => {}),
+      ownKeys(parts.store),
+    );
+  }
+
+  /** Where this node votes, or is a member that will; called again it begins anew. */
+  start(): void {
+    if (this.#isClosed) return;
+    this.#cancel();
+    this.#cancel = this.#parts.clock.after(SWEEP_MS, () => this.#isClosed || this.#rounds.start());
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancel();
+    this.#rounds.stop();
+  }
+
+  /** What cannot be read or decided now is found by a later round. */
+  async #look(key: string): Promise<void> {
+    const { acceptor, leases, machine, ends, random } = this.#parts;
+    const { state } = (await acceptor.view(key)).snapshot;
+    const terms = machine.leases(state);
+    const lapsed = lapsedOf(leases, key, terms);
+    const session = viewSession(state);
+    const isMine = coordinatorOf(state) === acceptor.rules.me;
+    if (session !== null && session.ended !== null && (isMine || random.next() < OTHERS_SHARE)) {
+      await ends.freeAll(nounOfKey(key)!.name, session);
+    }
+    if (lapsed.length === 0) return;
+    // One node proposes the end, and the others only where that one seems to be gone: they would be in each other's way.
+    if (!isMine && this.#overMs(key, terms, lapsed) < SWEEP_OTHERS_MS) return;
+    if (session !== null) await ends.seeToEnd(nounOfKey(key)!.name);
+    else await endWhatLapsed(this.#parts, key);
+  }
+
+  /** How long the one that ran out first has been over, by this node's clock. */
+  #overMs(key: string, terms: readonly LeaseTerm[], lapsed: readonly LeaseName[]): number {
+    const over = terms.filter(({ id }) => lapsed.some((lease) => lease.id === id))
+      .map((lease) => this.#parts.leases.seenMs(key, lease) - lease.ttlMs * (1 + DRIFT));
+    return Math.max(...over);
+  }
+}
+
+function coordinatorOf({ mode }: State): string | null {
+  return mode.kind === "prepare" ? null : mode.coordinator;
+}

@@ -1,0 +1,260 @@
+/**
+ * What a replica needs from the world. Each port has at least two real implementations
+ * and one contract suite under test/ that all of them pass.
+ */
+import type { NodeId } from "./paxos/ballot.ts";
+import type { PeerCause, Receipt } from "./api.ts";
+import type {
+  Accepted,
+  AcceptorMessage,
+  AcceptorRecord,
+  AcceptorReply,
+  Certificate,
+  Collision,
+  Forward,
+  Machine,
+  Outcomes,
+  PeerMessage,
+} from "./paxos/message.ts";
+
+export type { NodeId, PeerCause };
+
+/** Who a store belongs to. Written once, by an explicit init; a store without one never votes (PROTOCOL.md §9). */
+export type Identity = {
+  readonly cluster: string;
+  readonly id: NodeId;
+  /** New for each membership of this id. */
+  readonly incarnation: string;
+  /** Durable count of exclusive opens. */
+  readonly boot: number;
+  /** New for each exclusive open. */
+  readonly run: string;
+};
+
+/** Which records: those that may be listed, or those too that are kept only for their instances and fences. */
+export type Which = "live" | "all";
+
+/** The highest commit of a peer that this store has heard of. */
+export type Mark = { readonly incarnation: string; readonly boot: number; readonly run: string; readonly seq: number };
+
+/** The mark of a process whose store belongs to nobody: it speaks for no life of its member. */
+export const NO_MARK: Mark = { incarnation: "none", boot: 0, run: "none", seq: 0 };
+
+/** Stands for the `run` of a store that any number of processes serve at once: none of them owns it. */
+export const SHARED_RUN = "shared";
+
+/** A record as a store keeps it, with the host's part, of which the roles know nothing. */
+export type StoredRecord = AcceptorRecord & {
+  /** When somebody who serves a shared store first saw each lease of the state, in ms of the platform's wall clock (§7). */
+  readonly firstSeen?: Readonly<Record<string, number>>;
+  /** False: there is nothing to list, and no vote that might bring it. One that does not say is live. */
+  readonly live?: boolean;
+};
+
+/** What one step makes of a record: `record` is what to write, or null to write nothing. */
+export type StepResult<R> = { readonly record: StoredRecord | null; readonly reply: R };
+
+/**
+ * Durable records of one acceptor. `update` runs `step` on the committed record (null: none yet) and
+ * resolves with its reply only once what the step saw and what it wrote are committed. The step is pure and
+ * may run again on a newer record; an intended write is never applied to a record the step did not see.
+ * Rejects with StoreError if the outcome is unknown or the store is gone: nothing may then be said of the vote.
+ */
+export interface BallotStore {
+  /**
+   * Whether other processes may serve the same records at this moment. Then nothing that one of them remembers is the
+   * last word, commits have no numbers, and `boot` is 0 for ever.
+   */
+  readonly isShared: boolean;
+  update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R>;
+  /** Keys that have a record, or a live one, in byte order, after `after`, at most `limit`. */
+  keys(prefix: string, after: string, limit: number, which?: Which): Promise<readonly string[]>;
+  /** The identity this store was initialised with, or null. */
+  identity(): Identity | null;
+  /** Writes the identity of a new member; rejects if the store has one. */
+  init(
+    identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
+  ): Promise<Identity>;
+  /**
+   * Whether enough others have this incarnation on record for it to vote (PROTOCOL.md §9); null: the store is of a version
+   * that did not ask them. False of a store that belongs to nobody.
+   */
+  lifeConfirmed(): boolean | null;
+  /** Writes that they have; resolves when that is durable, for good. Rejects if the store belongs to nobody. */
+  confirmLife(): Promise<void>;
+  /** The ClusterConfig text written by init, or null. */
+  config(): string | null;
+  /** Number of the last commit; it grows in every atomic. */
+  seq(): number;
+  /**
+   * The last commit made by a process that `confirm` was called in. Opening is a commit too: a store that was rolled back
+   * and then opened some times in vain must not look as new as what its peers have heard of (PROTOCOL.md §9).
+   */
+  spokenSeq(): number;
+  /** From now on commits may be spoken of; resolves when that is durable. */
+  confirm(): Promise<void>;
+  /** Notes a peer's mark; it becomes durable with the next commit, at the latest on `flush`. */
+  note(peer: NodeId, mark: Mark): void;
+  /** Those this process knows of: of a store of its own, all. */
+  marks(): Readonly<Record<NodeId, Mark>>;
+  /** The highest mark of a peer that anybody who serves this store has noted durably, or this process at all. */
+  recall(peer: NodeId): Promise<Mark | null>;
+  /** Resolves when everything noted is durable. */
+  flush(): Promise<void>;
+  /**
+   * Resolves with true once a write that changes nothing is durable, or with false after a read, where that is all that can be
+   * tried; else rejects.
+   */
+  probe(): Promise<boolean>;
+  /** Quarantine is for ever: a store that was rolled back must not vote again. */
+  quarantine(reason: string): Promise<void>;
+  quarantined(): string | null;
+  close(): Promise<void>;
+}
+
+/** The store could not say whether a write happened, or cannot be used. Its message is for the operator: it may name paths. */
+export class StoreError extends Error {
+  override name: string = "StoreError";
+  /** What is wrong with the store as a whole, in words for anybody; null: nothing is known to be, as with one bad record. */
+  readonly fault: string | null;
+
+  constructor(message: string, options: ErrorOptions & { readonly fault?: string | null } = {}) {
+    super(message, options);
+    this.fault = options.fault ?? null;
+  }
+}
+
+/** What the store holds of a key is no record that can be trusted. It is not "no record": nothing may be said of the key. */
+export class DamagedRecord extends StoreError {
+  override name = "DamagedRecord";
+}
+
+/** What travels between nodes, by mailbox (api.md, "Between nodes"). */
+export type Mailbox = "acceptor" | "coordinator" | "learner";
+/**
+ * Asks a peer which of this node's commits it has heard of; answering needs no vote. Of the asker itself it is answered
+ * once all is durable that its marks have said, this request's too.
+ */
+export type AskMarks = { readonly type: "marks"; readonly of: NodeId };
+export type MarksReply = { readonly type: "marks"; readonly mark: Mark | null; readonly of: NodeId };
+/** Asks a member which keys it has; see `BallotStore.keys`. */
+export type AskKeys = {
+  readonly type: "keys";
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+  readonly which: Which;
+};
+/** As many as the limit: there may be further ones after the last. */
+export type KeysReply = { readonly type: "keys"; readonly keys: readonly string[] };
+export type WireMessage = PeerMessage | Collision | Forward | Outcomes | Accepted | AskMarks | AskKeys;
+export type WireReply = AcceptorReply | MarksReply | KeysReply | { readonly type: "noted" } | {
+  readonly type: "unavailable";
+  readonly reason: string;
+};
+
+/** Where each message goes: said once, and read by who sends it, the route that takes it and the node that handles it. */
+export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
+  prepare: "acceptor",
+  any: "acceptor",
+  accept: "acceptor",
+  learn: "acceptor",
+  read: "acceptor",
+  "lapsed?": "acceptor",
+  marks: "acceptor",
+  keys: "acceptor",
+  collision: "coordinator",
+  forward: "coordinator",
+  accepted: "learner",
+  outcomes: "learner",
+};
+
+export const MAILBOXES: readonly Mailbox[] = [...new Set(Object.values(MAILBOX))];
+
+/** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
+export class PeerError extends Error {
+  override name = "PeerError";
+  /** What it says of the peer; null: nothing, as of a message that was never sent. */
+  readonly why: PeerCause | null;
+
+  constructor(message: string, options: ErrorOptions & { readonly why?: PeerCause } = {}) {
+    super(message, options);
+    this.why = options.why ?? null;
+  }
+}
+
+export interface Transport {
+  /** Resolves with the peer's reply, out of the mailbox MAILBOX names; rejects with PeerError at the peer deadline at the latest. */
+  send(to: NodeId, message: WireMessage): Promise<WireReply>;
+  /** Median of recent round trips in ms, 0 if none is known. */
+  rttMs(to: NodeId): number;
+  close(): void;
+}
+
+/** Monotonic time in ms, wall time in whole ms, and timers. */
+export interface Clock {
+  now(): number;
+  wall(): number;
+  /** Calls back once after `ms`; returns what cancels it. */
+  after(ms: number, run: () => void): () => void;
+}
+
+export interface Randomness {
+  /** Uniform in [0, 1). */
+  next(): number;
+  /** A fresh unguessable id of at most 22 URL-safe characters, without "/". */
+  id(): string;
+}
+
+/** What a trace is shown, as it is: of messages between nodes, of a node's own steps, of its clients' requests. */
+export type Sighting =
+  | { readonly type: "sent"; readonly to: NodeId; readonly message: WireMessage }
+  /** The peer's reply to it; null: none came, or none that can be believed. */
+  | {
+    readonly type: "answered";
+    readonly from: NodeId;
+    readonly message: WireMessage;
+    readonly reply: WireReply | null;
+  }
+  /** What this node made of a message, once that is durable; its own steps too, which never travel. */
+  | {
+    readonly type: "handled";
+    readonly from: NodeId;
+    readonly message: AcceptorMessage | Collision | Forward | Outcomes | Accepted;
+    readonly reply: WireReply;
+  }
+  /** This node knows a decision: it drove the ballot, or it counted the votes others told it. */
+  | {
+    readonly type: "decided";
+    readonly key: string;
+    readonly certificate: Certificate;
+    readonly how: "drove" | "counted";
+  }
+  | { readonly type: "request"; readonly key: string; readonly id: string; readonly what: string }
+  | {
+    readonly type: "response";
+    readonly key: string;
+    readonly id: string;
+    readonly what: string;
+    readonly outcome: string;
+    readonly receipt: Receipt | null;
+  };
+
+/** Records what a node sees. Callers ask `on` first, so that a trace that is off costs no object. */
+export interface Trace {
+  readonly on: boolean;
+  record(seen: Sighting): void;
+}
+
+export const NO_TRACE: Trace = { on: false, record: () => {} };
+
+/** What every part of one node shares. */
+export type Ports = {
+  readonly store: BallotStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly machine: Machine;
+  /** Default: none. */
+  readonly trace?: Trace;
+};

@@ -1,0 +1,393 @@
+/**
+ * Grants as users know them, over decided commands and linearizable reads, whatever the noun: asked for, waited for, left.
+ * What is granted and what a refusal says is the noun's.
+ */
+import type { Answer, Left } from "../api.ts";
+import { QuorateError } from "../errors.ts";
+import type { Ended, Hold } from "../machine/op.ts";
+import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
+import type { LeaseName, State } from "../paxos/message.ts";
+import { ASK_CHARS, attemptId, confirmIdOf, leaveId, LEAVES_MAX, PLACES_MAX, waiterIds } from "./grant_ids.ts";
+import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
+import { Holds } from "./holds.ts";
+import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
+import { ownState } from "../replica/own_state.ts";
+import type { Outcome } from "../replica/pending.ts";
+import { Reads } from "./reads.ts";
+import { lost, orUnknown, sessionEnded, unexpected } from "./results.ts";
+import type { Caller } from "./service.ts";
+
+/** How often, and how far apart, what may have been decided for nobody is looked for. */
+const GIVE_UPS_MAX = 8;
+const GIVE_UP_AGAIN_MS = 1_000;
+
+export class Grants {
+  readonly #parts: GrantParts;
+  readonly #noun: Noun;
+  readonly reads: Reads;
+  readonly holds: Holds;
+
+  constructor(parts: GrantParts, noun: Noun) {
+    this.#parts = parts;
+    this.#noun = noun;
+    this.reads = new Reads(parts, noun.prefix);
+    this.holds = new Holds(parts, noun);
+  }
+
+  async ask(name: string, asking: Asking, caller: Caller): Promise<Granted> {
+    try {
+      return await this.#take(name, asking, caller);
+    } catch (error) {
+      const isUnknown = error instanceof QuorateError && error.code === "outcome-unknown";
+      if (isUnknown && this.isForgotten(caller)) this.#giveUpLater(name, caller);
+      throw error;
+    }
+  }
+
+  async #take(name: string, asking: Asking, caller: Caller): Promise<Granted> {
+    const { clock, machine } = this.#parts;
+    const startedMs = clock.now();
+    const { subject, idempotencyKey } = caller;
+    // Places that were lost while waiting are taken again under ids made from the caller's, so that a retry
+    // through another node finds the newest of them.
+    for (let attempt = 0; attempt < PLACES_MAX; attempt++) {
+      const id = attemptId(idempotencyKey, attempt);
+      const waitedMs = clock.now() - startedMs;
+      const which = this.#parts.random.id().slice(0, ASK_CHARS);
+      const asked = this.#ask(name, id, asking, caller, which);
+      const outcome = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
+      const { result, state, receipt } = outcome;
+      if (result.outcome !== "granted" && result.outcome !== "queued") {
+        throw this.#refusal(name, asking, caller, outcome);
+      }
+      const hold = machine.holdOfCommand(state, subject, id);
+      if (result.outcome === "granted" && hold === null) {
+        const isOver = asking.isOfSet !== true ||
+          await this.#confirmed(name, id, caller).catch(orUnknown(idempotencyKey));
+        if (isOver) throw lost(result.fence, receipt);
+        // One of a set that nobody was told of: it was given back, or lapsed, and is taken again.
+        continue;
+      }
+      if (result.outcome === "granted" && hold !== null && (!hold.unconfirmed || asking.isOfSet === true)) {
+        const granted = { id, hold, state, receipt, waitedMs };
+        // Copies of one hedged request are one request; those of a set are confirmed together.
+        const isNew = hold.ask === which || caller.hedge !== undefined || asking.isOfSet === true;
+        return await this.#unlessGone(
+          name,
+          isNew ? granted : await this.holds.again(name, hold, caller, startedMs),
+          caller,
+        );
+      }
+      const turn = await this.#waitTurn(name, id, asking, caller, startedMs, outcome).catch(orUnknown(idempotencyKey));
+      if (turn !== null) return turn;
+      // Confirmed through another node and over since: this is an old request come late, not a waiter that lost its place.
+      const fence = await this.#confirmed(name, id, caller).catch(orUnknown(idempotencyKey));
+      if (fence !== null) throw lost(fence);
+    }
+    throw new QuorateError("outcome-unknown", "the place in the queue was lost again and again", {
+      outcome: "unknown",
+    });
+  }
+
+  /**
+   * Takes the waiter of that key out of the queue, also where another node keeps its place. What its caller may have been told
+   * of it keeps. Rejects with `outcome-unknown` if its place is renewed again and again meanwhile.
+   */
+  async leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
+    const { timeoutMs, subject } = caller;
+    const { machine } = this.#parts;
+    for (let i = 0; i < LEAVES_MAX; i++) {
+      const read = this.reads.get(name, { stale: false, timeoutMs });
+      const { state, receipt } = await (i === 0 ? read : read.catch(orUnknown(caller.idempotencyKey)));
+      const id = waiterIds(idempotencyKey).findLast((id) => this.#stands(state, subject, id));
+      const { revision } = viewGrants(state);
+      if (id === undefined) return { body: { outcome: "left", revision }, receipt };
+      const hold = machine.holdOfCommand(state, subject, id);
+      if (hold !== null && !hold.unconfirmed) {
+        return { body: { outcome: "granted", fence: hold.fence, revision }, receipt };
+      }
+      const left = this.#withdraw(name, id, state, caller);
+      const leftAt = await (i === 0 ? left : left.catch(orUnknown(caller.idempotencyKey)));
+      if (leftAt !== null) return { body: { outcome: "left", revision: leftAt }, receipt };
+    }
+    throw new QuorateError("outcome-unknown", "the place is kept through another node", { outcome: "unknown" });
+  }
+
+  /** @param view what becomes of each item */
+  async history<T>(name: string, timeoutMs: number, view: (ended: Ended) => T) {
+    const { state, receipt } = await this.reads.get(name, { stale: false, timeoutMs });
+    const { items, revision } = viewHistory(state);
+    return { body: { items: items.map(view), revision }, receipt };
+  }
+
+  /** A grant for who has gone away and can never come back for it is given back instead of answered. */
+  async #unlessGone(name: string, granted: Granted, caller: Caller): Promise<Granted> {
+    const { signal } = caller;
+    if (signal?.aborted === true && this.isForgotten(caller)) {
+      const isGivenBack = await this.holds.giveBack(name, granted.hold, caller).catch(() => false);
+      if (!isGivenBack) this.#giveUpLater(name, caller);
+      signal.throwIfAborted();
+    }
+    return granted;
+  }
+
+  /** Whether nobody is there any more to be told: it was cancelled, and not because this process ends. */
+  isForgotten({ anonymous, signal }: Caller): boolean {
+    return anonymous === true && signal?.aborted === true && !this.#parts.isDraining();
+  }
+
+  /** The fence that was answered with once, told by its confirmation; null if none was, as far as the window reaches. */
+  async #confirmed(name: string, id: string, { subject, timeoutMs }: Caller): Promise<string | null> {
+    const { state } = await this.reads.get(name, { stale: false, timeoutMs });
+    const old = this.#parts.machine.lookup(state, subject, confirmIdOf(id));
+    return old?.outcome === "renewed" ? old.fence : null;
+  }
+
+  /**
+   * One decision. A refusal that a read quorum confirms is enough for who cannot repeat the request: polling then costs no
+   * write. Whoever brought a key may have asked before, and what a read refuses now an earlier try may yet be granted; a
+   * refusal that is decided stands for every copy of the command.
+   */
+  async #ask(name: string, id: string, asking: Asking, caller: Caller, which: string): Promise<Outcome> {
+    const { acceptor, machine, clock, leases, logs, bindings, ends } = this.#parts;
+    const key = this.#noun.prefix + name;
+    const { subject } = caller;
+    const wait = asking.waitMs > 0 ? { wait: { node: acceptor.rules.me } } : {};
+    const label = this.holds.label(caller);
+    // The bytes of a hedged request must be the same everywhere.
+    const asked = caller.hedge === undefined ? { ask: which } : {};
+    const untilMs = clock.now() + caller.timeoutMs;
+    const timeoutMs = () => Math.max(1, untilMs - clock.now());
+    const submit = async (claims?: readonly LeaseName[]) => {
+      const { session } = asking;
+      // Entered there first: whoever ends the session must find what to free.
+      const bound = session === undefined
+        ? {}
+        : await bindings.bind(session, key, { ...caller, timeoutMs: timeoutMs() });
+      return await logs.submit(key, {
+        subject,
+        id,
+        op: asking.op({ ...wait, ...bound, ...asked }, label),
+        timeoutMs: timeoutMs(),
+        idempotencyKey: caller.idempotencyKey,
+        ...(caller.hedge === undefined ? {} : { hedge: caller.hedge }),
+        ...(caller.born === undefined ? {} : { born: caller.born }),
+        ...(claims === undefined ? {} : { claims }),
+      });
+    };
+    // Asked before: the answer stands already.
+    const isKnown = (state: State) => machine.lookup(state, subject, id) !== null || this.#stands(state, subject, id);
+    // Hedged: every node that got it must propose it, whatever it alone knows.
+    if (caller.hedge !== undefined) return submit();
+    const own = await ownState(this.#parts, key, timeoutMs());
+    if (own === null || isKnown(own) || isFree(own, asking, NONE)) return submit();
+    const wasCleared = await ends.clear(key, holdingSessions(own), timeoutMs());
+    const state = (wasCleared ? await ownState(this.#parts, key, timeoutMs()) : null) ?? own;
+    const lapsed = lapsedOf(leases, key, machine.leases(state));
+    const wouldDo = asking.waitMs > 0 || isFree(state, asking, new Set(lapsed.map(({ id }) => id)));
+    const unclaimed = async () => {
+      if (asking.waitMs > 0 || caller.anonymous !== true) return await submit();
+      const read = await this.reads.get(name, { stale: false, timeoutMs: timeoutMs() });
+      if (isFree(read.state, asking, NONE)) return await submit();
+      // An earlier try may have been decided through another node while this one heard nothing: what is in the way is its
+      // own grant, and that is the answer (§6).
+      if (isKnown(read.state)) return await submit();
+      const { state, snapshot: { instance }, receipt } = read;
+      return { result: refusedIn(state, asking), state, instance, receipt };
+    };
+    if (lapsed.length === 0 || !wouldDo || !await haveLapsed(this.#parts, key, lapsed)) return await unclaimed();
+    // With its claim it may have got votes.
+    return await submit(lapsed).catch(orNullIfHeld) ?? await unclaimed().catch(orUnknown(caller.idempotencyKey));
+  }
+
+  /** Waits for the grant of a queued command and confirms it; null if place and grant are both gone. */
+  async #waitTurn(
+    name: string,
+    id: string,
+    asking: Asking,
+    caller: Caller,
+    startedMs: number,
+    { state: queuedIn, instance, receipt }: Outcome,
+  ): Promise<Granted | null> {
+    const { machine, clock, queues, logs } = this.#parts;
+    const key = this.#noun.prefix + name;
+    const { subject } = caller;
+    const left = startedMs + asking.waitMs - clock.now();
+    const place = machine.placeOfCommand(queuedIn, subject, id)?.place ?? null;
+    const { me } = this.#parts.acceptor.rules;
+    if (place !== null && place.node !== me && left > 0) {
+      const op = { type: "keep-places", places: [place.id], adopt: true } as const;
+      await logs.submit(key, { subject: me, id: this.#parts.random.id(), op, timeoutMs: caller.timeoutMs });
+    }
+    const { signal, onPosition } = caller;
+    // An earlier try had a place, which is gone: nothing is left to wait in.
+    const isOver = !this.#stands(queuedIn, subject, id);
+    const end = isOver
+      ? { type: "gone", by: null, state: queuedIn, instance, receipt } as const
+      : await queues.wait(key, {
+        subject,
+        commandId: id,
+        instance,
+        waitMs: Math.max(0, left),
+        ...(signal === undefined ? {} : { signal }),
+        ...(onPosition === undefined ? {} : { onPosition }),
+      });
+    if (end.type === "gone") {
+      // Its caller took it out of the queue by a request of its own.
+      if (place !== null && machine.lookup(end.state, subject, leaveId(id, end.by ?? place.by))?.outcome === "left") {
+        throw this.#refusal(name, asking, caller, { ...end, result: { outcome: "left" } });
+      }
+      return null;
+    }
+    let seen: Pick<Outcome, "state" | "receipt"> | null = end.type === "granted" ? end : null;
+    if (caller.signal?.aborted === true) {
+      // Who brought a key of its own may come back for its place, until that lapses.
+      if (this.isForgotten(caller)) {
+        await this.#withdraw(name, id, seen?.state ?? queuedIn, caller).catch(() => this.#giveUpLater(name, caller));
+      }
+      caller.signal.throwIfAborted();
+    }
+    if (seen === null) {
+      const left = await this.#leavePlace(name, id, queuedIn, caller);
+      if (left.result.outcome === "queued") {
+        throw new QuorateError("outcome-unknown", "the same request waits through another node", {
+          outcome: "unknown",
+        });
+      }
+      // It was gone before that, and another try has a newer one: the next attempt finds it.
+      if (left.result.outcome === "left" && this.#hasOther(left.state, id, caller)) return null;
+      if (left.result.outcome !== "granted") throw this.#refusal(name, asking, caller, left);
+      seen = left;
+    }
+    const hold = machine.holdOfCommand(seen.state, subject, id);
+    if (hold === null) return null;
+    const waitedMs = clock.now() - startedMs;
+    if (asking.isOfSet === true) return { id, hold, state: seen.state, receipt: seen.receipt, waitedMs };
+    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.
+    const granted = await this.holds.confirm(name, hold, id, caller);
+    return granted === null ? null : await this.#unlessGone(name, { ...granted, waitedMs }, caller);
+  }
+
+  #hasOther(state: State, id: string, { subject, idempotencyKey }: Caller): boolean {
+    return waiterIds(idempotencyKey).some((other) => other !== id && this.#stands(state, subject, other));
+  }
+
+  /** What is held for a request with this key, whichever of its tries got it. */
+  holdOf(state: State, { subject, idempotencyKey }: Caller): Hold | null {
+    const { machine } = this.#parts;
+    return waiterIds(idempotencyKey).map((id) => machine.holdOfCommand(state, subject, id)).find((hold) =>
+      hold !== null
+    ) ??
+      null;
+  }
+
+  /** Whether this command waits or holds. */
+  #stands(state: State, subject: string, id: string): boolean {
+    const { machine } = this.#parts;
+    return machine.placeOfCommand(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null;
+  }
+
+  /**
+   * What was asked for may be decided though nothing was heard of it in time. Nobody can come back for it, so this node looks
+   * for it a few times more.
+   */
+  #giveUpLater(name: string, caller: Caller, left = GIVE_UPS_MAX): void {
+    const { clock, machine, isDraining } = this.#parts;
+    const { signal: _gone, ...rest } = caller;
+    const { subject, idempotencyKey, timeoutMs } = caller;
+    const look = async () => {
+      const { state } = await this.reads.get(name, { stale: false, timeoutMs });
+      const hold = this.holdOf(state, caller);
+      if (hold !== null) return await this.holds.giveBack(name, hold, rest);
+      const id = waiterIds(idempotencyKey).findLast((id) => machine.placeOfCommand(state, subject, id) !== null);
+      return id !== undefined && (await this.#leavePlace(name, id, state, rest)).result.outcome === "left";
+    };
+    clock.after(GIVE_UP_AGAIN_MS, () => {
+      if (isDraining()) return;
+      look().catch(() => false).then((isDone) => isDone || left <= 1 || this.#giveUpLater(name, caller, left - 1));
+    });
+  }
+
+  /**
+   * Gives up a place, or a grant out of the queue that nobody was told of, as far as it is still as its waiter left it. With
+   * the revision after that; null if it was not so any more.
+   * @param seen a state in which the place or the grant stands
+   */
+  async #withdraw(name: string, id: string, seen: State, caller: Caller): Promise<string | null> {
+    const { machine } = this.#parts;
+    const { subject } = caller;
+    let state = seen;
+    if (machine.holdOfCommand(seen, subject, id) === null) {
+      const left = await this.#leavePlace(name, id, seen, caller);
+      if (left.result.outcome === "left") return viewGrants(left.state).revision;
+      state = left.state;
+    }
+    const hold = machine.holdOfCommand(state, subject, id);
+    if (hold === null || !hold.unconfirmed) return null;
+    if (!await this.holds.giveBack(name, hold, caller)) return null;
+    return viewGrants(await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs) ?? state).revision;
+  }
+
+  /**
+   * Takes a place out of the queue as its last renewal left it. If that was renewed meanwhile by this node, which answers for
+   * it, it is tried again; else its waiter has come back elsewhere, and it comes to `queued`.
+   */
+  async #leavePlace(name: string, id: string, seen: State, caller: Caller): Promise<Outcome> {
+    const { acceptor, machine, clock, random } = this.#parts;
+    const { subject } = caller;
+    const atMs = clock.wall();
+    const own = await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs);
+    let place = (own === null ? null : machine.placeOfCommand(own, subject, id)) ??
+      machine.placeOfCommand(seen, subject, id);
+    for (let i = 1;; i++) {
+      const by = place?.place.by;
+      const op = {
+        type: "leave",
+        place: machine.placeId(subject, id),
+        ...(by === undefined ? {} : { by }),
+        atMs,
+      } as const;
+      const left = await this.holds.submit(name, op, caller, leaveId(id, by ?? random.id()));
+      // The own record may have been behind: this is the state that the place was looked for in.
+      place = machine.placeOfCommand(left.state, subject, id);
+      const isOwn = place?.place.node === acceptor.rules.me;
+      if (left.result.outcome !== "queued" || !isOwn || i === LEAVES_MAX) return left;
+    }
+  }
+
+  #refusal(
+    name: string,
+    { holder, session = "" }: Asking,
+    { subject }: Caller,
+    { result, state, receipt }: Outcome,
+  ): QuorateError {
+    const key = this.#noun.prefix + name;
+    const refused = { name, key, state, yours: holdOfHolder(state, subject, holder), receipt };
+    switch (result.outcome) {
+      case "held":
+      case "left":
+      case "queued":
+        return this.#noun.refusal({ ...refused, why: "held" });
+      case "cooling":
+      case "limit-mismatch":
+        return this.#noun.refusal({ ...refused, why: result.outcome });
+      case "session-ended":
+        return sessionEnded(session, receipt);
+      case "queue-full":
+        return new QuorateError("queue-full", `the queue of ${name} is full`, {
+          receipt,
+          retryAfterMs: this.#noun.retryAfterMs(key, state),
+        });
+      default:
+        return unexpected(result, "", receipt);
+    }
+  }
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+function refusedIn(state: State, asking: Asking): Outcome["result"] {
+  const { state: kind, limit } = viewGrants(state);
+  if (limit !== null && isOtherLimit(state, asking)) return { outcome: "limit-mismatch", limit };
+  return { outcome: kind === "cooling" ? "cooling" : "held" };
+}

@@ -1,0 +1,74 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { QuorateError } from "../../src/errors.ts";
+import { createMachine } from "../../src/machine/machine.ts";
+import { fastClock, until } from "../replica/clocks.ts";
+import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
+
+const machine = createMachine({ digest: sha256Hex });
+
+/** Which node keeps the place of that key in the queue of `x`, as the record of `id` has it. */
+async function keeperOf(cluster: MemoryCluster, id: string, key: string): Promise<string | null> {
+  const record = await cluster.store(id).update("lock/x", (record) => ({ record: null, reply: record }));
+  return record === null ? null : machine.placeOfCommand(record.state, "tester", key)?.place.node ?? null;
+}
+
+Deno.test("grants: a place that another node keeps by now is given up all the same, not only said to be", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+    const waiters = async () => (await b!.get("x", { stale: false, timeoutMs: 2_000 })).body.waiterCount;
+    const slow = () => caller({ timeoutMs: 10_000 });
+    await a!.acquire("x", request("holder"), slow());
+    const mine = slow();
+    const asked = request("waiter", { waitMs: 10_000 });
+    const first = assertRejects(() => a!.acquire("x", asked, mine), QuorateError);
+    await until(
+      "it waits through a",
+      async () => (await c!.get("x", { stale: true, timeoutMs: 1 })).body.waiterCount === 1,
+    );
+    cluster.network.cut("a", "c");
+    cluster.network.cut("b", "c");
+    const again = assertRejects(() => b!.acquire("x", asked, mine), QuorateError);
+    await until("b keeps its place", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "b");
+    assertEquals(await keeperOf(cluster, "c", mine.idempotencyKey), "a");
+    cluster.network.heal("a", "c");
+    cluster.network.heal("b", "c");
+    const left = await c!.leave("x", mine.idempotencyKey, slow());
+    assertEquals(left.body.outcome, "left");
+    assertEquals(await waiters(), 0);
+    for (const waiting of [first, again]) assertEquals((await waiting).code, "held");
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("grants: a waiter that went away and was taken out of the queue is looked for no more", async () => {
+  const clock = fastClock(50);
+  const cluster = await memoryCluster(3, { clock });
+  try {
+    const [a, b] = cluster.ids.map((id) => cluster.node(id).locks);
+    const slow = () => caller({ timeoutMs: 60_000 });
+    await a!.acquire("x", request("holder", { ttlMs: 600_000 }), slow());
+    const gone = new AbortController();
+    const waiting = a!.acquire("x", request("waiter", { waitMs: 200_000 }), {
+      ...slow(),
+      anonymous: true,
+      signal: gone.signal,
+    });
+    const waiters = async () => (await b!.get("x", { stale: false, timeoutMs: 60_000 })).body.waiterCount;
+    await until("it waits", async () => await waiters() === 1);
+    gone.abort();
+    await assertRejects(() => waiting, DOMException);
+    assertEquals(await waiters(), 0);
+    let reads = 0;
+    cluster.network.drop(({ content }) => {
+      if (content.type === "read") reads++;
+      return false;
+    });
+    await new Promise<void>((resolve) => clock.after(5_000, resolve));
+    assertEquals(reads, 0);
+  } finally {
+    cluster.close();
+  }
+});
