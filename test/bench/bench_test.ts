@@ -1,9 +1,12 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { Connection } from "./connection.ts";
+import { Counter } from "./counter.ts";
+import { count, countsTable } from "./counts.ts";
 import { Bench, median, quantile } from "./measure.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
 import type { Driver, Running } from "./system.ts";
 import { LOADS } from "./loads.ts";
+import { parseOptions, UsageError } from "./options.ts";
 
 /** A server that answers each request with the next of these texts, cut into pieces of so many bytes. */
 function scripted(answers: readonly string[], piece: number): { readonly url: string; close(): Promise<void> } {
@@ -91,4 +94,57 @@ Deno.test("Bench: every worker does its load until the time is over, and a failu
   }
   assert(calls > 0);
   listener.close();
+});
+
+Deno.test("bench options: what is wrong is said in one line, before anything starts, and ends it with 2", async () => {
+  const wrong: readonly (readonly [string, readonly string[]])[] = [
+    ["--nodes is a whole number above 0 and at most 9, or several with commas", ["--nodes", "3,0"]],
+    ["--nodes is", ["--nodes", "2.5"]],
+    ["--workers is", ["--workers", "16,,64"]],
+    ["--workers is", ["--workers", "9".repeat(400)]],
+    ["--rounds is a whole number above 0 and at most 1000, not", ["--rounds", "1,2"]],
+    ["--seconds is", ["--seconds", "soon"]],
+    ["--seconds is", ["--seconds="]],
+    ["none of the loads", ["--only", "locks"]],
+    ["--svg means nothing to --counts", ["--counts", "--svg", "x.svg"]],
+    ["--cycles means nothing to the comparison", ["--cycles", "2"]],
+    ["Unknown option", ["--fast"]],
+    ["Unexpected argument", ["counts"]],
+  ];
+  for (const [line, args] of wrong) {
+    assertStringIncludes(assertThrows(() => parseOptions(args), UsageError).message, line);
+  }
+  assertEquals(parseOptions(["--nodes", "9", "--help"]), null);
+  assertEquals(parseOptions(["--counts", "--nodes", "3,5"])?.nodes, [3, 5]);
+  const main = new URL("main.ts", import.meta.url).pathname;
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", main, "--nodes", "0"] })
+    .output();
+  assertEquals(code, 2);
+  assertStringIncludes(new TextDecoder().decode(stderr), "--nodes is");
+});
+
+Deno.test("Counter: requests to peers, their messages, and what commits that succeed write are counted", async () => {
+  const counter = new Counter();
+  const fetch = counter.fetch(() => Promise.resolve(new Response()));
+  const body = new TextEncoder().encode('{"messages":[{},{}]}');
+  await fetch("http://127.0.0.1/paxos/acceptor", { method: "POST", body });
+  await fetch("http://127.0.0.1/v1/status");
+  const unwatch = counter.watch(Deno.AtomicOperation.prototype);
+  using kv = await Deno.openKv(":memory:");
+  await kv.atomic().set(["a"], new Uint8Array(3)).set(["b"], new Uint8Array(4)).commit();
+  const { ok } = await kv.atomic().check({ key: ["a"], versionstamp: null }).set(["a"], new Uint8Array(9)).commit();
+  unwatch();
+  await kv.atomic().set(["c"], new Uint8Array(9)).commit();
+  assert(!ok);
+  const requestBytes = body.length;
+  assertEquals(counter.counts, { requests: 1, messages: 2, requestBytes, commits: 1, rows: 2, rowBytes: 7 });
+});
+
+Deno.test("--counts: a lock cycle is two values, and all that they take is counted at every node", async () => {
+  const counted = await count({ nodes: [3], workers: [2], cycles: 2, only: ["lock cycle, own keys"] }, 1);
+  const [{ values, messages, requests, commits, rowBytes }] = counted as [typeof counted[number]];
+  assertEquals(values, 2);
+  // A quorum's other vote for each value; a commit for each record that a value changes, or less where they share it.
+  assert(messages >= 2 && requests > 0 && commits > 0 && rowBytes > 0, countsTable(counted));
+  assertStringIncludes(countsTable(counted), "| lock cycle, own keys | 3 | 2 | 2.00 |");
 });

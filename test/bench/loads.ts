@@ -11,8 +11,25 @@ export type Load = {
   readonly unit: string;
   /** For so many workers it makes sense; default: any. */
   readonly workers?: readonly number[];
-  worker(driver: Driver, connection: Connection, worker: number, run: string): Promise<Step>;
+  /** What its names name: the first part of their paths in this project's API. */
+  readonly noun: "locks" | "elections" | "kv";
+  /** One name for each worker, or one for all. */
+  readonly names: "own" | "shared";
+  worker(driver: Driver, connection: Connection, name: string): Promise<Step>;
 };
+
+/** What so many workers use, the n-th of them the n-th. */
+export function namesOf({ noun, names }: Load, workers: number, run: string): readonly string[] {
+  return Array.from(
+    { length: workers },
+    (_, worker) => names === "own" ? `${run}-${noun}-${worker}` : `${run}-${noun}`,
+  );
+}
+
+/** Numbers of workers that the load is put on with. */
+export function workersOf({ workers }: Load, wanted: readonly number[]): readonly number[] {
+  return workers?.filter((count) => count <= Math.max(2, ...wanted)) ?? wanted;
+}
 
 const VALUE = "x".repeat(100);
 
@@ -26,57 +43,59 @@ export const LOADS: readonly Load[] = [
   {
     name: "lock cycle, own keys",
     unit: "cycles",
-    worker: (driver, connection, worker, run) => {
-      const name = `${run}-own-${worker}`;
-      return Promise.resolve(async () => {
+    noun: "locks",
+    names: "own",
+    worker: (driver, connection, name) =>
+      Promise.resolve(async () => {
         let token = "";
         const ms = await timed(async () => token = await driver.acquire(connection, name));
         await driver.release(connection, name, token);
         return ms;
-      });
-    },
+      }),
   },
   {
     name: "one hot lock",
     unit: "hand-overs",
     workers: [16, 64],
-    worker: (driver, connection, _worker, run) => {
-      const name = `${run}-hot`;
-      return Promise.resolve(async () => {
+    noun: "locks",
+    names: "shared",
+    worker: (driver, connection, name) =>
+      Promise.resolve(async () => {
         let token = "";
         const ms = await timed(async () => token = await driver.wait(connection, name));
         await driver.release(connection, name, token);
         return ms;
-      });
-    },
+      }),
   },
   {
     name: "register PUT, own keys",
     unit: "writes",
-    worker: (driver, connection, worker, run) =>
-      Promise.resolve(() => timed(() => driver.put(connection, `${run}-put-${worker}`, VALUE))),
+    noun: "kv",
+    names: "own",
+    worker: (driver, connection, name) => Promise.resolve(() => timed(() => driver.put(connection, name, VALUE))),
   },
   {
     name: "linearizable GET, own keys",
     unit: "reads",
-    worker: async (driver, connection, worker, run) => {
-      const key = `${run}-get-${worker}`;
-      await driver.put(connection, key, VALUE);
-      return () => timed(() => driver.get(connection, key));
+    noun: "kv",
+    names: "own",
+    worker: async (driver, connection, name) => {
+      await driver.put(connection, name, VALUE);
+      return () => timed(() => driver.get(connection, name));
     },
   },
   {
     name: "election, resign to next leader",
     unit: "hand-overs",
     workers: [2],
-    worker: (driver, connection, _worker, run) => {
-      const name = `${run}-election`;
-      return Promise.resolve(async () => {
+    noun: "elections",
+    names: "shared",
+    worker: (driver, connection, name) =>
+      Promise.resolve(async () => {
         let token = "";
         const ms = await timed(async () => token = await driver.campaign(connection, name));
         await driver.resign(connection, name, token);
         return ms;
-      });
-    },
+      }),
   },
 ];

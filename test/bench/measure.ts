@@ -1,6 +1,6 @@
 /** One system under one load for some seconds: how much it did, how long it took, what it cost. */
 import { Connection } from "./connection.ts";
-import type { Load, Step } from "./loads.ts";
+import { type Load, namesOf, type Step } from "./loads.ts";
 import type { Running } from "./system.ts";
 
 export type Sample = {
@@ -29,10 +29,11 @@ export class Bench {
     const connections = await Promise.all(
       Array.from({ length: workers }, (_, worker) => Connection.open(urls[worker % urls.length]!)),
     );
+    const names = namesOf(load, workers, run);
     const steps = await Promise.all(connections.map(async (connection, worker) => {
       const driver = running.driver();
       await driver.prepare(connection);
-      return await load.worker(driver, connection, worker, run);
+      return await load.worker(driver, connection, names[worker]!);
     }));
     return new Bench(running, connections, steps);
   }
@@ -54,6 +55,13 @@ export class Bench {
       p99Ms: quantile(took, 0.99),
       cpuUs: before === null || after === null ? null : (after - before) * 1_000 / took.length,
     };
+  }
+
+  /** Each worker does it so many times. */
+  async times(rounds: number): Promise<void> {
+    await Promise.all(this.#steps.map(async (step) => {
+      for (let round = 0; round < rounds; round++) await step(round);
+    }));
   }
 
   close(): void {

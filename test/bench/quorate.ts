@@ -2,7 +2,7 @@
 import { VERSION } from "../../src/version.ts";
 import { RealCluster } from "../chaos/real_cluster.ts";
 import type { Connection } from "./connection.ts";
-import { type Driver, expectOk, type System } from "./system.ts";
+import { type Driver, expectOk, type Running, type System } from "./system.ts";
 
 const TTL_MS = 60_000;
 const WAIT_MS = 60_000;
@@ -50,12 +50,16 @@ export const QUORATE: System = {
   name: "Quorate",
   version: () => Promise.resolve(`${VERSION}, Deno ${Deno.version.deno}`),
   async start(n) {
-    const cluster = await RealCluster.start(n, 0, { isolates: 1 });
-    return {
-      urls: cluster.ids.map((id) => cluster.url(id)),
-      pids: cluster.ids.map((id) => cluster.pid(id)),
-      driver: () => new QuorateDriver(),
-      stop: () => cluster.stop(),
-    };
+    return runningOf(await RealCluster.start(n, 0, { isolates: 1 }));
   },
 };
+
+/** Of a cluster with a process for each member. */
+export function runningOf(cluster: RealCluster): Running {
+  return {
+    urls: cluster.ids.map((id) => cluster.url(id)),
+    pids: cluster.ids.map((id) => cluster.pid(id)),
+    driver: () => new QuorateDriver(),
+    stop: () => cluster.stop(),
+  };
+}
