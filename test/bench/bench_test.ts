@@ -3,6 +3,7 @@ import { Connection } from "./connection.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
 import { Bench, median, quantile } from "./measure.ts";
+import { partsOf, partsTable, profile } from "./profile.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
 import type { Driver, Running } from "./system.ts";
 import { LOADS } from "./loads.ts";
@@ -108,6 +109,9 @@ Deno.test("bench options: what is wrong is said in one line, before anything sta
     ["none of the loads", ["--only", "locks"]],
     ["--svg means nothing to --counts", ["--counts", "--svg", "x.svg"]],
     ["--cycles means nothing to the comparison", ["--cycles", "2"]],
+    ["--workers is a whole number above 0 and at most 1000, not", ["--profile", "--workers", "1,16"]],
+    ["one load", ["--profile", "--only", "one hot lock", "--only", "lock cycle, own keys"]],
+    ["two programs", ["--profile", "--counts"]],
     ["Unknown option", ["--fast"]],
     ["Unexpected argument", ["counts"]],
   ];
@@ -147,4 +151,39 @@ Deno.test("--counts: a lock cycle is two values, and all that they take is count
   // A quorum's other vote for each value; a commit for each record that a value changes, or less where they share it.
   assert(messages >= 2 && requests > 0 && commits > 0 && rowBytes > 0, countsTable(counted));
   assertStringIncludes(countsTable(counted), "| lock cycle, own keys | 3 | 2 | 2.00 |");
+});
+
+Deno.test("--profile: self time goes to files, packages and the runtime's parts, idle time to nobody", async () => {
+  const root = new URL("../../", import.meta.url).href;
+  const frames = [
+    ["(idle)", ""],
+    ["step", `${root}src/paxos/acceptor.ts`],
+    ["match", "file:///cache/npm/a.registry/@hono/zod-openapi/1.0.0/dist/index.js"],
+    ["op_fetch", ""],
+    ["warm", `${root}src/early.ts`],
+  ] as const;
+  const nodes = frames.map(([functionName, url], id) => ({ id, callFrame: { functionName, url } }));
+  const samples = [4, 1, 0, 1, 2, 3, 0];
+  const timeDeltas = [0, 1e6, 1e6, 2e6, 1e6, 1.5e6, 0.5e6];
+  const parts = partsOf({ nodes, samples, timeDeltas }, 6);
+  assertEquals(parts.map(({ part, share }) => [part, share]), [
+    ["src/paxos/acceptor.ts", 0.5],
+    ["npm:@hono/zod-openapi", 0.375],
+    ["op_fetch", 0.125],
+  ]);
+  assertStringIncludes(partsTable(parts), "| npm:@hono/zod-openapi | 37.5 % |");
+
+  const options = parseOptions([
+    "--profile",
+    "--nodes",
+    "1",
+    "--workers",
+    "1",
+    "--seconds",
+    "0.1",
+    "--warm-up",
+    "0.01",
+  ]);
+  const real = await profile(options!);
+  assert(real.some(({ part }) => part.startsWith("src/")), partsTable(real));
 });

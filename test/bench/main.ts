@@ -4,6 +4,7 @@ import { count, countsTable } from "./counts.ts";
 import { ETCD } from "./etcd.ts";
 import { LOADS } from "./loads.ts";
 import { type Options, parseOptions, UsageError } from "./options.ts";
+import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
 import type { System } from "./system.ts";
@@ -11,6 +12,7 @@ import type { System } from "./system.ts";
 const HELP = `deno task bench [--nodes 3] [--workers 1,16,64] [--rounds 5] [--seconds 3] [--warm-up 15] [--only LOAD]…
                 [--json FILE] [--svg FILE]
 deno task bench --counts [--nodes 3] [--workers 1,16,64] [--cycles 100] [--only LOAD]… [--json FILE]
+deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 15] [--only LOAD] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints
 the ratios of the medians. Figures of other runs, or other machines, say nothing beside these.
@@ -23,6 +25,7 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --only      one or more of: ${LOADS.map(({ name }) => JSON.stringify(name)).join(", ")}
   --counts    of this project alone: what one of these takes, in values decided, messages and requests between nodes,
               commits, rows and their bytes, all nodes together
+  --profile   of this project alone: self time of one node under one load, by file and package
   --cycles    that each worker does while they are counted
 
 etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names.
@@ -69,6 +72,14 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
     const counted = await count(options);
     console.log(`\nfor one of each, all nodes together\n\n${countsTable(counted)}`);
     return { ...head, counted };
+  },
+  async profile(options, head) {
+    await own(head);
+    const parts = await profile(options);
+    console.log(
+      `\nself time of node a's main thread, ${options.only[0]}, W=${options.workers[0]}\n\n${partsTable(parts)}`,
+    );
+    return { ...head, parts };
   },
 };
 

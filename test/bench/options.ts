@@ -22,6 +22,7 @@ const PROGRAMS = {
     svg: "",
   },
   counts: { nodes: "3", workers: "1,16,64", cycles: "100", only: ["lock cycle, own keys", "one hot lock"], json: "" },
+  profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 
 export type Program = keyof typeof PROGRAMS;
@@ -61,10 +62,13 @@ export function parseOptions(args: readonly string[]): Options | null {
   const only = (given["only"] ?? defaults["only"] ?? []) as readonly string[];
   const unknown = only.find((name) => !ALL_LOADS.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only is none of the loads: ${JSON.stringify(unknown)}`);
+  // A profile is of one cell.
+  const single = program === "profile";
+  if (single && only.length > 1) throw new UsageError("--profile is of one load: give one --only");
   return {
     program,
-    nodes: numbers("nodes", { most: 9 }),
-    workers: numbers("workers", { most: 1_000 }),
+    nodes: numbers("nodes", { most: 9, single }),
+    workers: numbers("workers", { most: 1_000, single }),
     rounds: number("rounds", { most: 1_000 }),
     seconds: number("seconds", { most: 3_600, fractions: true }),
     warmUp: number("warm-up", { most: 3_600, fractions: true }),

@@ -51,8 +51,17 @@ export class NodeProcess {
 
   /** kill -9; resolves when the process is gone. */
   async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** Asks it to end, which a node does within seconds; resolves when it is gone. */
+  async terminate(): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  async #end(signal: Deno.Signal): Promise<void> {
     try {
-      this.#child.kill("SIGKILL");
+      this.#child.kill(signal);
     } catch {
       // It has ended by itself.
     }

@@ -200,10 +200,19 @@ export class RealCluster {
     await Promise.all(this.#places.get(id)!.map(({ process }, which) => process && this.killIsolate(id, which)));
   }
 
+  /** Ends the node as a service manager does; resolves when it is gone. */
+  async terminate(id: string): Promise<void> {
+    await Promise.all(this.#places.get(id)!.map(({ process }, which) => process && this.#end(id, which, "terminate")));
+  }
+
   /** kill -9 of one of its processes; resolves when it is gone. */
   async killIsolate(id: string, which: number): Promise<void> {
+    await this.#end(id, which, "kill");
+  }
+
+  async #end(id: string, which: number, how: "kill" | "terminate"): Promise<void> {
     const place = this.#places.get(id)![which]!;
-    await place.process!.kill();
+    await place.process![how]();
     // Only then: whoever hands on requests learns of a death by it.
     this.#balancers.get(id)?.remove(place.port);
     place.process = null;
