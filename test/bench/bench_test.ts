@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { Connection } from "./connection.ts";
+import { carryLate } from "./delay.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
+import { floorMs, regions, wan, wanTable } from "./wan.ts";
 import { Bench, median, quantile } from "./measure.ts";
 import { partsOf, partsTable, profile } from "./profile.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
@@ -99,8 +101,9 @@ Deno.test("Bench: every worker does its load until the time is over, and a failu
 
 Deno.test("bench options: what is wrong is said in one line, before anything starts, and ends it with 2", async () => {
   const wrong: readonly (readonly [string, readonly string[]])[] = [
-    ["--nodes is a whole number above 0 and at most 9, or several with commas", ["--nodes", "3,0"]],
+    ["--nodes is a whole number above 0 and at most 9", ["--nodes", "3,0"]],
     ["--nodes is", ["--nodes", "2.5"]],
+    ["and not 2, or several", ["--nodes", "2"]],
     ["--workers is", ["--workers", "16,,64"]],
     ["--workers is", ["--workers", "9".repeat(400)]],
     ["--rounds is a whole number above 0 and at most 1000, not", ["--rounds", "1,2"]],
@@ -186,4 +189,41 @@ Deno.test("--profile: self time goes to files, packages and the runtime's parts,
   ]);
   const real = await profile(options!);
   assert(real.some(({ part }) => part.startsWith("src/")), partsTable(real));
+});
+
+Deno.test("a late line: bytes arrive in order and whole, and the end of what is sent arrives after them", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const connect = async () => {
+    const dialled = Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+    return [await dialled, await listener.accept()] as const;
+  };
+  const [sender, near] = await connect();
+  const [far, receiver] = await connect();
+  const carried = carryLate(near, far, 2);
+  const text = Array.from({ length: 50_000 }, (_, i) => i).join();
+  await new Blob([text]).stream().pipeTo(sender.writable, { preventClose: true });
+  await sender.closeWrite();
+  assertEquals(await new Response(receiver.readable).text(), text);
+  await carried;
+  for (const conn of [sender, near, far]) conn.close();
+  listener.close();
+});
+
+Deno.test("--wan: the regions are those of PROTOCOL.md §11, and each has its client and its ratios to the floor", async () => {
+  const { names, rttMs } = await regions();
+  // As the section says below its table.
+  assertEquals(rttMs.map(floorMs), [135.9, 78.6, 135.9, 175.7, 173.2]);
+  assertEquals(names.length, 5);
+  const near = { names: ["x", "y", "z"], rttMs: [[0, 1, 2], [1, 0, 1], [2, 1, 0]] };
+  const rows = await wan(near, 1, 0);
+  assertEquals(rows.map(({ region, floorMs }) => [region, floorMs]), [["x", 1], ["y", 1], ["z", 1]]);
+  for (const { acquire, release, read } of rows) assert(acquire > 0 && release > 0 && read > 0);
+  const [x, y] = [{ region: "x", floorMs: 100, acquire: 1, release: 1, read: 1 }, {
+    region: "y",
+    floorMs: 300,
+    acquire: 2,
+    release: 1,
+    read: 1,
+  }];
+  assert(wanTable([x, y]).endsWith("| mean | 200.0 | 1.750× | 1.000× | 1.000× |"));
 });

@@ -33,7 +33,7 @@ export class Connection {
     const bytes = body === undefined ? null : ENCODER.encode(body);
     const about = bytes === null ? "" : `Content-Type: ${type}\r\nContent-Length: ${bytes.length}\r\n`;
     const head = ENCODER.encode(`${method} ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${about}\r\n`);
-    await this.#write(bytes === null ? head : joined(head, bytes));
+    await writeAll(this.#conn, bytes === null ? head : joined(head, bytes));
     return await this.#reply();
   }
 
@@ -43,10 +43,6 @@ export class Connection {
     } catch {
       // The server was first.
     }
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
   }
 
   async #reply(): Promise<Reply> {
@@ -87,6 +83,10 @@ export class Connection {
     if (count === null) throw new Error("the connection ended in the middle of an answer");
     this.#rest = joined(this.#rest, this.#chunk.subarray(0, count));
   }
+}
+
+export async function writeAll(conn: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
 }
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

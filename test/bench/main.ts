@@ -8,11 +8,13 @@ import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
 import type { System } from "./system.ts";
+import { regions, wan, wanTable } from "./wan.ts";
 
 const HELP = `deno task bench [--nodes 3] [--workers 1,16,64] [--rounds 5] [--seconds 3] [--warm-up 15] [--only LOAD]…
                 [--json FILE] [--svg FILE]
 deno task bench --counts [--nodes 3] [--workers 1,16,64] [--cycles 100] [--only LOAD]… [--json FILE]
 deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 15] [--only LOAD] [--json FILE]
+deno task bench --wan [--cycles 50] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints
 the ratios of the medians. Figures of other runs, or other machines, say nothing beside these.
@@ -26,7 +28,8 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --counts    of this project alone: what one of these takes, in values decided, messages and requests between nodes,
               commits, rows and their bytes, all nodes together
   --profile   of this project alone: self time of one node under one load, by file and package
-  --cycles    that each worker does while they are counted
+  --wan       of this project alone: five nodes, all links as slow as between the regions of PROTOCOL.md §11
+  --cycles    that each worker does while they are counted or timed
 
 etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names.
 
@@ -80,6 +83,14 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
       `\nself time of node a's main thread, ${options.only[0]}, W=${options.workers[0]}\n\n${partsTable(parts)}`,
     );
     return { ...head, parts };
+  },
+  async wan(options, head) {
+    await own(head);
+    const rows = await wan(await regions(), options.cycles);
+    console.log(
+      `\nmedians, by the round trip to the nearest majority; a client a region, all at once\n\n${wanTable(rows)}`,
+    );
+    return { ...head, rows };
   },
 };
 

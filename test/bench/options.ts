@@ -23,6 +23,7 @@ const PROGRAMS = {
   },
   counts: { nodes: "3", workers: "1,16,64", cycles: "100", only: ["lock cycle, own keys", "one hot lock"], json: "" },
   profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
+  wan: { cycles: "50", json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 
 export type Program = keyof typeof PROGRAMS;
@@ -67,7 +68,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   if (single && only.length > 1) throw new UsageError("--profile is of one load: give one --only");
   return {
     program,
-    nodes: numbers("nodes", { most: 9, single }),
+    nodes: numbers("nodes", { most: 9, single, not: 2 }),
     workers: numbers("workers", { most: 1_000, single }),
     rounds: number("rounds", { most: 1_000 }),
     seconds: number("seconds", { most: 3_600, fractions: true }),
@@ -92,13 +93,20 @@ function parsed(args: readonly string[]): Readonly<Record<string, unknown>> {
   }
 }
 
-type Rule = { readonly most: number; readonly fractions?: boolean; readonly single?: boolean };
+type Rule = { readonly most: number; readonly not?: number; readonly fractions?: boolean; readonly single?: boolean };
 
-function numbersOf(name: string, text: string, { most, fractions = false, single = false }: Rule): readonly number[] {
+function numbersOf(
+  name: string,
+  text: string,
+  { most, not, fractions = false, single = false }: Rule,
+): readonly number[] {
   const list = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
-  const isFine = (number: number) => number > 0 && number <= most && (fractions || Number.isInteger(number));
+  const isFine = (number: number) =>
+    number > 0 && number <= most && number !== not && (fractions || Number.isInteger(number));
   if (!list.every(isFine) || (single && list.length > 1)) {
-    const what = `${fractions ? "a number" : "a whole number"} above 0 and at most ${most}`;
+    const what = `${fractions ? "a number" : "a whole number"} above 0 and at most ${most}${
+      not === undefined ? "" : `, and not ${not}`
+    }`;
     throw new UsageError(
       `--${name} is ${what}${single ? "" : ", or several with commas"}, not ${JSON.stringify(text)}`,
     );
