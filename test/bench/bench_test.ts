@@ -7,6 +7,7 @@ import { floorMs, regions, wan, wanTable } from "./wan.ts";
 import { Bench, median, quantile } from "./measure.ts";
 import { partsOf, partsTable, profile } from "./profile.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
+import { SHARED_STORE } from "./shared_store.ts";
 import type { Driver, Running } from "./system.ts";
 import { LOADS } from "./loads.ts";
 import { parseOptions, UsageError } from "./options.ts";
@@ -226,4 +227,32 @@ Deno.test("--wan: the regions are those of PROTOCOL.md §11, and each has its cl
     read: 1,
   }];
   assert(wanTable([x, y]).endsWith("| mean | 200.0 | 1.750× | 1.000× | 1.000× |"));
+});
+
+Deno.test("a shared store: every process of a member is asked, and all are counted", async () => {
+  const running = await SHARED_STORE.start(1);
+  try {
+    assertEquals(running.urls.length, 2);
+    assert(running.pids.length >= 2);
+    for (const url of running.urls) {
+      const connection = await Connection.open(url);
+      await running.driver().release(connection, "s", await running.driver().acquire(connection, "s"));
+      connection.close();
+    }
+  } finally {
+    await running.stop();
+  }
+});
+
+Deno.test("the election's load: from one leader's resigning to the next one's leading, whoever that is", async () => {
+  const load = LOADS.find(({ noun }) => noun === "elections")!;
+  const board = { resignedMs: null };
+  const told: (number | null)[] = [];
+  const driver = { campaign: () => Promise.resolve("1"), resign: () => Promise.resolve() } as unknown as Driver;
+  for (const _ of [1, 2]) {
+    const step = await load.worker(driver, null as unknown as Connection, "e", board);
+    told.push(await step());
+  }
+  assertEquals(told[0], null);
+  assert(told[1]! >= 0);
 });

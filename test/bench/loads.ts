@@ -2,8 +2,14 @@
 import type { Connection } from "./connection.ts";
 import type { Driver } from "./system.ts";
 
-/** A worker that is ready to do it again and again. Resolves with how long the step that counts took, in ms. */
-export type Step = (round: number) => Promise<number>;
+/** A worker that is ready to do it again and again. Resolves with how long what counts took, in ms; null: it cannot tell. */
+export type Step = () => Promise<number | null>;
+
+/** What all workers of a run know of each other. */
+export type Board = {
+  /** When the last leader began to resign; null: nobody has, or a next one leads. */
+  resignedMs: number | null;
+};
 
 export type Load = {
   readonly name: string;
@@ -15,7 +21,7 @@ export type Load = {
   readonly noun: "locks" | "elections" | "kv";
   /** One name for each worker, or one for all. */
   readonly names: "own" | "shared";
-  worker(driver: Driver, connection: Connection, name: string): Promise<Step>;
+  worker(driver: Driver, connection: Connection, name: string, board: Board): Promise<Step>;
 };
 
 /** What so many workers use, the n-th of them the n-th. */
@@ -28,7 +34,7 @@ export function namesOf({ noun, names }: Load, workers: number, run: string): re
 
 /** Numbers of workers that the load is put on with. */
 export function workersOf({ workers }: Load, wanted: readonly number[]): readonly number[] {
-  return workers?.filter((count) => count <= Math.max(2, ...wanted)) ?? wanted;
+  return workers?.filter((count) => count <= Math.max(4, ...wanted)) ?? wanted;
 }
 
 const VALUE = "x".repeat(100);
@@ -87,13 +93,15 @@ export const LOADS: readonly Load[] = [
   {
     name: "election, resign to next leader",
     unit: "hand-overs",
-    workers: [2],
+    // Somebody always waits, also while the last leader asks again.
+    workers: [4],
     noun: "elections",
     names: "shared",
-    worker: (driver, connection, name) =>
+    worker: (driver, connection, name, board) =>
       Promise.resolve(async () => {
-        let token = "";
-        const ms = await timed(async () => token = await driver.campaign(connection, name));
+        const token = await driver.campaign(connection, name);
+        const ms = board.resignedMs === null ? null : performance.now() - board.resignedMs;
+        board.resignedMs = performance.now();
         await driver.resign(connection, name, token);
         return ms;
       }),

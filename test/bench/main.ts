@@ -7,6 +7,7 @@ import { type Options, parseOptions, UsageError } from "./options.ts";
 import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
+import { SHARED_STORE } from "./shared_store.ts";
 import type { System } from "./system.ts";
 import { regions, wan, wanTable } from "./wan.ts";
 
@@ -31,11 +32,12 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --wan       of this project alone: five nodes, all links as slow as between the regions of PROTOCOL.md §11
   --cycles    that each worker does while they are counted or timed
 
-etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names.
+etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names; denokv, for nodes of two processes on one database each, is
+what QUORATE_DENOKV names, or on PATH.
 
 Exit code: 0 measured, 1 it failed on the way, 2 an option is wrong.`;
 
-const SYSTEMS: readonly System[] = [QUORATE, ETCD];
+const SYSTEMS: readonly System[] = [QUORATE, SHARED_STORE, ETCD];
 
 async function main(): Promise<number> {
   const options = parseOptions(Deno.args);

@@ -1,6 +1,6 @@
 /** One system under one load for some seconds: how much it did, how long it took, what it cost. */
 import { Connection } from "./connection.ts";
-import { type Load, namesOf, type Step } from "./loads.ts";
+import { type Board, type Load, namesOf, type Step } from "./loads.ts";
 import type { Running } from "./system.ts";
 
 export type Sample = {
@@ -16,11 +16,13 @@ export class Bench {
   readonly #running: Running;
   readonly #connections: readonly Connection[];
   readonly #steps: readonly Step[];
+  readonly #board: Board;
 
-  private constructor(running: Running, connections: readonly Connection[], steps: readonly Step[]) {
+  private constructor(running: Running, connections: readonly Connection[], steps: readonly Step[], board: Board) {
     this.#running = running;
     this.#connections = connections;
     this.#steps = steps;
+    this.#board = board;
   }
 
   /** @param run goes into every name, so that none was used before */
@@ -30,12 +32,13 @@ export class Bench {
       Array.from({ length: workers }, (_, worker) => Connection.open(urls[worker % urls.length]!)),
     );
     const names = namesOf(load, workers, run);
+    const board: Board = { resignedMs: null };
     const steps = await Promise.all(connections.map(async (connection, worker) => {
       const driver = running.driver();
       await driver.prepare(connection);
-      return await load.worker(driver, connection, names[worker]!);
+      return await load.worker(driver, connection, names[worker]!, board);
     }));
-    return new Bench(running, connections, steps);
+    return new Bench(running, connections, steps, board);
   }
 
   async sample(seconds: number): Promise<Sample> {
@@ -43,24 +46,31 @@ export class Bench {
     const startedMs = performance.now();
     const endMs = startedMs + seconds * 1_000;
     const took: number[] = [];
+    let done = 0;
+    // Between samples nobody waits.
+    this.#board.resignedMs = null;
     await Promise.all(this.#steps.map(async (step) => {
-      for (let round = 0; performance.now() < endMs; round++) took.push(await step(round));
+      while (performance.now() < endMs) {
+        const ms = await step();
+        done++;
+        if (ms !== null) took.push(ms);
+      }
     }));
-    const seconds_ = (performance.now() - startedMs) / 1_000;
+    const lasted = (performance.now() - startedMs) / 1_000;
     const after = await cpuMs(this.#running.pids);
     took.sort((a, b) => a - b);
     return {
-      perSecond: took.length / seconds_,
+      perSecond: done / lasted,
       p50Ms: quantile(took, 0.5),
       p99Ms: quantile(took, 0.99),
-      cpuUs: before === null || after === null ? null : (after - before) * 1_000 / took.length,
+      cpuUs: before === null || after === null ? null : (after - before) * 1_000 / done,
     };
   }
 
   /** Each worker does it so many times. */
   async times(rounds: number): Promise<void> {
     await Promise.all(this.#steps.map(async (step) => {
-      for (let round = 0; round < rounds; round++) await step(round);
+      for (let round = 0; round < rounds; round++) await step();
     }));
   }
 

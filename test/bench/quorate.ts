@@ -54,11 +54,11 @@ export const QUORATE: System = {
   },
 };
 
-/** Of a cluster with a process for each member. */
+/** What clients of the members see, whichever processes serve them. */
 export function runningOf(cluster: RealCluster): Running {
   return {
     urls: cluster.ids.map((id) => cluster.url(id)),
-    pids: cluster.ids.map((id) => cluster.pid(id)),
+    pids: cluster.ids.flatMap((id) => cluster.pids(id)),
     driver: () => new QuorateDriver(),
     stop: () => cluster.stop(),
   };
