@@ -4,7 +4,11 @@ import { carryLate } from "./delay.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
 import { floorMs, regions, wan, wanTable } from "./wan.ts";
+import { Flood } from "./flood.ts";
+import { QuorateDriver } from "./quorate.ts";
 import { Bench, median, quantile } from "./measure.ts";
+import { memoryApps } from "../routes/memory_apps.ts";
+import { overload, overloadTable } from "./overload.ts";
 import { partsOf, partsTable, profile } from "./profile.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
 import { SHARED_STORE } from "./shared_store.ts";
@@ -114,6 +118,7 @@ Deno.test("bench options: what is wrong is said in one line, before anything sta
     ["--svg means nothing to --counts", ["--counts", "--svg", "x.svg"]],
     ["--cycles means nothing to the comparison", ["--cycles", "2"]],
     ["--workers is a whole number above 0 and at most 1000, not", ["--profile", "--workers", "1,16"]],
+    ["--nodes is a whole number", ["--overload", "--nodes", "3,5"]],
     ["one load", ["--profile", "--only", "one hot lock", "--only", "lock cycle, own keys"]],
     ["two programs", ["--profile", "--counts"]],
     ["Unknown option", ["--fast"]],
@@ -255,4 +260,41 @@ Deno.test("the election's load: from one leader's resigning to the next one's le
   }
   assertEquals(told[0], null);
   assert(told[1]! >= 0);
+});
+
+Deno.test("--overload: more is begun than workers wait for, and each is done or counted by what it was told", async () => {
+  const apps = await memoryApps(1);
+  try {
+    const urls = apps.cluster.ids.map((id) => apps.url(id));
+    const running = { urls, pids: [Deno.pid], driver: () => new QuorateDriver(), stop: () => Promise.resolve() };
+    const [round] = await overload(running, { workers: [1], rounds: 1, seconds: 0.1, warmUp: 0.01 });
+    assert(round!.offered > 0 && round!.done >= 0 && round!.afterwards > 0, JSON.stringify(round));
+    assertEquals([round!.refused, round!.kept], [{}, 1]);
+    assert(overloadTable([round!]).includes("| holders who kept their locks | 100.0 % |"));
+  } finally {
+    await apps.close();
+  }
+});
+
+Deno.test("Flood: what is refused is counted by status and code, and a connection that breaks as no answer", async () => {
+  const problem = '{"status":503,"code":"no-quorum"}';
+  const answer = `HTTP/1.1 503 Service Unavailable\r\nContent-Length: ${problem.length}\r\n\r\n${problem}`;
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    let isFirst = true;
+    for await (const conn of listener) {
+      await conn.read(new Uint8Array(4_096));
+      if (isFirst) await conn.write(new TextEncoder().encode(answer));
+      isFirst = false;
+      conn.close();
+    }
+  })();
+  const flood = new Flood([`http://127.0.0.1:${listener.addr.port}`], "f");
+  await flood.run(400, 0.02);
+  listener.close();
+  await serving;
+  assertEquals(flood.begun, 8);
+  assertEquals(flood.refused.get("503 no-quorum"), 1);
+  assertEquals(flood.refused.get("no answer"), 7);
+  assertEquals(flood.done, 0);
 });

@@ -4,6 +4,7 @@ import { count, countsTable } from "./counts.ts";
 import { ETCD } from "./etcd.ts";
 import { LOADS } from "./loads.ts";
 import { type Options, parseOptions, UsageError } from "./options.ts";
+import { overload, overloadTable } from "./overload.ts";
 import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
@@ -15,6 +16,7 @@ const HELP = `deno task bench [--nodes 3] [--workers 1,16,64] [--rounds 5] [--se
                 [--json FILE] [--svg FILE]
 deno task bench --counts [--nodes 3] [--workers 1,16,64] [--cycles 100] [--only LOAD]… [--json FILE]
 deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 15] [--only LOAD] [--json FILE]
+deno task bench --overload [--nodes 3] [--workers 64] [--rounds 5] [--seconds 6] [--warm-up 15] [--json FILE]
 deno task bench --wan [--cycles 50] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints
@@ -29,6 +31,8 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --counts    of this project alone: what one of these takes, in values decided, messages and requests between nodes,
               commits, rows and their bytes, all nodes together
   --profile   of this project alone: self time of one node under one load, by file and package
+  --overload  of this project alone: four times as many lock cycles begun as the workers get done when each waits for its
+              answers; how many still get through, what the others are told, and whether holders keep their locks
   --wan       of this project alone: five nodes, all links as slow as between the regions of PROTOCOL.md §11
   --cycles    that each worker does while they are counted or timed
 
@@ -85,6 +89,18 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
       `\nself time of node a's main thread, ${options.only[0]}, W=${options.workers[0]}\n\n${partsTable(parts)}`,
     );
     return { ...head, parts };
+  },
+  async overload(options, head) {
+    await own(head);
+    const running = await QUORATE.start(options.nodes[0]!);
+    try {
+      const rounds = await overload(running, options);
+      const what = `four times what W=${options.workers[0]} do, lock cycles`;
+      console.log(`\n${what}; medians of ${options.rounds} rounds\n\n${overloadTable(rounds)}`);
+      return { ...head, rounds };
+    } finally {
+      await running.stop();
+    }
   },
   async wan(options, head) {
     await own(head);

@@ -23,6 +23,7 @@ const PROGRAMS = {
   },
   counts: { nodes: "3", workers: "1,16,64", cycles: "100", only: ["lock cycle, own keys", "one hot lock"], json: "" },
   profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
+  overload: { nodes: "3", workers: "64", rounds: "5", seconds: "6", "warm-up": "15", json: "" },
   wan: { cycles: "50", json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 
@@ -63,8 +64,8 @@ export function parseOptions(args: readonly string[]): Options | null {
   const only = (given["only"] ?? defaults["only"] ?? []) as readonly string[];
   const unknown = only.find((name) => !ALL_LOADS.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only is none of the loads: ${JSON.stringify(unknown)}`);
-  // A profile is of one cell.
-  const single = program === "profile";
+  // They are of one cell.
+  const single = program === "profile" || program === "overload";
   if (single && only.length > 1) throw new UsageError("--profile is of one load: give one --only");
   return {
     program,

@@ -7,7 +7,7 @@ import { type Driver, expectOk, type Running, type System } from "./system.ts";
 const TTL_MS = 60_000;
 const WAIT_MS = 60_000;
 
-class QuorateDriver implements Driver {
+export class QuorateDriver implements Driver {
   prepare(): Promise<void> {
     return Promise.resolve();
   }
