@@ -13,6 +13,7 @@ import { partsOf, partsTable, profile } from "./profile.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
 import { SHARED_STORE } from "./shared_store.ts";
 import type { Driver, Running } from "./system.ts";
+import { growth, growthTable, sizesUpTo } from "./growth.ts";
 import { LOADS } from "./loads.ts";
 import { parseOptions, UsageError } from "./options.ts";
 
@@ -119,6 +120,7 @@ Deno.test("bench options: what is wrong is said in one line, before anything sta
     ["--cycles means nothing to the comparison", ["--cycles", "2"]],
     ["--workers is a whole number above 0 and at most 1000, not", ["--profile", "--workers", "1,16"]],
     ["--nodes is a whole number", ["--overload", "--nodes", "3,5"]],
+    ["--names is a whole number", ["--growth", "--names", "many"]],
     ["one load", ["--profile", "--only", "one hot lock", "--only", "lock cycle, own keys"]],
     ["two programs", ["--profile", "--counts"]],
     ["Unknown option", ["--fast"]],
@@ -297,4 +299,31 @@ Deno.test("Flood: what is refused is counted by status and code, and a connectio
   assertEquals(flood.refused.get("503 no-quorum"), 1);
   assertEquals(flood.refused.get("no answer"), 7);
   assertEquals(flood.done, 0);
+});
+
+Deno.test("--growth: each size is filled up, worked on, watched and restarted, and told by the smallest", async () => {
+  assertEquals(sizesUpTo(2_000), [10, 100, 1_000, 2_000]);
+  assertEquals(sizesUpTo(10), [10]);
+  const apps = await memoryApps(3);
+  try {
+    const urls = apps.cluster.ids.map((id) => apps.url(id));
+    let restarts = 0;
+    const grown = {
+      urls,
+      restart: async () => {
+        restarts++;
+        apps.cluster.kill("a");
+        await apps.restart("a");
+      },
+      memory: () => Promise.resolve(null),
+    };
+    const sizes = await growth(grown, [3, 60], { samples: 2, restarts: 1, watchers: 3, changes: 2 });
+    assertEquals([sizes.map(({ names }) => names), restarts], [[3, 60], 2]);
+    const { items } = await (await apps.ask("b", "/v1/kv?prefix=growth-&limit=100")).json();
+    // All of them, and the one that is watched.
+    assertEquals(items.length, 61);
+    assert(growthTable(sizes).includes("| 3 | 1.00× | 1.00× | 1.00× | 1.00× | 1.00× | – |"));
+  } finally {
+    await apps.close();
+  }
 });

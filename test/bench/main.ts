@@ -2,6 +2,7 @@
 import { compare } from "./compare.ts";
 import { count, countsTable } from "./counts.ts";
 import { ETCD } from "./etcd.ts";
+import { EFFORT, growth, growthTable, sizesUpTo, withCluster } from "./growth.ts";
 import { LOADS } from "./loads.ts";
 import { type Options, parseOptions, UsageError } from "./options.ts";
 import { overload, overloadTable } from "./overload.ts";
@@ -17,6 +18,7 @@ const HELP = `deno task bench [--nodes 3] [--workers 1,16,64] [--rounds 5] [--se
 deno task bench --counts [--nodes 3] [--workers 1,16,64] [--cycles 100] [--only LOAD]… [--json FILE]
 deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 15] [--only LOAD] [--json FILE]
 deno task bench --overload [--nodes 3] [--workers 64] [--rounds 5] [--seconds 6] [--warm-up 15] [--json FILE]
+deno task bench --growth [--nodes 3] [--names 100000] [--json FILE]
 deno task bench --wan [--cycles 50] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints
@@ -33,6 +35,7 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --profile   of this project alone: self time of one node under one load, by file and package
   --overload  of this project alone: four times as many lock cycles begun as the workers get done when each waits for its
               answers; how many still get through, what the others are told, and whether holders keep their locks
+  --growth    of this project alone: 10 names, 100 and so on up to --names
   --wan       of this project alone: five nodes, all links as slow as between the regions of PROTOCOL.md §11
   --cycles    that each worker does while they are counted or timed
 
@@ -54,6 +57,9 @@ async function main(): Promise<number> {
   if (options.json !== null) await Deno.writeTextFile(options.json, `${JSON.stringify(result, null, 1)}\n`);
   return 0;
 }
+
+const GROWTH_LEGEND =
+  `list: ten names, watch: from a write to its event at ${EFFORT.watchers} watchers, restart and memory: of node a`;
 
 type Head = Pick<Run, "at" | "machine">;
 
@@ -101,6 +107,16 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
     } finally {
       await running.stop();
     }
+  },
+  async growth(options, head) {
+    await own(head);
+    const sizes = await withCluster(
+      options.nodes[0]!,
+      (grown) =>
+        growth(grown, sizesUpTo(options.names), undefined, ({ names }) => console.log(`${names} names measured`)),
+    );
+    console.log(`\nby the smallest; ${GROWTH_LEGEND}\n\n${growthTable(sizes)}`);
+    return { ...head, sizes };
   },
   async wan(options, head) {
     await own(head);

@@ -24,6 +24,7 @@ const PROGRAMS = {
   counts: { nodes: "3", workers: "1,16,64", cycles: "100", only: ["lock cycle, own keys", "one hot lock"], json: "" },
   profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
   overload: { nodes: "3", workers: "64", rounds: "5", seconds: "6", "warm-up": "15", json: "" },
+  growth: { nodes: "3", names: "100000", json: "" },
   wan: { cycles: "50", json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 
@@ -38,6 +39,7 @@ export type Options = {
   readonly seconds: number;
   readonly warmUp: number;
   readonly cycles: number;
+  readonly names: number;
   /** Names of loads. */
   readonly only: readonly string[];
   /** Paths; null: none. */
@@ -45,6 +47,7 @@ export type Options = {
   readonly svg: string | null;
 };
 
+const ONE_CELL: readonly Program[] = ["profile", "overload", "growth"];
 const FLAGS = Object.keys(PROGRAMS).filter((program) => program !== "compare") as Exclude<Program, "compare">[];
 
 /** Null: help is asked for. Throws UsageError. */
@@ -64,8 +67,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   const only = (given["only"] ?? defaults["only"] ?? []) as readonly string[];
   const unknown = only.find((name) => !ALL_LOADS.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only is none of the loads: ${JSON.stringify(unknown)}`);
-  // They are of one cell.
-  const single = program === "profile" || program === "overload";
+  const single = ONE_CELL.includes(program);
   if (single && only.length > 1) throw new UsageError("--profile is of one load: give one --only");
   return {
     program,
@@ -75,6 +77,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     seconds: number("seconds", { most: 3_600, fractions: true }),
     warmUp: number("warm-up", { most: 3_600, fractions: true }),
     cycles: number("cycles", { most: 1_000_000 }),
+    names: number("names", { most: 10_000_000 }),
     only,
     json: text("json") || null,
     svg: text("svg") || null,
