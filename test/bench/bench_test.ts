@@ -80,7 +80,6 @@ Deno.test("Bench: every worker does its load until the time is over, and a failu
   let fails = false;
   const done = () => fails ? Promise.reject(new Error("held")) : Promise.resolve("token");
   const driver: Driver = {
-    prepare: () => Promise.resolve(),
     acquire: done,
     wait: done,
     release: () => Promise.resolve(void calls++),
@@ -88,10 +87,10 @@ Deno.test("Bench: every worker does its load until the time is over, and a failu
     get: () => done().then(() => {}),
     campaign: done,
     resign: () => Promise.resolve(void calls++),
+    close: () => {},
   };
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const url = `http://127.0.0.1:${listener.addr.port}`;
-  const running: Running = { urls: [url], pids: [Deno.pid], driver: () => driver, stop: () => Promise.resolve() };
+  const connect = () => Promise.resolve(driver);
+  const running: Running = { urls: ["here"], pids: [Deno.pid], connect, stop: () => Promise.resolve() };
   for (const load of LOADS) {
     const bench = await Bench.open(running, load, 3, "t");
     const { perSecond, p50Ms, cpuUs } = await bench.sample(0.01);
@@ -102,7 +101,6 @@ Deno.test("Bench: every worker does its load until the time is over, and a failu
     bench.close();
   }
   assert(calls > 0);
-  listener.close();
 });
 
 Deno.test("bench options: what is wrong is said in one line, before anything starts, and ends it with 2", async () => {
@@ -242,9 +240,9 @@ Deno.test("a shared store: every process of a member is asked, and all are count
     assertEquals(running.urls.length, 2);
     assert(running.pids.length >= 2);
     for (const url of running.urls) {
-      const connection = await Connection.open(url);
-      await running.driver().release(connection, "s", await running.driver().acquire(connection, "s"));
-      connection.close();
+      const driver = await running.connect(url);
+      await driver.release("s", await driver.acquire("s"));
+      driver.close();
     }
   } finally {
     await running.stop();
@@ -257,7 +255,7 @@ Deno.test("the election's load: from one leader's resigning to the next one's le
   const told: (number | null)[] = [];
   const driver = { campaign: () => Promise.resolve("1"), resign: () => Promise.resolve() } as unknown as Driver;
   for (const _ of [1, 2]) {
-    const step = await load.worker(driver, null as unknown as Connection, "e", board);
+    const step = await load.worker(driver, "e", board);
     told.push(await step());
   }
   assertEquals(told[0], null);
@@ -268,7 +266,7 @@ Deno.test("--overload: more is begun than workers wait for, and each is done or 
   const apps = await memoryApps(1);
   try {
     const urls = apps.cluster.ids.map((id) => apps.url(id));
-    const running = { urls, pids: [Deno.pid], driver: () => new QuorateDriver(), stop: () => Promise.resolve() };
+    const running = { urls, pids: [Deno.pid], connect: QuorateDriver.connect, stop: () => Promise.resolve() };
     const [round] = await overload(running, { workers: [1], rounds: 1, seconds: 0.1, warmUp: 0.01 });
     assert(round!.offered > 0 && round!.done >= 0 && round!.afterwards > 0, JSON.stringify(round));
     assertEquals([round!.refused, round!.kept], [{}, 1]);

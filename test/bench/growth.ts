@@ -127,8 +127,7 @@ async function fillUp(urls: readonly string[], from: number, to: number): Promis
 
 /** One client of the last node, which is not restarted, on names at random. */
 async function timesOf({ urls }: Grown, names: number, { samples }: GrowthEffort) {
-  const connection = await Connection.open(urls.at(-1)!);
-  const driver = new QuorateDriver();
+  const driver = await QuorateDriver.connect(urls.at(-1)!);
   const any = () => nameOf(Math.floor(Math.random() * names));
   const medianOf = async (work: () => Promise<unknown>) => {
     const took: number[] = [];
@@ -138,21 +137,20 @@ async function timesOf({ urls }: Grown, names: number, { samples }: GrowthEffort
   const list = `/v1/kv?prefix=growth-&limit=${LISTED}`;
   try {
     return {
-      PUT: await medianOf(() => driver.put(connection, any(), VALUE)),
-      GET: await medianOf(() => driver.get(connection, any())),
-      list: await medianOf(async () => expectOk(await connection.request("GET", list))),
+      PUT: await medianOf(() => driver.put(any(), VALUE)),
+      GET: await medianOf(() => driver.get(any())),
+      list: await medianOf(async () => expectOk(await driver.connection.request("GET", list))),
     };
   } finally {
-    connection.close();
+    driver.close();
   }
 }
 
 /** From the start of a write to its event, of all who watch its name, at all nodes. */
 async function watched(urls: readonly string[], { watchers, changes }: GrowthEffort): Promise<number> {
   const key = "growth-watched";
-  const connection = await Connection.open(urls.at(-1)!);
-  const driver = new QuorateDriver();
-  await driver.put(connection, key, "0");
+  const driver = await QuorateDriver.connect(urls.at(-1)!);
+  await driver.put(key, "0");
   const readers: EventReader[] = [];
   try {
     for (let i = 0; i < watchers; i++) {
@@ -168,11 +166,11 @@ async function watched(urls: readonly string[], { watchers, changes }: GrowthEff
         if (await reader.next() === null) throw new Error("a stream ended");
         took.push(performance.now() - startedMs);
       });
-      await Promise.all([driver.put(connection, key, `${change}`), ...seen]);
+      await Promise.all([driver.put(key, `${change}`), ...seen]);
     }
     return median(took);
   } finally {
     await Promise.all(readers.map((reader) => reader.close()));
-    connection.close();
+    driver.close();
   }
 }

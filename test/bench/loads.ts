@@ -1,5 +1,4 @@
 /** What workers do, each on a connection and a server of its own; the time of its first step is what is told. */
-import type { Connection } from "./connection.ts";
 import type { Driver } from "./system.ts";
 
 /** A worker that is ready to do it again and again. Resolves with how long what counts took, in ms; null: it cannot tell. */
@@ -21,7 +20,7 @@ export type Load = {
   readonly noun: "locks" | "elections" | "kv";
   /** One name for each worker, or one for all. */
   readonly names: "own" | "shared";
-  worker(driver: Driver, connection: Connection, name: string, board: Board): Promise<Step>;
+  worker(driver: Driver, name: string, board: Board): Promise<Step>;
 };
 
 /** What so many workers use, the n-th of them the n-th. */
@@ -51,11 +50,11 @@ export const LOADS: readonly Load[] = [
     unit: "cycles",
     noun: "locks",
     names: "own",
-    worker: (driver, connection, name) =>
+    worker: (driver, name) =>
       Promise.resolve(async () => {
         let token = "";
-        const ms = await timed(async () => token = await driver.acquire(connection, name));
-        await driver.release(connection, name, token);
+        const ms = await timed(async () => token = await driver.acquire(name));
+        await driver.release(name, token);
         return ms;
       }),
   },
@@ -65,11 +64,11 @@ export const LOADS: readonly Load[] = [
     workers: [16, 64],
     noun: "locks",
     names: "shared",
-    worker: (driver, connection, name) =>
+    worker: (driver, name) =>
       Promise.resolve(async () => {
         let token = "";
-        const ms = await timed(async () => token = await driver.wait(connection, name));
-        await driver.release(connection, name, token);
+        const ms = await timed(async () => token = await driver.wait(name));
+        await driver.release(name, token);
         return ms;
       }),
   },
@@ -78,16 +77,16 @@ export const LOADS: readonly Load[] = [
     unit: "writes",
     noun: "kv",
     names: "own",
-    worker: (driver, connection, name) => Promise.resolve(() => timed(() => driver.put(connection, name, VALUE))),
+    worker: (driver, name) => Promise.resolve(() => timed(() => driver.put(name, VALUE))),
   },
   {
     name: "linearizable GET, own keys",
     unit: "reads",
     noun: "kv",
     names: "own",
-    worker: async (driver, connection, name) => {
-      await driver.put(connection, name, VALUE);
-      return () => timed(() => driver.get(connection, name));
+    worker: async (driver, name) => {
+      await driver.put(name, VALUE);
+      return () => timed(() => driver.get(name));
     },
   },
   {
@@ -97,12 +96,12 @@ export const LOADS: readonly Load[] = [
     workers: [4],
     noun: "elections",
     names: "shared",
-    worker: (driver, connection, name, board) =>
+    worker: (driver, name, board) =>
       Promise.resolve(async () => {
-        const token = await driver.campaign(connection, name);
+        const token = await driver.campaign(name);
         const ms = board.resignedMs === null ? null : performance.now() - board.resignedMs;
         board.resignedMs = performance.now();
-        await driver.resign(connection, name, token);
+        await driver.resign(name, token);
         return ms;
       }),
   },

@@ -1,7 +1,6 @@
 /** One system under one load for some seconds: how much it did, how long it took, what it cost. */
-import { Connection } from "./connection.ts";
 import { type Board, type Load, namesOf, type Step } from "./loads.ts";
-import type { Running } from "./system.ts";
+import type { Driver, Running } from "./system.ts";
 
 export type Sample = {
   readonly perSecond: number;
@@ -14,13 +13,13 @@ export type Sample = {
 /** Workers of one load on one system, connected once and used for every sample. */
 export class Bench {
   readonly #running: Running;
-  readonly #connections: readonly Connection[];
+  readonly #drivers: readonly Driver[];
   readonly #steps: readonly Step[];
   readonly #board: Board;
 
-  private constructor(running: Running, connections: readonly Connection[], steps: readonly Step[], board: Board) {
+  private constructor(running: Running, drivers: readonly Driver[], steps: readonly Step[], board: Board) {
     this.#running = running;
-    this.#connections = connections;
+    this.#drivers = drivers;
     this.#steps = steps;
     this.#board = board;
   }
@@ -28,17 +27,13 @@ export class Bench {
   /** @param run goes into every name, so that none was used before */
   static async open(running: Running, load: Load, workers: number, run: string): Promise<Bench> {
     const { urls } = running;
-    const connections = await Promise.all(
-      Array.from({ length: workers }, (_, worker) => Connection.open(urls[worker % urls.length]!)),
+    const drivers = await Promise.all(
+      Array.from({ length: workers }, (_, worker) => running.connect(urls[worker % urls.length]!)),
     );
     const names = namesOf(load, workers, run);
     const board: Board = { resignedMs: null };
-    const steps = await Promise.all(connections.map(async (connection, worker) => {
-      const driver = running.driver();
-      await driver.prepare(connection);
-      return await load.worker(driver, connection, names[worker]!, board);
-    }));
-    return new Bench(running, connections, steps, board);
+    const steps = await Promise.all(drivers.map((driver, worker) => load.worker(driver, names[worker]!, board)));
+    return new Bench(running, drivers, steps, board);
   }
 
   async sample(seconds: number): Promise<Sample> {
@@ -75,7 +70,7 @@ export class Bench {
   }
 
   close(): void {
-    for (const connection of this.#connections) connection.close();
+    for (const driver of this.#drivers) driver.close();
   }
 }
 

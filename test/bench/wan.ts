@@ -1,8 +1,7 @@
 /** Members in five regions, a client in each: how long a caller waits, against the round trip to the nearest majority. */
 import { RealCluster } from "../chaos/real_cluster.ts";
-import { Connection } from "./connection.ts";
 import { median } from "./measure.ts";
-import { runningOf } from "./quorate.ts";
+import { QuorateDriver } from "./quorate.ts";
 
 /** Round trips between regions, in ms, the row's own included. */
 export type Regions = { readonly names: readonly string[]; readonly rttMs: readonly (readonly number[])[] };
@@ -59,9 +58,8 @@ async function client(
   cycles: number,
 ): Promise<Readonly<Record<Operation, readonly number[]>>> {
   const took: Record<Operation, number[]> = { acquire: [], release: [], read: [] };
-  const connection = await Connection.open(cluster.url(id));
+  const driver = await QuorateDriver.connect(cluster.url(id));
   try {
-    const driver = runningOf(cluster).driver();
     for (let cycle = 0; cycle < warmUp + cycles; cycle++) {
       const isCounted = cycle >= warmUp;
       const timed = async <T>(operation: Operation, work: Promise<T>): Promise<T> => {
@@ -70,13 +68,13 @@ async function client(
         if (isCounted) took[operation].push(performance.now() - startedMs);
         return result;
       };
-      if (cycle === 0) await driver.put(connection, `wan-${id}`, "x");
-      const token = await timed("acquire", driver.acquire(connection, `wan-${id}`));
-      await timed("release", driver.release(connection, `wan-${id}`, token));
-      await timed("read", driver.get(connection, `wan-${id}`));
+      if (cycle === 0) await driver.put(`wan-${id}`, "x");
+      const token = await timed("acquire", driver.acquire(`wan-${id}`));
+      await timed("release", driver.release(`wan-${id}`, token));
+      await timed("read", driver.get(`wan-${id}`));
     }
   } finally {
-    connection.close();
+    driver.close();
   }
   return took;
 }
