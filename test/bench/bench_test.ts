@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { Connection } from "./connection.ts";
 import { carryLate } from "./delay.ts";
+import { ByteStream, joined } from "./byte_stream.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
 import { floorMs, regions, wan, wanTable } from "./wan.ts";
@@ -12,8 +13,10 @@ import { overload, overloadTable } from "./overload.ts";
 import { partsOf, partsTable, profile } from "./profile.ts";
 import { type Cell, chartOf, ratiosOf, tableOf } from "./report.ts";
 import { SHARED_STORE } from "./shared_store.ts";
+import { ZooKeeperDriver } from "./zookeeper.ts";
 import type { Driver, Running } from "./system.ts";
 import { growth, growthTable, sizesUpTo } from "./growth.ts";
+import { buffer, int, long, readFrame, Session } from "./jute.ts";
 import { LOADS } from "./loads.ts";
 import { parseOptions, UsageError } from "./options.ts";
 
@@ -324,4 +327,42 @@ Deno.test("--growth: each size is filled up, worked on, watched and restarted, a
   } finally {
     await apps.close();
   }
+});
+
+Deno.test("ZooKeeper's client: who waits has the lock once the place before is gone, and an error is told", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const text = (value: string) => joined(int(value.length), new TextEncoder().encode(value));
+  const head = (xid: number, error: number) => joined(int(xid), long(7n), int(error));
+  const places = (...names: string[]) => joined(int(names.length), ...names.map(text));
+  const gone = joined(head(-1, 0), int(2), int(3), text("/q/n-1"));
+  /** For each request, what is answered, the event of a watch behind one of them included. */
+  const answers: readonly (readonly Uint8Array[])[] = [
+    [joined(int(0), int(60_000), long(1n), text("password"))],
+    [joined(head(1, 0), text("/q/n-2"))],
+    [joined(head(2, 0), places("n-2", "n-1"))],
+    [head(3, 0), gone],
+    [head(4, -101)],
+    [joined(head(5, 0), places("n-2"))],
+    [head(6, -4)],
+    [head(8, 0)],
+  ];
+  const asked: number[] = [];
+  const serving = (async () => {
+    const stream = new ByteStream(await listener.accept());
+    for (const frames of answers) {
+      const request = await readFrame(stream);
+      request.int();
+      asked.push(request.int());
+      for (const byte of joined(...frames.map(buffer))) await stream.write(new Uint8Array([byte]));
+    }
+    stream.close();
+  })();
+  const driver = new ZooKeeperDriver(await Session.open("127.0.0.1", listener.addr.port, 60_000));
+  assertEquals(await driver.wait("q"), "/q/n-2");
+  assertEquals(asked.slice(1), [1, 8, 3, 3, 8]);
+  await assertRejects(() => driver.release("q", "/q/n-2"), Error, "answered -4");
+  await assertRejects(() => driver.put("k", "v"), Error, "which was not asked");
+  driver.close();
+  await serving;
+  listener.close();
 });

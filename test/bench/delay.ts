@@ -1,5 +1,5 @@
 /** Carries bytes as a long line does: everything arrives so much later, in order, and as much at once as was sent. */
-import { writeAll } from "./connection.ts";
+import { writeAll } from "./byte_stream.ts";
 
 /** Resolves when the sender's end has arrived too. Rejects where either side breaks. */
 export async function carryLate(from: Deno.TcpConn, to: Deno.TcpConn, delayMs: number): Promise<void> {

@@ -1,11 +1,10 @@
 /** etcd, through its JSON gateway, where `etcd` is in the path or named by QUORATE_BENCH_ETCD (Debian: etcd-server). */
-import { pause } from "../chaos/real_cluster.ts";
+import { killAll, ready } from "./children.ts";
 import { Connection } from "./connection.ts";
 import { freePorts } from "./free_ports.ts";
 import { type Driver, expectOk, type Running, type System } from "./system.ts";
 
 const TTL_SECONDS = 60;
-const READY_TRIES = 200;
 
 /** Each client has one lease, which all its locks are bound to, as `etcdctl lock` has one session. */
 class EtcdDriver implements Driver {
@@ -108,18 +107,11 @@ async function startCluster(n: number): Promise<Running> {
     }).spawn()
   );
   const stop = async () => {
-    for (const child of children) {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
-    }
-    await Promise.all(children.map(({ status }) => status));
+    await killAll(children);
     await Deno.remove(folder, { recursive: true });
   };
   try {
-    for (const { client } of places) await healthy(client);
+    for (const { client } of places) await ready(client, () => isHealthy(client));
   } catch (error) {
     await stop();
     throw error;
@@ -132,12 +124,7 @@ async function startCluster(n: number): Promise<Running> {
   };
 }
 
-async function healthy(url: string): Promise<void> {
-  for (let i = 0; i < READY_TRIES; i++) {
-    const isHealthy = await fetch(`${url}/health`).then((response) => response.text(), () => "")
-      .then((text) => text.includes('"true"'));
-    if (isHealthy) return;
-    await pause(50);
-  }
-  throw new Error(`${url} did not become healthy`);
+async function isHealthy(url: string): Promise<boolean> {
+  const response = await fetch(`${url}/health`);
+  return (await response.text()).includes('"true"');
 }

@@ -12,6 +12,7 @@ import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
 import { SHARED_STORE } from "./shared_store.ts";
 import type { System } from "./system.ts";
 import { regions, wan, wanTable } from "./wan.ts";
+import { ZOOKEEPER } from "./zookeeper.ts";
 
 const HELP = `deno task bench [--nodes 3] [--workers 1,16,64] [--rounds 5] [--seconds 3] [--warm-up 15] [--only LOAD]…
                 [--json FILE] [--svg FILE]
@@ -40,11 +41,11 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --cycles    that each worker does while they are counted or timed
 
 etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names; denokv, for nodes of two processes on one database each, is
-what QUORATE_DENOKV names, or on PATH.
+what QUORATE_DENOKV names, or on PATH; ZooKeeper is Debian's zookeeper, or on the class path QUORATE_BENCH_ZOOKEEPER.
 
 Exit code: 0 measured, 1 it failed on the way, 2 an option is wrong.`;
 
-const SYSTEMS: readonly System[] = [QUORATE, SHARED_STORE, ETCD];
+const SYSTEMS: readonly System[] = [QUORATE, SHARED_STORE, ETCD, ZOOKEEPER];
 
 async function main(): Promise<number> {
   const options = parseOptions(Deno.args);
