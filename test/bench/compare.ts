@@ -38,8 +38,10 @@ export async function compare(systems: readonly System[], n: number, options: Op
 
 function lineOf(cell: Cell, unit: string): string {
   const each = Object.entries(cell.samples).map(([name, samples]) => {
-    const { perSecond, p50Ms, p99Ms, cpuUs } = mediansOf(samples);
-    const times = `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, CPU ${cpuUs.toFixed(0)} µs`;
+    const { perSecond, p50Ms, p99Ms, cpuUs, memory } = mediansOf(samples);
+    const times = `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, CPU ${cpuUs.toFixed(0)} µs, ${
+      (memory / 2 ** 20).toFixed(0)
+    } MiB`;
     return `${name} ${perSecond.toFixed(0)} ${unit}/s, ${times}`;
   });
   const ratios = ratiosOf(cell, QUORATE.name).map(({ other, ratio }) => `${ratio.perSecond.toFixed(2)}× ${other}`);

@@ -78,7 +78,7 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
     console.log(`${run.at}, ${run.machine}; ${JSON.stringify(run.versions)}`);
     for (const name of run.leftOut) console.log(`LEFT OUT: ${name} is not installed`);
     for (const n of options.nodes) await compare(there, n, options, run.cells);
-    console.log(`\nratios, ${QUORATE.name} to the other; rate above 1 and times and CPU below 1 are better\n`);
+    console.log(`\nratios, ${QUORATE.name} to the other; rate above 1 and times, CPU and memory below 1 are better\n`);
     console.log(tableOf(run, QUORATE.name));
     if (options.svg !== null) await Deno.writeTextFile(options.svg, chartOf(run, QUORATE.name));
     return run;

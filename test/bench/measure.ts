@@ -1,4 +1,5 @@
 /** One system under one load for some seconds: how much it did, how long it took, what it cost. */
+import { residentBytes } from "../chaos/real_cluster.ts";
 import { type Board, type Load, namesOf, type Step } from "./loads.ts";
 import type { Driver, Running } from "./system.ts";
 
@@ -8,6 +9,8 @@ export type Sample = {
   readonly p99Ms: number;
   /** CPU time of all servers for one of what is counted, in µs; null where there is no /proc. */
   readonly cpuUs: number | null;
+  /** Resident at the end of it, of the largest server, in bytes; null as before. */
+  readonly memory: number | null;
 };
 
 /** Workers of one load on one system, connected once and used for every sample. */
@@ -59,6 +62,7 @@ export class Bench {
       p50Ms: quantile(took, 0.5),
       p99Ms: quantile(took, 0.99),
       cpuUs: before === null || after === null ? null : (after - before) * 1_000 / done,
+      memory: await largest(this.#running.pids),
     };
   }
 
@@ -80,6 +84,11 @@ export function quantile(sorted: readonly number[], q: number): number {
 
 export function median(values: readonly number[]): number {
   return quantile([...values].sort((a, b) => a - b), 0.5);
+}
+
+async function largest(pids: readonly number[]): Promise<number | null> {
+  const all = await Promise.all(pids.map(residentBytes));
+  return all.reduce((most, one) => one === null ? most : Math.max(most ?? 0, one), null);
 }
 
 /** User and system time of the processes, by their own accounting; a tick is 10 ms on Linux. */
