@@ -93,6 +93,27 @@ Deno.test("bench options: what is wrong is said in one line, before anything sta
   assertStringIncludes(new TextDecoder().decode(stderr), "--nodes is");
 });
 
+Deno.test("bench: told to stop in the middle it says so, ends with 1, and leaves nothing behind", async () => {
+  const main = new URL("main.ts", import.meta.url).pathname;
+  const folder = await Deno.makeTempDir();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", main, "--counts", "--nodes", "1", "--workers", "1", "--cycles", "1000000"],
+    env: { TMPDIR: folder },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const [output] = await Promise.all([
+    new Response(child.stderr).text(),
+    (async () => {
+      for await (const _ of child.stdout) child.kill("SIGTERM");
+    })(),
+  ]);
+  assertEquals((await child.status).code, 1);
+  assertStringIncludes(output, "stopped before it was done");
+  // A cluster's folder goes once its nodes have.
+  await Deno.remove(folder);
+});
+
 Deno.test("a shared store: every process of a member is asked, and all are counted", async () => {
   const running = await SHARED_STORE.start(1);
   try {

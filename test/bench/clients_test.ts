@@ -67,13 +67,13 @@ Deno.test("ZooKeeper's client: who waits has the lock once the place before is g
   const text = (value: string) => joined(int(value.length), new TextEncoder().encode(value));
   const head = (xid: number, error: number) => joined(int(xid), long(7n), int(error));
   const places = (...names: string[]) => joined(int(names.length), ...names.map(text));
-  const gone = joined(head(-1, 0), int(2), int(3), text("/q/n-1"));
-  /** For each request, what is answered, the event of a watch behind one of them included. */
+  const changed = (path: string) => joined(head(-1, 0), int(2), int(3), text(path));
+  /** For each request, what is answered, with events of watches before and after. */
   const answers: readonly (readonly Uint8Array[])[] = [
     [joined(int(0), int(60_000), long(1n), text("password"))],
-    [joined(head(1, 0), text("/q/n-2"))],
+    [changed("/elsewhere"), joined(head(1, 0), text("/q/n-2"))],
     [joined(head(2, 0), places("n-2", "n-1"))],
-    [head(3, 0), gone],
+    [head(3, 0), changed("/elsewhere"), changed("/q/n-1")],
     [head(4, -101)],
     [joined(head(5, 0), places("n-2"))],
     [head(6, -4)],

@@ -1,6 +1,7 @@
 /** Lock cycles that begin when they are due, whether or not those before have ended. */
 import { pause } from "../chaos/real_cluster.ts";
 import { Connection, type Reply } from "./connection.ts";
+import { goOn } from "./stop.ts";
 
 /** As many as there is room for beside the servers; what finds none free is refused here. */
 const CONNECTIONS_MAX = 1_000;
@@ -30,6 +31,7 @@ export class Flood {
     const startedMs = performance.now();
     const open: Promise<void>[] = [];
     for (;;) {
+      goOn();
       this.lasted = (performance.now() - startedMs) / 1_000;
       // What is due is begun, also where this process had no time for it before.
       const due = Math.min(this.lasted, seconds) * perSecond;

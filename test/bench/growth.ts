@@ -4,6 +4,7 @@ import { RealCluster, residentBytes } from "../chaos/real_cluster.ts";
 import { Connection } from "./connection.ts";
 import { median } from "./measure.ts";
 import { QuorateDriver } from "./quorate.ts";
+import { goOn } from "./stop.ts";
 import { expectOk } from "./system.ts";
 
 /** What grows; a cluster that is here for as long as it is asked. */
@@ -100,6 +101,7 @@ export async function withCluster<T>(n: number, use: (grown: Grown) => Promise<T
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
+  goOn();
   const startedMs = performance.now();
   await work();
   return performance.now() - startedMs;
@@ -112,6 +114,7 @@ async function fillUp(urls: readonly string[], from: number, to: number): Promis
   await Promise.all(Array.from({ length: FILLERS }, async (_, i) => {
     const connection = await Connection.open(urls[i % urls.length]!);
     while (next < to) {
+      goOn();
       const first = next;
       next = Math.min(to, next + BATCH);
       const operations = Array.from({ length: next - first }, (_, j) => (

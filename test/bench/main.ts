@@ -9,6 +9,7 @@ import { overload, overloadTable } from "./overload.ts";
 import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
+import { listenForStop } from "./stop.ts";
 import { SHARED_STORE } from "./shared_store.ts";
 import type { System } from "./system.ts";
 import { regions, wan, wanTable } from "./wan.ts";
@@ -43,7 +44,7 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
 etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names; denokv, for nodes of two processes on one database each, is
 what QUORATE_DENOKV names, or on PATH; ZooKeeper is Debian's zookeeper, or on the class path QUORATE_BENCH_ZOOKEEPER.
 
-Exit code: 0 measured, 1 it failed on the way, 2 an option is wrong.`;
+Exit code: 0 measured, 1 it failed or was stopped on the way, 2 an option is wrong.`;
 
 const SYSTEMS: readonly System[] = [QUORATE, SHARED_STORE, ETCD, ZOOKEEPER];
 
@@ -53,6 +54,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  listenForStop();
   const head = { at: new Date().toISOString(), machine: await machine() };
   const result = await RUN[options.program](options, head);
   if (options.json !== null) await Deno.writeTextFile(options.json, `${JSON.stringify(result, null, 1)}\n`);

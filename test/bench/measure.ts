@@ -1,6 +1,7 @@
 /** One system under one load for some seconds: how much it did, how long it took, what it cost. */
 import { residentBytes } from "../chaos/real_cluster.ts";
 import { type Board, type Load, namesOf, type Step } from "./loads.ts";
+import { goOn } from "./stop.ts";
 import type { Driver, Running } from "./system.ts";
 
 export type Sample = {
@@ -49,6 +50,7 @@ export class Bench {
     this.#board.resignedMs = null;
     await Promise.all(this.#steps.map(async (step) => {
       while (performance.now() < endMs) {
+        goOn();
         const ms = await step();
         done++;
         if (ms !== null) took.push(ms);
@@ -69,7 +71,10 @@ export class Bench {
   /** Each worker does it so many times. */
   async times(rounds: number): Promise<void> {
     await Promise.all(this.#steps.map(async (step) => {
-      for (let round = 0; round < rounds; round++) await step();
+      for (let round = 0; round < rounds; round++) {
+        goOn();
+        await step();
+      }
     }));
   }
 

@@ -2,6 +2,7 @@
 import { RealCluster } from "../chaos/real_cluster.ts";
 import { median } from "./measure.ts";
 import { QuorateDriver } from "./quorate.ts";
+import { goOn } from "./stop.ts";
 
 /** Round trips between regions, in ms, the row's own included. */
 export type Regions = { readonly names: readonly string[]; readonly rttMs: readonly (readonly number[])[] };
@@ -61,6 +62,7 @@ async function client(
   const driver = await QuorateDriver.connect(cluster.url(id));
   try {
     for (let cycle = 0; cycle < warmUp + cycles; cycle++) {
+      goOn();
       const isCounted = cycle >= warmUp;
       const timed = async <T>(operation: Operation, work: Promise<T>): Promise<T> => {
         const startedMs = performance.now();
