@@ -87,10 +87,11 @@ Deno.test("bench options: what is wrong is said in one line, before anything sta
   assertEquals(parseOptions(["--nodes", "9", "--help"]), null);
   assertEquals(parseOptions(["--counts", "--nodes", "3,5"])?.nodes, [3, 5]);
   const main = new URL("main.ts", import.meta.url).pathname;
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", main, "--nodes", "0"] })
-    .output();
-  assertEquals(code, 2);
-  assertStringIncludes(new TextDecoder().decode(stderr), "--nodes is");
+  for (const [line, args] of [["--nodes is", ["--nodes", "0"]], ["cannot write", ["--json", `${main}/x`]]] as const) {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", main, ...args] }).output();
+    assertEquals(code, 2);
+    assertStringIncludes(new TextDecoder().decode(stderr), line);
+  }
 });
 
 Deno.test("bench: told to stop in the middle it says so, ends with 1, and leaves nothing behind", async () => {

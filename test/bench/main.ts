@@ -9,8 +9,8 @@ import { overload, overloadTable } from "./overload.ts";
 import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
-import { listenForStop } from "./stop.ts";
 import { SHARED_STORE } from "./shared_store.ts";
+import { listenForStop } from "./stop.ts";
 import type { System } from "./system.ts";
 import { regions, wan, wanTable } from "./wan.ts";
 import { ZOOKEEPER } from "./zookeeper.ts";
@@ -54,11 +54,21 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  for (const path of [options.json, options.svg]) if (path !== null) await mustTake(path);
   listenForStop();
   const head = { at: new Date().toISOString(), machine: await machine() };
   const result = await RUN[options.program](options, head);
   if (options.json !== null) await Deno.writeTextFile(options.json, `${JSON.stringify(result, null, 1)}\n`);
   return 0;
+}
+
+/** Found out now, not when all is measured. */
+async function mustTake(path: string): Promise<void> {
+  try {
+    await Deno.writeTextFile(path, "", { append: true });
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 const GROWTH_LEGEND =
