@@ -13,7 +13,7 @@ export type Grown = {
   readonly urls: readonly string[];
   /** The first node ends and starts again; resolves when it is ready. */
   restart(): Promise<void>;
-  /** Of the first node; null where there is no telling. */
+  /** What the first node holds, in bytes; null where there is no telling. */
   memory(): Promise<number | null>;
 };
 
@@ -90,7 +90,7 @@ export async function withCluster<T>(n: number, use: (grown: Grown) => Promise<T
     return await use({
       urls: cluster.ids.map((id) => cluster.url(id)),
       restart: async () => {
-        await cluster.terminate(first);
+        await cluster.end(first);
         await cluster.startNode(first);
       },
       memory: () => residentBytes(cluster.pid(first)),

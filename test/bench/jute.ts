@@ -77,7 +77,7 @@ export class Reader {
 
 export class Session {
   readonly #stream: ByteStream;
-  /** Of watches that went off while an answer was waited for. */
+  /** Paths whose watches went off while an answer was waited for. */
   readonly #changed = new Set<string>();
   #xid = 0;
 

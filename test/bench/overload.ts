@@ -15,9 +15,9 @@ export type Overload = {
   readonly done: number;
   /** What the same workers do right after it. */
   readonly afterwards: number;
-  /** Of those who held a lock before, how many held it throughout, 0 to 1. */
+  /** The share of those with a lock before who held it throughout, 0 to 1. */
   readonly kept: number;
-  /** Of what was begun, by status and code, 0 to 1. */
+  /** Shares of what was begun, by status and code, 0 to 1. */
   readonly refused: Readonly<Record<string, number>>;
 };
 

@@ -20,7 +20,7 @@ export type CpuProfile = {
 /** `share` of the time in which the thread was not idle, 0 to 1. */
 export type Part = { readonly part: string; readonly share: number };
 
-/** Of the first node of a cluster in which all are watched alike, for as long as the load lasts after its warm-up. */
+/** What the first node does while the load lasts, after its warm-up. All nodes are watched alike. */
 export async function profile(options: Options): Promise<readonly Part[]> {
   const folder = await Deno.makeTempDir({ prefix: "quorate-bench-profile-" });
   const main = ["--cpu-prof", `--cpu-prof-dir=${folder}`, ...SHIPPED_MAIN];
@@ -34,7 +34,7 @@ export async function profile(options: Options): Promise<readonly Part[]> {
       const pid = cluster.pid("a");
       // What it does until it is gone is the end of the profile, and idle for the most part.
       const toldMs = performance.now();
-      await cluster.terminate("a");
+      await cluster.end("a");
       const endSeconds = (performance.now() - toldMs) / 1_000;
       bench.close();
       return partsOf(JSON.parse(await written(folder, pid)), options.seconds + endSeconds);

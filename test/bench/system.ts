@@ -16,7 +16,7 @@ export interface Driver {
 }
 
 export type Running = {
-  /** Of each server. */
+  /** Where clients find each server, in the system's own terms. */
   readonly urls: readonly string[];
   /** Of every process whose work is counted. */
   readonly pids: readonly number[];

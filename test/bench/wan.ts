@@ -140,7 +140,7 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
 export function wanTable(rows: readonly Region[]): string {
   const mean = (pick: (row: Region) => number) => rows.reduce((sum, row) => sum + pick(row), 0) / rows.length;
   const floor = mean((row) => row.floorMs);
-  // Of the times, not of the ratios: a far region weighs as much as its callers wait.
+  // The times are averaged, not the ratios: a far region weighs as much as its callers wait.
   const overall = (operation: Operation) => mean((row) => row[operation] * row.floorMs) / floor;
   const all: Region = {
     region: "mean",

@@ -8,7 +8,7 @@ export type Databases = {
   readonly server: string;
   /** Of all of them, and one for all tests: where Deno looks for it is the process's, and test files run beside each other. */
   readonly accessToken: string;
-  /** Of the processes that serve them; none is the stand-in's, which is in this one. */
+  /** The processes that serve them; none for the stand-in, which is in this one. */
   readonly pids: readonly number[];
   /** What `--kv` takes. */
   url(id: string): string;

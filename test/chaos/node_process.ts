@@ -49,19 +49,16 @@ export class NodeProcess {
     this.#child.kill(signal);
   }
 
+  /** As an operator asks it to end; resolves with its exit code. */
+  async end(): Promise<number> {
+    this.#child.kill("SIGTERM");
+    return (await this.#child.status).code;
+  }
+
   /** kill -9; resolves when the process is gone. */
   async kill(): Promise<void> {
-    await this.#end("SIGKILL");
-  }
-
-  /** Asks it to end, which a node does within seconds; resolves when it is gone. */
-  async terminate(): Promise<void> {
-    await this.#end("SIGTERM");
-  }
-
-  async #end(signal: Deno.Signal): Promise<void> {
     try {
-      this.#child.kill(signal);
+      this.#child.kill("SIGKILL");
     } catch {
       // It has ended by itself.
     }

@@ -132,7 +132,7 @@ export class RealCluster {
     return this.#running(id)[0]!.pid;
   }
 
-  /** Of all of its processes that run. */
+  /** The pids of all of its processes that run. */
   pids(id: string): readonly number[] {
     return this.#running(id).map(({ pid }) => pid);
   }
@@ -200,24 +200,22 @@ export class RealCluster {
     await Promise.all(ready);
   }
 
+  /** As an operator asks a node to end that runs; resolves with the exit codes of its processes. */
+  async end(id: string): Promise<readonly number[]> {
+    const codes = await Promise.all(this.#running(id).map((process) => process.end()));
+    await this.kill(id);
+    return codes;
+  }
+
   /** kill -9; resolves when the node is gone. */
   async kill(id: string): Promise<void> {
     await Promise.all(this.#places.get(id)!.map(({ process }, which) => process && this.killIsolate(id, which)));
   }
 
-  /** Ends the node as a service manager does; resolves when it is gone. */
-  async terminate(id: string): Promise<void> {
-    await Promise.all(this.#places.get(id)!.map(({ process }, which) => process && this.#end(id, which, "terminate")));
-  }
-
   /** kill -9 of one of its processes; resolves when it is gone. */
   async killIsolate(id: string, which: number): Promise<void> {
-    await this.#end(id, which, "kill");
-  }
-
-  async #end(id: string, which: number, how: "kill" | "terminate"): Promise<void> {
     const place = this.#places.get(id)![which]!;
-    await place.process![how]();
+    await place.process!.kill();
     // Only then: whoever hands on requests learns of a death by it.
     this.#balancers.get(id)?.remove(place.port);
     place.process = null;
