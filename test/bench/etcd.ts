@@ -1,24 +1,31 @@
 /** etcd, through its JSON gateway, where `etcd` is in the path or named by QUORATE_BENCH_ETCD (Debian: etcd-server). */
-import { pause } from "../chaos/real_cluster.ts";
-import type { Connection } from "./connection.ts";
+import { killAll, ready } from "./children.ts";
+import { Connection } from "./connection.ts";
 import { freePorts } from "./free_ports.ts";
 import { type Driver, expectOk, type Running, type System } from "./system.ts";
 
 const TTL_SECONDS = 60;
-const READY_TRIES = 200;
 
 /** Each client has one lease, which all its locks are bound to, as `etcdctl lock` has one session. */
 class EtcdDriver implements Driver {
-  #lease = "";
+  readonly #connection: Connection;
+  readonly #lease: string;
 
-  async prepare(connection: Connection): Promise<void> {
-    this.#lease = (await ask(connection, "/v3/lease/grant", { TTL: TTL_SECONDS * 60 }))["ID"] as string;
+  private constructor(connection: Connection, lease: string) {
+    this.#connection = connection;
+    this.#lease = lease;
+  }
+
+  static async connect(url: string): Promise<EtcdDriver> {
+    const connection = await Connection.open(url);
+    const { ID } = await ask(connection, "/v3/lease/grant", { TTL: TTL_SECONDS * 60 });
+    return new EtcdDriver(connection, ID as string);
   }
 
   /** One transaction: the key is put if there is none. */
-  async acquire(connection: Connection, name: string): Promise<string> {
+  async acquire(name: string): Promise<string> {
     const key = btoa(name);
-    const { succeeded } = await ask(connection, "/v3/kv/txn", {
+    const { succeeded } = await ask(this.#connection, "/v3/kv/txn", {
       compare: [{ target: "CREATE", key, createRevision: 0 }],
       success: [{ requestPut: { key, value: "", lease: this.#lease } }],
     });
@@ -26,30 +33,34 @@ class EtcdDriver implements Driver {
     return key;
   }
 
-  async wait(connection: Connection, name: string): Promise<string> {
-    const { key } = await ask(connection, "/v3/lock/lock", { name: btoa(name), lease: this.#lease });
+  async wait(name: string): Promise<string> {
+    const { key } = await ask(this.#connection, "/v3/lock/lock", { name: btoa(name), lease: this.#lease });
     return key as string;
   }
 
-  async release(connection: Connection, _name: string, key: string): Promise<void> {
-    await ask(connection, "/v3/kv/deleterange", { key });
+  async release(_name: string, key: string): Promise<void> {
+    await ask(this.#connection, "/v3/kv/deleterange", { key });
   }
 
-  async put(connection: Connection, key: string, value: string): Promise<void> {
-    await ask(connection, "/v3/kv/put", { key: btoa(key), value: btoa(value) });
+  async put(key: string, value: string): Promise<void> {
+    await ask(this.#connection, "/v3/kv/put", { key: btoa(key), value: btoa(value) });
   }
 
-  async get(connection: Connection, key: string): Promise<void> {
-    await ask(connection, "/v3/kv/range", { key: btoa(key) });
+  async get(key: string): Promise<void> {
+    await ask(this.#connection, "/v3/kv/range", { key: btoa(key) });
   }
 
-  async campaign(connection: Connection, name: string): Promise<string> {
-    const { leader } = await ask(connection, "/v3/election/campaign", { name: btoa(name), lease: this.#lease });
+  async campaign(name: string): Promise<string> {
+    const { leader } = await ask(this.#connection, "/v3/election/campaign", { name: btoa(name), lease: this.#lease });
     return JSON.stringify(leader);
   }
 
-  async resign(connection: Connection, _name: string, leader: string): Promise<void> {
-    await ask(connection, "/v3/election/resign", { leader: JSON.parse(leader) });
+  async resign(_name: string, leader: string): Promise<void> {
+    await ask(this.#connection, "/v3/election/resign", { leader: JSON.parse(leader) });
+  }
+
+  close(): void {
+    this.#connection.close();
   }
 }
 
@@ -96,18 +107,11 @@ async function startCluster(n: number): Promise<Running> {
     }).spawn()
   );
   const stop = async () => {
-    for (const child of children) {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
-    }
-    await Promise.all(children.map(({ status }) => status));
+    await killAll(children);
     await Deno.remove(folder, { recursive: true });
   };
   try {
-    for (const { client } of places) await healthy(client);
+    for (const { client } of places) await ready(client, () => isHealthy(client));
   } catch (error) {
     await stop();
     throw error;
@@ -115,17 +119,12 @@ async function startCluster(n: number): Promise<Running> {
   return {
     urls: places.map(({ client }) => client),
     pids: children.map(({ pid }) => pid),
-    driver: () => new EtcdDriver(),
+    connect: (url) => EtcdDriver.connect(url),
     stop,
   };
 }
 
-async function healthy(url: string): Promise<void> {
-  for (let i = 0; i < READY_TRIES; i++) {
-    const isHealthy = await fetch(`${url}/health`).then((response) => response.text(), () => "")
-      .then((text) => text.includes('"true"'));
-    if (isHealthy) return;
-    await pause(50);
-  }
-  throw new Error(`${url} did not become healthy`);
+async function isHealthy(url: string): Promise<boolean> {
+  const response = await fetch(`${url}/health`);
+  return (await response.text()).includes('"true"');
 }

@@ -1,9 +1,14 @@
 /** What workers do, each on a connection and a server of its own; the time of its first step is what is told. */
-import type { Connection } from "./connection.ts";
 import type { Driver } from "./system.ts";
 
-/** A worker that is ready to do it again and again. Resolves with how long the step that counts took, in ms. */
-export type Step = (round: number) => Promise<number>;
+/** A worker that is ready to do it again and again. Resolves with how long what counts took, in ms; null: it cannot tell. */
+export type Step = () => Promise<number | null>;
+
+/** What all workers of a run know of each other. */
+export type Board = {
+  /** When the last leader began to resign; null: nobody has, or a next one leads. */
+  resignedMs: number | null;
+};
 
 export type Load = {
   readonly name: string;
@@ -11,8 +16,25 @@ export type Load = {
   readonly unit: string;
   /** For so many workers it makes sense; default: any. */
   readonly workers?: readonly number[];
-  worker(driver: Driver, connection: Connection, worker: number, run: string): Promise<Step>;
+  /** What its names name: the first part of their paths in this project's API. */
+  readonly noun: "locks" | "elections" | "kv";
+  /** One name for each worker, or one for all. */
+  readonly names: "own" | "shared";
+  worker(driver: Driver, name: string, board: Board): Promise<Step>;
 };
+
+/** What so many workers use, the n-th of them the n-th. */
+export function namesOf({ noun, names }: Load, workers: number, run: string): readonly string[] {
+  return Array.from(
+    { length: workers },
+    (_, worker) => names === "own" ? `${run}-${noun}-${worker}` : `${run}-${noun}`,
+  );
+}
+
+/** Numbers of workers that the load is put on with. */
+export function workersOf({ workers }: Load, wanted: readonly number[]): readonly number[] {
+  return workers?.filter((count) => count <= Math.max(4, ...wanted)) ?? wanted;
+}
 
 const VALUE = "x".repeat(100);
 
@@ -26,57 +48,61 @@ export const LOADS: readonly Load[] = [
   {
     name: "lock cycle, own keys",
     unit: "cycles",
-    worker: (driver, connection, worker, run) => {
-      const name = `${run}-own-${worker}`;
-      return Promise.resolve(async () => {
+    noun: "locks",
+    names: "own",
+    worker: (driver, name) =>
+      Promise.resolve(async () => {
         let token = "";
-        const ms = await timed(async () => token = await driver.acquire(connection, name));
-        await driver.release(connection, name, token);
+        const ms = await timed(async () => token = await driver.acquire(name));
+        await driver.release(name, token);
         return ms;
-      });
-    },
+      }),
   },
   {
     name: "one hot lock",
     unit: "hand-overs",
     workers: [16, 64],
-    worker: (driver, connection, _worker, run) => {
-      const name = `${run}-hot`;
-      return Promise.resolve(async () => {
+    noun: "locks",
+    names: "shared",
+    worker: (driver, name) =>
+      Promise.resolve(async () => {
         let token = "";
-        const ms = await timed(async () => token = await driver.wait(connection, name));
-        await driver.release(connection, name, token);
+        const ms = await timed(async () => token = await driver.wait(name));
+        await driver.release(name, token);
         return ms;
-      });
-    },
+      }),
   },
   {
     name: "register PUT, own keys",
     unit: "writes",
-    worker: (driver, connection, worker, run) =>
-      Promise.resolve(() => timed(() => driver.put(connection, `${run}-put-${worker}`, VALUE))),
+    noun: "kv",
+    names: "own",
+    worker: (driver, name) => Promise.resolve(() => timed(() => driver.put(name, VALUE))),
   },
   {
     name: "linearizable GET, own keys",
     unit: "reads",
-    worker: async (driver, connection, worker, run) => {
-      const key = `${run}-get-${worker}`;
-      await driver.put(connection, key, VALUE);
-      return () => timed(() => driver.get(connection, key));
+    noun: "kv",
+    names: "own",
+    worker: async (driver, name) => {
+      await driver.put(name, VALUE);
+      return () => timed(() => driver.get(name));
     },
   },
   {
     name: "election, resign to next leader",
     unit: "hand-overs",
-    workers: [2],
-    worker: (driver, connection, _worker, run) => {
-      const name = `${run}-election`;
-      return Promise.resolve(async () => {
-        let token = "";
-        const ms = await timed(async () => token = await driver.campaign(connection, name));
-        await driver.resign(connection, name, token);
+    // Somebody always waits, also while the last leader asks again.
+    workers: [4],
+    noun: "elections",
+    names: "shared",
+    worker: (driver, name, board) =>
+      Promise.resolve(async () => {
+        const token = await driver.campaign(name);
+        const ms = board.resignedMs === null ? null : performance.now() - board.resignedMs;
+        board.resignedMs = performance.now();
+        await driver.resign(name, token);
         return ms;
-      });
-    },
+      }),
   },
 ];

@@ -1,44 +1,55 @@
 /** This project's own nodes, as `deno task node` runs them. */
 import { VERSION } from "../../src/version.ts";
 import { RealCluster } from "../chaos/real_cluster.ts";
-import type { Connection } from "./connection.ts";
-import { type Driver, expectOk, type System } from "./system.ts";
+import { Connection } from "./connection.ts";
+import { type Driver, expectOk, type Running, type System } from "./system.ts";
 
 const TTL_MS = 60_000;
 const WAIT_MS = 60_000;
 
-class QuorateDriver implements Driver {
-  prepare(): Promise<void> {
-    return Promise.resolve();
+export class QuorateDriver implements Driver {
+  /** For what is no part of a driver. */
+  readonly connection: Connection;
+
+  private constructor(connection: Connection) {
+    this.connection = connection;
   }
 
-  acquire(connection: Connection, name: string): Promise<string> {
-    return take(connection, `/v1/locks/${name}`, { holder: "bench", ttlMs: TTL_MS }, "fence");
+  static async connect(url: string): Promise<QuorateDriver> {
+    return new QuorateDriver(await Connection.open(url));
   }
 
-  wait(connection: Connection, name: string): Promise<string> {
-    return take(connection, `/v1/locks/${name}`, { holder: "bench", ttlMs: TTL_MS, waitMs: WAIT_MS }, "fence");
+  acquire(name: string): Promise<string> {
+    return take(this.connection, `/v1/locks/${name}`, { holder: "bench", ttlMs: TTL_MS }, "fence");
   }
 
-  async release(connection: Connection, name: string, fence: string): Promise<void> {
-    expectOk(await connection.request("DELETE", `/v1/locks/${name}/${fence}`));
+  wait(name: string): Promise<string> {
+    return take(this.connection, `/v1/locks/${name}`, { holder: "bench", ttlMs: TTL_MS, waitMs: WAIT_MS }, "fence");
   }
 
-  async put(connection: Connection, key: string, value: string): Promise<void> {
-    expectOk(await connection.request("PUT", `/v1/kv/${key}`, value, "text/plain"));
+  async release(name: string, fence: string): Promise<void> {
+    expectOk(await this.connection.request("DELETE", `/v1/locks/${name}/${fence}`));
   }
 
-  async get(connection: Connection, key: string): Promise<void> {
-    expectOk(await connection.request("GET", `/v1/kv/${key}`));
+  async put(key: string, value: string): Promise<void> {
+    expectOk(await this.connection.request("PUT", `/v1/kv/${key}`, value, "text/plain"));
   }
 
-  campaign(connection: Connection, name: string): Promise<string> {
+  async get(key: string): Promise<void> {
+    expectOk(await this.connection.request("GET", `/v1/kv/${key}`));
+  }
+
+  campaign(name: string): Promise<string> {
     const body = { candidate: "bench", ttlMs: TTL_MS, waitMs: WAIT_MS };
-    return take(connection, `/v1/elections/${name}`, body, "term");
+    return take(this.connection, `/v1/elections/${name}`, body, "term");
   }
 
-  async resign(connection: Connection, name: string, term: string): Promise<void> {
-    expectOk(await connection.request("DELETE", `/v1/elections/${name}/${term}`));
+  async resign(name: string, term: string): Promise<void> {
+    expectOk(await this.connection.request("DELETE", `/v1/elections/${name}/${term}`));
+  }
+
+  close(): void {
+    this.connection.close();
   }
 }
 
@@ -50,12 +61,16 @@ export const QUORATE: System = {
   name: "Quorate",
   version: () => Promise.resolve(`${VERSION}, Deno ${Deno.version.deno}`),
   async start(n) {
-    const cluster = await RealCluster.start(n, 0, { isolates: 1 });
-    return {
-      urls: cluster.ids.map((id) => cluster.url(id)),
-      pids: cluster.ids.map((id) => cluster.pid(id)),
-      driver: () => new QuorateDriver(),
-      stop: () => cluster.stop(),
-    };
+    return runningOf(await RealCluster.start(n, 0, { isolates: 1 }));
   },
 };
+
+/** What clients of the members see, whichever processes serve them. */
+export function runningOf(cluster: RealCluster): Running {
+  return {
+    urls: cluster.ids.map((id) => cluster.url(id)),
+    pids: cluster.ids.flatMap((id) => cluster.pids(id)),
+    connect: (url) => QuorateDriver.connect(url),
+    stop: () => cluster.stop(),
+  };
+}

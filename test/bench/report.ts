@@ -17,7 +17,8 @@ export type Run = {
   readonly cells: readonly Cell[];
 };
 
-type Figures = { readonly perSecond: number; readonly p50Ms: number; readonly p99Ms: number; readonly cpuUs: number };
+/** As in `Sample`; what nobody knows is NaN. */
+type Figures = { readonly [name in keyof Sample]: number };
 
 export function mediansOf(samples: readonly Sample[]): Figures {
   const of = (pick: (sample: Sample) => number) => median(samples.map(pick));
@@ -26,6 +27,7 @@ export function mediansOf(samples: readonly Sample[]): Figures {
     p50Ms: of(({ p50Ms }) => p50Ms),
     p99Ms: of(({ p99Ms }) => p99Ms),
     cpuUs: of(({ cpuUs }) => cpuUs ?? NaN),
+    memory: of(({ memory }) => memory ?? NaN),
   };
 }
 
@@ -39,6 +41,7 @@ export function ratiosOf(cell: Cell, own: string): readonly { readonly other: st
       p50Ms: mine.p50Ms / theirs.p50Ms,
       p99Ms: mine.p99Ms / theirs.p99Ms,
       cpuUs: mine.cpuUs / theirs.cpuUs,
+      memory: mine.memory / theirs.memory,
     };
     return { other, ratio };
   });
@@ -46,10 +49,11 @@ export function ratiosOf(cell: Cell, own: string): readonly { readonly other: st
 
 /** One line a cell and system, Markdown. */
 export function tableOf({ cells }: Pick<Run, "cells">, own: string): string {
-  const head = "| load | n | workers | against | rate | p50 | p99 | CPU |\n|---|---|---|---|---|---|---|---|";
+  const head =
+    "| load | n | workers | against | rate | p50 | p99 | CPU | memory |\n|---|---|---|---|---|---|---|---|---|";
   const lines = cells.flatMap((cell) =>
     ratiosOf(cell, own).map(({ other, ratio }) => {
-      const figures = [ratio.perSecond, ratio.p50Ms, ratio.p99Ms, ratio.cpuUs].map(times).join(" | ");
+      const figures = [ratio.perSecond, ratio.p50Ms, ratio.p99Ms, ratio.cpuUs, ratio.memory].map(times).join(" | ");
       return `| ${cell.load} | ${cell.n} | ${cell.workers} | ${other} | ${figures} |`;
     })
   );

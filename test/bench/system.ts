@@ -1,29 +1,27 @@
 /** What is measured: a cluster that runs, and what one client of it can ask. */
-import type { Connection } from "./connection.ts";
-
 /** A client on a connection of its own. Each call rejects where the answer is not the one that it needs. */
 export interface Driver {
-  /** Once, before anything is measured. */
-  prepare(connection: Connection): Promise<void>;
   /** Takes a lock that is free; resolves with what gives it back. */
-  acquire(connection: Connection, name: string): Promise<string>;
+  acquire(name: string): Promise<string>;
   /** Waits for a lock for as long as it takes; resolves with what gives it back. */
-  wait(connection: Connection, name: string): Promise<string>;
-  release(connection: Connection, name: string, token: string): Promise<void>;
-  put(connection: Connection, key: string, value: string): Promise<void>;
+  wait(name: string): Promise<string>;
+  release(name: string, token: string): Promise<void>;
+  put(key: string, value: string): Promise<void>;
   /** Linearizable. */
-  get(connection: Connection, key: string): Promise<void>;
+  get(key: string): Promise<void>;
   /** Waits to be leader; resolves with what resigns. */
-  campaign(connection: Connection, name: string): Promise<string>;
-  resign(connection: Connection, name: string, token: string): Promise<void>;
+  campaign(name: string): Promise<string>;
+  resign(name: string, token: string): Promise<void>;
+  close(): void;
 }
 
 export type Running = {
-  /** Origins, a server each. */
+  /** Where clients find each server, in the system's own terms. */
   readonly urls: readonly string[];
   /** The pid of every process whose work is counted. */
   readonly pids: readonly number[];
-  driver(): Driver;
+  /** A client of that server. */
+  connect(url: string): Promise<Driver>;
   stop(): Promise<void>;
 };
 

@@ -8,6 +8,8 @@ export type Databases = {
   readonly server: string;
   /** One for all of them and all tests: where Deno looks for it is the process's, and test files run beside each other. */
   readonly accessToken: string;
+  /** The processes that serve them; none for the stand-in, which is in this one. */
+  readonly pids: readonly number[];
   /** What `--kv` takes. */
   url(id: string): string;
   /** Null if they are real ones: those do not fail on demand. */
@@ -40,6 +42,7 @@ function startStandIn(): Databases {
   return {
     server: "stand-in",
     accessToken: ACCESS_TOKEN,
+    pids: [],
     url: (id) => server.url(id),
     standIn: server,
     stop: () => server.stop(),
@@ -52,6 +55,7 @@ async function startReal(ids: readonly string[], denokv: string): Promise<Databa
   return {
     server: "denokv",
     accessToken: ACCESS_TOKEN,
+    pids: started.map(([, { pid }]) => pid),
     url: (id) => databases.get(id)!.url,
     standIn: null,
     stop: async () => {

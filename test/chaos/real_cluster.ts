@@ -132,6 +132,11 @@ export class RealCluster {
     return this.#running(id)[0]!.pid;
   }
 
+  /** The pids of all of its processes that run. */
+  pids(id: string): readonly number[] {
+    return this.#running(id).map(({ pid }) => pid);
+  }
+
   isRunning(id: string): boolean {
     return this.#running(id).length > 0;
   }

@@ -8,7 +8,7 @@ const LOG_KEPT_CHARS = 4_096;
 /** What a `denokv` allows in one atomic write; databases that Deno hosts allow 100. */
 export const DENOKV_CHECKS_MAX = 10;
 
-export type Denokv = AsyncDisposable & { readonly url: string; readonly accessToken: string };
+export type Denokv = AsyncDisposable & { readonly url: string; readonly accessToken: string; readonly pid: number };
 
 /** Path of the program, or null. Throws if QUORATE_DENOKV names none. */
 export async function findDenokv(): Promise<string | null> {
@@ -52,7 +52,7 @@ export async function startDenokv(program: string): Promise<Denokv> {
   try {
     const found = await url;
     clearTimeout(killer);
-    return { url: found, accessToken: ACCESS_TOKEN, [Symbol.asyncDispose]: end };
+    return { url: found, accessToken: ACCESS_TOKEN, pid: child.pid, [Symbol.asyncDispose]: end };
   } catch (error) {
     await end();
     throw error;
