@@ -76,6 +76,9 @@ export const WINDOW_MAX_BYTES = 8 * 1024;
 export const WINDOW_SUBJECTS = 16;
 /** Each of a key's two rows stays below Deno KV's 64 KiB with room for its envelope. */
 export const ROW_MAX_BYTES = 56 * 1024;
+/** From this size on the log of an owner store is made shorter, in bytes and in rows; at twice that nothing goes into it. */
+export const LOG_SHORTEN_BYTES = 4 * 1024 * 1024;
+export const LOG_SHORTEN_ROWS = 4_096;
 /** What one value may weigh on the wire and in a vote. */
 export const VALUE_MAX_BYTES = 48 * 1024;
 

@@ -15,6 +15,8 @@ import type {
   Machine,
   Outcomes,
   PeerMessage,
+  State,
+  Value,
 } from "./paxos/message.ts";
 
 export type { NodeId, PeerCause };
@@ -51,8 +53,16 @@ export type StoredRecord = AcceptorRecord & {
   readonly live?: boolean;
 };
 
-/** What one step makes of a record: `record` is what to write, or null to write nothing. */
-export type StepResult<R> = { readonly record: StoredRecord | null; readonly reply: R };
+/** What moved a record on by one instance. */
+export type Move = { readonly certificate: Certificate; readonly value: Value };
+/** S(instance) from S(instance − 1) and the value decided there, as the machine has it. */
+export type Apply = (state: State, instance: number, value: Value) => State;
+
+/**
+ * What one step makes of a record: `record` is what to write, or null to write nothing; `move`, if that is all that changed its
+ * state, by which a store may keep it instead of the state.
+ */
+export type StepResult<R> = { readonly record: StoredRecord | null; readonly reply: R; readonly move?: Move };
 
 /**
  * Durable records of one acceptor. `update` runs `step` on the committed record (null: none yet) and

@@ -1,5 +1,7 @@
 /** The store that a node's settings name: a file this process has to itself, or a database that others may serve too. */
+import { sha256Hex } from "../auth/digest.ts";
 import { ATTACHED_KV, isSharedKv, type NodeConfig } from "../config/config.ts";
+import { createMachine } from "../machine/machine.ts";
 import { type BallotStore, StoreError } from "../ports.ts";
 import { openOwnerStore } from "../store/kv_ballot_store.ts";
 import { openSharedKv, outlivesProcess } from "../store/open_kv.ts";
@@ -11,7 +13,8 @@ type Settings = Pick<NodeConfig, "kv" | "kvToken">;
 /** Rejects with StoreError, in one line a person can act on. */
 export async function openStore({ kv: name, kvToken }: Settings): Promise<BallotStore> {
   const run = realRandomness.id();
-  if (!isSharedKv(name)) return await openOwnerStore({ path: name, run: () => run });
+  const { apply } = createMachine({ digest: sha256Hex });
+  if (!isSharedKv(name)) return await openOwnerStore({ path: name, apply, run: () => run });
   const kv = await openSharedKv(urlOf(name), kvToken);
   return await openSharedStore({ kv, name, run, clock: realClock, random: realRandomness });
 }

@@ -6,7 +6,8 @@ import { QuorateError } from "../errors.ts";
 import { STOOD_MAX_KEYS } from "../limits.ts";
 import { MACHINE_VERSION } from "../machine/state.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
-import { type NodeId, sameBallot } from "../paxos/ballot.ts";
+import { hasMet, isAsNew, leasesNamed, moveOf, valuesIn } from "../engine/acceptor_messages.ts";
+import type { NodeId } from "../paxos/ballot.ts";
 import {
   type AcceptorMessage,
   type AcceptorRecord,
@@ -14,7 +15,6 @@ import {
   type Envelope,
   type FastBallot,
   leaseKey,
-  type LeaseName,
   type Mode,
   type Snapshot,
   type State,
@@ -163,7 +163,10 @@ export class AcceptorHost {
         : null;
       voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
       const isKept = next.record === record && !this.#isDead(stored);
-      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };
+      const move = moveOf(record, next.record, message);
+      const reply = next.reply;
+      if (isKept) return { record: null, reply };
+      return { record: this.#stored(next.record, stored), reply, ...(move === null ? {} : { move }) };
     });
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
@@ -339,55 +342,5 @@ export class AcceptorHost {
     if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
       this.#leases.voted(key, after.instance, after.vote.value.id);
     }
-  }
-}
-
-/** Whether the message is of another value in the vote's own fast ballot. */
-function hasMet(vote: Vote, message: AcceptorMessage): boolean {
-  return message.type === "accept" && vote.kind === "fast" && sameBallot(message.ballot, vote.ballot) &&
-    message.value.id !== vote.value.id;
-}
-
-/** Whether the record stands where the sender of the message stood; behind it, it is old, and past it, the sender is. */
-function isAsNew(message: AcceptorMessage, reply: AcceptorReply, isOwn: boolean): boolean {
-  switch (message.type) {
-    case "accept":
-    case "any":
-    case "prepare":
-      return !isOwn &&
-        (reply.type === "accepted" || reply.type === "opened" || reply.type === "promise" ||
-          reply.type === "refused") &&
-        reply.instance === message.instance;
-    case "learn":
-      return reply.type === "learned" &&
-        reply.instance === (message.certificate === null ? message.snapshot?.instance : message.instance + 1);
-    default:
-      return false;
-  }
-}
-
-function leasesNamed(message: AcceptorMessage): readonly LeaseName[] {
-  switch (message.type) {
-    case "lapsed?":
-      return message.leases;
-    case "learn":
-      return [];
-    default:
-      return valuesIn(message).flatMap(({ claims = [] }) => claims);
-  }
-}
-
-/** What this node may vote for, or move by, because of the message. */
-function valuesIn(message: AcceptorMessage): readonly Value[] {
-  switch (message.type) {
-    case "accept":
-      return [message.value];
-    case "learn":
-      return message.value === undefined ? [] : [message.value];
-    case "recover":
-    case "pick":
-      return message.reports.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
-    default:
-      return [];
   }
 }

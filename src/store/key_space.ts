@@ -1,6 +1,7 @@
 /**
- * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3), of a shared
- * store `["f", key]`, when its leases were first seen (§7); `["l", key]` without content for each record that is live;
+ * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3); of an owner
+ * store `["g", seq, n]`, what commit `seq` changed of records since; of a shared store `["f", key]`, when its leases were first
+ * seen (§7); `["l", key]` without content for each record that is live;
  * `["q", …]` what belongs to the whole store (§9): of an owner store its meta row, of a shared one marks, spread over rows
  * by the key whose commit they rode in.
  */
@@ -36,6 +37,12 @@ export function ballotRow(key: string): Deno.KvKey {
 
 export function stateRow(key: string): Deno.KvKey {
   return ["s", key];
+}
+
+export const LOG: Deno.KvKey = ["g"];
+
+export function logRow(seq: number, n: number): Deno.KvKey {
+  return ["g", seq, n];
 }
 
 export function marksRow(key: string): Deno.KvKey {

@@ -1,15 +1,18 @@
 /** Opens the store of a process that has its Deno KV file to itself (owner_store.ts). */
 import { CACHED_RECORDS_MAX } from "../limits.ts";
-import { type BallotStore, StoreError } from "../ports.ts";
+import { type Apply, type BallotStore, StoreError } from "../ports.ts";
 import { lockFile } from "./file_lock.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import { Ledger } from "./ledger.ts";
 import { LiveIndex } from "./live_index.ts";
 import { OwnerStore } from "./owner_store.ts";
+import { RecordLog } from "./record_log.ts";
 
 export type OwnerStoreOptions = {
   /** File of the database; `path`.lock beside it is what keeps a second process out. */
   readonly path: string;
+  /** As the machine has it: what the log has are values, and what they make of a state. */
+  readonly apply: Apply;
   /** A new id for this open, unlike any before. */
   readonly run: () => string;
   /** An open database in place of the file's, for tests; the store closes it. */
@@ -20,6 +23,8 @@ export type OwnerStoreOptions = {
   readonly deadlineMs?: number;
   /** Idle records kept in memory. Default CACHED_RECORDS_MAX. */
   readonly cachedKeys?: number;
+  /** From so many bytes on the log is made shorter. Default LOG_SHORTEN_BYTES. */
+  readonly shortenBytes?: number;
 };
 
 /** Opens the store for this process alone. Rejects with StoreError, in one line a person can act on. */
@@ -42,7 +47,8 @@ export async function openOwnerStore(options: OwnerStoreOptions): Promise<Ballot
       await index.build();
       ledger.noteIndexed();
     }
-    return new OwnerStore(kv, path, ledger, lock, deadlineMs, cachedKeys);
+    const log = await within(deadlineMs, path, RecordLog.open(kv, options.apply, options.shortenBytes));
+    return new OwnerStore(kv, path, ledger, log, lock, deadlineMs, cachedKeys);
   } catch (error) {
     if (kv !== undefined) await closeKv(kv, deadlineMs, path);
     lock?.release();

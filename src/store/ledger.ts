@@ -10,12 +10,15 @@ import { enter } from "./live_index.ts";
 import { Marks } from "./marks.ts";
 import { decodeIdentity, decodeMeta, encodeIdentity, encodeMeta, type IdentityRow, type MetaRow } from "./rows.ts";
 
-export type RecordWrite = {
-  readonly check: { readonly key: Deno.KvKey; readonly versionstamp: string | null };
+/** What an atomic does besides what the ledger itself has to write. */
+export type Writes = {
+  readonly checks: readonly { readonly key: Deno.KvKey; readonly versionstamp: string | null }[];
   readonly sets: readonly (readonly [key: Deno.KvKey, value: Uint8Array])[];
-  /** Whether the index of live records is to have it; null: it says so already. */
-  readonly live: { readonly key: string; readonly is: boolean } | null;
+  readonly deletes: readonly Deno.KvKey[];
+  /** Whether the index of live records is to have each. */
+  readonly live: readonly { readonly key: string; readonly is: boolean }[];
 };
+const NOTHING_MORE: Writes = { checks: [], sets: [], deletes: [], live: [] };
 
 export class Ledger {
   readonly #kv: Deno.Kv;
@@ -62,7 +65,7 @@ export class Ledger {
     if (ledger.#identity !== null) {
       if (meta === null) throw new StoreError(`${path}: the meta row is missing`);
       ledger.#boot += 1;
-      if ((await ledger.commit([])) === null) throw new StoreError(`${path}: in use by another process`);
+      if ((await ledger.commit()) === null) throw new StoreError(`${path}: in use by another process`);
     }
     return ledger;
   }
@@ -160,7 +163,7 @@ export class Ledger {
    * One atomic. Its versionstamp, or null if a check failed and nothing was written.
    * Throws StoreError if the outcome is unknown. After either, `settle` before the next.
    */
-  async commit(writes: readonly RecordWrite[]): Promise<string | null> {
+  async commit({ checks, sets, deletes, live } = NOTHING_MORE): Promise<string | null> {
     this.assertOurs();
     const asked = this.#asked;
     const identity = this.#pending;
@@ -188,11 +191,10 @@ export class Ledger {
       // The chain of the meta row says that nobody else has written it since it was read.
       if (confirmed !== null) atomic.set(IDENTITY_ROW, encodeIdentity(confirmed));
       if (this.#indexed) atomic.set(INDEXED_ROW, NOTHING);
-      for (const write of writes) {
-        atomic.check(write.check);
-        for (const [key, value] of write.sets) atomic.set(key, value);
-        if (write.live !== null) enter(atomic, write.live.key, write.live.is);
-      }
+      if (checks.length > 0) atomic.check(...checks);
+      for (const [key, value] of sets) atomic.set(key, value);
+      for (const key of deletes) atomic.delete(key);
+      for (const { key, is } of live) enter(atomic, key, is);
       result = await within(this.#deadlineMs, this.#path, atomic.commit());
     } catch (error) {
       this.#suspect = true;
@@ -249,7 +251,7 @@ export class Ledger {
     }
     // Reading alone proves nothing while the failed commit may still be on its way. This write
     // changes the meta row's version, which that commit checks.
-    if ((await this.commit([])) === null) {
+    if ((await this.commit()) === null) {
       throw new StoreError(`${this.#path}: a commit that had timed out was applied late; ask again`);
     }
     this.#suspect = false;

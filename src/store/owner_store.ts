@@ -1,27 +1,33 @@
 /**
- * The owner store: one process has the Deno KV file to itself, keeps records in memory and commits in groups.
+ * The owner store: one process has the Deno KV file to itself, keeps records in memory and commits in groups. What a commit
+ * changed goes into its log, a row for all; a record is written whole when it is new, and when the log is to be made shorter.
  * All updates that wait when a commit ends go together into the next atomic (PROTOCOL.md §3, "Durable step").
  */
 import { assert } from "../assert.ts";
-import { ATOMIC_MAX_BYTES, ATOMIC_MAX_KEY_BYTES, ATOMIC_MAX_RECORDS, ROW_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { type BallotStore, type Identity, type Mark, type StepResult, StoreError, type Which } from "../ports.ts";
+import {
+  type BallotStore,
+  DamagedRecord,
+  type Identity,
+  type Mark,
+  type StepResult,
+  StoreError,
+  type Which,
+} from "../ports.ts";
+import { AtomicRoom } from "./atomic_room.ts";
 import type { FileLock } from "./file_lock.ts";
 import { assertKey, ballotRow, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Entry, RecordCache } from "./record_cache.ts";
-import { again, play } from "./part.ts";
-import { decodeRecord } from "./rows.ts";
+import { again, play, written } from "./part.ts";
+import type { RecordLog } from "./record_log.ts";
+import { decodeRecord, writtenAt } from "./rows.ts";
 import type { Flush, Part, Waiter } from "./updates.ts";
 
-/** Deno KV allows 100 checks; the meta row's and, at init, the identity row's are two of them. */
-const PARTS_MAX = ATOMIC_MAX_RECORDS - 2;
-const PARTS_MAX_BYTES = ATOMIC_MAX_BYTES - 2 * ROW_MAX_BYTES;
-const PARTS_MAX_KEY_BYTES = ATOMIC_MAX_KEY_BYTES - 256;
-
-assert(2 * ROW_MAX_BYTES < PARTS_MAX_BYTES, "the largest record fits an atomic");
+/** Records written whole at a time to make the log shorter. */
+const SHORTEN_AT_ONCE = 8;
 
 /** Use `openOwnerStore`. */
 export class OwnerStore implements BallotStore {
@@ -29,6 +35,7 @@ export class OwnerStore implements BallotStore {
   readonly #kv: Deno.Kv;
   readonly #path: string;
   readonly #ledger: Ledger;
+  readonly #log: RecordLog;
   readonly #lock: FileLock | null;
   readonly #deadlineMs: number;
   readonly #cache: RecordCache<Waiter>;
@@ -40,11 +47,17 @@ export class OwnerStore implements BallotStore {
   /** Updates and flushes not settled yet. */
   #open = 0;
   #whenIdle: (() => void) | null = null;
+  /** Since a commit failed: what it added to the log, if anything, is not known. */
+  #isBehind = false;
+  #settling: Promise<void> | null = null;
+  /** Being written whole, or found damaged. */
+  readonly #shortening = new Set<string>();
 
   constructor(
     kv: Deno.Kv,
     path: string,
     ledger: Ledger,
+    log: RecordLog,
     lock: FileLock | null,
     deadlineMs: number,
     cachedKeys: number,
@@ -52,6 +65,7 @@ export class OwnerStore implements BallotStore {
     this.#kv = kv;
     this.#path = path;
     this.#ledger = ledger;
+    this.#log = log;
     this.#lock = lock;
     this.#deadlineMs = deadlineMs;
     this.#cache = new RecordCache(cachedKeys);
@@ -60,9 +74,13 @@ export class OwnerStore implements BallotStore {
   async update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
     this.#assertUsable();
     assertKey(key);
-    return await this.#tracked<R>((resolve, reject) => {
+    return await this.#queued(key, step, false);
+  }
+
+  #queued<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>, isWhole: boolean): Promise<R> {
+    return this.#tracked<R>((resolve, reject) => {
       const entry = this.#cache.use(key);
-      entry.queue.push({ step, resolve: resolve as (reply: unknown) => void, reject, refusals: 0, run: null });
+      entry.queue.push({ step, resolve: resolve as (reply: unknown) => void, reject, isWhole, refusals: 0, run: null });
       if (!entry.loaded) this.#load(entry);
       else if (!entry.flying) {
         // Alone on a committed record: a step that changes nothing is answered without waiting for anybody's
@@ -76,7 +94,7 @@ export class OwnerStore implements BallotStore {
   async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertUsable();
     // A commit of unknown outcome might add a key after it was listed.
-    await this.#ledger.settle();
+    await this.#settle();
     return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit, which));
   }
 
@@ -208,10 +226,11 @@ export class OwnerStore implements BallotStore {
     entry.loading = true;
     try {
       // Before that, a commit of unknown outcome may still change what is read here.
-      await this.#ledger.settle();
+      await this.#settle();
       const rows = this.#kv.getMany<[unknown, unknown]>([ballotRow(entry.key), stateRow(entry.key)]);
       const [ballot, state] = await within(this.#deadlineMs, this.#path, rows);
-      entry.record = decodeRecord(entry.key, ballot.value, state.value);
+      const base = decodeRecord(entry.key, ballot.value, state.value);
+      entry.record = this.#log.newest(entry.key, base, writtenAt(ballot.value));
       entry.version = ballot.versionstamp;
       entry.loaded = true;
     } catch (error) {
@@ -243,9 +262,9 @@ export class OwnerStore implements BallotStore {
 
   async #pump(): Promise<void> {
     while (this.#ready.size > 0 || this.#flushes.length > 0) {
-      if (this.#ledger.suspect) {
+      if (this.#ledger.suspect || this.#isBehind) {
         try {
-          await this.#ledger.settle();
+          await this.#settle();
         } catch (error) {
           this.#rejectAll(error);
           break;
@@ -261,17 +280,15 @@ export class OwnerStore implements BallotStore {
   /** Runs the steps that wait and takes as many keys as one atomic holds. */
   #assemble(): Part[] {
     const parts: Part[] = [];
-    let bytes = 0;
-    let keyBytes = 0;
+    const room = new AtomicRoom();
     for (const entry of this.#ready) {
-      const part = play(entry);
-      if (part === null) {
+      const played = play(entry);
+      if (played === null) {
         this.#enqueue(entry);
         continue;
       }
-      bytes += part.bytes;
-      keyBytes += part.keyBytes;
-      if (parts.length === PARTS_MAX || bytes > PARTS_MAX_BYTES || keyBytes > PARTS_MAX_KEY_BYTES) break;
+      const part = played.json === null || this.#log.isFull ? written(played, this.#ledger.seq + 1) : played;
+      if (!room.takes(part)) break;
       parts.push(part);
     }
     return parts;
@@ -290,16 +307,31 @@ export class OwnerStore implements BallotStore {
     let version: string | null = null;
     let failure: unknown = null;
     try {
-      version = await this.#ledger.commit(parts.map((part) => part.write));
+      const log = this.#log.write(
+        this.#ledger.seq + 1,
+        parts.flatMap(({ entry: { key }, json }) => json === null ? [] : [{ key, json }]),
+        parts.flatMap(({ entry: { key }, json }) => json === null ? [key] : []),
+      );
+      version = await this.#ledger.commit({
+        // Whoever else writes a record's rows writes the ballot row.
+        checks: parts.flatMap(({ entry: { key, version }, rows }) =>
+          rows === null ? [] : [{ key: ballotRow(key), versionstamp: version }]
+        ),
+        sets: [...parts.flatMap(({ rows }) => rows ?? []), ...log.sets],
+        deletes: log.deletes,
+        live: parts.flatMap(({ live }) => live ?? []),
+      });
+      if (version !== null) log.done();
     } catch (error) {
       failure = error;
     }
-    for (const [index, { entry, record }] of parts.entries()) {
+    this.#isBehind ||= version === null;
+    for (const [index, { entry, record, rows }] of parts.entries()) {
       const taken = waiters[index] ?? [];
       entry.flying = false;
       if (version !== null) {
         entry.record = record;
-        entry.version = version;
+        if (rows !== null) entry.version = version;
         for (const waiter of taken) waiter.resolve(waiter.run?.result.reply);
       } else {
         // What this process believes of the key is no longer known to be so.
@@ -311,6 +343,31 @@ export class OwnerStore implements BallotStore {
     }
     if (failure !== null) this.#rejectFlushes(failure, upTo);
     this.#finishFlushes();
+    this.#shorten();
+  }
+
+  /** Finds out how a commit that failed has ended, and what the log says since. */
+  #settle(): Promise<void> {
+    if (!this.#ledger.suspect && !this.#isBehind) return Promise.resolve();
+    const settled = async () => {
+      await this.#ledger.settle();
+      await within(this.#deadlineMs, this.#path, this.#log.readOn());
+      this.#isBehind = false;
+    };
+    return this.#settling ??= settled().finally(() => this.#settling = null);
+  }
+
+  #shorten(): void {
+    if (this.#closing !== null) return;
+    for (const key of this.#log.oldest(SHORTEN_AT_ONCE + this.#shortening.size)) {
+      if (this.#shortening.has(key)) continue;
+      this.#shortening.add(key);
+      // One that is damaged stays as it is: its rows and what the log has of it are all that is left of it.
+      const whole = this.#queued(key, (record) => ({ record, reply: null }), true);
+      whole.then(() => this.#shortening.delete(key), (error) => {
+        if (!(error instanceof DamagedRecord)) this.#shortening.delete(key);
+      });
+    }
   }
 
   #finishFlushes(): void {

@@ -1,9 +1,10 @@
 /** What the queued steps of one key come to: its share of the next atomic of an owner store. */
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { StoreError } from "../ports.ts";
+import { type Move, type StoredRecord, StoreError } from "../ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
+import { atMostBytes, encodeEntry } from "./log_entry.ts";
 import type { Entry } from "./record_cache.ts";
-import { encodeRecord, type RecordRows } from "./rows.ts";
+import { encodeRecord, liveChange } from "./rows.ts";
 import type { Part, Run, Waiter } from "./updates.ts";
 
 const REFUSALS_MAX = 5;
@@ -14,25 +15,26 @@ const REFUSALS_MAX = 5;
  * those that failed. What stays waits for the commit of the returned part; null if nothing is to be written.
  */
 export function play(entry: Entry<Waiter>): Part | null {
-  let record = entry.record;
-  let rows: RecordRows | null = null;
+  let last: Run | null = null;
+  let isWhole = false;
   entry.queue = entry.queue.filter((waiter) => {
+    let run: Run;
     try {
-      waiter.run = runStep(entry, waiter, record);
+      run = waiter.run = runStep(entry, waiter, last);
     } catch (error) {
       waiter.reject(error);
       return false;
     }
-    if (waiter.run.rows !== null) {
-      rows = waiter.run.rows;
-      record = waiter.run.result.record;
-    } else if (rows === null) {
-      waiter.resolve(waiter.run.result.reply);
+    if (run.result.record !== null) {
+      last = run;
+      isWhole ||= waiter.isWhole;
+    } else if (last === null) {
+      waiter.resolve(run.result.reply);
       return false;
     }
     return true;
   });
-  return rows === null || record === null ? null : makePart(entry, record, rows);
+  return last === null ? null : makePart(entry, last, isWhole);
 }
 
 /** Those of a refused atomic that are tried once more. A check failed, so nothing was written: their steps run again. */
@@ -46,29 +48,53 @@ export function again(waiters: readonly Waiter[], path: string): Waiter[] {
   });
 }
 
-function runStep(entry: Entry<Waiter>, waiter: Waiter, saw: AcceptorRecord | null): Run {
+/** @param before the last run that wrote something; null: the committed record is as it was */
+function runStep(entry: Entry<Waiter>, waiter: Waiter, before: Run | null): Run {
+  const { key, record: base } = entry;
+  const saw = before === null ? base : before.result.record;
   const last = waiter.run;
-  if (last !== null && last.base === entry.record && last.saw === saw) return last;
+  if (last !== null && last.base === base && last.saw === saw) return last;
   const result = waiter.step(saw);
-  const rows = result.record === null ? null : encodeRecord(entry.key, result.record, entry.record);
-  return { base: entry.record, saw, result, rows };
+  const { record } = result;
+  if (record === null) return { base, saw, result, moves: null, json: null };
+  const moves = movesTo(record, saw, before === null ? [] : before.moves, result.move);
+  const json = encodeEntry(key, base, record, moves);
+  // One that fits no row fails here, and takes nobody else's with it.
+  if (json === null) encodeRecord(key, record, null);
+  return { base, saw, result, moves, json };
 }
 
-function makePart(entry: Entry<Waiter>, record: AcceptorRecord, rows: RecordRows): Part {
-  const ballot = ballotRow(entry.key);
-  const sets: [Deno.KvKey, Uint8Array][] = [[ballot, rows.ballot]];
-  if (rows.state !== null) sets.push([stateRow(entry.key), rows.state]);
+/** What moves the record as it is on disk on to this one; null if that is not known. */
+function movesTo(
+  record: AcceptorRecord,
+  saw: StoredRecord | null,
+  before: readonly Move[] | null,
+  move: Move | undefined,
+): readonly Move[] | null {
+  if (saw === null || before === null) return null;
+  if (record.instance === saw.instance) return record.stateHash === saw.stateHash ? before : null;
+  return move === undefined ? null : [...before, move];
+}
+
+function makePart(entry: Entry<Waiter>, { result, json }: Run, isWhole: boolean): Part {
+  const record = result.record!;
+  const live = liveChange(record, entry.record);
   const keyBytes = keyWeightBytes(entry.key);
   return {
     entry,
     record,
-    // One check for all rows: whoever writes another of them writes this one too.
-    write: {
-      check: { key: ballot, versionstamp: entry.version },
-      sets,
-      live: rows.live === null ? null : { key: entry.key, is: rows.live },
-    },
-    bytes: rows.ballot.length + (rows.state?.length ?? 0) + keyBytes,
+    json: isWhole ? null : json,
+    live: live === null ? null : { key: entry.key, is: live },
+    rows: null,
+    bytes: (json === null ? 0 : atMostBytes(json)) + keyBytes,
     keyBytes,
   };
+}
+
+/** The part as it writes both rows of its record, in commit `at`. */
+export function written(part: Part, at: number): Part {
+  const { entry, record, keyBytes } = part;
+  const rows = encodeRecord(entry.key, record, null, { at });
+  const sets = [[ballotRow(entry.key), rows.ballot], [stateRow(entry.key), rows.state!]] as const;
+  return { ...part, json: null, rows: sets, bytes: rows.ballot.length + rows.state!.length + keyBytes };
 }

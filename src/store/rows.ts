@@ -5,6 +5,7 @@
 import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../ports.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT } from "../version.ts";
+import type { LogEntry } from "./log_entry.ts";
 
 export type RecordRows = {
   readonly ballot: Uint8Array;
@@ -49,18 +50,19 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 /**
  * The rows that turn `base`, as it is on disk, into `record`. Throws StoreError if one is too large.
  *
- * @param writeId where many write: by it a writer knows its own write again
+ * @param written by whom: where many write, `writeId`, by which a writer knows its own write again; where one does, `at`, the
+ *   number of the commit, by which it is known what of the log is older
  */
 export function encodeRecord(
   key: string,
   record: StoredRecord,
   base: StoredRecord | null,
-  writeId?: string,
+  written: { readonly writeId: string } | { readonly at: number } | Record<never, never> = {},
 ): RecordRows {
   // A part added to the record later lands in the ballot row, the one that every write writes.
   const { epoch, state, stateHash, decidedBy, firstSeen, ...ballot } = record;
   return {
-    ballot: encodeRow(writeId === undefined ? ballot : { ...ballot, writeId }, `ballot row of ${JSON.stringify(key)}`),
+    ballot: encodeRow({ ...ballot, ...written }, `ballot row of ${JSON.stringify(key)}`),
     state: base !== null && sameState(record, base) ? null : encodeRow(
       { epoch, instance: record.instance, state, stateHash, decidedBy },
       `state row of ${JSON.stringify(key)}`,
@@ -74,7 +76,7 @@ export function encodeRecord(
 }
 
 /** A row that does not say is of before the index: it may have a row there or not. */
-function liveChange({ live = true }: StoredRecord, base: StoredRecord | null): boolean | null {
+export function liveChange({ live = true }: StoredRecord, base: StoredRecord | null): boolean | null {
   const was = base === null ? false : base.live;
   return live === was ? null : live;
 }
@@ -108,7 +110,7 @@ function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unkno
   if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof second.stateHash !== "string") {
     throw new StoreError(`the record of ${JSON.stringify(key)} is damaged: its two rows do not belong together`);
   }
-  const { writeId: _, ...votes } = first;
+  const { writeId: _, at: _at, ...votes } = first;
   const seen = firstSeen === null ? {} : { firstSeen: decodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`) };
   return { ...votes, ...second, ...seen } as unknown as StoredRecord;
 }
@@ -127,6 +129,26 @@ export function writeIdOf(ballot: unknown): string | null {
   if (ballot === null) return null;
   const { writeId } = decodeRow(ballot, "ballot row");
   return typeof writeId === "string" ? writeId : null;
+}
+
+/** The commit that wrote a ballot row; 0: nobody has, or it is of before there was a log. */
+export function writtenAt(ballot: unknown): number {
+  if (ballot === null) return 0;
+  const { at } = decodeRow(ballot, "ballot row");
+  return Number.isSafeInteger(at) ? at as number : 0;
+}
+
+/** Throws StoreError if it is damaged: of which records it tells, nobody could say. */
+export function decodeLog(value: unknown): readonly LogEntry[] {
+  const { entries } = decodeRow(value, "log of this store");
+  if (!Array.isArray(entries)) throw new StoreError("the log of this store is damaged");
+  for (const entry of entries) {
+    const [key, ballot, moves, stateHash] = Array.isArray(entry) ? entry : [];
+    const isWhole = typeof key === "string" && typeof ballot === "object" && Array.isArray(moves) &&
+      typeof stateHash === "string";
+    if (!isWhole) throw new StoreError("the log of this store is damaged");
+  }
+  return entries as readonly LogEntry[];
 }
 
 /** UTF-8 JSON of at most ROW_MAX_BYTES beside its format; `what` is for the error. */

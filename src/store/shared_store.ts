@@ -296,7 +296,7 @@ class SharedStore implements BallotStore {
     const writeId = `${this.#run}.${++this.#writes}`;
     const { answers, record } = this.#play(key, waiters, rows.record);
     if (record === null) return { type: "done", answers };
-    const { ballot, state, firstSeen, live } = encodeRecord(key, record, rows.record, writeId);
+    const { ballot, state, firstSeen, live } = encodeRecord(key, record, rows.record, { writeId });
     // A database that is another's, or nobody's any more, must not get a vote: its row is checked in every commit.
     const atomic = this.#kv.atomic().check(...rows.checks).set(ballotRow(key), ballot);
     if (state !== null) atomic.set(stateRow(key), state);

@@ -1,9 +1,7 @@
 /** What waits in an owner store, and what an atomic is made of. */
 import type { AcceptorRecord } from "../paxos/message.ts";
-import type { StepResult } from "../ports.ts";
-import type { RecordWrite } from "./ledger.ts";
+import type { Move, StepResult } from "../ports.ts";
 import type { Entry } from "./record_cache.ts";
-import type { RecordRows } from "./rows.ts";
 
 export type Step = (record: AcceptorRecord | null) => StepResult<unknown>;
 
@@ -11,6 +9,8 @@ export type Waiter = {
   readonly step: Step;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** The record is to be written whole, whatever the step makes of it. */
+  readonly isWhole: boolean;
   /** Commits refused so far with this update in them. */
   refusals: number;
   /** The step's last run, good as long as it would see the same again. */
@@ -21,15 +21,22 @@ export type Run = {
   readonly base: AcceptorRecord | null;
   readonly saw: AcceptorRecord | null;
   readonly result: StepResult<unknown>;
-  /** What to write so that disk goes from `base` to the result; null if the step wrote nothing. */
-  readonly rows: RecordRows | null;
+  /** What moves `base` on to the result; null if something else does, or the step wrote nothing. */
+  readonly moves: readonly Move[] | null;
+  /** The entry of the log by which disk goes from `base` to the result; null: it is to be written whole, or not at all. */
+  readonly json: string | null;
 };
 
 /** One key's share of an atomic. */
 export type Part = {
   readonly entry: Entry<Waiter>;
   readonly record: AcceptorRecord;
-  readonly write: RecordWrite;
+  /** Its entry of the log; null: it is written whole. */
+  readonly json: string | null;
+  /** Whether the index of live records is to have it; null: it says so already. */
+  readonly live: { readonly key: string; readonly is: boolean } | null;
+  /** Its rows, once it is known in which commit they are written. */
+  readonly rows: readonly (readonly [key: Deno.KvKey, value: Uint8Array])[] | null;
   readonly bytes: number;
   readonly keyBytes: number;
 };

@@ -54,10 +54,10 @@ async function withNodes(ids: readonly string[], run: (nodes: readonly Node[]) =
       const path = `${folder}/${id}.sqlite`;
       const disk: Disk = { isFull: false, isBroken: false };
       const kv = onDisk(await Deno.openKv(path), disk);
-      const store = await openOwnerStore({ path, run: () => realRandomness.id(), kv });
+      const machine = createMachine({ digest: sha256Hex });
+      const store = await openOwnerStore({ apply: machine.apply, path, run: () => realRandomness.id(), kv });
       await store.init({ cluster: "test", id, incarnation: realRandomness.id(), config: "{}" });
       const lines: string[] = [];
-      const machine = createMachine({ digest: sha256Hex });
       const node = new ReplicaNode({
         id,
         cluster: "test",

@@ -1,3 +1,4 @@
+import { HOST_MUTANTS, ROLE_MUTANTS } from "./explore/mutants.ts";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { decodeHistory, encodeHistory } from "./check/history_lines.ts";
 import { History } from "./history.ts";
@@ -127,6 +128,13 @@ Deno.test("mutants: the text that each replaces stands in its file exactly once"
       const source = await Deno.readTextFile(new URL(`../../src/${file}`, import.meta.url));
       assertEquals(source.split(text).length, 2, `${name}: ${file}`);
     }
+  }
+});
+
+Deno.test("mutants of roles and hosts: the text that each replaces stands in its file exactly once", async () => {
+  for (const { name, file, edits } of [...ROLE_MUTANTS, ...HOST_MUTANTS]) {
+    const source = await Deno.readTextFile(new URL(`../../src/${file}`, import.meta.url));
+    for (const { before } of edits) assertEquals(source.split(before).length, 2, `${name}: ${file}: ${before}`);
   }
 });
 

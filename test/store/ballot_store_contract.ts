@@ -3,7 +3,14 @@ import { assert, assertEquals, assertGreater, assertRejects, assertStringInclude
 import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
-import { type BallotStore, type Mark, type StepResult, type StoredRecord, StoreError } from "../../src/ports.ts";
+import {
+  type Apply,
+  type BallotStore,
+  type Mark,
+  type StepResult,
+  type StoredRecord,
+  StoreError,
+} from "../../src/ports.ts";
 import type { Fault } from "../../src/store/memory_ballot_store.ts";
 
 /** One durable medium and what a test may do to the commits on it. */
@@ -42,6 +49,25 @@ export function countOf(record: AcceptorRecord | null): number {
 export function increment(record: AcceptorRecord | null): StepResult<number> {
   const count = countOf(record) + 1;
   return { record: makeRecord(count), reply: count };
+}
+
+/** What the machine of these states does with any value. */
+export const apply: Apply = (state) => ({ ...state, count: (state as State & { count: number }).count + 1 }) as State;
+
+/** Votes for the value that is decided next. */
+export function vote(record: StoredRecord | null): StepResult<number> {
+  const value = { id: `v${record!.instance}`, proposer: "a", commands: [] };
+  return { record: { ...record!, vote: { ballot: STANDING, kind: "fast", value } }, reply: record!.instance };
+}
+
+/** As `increment` of a record that is there, by a decided value, as an acceptor moves on. */
+export function moveOn(record: StoredRecord | null): StepResult<number> {
+  const { instance } = record!;
+  const value = { id: `v${instance}`, proposer: "a", commands: [] };
+  const certificate = { instance, ballot: STANDING, kind: "open", valueId: value.id, acceptors: ["a", "b"] } as const;
+  const state = apply(record!.state, instance, value);
+  const next = { ...makeRecord(countOf(record) + 1), state, instance: instance + 1, decidedBy: certificate };
+  return { record: next, reply: countOf(next), move: { certificate, value } };
 }
 
 export function look(record: StoredRecord | null): StepResult<StoredRecord | null> {
@@ -134,6 +160,31 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     await store.close();
     const again = await medium.open();
     assertEquals(await again.update("k", look), { ...makeRecord(1), instance: 2 });
+    await again.close();
+  });
+
+  test("a record that decided values moved on is the same again after any number of opens", async (store, medium) => {
+    await store.update("k", increment);
+    for (let i = 0; i < 3; i++) {
+      await store.update("k", vote);
+      assertEquals(await store.update("k", moveOn), i + 2);
+    }
+    // Voted for, decided, and voted for again, in one commit.
+    await Promise.all([vote, moveOn, vote, moveOn, vote].map((step) => store.update("k", step)));
+    await store.update("k", promise(4));
+    const last = await store.update("k", look);
+    assertEquals([countOf(last), last?.instance, last?.vote, last?.promised], [6, 6, last!.vote, [4, "a/x", 0]]);
+    let again = store;
+    for (let i = 0; i < 3; i++) {
+      await again.close();
+      again = await medium.open();
+      assertEquals(await again.update("k", look), last);
+      if (i === 1) await again.update("k", (record) => ({ record, reply: null }));
+    }
+    assertEquals(await again.update("k", moveOn), 7);
+    await again.close();
+    again = await medium.open();
+    assertEquals(countOf(await again.update("k", look)), 7);
     await again.close();
   });
 

@@ -20,13 +20,13 @@ import {
 } from "../../src/store/rows.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import { ROW_FORMAT } from "../../src/version.ts";
-import { IDENTITY, increment, look, makeRecord, promise } from "./ballot_store_contract.ts";
+import { apply, IDENTITY, increment, look, makeRecord, moveOn, promise, vote } from "./ballot_store_contract.ts";
 import { unpackOldStore } from "./old_stores.ts";
 
 const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
 const META = { seq: 3, spoken: 2, boot: 1, run: "r", marks: { b: MARK }, quarantined: null };
 const RECORD: StoredRecord = { ...makeRecord(4), firstSeen: { "a/x/1@a/x/2": 7 } };
-const NEWER = "written by a newer version, in format 3; this version reads formats up to 2";
+const NEWER = `written by a newer version, in format ${ROW_FORMAT + 1}; this version reads formats up to ${ROW_FORMAT}`;
 
 const bytesOf = (row: unknown) => new TextEncoder().encode(JSON.stringify(row));
 const rowOf = (bytes: unknown) => JSON.parse(new TextDecoder().decode(bytes as Uint8Array));
@@ -38,7 +38,7 @@ const old = (bytes: Uint8Array | null) => {
 const formatted = (bytes: Uint8Array | null, format: unknown) => bytesOf({ ...rowOf(bytes), format });
 
 Deno.test("rows: each that is written bears the format, and what is read does not", () => {
-  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, "run.1");
+  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "run.1" });
   const rows = [ballot, state, firstSeen, encodeIdentity(IDENTITY), encodeMeta(META), encodeMarks({ b: MARK })];
   assertEquals(rows.map((row) => rowOf(row).format), rows.map(() => ROW_FORMAT));
   assertEquals(decodeRecord("k", ballot, state, firstSeen), RECORD);
@@ -49,7 +49,7 @@ Deno.test("rows: each that is written bears the format, and what is read does no
 });
 
 Deno.test("rows: those of 0.1.0, of any mixture, are read as they were meant", () => {
-  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, "run.1");
+  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "run.1" });
   for (const asBallot of [ballot, old(ballot)]) {
     for (const asState of [state, old(state)]) {
       for (const asSeen of [firstSeen, old(firstSeen)]) {
@@ -83,7 +83,7 @@ Deno.test("rows: a newer format is refused as such, one that is no number as dam
   ];
   for (const [what, read] of readers) {
     read(1);
-    assertThrows(() => read(3), StoreError, `the ${what} was ${NEWER}`);
+    assertThrows(() => read(ROW_FORMAT + 1), StoreError, `the ${what} was ${NEWER}`);
     for (const format of [0, -1, 1.5, 2 ** 60, "2", null, [2], true]) {
       // A map of marks without a number is one of 0.1.0, and holds marks of members.
       if (what === "row of marks" && typeof format !== "number") continue;
@@ -134,7 +134,7 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
     assertEquals(keys.length, 4);
     const rows = (from: Map<string, string>, key: string) => [from.get(`r ${key}`), from.get(`s ${key}`)] as const;
 
-    const store = await openOwnerStore({ path, run: () => "r" });
+    const store = await openOwnerStore({ apply, path, run: () => "r" });
     assertEquals(store.identity()?.boot, 2);
     // It says nothing of witnesses, which nobody had asked for.
     assertEquals(store.lifeConfirmed(), null);
@@ -148,6 +148,9 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
     }
     const [voted, moved, ...rest] = keys as [string, string, ...string[]];
     await store.update(voted, promise(1));
+    await store.update(voted, vote);
+    await store.update(voted, moveOn);
+    const last = await store.update(voted, look);
     await store.update(moved, (record) => ({ record: { ...record!, instance: record!.instance + 1 }, reply: null }));
     await store.close();
 
@@ -156,8 +159,11 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
     assertEquals(after.get("q identity"), before.get("q identity"));
     const format = (row: string) => JSON.parse(after.get(row)!).format;
     assertEquals(format("q meta"), ROW_FORMAT);
-    assertEquals(format(`r ${voted}`), ROW_FORMAT);
-    assertEquals(after.get(`s ${voted}`), before.get(`s ${voted}`));
+    // What was voted and decided since stands in the log alone.
+    assertEquals(rows(after, voted), rows(before, voted));
+    const again = await openOwnerStore({ apply, path, run: () => "r" });
+    assertEquals(await again.update(voted, look), last);
+    await again.close();
     assertEquals([format(`r ${moved}`), format(`s ${moved}`)], [ROW_FORMAT, ROW_FORMAT]);
     const { state, stateHash } = JSON.parse(before.get(`s ${moved}`)!);
     const now = JSON.parse(after.get(`s ${moved}`)!);
@@ -167,12 +173,12 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
 Deno.test("owner store: whose own rows are of a newer version does not open, and is left as it is", async () => {
   for (const [key, what] of [[META_ROW, "meta"], [IDENTITY_ROW, "identity"]] as const) {
     await inFolder(async (path) => {
-      const store = await openOwnerStore({ path, run: () => "r" });
+      const store = await openOwnerStore({ apply, path, run: () => "r" });
       await store.init(IDENTITY);
       await store.close();
-      await edit(path, key, (row) => ({ ...row, format: 3 }));
+      await edit(path, key, (row) => ({ ...row, format: ROW_FORMAT + 1 }));
       const before = await rowsIn(path);
-      const open = () => openOwnerStore({ path, run: () => "r" });
+      const open = () => openOwnerStore({ apply, path, run: () => "r" });
       await assertRejects(open, StoreError, `the ${what} row of ${path} was ${NEWER}`);
       assertEquals(await rowsIn(path), before);
     });
@@ -181,13 +187,13 @@ Deno.test("owner store: whose own rows are of a newer version does not open, and
 
 Deno.test("owner store: a record of a newer version is refused for its key alone, and is left as it is", () =>
   inFolder(async (path) => {
-    const open = () => openOwnerStore({ path, run: () => "r" });
+    const open = () => openOwnerStore({ apply, path, run: () => "r" });
     const store = await open();
     await store.init(IDENTITY);
     for (const key of ["ballot", "state", "fine"]) await store.update(key, increment);
     await store.close();
-    await edit(path, ballotRow("ballot"), (row) => ({ ...row, format: 3 }));
-    await edit(path, stateRow("state"), (row) => ({ ...row, format: 3 }));
+    await edit(path, ballotRow("ballot"), (row) => ({ ...row, format: ROW_FORMAT + 1 }));
+    await edit(path, stateRow("state"), (row) => ({ ...row, format: ROW_FORMAT + 1 }));
     const before = await rowsIn(path);
     const again = await open();
     for (let i = 0; i < 2; i++) {
@@ -223,7 +229,7 @@ async function withShared(run: (kv: Deno.Kv, open: () => ReturnType<typeof openS
 
 Deno.test("shared store: a database of 0.1.0 is served, and its rows bear the format once they are written", () =>
   withShared(async (kv, open) => {
-    const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, "old.1");
+    const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "old.1" });
     await kv.atomic()
       .set(IDENTITY_ROW, old(encodeIdentity(IDENTITY)))
       .set(ballotRow("k"), old(ballot))
@@ -241,10 +247,10 @@ Deno.test("shared store: a database of 0.1.0 is served, and its rows bear the fo
     await store.update("k", promise(1));
     assertEquals(await store.update("k", look), { ...RECORD, promised: [1, "a/x", 0] });
     const rows = [IDENTITY_ROW, ballotRow("k"), stateRow("k"), firstSeenRow("k"), marksRow("k")];
-    assertEquals(await Promise.all(rows.map(format)), [undefined, 2, undefined, undefined, 2]);
+    assertEquals(await Promise.all(rows.map(format)), [undefined, ROW_FORMAT, undefined, undefined, ROW_FORMAT]);
     assertEquals([await store.recall("b"), await store.recall("c")], [MARK, MARK]);
     await store.quarantine("a reason");
-    assertEquals(await format(IDENTITY_ROW), 2);
+    assertEquals(await format(IDENTITY_ROW), ROW_FORMAT);
     await store.close();
     const again = await open();
     assertEquals([again.quarantined(), again.identity()?.cluster], ["a reason", IDENTITY.cluster]);
@@ -256,7 +262,7 @@ Deno.test("shared store: an identity of a newer version is refused at the start,
     const store = await open();
     await store.init(IDENTITY);
     await store.update("k", increment);
-    await kv.set(IDENTITY_ROW, formatted(encodeIdentity(IDENTITY), 3));
+    await kv.set(IDENTITY_ROW, formatted(encodeIdentity(IDENTITY), ROW_FORMAT + 1));
     await assertRejects(open, StoreError, `the identity row of db was ${NEWER}`);
     await assertRejects(() => store.update("k", increment), StoreError, `the identity row of db was ${NEWER}`);
     await store.close();
@@ -269,9 +275,9 @@ Deno.test("shared store: a record of a newer version is refused for its key alon
     const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null);
     const set = (key: string, rows: readonly (Uint8Array | null)[]) =>
       kv.atomic().set(ballotRow(key), rows[0]).set(stateRow(key), rows[1]).set(firstSeenRow(key), rows[2]).commit();
-    await set("ballot", [formatted(ballot, 3), state, firstSeen]);
-    await set("state", [ballot, formatted(state, 3), firstSeen]);
-    await set("leases", [ballot, state, formatted(firstSeen, 3)]);
+    await set("ballot", [formatted(ballot, ROW_FORMAT + 1), state, firstSeen]);
+    await set("state", [ballot, formatted(state, ROW_FORMAT + 1), firstSeen]);
+    await set("leases", [ballot, state, formatted(firstSeen, ROW_FORMAT + 1)]);
     for (
       const [key, what] of [["ballot", "ballot row"], ["state", "state row"], ["leases", "row of leases"]] as const
     ) {

@@ -123,7 +123,13 @@ export class HttpCluster {
     id: string,
     { modes = [], learners = [], fetch: carry = fetch }: HttpClusterOptions,
   ): Promise<Promise<void>[]> {
-    const store = await openOwnerStore({ path: ":memory:", run: () => realRandomness.id(), allowEphemeral: true });
+    const machine = createMachine({ digest: sha256Hex });
+    const store = await openOwnerStore({
+      apply: machine.apply,
+      path: ":memory:",
+      run: () => realRandomness.id(),
+      allowEphemeral: true,
+    });
     this.#stores.set(id, store);
     await store.init({ cluster: "test", id, incarnation: realRandomness.id(), config: CONFIG });
     const http = this.peer(id, carry, (peer, mark) => node.note(peer, mark));
@@ -134,7 +140,6 @@ export class HttpCluster {
     };
     const ring = new TraceRing(id, realClock);
     this.#rings.set(id, ring);
-    const machine = createMachine({ digest: sha256Hex });
     const node: ReplicaNode = new ReplicaNode({
       id,
       cluster: "test",

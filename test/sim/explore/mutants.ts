@@ -234,8 +234,8 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     name: "an absent register's delete answered by a read to who may have tried before",
     file: "service/registers.ts",
     edits: edit(
-      "if (anonymous !== true || op.fence !== undefined) return null;",
-      "if (anonymous === false) return null;",
+      "if (caller.anonymous !== true || op.fence !== undefined) return write(caller);",
+      "if (caller.anonymous === false) return write(caller);",
     ),
     of: "test/service/read_answers_test.ts",
     test:
@@ -271,7 +271,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     file: "store/part.ts",
     edits: [
       { before: "    waiter.run = null;\n", after: "" },
-      { before: "last !== null && last.base === entry.record && last.saw === saw", after: "last !== null" },
+      { before: "last !== null && last.base === base && last.saw === saw", after: "last !== null" },
     ],
     of: "test/store/kv_ballot_store_test.ts",
     test: "owner store: another writer's change is seen, and the step runs again on it",
@@ -280,11 +280,25 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     name: "a reply before the commit",
     file: "store/part.ts",
     edits: edit(
-      "      rows = waiter.run.rows;\n",
-      "      rows = waiter.run.rows;\n      waiter.resolve(waiter.run.result.reply);\n",
+      "      last = run;\n",
+      "      last = run;\n      waiter.resolve(run.result.reply);\n",
     ),
     of: "test/store/kv_ballot_store_test.ts",
     test: "owner store: nobody is answered before the commit of what the step wrote or saw",
+  },
+  {
+    name: "a log applied to rows that were written after it",
+    file: "store/record_log.ts",
+    edits: edit("items.filter(({ seq }) => seq > at)", "items"),
+    of: "test/store/record_log_test.ts",
+    test: "record log: it stays short, and records are the same with and without it",
+  },
+  {
+    name: "a log that is not read on after a commit of unknown outcome",
+    file: "store/owner_store.ts",
+    edits: edit("      await within(this.#deadlineMs, this.#path, this.#log.readOn());\n", ""),
+    of: "test/store/record_log_test.ts",
+    test: "record log: while it cannot be read after a commit of unknown outcome, nothing is said of any record",
   },
   {
     name: "a reply before the commit, in the host",
@@ -293,8 +307,11 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
       "    const reply = await this.#update(key, (stored) => {",
       "    const { promise, resolve, reject } = Promise.withResolvers<AcceptorReply>();\n    void this.#update<AcceptorReply>(key, (stored) => {",
     ).concat(edit(
-      "      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };\n    });",
-      "      resolve(next.reply);\n      return { record: isKept ? null : this.#stored(next.record, stored), reply: next.reply };\n    }).catch(reject);\n    const reply = await promise;",
+      "      const reply = next.reply;\n",
+      "      const reply = next.reply;\n      resolve(reply);\n",
+    )).concat(edit(
+      "...(move === null ? {} : { move }) };\n    });",
+      "...(move === null ? {} : { move }) };\n    }).catch(reject);\n    const reply = await promise;",
     )),
     of: "test/replica/acceptor_host_test.ts",
     test: "acceptor host: nothing is said of a vote or promise before its commit",

@@ -1,0 +1,64 @@
+/** What a message to an acceptor is about, and what one did to the record. */
+import { sameBallot } from "../paxos/ballot.ts";
+import type { AcceptorMessage, AcceptorRecord, AcceptorReply, LeaseName, Value, Vote } from "../paxos/message.ts";
+import type { Move } from "../ports.ts";
+
+/** What moved the record on by one instance, if a decided value did and not a state that somebody sent. */
+export function moveOf(before: AcceptorRecord, after: AcceptorRecord, message: AcceptorMessage): Move | null {
+  const { instance, decidedBy } = after;
+  if ("snapshot" in message && message.snapshot !== undefined) return null;
+  if (instance !== before.instance + 1 || decidedBy?.instance !== before.instance) return null;
+  const value = [before.vote?.value, message.type === "learn" ? message.value : undefined]
+    .find((known) => known?.id === decidedBy.valueId);
+  return value === undefined ? null : { certificate: decidedBy, value };
+}
+
+/** Whether the message is of another value in the vote's own fast ballot. */
+export function hasMet(vote: Vote, message: AcceptorMessage): boolean {
+  return message.type === "accept" && vote.kind === "fast" && sameBallot(message.ballot, vote.ballot) &&
+    message.value.id !== vote.value.id;
+}
+
+/** Whether the record stands where the sender of the message stood; behind it, it is old, and past it, the sender is. */
+export function isAsNew(message: AcceptorMessage, reply: AcceptorReply, isOwn: boolean): boolean {
+  switch (message.type) {
+    case "accept":
+    case "any":
+    case "prepare":
+      return !isOwn &&
+        (reply.type === "accepted" || reply.type === "opened" || reply.type === "promise" ||
+          reply.type === "refused") &&
+        reply.instance === message.instance;
+    case "learn":
+      return reply.type === "learned" &&
+        reply.instance === (message.certificate === null ? message.snapshot?.instance : message.instance + 1);
+    default:
+      return false;
+  }
+}
+
+export function leasesNamed(message: AcceptorMessage): readonly LeaseName[] {
+  switch (message.type) {
+    case "lapsed?":
+      return message.leases;
+    case "learn":
+      return [];
+    default:
+      return valuesIn(message).flatMap(({ claims = [] }) => claims);
+  }
+}
+
+/** What this node may vote for, or move by, because of the message. */
+export function valuesIn(message: AcceptorMessage): readonly Value[] {
+  switch (message.type) {
+    case "accept":
+      return [message.value];
+    case "learn":
+      return message.value === undefined ? [] : [message.value];
+    case "recover":
+    case "pick":
+      return message.reports.flatMap(({ vote }) => vote === null ? [] : [vote.value]);
+    default:
+      return [];
+  }
+}
