@@ -7,9 +7,10 @@ import { QuorateError } from "../errors.ts";
 import type { Ended, Hold } from "../machine/op.ts";
 import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
-import { ASK_CHARS, attemptId, confirmIdOf, leaveId, LEAVES_MAX, PLACES_MAX, waiterIds } from "./grant_ids.ts";
+import { ASK_CHARS, attemptId, confirmIdOf, leaveId, PLACES_MAX } from "./grant_ids.ts";
 import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
 import { Holds } from "./holds.ts";
+import { Places } from "./places.ts";
 import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
 import { ownState } from "../replica/own_state.ts";
 import type { Outcome } from "../replica/pending.ts";
@@ -17,21 +18,19 @@ import { Reads } from "./reads.ts";
 import { lost, orUnknown, sessionEnded, unexpected } from "./results.ts";
 import type { Caller } from "./service.ts";
 
-/** How often, and how far apart, what may have been decided for nobody is looked for. */
-const GIVE_UPS_MAX = 8;
-const GIVE_UP_AGAIN_MS = 1_000;
-
 export class Grants {
   readonly #parts: GrantParts;
   readonly #noun: Noun;
   readonly reads: Reads;
   readonly holds: Holds;
+  readonly #places: Places;
 
   constructor(parts: GrantParts, noun: Noun) {
     this.#parts = parts;
     this.#noun = noun;
     this.reads = new Reads(parts, noun.prefix);
     this.holds = new Holds(parts, noun);
+    this.#places = new Places(parts, noun.prefix, this.reads, this.holds);
   }
 
   async ask(name: string, asking: Asking, caller: Caller): Promise<Granted> {
@@ -39,7 +38,7 @@ export class Grants {
       return await this.#take(name, asking, caller);
     } catch (error) {
       const isUnknown = error instanceof QuorateError && error.code === "outcome-unknown";
-      if (isUnknown && this.isForgotten(caller)) this.#giveUpLater(name, caller);
+      if (isUnknown && this.isForgotten(caller)) this.#places.giveUpLater(name, caller);
       throw error;
     }
   }
@@ -48,6 +47,7 @@ export class Grants {
     const { clock, machine } = this.#parts;
     const startedMs = clock.now();
     const { subject, idempotencyKey } = caller;
+    const cameAt = this.#cameAt(name, caller);
     // Places that were lost while waiting are taken again under ids made from the caller's, so that a retry
     // through another node finds the newest of them.
     for (let attempt = 0; attempt < PLACES_MAX; attempt++) {
@@ -55,7 +55,13 @@ export class Grants {
       const waitedMs = clock.now() - startedMs;
       const which = this.#parts.random.id().slice(0, ASK_CHARS);
       const asked = this.#ask(name, id, asking, caller, which);
-      const outcome = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
+      const first = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
+      const bornAt = isRefusal(first) && cameAt !== null ? await cameAt.catch(orUnknown(idempotencyKey)) : 0;
+      // Refused before this request came: an earlier try that came since may yet be granted it, and so may this one.
+      const isOld = (machine.appliedAt(first.state, subject, id) ?? bornAt) < bornAt;
+      const outcome = isOld
+        ? await this.#ask(name, id, asking, { ...caller, born: bornAt }, which).catch(orUnknown(idempotencyKey))
+        : first;
       const { result, state, receipt } = outcome;
       if (result.outcome !== "granted" && result.outcome !== "queued") {
         throw this.#refusal(name, asking, caller, outcome);
@@ -90,27 +96,23 @@ export class Grants {
   }
 
   /**
-   * Takes the waiter of that key out of the queue, also where another node keeps its place. What its caller may have been told
-   * of it keeps. Rejects with `outcome-unknown` if its place is renewed again and again meanwhile.
+   * The instance that was open when the request came, if it may be a repeated one and does not say when it was born; else null.
+   * It is asked for beside the first command, which does not wait for it.
    */
-  async leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
-    const { timeoutMs, subject } = caller;
-    const { machine } = this.#parts;
-    for (let i = 0; i < LEAVES_MAX; i++) {
-      const read = this.reads.get(name, { stale: false, timeoutMs });
-      const { state, receipt } = await (i === 0 ? read : read.catch(orUnknown(caller.idempotencyKey)));
-      const id = waiterIds(idempotencyKey).findLast((id) => this.#stands(state, subject, id));
-      const { revision } = viewGrants(state);
-      if (id === undefined) return { body: { outcome: "left", revision }, receipt };
-      const hold = machine.holdOfCommand(state, subject, id);
-      if (hold !== null && !hold.unconfirmed) {
-        return { body: { outcome: "granted", fence: hold.fence, revision }, receipt };
-      }
-      const left = this.#withdraw(name, id, state, caller);
-      const leftAt = await (i === 0 ? left : left.catch(orUnknown(caller.idempotencyKey)));
-      if (leftAt !== null) return { body: { outcome: "left", revision: leftAt }, receipt };
-    }
-    throw new QuorateError("outcome-unknown", "the place is kept through another node", { outcome: "unknown" });
+  #cameAt(name: string, { anonymous, born, hedge, timeoutMs }: Caller): Promise<number> | null {
+    if (anonymous === true || born !== undefined || hedge !== undefined) return null;
+    const read = this.reads.get(name, { stale: false, timeoutMs }).then(({ snapshot: { instance } }) => instance);
+    read.catch(() => {});
+    return read;
+  }
+
+  leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
+    return this.#places.leave(name, idempotencyKey, caller);
+  }
+
+  /** What is held for a request with this key, whichever of its tries got it. */
+  holdOf(state: State, caller: Caller): Hold | null {
+    return this.#places.holdOf(state, caller);
   }
 
   /** @param view what becomes of each item */
@@ -125,7 +127,7 @@ export class Grants {
     const { signal } = caller;
     if (signal?.aborted === true && this.isForgotten(caller)) {
       const isGivenBack = await this.holds.giveBack(name, granted.hold, caller).catch(() => false);
-      if (!isGivenBack) this.#giveUpLater(name, caller);
+      if (!isGivenBack) this.#places.giveUpLater(name, caller);
       signal.throwIfAborted();
     }
     return granted;
@@ -176,7 +178,8 @@ export class Grants {
       });
     };
     // Asked before: the answer stands already.
-    const isKnown = (state: State) => machine.lookup(state, subject, id) !== null || this.#stands(state, subject, id);
+    const isKnown = (state: State) =>
+      machine.lookup(state, subject, id) !== null || this.#places.stands(state, subject, id);
     // Hedged: every node that got it must propose it, whatever it alone knows.
     if (caller.hedge !== undefined) return submit();
     const own = await ownState(this.#parts, key, timeoutMs());
@@ -221,7 +224,7 @@ export class Grants {
     }
     const { signal, onPosition } = caller;
     // An earlier try had a place, which is gone: nothing is left to wait in.
-    const isOver = !this.#stands(queuedIn, subject, id);
+    const isOver = !this.#places.stands(queuedIn, subject, id);
     const end = isOver
       ? { type: "gone", by: null, state: queuedIn, instance, receipt } as const
       : await queues.wait(key, {
@@ -233,9 +236,13 @@ export class Grants {
         ...(onPosition === undefined ? {} : { onPosition }),
       });
     if (end.type === "gone") {
-      // Its caller took it out of the queue by a request of its own.
+      // Its caller took it out of the queue, or was told so at the end of another try's wait: that stands for this one too,
+      // but where yet another try has a newer place, which the caller may be waiting for.
       if (place !== null && machine.lookup(end.state, subject, leaveId(id, end.by ?? place.by))?.outcome === "left") {
-        throw this.#refusal(name, asking, caller, { ...end, result: { outcome: "left" } });
+        const { state } = await this.reads.get(name, { stale: false, timeoutMs: caller.timeoutMs });
+        if (!this.#places.hasOther(state, id, caller)) {
+          throw this.#refusal(name, asking, caller, { ...end, result: { outcome: "left" } });
+        }
       }
       return null;
     }
@@ -243,19 +250,21 @@ export class Grants {
     if (caller.signal?.aborted === true) {
       // Who brought a key of its own may come back for its place, until that lapses.
       if (this.isForgotten(caller)) {
-        await this.#withdraw(name, id, seen?.state ?? queuedIn, caller).catch(() => this.#giveUpLater(name, caller));
+        await this.#places.withdraw(name, id, seen?.state ?? queuedIn, caller).catch(() =>
+          this.#places.giveUpLater(name, caller)
+        );
       }
       caller.signal.throwIfAborted();
     }
     if (seen === null) {
-      const left = await this.#leavePlace(name, id, queuedIn, caller);
+      const left = await this.#places.leavePlace(name, id, queuedIn, caller);
       if (left.result.outcome === "queued") {
         throw new QuorateError("outcome-unknown", "the same request waits through another node", {
           outcome: "unknown",
         });
       }
       // It was gone before that, and another try has a newer one: the next attempt finds it.
-      if (left.result.outcome === "left" && this.#hasOther(left.state, id, caller)) return null;
+      if (left.result.outcome === "left" && this.#places.hasOther(left.state, id, caller)) return null;
       if (left.result.outcome !== "granted") throw this.#refusal(name, asking, caller, left);
       seen = left;
     }
@@ -266,93 +275,6 @@ export class Grants {
     // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.
     const granted = await this.holds.confirm(name, hold, id, caller);
     return granted === null ? null : await this.#unlessGone(name, { ...granted, waitedMs }, caller);
-  }
-
-  #hasOther(state: State, id: string, { subject, idempotencyKey }: Caller): boolean {
-    return waiterIds(idempotencyKey).some((other) => other !== id && this.#stands(state, subject, other));
-  }
-
-  /** What is held for a request with this key, whichever of its tries got it. */
-  holdOf(state: State, { subject, idempotencyKey }: Caller): Hold | null {
-    const { machine } = this.#parts;
-    return waiterIds(idempotencyKey).map((id) => machine.holdOfCommand(state, subject, id)).find((hold) =>
-      hold !== null
-    ) ??
-      null;
-  }
-
-  /** Whether this command waits or holds. */
-  #stands(state: State, subject: string, id: string): boolean {
-    const { machine } = this.#parts;
-    return machine.placeOfCommand(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null;
-  }
-
-  /**
-   * What was asked for may be decided though nothing was heard of it in time. Nobody can come back for it, so this node looks
-   * for it a few times more.
-   */
-  #giveUpLater(name: string, caller: Caller, left = GIVE_UPS_MAX): void {
-    const { clock, machine, isDraining } = this.#parts;
-    const { signal: _gone, ...rest } = caller;
-    const { subject, idempotencyKey, timeoutMs } = caller;
-    const look = async () => {
-      const { state } = await this.reads.get(name, { stale: false, timeoutMs });
-      const hold = this.holdOf(state, caller);
-      if (hold !== null) return await this.holds.giveBack(name, hold, rest);
-      const id = waiterIds(idempotencyKey).findLast((id) => machine.placeOfCommand(state, subject, id) !== null);
-      return id !== undefined && (await this.#leavePlace(name, id, state, rest)).result.outcome === "left";
-    };
-    clock.after(GIVE_UP_AGAIN_MS, () => {
-      if (isDraining()) return;
-      look().catch(() => false).then((isDone) => isDone || left <= 1 || this.#giveUpLater(name, caller, left - 1));
-    });
-  }
-
-  /**
-   * Gives up a place, or a grant out of the queue that nobody was told of, as far as it is still as its waiter left it. With
-   * the revision after that; null if it was not so any more.
-   * @param seen a state in which the place or the grant stands
-   */
-  async #withdraw(name: string, id: string, seen: State, caller: Caller): Promise<string | null> {
-    const { machine } = this.#parts;
-    const { subject } = caller;
-    let state = seen;
-    if (machine.holdOfCommand(seen, subject, id) === null) {
-      const left = await this.#leavePlace(name, id, seen, caller);
-      if (left.result.outcome === "left") return viewGrants(left.state).revision;
-      state = left.state;
-    }
-    const hold = machine.holdOfCommand(state, subject, id);
-    if (hold === null || !hold.unconfirmed) return null;
-    if (!await this.holds.giveBack(name, hold, caller)) return null;
-    return viewGrants(await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs) ?? state).revision;
-  }
-
-  /**
-   * Takes a place out of the queue as its last renewal left it. If that was renewed meanwhile by this node, which answers for
-   * it, it is tried again; else its waiter has come back elsewhere, and it comes to `queued`.
-   */
-  async #leavePlace(name: string, id: string, seen: State, caller: Caller): Promise<Outcome> {
-    const { acceptor, machine, clock, random } = this.#parts;
-    const { subject } = caller;
-    const atMs = clock.wall();
-    const own = await ownState(this.#parts, this.#noun.prefix + name, caller.timeoutMs);
-    let place = (own === null ? null : machine.placeOfCommand(own, subject, id)) ??
-      machine.placeOfCommand(seen, subject, id);
-    for (let i = 1;; i++) {
-      const by = place?.place.by;
-      const op = {
-        type: "leave",
-        place: machine.placeId(subject, id),
-        ...(by === undefined ? {} : { by }),
-        atMs,
-      } as const;
-      const left = await this.holds.submit(name, op, caller, leaveId(id, by ?? random.id()));
-      // The own record may have been behind: this is the state that the place was looked for in.
-      place = machine.placeOfCommand(left.state, subject, id);
-      const isOwn = place?.place.node === acceptor.rules.me;
-      if (left.result.outcome !== "queued" || !isOwn || i === LEAVES_MAX) return left;
-    }
   }
 
   #refusal(
@@ -385,6 +307,10 @@ export class Grants {
 }
 
 const NONE: ReadonlySet<string> = new Set();
+
+function isRefusal({ result: { outcome } }: Outcome): boolean {
+  return outcome !== "granted" && outcome !== "queued";
+}
 
 function refusedIn(state: State, asking: Asking): Outcome["result"] {
   const { state: kind, limit } = viewGrants(state);

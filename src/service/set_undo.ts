@@ -52,12 +52,14 @@ export class SetUndo {
     return new QuorateError(told.code, told.message, { ...told.facts, more });
   }
 
-  /** Resolves with what is left of it; rejects as a read does. */
+  /** Resolves with what is left of it; rejects as a read does, or as a release of what has a key. */
   async #end(name: string, taken: Taken | undefined, caller: Caller): Promise<StillHeld | null> {
     // Whoever has no key of its own has asked for nothing before.
     const isFirst = caller.anonymous === true;
     const isOwn = taken !== undefined && (taken.isNew || isFirst);
-    if (isOwn && await this.#giveBack(name, taken.hold, caller)) return null;
+    // Who has a key asks again after what is unknown; nobody would after a refusal, and it would stay for its whole ttl.
+    const giveBack = () => isFirst ? this.#giveBack(name, taken!.hold, caller) : this.#once(name, taken!.hold, caller);
+    if (isOwn && await giveBack()) return null;
     return isFirst ? null : await this.#look(name, caller);
   }
 
@@ -82,7 +84,7 @@ export class SetUndo {
   async #giveBack(name: string, hold: Hold, caller: Caller): Promise<boolean> {
     const { clock } = this.#parts;
     const untilMs = clock.now() + hold.ttlMs;
-    const once = () => this.#giveBackOnce(name, hold, caller).catch(() => null);
+    const once = () => this.#once(name, hold, caller).catch(() => null);
     const again = () => {
       if (this.#parts.isDraining() || clock.now() >= untilMs) return;
       clock.after(GIVE_BACK_AGAIN_MS, () => void once().then((wasThis) => wasThis ?? again()));
@@ -93,7 +95,7 @@ export class SetUndo {
   }
 
   /** Null: it is to be tried again. */
-  async #giveBackOnce(name: string, taken: Hold, caller: Caller): Promise<boolean | null> {
+  async #once(name: string, taken: Hold, caller: Caller): Promise<boolean | null> {
     const { signal: _over, ...rest } = caller;
     let hold = taken;
     for (let i = 0; i < LOOKS_MAX; i++) {

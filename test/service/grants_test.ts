@@ -72,3 +72,57 @@ Deno.test("grants: a waiter that went away and was taken out of the queue is loo
     cluster.close();
   }
 });
+
+Deno.test("grants: a refusal of before a repeated take came is no answer to it, also at a node that is behind", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+    const slow = () => caller({ timeoutMs: 10_000 });
+    for (const peer of ["a", "b"]) cluster.network.cut(peer, "c");
+    const { body: held } = await a!.acquire("x", request("holder"), slow());
+    const mine = slow();
+    const refused = await assertRejects(() => b!.acquire("x", request("me"), mine), QuorateError);
+    assertEquals(refused.code, "held");
+    await a!.release("x", held.fence, slow());
+    for (const peer of ["a", "b"]) cluster.network.heal(peer, "c");
+    const { body } = await c!.acquire("x", request("me"), mine);
+    assertEquals(body.holder, "me");
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("grants: a try whose place was left goes on where another try of the request has a newer one, and is else over", async () => {
+  for (const isOver of [false, true]) {
+    const cluster = await memoryCluster(3);
+    try {
+      const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+      const slow = () => caller({ timeoutMs: 10_000 });
+      const { body: held } = await a!.acquire("x", request("holder"), slow());
+      const mine = slow();
+      const first = assertRejects(() => a!.acquire("x", request("me", { waitMs: 150 }), mine), QuorateError);
+      await until("it waits", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
+      for (const peer of ["a", "c"]) cluster.network.cut(peer, "b");
+      const behind = b!.acquire("x", request("me", { waitMs: 60_000 }), mine);
+      assertEquals((await first).code, "held");
+      await until("c knows", async () => await keeperOf(cluster, "c", mine.idempotencyKey) === null);
+      const again = isOver ? null : c!.acquire("x", request("me", { waitMs: 60_000 }), mine);
+      if (!isOver) {
+        await until("it waits anew", async () => {
+          return (await a!.get("x", { stale: false, timeoutMs: 2_000 })).body.waiterCount === 1;
+        });
+      }
+      for (const peer of ["a", "c"]) cluster.network.heal(peer, "b");
+      if (again === null) {
+        assertEquals((await assertRejects(() => behind, QuorateError)).code, "held");
+      } else {
+        await until("it is kept by b", async () => await keeperOf(cluster, "b", `${mine.idempotencyKey} ~1`) !== null);
+        await a!.release("x", held.fence, slow());
+        const grants = await Promise.all([behind, again]);
+        assertEquals(new Set(grants.map(({ body }) => body.fence)).size, 1);
+      }
+    } finally {
+      cluster.close();
+    }
+  }
+});

@@ -262,3 +262,29 @@ Deno.test("lock sets: two nodes with the same request: what one gives back the o
       }
     }
   }));
+
+Deno.test("lock sets: refused while what was taken cannot be given back, a set is of unknown outcome to who has a key", () =>
+  withCluster(3, async (cluster) => {
+    const patient = () => caller({ timeoutMs: 60_000 });
+    await cluster.node("a").locks.acquire("b", request("other", { ttlMs: 600_000 }), patient());
+    const heal = cluster.network.drop(({ kind, from, content }) =>
+      kind === "request" && from === "c" && JSON.stringify(content).includes('"type":"release"')
+    );
+    const mine = caller({ timeoutMs: 2_000 });
+    const refused = await assertRejects(
+      () => cluster.node("c").locks.acquireAll(["a", "b"], request("me", { ttlMs: 600_000 }), mine),
+      QuorateError,
+    );
+    assertEquals([refused.code, refused.facts.outcome], ["outcome-unknown", "unknown"]);
+    heal();
+    const again = await assertRejects(
+      () =>
+        cluster.node("c").locks.acquireAll(["a", "b"], request("me", { ttlMs: 600_000 }), {
+          ...mine,
+          timeoutMs: 60_000,
+        }),
+      QuorateError,
+    );
+    assertEquals(again.facts.more?.["name"], again.code === "held" ? "b" : "a");
+    assertEquals(await holders(cluster, "b", "a", "b"), [null, "other"]);
+  }, 10));

@@ -146,7 +146,8 @@ export class Heal {
     let dueMs = fromMs();
     const asking = async () => {
       for (;;) {
-        const { up } = this.#world;
+        // One that another workload has stopped for a while answers nobody in time.
+        const up = this.#world.up.filter((id) => !this.#world.stalls.isStalled(id));
         const id = up.length === 0 ? undefined : this.#random.pick(up);
         try {
           if (id === undefined) throw new QuorateError("not-ready", "nobody is there");

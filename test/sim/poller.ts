@@ -61,7 +61,8 @@ export class Poller {
       if (!isNewer) this.watched.nothingAbove(after, knownBefore);
       // A poll does not say at which revision something was deleted.
       else if (body !== null) {
-        this.watched.read(BigInt((body as { revision: string }).revision), this.#shown.ofBody(body), knownBefore);
+        const { revision } = body as { revision: string };
+        this.watched.read(BigInt(revision), this.#shown.ofBody(body), knownBefore, this.#shown.waiting?.ofBody(body));
       }
     } catch (error) {
       if (!(error instanceof QuorateError)) throw error;

@@ -9,6 +9,10 @@ export class Stalls {
     if (!this.#waiting.has(process)) this.#waiting.set(process, []);
   }
 
+  isStalled(process: string): boolean {
+    return this.#waiting.has(process);
+  }
+
   end(process: string): void {
     const waiting = this.#waiting.get(process) ?? [];
     this.#waiting.delete(process);

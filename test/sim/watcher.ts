@@ -17,6 +17,11 @@ const PAUSE_MS = 100;
 export type Shown = {
   readonly ofState: (state: KeyState) => string;
   readonly ofBody: (body: object | null) => string;
+  /** How many wait, of what may be waited for. */
+  readonly waiting?: {
+    readonly ofState: (state: KeyState) => number;
+    readonly ofBody: (body: object | null) => number;
+  };
 };
 
 /** What is told of a name, against what disks commit of it. */
@@ -24,7 +29,9 @@ export function follow(world: World, noun: WatchedNoun, name: string, shown: Sho
   const key = KEY_PREFIXES[noun] + name;
   const watched = new Watched(`${how} ${key}`, shown.ofBody(null));
   world.observers.add((committedKey, state) => {
-    if (committedKey === key) watched.committed(BigInt(state.revision), shown.ofState(state));
+    if (committedKey === key) {
+      watched.committed(BigInt(state.revision), shown.ofState(state), shown.waiting?.ofState(state));
+    }
   });
   return watched;
 }
@@ -91,7 +98,10 @@ export class Watcher {
   #told({ type, id, body }: WatchEvent): void {
     // Nobody may watch a decided state vanish.
     if (type === "resync") this.faults.push(`watching ${this.#name}: told to begin anew at ${id}`);
-    else this.watched.told(BigInt(id), this.#shown.ofBody(type === "deleted" ? null : body));
+    else {
+      const told = type === "deleted" ? null : body;
+      this.watched.told(BigInt(id), this.#shown.ofBody(told), this.#shown.waiting?.ofBody(told));
+    }
     this.#world.digest.add(this.#world.clock.now(), `told ${this.#name} ${id}`);
   }
 }

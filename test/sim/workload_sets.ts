@@ -149,6 +149,9 @@ export class SetWorkload extends NounWorkload {
       const leaving = { waitMs: WAIT_MS, isAnonymous, leaves, onDeath };
       return this.#askAndGo(asker, i % 2 === 0 ? "lock" : "set", names, `ghost-${i}`, leaving);
     }));
+    // A process that another workload has stopped takes nobody out of a queue before it goes on.
+    const { stalls, ids } = this.clients.world;
+    mayStay ||= ids.some((id) => stalls.isStalled(id));
     const releasedMs = clock.now();
     await heal.inTime(
       () => releasedMs,
@@ -302,6 +305,9 @@ export class SetWorkload extends NounWorkload {
     };
     this.counts.operations++;
     let isUp = true;
+    // A process that another workload has stopped gives nothing back before it goes on.
+    let wasStalled = false;
+    leaves.then(() => wasStalled = world.stalls.isStalled(node));
     world.deathOf(node).then(() => {
       isUp = false;
       onDeath?.();
@@ -322,8 +328,9 @@ export class SetWorkload extends NounWorkload {
         if (!(error instanceof QuorateError)) throw error;
         // Where it died nobody knows what it had confirmed.
         if (!isUp) return null;
-        if (left.signal.aborted) this.#goes(what, node, names, id, isAnonymous ? {} : { mayComeBack: true });
-        else this.#refused(error, node, names, id);
+        if (left.signal.aborted) {
+          this.#goes(what, node, names, id, isAnonymous && !wasStalled ? {} : { mayComeBack: true });
+        } else this.#refused(error, node, names, id);
         for (const { name, fence } of stillHeldIn(error)) this.#open.set(`${id}-${name}`, [name, fence]);
         return null;
       },

@@ -27,16 +27,20 @@ const REGISTER: Shown = {
   ofBody: (body) => (body as KvValue | null)?.value ?? "none",
 };
 const LOCK: Shown = {
-  ofState: ({ holders, queue, lastFence }) => shownLock(holders.map(({ fence }) => fence), queue.length, lastFence),
+  ofState: ({ holders, lastFence }) => shownLock(holders.map(({ fence }) => fence), lastFence),
   ofBody: (body) => {
-    if (body === null) return shownLock([], 0, "0");
-    const { holders, waiterCount, lastFence } = body as LockState;
-    return shownLock(holders.map(({ fence }) => fence), waiterCount, lastFence);
+    if (body === null) return shownLock([], "0");
+    const { holders, lastFence } = body as LockState;
+    return shownLock(holders.map(({ fence }) => fence), lastFence);
+  },
+  waiting: {
+    ofState: ({ queue }) => queue.length,
+    ofBody: (body) => (body as LockState | null)?.waiterCount ?? 0,
   },
 };
 
-function shownLock(fences: readonly string[], waiting: number, lastFence: string): string {
-  return `held by ${fences.join() || "none"}, ${waiting} waiting, last ${lastFence}`;
+function shownLock(fences: readonly string[], lastFence: string): string {
+  return `held by ${fences.join() || "none"}, last ${lastFence}`;
 }
 
 export class WatchWorkload extends NounWorkload {

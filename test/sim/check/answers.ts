@@ -133,8 +133,8 @@ function doneAnyway(atMs: number, tries: readonly Try[], occurrences: readonly O
     const { instance, chosenMs } = effect;
     const isAfter = chosenMs > atMs;
     const isAgain = !isAfter || tries.some((one) => !one.hasBorn && one.atMs >= atMs && one.atMs <= chosenMs);
-    const other = occurrences.find((one) => one !== effect && !one.isEffect);
-    const isBeyond = other !== undefined && Math.abs(other.before - effect.before) > DEDUP_WINDOW;
+    const others = occurrences.filter((one) => one !== effect && !one.isEffect);
+    const isBeyond = others.some((other) => Math.abs(other.before - effect.before) > DEDUP_WINDOW);
     if (!isExact && isAgain && isBeyond) return [];
     return [isAfter ? `and took effect after that, in ${instance}` : `and had taken effect in ${instance}`];
   });

@@ -39,6 +39,17 @@ Deno.test("watched: an event again, an older one, one of another state, one befo
   assertEquals(faultsOf((watched) => watched.committed(7n, "c")).length, 1);
 });
 
+Deno.test("watched: fewer may wait than the state has, as a node's clock has it; more never", () => {
+  const faultsOf = (waiting: number) => {
+    const watched = new Watched("x", "none");
+    watched.committed(3n, "a", 2);
+    watched.told(3n, "a", waiting);
+    return watched.faults();
+  };
+  assertEquals([faultsOf(0), faultsOf(2)], [[], []]);
+  assertEquals(faultsOf(3), ["x: was told a, 3 waiting at revision 3, where disks have a, 2 waiting"]);
+});
+
 Deno.test("watched: who begins anew may be told what is older, but knows what it knew", () => {
   const watched = withCommitted();
   watched.read(7n, "b");
