@@ -2,7 +2,7 @@
  * Composition root and edge entrypoint. `compose` puts one node together; the default export serves it, composed from
  * the environment on the first request. Importing this file opens nothing.
  */
-import { peerSigner } from "./src/auth/peer_mac.ts";
+import { peerKeys } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore } from "./src/compose/open_store.ts";
@@ -52,8 +52,8 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     const transport = createHttpTransport({
       urls: { ...config.urls, ...config.learners },
       config: hash,
-      // A cluster of one has no peers, and so no secret to sign with.
-      sign: config.secrets.length === 0 ? () => ({}) : peerSigner({ cluster, id: config.id, secrets: config.secrets }),
+      // A cluster of one has no peers, and so no secret: nothing is signed with this one.
+      keys: peerKeys({ cluster, id: config.id, secrets: config.secrets.length === 0 ? [newId()] : config.secrets }),
       fetch: (input, init) => fetch(input, init),
       clock: realClock,
       ownMark: () => holder.node?.mark() ?? NO_MARK,

@@ -1,7 +1,16 @@
 /** The Paxos mailboxes, POST /paxos/acceptor, /coordinator and /learner: peers only, none of them in /openapi.json. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { sha256Hex } from "../src/auth/digest.ts";
-import { NEVER_MET, PEER_HEADER, type PeerVerdict, TO_HEADER, verifyPeer } from "../src/auth/peer_mac.ts";
+import {
+  ANSWER_HEADER,
+  MAC_HEADER,
+  NEVER_MET,
+  PEER_HEADER,
+  type PeerVerdict,
+  signAnswer,
+  TO_HEADER,
+  verifyPeer,
+} from "../src/auth/peer_mac.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
@@ -75,7 +84,8 @@ export function paxosRoutes(
         (messages) => node.receive(verdict.from, mailbox, messages, request.mark),
       );
       // Read after the work: replies may rest on commits it made (PROTOCOL.md §9).
-      return sendText(c, 200, encodeResponse({ mark: peers.mark(), replies }));
+      const text = encodeResponse({ mark: peers.mark(), replies });
+      return sendText(c, 200, text, { [ANSWER_HEADER]: signAnswer(headers.get(MAC_HEADER)!, text, verdict.secret) });
     });
   }
 }

@@ -21,19 +21,18 @@ import {
 } from "../ports.ts";
 import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
-import { type Acquaintance, callPeer, type Fetch, type Signer } from "./peer_call.ts";
+import { type Acquaintance, callPeer, type Fetch, type PeerKeys } from "./peer_call.ts";
 import { RoundTrips } from "./round_trips.ts";
 import { encodeMessage, ITEMS_MAX_BYTES, joinRequest } from "./wire.ts";
 
-export type { Fetch, Signer, UnsignedRequest } from "./peer_call.ts";
+export type { Fetch, PeerKeys, UnsignedRequest } from "./peer_call.ts";
 
 export type HttpTransportOptions = {
   /** Base url of each peer, as `http://10.0.0.2:8701`. */
   readonly urls: Readonly<Record<NodeId, string>>;
   /** Hex SHA-256 of this node's ClusterConfig. */
   readonly config: string;
-  /** Headers that authenticate a request: `peerSigner` of auth/peer_mac.ts. */
-  readonly sign: Signer;
+  readonly keys: PeerKeys;
   readonly fetch: Fetch;
   readonly clock: Clock;
   /** Called when a request leaves, so that its mark is no older than the commits its messages rest on. */

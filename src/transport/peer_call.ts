@@ -6,21 +6,28 @@ import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../version.ts
 import { causeOfCode, causeOfFailure, textOf } from "./peer_cause.ts";
 import { decodeResponse, type PeerResponseBody } from "./wire.ts";
 
-/** What a signer is given; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
+/** What is signed; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
 export type UnsignedRequest = {
   readonly peer: NodeId;
   /** `Quorate-To` as the peer last told it, null before it told any. */
   readonly to: string | null;
+  readonly method: string;
   readonly path: string;
   readonly count: number;
-  readonly body: Uint8Array;
+  readonly body: string | Uint8Array;
 };
 
-export type Signer = (request: UnsignedRequest) => Readonly<Record<string, string>>;
+/** `peerKeys` of auth/peer_mac.ts. */
+export type PeerKeys = {
+  /** Headers that authenticate a request. */
+  sign(request: UnsignedRequest): Readonly<Record<string, string>>;
+  /** Whether these headers and this body are the answer, of who holds the secret, to the request that has those headers. */
+  isAnswer(request: Readonly<Record<string, string>>, answer: Headers, body: string): boolean;
+};
 /** The global `fetch`, as far as it is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-export type CallPorts = { readonly fetch: Fetch; readonly clock: Clock; readonly sign: Signer };
+export type CallPorts = { readonly fetch: Fetch; readonly clock: Clock; readonly keys: PeerKeys };
 
 /** What is known of a peer between calls. */
 export type Acquaintance = { readonly id: NodeId; readonly url: string; to: string | null; count: number };
@@ -39,12 +46,10 @@ export async function callPeer(
     for (let retried = false;; retried = true) {
       const to = peer.to;
       const startedAt = ports.clock.now();
+      const signed = ports.keys.sign({ peer: peer.id, to, method: "POST", path, count: ++peer.count, body });
       const response = await ports.fetch(peer.url + path, {
         method: "POST",
-        headers: {
-          ...ports.sign({ peer: peer.id, to, path, count: ++peer.count, body }),
-          "content-type": "application/json",
-        },
+        headers: { ...signed, "content-type": "application/json" },
         body,
         // A signed request must not be carried to where a redirect points.
         redirect: "manual",
@@ -57,6 +62,9 @@ export async function callPeer(
           throw wireError(peer.id, wire, 200);
         }
         const text = await readText(response, PAXOS_BODY_MAX_BYTES);
+        if (!ports.keys.isAnswer(signed, response.headers, text)) {
+          throw new PeerError(`${peer.id}'s answer is not under the MAC of its request`, { why: "failed" });
+        }
         return { ...decodeResponse(text), rttMs: ports.clock.now() - startedAt };
       }
       const code = await problemCode(response);

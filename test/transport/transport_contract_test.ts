@@ -1,4 +1,4 @@
-import { peerSigner } from "../../src/auth/peer_mac.ts";
+import { peerKeys } from "../../src/auth/peer_mac.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { createLocalNetwork } from "../../src/transport/local_transport.ts";
 import { realClock, transportContract } from "./contract.ts";
@@ -20,7 +20,7 @@ transportContract("http", (receive, deadlineMs) => {
     // A port nobody can listen on.
     urls: { b: peer.url, c: "http://127.0.0.1:1" },
     config: CONFIG,
-    sign: peerSigner({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
+    keys: peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
     fetch,
     clock: realClock,
     ownMark: () => MARK,
