@@ -23,6 +23,7 @@
 import { assert } from "../assert.ts";
 import type { Identity } from "../ports.ts";
 import { otherWire, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
+import { FrameMac, type LineNames } from "./frame_mac.ts";
 import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
 
 export const PEER_HEADER = "quorate-peer";
@@ -106,6 +107,8 @@ export function peerKeys(
     answer: { get(name: string): string | null },
     body: string,
   ): boolean;
+  /** The MACs of a connection that this node dials. */
+  frames(line: Omit<LineNames, "cluster" | "dialler">): FrameMac;
 } {
   const [secret] = checkedSecrets(node.secrets);
   return {
@@ -121,6 +124,7 @@ export function peerKeys(
       }, secret),
     isAnswer: (request, answer, body) =>
       equalDigests(answer.get(ANSWER_HEADER) ?? "", signAnswer(request[MAC_HEADER]!, body, secret)),
+    frames: (line) => new FrameMac({ ...line, cluster: node.cluster, dialler: node.id }, secret),
   };
 }
 
@@ -154,7 +158,7 @@ export function verifyPeer(
   const unauthenticated: PeerVerdict = { ok: false, code: "peer-unauthenticated" };
   if (!from || !to || countText === null || given === undefined) return unauthenticated;
   if (bodySha256 === null || !/^[0-9a-f]{64}$/.test(bodySha256)) return unauthenticated;
-  // Whoever receives says more of that, and before (routes/paxos.ts).
+  // Whoever receives says more of that, and before (routes/peer_head.ts).
   if (otherWire(headers.get(WIRE_HEADER)) !== null) return unauthenticated;
   if (to.length > TO_MAX_CHARS || !/^(0|[1-9][0-9]{0,15})$/.test(countText)) return unauthenticated;
   const count = Number(countText);

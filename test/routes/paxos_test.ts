@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { PeerSide } from "../../routes/paxos.ts";
+import type { PeerSide } from "../../routes/peer_head.ts";
 import { peerKeys, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { BATCH_MAX_BYTES, BODIES_MAX_BYTES, BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";

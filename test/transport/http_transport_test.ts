@@ -39,7 +39,7 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
     urls: { b: "http://b.test/", c: "http://c.test:1/base" },
     config: CONFIG,
     keys: {
-      sign: peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }).sign,
+      ...peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
       isAnswer: (_request, answer) => answer.get(ANSWER_HEADER) === BY_PEER,
     },
     fetch: (url, init) => {

@@ -1,7 +1,9 @@
+import { assertEquals } from "@std/assert";
 import { peerKeys } from "../../src/auth/peer_mac.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { createLocalNetwork } from "../../src/transport/local_transport.ts";
 import { realClock, transportContract } from "./contract.ts";
+import { LinePair } from "./line_pair.ts";
 import { CLUSTER, startPeer } from "./peer_server.ts";
 import { CONFIG, MARK } from "./samples.ts";
 
@@ -11,6 +13,20 @@ transportContract("local", (receive, deadlineMs) => {
   return {
     transport: network.transportOf("a"),
     stop: () => Promise.resolve(network.disconnect("b")),
+  };
+});
+
+transportContract("lines", async (receive, deadlineMs) => {
+  const pair = new LinePair(receive, { deadlineMs });
+  await pair.stand();
+  const { transport, b } = pair;
+  return {
+    transport,
+    stop: async () => {
+      await pair.stop();
+      // But for what was sent once b was gone, which reached nobody.
+      assertEquals(b.posts, []);
+    },
   };
 });
 
