@@ -262,8 +262,7 @@ export class Lines {
       const code = error instanceof QuorateError ? error.code : "internal";
       frame = { type: "refusal", number, code, body: "" };
     }
-    if (peer.outbound !== outbound) return;
-    // The peer would wait for what is dropped.
+    // The peer would wait for what is dropped. One that has ended meanwhile bears no answer, and neither does its successor.
     if (isFull(outbound)) this.#end(peer, outbound);
     else send(outbound, frame);
   }
