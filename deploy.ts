@@ -2,7 +2,7 @@
  * Composition root and edge entrypoint. `compose` puts one node together; the default export serves it, composed from
  * the environment on the first request. Importing this file opens nothing.
  */
-import { peerSigner } from "./src/auth/peer_mac.ts";
+import { peerKeys, peerTo } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore } from "./src/compose/open_store.ts";
@@ -22,6 +22,7 @@ import { ReplicaNode } from "./src/compose/node.ts";
 import { type BallotStore, NO_MARK, NO_TRACE, StoreError, type Transport } from "./src/ports.ts";
 import { knownLife, type Membership, strangerIn } from "./src/replica/vote_gate.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
+import { Lines } from "./src/transport/lines.ts";
 import { VERSION } from "./src/version.ts";
 import { createApp } from "./routes/app.ts";
 
@@ -49,13 +50,24 @@ export async function compose(config: NodeConfig, report: (line: string) => void
   const store = await openStore(config);
   try {
     const holder: { node?: ReplicaNode } = {};
-    const transport = createHttpTransport({
+    const calls = {
       urls: { ...config.urls, ...config.learners },
       config: hash,
-      // A cluster of one has no peers, and so no secret to sign with.
-      sign: config.secrets.length === 0 ? () => ({}) : peerSigner({ cluster, id: config.id, secrets: config.secrets }),
-      fetch: (input, init) => fetch(input, init),
+      // A cluster of one has no peers, and so no secret: nothing is signed with this one.
+      keys: peerKeys({ cluster, id: config.id, secrets: config.secrets.length === 0 ? [newId()] : config.secrets }),
+      fetch: (input: string, init: RequestInit) => fetch(input, init),
       clock: realClock,
+    };
+    // Several processes on one store are one node, and a peer's connection would be to one of them.
+    const lines = store.isShared ? null : new Lines({
+      ...calls,
+      connect: (url, headers) => new WebSocket(url, { headers }),
+      newId,
+      life: () => peerTo(config.id, store.identity()),
+    });
+    const transport = createHttpTransport({
+      ...calls,
+      ...(lines === null ? {} : { lines }),
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
     });
@@ -99,6 +111,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
         identity: () => node.identity(),
         mark: () => node.mark(),
         refused: (from, why) => node.refused(from, why),
+        ...(lines === null ? {} : { lines }),
       },
       ...(ring === null ? {} : { trace: ring }),
       init: {

@@ -18,7 +18,8 @@ import { hintFor } from "./hints.ts";
 import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
-import { paxosRoutes, type PeerSide } from "./paxos.ts";
+import { paxosRoutes } from "./paxos.ts";
+import type { PeerSide } from "./peer_head.ts";
 import { limitRequest, limitsOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
 import { sessionRoutes } from "./sessions.ts";
@@ -98,7 +99,11 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
-  if (peers !== null) paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limits });
+  if (peers !== null) {
+    paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limits }, (error, mailbox) => {
+      report(error, { requestId: newId(), method: "frame", path: `/paxos/${mailbox}` });
+    });
+  }
 
   app.notFound((c) => notFound(app, c));
   app.onError((error, c) => answerError(c, explain(c, error)));

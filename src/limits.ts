@@ -109,6 +109,13 @@ export const STREAM_HEARTBEAT_MS = 15_000;
 export const STREAM_RETRY_MS = 2_000;
 
 export const PEER_DEADLINE_MS = 1_000;
+/** From the first request of a new connection to a peer until it stands, and as long is its ticket good. */
+export const LINE_DIAL_MS = 2_000;
+/** Between two tries to have a connection to a peer: doubled with each that failed, up to the second. */
+export const LINE_REDIAL_MIN_MS = 250;
+export const LINE_REDIAL_MAX_MS = 5_000;
+/** A connection on which so much waits to leave takes no more: requests go by POST, and an answer ends it. */
+export const LINE_WAITING_MAX_BYTES = 4 * 1024 * 1024;
 export const LEARN_DELAY_MS = 5;
 export const BACKOFF_MAX_MS = 1_000;
 /** A node that came back asks what it missed before it proposes: others tell it by themselves within that time. */

@@ -5,7 +5,7 @@ export const VERSION = "0.1.0";
 export const ROW_FORMAT = 3;
 
 /** The language that nodes speak to each other; who names none speaks wire 1, as 0.1.0 does. */
-export const WIRE_VERSION = 3;
+export const WIRE_VERSION = 4;
 /** Where requests and answers between nodes name it. */
 export const WIRE_HEADER = "quorate-wire";
 

@@ -209,6 +209,7 @@ const RULES: readonly Rule[] = [
       "src/http/",
       "src/observe/",
       "src/transport/wire.ts",
+      "src/transport/lines.ts",
       ...SHARED,
     ],
     mayTypes: ["src/machine/", "src/replica/"],
@@ -398,6 +399,7 @@ const RUNTIME_APIS: Readonly<Record<string, string>> = {
   "Deno.realPath": "1.0",
   "Deno.serve": "1.35",
   "Deno.stat": "1.0",
+  "Deno.upgradeWebSocket": "1.9",
 };
 /** Types leave nothing behind that runs. */
 const RUNTIME_TYPES = /^Deno\.(?:Kv\w*|AtomicCheck|FsFile)$/;

@@ -7,7 +7,7 @@
  *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
  *     Quorate-Count: 17                    counts the sender's requests
  *     Quorate-Digest: HEX                  SHA-256 of the body
- *     Quorate-Wire: 3                      which wire the sender speaks; a receiver of another refuses before all else
+ *     Quorate-Wire: 4                      which wire the sender speaks; a receiver of another refuses before all else
  *     Quorate-Cluster: q-3f…               the sender's cluster; well signed of another is told apart from badly signed
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *
@@ -15,10 +15,15 @@
  * `quorate-peer-v1`, method, path (with its query, if any), cluster, Quorate-Peer, Quorate-To, Quorate-Count,
  * Quorate-Digest, Quorate-Wire. On wire 1 there were eight, so a node of 0.1.0 takes nothing of a later one; up to wire 2
  * the digest was in no header.
+ *
+ * An answer that counts (200) has one too, `Quorate-Answer: v1=HEX`, with the secret that the request was signed with. It is
+ * over three lines, `quorate-answer-v1`, the request's Quorate-Mac and the SHA-256 of the body: so it answers that request and
+ * no other. Refusals have none, as who refuses may have another secret; they can end a request, and no more.
  */
 import { assert } from "../assert.ts";
 import type { Identity } from "../ports.ts";
 import { otherWire, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
+import { FrameMac, type LineNames } from "./frame_mac.ts";
 import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
 
 export const PEER_HEADER = "quorate-peer";
@@ -26,6 +31,7 @@ export const TO_HEADER = "quorate-to";
 export const COUNT_HEADER = "quorate-count";
 export const DIGEST_HEADER = "quorate-digest";
 export const MAC_HEADER = "quorate-mac";
+export const ANSWER_HEADER = "quorate-answer";
 export const CLUSTER_HEADER = "quorate-cluster";
 
 const TO_MAX_CHARS = 512;
@@ -46,8 +52,14 @@ export type SignedRequest = {
 };
 
 export type PeerVerdict =
-  /** `from` sends it, if the SHA-256 of its body is this. */
-  | { readonly ok: true; readonly from: string; readonly count: number; readonly bodySha256: string }
+  /** `from` sends it, if the SHA-256 of its body is this; `secret` is the one that it signed with. */
+  | {
+    readonly ok: true;
+    readonly from: string;
+    readonly count: number;
+    readonly bodySha256: string;
+    readonly secret: string;
+  }
   /** But for the first these are well signed: by a node with another list of members, by none of ours, for another node. */
   | {
     readonly ok: false;
@@ -78,29 +90,47 @@ export function signPeer(request: SignedRequest, secret: string): Record<string,
   };
 }
 
-/** What http_transport.ts asks for: a signer of POSTs from one node, with the first of its secrets. */
-export function peerSigner(
+/** What http_transport.ts asks for: how one node signs its requests, with the first of its secrets, and knows answers to them. */
+export function peerKeys(
   node: { readonly cluster: string; readonly id: string; readonly secrets: readonly string[] },
-): (
-  request: {
+): {
+  sign(request: {
     readonly peer: string;
     readonly to: string | null;
+    readonly method: string;
     readonly path: string;
     readonly count: number;
-    readonly body: Uint8Array;
-  },
-) => Record<string, string> {
+    readonly body: string | Uint8Array;
+  }): Record<string, string>;
+  isAnswer(
+    request: Readonly<Record<string, string>>,
+    answer: { get(name: string): string | null },
+    body: string,
+  ): boolean;
+  /** The MACs of a connection that this node dials. */
+  frames(line: Omit<LineNames, "cluster" | "dialler">): FrameMac;
+} {
   const [secret] = checkedSecrets(node.secrets);
-  return ({ peer, to, path, count, body }) =>
-    signPeer({
-      method: "POST",
-      path,
-      cluster: node.cluster,
-      from: node.id,
-      to: to ?? peerTo(peer, null),
-      count,
-      bodySha256: sha256Hex(body),
-    }, secret);
+  return {
+    sign: ({ peer, to, method, path, count, body }) =>
+      signPeer({
+        method,
+        path,
+        cluster: node.cluster,
+        from: node.id,
+        to: to ?? peerTo(peer, null),
+        count,
+        bodySha256: sha256Hex(body),
+      }, secret),
+    isAnswer: (request, answer, body) =>
+      equalDigests(answer.get(ANSWER_HEADER) ?? "", signAnswer(request[MAC_HEADER]!, body, secret)),
+    frames: (line) => new FrameMac({ ...line, cluster: node.cluster, dialler: node.id }, secret),
+  };
+}
+
+/** `Quorate-Answer` of a body that answers the request with this Quorate-Mac. */
+export function signAnswer(requestMac: string, body: string, secret: string): string {
+  return `v1=${hmacSha256Hex(secret, `quorate-answer-v1\n${requestMac}\n${sha256Hex(body)}\n`)}`;
 }
 
 /**
@@ -128,7 +158,7 @@ export function verifyPeer(
   const unauthenticated: PeerVerdict = { ok: false, code: "peer-unauthenticated" };
   if (!from || !to || countText === null || given === undefined) return unauthenticated;
   if (bodySha256 === null || !/^[0-9a-f]{64}$/.test(bodySha256)) return unauthenticated;
-  // Whoever receives says more of that, and before (routes/paxos.ts).
+  // Whoever receives says more of that, and before (routes/peer_head.ts).
   if (otherWire(headers.get(WIRE_HEADER)) !== null) return unauthenticated;
   if (to.length > TO_MAX_CHARS || !/^(0|[1-9][0-9]{0,15})$/.test(countText)) return unauthenticated;
   const count = Number(countText);
@@ -138,12 +168,12 @@ export function verifyPeer(
   const claimed = headers.get(CLUSTER_HEADER) ?? cluster;
   const signed: SignedRequest = { method, path, cluster: claimed, from, to, count, bodySha256 };
   if (lines(signed).some((line) => line.includes("\n"))) return unauthenticated;
-  let authentic = false;
+  let authentic: string | null = null;
   // Every secret is tried, and only then is anything said: a stranger learns neither members nor the current boot.
   for (const secret of checkedSecrets(request.secrets)) {
-    if (equalDigests(given, mac(signed, secret))) authentic = true;
+    if (equalDigests(given, mac(signed, secret))) authentic = secret;
   }
-  if (!authentic) return unauthenticated;
+  if (authentic === null) return unauthenticated;
 
   // Ids may hold dots, incarnation and boot do not. A request for another node is a wrong url, not an old boot.
   const addressee = /^(.+)\.[^.]*\.[^.]*$/.exec(to)?.[1];
@@ -154,7 +184,9 @@ export function verifyPeer(
   // Nothing of it may count here: quorums of another list of members are not quorums of this one.
   if (claimed !== cluster) return { ok: false, code: "config-mismatch" };
   const now = peerTo(me.id, me);
-  return to === now ? { ok: true, from, count, bodySha256 } : { ok: false, code: "peer-hello", to: now };
+  return to === now
+    ? { ok: true, from, count, bodySha256, secret: authentic }
+    : { ok: false, code: "peer-hello", to: now };
 }
 
 function mac(request: SignedRequest, secret: string): string {

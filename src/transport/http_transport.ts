@@ -1,5 +1,6 @@
 /**
- * Transport over HTTP: messages for one mailbox of one peer share requests.
+ * Transport over HTTP: messages for one mailbox of one peer share requests, each a POST or, while lasting connections to the
+ * peer stand, a frame (lines.ts).
  *
  * What is sent within one turn of the event loop travels together, and what is sent while a request is under way
  * waits for the next. With only ever one under way, a message that just missed one to a peer 175 ms off would wait up to
@@ -21,19 +22,21 @@ import {
 } from "../ports.ts";
 import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
-import { type Acquaintance, callPeer, type Fetch, type Signer } from "./peer_call.ts";
+import type { Lines } from "./lines.ts";
+import { type Acquaintance, callPeer, type Fetch, type PeerAnswer, type PeerKeys, unusable } from "./peer_call.ts";
 import { RoundTrips } from "./round_trips.ts";
-import { encodeMessage, ITEMS_MAX_BYTES, joinRequest } from "./wire.ts";
+import { decodeResponse, encodeMessage, ITEMS_MAX_BYTES, joinRequest, type PeerResponseBody } from "./wire.ts";
 
-export type { Fetch, Signer, UnsignedRequest } from "./peer_call.ts";
+export type { Fetch, PeerKeys } from "./peer_call.ts";
 
 export type HttpTransportOptions = {
   /** Base url of each peer, as `http://10.0.0.2:8701`. */
   readonly urls: Readonly<Record<NodeId, string>>;
   /** Hex SHA-256 of this node's ClusterConfig. */
   readonly config: string;
-  /** Headers that authenticate a request: `peerSigner` of auth/peer_mac.ts. */
-  readonly sign: Signer;
+  readonly keys: PeerKeys;
+  /** Lasting connections to peers, used while they stand; closed with the transport. Absent: every request is a POST. */
+  readonly lines?: Lines;
   readonly fetch: Fetch;
   readonly clock: Clock;
   /** Called when a request leaves, so that its mark is no older than the commits its messages rest on. */
@@ -65,7 +68,7 @@ type Outgoing = {
 };
 /** One mailbox of one peer. */
 type Lane = {
-  readonly path: string;
+  readonly mailbox: Mailbox;
   waiting: Outgoing[];
   isGathering: boolean;
   underWay: number;
@@ -135,11 +138,12 @@ class HttpTransport implements Transport {
       // Those under way reject by it.
       for (const flight of peer.flights) flight.abort.abort(closed);
     }
+    this.#options.lines?.close();
   }
 
   #peer(id: NodeId, url: string): Peer {
     const lane = (mailbox: Mailbox): Lane => ({
-      path: `/paxos/${mailbox}`,
+      mailbox,
       waiting: [],
       isGathering: false,
       underWay: 0,
@@ -197,9 +201,10 @@ class HttpTransport implements Transport {
     lane.latestAtMs = this.#options.clock.now();
     try {
       const { config, ownMark, onMark } = this.#options;
-      const body = new TextEncoder().encode(joinRequest(config, ownMark(), batch.map(({ json }) => json)));
+      const body = joinRequest(config, ownMark(), batch.map(({ json }) => json));
       for (const outgoing of batch) outgoing.json = "";
-      const { replies, mark, rttMs } = await callPeer(this.#options, peer, lane.path, body, flight.abort.signal);
+      const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight.abort.signal);
+      const { replies, mark } = decoded(peer.id, text);
       // Which reply is whose is only known by position.
       if (replies.length !== batch.length) {
         throw new PeerError(`${peer.id} answered ${batch.length} messages with ${replies.length} replies`, {
@@ -219,12 +224,26 @@ class HttpTransport implements Transport {
     }
   }
 
+  #ask(peer: Peer, mailbox: Mailbox, body: string, signal: AbortSignal): Promise<PeerAnswer> {
+    const { lines } = this.#options;
+    return lines?.ask(peer.id, mailbox, body, signal) ??
+      callPeer(this.#options, peer, `/paxos/${mailbox}`, body, signal, lines?.wish(peer.id));
+  }
+
   #expire(peer: Peer, outgoing: Outgoing): void {
     const late = new PeerError(`${peer.id} gave no answer within ${this.#deadlineMs} ms`, { why: "timed-out" });
     settle(peer, outgoing, () => outgoing.reject(late));
     if (outgoing.flight === null) dropSettled(outgoing.lane);
     // Nobody is left to hear the answer.
     else if (outgoing.flight.open === 0) outgoing.flight.abort.abort(late);
+  }
+}
+
+function decoded(peer: NodeId, text: string): PeerResponseBody {
+  try {
+    return decodeResponse(text);
+  } catch (error) {
+    throw unusable(peer, error);
   }
 }
 

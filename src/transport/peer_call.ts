@@ -1,51 +1,74 @@
-/** One request to one peer: signed, sent, and its answer read within limits. */
+/** One POST to one peer: signed, sent, and its answer read within limits. */
 import { BODY_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Clock, PeerError } from "../ports.ts";
 import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
 import { causeOfCode, causeOfFailure, textOf } from "./peer_cause.ts";
-import { decodeResponse, type PeerResponseBody } from "./wire.ts";
 
-/** What a signer is given; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
+/** What is signed; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
 export type UnsignedRequest = {
   readonly peer: NodeId;
   /** `Quorate-To` as the peer last told it, null before it told any. */
   readonly to: string | null;
+  readonly method: string;
   readonly path: string;
   readonly count: number;
-  readonly body: Uint8Array;
+  readonly body: string | Uint8Array;
 };
 
-export type Signer = (request: UnsignedRequest) => Readonly<Record<string, string>>;
+/** `peerKeys` of auth/peer_mac.ts. */
+export type PeerKeys = {
+  /** Headers that authenticate a request. */
+  sign(request: UnsignedRequest): Readonly<Record<string, string>>;
+  /** Whether these headers and this body are the answer, of who holds the secret, to the request that has those headers. */
+  isAnswer(request: Readonly<Record<string, string>>, answer: Headers, body: string): boolean;
+  /** The MACs of the frames that the acceptor of a connection sends, which this node dialled. */
+  frames(line: { readonly acceptor: NodeId; readonly nonce: string; readonly ticket: string }): Frames;
+};
+
+/** One way of one connection, in order. */
+export type Frames = {
+  /** A frame that bears this text. */
+  seal(text: string): string;
+  /** The text of the next frame; null: it is not the one that was sent next. */
+  open(frame: string): string | null;
+};
 /** The global `fetch`, as far as it is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-export type CallPorts = { readonly fetch: Fetch; readonly clock: Clock; readonly sign: Signer };
+export type CallPorts = { readonly fetch: Fetch; readonly clock: Clock; readonly keys: PeerKeys };
+
+export type PeerAnswer = { readonly text: string; readonly rttMs: number };
 
 /** What is known of a peer between calls. */
 export type Acquaintance = { readonly id: NodeId; readonly url: string; to: string | null; count: number };
 
 const TO_MAX_CHARS = 512;
 
-/** Rejects with PeerError, which says why; its `cause` is `{status, code}` if the peer answered and refused. */
+/**
+ * The text of the answer and how long it took. Rejects with PeerError, which says why; its `cause` is `{status, code}` if the
+ * peer answered and refused.
+ *
+ * @param headers more of them, which nothing vouches for
+ */
 export async function callPeer(
   ports: CallPorts,
   peer: Acquaintance,
   path: string,
-  body: Uint8Array<ArrayBuffer>,
+  body: string,
   signal: AbortSignal,
-): Promise<PeerResponseBody & { readonly rttMs: number }> {
+  headers: Readonly<Record<string, string>> = {},
+): Promise<PeerAnswer> {
+  const bytes = new TextEncoder().encode(body);
   try {
     for (let retried = false;; retried = true) {
       const to = peer.to;
       const startedAt = ports.clock.now();
+      const signed = ports.keys.sign({ peer: peer.id, to, method: "POST", path, count: ++peer.count, body: bytes });
       const response = await ports.fetch(peer.url + path, {
         method: "POST",
-        headers: {
-          ...ports.sign({ peer: peer.id, to, path, count: ++peer.count, body }),
-          "content-type": "application/json",
-        },
-        body,
+        headers: { ...headers, ...signed, "content-type": "application/json" },
+        body: bytes,
         // A signed request must not be carried to where a redirect points.
         redirect: "manual",
         signal,
@@ -57,7 +80,10 @@ export async function callPeer(
           throw wireError(peer.id, wire, 200);
         }
         const text = await readText(response, PAXOS_BODY_MAX_BYTES);
-        return { ...decodeResponse(text), rttMs: ports.clock.now() - startedAt };
+        if (!ports.keys.isAnswer(signed, response.headers, text)) {
+          throw new PeerError(`${peer.id}'s answer is not under the MAC of its request`, { why: "failed" });
+        }
+        return { text, rttMs: ports.clock.now() - startedAt };
       }
       const code = await problemCode(response);
       // To a node of 0.1.0 a request of a later wire is unsigned. Whoever else answers between the two names no wire either.
@@ -76,11 +102,13 @@ export async function callPeer(
     }
   } catch (error) {
     if (error instanceof PeerError) throw error;
-    throw new PeerError(`${peer.id} gave no usable answer: ${textOf(error)}`, {
-      cause: error,
-      why: causeOfFailure(error),
-    });
+    throw unusable(peer.id, error);
   }
+}
+
+export function unusable(peer: NodeId, error: unknown): PeerError {
+  const why = causeOfFailure(error);
+  return new PeerError(`${peer} gave no usable answer: ${textOf(error)}`, { cause: error, why });
 }
 
 function wireError(peer: NodeId, wire: string, status: number): PeerError {

@@ -1,7 +1,7 @@
 /** Counts from outside what a node sends its peers and what it makes durable: the runtime's own calls are watched. */
 
 export type Counts = {
-  /** To peers, and what was in them. */
+  /** To peers, by POST or as a frame of a connection, and what was in them. */
   readonly requests: number;
   readonly messages: number;
   readonly requestBytes: number;
@@ -22,6 +22,9 @@ type Written = { rows: number; bytes: number };
 type Fetch = typeof globalThis.fetch;
 
 const DECODER = new TextDecoder();
+const MAILBOX_PATH = /^\/paxos\/(?:acceptor|coordinator|learner)$/;
+/** After its MAC (src/transport/line_frame.ts). */
+const ASK = /^[0-9a-f]{64}ask [^\n]*\n(.*)$/s;
 
 export class Counter {
   readonly #counts = { ...NO_COUNTS } as { -readonly [name in keyof Counts]: number };
@@ -30,10 +33,12 @@ export class Counter {
     return { ...this.#counts };
   }
 
-  /** The same, and a request to a peer is counted when it leaves. */
+  /** The same, and a request to a mailbox of a peer is counted when it leaves. */
   fetch(fetch: Fetch): Fetch {
     return (input, init) => {
-      if (typeof input === "string" && new URL(input).pathname.startsWith("/paxos/")) this.#request(init?.body);
+      if (typeof input === "string" && MAILBOX_PATH.test(new URL(input).pathname) && init?.body instanceof Uint8Array) {
+        this.#request(init.body.length, DECODER.decode(init.body));
+      }
       return fetch(input, init);
     };
   }
@@ -61,10 +66,23 @@ export class Counter {
     return () => Object.assign(prototype, { set, commit });
   }
 
-  #request(body: BodyInit | null | undefined): void {
+  /** From now on every request is counted that leaves as a frame. Returns what undoes it. */
+  watchFrames(prototype: Pick<WebSocket, "send">): () => void {
+    const { send } = prototype;
+    const request = (frame: unknown) => {
+      const body = typeof frame === "string" ? ASK.exec(frame)?.[1] : undefined;
+      if (body !== undefined) this.#request(new TextEncoder().encode(body).length, body);
+    };
+    prototype.send = function (frame) {
+      request(frame);
+      return send.call(this, frame);
+    };
+    return () => Object.assign(prototype, { send });
+  }
+
+  #request(bytes: number, body: string): void {
     this.#counts.requests++;
-    if (!(body instanceof Uint8Array)) return;
-    this.#counts.requestBytes += body.length;
-    this.#counts.messages += (JSON.parse(DECODER.decode(body)) as { messages: unknown[] }).messages.length;
+    this.#counts.requestBytes += bytes;
+    this.#counts.messages += (JSON.parse(body) as { messages: unknown[] }).messages.length;
   }
 }

@@ -9,6 +9,7 @@ if (import.meta.main) {
   const counter = new Counter();
   globalThis.fetch = counter.fetch(globalThis.fetch);
   counter.watch(Deno.AtomicOperation.prototype);
+  counter.watchFrames(WebSocket.prototype);
   const onListen = ({ port }: Deno.NetAddr) => console.log(`${COUNTS_AT}http://127.0.0.1:${port}`);
   Deno.serve({ hostname: "127.0.0.1", port: 0, onListen }, () => Response.json(counter.counts));
   Deno.exit(await runNode(Deno.args));

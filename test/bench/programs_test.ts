@@ -16,6 +16,17 @@ Deno.test("Counter: requests to peers, their messages, and what commits that suc
   const body = new TextEncoder().encode('{"messages":[{},{}]}');
   await fetch("http://127.0.0.1/paxos/acceptor", { method: "POST", body });
   await fetch("http://127.0.0.1/v1/status");
+  await fetch("http://127.0.0.1/paxos/line", { method: "POST", body: new TextEncoder().encode("{}") });
+  const sent: unknown[] = [];
+  const socket = { send: (frame: unknown) => void sent.push(frame) } as Pick<WebSocket, "send">;
+  const unwatchFrames = counter.watchFrames(socket);
+  const frames = [`ask 1 ticket acceptor\n{"messages":[{}]}`, `answer 1\n{"replies":[{}]}`].map((text) =>
+    "0".repeat(64) + text
+  );
+  for (const frame of frames) socket.send(frame);
+  unwatchFrames();
+  for (const frame of frames) socket.send(frame);
+  assertEquals(sent, [...frames, ...frames]);
   const unwatch = counter.watch(Deno.AtomicOperation.prototype);
   using kv = await Deno.openKv(":memory:");
   await kv.atomic().set(["a"], new Uint8Array(3)).set(["b"], new Uint8Array(4)).commit();
@@ -23,8 +34,8 @@ Deno.test("Counter: requests to peers, their messages, and what commits that suc
   unwatch();
   await kv.atomic().set(["c"], new Uint8Array(9)).commit();
   assert(!ok);
-  const requestBytes = body.length;
-  assertEquals(counter.counts, { requests: 1, messages: 2, requestBytes, commits: 1, rows: 2, rowBytes: 7 });
+  const requestBytes = body.length + '{"messages":[{}]}'.length;
+  assertEquals(counter.counts, { requests: 2, messages: 3, requestBytes, commits: 1, rows: 2, rowBytes: 7 });
 });
 
 Deno.test("--counts: a lock cycle is two values at least, and all that they take is counted at every node", async () => {

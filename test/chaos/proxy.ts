@@ -1,4 +1,4 @@
-/** One directed link between two nodes: a proxy in user space that carries requests and their answers, or does not. */
+/** One directed link between two nodes: a proxy in user space that carries requests, their answers and WebSockets, or does not. */
 import { seeded } from "../replica/clocks.ts";
 import { MessageReader } from "./http_frames.ts";
 import { pause } from "./real_cluster.ts";
@@ -99,6 +99,8 @@ export class Link {
           this.counts.delayed++;
           await pause(draw.delayMs);
         }
+        // From here on the connection is no more of requests and answers.
+        if (isUpgrade(request)) return await this.#tunnel(client, request);
         if (draw.duplicate) this.#repeat(request, draw.delayMs);
         upstream ??= await this.#connect(() => this.#drop(client));
         const answer = await upstream.ask(request);
@@ -113,6 +115,41 @@ export class Link {
       }
     } finally {
       upstream?.close();
+    }
+  }
+
+  /**
+   * What is on a WebSocket comes from whoever accepted it (src/transport/lines.ts), so only that meets faults, by the piece.
+   * Nothing can be left out of a stream: what is lost takes all that comes after it along, and, when the link is well again,
+   * the connection.
+   */
+  async #tunnel(client: Deno.TcpConn, request: Uint8Array): Promise<void> {
+    const node = await Deno.connect({ ...this.#target, transport: "tcp" });
+    this.#keep(node);
+    try {
+      await writeAll(node, request);
+      const up = carry(client, node, () => Promise.resolve(this.#state === "open"));
+      let isLost = false;
+      const down = carry(node, client, async () => {
+        const draw = this.#draw();
+        if (draw.delay) {
+          this.counts.delayed++;
+          await pause(draw.delayMs);
+        }
+        if (this.#isLostOnReturn() || (!isLost && (draw.dropRequest || draw.dropResponse))) {
+          isLost = true;
+          this.counts.lostResponses++;
+          return false;
+        }
+        if (isLost) throw new Error("what came before is lost");
+        this.counts.carried++;
+        return true;
+      });
+      // The end of either is the end of both.
+      await Promise.race([up, down]);
+    } finally {
+      this.#drop(node);
+      this.#drop(client);
     }
   }
 
@@ -197,6 +234,22 @@ class Upstream {
     this.#next.then((answer) => {
       if (answer === null) this.#onEnd();
     });
+  }
+}
+
+function isUpgrade(request: Uint8Array): boolean {
+  return /\r\nupgrade: *websocket\r\n/i.test(new TextDecoder().decode(request));
+}
+
+/** Bytes of one, to the other, those of which `passes` says so; until the first ends. */
+async function carry(from: Deno.TcpConn, to: Deno.TcpConn, passes: () => Promise<boolean>): Promise<void> {
+  const buffer = new Uint8Array(64 * 1024);
+  try {
+    for (let size = await from.read(buffer); size !== null; size = await from.read(buffer)) {
+      if (await passes()) await writeAll(to, buffer.subarray(0, size));
+    }
+  } catch {
+    // Reset, or cut.
   }
 }
 

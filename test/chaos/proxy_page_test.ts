@@ -1,6 +1,6 @@
 /** docs/proxy.md does what it says, where nginx or Caddy are: what never ends is ended by them, and all else goes through. */
 import { assertEquals } from "@std/assert";
-import { peerSigner } from "../../src/auth/peer_mac.ts";
+import { peerKeys } from "../../src/auth/peer_mac.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { EventReader } from "../routes/event_reader.ts";
 import { type Apps, withApps } from "../routes/memory_apps.ts";
@@ -61,7 +61,7 @@ for (const program of ["nginx", "caddy"] as const) {
         const transport = createHttpTransport({
           urls: { b: `http://127.0.0.1:${port}` },
           config: CONFIG,
-          sign: peerSigner({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
+          keys: peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
           fetch,
           clock: realClock,
           ownMark: () => MARK,

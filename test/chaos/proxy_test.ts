@@ -152,6 +152,57 @@ Deno.test("link: the same seed draws the same for the same requests", async () =
   assert(one.some((dropped, i) => dropped !== other[i]));
 });
 
+/** A WebSocket over the link to a server that says `1`, `2`, …, one each time it is told to. */
+async function withSocket(
+  test: (link: Link, says: readonly string[], say: () => void, isOpen: () => boolean) => Promise<void>,
+): Promise<void> {
+  let far: WebSocket | null = null;
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    far = socket;
+    return response;
+  });
+  const link = new Link(`http://127.0.0.1:${server.addr.port}`, 1);
+  const near = new WebSocket(link.url.replace("http", "ws"));
+  const says: string[] = [];
+  near.onmessage = ({ data }) => void says.push(data);
+  near.onerror = () => {};
+  try {
+    await until("it stands", () => near.readyState === WebSocket.OPEN && far?.readyState === WebSocket.OPEN);
+    let said = 0;
+    await test(link, says, () => far!.send(`${++said}`), () => near.readyState === WebSocket.OPEN);
+  } finally {
+    link.close();
+    await until("it has ended", () => near.readyState === WebSocket.CLOSED && far?.readyState === WebSocket.CLOSED);
+    await server.shutdown();
+  }
+}
+
+Deno.test("link: a WebSocket is carried, in order also where it is delayed, and is cut with the link", () =>
+  withSocket(async (link, says, say, isOpen) => {
+    say();
+    await until("it came", () => says.length === 1);
+    link.faults = { ...NO_FAULTS, delay: 1, delayMaxMs: 5 };
+    for (let i = 0; i < 10; i++) say();
+    await until("all came", () => says.length === 11);
+    assertEquals(says, Array.from({ length: 11 }, (_, i) => `${i + 1}`));
+    assert(link.counts.delayed > 0);
+    link.state = "cut";
+    await until("it has ended", () => !isOpen());
+  }));
+
+Deno.test("link: a WebSocket over a mute link says nothing, and ends when it would say something again", () =>
+  withSocket(async (link, says, say, isOpen) => {
+    link.state = "mute";
+    say();
+    await until("it is lost", () => link.counts.lostResponses === 1);
+    assert(isOpen());
+    link.state = "open";
+    say();
+    await until("it has ended", () => !isOpen());
+    assertEquals(says, []);
+  }));
+
 Deno.test("mesh: one link per directed pair; what is done to one is not done to its opposite", async () => {
   const [a, b] = [serve(), serve()];
   const mesh = new Mesh(new Map([["a", a.url], ["b", b.url]]), 1);

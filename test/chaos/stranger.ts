@@ -1,13 +1,13 @@
 /** `deno task stranger`: what a node's door costs it when somebody without a credential leans on it. */
 import { parseArgs } from "node:util";
 import { call, pause, RealCluster, residentBytes } from "./real_cluster.ts";
-import { type Attack, bodies, chunks, heads } from "./stranger_attacks.ts";
+import { type Attack, bodies, chunks, heads, upgrades } from "./stranger_attacks.ts";
 
 const HELP = `deno task stranger [--seconds 5] [--clients 4]
 
-Three node processes with default settings on real files. Strangers come to the first, each kind twice: 100,000 chunks of one
-byte to /paxos/acceptor without a credential, 1,000 half heads, 1,000 half bodies. Meanwhile clients of every node take and
-release locks of their own.
+Three node processes with default settings on real files. Strangers come to the first, each kind twice: 100,000 chunks
+of one byte to /paxos/acceptor without a credential, 1,000 half heads, 1,000 half bodies, 1,000 WebSockets. Meanwhile
+clients of every node take and release locks of their own.
 
   --seconds  of each round, and of the calm before them
   --clients  of each node
@@ -32,6 +32,7 @@ const ROUNDS: readonly { readonly what: string; readonly attack: Attack; readonl
   { what: "100,000 chunks of one byte", attack: chunks, count: 100_000 },
   { what: "1,000 half heads", attack: heads, count: 1_000 },
   { what: "1,000 half bodies", attack: bodies, count: 1_000 },
+  { what: "1,000 WebSockets", attack: upgrades, count: 1_000 },
 ];
 
 /** The value that 99 of 100 are not above. */

@@ -1,9 +1,27 @@
 /** What somebody without a credential can do to a node's door: each returns what the door made of it, once `hold` is over. */
 
+import { WIRE_VERSION } from "../../src/version.ts";
+
 const CHUNK = new TextEncoder().encode("1\r\n{\r\n");
 /** Chunks in one write; less of a connection than the server takes in before it has refused. */
 const CHUNKS_PER_WRITE = 100;
 const POST = "POST /paxos/acceptor HTTP/1.1\r\nHost: localhost\r\n";
+
+const UPGRADE = [
+  "GET /paxos/line?ticket=0000000000000000 HTTP/1.1",
+  "Host: localhost",
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+  "Quorate-Peer: b",
+  "Quorate-To: a.?.0",
+  "Quorate-Count: 1",
+  `Quorate-Digest: ${"0".repeat(64)}`,
+  `Quorate-Wire: ${WIRE_VERSION}`,
+  `Quorate-Mac: v1=${"0".repeat(64)}`,
+  "\r\n",
+].join("\r\n");
 
 /** Connections it took, and how many of them were answered 401. */
 export type Outcome = { readonly connections: number; readonly refused: number };
@@ -33,6 +51,10 @@ export const heads: Attack = (port, count, hold) =>
 /** `count` connections with a head and half a body each. */
 export const bodies: Attack = (port, count, hold) =>
   begun(port, count, hold, `${POST}Content-Length: 1000\r\n\r\n${"{".repeat(500)}`);
+
+/** `count` connections that ask for a WebSocket as a peer would, with a MAC that anybody can make, and a frame at once. */
+export const upgrades: Attack = (port, count, hold) =>
+  begun(port, count, hold, `${UPGRADE}\x81\x7e\xff\xff${"x".repeat(500)}`);
 
 async function begun(port: number, count: number, hold: Hold, text: string): Promise<Outcome> {
   const doors: Door[] = [];

@@ -4,7 +4,7 @@ import { until } from "../replica/clocks.ts";
 import { echo } from "../transport/contract.ts";
 import { startPeer } from "../transport/peer_server.ts";
 import { p99 } from "./stranger.ts";
-import { type Attack, bodies, chunks, heads, type Hold } from "./stranger_attacks.ts";
+import { type Attack, bodies, chunks, heads, type Hold, upgrades } from "./stranger_attacks.ts";
 
 const COUNT = 200;
 
@@ -14,6 +14,7 @@ for (
     ["chunks of one byte are refused in one request", chunks, 100, 1],
     ["half heads are no request", heads, COUNT, 0],
     ["half bodies are refused before their other halves", bodies, COUNT, COUNT],
+    ["WebSockets are none, and their frames are not read", upgrades, COUNT, COUNT],
   ] as const satisfies readonly (readonly [string, Attack, number, number])[]
 ) {
   Deno.test(`a stranger's ${what}, and nothing reaches the node`, async () => {

@@ -1,6 +1,6 @@
 /** A client's own Accept! at the door of every acceptor: of every noun that takes one, and nothing that it may not say. */
 import { assert, assertEquals } from "@std/assert";
-import type { PeerSide } from "../../routes/paxos.ts";
+import type { PeerSide } from "../../routes/peer_head.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { type DirectOp, submitDirect } from "../../src/client/direct.ts";

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { PeerSide } from "../../routes/paxos.ts";
-import { peerSigner, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
+import type { PeerSide } from "../../routes/peer_head.ts";
+import { peerKeys, peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { BATCH_MAX_BYTES, BODIES_MAX_BYTES, BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYTES } from "../../src/limits.ts";
 import { type Mark, NO_MARK, type WireMessage } from "../../src/ports.ts";
@@ -122,7 +122,7 @@ it("http_transport.ts is understood, and learns the boot it was not told of", as
   const transport = createHttpTransport({
     urls: { a: "http://a.example:8701" },
     config: CONFIG,
-    sign: peerSigner({ cluster: "test", id: "b", secrets: ["secret"] }),
+    keys: peerKeys({ cluster: "test", id: "b", secrets: ["secret"] }),
     fetch: async (url, init) => {
       const { length } = init.body as Uint8Array;
       const response = await node.app.request(url, {

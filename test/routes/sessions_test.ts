@@ -5,7 +5,7 @@ import { LeadershipShape } from "../../routes/election_schemas.ts";
 import { GrantSetShape, GrantShape } from "../../routes/schemas.ts";
 import { SemaphoreGrantShape } from "../../routes/semaphore_schemas.ts";
 import { SessionEndedShape, SessionGrantShape, SessionStateShape } from "../../routes/session_schemas.ts";
-import type { PeerSide } from "../../routes/paxos.ts";
+import type { PeerSide } from "../../routes/peer_head.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { type Apps, withApps } from "./memory_apps.ts";

@@ -4,7 +4,7 @@
  */
 import { createApp } from "../../routes/app.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { peerSigner } from "../../src/auth/peer_mac.ts";
+import { peerKeys } from "../../src/auth/peer_mac.ts";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { mergeTraces } from "../../src/observe/merge.ts";
@@ -110,7 +110,7 @@ export class HttpCluster {
     return createHttpTransport({
       urls: Object.fromEntries(this.ids.filter((other) => other !== id).map((other) => [other, this.url(other)])),
       config: CONFIG,
-      sign: peerSigner({ cluster: "test", id, secrets: SECRETS }),
+      keys: peerKeys({ cluster: "test", id, secrets: SECRETS }),
       fetch: carry,
       clock: realClock,
       ownMark: () => this.#nodes.get(id)?.mark() ?? NO_MARK,

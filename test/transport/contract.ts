@@ -18,7 +18,7 @@ export type Harness = {
   /** Ends node `b`. */
   stop(): Promise<void>;
 };
-export type MakeHarness = (receive: Receive, deadlineMs: number) => Harness;
+export type MakeHarness = (receive: Receive, deadlineMs: number) => Harness | Promise<Harness>;
 
 export const realClock: Clock = {
   now: () => performance.now(),
@@ -48,7 +48,7 @@ export const echo = (
 export function transportContract(name: string, make: MakeHarness): void {
   function check(what: string, deadlineMs: number, run: Receive, test: (harness: Harness) => Promise<void>): void {
     Deno.test(`${name}: ${what}`, async () => {
-      const harness = make(run, deadlineMs);
+      const harness = await make(run, deadlineMs);
       try {
         await test(harness);
       } finally {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { peerSigner } from "../../src/auth/peer_mac.ts";
+import { ANSWER_HEADER, peerKeys } from "../../src/auth/peer_mac.ts";
 import { type Mark, type PeerCause, PeerError, type WireReply } from "../../src/ports.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
 import { decodeRequest, encodeResponse, type ReceivedRequest } from "../../src/transport/wire.ts";
@@ -8,6 +8,9 @@ import { echo, readAt, realClock } from "./contract.ts";
 import { ManualClock, settled } from "./manual_clock.ts";
 import { CLUSTER, type PeerServer, startPeer } from "./peer_server.ts";
 import { CONFIG, MARK, MESSAGES, REPLIES } from "./samples.ts";
+
+/** Stands for the MAC of an answer where a test makes the answers. */
+const BY_PEER = "by the peer";
 
 type Call = {
   readonly url: string;
@@ -35,7 +38,10 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
   const transport = createHttpTransport({
     urls: { b: "http://b.test/", c: "http://c.test:1/base" },
     config: CONFIG,
-    sign: peerSigner({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
+    keys: {
+      ...peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
+      isAnswer: (_request, answer) => answer.get(ANSWER_HEADER) === BY_PEER,
+    },
     fetch: (url, init) => {
       const { promise, resolve, reject } = Promise.withResolvers<Response>();
       init.signal?.addEventListener("abort", () => reject(init.signal?.reason));
@@ -46,6 +52,7 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
         body: decodeRequest(new TextDecoder().decode(init.body as Uint8Array)),
         answer: (response, wire = `${WIRE_VERSION}`) => {
           if (wire !== null) response.headers.set(WIRE_HEADER, wire);
+          response.headers.set(ANSWER_HEADER, BY_PEER);
           resolve(response);
         },
         isAborted: () => init.signal?.aborted ?? false,
@@ -386,16 +393,60 @@ async function withPeer(secrets: readonly string[], test: (peer: PeerServer) => 
   }
 }
 
-function transportTo(peer: PeerServer, secrets: readonly string[], config = CONFIG) {
+function transportTo(
+  peer: PeerServer,
+  secrets: readonly string[],
+  config = CONFIG,
+  changes: Partial<HttpTransportOptions> = {},
+) {
   return createHttpTransport({
     urls: { b: peer.url },
     config,
-    sign: peerSigner({ cluster: CLUSTER, id: "a", secrets }),
+    keys: peerKeys({ cluster: CLUSTER, id: "a", secrets }),
     fetch,
     clock: realClock,
     ownMark: () => MARK,
     onMark: () => {},
+    ...changes,
   });
+}
+
+Deno.test("over HTTP: an answer counts only if the peer made it for that very request", async () => {
+  await withPeer(["secret"], async (peer) => {
+    const earlier: Response[] = [];
+    const marks: string[] = [];
+    let between: (answer: Response, body: string) => Response = (answer, body) => remade(answer, body);
+    const transport = transportTo(peer, ["secret"], CONFIG, {
+      fetch: async (url, init) => {
+        const answer = await fetch(url, init);
+        const body = await answer.text();
+        earlier.push(remade(answer, body));
+        return answer.status === 200 ? between(answer, body) : remade(answer, body);
+      },
+      onMark: (id) => void marks.push(id),
+    });
+    assertEquals(await transport.send("b", readAt(1)), { type: "learned", instance: 1 });
+    const first = earlier.at(-1)!;
+    const changes: readonly [string, typeof between][] = [
+      ["altered", (answer, body) => remade(answer, body.replace('"instance":1', '"instance":9'))],
+      ["without its MAC", (answer, body) => remade(answer, body, ANSWER_HEADER)],
+      ["an earlier one", () => first.clone()],
+      ["nobody's", (answer, body) => remade(answer, body, ANSWER_HEADER, `v1=${"0".repeat(64)}`)],
+    ];
+    for (const [what, change] of changes) {
+      between = change;
+      await assertRejects(() => transport.send("b", readAt(1)), PeerError, "is not under the MAC", what);
+    }
+    assertEquals(marks, ["b"]);
+    transport.close();
+  });
+});
+
+function remade(answer: Response, body: string, header?: string, value?: string): Response {
+  const headers = new Headers(answer.headers);
+  if (header !== undefined) headers.delete(header);
+  if (header !== undefined && value !== undefined) headers.set(header, value);
+  return new Response(body, { status: answer.status, headers });
 }
 
 Deno.test("over HTTP: met at the first request, and again after the peer's restart", async () => {

@@ -1,7 +1,9 @@
 /** A node's real /paxos on a real socket; what is behind its mailboxes is what the test says. */
-import type { PeerIdentity } from "../../src/auth/peer_mac.ts";
+import { type PeerIdentity, peerKeys } from "../../src/auth/peer_mac.ts";
+import { Lines } from "../../src/transport/lines.ts";
 import type { Receive } from "../../src/transport/local_transport.ts";
 import { scripted } from "../routes/scripted_node.ts";
+import { realClock } from "./contract.ts";
 import { CONFIG, MARK } from "./samples.ts";
 
 export type PeerServer = {
@@ -24,6 +26,17 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
     identity: () => server.me,
     mark: () => MARK,
     refused: () => {},
+    // A door for connections; whom it dials is nobody.
+    lines: new Lines({
+      urls: {},
+      config: CONFIG,
+      keys: peerKeys({ cluster: CLUSTER, id: "b", secrets }),
+      fetch,
+      clock: realClock,
+      connect: (url, headers) => new WebSocket(url, { headers }),
+      newId: () => crypto.randomUUID(),
+      life: () => "",
+    }),
   };
   const { app } = scripted({ receive }, { peers }, "b");
   const stopped = new AbortController();
