@@ -1,6 +1,6 @@
 /**
- * The command line: `start`, `node`, `gateway` and `trace` (api.md, "Commands"). Nothing is imported before Deno's version is known,
- * so that an old one is told so in one line and not by a syntax error.
+ * The command line. Nothing is imported before Deno's version is known, so that an old one is told so in one line and not by
+ * a syntax error.
  */
 const OLDEST = [2, 5] as const;
 
@@ -23,13 +23,18 @@ const USAGE = `usage:
       what just happened to one name, a lock's unless NOUN is election, semaphore, kv or session, from the nodes at
       QUORATE_URL, comma between, and with QUORATE_TOKEN`;
 
+/** These are not in the program's table: they have flags of their own, or run until they are told to stop. */
+const OWN: ReadonlySet<string | undefined> = new Set(["start", "node", "gateway", "trace"]);
+/** What a command has not settled by then, as a place in a queue that it leaves, ends by itself. */
+const SETTLE_MS = 2_000;
+
 async function run([command, ...args]: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
     console.error(`quorate needs Deno ${OLDEST.join(".")} or newer; this is ${Deno.version.deno}`);
     return 1;
   }
-  if (command === "--help" || command === "help" || args.includes("--help")) {
+  if (OWN.has(command) && args.includes("--help")) {
     console.log(USAGE);
     return 0;
   }
@@ -44,11 +49,19 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
       return await (await import("./gateway.ts")).runGateway(args);
     case "trace":
       return await (await import("./trace.ts")).runTrace(args);
-    default:
+    case undefined:
       console.error(USAGE);
       return 2;
+    default:
+      return await (await import("./program.ts")).runProgram([command, ...args], USAGE);
   }
 }
 
-// Not by setting the exit code alone: signal listeners would keep the process alive.
-if (import.meta.main) Deno.exit(await run(Deno.args));
+if (import.meta.main) {
+  const code = await run(Deno.args);
+  // Their signal listeners would keep the process alive.
+  if (OWN.has(Deno.args[0])) Deno.exit(code);
+  // Who gave up a place in a queue tells the nodes yet.
+  Deno.exitCode = code;
+  Deno.unrefTimer(setTimeout(() => Deno.exit(code), SETTLE_MS));
+}

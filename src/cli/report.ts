@@ -11,6 +11,11 @@ export class CommandError extends Error {
   override name = "CommandError";
 }
 
+/** The command line itself is wrong. */
+export class UsageError extends CommandError {
+  override name = "UsageError";
+}
+
 /** A message in one line, whatever it quotes. */
 export function oneLine(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();

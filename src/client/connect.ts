@@ -54,14 +54,23 @@ export function connect(urls: string | readonly string[], options: ConnectOption
 }
 
 /** As `connect`, in a world of the caller's. */
-export function connectIn(
+export function connectIn(world: World, urls: string | readonly string[], options: ConnectOptions = {}): Quorate {
+  return clientOf(callsTo(world, urls, options));
+}
+
+/** Requests to the cluster behind these URLs. Throws as `connect` does. */
+export function callsTo(
   world: World,
   urls: string | readonly string[],
   { token, timeout = TIMEOUT_MS }: ConnectOptions = {},
-): Quorate {
+): Calls {
   const nodes = (typeof urls === "string" ? [urls] : urls).map(originOf);
   if (nodes.length === 0) throw new TypeError("connect needs a URL");
-  const calls = new Calls(lookingFirst(world), { nodes: [...new Set(nodes)], token, timeoutMs: timeout });
+  return new Calls(lookingFirst(world), { nodes: [...new Set(nodes)], token, timeoutMs: timeout });
+}
+
+/** A client that asks through these. */
+export function clientOf(calls: Calls): Quorate {
   const kv = createKv(calls);
   return {
     locks: createLocks(calls),

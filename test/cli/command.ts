@@ -1,5 +1,6 @@
 /** The command line as a child process of a test: what it says, how it ends, and that it does end. */
 import { NODE_RUN } from "../../src/cli/node_process.ts";
+import { shellWord } from "../../src/cli/shell_word.ts";
 
 const MAIN = `${import.meta.dirname}/../../src/cli/main.ts`;
 /** Far above what anything here takes; a hang fails the test by it. */
@@ -12,19 +13,24 @@ export class Command implements AsyncDisposable {
   readonly err: string[] = [];
   readonly #child: Deno.ChildProcess;
   readonly #ended: Promise<Ended>;
+  readonly #terminal: boolean;
   #over = false;
   #woken: () => void = () => {};
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  /** @param terminal it has a pseudo-terminal, where what is typed goes and what it says on either stream comes from */
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}, terminal = false) {
     const kept: Record<string, string> = {};
     for (const [name, value] of Object.entries(Deno.env.toObject())) {
       if (!name.startsWith("QUORATE_")) kept[name] = value;
     }
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: [...NODE_RUN, "--allow-run", MAIN, ...args],
+    this.#terminal = terminal;
+    const words = [...NODE_RUN, "--allow-run", MAIN, ...args];
+    const line = ["exec", Deno.execPath(), ...words].map(shellWord).join(" ");
+    this.#child = new Deno.Command(terminal ? "script" : Deno.execPath(), {
+      args: terminal ? ["--quiet", "--return", "--command", line, "/dev/null"] : words,
       env: { ...kept, NO_COLOR: "1", ...env },
       clearEnv: true,
-      stdin: "null",
+      stdin: terminal ? "piped" : "null",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
@@ -68,6 +74,13 @@ export class Command implements AsyncDisposable {
     }
   }
 
+  /** On its terminal. */
+  async type(text: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    writer.releaseLock();
+  }
+
   kill(signal: Deno.Signal): void {
     if (!this.#over) this.#child.kill(signal);
   }
@@ -80,6 +93,7 @@ export class Command implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#over) this.kill("SIGTERM");
     await this.#ended;
+    if (this.#terminal) await this.#child.stdin.close().catch(() => {});
   }
 }
 

@@ -1,0 +1,47 @@
+/** The cluster that a command talks to, from its flags and its environment. */
+import type { Calls } from "../client/calls.ts";
+import { callsTo, clientOf, type Quorate } from "../client/connect.ts";
+import { webWorld } from "../client/world.ts";
+import { durationMs } from "./duration.ts";
+import { CommandError, oneLine, UsageError } from "./report.ts";
+
+/** As `deno task start` has them. */
+const URLS_DEFAULT = [8701, 8702, 8703, 8704, 8705].map((port) => `http://127.0.0.1:${port}`);
+const TIMEOUT_DEFAULT = "10s";
+
+/** Flags that every command has. */
+export type Common = {
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly timeout?: string;
+  readonly json?: true;
+};
+
+export type Cluster = { readonly quorate: Quorate; readonly calls: Calls; readonly urls: readonly string[] };
+
+/** URLs of QUORATE_URL, comma between. */
+export function urlsIn(text: string | undefined): readonly string[] {
+  if (text === undefined) return URLS_DEFAULT;
+  return text.split(",").map((url) => url.trim().replace(/\/+$/, ""));
+}
+
+/** Throws UsageError for what is no URL or no duration, and CommandError if the token cannot be read. */
+export async function clusterOf({ url, tokenFile, timeout = TIMEOUT_DEFAULT }: Common): Promise<Cluster> {
+  const urls = urlsIn(url ?? Deno.env.get("QUORATE_URL"));
+  const token = tokenFile === undefined ? Deno.env.get("QUORATE_TOKEN") : await tokenIn(tokenFile);
+  const timeoutMs = durationMs(timeout);
+  try {
+    const calls = callsTo(webWorld, urls, { ...(token !== undefined && { token }), timeout: timeoutMs });
+    return { calls, quorate: clientOf(calls), urls };
+  } catch (error) {
+    throw new UsageError(`--url or QUORATE_URL: ${oneLine(error)}`);
+  }
+}
+
+async function tokenIn(path: string): Promise<string> {
+  try {
+    return (await Deno.readTextFile(path)).trim();
+  } catch (error) {
+    throw new CommandError(`cannot read --token-file ${path}: ${oneLine(error)}`);
+  }
+}

@@ -1,0 +1,138 @@
+/** `lock`, `elect` and `semaphore`: wait, run a command while it is held, give it back. */
+import { QuorateError } from "../client/error.ts";
+import type { Held } from "../client/held.ts";
+import { type Cluster, clusterOf } from "./cluster.ts";
+import { StartError } from "./child_group.ts";
+import { runGuarded } from "./guard.ts";
+import { countIn, exitCodeIn, type HoldFlags, type HoldTimes, holdTimes } from "./hold_flags.ts";
+import { UsageError } from "./report.ts";
+import { Signals } from "./signals.ts";
+import { EXIT_LOST, failed, jsonLine, type Tell, teller } from "./tell.ts";
+
+export type LockFlags = HoldFlags & { readonly shared?: true; readonly holder?: string; readonly metadata?: string };
+export type ElectFlags = HoldFlags & { readonly candidate?: string; readonly listen?: true };
+export type SemaphoreFlags = HoldFlags & {
+  readonly limit: string;
+  readonly permits?: string;
+  readonly holder?: string;
+  readonly metadata?: string;
+};
+
+/** How a noun is asked for; what its callback makes of it is dropped. */
+type Asking = HoldTimes & { readonly signal: AbortSignal; readonly onPosition: (position: number) => void };
+type Request = (cluster: Cluster, asking: Asking, run: (held: Held) => Promise<void>) => Promise<unknown>;
+
+export function runLock(names: readonly string[], flags: LockFlags, command: readonly string[]): Promise<number> {
+  const what = names.length === 1 ? names[0]! : [...new Set(names)];
+  return hold("lock", "QUORATE_LOCK", names, flags, command, ({ quorate }, asking, run) => {
+    const mode = flags.shared ? "shared" : "exclusive";
+    return quorate.locks.request(what, { ...asking, ...labelsIn(flags), mode }, run);
+  });
+}
+
+export async function runElect(
+  name: string,
+  value: string | undefined,
+  flags: ElectFlags,
+  command: readonly string[],
+): Promise<number> {
+  if (flags.listen) return await listen(name, flags, command);
+  const { candidate } = flags;
+  const labels = { ...(candidate !== undefined && { candidate }), ...(value !== undefined && { value }) };
+  return await hold("elect", "QUORATE_ELECTION", [name], flags, command, async ({ quorate }, asking, run) => {
+    await using term = await quorate.elections.campaign(name, { ...asking, ...labels });
+    await run(term);
+  });
+}
+
+export function runSemaphore(name: string, flags: SemaphoreFlags, command: readonly string[]): Promise<number> {
+  return hold("semaphore", "QUORATE_SEMAPHORE", [name], flags, command, ({ quorate }, asking, run) => {
+    const limit = countIn(flags.limit, "--limit");
+    const permits = countIn(flags.permits ?? "1", "--permits");
+    return quorate.semaphores.request(name, { ...asking, ...labelsIn(flags), limit, permits }, run);
+  });
+}
+
+function labelsIn({ holder, metadata }: { readonly holder?: string; readonly metadata?: string }) {
+  return { ...(holder !== undefined && { holder }), ...(metadata !== undefined && { metadata }) };
+}
+
+/** The exit code: the command's, or why it did not run to its end. */
+async function hold(
+  verb: string,
+  variable: string,
+  names: readonly string[],
+  flags: HoldFlags,
+  command: readonly string[],
+  request: Request,
+): Promise<number> {
+  const tell = teller(verb, flags.json === true);
+  const what = names.join(", ");
+  using signals = new Signals();
+  let exit: number | null = null;
+  try {
+    if (command.length === 0) throw new UsageError("a command is needed behind --");
+    const times = holdTimes(flags);
+    const conflict = exitCodeIn(flags.conflictExitCode, "--conflict-exit-code");
+    const asking = { ...times, signal: signals.waiting, onPosition: tellPosition(tell, what) };
+    const cluster = await clusterOf(flags);
+    const run = async (held: Held) => {
+      if (signals.code === null) exit = await runHeld(held, variable, command, times.graceMs, signals, tell);
+    };
+    await request(cluster, asking, run).catch((error) => {
+      const isHeld = error instanceof QuorateError && error.code === "held";
+      if (isHeld) exit = conflict;
+      // What has run has its exit code; and how it ended is told.
+      if (exit === null || isHeld) throw error;
+    });
+    return exit ?? signals.code ?? EXIT_LOST;
+  } catch (error) {
+    if (signals.code !== null) return signals.code;
+    if (error instanceof StartError) tell("error", error.message, { code: error.code });
+    const code = error instanceof StartError ? error.code : failed(verb, error, tell);
+    return exit ?? code;
+  }
+}
+
+async function runHeld(
+  held: Held,
+  variable: string,
+  command: readonly string[],
+  graceMs: number,
+  signals: Signals,
+  tell: Tell,
+): Promise<number> {
+  const fences = Object.fromEntries([...held.fences].map(([name, fence]) => [name, `${fence}`]));
+  const env = {
+    [variable]: held.name,
+    QUORATE_FENCE: `${held.fence}`,
+    QUORATE_HELD: "true",
+    ...(held.fences.size > 1 && { QUORATE_FENCES: JSON.stringify(fences) }),
+  };
+  const onLost = (why: string) => tell("lost", `${held.name} is lost, and the command is ended: ${why}`, { why });
+  const { code, lost } = await runGuarded(held, { command, env, graceMs, signals, onLost });
+  return lost === null ? code : EXIT_LOST;
+}
+
+function tellPosition(tell: Tell, what: string): (position: number) => void {
+  return (position) => tell("waiting", `waiting for ${what}, position ${position}`, { position });
+}
+
+/** Streams who leads until it is told to stop. */
+async function listen(name: string, flags: ElectFlags, command: readonly string[]): Promise<number> {
+  const tell = teller("elect", flags.json === true);
+  using signals = new Signals();
+  try {
+    if (command.length > 0) throw new UsageError("--listen runs no command");
+    const { quorate } = await clusterOf(flags);
+    for await (const leader of quorate.elections.observe(name, { signal: signals.waiting })) {
+      if (flags.json) console.log(jsonLine({ name, leader }));
+      else {console.log(
+          leader === null ? "-" : [leader.candidate, leader.term, leader.value ?? ""].join("\t").trimEnd(),
+        );}
+    }
+    return signals.code ?? 0;
+  } catch (error) {
+    return signals.code ?? failed("elect", error, tell);
+  }
+}

@@ -1,0 +1,57 @@
+/** Signals that a command passes on to its child, or that end its wait while it has none. */
+
+const PASSED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGCONT"] as const;
+export type Passed = typeof PASSED[number];
+/** These end a wait; a shell tells them by 128 and their number. */
+const NUMBERS: Readonly<Partial<Record<Passed, number>>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 };
+/** Ctrl-C reaches a whole group, and those above pass it on besides: so much later it is a second one. */
+const SAME_WITHIN_MS = 100;
+
+export class Signals implements Disposable {
+  readonly #waiting = new AbortController();
+  readonly #listeners = new Map<Passed, () => void>();
+  readonly #heardMs = new Map<Passed, number>();
+  #code: number | null = null;
+  #child: ((signal: Passed) => void) | null = null;
+
+  constructor() {
+    for (const signal of PASSED) {
+      const listener = () => this.#hear(signal);
+      this.#listeners.set(signal, listener);
+      Deno.addSignalListener(signal, listener);
+    }
+  }
+
+  /** Aborts at the first signal that ends a wait. */
+  get waiting(): AbortSignal {
+    return this.#waiting.signal;
+  }
+
+  /** The exit code that tells of it; null: there was none. */
+  get code(): number | null {
+    return this.#code;
+  }
+
+  /** From now on they are the child's; null: no more. */
+  passTo(child: ((signal: Passed) => void) | null): void {
+    this.#child = child;
+  }
+
+  #hear(signal: Passed): void {
+    const nowMs = performance.now();
+    const isSame = nowMs - (this.#heardMs.get(signal) ?? -Infinity) < SAME_WITHIN_MS;
+    this.#heardMs.set(signal, nowMs);
+    if (isSame) return;
+    if (this.#child !== null) this.#child(signal);
+    else if (NUMBERS[signal] !== undefined && this.#code === null) {
+      this.#code = 128 + NUMBERS[signal];
+      this.#waiting.abort();
+    }
+    // It stops after its child: who does not renew must have nothing that runs.
+    if (signal === "SIGTSTP") Deno.kill(Deno.pid, "SIGSTOP");
+  }
+
+  [Symbol.dispose](): void {
+    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
+  }
+}

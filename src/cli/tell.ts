@@ -1,0 +1,32 @@
+/** What a command says besides its result: one line each on stderr, as text or as JSON. */
+import { QuorateError } from "../client/error.ts";
+import { EXIT_FAILED, EXIT_USAGE, oneLine, reportFailure, UsageError } from "./report.ts";
+
+/** A hold that was lost: EX_IOERR of sysexits.h, which no shell and hardly a command uses. */
+export const EXIT_LOST = 74;
+
+export type Tell = (event: string, text: string, facts?: Readonly<Record<string, unknown>>) => void;
+
+/** @param isJson each line is a document with `event` */
+export function teller(verb: string, isJson: boolean): Tell {
+  return (event, text, facts = {}) => {
+    console.error(isJson ? jsonLine({ event, ...facts }) : `quorate ${verb}: ${text}`);
+  };
+}
+
+/** A document in one line; integers that JSON has no room for as decimal strings. */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value, (_, part) => typeof part === "bigint" ? `${part}` : part);
+}
+
+/** Tells why a command ends, and returns its exit code. */
+export function failed(verb: string, error: unknown, tell: Tell): number {
+  if (error instanceof UsageError) {
+    console.error(`quorate ${verb}: ${oneLine(error)}`);
+    return EXIT_USAGE;
+  }
+  if (!(error instanceof QuorateError)) return reportFailure(verb, error);
+  const { code, outcome, idempotencyKey } = error;
+  tell("error", `${oneLine(error)} (${code})`, { code, detail: oneLine(error), outcome, idempotencyKey });
+  return code === "invalid-request" ? EXIT_USAGE : EXIT_FAILED;
+}
