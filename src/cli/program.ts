@@ -5,7 +5,10 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
 import { type ElectFlags, type LockFlags, runElect, runLock, runSemaphore, type SemaphoreFlags } from "./hold.ts";
+import { kvCommands, localCommands, lookCommands } from "./look_commands.ts";
+import { type OnceFlags, runOnce } from "./once.ts";
 import { EXIT_USAGE } from "./report.ts";
+import { verb } from "./verb.ts";
 
 export type Parts = {
   readonly program: Command;
@@ -17,6 +20,14 @@ export type Parts = {
 
 /** These take a command behind `--`; for others that only ends the flags. */
 const RUNNERS: ReadonlySet<string | undefined> = new Set(["lock", "elect", "semaphore", "once"]);
+
+/** Run by main.ts before this is asked; here for help and completion. */
+const OWN = [
+  ["start", "five nodes on this machine"],
+  ["node", "one node"],
+  ["gateway", "hands requests to the nearest node"],
+  ["trace", "draw what just happened to one name"],
+] as const;
 
 /** Runs one command; the exit code. */
 export async function runProgram(args: readonly string[], more: string): Promise<number> {
@@ -42,18 +53,11 @@ export function programOf(does: Parts["does"], command: readonly string[]): Comm
     .configureOutput({ outputError: (text, write) => write(oneErrorLine(text)) });
   const parts = { program, does, command };
   holdCommands(parts);
+  kvCommands(parts);
+  lookCommands(parts);
+  localCommands(parts);
+  for (const [name, summary] of OWN) program.command(name).description(summary);
   return program;
-}
-
-/** A subcommand with the flags that all have. */
-export function verb(program: Command, usage: string, summary: string, ...examples: readonly string[]): Command {
-  const made = program.command(usage).description(summary)
-    .option("--url <urls>", "nodes or gateways, comma between; or QUORATE_URL")
-    .option("--token-file <file>", "where the client's token stands; or QUORATE_TOKEN has it")
-    .option("--timeout <duration>", "how long a request is tried, waiting not counted", "10s")
-    .option("--json", "JSON, one document a line where it streams");
-  if (examples.length > 0) made.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`);
-  return made;
 }
 
 function holdVerb(program: Command, usage: string, summary: string, ...examples: readonly string[]): Command {
@@ -100,6 +104,15 @@ function holdCommands({ program, does, command }: Parts): void {
     .option("--holder <name>", "who holds them, for people")
     .option("--metadata <text>", "more for people")
     .action((name: string, flags: SemaphoreFlags) => does(() => runSemaphore(name, flags, command)));
+  verb(
+    program,
+    "once <name>",
+    "run a command at most once a period over all hosts: quorate once NAME -- CMD",
+    "quorate once nightly-report --for 24h -- ./report.sh",
+  )
+    .option("--for <duration>", "the period, by the hosts' clocks", "24h")
+    .option("-E, --conflict-exit-code <number>", "exit code where it has run", "0")
+    .action((name: string, flags: OnceFlags) => does(() => runOnce(name, flags, command)));
 }
 
 /** The library puts its suggestion on a line of its own. */

@@ -3,11 +3,10 @@ import { chartOf } from "../observe/chart.ts";
 import { svgChart } from "../observe/chart_svg.ts";
 import { textChart } from "../observe/chart_text.ts";
 import type { TraceEvent } from "../observe/trace.ts";
+import { urlsIn } from "./cluster.ts";
 import { CommandError, EXIT_USAGE, oneLine, reportFailure } from "./report.ts";
 
 const ANSWER_WITHIN_MS = 2_000;
-/** As `deno task start` has them. */
-const URLS_DEFAULT = [8701, 8702, 8703, 8704, 8705].map((port) => `http://127.0.0.1:${port}`).join(",");
 
 export type NodeTrace = { readonly node: string; readonly events: readonly TraceEvent[] };
 
@@ -20,7 +19,7 @@ export async function runTrace(args: readonly string[]): Promise<number> {
     return EXIT_USAGE;
   }
   try {
-    const urls = (Deno.env.get("QUORATE_URL") ?? URLS_DEFAULT).split(",").map((url) => url.trim().replace(/\/$/, ""));
+    const urls = urlsIn(Deno.env.get("QUORATE_URL"));
     const answers = await Promise.allSettled(
       urls.map((url) => traceFrom(url, noun, name, Deno.env.get("QUORATE_TOKEN"))),
     );

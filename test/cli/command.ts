@@ -103,6 +103,15 @@ export async function run(args: readonly string[], env: Readonly<Record<string, 
   return await command.ended();
 }
 
+/** Whether this machine has the program. */
+export async function isInstalled(program: string): Promise<boolean> {
+  try {
+    return (await new Deno.Command(program, { args: ["--version"] }).output()).success;
+  } catch {
+    return false;
+  }
+}
+
 /** A cluster of three whose other members are not there. A node need not listen where its URL says. */
 export const ABSENT: Readonly<Record<string, string>> = {
   QUORATE_CLUSTER: "a=http://127.0.0.1:2,b=http://127.0.0.1:3,c=http://127.0.0.1:4",

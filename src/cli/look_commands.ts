@@ -1,0 +1,68 @@
+/** The commands that look at a cluster or write registers, with their flags. */
+import type { Command } from "commander";
+import { completionFor, SHELLS } from "./completion.ts";
+import { kvDelete, kvGet, kvList, kvPut, kvWatch, type PutFlags, type WriteFlags } from "./kv.ts";
+import type { Common } from "./cluster.ts";
+import { LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
+import type { Parts } from "./program.ts";
+import { EXIT_USAGE } from "./report.ts";
+import { runStatus } from "./status.ts";
+import { runTokenNew, type TokenFlags } from "./token.ts";
+import { verb } from "./verb.ts";
+
+export function kvCommands({ program, does }: Parts): void {
+  const kv = program.command("kv").description("read and write registers");
+  const conditions = (command: Command) =>
+    command.option("--if-match <revision>", "only over this revision")
+      .option("--fence <fence>", "refused once the key saw a higher one");
+  verb(kv, "get <key>", "print a value")
+    .action((key: string, flags: Common) => does(() => kvGet(key, flags)));
+  conditions(verb(kv, "put <key> [value]", "write a value, or standard input; prints the revision"))
+    .option("--if-absent", "only where there is none")
+    .option("--ttl <duration>", "it ends unless it is put again")
+    .option("--content-type <type>", "its media type")
+    .action((key: string, value: string | undefined, flags: PutFlags) => does(() => kvPut(key, value, flags)));
+  conditions(verb(kv, "delete <key>", "delete a value"))
+    .action((key: string, flags: WriteFlags) => does(() => kvDelete(key, flags)));
+  verb(kv, "ls [prefix]", "list keys, their revisions and sizes")
+    .action((prefix: string | undefined, flags: Common) => does(() => kvList(prefix ?? "", flags)));
+  verb(kv, "watch [prefix]", "print each change")
+    .action((prefix: string | undefined, flags: Common) => does(() => kvWatch(prefix ?? "", flags)));
+}
+
+export function lookCommands({ program, does }: Parts): void {
+  for (const list of LISTS) {
+    verb(program, `${list} [prefix]`, `list ${list}`)
+      .action((prefix: string | undefined, flags: Common) => does(() => runList(list, prefix ?? "", flags)));
+  }
+  const ofNoun = (usage: string, summary: string) =>
+    verb(program, usage, summary).option("--noun <noun>", "lock, election or semaphore", "lock");
+  ofNoun("get <name>", "print the state of one name")
+    .action((name: string, flags: OfNoun) => does(() => runGet(name, flags)));
+  ofNoun("watch <name>", "print each change of one name; of a register with --noun kv")
+    .action((name: string, flags: OfNoun) => does(() => runWatch(name, flags)));
+  ofNoun("history <name>", "print how the last grants of one name ended")
+    .action((name: string, flags: OfNoun) => does(() => runHistory(name, flags)));
+  ofNoun("force <name>", "end whatever is held of one name; needs the scope admin")
+    .requiredOption("--reason <text>", "why, for its history")
+    .action((name: string, flags: OfNoun & { reason: string }) => does(() => runForce(name, flags)));
+  verb(program, "status", "print which nodes answer and vote")
+    .action((flags: Common) => does(() => runStatus(flags)));
+}
+
+export function localCommands({ program, does }: Parts): void {
+  const token = program.command("token").description("make tokens of clients");
+  token.command("new <subject>").description("print a token, and its entry of QUORATE_TOKENS; asks no node")
+    .requiredOption("--scope <scopes...>", "as in lock:read,write:deploy/*")
+    .option("--json", "JSON")
+    .action((subject: string, flags: TokenFlags) => does(() => runTokenNew(subject, flags)));
+  program.command("completion <shell>").description(`print completion for ${SHELLS.join(", ")}`)
+    .action((shell: string) =>
+      does(() => {
+        const script = completionFor(shell, program);
+        if (script === undefined) console.error(`quorate completion: "${shell}" is none of ${SHELLS.join(", ")}`);
+        else console.log(script);
+        return Promise.resolve(script === undefined ? EXIT_USAGE : 0);
+      })
+    );
+}
