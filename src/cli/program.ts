@@ -45,7 +45,7 @@ export async function runProgram(args: readonly string[], more: string): Promise
   return found === null ? 0 : await found();
 }
 
-export function programOf(does: Parts["does"], command: readonly string[]): Command {
+function programOf(does: Parts["does"], command: readonly string[]): Command {
   const program = new Command("quorate")
     .description("locks, elections, semaphores, registers and sessions of a cluster")
     .version(VERSION)

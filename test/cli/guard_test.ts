@@ -66,17 +66,20 @@ Deno.test("lock: a holder that was stopped past its guarantee does not let its c
     const args = ["lock", "--ttl", "1s", "job", "--", "sh", "-c", STUBBORN];
     await using holder = new Command(args, { QUORATE_URL: urls.join(",") });
     const pid = Number((await holder.line(/^pid (\d+)$/))[1]);
-    // As Ctrl-Z does: the command is stopped with it.
-    holder.kill("SIGTSTP");
-    for (let i = 0; i < 400 && !/\) T /.test(Deno.readTextFileSync(`/proc/${holder.pid}/stat`)); i++) {
-      await new Promise((done) => setTimeout(done, 10));
+    try {
+      // As Ctrl-Z does: the command is stopped with it.
+      holder.kill("SIGTSTP");
+      for (let i = 0; i < 400 && !/\) T /.test(Deno.readTextFileSync(`/proc/${holder.pid}/stat`)); i++) {
+        await new Promise((done) => setTimeout(done, 10));
+      }
+      assertMatch(Deno.readTextFileSync(`/proc/${pid}/stat`), /\) T /);
+      const body = JSON.stringify({ waitMs: 30_000 });
+      const next = await fetch(`${direct[0]}/v1/locks/job`, { method: "POST", body });
+      assertEquals(next.status, 200);
+      await next.body?.cancel();
+    } finally {
+      holder.kill("SIGCONT");
     }
-    assertMatch(Deno.readTextFileSync(`/proc/${pid}/stat`), /\) T /);
-    const body = JSON.stringify({ waitMs: 30_000 });
-    const next = await fetch(`${direct[0]}/v1/locks/job`, { method: "POST", body });
-    assertEquals(next.status, 200);
-    await next.body?.cancel();
-    holder.kill("SIGCONT");
     const { code } = await holder.ended();
     assertEquals([code, isRunning(pid)], [74, false]);
   }));

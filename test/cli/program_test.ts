@@ -133,6 +133,28 @@ Deno.test("token new: its token opens what its scope says on a node that has its
   }
 });
 
+Deno.test("commands: a stranger, and who sends too much, is told so in one line", () =>
+  withApps(1, async (apps) => {
+    const env = { QUORATE_URL: apps.url("a") };
+    const lines = [
+      "kv watch",
+      "kv get k",
+      "watch a",
+      "elect e --listen",
+      "once o -- echo ran",
+      "history a",
+      "force a --reason r",
+    ];
+    const strangers = await Promise.all(lines.map((line) => run(line.split(" "), env)));
+    for (const [i, { code, out, err }] of strangers.entries()) {
+      assertEquals([code, out, err.length], [1, [], 1], lines[i]);
+      assertMatch(err[0]!, /\(unauthenticated\)$/);
+    }
+    const large = await run(["kv", "put", "k", "x".repeat(40_000)], { ...env, QUORATE_TOKEN: "the-token" });
+    assertEquals([large.code, large.out], [1, []]);
+    assertMatch(large.err.join("\n"), /^quorate kv put: .*\(too-large\)$/);
+  }, { tokens: createClientTokens("the-token") }));
+
 Deno.test("completion: bash completes commands and their flags; the scripts of all shells have all commands", () =>
   withFolder(async (folder) => {
     const shells = ["bash", "zsh", "fish"];
