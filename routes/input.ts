@@ -206,5 +206,6 @@ function decode(field: string, raw: string): string {
 }
 
 function checkBytes(field: string, text: string, maxBytes: number): void {
-  if (utf8Length(text) > maxBytes) throw invalid(field, `is over ${maxBytes} bytes`);
+  // Three bytes is the most that a UTF-16 unit takes: of common names nothing is encoded.
+  if (text.length * 3 > maxBytes && utf8Length(text) > maxBytes) throw invalid(field, `is over ${maxBytes} bytes`);
 }
