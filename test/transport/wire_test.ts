@@ -336,7 +336,7 @@ Deno.test("an answer keeps to its limit: what finds no room is unavailable, and 
 });
 
 Deno.test("utf8Bytes counts as the encoder does", () => {
-  for (const text of ["", "abc", "é", "€", "🧀", "a🧀€é\u07ff\u0800\uffff"]) {
+  for (const text of ["", "abc", "é", "€", "🧀", "a🧀€é\u07ff\u0800\uffff", "\ud83da", "\ude00"]) {
     assertEquals(utf8Bytes(text), new TextEncoder().encode(text).length, text);
   }
 });
