@@ -46,14 +46,14 @@ export function paxosRoutes(
   clients: { readonly tokens: readonly ClientToken[] | null; readonly limits: Limits },
 ): void {
   app.use("/paxos/*", async (c, next) => {
+    c.set("isWire", true);
     await next();
-    // On refusals too: by it the sender tells why from who else might have refused.
-    c.res.headers.set(WIRE_HEADER, `${WIRE_VERSION}`);
   });
   for (const mailbox of MAILBOXES) {
     app.post(`/paxos/${mailbox}`, async (c) => {
+      // Asked for with `get` here: to answer `has` the runtime first makes a list of all headers.
       const { headers } = c.req.raw;
-      if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-hedge")) {
+      if (mailbox === "acceptor" && headers.get(PEER_HEADER) === null && headers.get("quorate-hedge") !== null) {
         c.set("client", clientOf(c, clients.tokens));
         return await answerDirect(c, node, clients.limits);
       }
@@ -61,7 +61,7 @@ export function paxosRoutes(
       const verdict = verify(c, node.id, peers);
       if (!verdict.ok) return refuse(c, verdict, peers);
       // Every peer says it. Of a head that somebody repeats the MAC is good, and its body could go on for as long as it may.
-      if (!headers.has("content-length")) throw invalid("Content-Length", "is missing");
+      if (headers.get("content-length") === null) throw invalid("Content-Length", "is missing");
       const body = await peers.bodies.read(c.req.raw, PAXOS_BODY_MAX_BYTES);
       if (sha256Hex(body) !== verdict.bodySha256) return refuse(c, { ok: false, code: "peer-unauthenticated" }, peers);
 
@@ -83,7 +83,7 @@ export function paxosRoutes(
 /** Before anything else of a peer's request is looked at: in another wire its MAC and its body may mean anything. */
 function refuseOtherWire(headers: Headers, id: NodeId, peers: PeerSide): void {
   // Who does not say that it is a peer is refused as a stranger.
-  const wire = headers.has(PEER_HEADER) ? otherWire(headers.get(WIRE_HEADER)) : null;
+  const wire = headers.get(PEER_HEADER) !== null ? otherWire(headers.get(WIRE_HEADER)) : null;
   if (wire === null) return;
   peers.refused(headers.get(PEER_HEADER)!, "other-wire");
   throw new QuorateError("wire-mismatch", `the sender speaks ${wire}, ${id} wire ${WIRE_VERSION}: ${WIRE_ADVICE}`);
