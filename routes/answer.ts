@@ -5,6 +5,7 @@ import type { Client } from "../src/auth/tokens.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import type { ClusterFaults } from "../src/http/problem.ts";
 import type { ReadAnswer } from "../src/service/service.ts";
+import { WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
 
 export type Env = {
   /** `isOperation`: it is one of a batch. */
@@ -20,6 +21,8 @@ export type Env = {
     cluster?: () => ClusterFaults;
     /** Set once a write has one. */
     idempotencyKey?: string;
+    /** Set under /paxos. */
+    isWire?: true;
   };
 };
 export type Ctx = Context<Env>;
@@ -43,6 +46,8 @@ export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers:
   headers["Cache-Control"] = "no-store";
   const key = c.get("idempotencyKey");
   if (key !== undefined) headers["Idempotency-Key"] = key;
+  // On refusals too: by it the sender tells why from who else might have refused.
+  if (c.get("isWire") === true) headers[WIRE_HEADER] = `${WIRE_VERSION}`;
   // One plain Response: headers set through the context are copied twice.
   return new Response(body, { status, headers });
 }

@@ -7,7 +7,6 @@ import { authority } from "../src/http/request_head.ts";
 import { isKeptByUrl } from "../src/http/request_target.ts";
 import { BATCH_AT_ONCE, BATCH_MAX_BYTES } from "../src/limits.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
-import { fromBase64, toBase64 } from "./base64.ts";
 import { readJson } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
@@ -114,7 +113,7 @@ function requestOf(c: Ctx, operation: Operation, requestId: string): Request {
 function bodyOf({ body, base64 }: Operation): BodyInit {
   if (base64 !== true) return typeof body === "string" ? body : JSON.stringify(body);
   try {
-    if (typeof body === "string") return fromBase64(body);
+    if (typeof body === "string") return Uint8Array.fromBase64(body);
   } catch { /* told below */ }
   throw invalid("body", "is not base64");
 }
@@ -153,6 +152,6 @@ async function resultOf(response: Response, isBytes: boolean): Promise<Result> {
     const text = utf8.decode(bytes);
     return { status, headers, body: isJson ? JSON.parse(text) : text };
   } catch {
-    return { status, headers, body: toBase64(bytes), base64: true };
+    return { status, headers, body: bytes.toBase64(), base64: true };
   }
 }

@@ -40,7 +40,7 @@ export async function answerDirect(c: Ctx, node: NodeService, limits: Limits): P
   });
   for (const { key, value: { commands } } of accepts) {
     if (!commands.every(({ op }) => OF_A_GRANT.has(op.type))) limits.take(c);
-    else for (const { op } of commands) await limits.takeUnlessHeld(c, grantOf(key, op));
+    else for (const { op } of commands) await limits.takeUnlessHeld(c, () => grantOf(key, op));
   }
   return send(c, 200, { replies: await node.acceptDirect(accepts) });
 }

@@ -1,4 +1,5 @@
 /** Names, fences, queries and keys out of the raw request: decoded strictly, once, and refused by field. */
+import { Buffer } from "node:buffer";
 import type { z } from "@hono/zod-openapi";
 import { sha256Hex } from "../src/auth/digest.ts";
 import { QuorateError } from "../src/errors.ts";
@@ -9,7 +10,6 @@ import { invalid } from "./error_response.ts";
 
 const FENCE = /^[1-9][0-9]{0,19}$/;
 const SESSION = /^[0-9a-f]{32}$/;
-const encoder = new TextEncoder();
 
 /** The query as a record, checked. Throws `invalid-request` for an unknown, repeated or undecodable parameter. */
 export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
@@ -173,7 +173,7 @@ export function refuseToWait(c: Ctx, waitMs: number): void {
 }
 
 export function utf8Length(text: string): number {
-  return encoder.encode(text).length;
+  return Buffer.byteLength(text);
 }
 
 /**

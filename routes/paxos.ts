@@ -9,7 +9,6 @@ import { type Mailbox, MAILBOXES, type NodeId } from "../src/ports.ts";
 import type { NodeService } from "../src/service/service.ts";
 import { LINE_HEADER } from "../src/transport/lines.ts";
 import { answered, decodeRequest, encodeResponse } from "../src/transport/wire.ts";
-import { WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
 import type { Env } from "./answer.ts";
 import { answerDirect } from "./direct.ts";
 import { clientOf } from "./gate.ts";
@@ -32,11 +31,8 @@ export function paxosRoutes(
   report: (error: Error, mailbox: Mailbox) => void,
 ): void {
   app.use("/paxos/*", async (c, next) => {
+    c.set("isWire", true);
     await next();
-    // What has become a WebSocket has no headers that could be set.
-    if (c.res.status === 101) return;
-    // On refusals too: by it the sender tells why from who else might have refused.
-    c.res.headers.set(WIRE_HEADER, `${WIRE_VERSION}`);
   });
   const serve = async (from: NodeId, mailbox: Mailbox, body: string): Promise<string> => {
     const request = decodeRequest(body);
@@ -50,8 +46,9 @@ export function paxosRoutes(
   };
   for (const mailbox of MAILBOXES) {
     app.post(`/paxos/${mailbox}`, async (c) => {
+      // Asked for with `get` here: to answer `has` the runtime first makes a list of all headers.
       const { headers } = c.req.raw;
-      if (mailbox === "acceptor" && !headers.has(PEER_HEADER) && headers.has("quorate-hedge")) {
+      if (mailbox === "acceptor" && headers.get(PEER_HEADER) === null && headers.get("quorate-hedge") !== null) {
         c.set("client", clientOf(c, clients.tokens));
         return await answerDirect(c, node, clients.limits);
       }
@@ -59,7 +56,7 @@ export function paxosRoutes(
       if (!verdict.ok) return refuse(c, verdict, peers);
       const body = await signedBody(c, verdict, peers, PAXOS_BODY_MAX_BYTES);
       if (body instanceof Response) return body;
-      if (headers.has(LINE_HEADER)) peers.lines?.wanted(verdict.from);
+      if (headers.get(LINE_HEADER) !== null) peers.lines?.wanted(verdict.from);
       return answerPeer(c, await serve(verdict.from, mailbox, body), verdict);
     });
   }

@@ -54,7 +54,7 @@ export async function signedBody(
   maxBytes: number,
 ): Promise<string | Response> {
   // Every peer says it. Of a head that somebody repeats the MAC is good, and its body could go on for as long as it may.
-  if (!c.req.raw.headers.has("content-length")) throw invalid("Content-Length", "is missing");
+  if (c.req.raw.headers.get("content-length") === null) throw invalid("Content-Length", "is missing");
   const body = await peers.bodies.read(c.req.raw, maxBytes);
   if (sha256Hex(body) !== verdict.bodySha256) return refuse(c, { ok: false, code: "peer-unauthenticated" }, peers);
   return decodeUtf8(body);
@@ -75,7 +75,7 @@ export function answerPeer(c: Ctx, text: string, { secret }: Verified): Response
 /** Before anything else of a peer's request is looked at: in another wire its MAC and its body may mean anything. */
 function refuseOtherWire(headers: Headers, id: NodeId, peers: PeerSide): void {
   // Who does not say that it is a peer is refused as a stranger.
-  const wire = headers.has(PEER_HEADER) ? otherWire(headers.get(WIRE_HEADER)) : null;
+  const wire = headers.get(PEER_HEADER) !== null ? otherWire(headers.get(WIRE_HEADER)) : null;
   if (wire === null) return;
   peers.refused(headers.get(PEER_HEADER)!, "other-wire");
   throw new QuorateError("wire-mismatch", `the sender speaks ${wire}, ${id} wire ${WIRE_VERSION}: ${WIRE_ADVICE}`);

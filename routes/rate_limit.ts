@@ -15,8 +15,8 @@ import { NamedQuery } from "./schemas.ts";
 export type Limits = {
   /** One request's worth. */
   take(c: Ctx): void;
-  /** For renewing or ending this; null: what it is about cannot be read out of the request. */
-  takeUnlessHeld(c: Ctx, thing: Thing | null): Promise<void>;
+  /** For renewing or ending what `thingOf` reads out of the request; null: it cannot be read. */
+  takeUnlessHeld(c: Ctx, thingOf: () => Thing | null): Promise<void>;
 };
 
 const UNLIMITED: Limits = { take: () => {}, takeUnlessHeld: () => Promise.resolve() };
@@ -33,7 +33,8 @@ export function limitsOf(rate: Rate | null, now: () => number, isHeld: NodeServi
   const takeUnheld = bucketsOf(unheld, now, "renewals and releases of what is not held");
   return {
     take,
-    async takeUnlessHeld(c, thing) {
+    async takeUnlessHeld(c, thingOf) {
+      const thing = thingOf();
       if (thing === null || !await isHeld(thing, c.get("client").subject)) takeUnheld(c);
     },
   };
@@ -69,7 +70,7 @@ export function isOfThing(method: string, path: string): boolean {
 /** Takes what a request under /v1 costs. */
 export async function limitRequest(c: Ctx, limits: Limits): Promise<void> {
   const { method, path } = c.req;
-  if (isOfThing(method, path)) await limits.takeUnlessHeld(c, thingOf(c));
+  if (isOfThing(method, path)) await limits.takeUnlessHeld(c, () => thingOf(c));
   else if (isCounted(method, path)) limits.take(c);
 }
 

@@ -26,6 +26,7 @@ const TraceQuery = z.strictObject({
     .openapi({ description: "Of what the name is; of a session it is the id. It takes the scope that reads it." }),
   format: z.enum(["json", "text", "svg"], { error: "is none of json, text, svg" }).default("json"),
 });
+const NamedTraceQuery = TraceQuery.extend({ name: z.string().optional() });
 const TraceShape = z.strictObject({
   node: z.string(),
   key: z.string(),
@@ -51,7 +52,7 @@ export function traceRoutes(
   source: TraceSource,
 ): void {
   publish(app, trace, async (c) => {
-    const { name: named, noun, format } = queryOf(c, TraceQuery.extend({ name: z.string().optional() }));
+    const { name: named, noun, format } = queryOf(c, NamedTraceQuery);
     const name = nameOf(c, named);
     permit(c, { noun, verb: "read" }, name);
     // By the own record, as all that is told here: to ask others would show in what is drawn.

@@ -159,7 +159,7 @@ const RULES: readonly Rule[] = [
   },
   {
     room: "src/transport/",
-    may: ["src/transport/", "src/ports.ts", ...SHARED],
+    may: ["src/transport/", "src/ports.ts", "node:buffer", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   { room: "src/http/", may: ["src/http/", ...SHARED], mayTypes: ["src/api.ts"] },
@@ -202,6 +202,7 @@ const RULES: readonly Rule[] = [
       "hono",
       "zod",
       "@hono/zod-openapi",
+      "node:buffer",
       "src/service/",
       "src/api.ts",
       "src/ports.ts",

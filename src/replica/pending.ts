@@ -16,6 +16,8 @@ export type Outcome = {
   readonly state: State;
   readonly instance: number;
   readonly receipt: Receipt;
+  /** It was decided with this very submission in the value: after that came, and not by another try of the same command. */
+  readonly isOwn?: true;
 };
 
 export type Submission = {

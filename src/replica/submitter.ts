@@ -31,6 +31,7 @@ import { nextValue } from "./next_value.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
+type Opened = Omit<Snapshot, "stateHash">;
 export type SubmitterParts = Drive & {
   readonly machine: LockMachine;
   readonly epoch: number;
@@ -45,6 +46,7 @@ export type SubmitterParts = Drive & {
 export class Submitter {
   readonly #parts: SubmitterParts;
   readonly #key: string;
+  /** Called when no command is left. */
   readonly #onIdle: () => void;
   /** In the order in which they came. */
   readonly #pending = new Set<Pending>();
@@ -64,7 +66,6 @@ export class Submitter {
   /** Where open proposing came to nothing, at a node that does not vote. */
   #stuckAt = 0;
 
-  /** @param onIdle called when no command is left */
   constructor(parts: SubmitterParts, key: string, onIdle: () => void) {
     this.#parts = parts;
     this.#key = key;
@@ -285,7 +286,7 @@ export class Submitter {
     return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, fast, value }, giveUp);
   }
 
-  /** Those that no state was asked about yet came just now; what is known to be decided must not be proposed again. */
+  /** Those no state was asked about yet came just now; what is known to be decided must not be proposed again. */
   #waiting(): readonly Pending[] {
     return [...this.#pending].filter(({ born, told }) => born !== null && told === null);
   }
@@ -329,7 +330,6 @@ export class Submitter {
 
   async #decided(opening: Snapshot, value: Value, certificate: Certificate, losers: readonly string[]): Promise<void> {
     const { machine, learning } = this.#parts;
-    const { instance } = opening;
     const origins = this.#originsOf(value);
     this.#parts.contention.decided(this.#key, new Set(origins).size);
     // Losers propose again as soon as they know, and waiters' nodes take up what this may have granted.
@@ -339,7 +339,7 @@ export class Submitter {
       ...origins.filter((origin) => origin !== undefined),
       ...waitingNodes(opening.state),
     ]);
-    const { state, results } = machine.applyWithResults(opening.state, instance, value);
+    const { state, results } = machine.applyWithResults(opening.state, opening.instance, value);
     const sent = Map.groupBy(
       [...this.#pending].filter(({ command }) => command !== null),
       ({ submission }) => nameOf(submission),
@@ -347,8 +347,10 @@ export class Submitter {
     value.commands.forEach((command, i) => {
       for (const pending of sent.get(nameOf(command)) ?? []) {
         // Only one of two tries of one command that asked for different things was applied.
-        const result = pending.command!.op === command.op ? results[i]! : machine.resultOf(state, pending.command!);
-        if (result !== null) this.#settle(pending, result, { instance: instance + 1, state, decidedBy: certificate });
+        const isApplied = pending.command!.op === command.op;
+        const result = isApplied ? results[i]! : machine.resultOf(state, pending.command!);
+        const made = { instance: opening.instance + 1, state, decidedBy: certificate };
+        if (result !== null) this.#settle(pending, result, made, isApplied);
       }
     });
     await moved;
@@ -357,9 +359,8 @@ export class Submitter {
   /** Who asked this node for the commands of a value; undefined for its own callers. */
   #originsOf({ commands }: Value): readonly (NodeId | undefined)[] {
     const ids = new Set(commands.map(({ id }) => id));
-    return [...this.#pending].filter(({ submission: { id } }) => ids.has(id)).map(({ submission: { origin } }) =>
-      origin
-    );
+    const own = [...this.#pending].map(({ submission }) => submission);
+    return own.filter(({ id }) => ids.has(id)).map(({ origin }) => origin);
   }
 
   async #follow(snapshot: Snapshot): Promise<void> {
@@ -372,9 +373,9 @@ export class Submitter {
     }
   }
 
-  #settle(pending: Pending, result: Result, { instance, state, decidedBy }: Omit<Snapshot, "stateHash">): void {
+  #settle(pending: Pending, result: Result, { instance, state, decidedBy }: Opened, isOwn = false): void {
     this.#forget(pending);
-    pending.resolve({ result, state, instance, receipt: receiptOf(decidedBy) });
+    pending.resolve({ result, state, instance, receipt: receiptOf(decidedBy), ...(isOwn ? { isOwn } : {}) });
   }
 
   #late(pending: Pending): void {

@@ -12,6 +12,7 @@ import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
 import { Holds } from "./holds.ts";
 import { Places } from "./places.ts";
 import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
+import { aheadOf } from "../replica/behind.ts";
 import { ownState } from "../replica/own_state.ts";
 import type { Outcome } from "../replica/pending.ts";
 import { Reads } from "./reads.ts";
@@ -56,9 +57,9 @@ export class Grants {
       const which = this.#parts.random.id().slice(0, ASK_CHARS);
       const asked = this.#ask(name, id, asking, caller, which);
       const first = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
-      const bornAt = isRefusal(first) && cameAt !== null ? await cameAt.catch(orUnknown(idempotencyKey)) : 0;
+      const bornAt = isRefusal(first) && first.isOwn !== true ? await cameAt : null;
       // Refused before this request came: an earlier try that came since may yet be granted it, and so may this one.
-      const isOld = (machine.appliedAt(first.state, subject, id) ?? bornAt) < bornAt;
+      const isOld = bornAt !== null && (machine.appliedAt(first.state, subject, id) ?? bornAt) < bornAt;
       const outcome = isOld
         ? await this.#ask(name, id, asking, { ...caller, born: bornAt }, which).catch(orUnknown(idempotencyKey))
         : first;
@@ -96,14 +97,12 @@ export class Grants {
   }
 
   /**
-   * The instance that was open when the request came, if it may be a repeated one and does not say when it was born; else null.
-   * It is asked for beside the first command, which does not wait for it.
+   * The instance that was open when the request came, if it may be a repeated one, does not say when it was born, and its node
+   * was behind then; else null. It is asked for beside the first command, which does not wait for it.
    */
-  #cameAt(name: string, { anonymous, born, hedge, timeoutMs }: Caller): Promise<number> | null {
+  async #cameAt(name: string, { anonymous, born, hedge }: Caller): Promise<number | null> {
     if (anonymous === true || born !== undefined || hedge !== undefined) return null;
-    const read = this.reads.get(name, { stale: false, timeoutMs }).then(({ snapshot: { instance } }) => instance);
-    read.catch(() => {});
-    return read;
+    return await aheadOf(this.#parts, this.#noun.prefix + name).catch(() => null);
   }
 
   leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {

@@ -71,11 +71,13 @@ Deno.test("Bodies.read: what is larger than announced or allowed is too-large, a
   const { bodies, clock } = setUp();
   const announced = sending({ "content-length": "11" });
   assertEquals(await refusal(bodies.read(announced.request, 10)), ["too-large", "the body is over 10 bytes"]);
-  const endless = sending({ "content-length": "2" });
-  const refused = refusal(bodies.read(endless.request, 10));
-  await endless.send(10);
+  const endless = sending({ "content-length": "2000" });
+  const refused = refusal(bodies.read(endless.request, 3_000));
+  await endless.send(3_000);
   await endless.send(1);
-  assertEquals(await refused, ["too-large", "the body is over 10 bytes"]);
+  assertEquals(await refused, ["too-large", "the body is over 3000 bytes"]);
+  const more = new Request("http://localhost/", { method: "POST", headers: { "content-length": "2" }, body: "12345" });
+  assertEquals(await refusal(bodies.read(more, 4)), ["too-large", "the body is over 4 bytes"]);
   assertEquals([endless.cancelled, bodies.bytes, clock.timers], [[true], 0, 0]);
 });
 
@@ -90,6 +92,76 @@ Deno.test("Bodies.read: a body that has not come to its end in time is request-t
   await clock.pass(1);
   assertEquals(await refused, ["request-timeout", "the body did not come to its end within 10000 ms"]);
   assertEquals([slow.cancelled, bodies.bytes, clock.timers], [[true], 0, 0]);
+});
+
+Deno.test("Bodies.read: a small body that was announced has the same time, and gives its room back", async () => {
+  const { bodies, clock } = setUp({ deadlineMs: 10_000 });
+  const slow = sending({ "content-length": "20" });
+  const refused = refusal(bodies.read(slow.request, 100));
+  await slow.send(19);
+  assertEquals([bodies.bytes, clock.timers], [KIB, 1]);
+  await clock.pass(10_000);
+  assertEquals(await refused, ["request-timeout", "the body did not come to its end within 10000 ms"]);
+  assertEquals([bodies.bytes, clock.timers], [0, 0]);
+  const broken = sending({ "content-length": "20" });
+  const ended = refusal(bodies.read(broken.request, 100));
+  await broken.send(1);
+  broken.break();
+  assertEquals(await ended, ["invalid-request", "body ended early"]);
+  assertEquals([bodies.bytes, clock.timers], [0, 0]);
+});
+
+Deno.test("Bodies.read: what came with its head costs no timer", async () => {
+  let timers = 0;
+  const bodies = new Bodies(() => (timers++, () => {}));
+  for (const size of [0, 3, KIB, KIB + 1]) {
+    const headers = { "content-length": `${size}` };
+    const request = new Request("http://localhost/", { method: "POST", headers, body: new Uint8Array(size) });
+    assertEquals((await bodies.read(request, 4 * KIB)).length, size);
+    await settled();
+  }
+  assertEquals([timers, bodies.bytes], [0, 0]);
+});
+
+Deno.test("Bodies.read: small bodies are the oldest too, and make way", async () => {
+  const { bodies } = setUp({ maxBytes: 4 * KIB });
+  const small = sending({ "content-length": "20" });
+  const refused = refusal(bodies.read(small.request, 100));
+  await small.send(1);
+  const large = sending();
+  const read = bodies.read(large.request, 8 * KIB);
+  await large.send(4 * KIB);
+  assertEquals(await refused, ["request-timeout", "the body took long, and its room was needed for others"]);
+  large.end();
+  assertEquals([(await read).length, bodies.bytes], [4 * KIB, 0]);
+});
+
+Deno.test("Bodies.read: a server hands out no more than Content-Length says, and nothing that comes in chunks besides", async () => {
+  const got: [string | null, number | string][] = [];
+  const bodies = new Bodies(() => () => {});
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    const size = await bodies.read(request, 1_500).then(({ length }) => length, ({ code }: QuorateError) => code);
+    got.push([request.headers.get("content-length"), size]);
+    return new Response(null, { headers: { connection: "close" } });
+  });
+  try {
+    const chunked = `7d0\r\n${"a".repeat(2_000)}\r\n0\r\n\r\n`;
+    for (
+      const [headers, body] of [
+        ["Content-Length: 2", "a".repeat(2_000)],
+        ["Content-Length: 2\r\nTransfer-Encoding: chunked", chunked],
+        ["Transfer-Encoding: chunked\r\nContent-Length: 2", chunked],
+      ]
+    ) {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.addr.port });
+      await connection.write(new TextEncoder().encode(`POST / HTTP/1.1\r\nHost: a\r\n${headers}\r\n\r\n${body}`));
+      await connection.read(new Uint8Array(1_000)).catch(() => {});
+      connection.close();
+    }
+  } finally {
+    await server.shutdown();
+  }
+  assertEquals(got, [["2", 2]]);
 });
 
 Deno.test("Bodies.read: a connection that breaks in the middle of a body is invalid-request", async () => {

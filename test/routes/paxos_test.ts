@@ -227,6 +227,22 @@ describe("a call that is refused reaches nobody", () => {
     }
   });
 
+  it("where there is no mailbox, and says which wire it would be, which /v1 does not", async () => {
+    const node = peered({});
+    for (
+      const [method, path, status, wire] of [
+        ["POST", "/paxos/nobody", 404, `${WIRE_VERSION}`],
+        ["GET", "/paxos/acceptor", 405, `${WIRE_VERSION}`],
+        ["GET", "/v1/nothing", 404, null],
+        ["GET", "/v1/locks/a", 200, null],
+      ] as const
+    ) {
+      const answer = await node.app.request(path, { method });
+      await answer.body?.cancel();
+      assertEquals([answer.status, answer.headers.get("quorate-wire")], [status, wire], path);
+    }
+  });
+
   it("of another cluster, or for another node, and is told so", async () => {
     await refused(BODY, signed(BODY, { cluster: "other" }), [409, "config-mismatch"]);
     const to = { "quorate-to": "c.i.4" };

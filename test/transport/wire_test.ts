@@ -219,9 +219,19 @@ Deno.test("values, states and lists have their limits", () => {
 Deno.test("what would not survive being written again is refused in parts that are not looked into", () => {
   const base = JSON.stringify([changed(MESSAGES.accept, ["value", "commands", 0, "op", "pad"], 1)]);
   const op = "messages[0].value.commands[0].op.pad";
-  for (const pad of ["1e400", "-1e400", "-0", '"\\ud800"', '{"deep":[{"__proto__":1}]}']) {
-    const error = assertThrows(() => decodeMessages(base.replace('"pad":1', `"pad":${pad}`)), QuorateError, op);
-    assertEquals(error.code, "invalid-request");
+  for (
+    const [pad, below] of [
+      ["1e400", ""],
+      ["-1e400", ""],
+      ["-0", ""],
+      ['"\\ud800"', ""],
+      ['{"deep":[{"__proto__":1}]}', ".deep.0.__proto__"],
+      ['[0,{"a":["x",-0]},-0]', ".1.a.1"],
+      ['{"a":[],"\\ud800":1}', ".\ud800"],
+    ]
+  ) {
+    const error = assertThrows(() => decodeMessages(base.replace('"pad":1', `"pad":${pad}`)), QuorateError);
+    assertEquals([error.code, error.facts.field], ["invalid-request", op + below]);
   }
   decodeMessages(base.replace('"pad":1', '"pad":[0,1.5,null,true,{"a":"€🧀"}]'));
 });
@@ -336,7 +346,7 @@ Deno.test("an answer keeps to its limit: what finds no room is unavailable, and 
 });
 
 Deno.test("utf8Bytes counts as the encoder does", () => {
-  for (const text of ["", "abc", "é", "€", "🧀", "a🧀€é\u07ff\u0800\uffff"]) {
+  for (const text of ["", "abc", "é", "€", "🧀", "a🧀€é\u07ff\u0800\uffff", "\ud83da", "\ude00"]) {
     assertEquals(utf8Bytes(text), new TextEncoder().encode(text).length, text);
   }
 });
