@@ -48,7 +48,7 @@ export class Grants {
     const { clock, machine } = this.#parts;
     const startedMs = clock.now();
     const { subject, idempotencyKey } = caller;
-    const cameAt = this.#cameAt(name, caller);
+    const cameAt = this.#cameAt(name, asking, caller);
     // Places that were lost while waiting are taken again under ids made from the caller's, so that a retry
     // through another node finds the newest of them.
     for (let attempt = 0; attempt < PLACES_MAX; attempt++) {
@@ -98,11 +98,15 @@ export class Grants {
 
   /**
    * The instance that was open when the request came, if it may be a repeated one, does not say when it was born, and its node
-   * was behind then; else null. It is asked for beside the first command, which does not wait for it.
+   * was behind then; else null. It is asked for beside the first command, which does not wait for it, and only where the own
+   * record has something in the way.
    */
-  async #cameAt(name: string, { anonymous, born, hedge }: Caller): Promise<number | null> {
+  async #cameAt(name: string, asking: Asking, { anonymous, born, hedge, timeoutMs }: Caller): Promise<number | null> {
     if (anonymous === true || born !== undefined || hedge !== undefined) return null;
-    return await aheadOf(this.#parts, this.#noun.prefix + name).catch(() => null);
+    const key = this.#noun.prefix + name;
+    const own = await ownState(this.#parts, key, timeoutMs);
+    if (own === null || isFree(own, asking, NONE)) return null;
+    return await aheadOf(this.#parts, key).catch(() => null);
   }
 
   leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {

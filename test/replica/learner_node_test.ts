@@ -104,8 +104,7 @@ Deno.test("learners: in a fast ballot they propose openly: an open quorum of mem
       if (kind === "request" && from === "v") seen.push(content.type);
       return false;
     });
-    // Who brings a key may ask again: when that was is read beside it.
-    const { receipt } = await cluster.node("v").locks.acquire("open", request("me"), caller({ anonymous: true }));
+    const { receipt } = await cluster.node("v").locks.acquire("open", request("me"), caller());
     assertEquals(receipt, { path: "open-fast", instance: 1, ballot: "0..0" });
     assertEquals(seen.filter((type) => type !== "learn"), ["accept", "accept", "accept", "accept", "accept"]);
     await until("members know", () => cluster.ids.every((id) => instanceOn(cluster, id, "open") === 2));

@@ -78,8 +78,9 @@ Deno.test("grants: a refusal of before a repeated take came is no answer to it, 
   try {
     const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
     const slow = () => caller({ timeoutMs: 10_000 });
-    for (const peer of ["a", "b"]) cluster.network.cut(peer, "c");
     const { body: held } = await a!.acquire("x", request("holder"), slow());
+    await until("c knows", async () => (await c!.get("x", { stale: true, timeoutMs: 1 })).body.holders.length === 1);
+    for (const peer of ["a", "b"]) cluster.network.cut(peer, "c");
     const mine = slow();
     const refused = await assertRejects(() => b!.acquire("x", request("me"), mine), QuorateError);
     assertEquals(refused.code, "held");

@@ -37,8 +37,7 @@ const none = (): Counts => ({ fast: 0, "open-fast": 0, recovered: 0, classic: 0 
 async function collide(cluster: Observed, name: string, clients: number): Promise<readonly Told[]> {
   const { ids, random } = cluster;
   const hold = holdUntil(cluster, clients * (ids.length - 1), isProposal(`lock/${name}`));
-  // Each says when it was born, so that nothing is asked beside it and held back apart from it.
-  const asked = shuffled(random, ids).slice(0, clients).map((id) => acquire(cluster, name, client(id, { born: 1 })));
+  const asked = shuffled(random, ids).slice(0, clients).map((id) => acquire(cluster, name, client(id)));
   await hold.all;
   hold.release((held) => shuffled(random, held));
   return await Promise.all(asked);
