@@ -21,6 +21,8 @@ export const ON_ISOLATES: readonly string[] = [
 
 /** Why all other tests on real nodes are not; `file: test` where it is only one of a file that is. */
 export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
+  "bench/bench_test.ts": "it measures, and has a shared store of its own among what it measures",
+  "bench/programs_test.ts": "it measures",
   "chaos/chaos_test.ts": "its faults are of links and disks; isolates_test.ts has those of processes and databases",
   "chaos/gateway_test.ts": "a gateway sees a URL, not who serves it, and so did every client of the others",
   "chaos/hot_test.ts": "it records what stores with an owner commit, which is what it judges the answers by",
@@ -32,6 +34,9 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
     "a stranger comes no further than the head of a request, and its node is in the test's own process",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
     "a balancer takes in what a watcher does not read",
+  "cli/guard_test.ts": "a client sees a URL, not who serves it, and its links are what fails here",
+  "cli/hold_test.ts": "a client sees a URL, not who serves it",
+  "cli/program_test.ts": "a client sees a URL, not who serves it",
   "cli/gateway_test.ts": "of one process: its command line, its end",
   "cli/node_test.ts": "of one process: its command line, its file, its end",
   "cli/start_test.ts": "of `deno task start`, which gives each node a file of its own",

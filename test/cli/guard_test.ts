@@ -69,8 +69,10 @@ Deno.test("lock: a holder that was stopped past its guarantee does not let its c
     try {
       // As Ctrl-Z does: the command is stopped with it.
       holder.kill("SIGTSTP");
-      for (let i = 0; i < 400 && !/\) T /.test(Deno.readTextFileSync(`/proc/${holder.pid}/stat`)); i++) {
-        await new Promise((done) => setTimeout(done, 10));
+      for (const stopped of [holder.pid, pid]) {
+        for (let i = 0; i < 400 && !/\) T /.test(Deno.readTextFileSync(`/proc/${stopped}/stat`)); i++) {
+          await new Promise((done) => setTimeout(done, 10));
+        }
       }
       assertMatch(Deno.readTextFileSync(`/proc/${pid}/stat`), /\) T /);
       const body = JSON.stringify({ waitMs: 30_000 });
