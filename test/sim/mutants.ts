@@ -141,16 +141,6 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     seeds: 300,
   },
   {
-    name: "a repeated take told without a renewal",
-    edits: [{
-      file: GRANTS,
-      text: "const isNew = hold.ask === which ||",
-      replacement: 'const isNew = hold.fence !== "" ||',
-    }],
-    from: 183,
-    seeds: 300,
-  },
-  {
     name: "a place taken again that counts from the first asking",
     edits: [{
       file: GRANTS,

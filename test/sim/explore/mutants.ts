@@ -301,6 +301,13 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     test: "record log: while it cannot be read after a commit of unknown outcome, nothing is said of any record",
   },
   {
+    name: "a repeated take told without a renewal",
+    file: "service/grants.ts",
+    edits: edit("const isNew = hold.ask === which ||", 'const isNew = hold.fence !== "" ||'),
+    of: "test/service/holds_test.ts",
+    test: "repeated while it is held: the same fence, told as replayed, and its lease begins with this request",
+  },
+  {
     name: "a reply before the commit, in the host",
     file: "replica/acceptor_host.ts",
     edits: edit(
