@@ -288,3 +288,26 @@ Deno.test("lock sets: refused while what was taken cannot be given back, a set i
     assertEquals(again.facts.more?.["name"], again.code === "held" ? "b" : "a");
     assertEquals(await holders(cluster, "b", "a", "b"), [null, "other"]);
   }, 10));
+
+Deno.test("lock sets: what a renewal kept that was decided late, after it was given up, is given back by who went away too", () =>
+  withCluster(3, async (cluster) => {
+    const patient = () => caller({ timeoutMs: 60_000 });
+    await cluster.node("a").locks.acquire("b", request("other", { ttlMs: 600_000 }), patient());
+    let dropped = 0;
+    const heal = cluster.network.drop(({ kind, from, content }) =>
+      kind === "request" && from === "c" && JSON.stringify(content).includes('"keeps":true') && ++dropped > 0
+    );
+    const asked = request("me", { ttlMs: 600_000, waitMs: 6_000 });
+    const refused = assertRejects(
+      () => cluster.node("c").locks.acquireAll(["a", "b"], asked, caller({ timeoutMs: 1_000, anonymous: true })),
+      QuorateError,
+    );
+    await until("it renews the first in vain", () => dropped > 0);
+    // Beyond the time it has; the node's own vote for it stands, and is what it proposes next.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    heal();
+    assertEquals((await refused).code, "held");
+    await until("both are as before", async () => {
+      return JSON.stringify(await holders(cluster, "b", "a", "b")) === '[null,"other"]';
+    }, 100);
+  }, 10));

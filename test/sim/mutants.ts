@@ -48,7 +48,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "        if (writes.has(key)) waiters.push({ waiter, reply });",
       replacement: "        waiter.resolve(reply);\n        if (writes.has(key)) waiters.push({ waiter, reply });",
     }],
-    from: 11,
+    from: 21,
     seeds: 50,
   },
   {
@@ -59,6 +59,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(parse(writes.get(key) ?? this.disk.records.get(key)));",
     }],
+    from: 47,
     seeds: 500,
   },
   {
@@ -68,7 +69,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const granted = { id, hold, state, receipt, waitedMs };",
       replacement: "const granted = { id, hold, state, receipt, waitedMs: clock.now() - startedMs };",
     }],
-    from: 229,
+    from: 448,
     seeds: 1_000,
   },
   {
@@ -166,19 +167,8 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "(taken.isNew || isFirst)",
       replacement: "!(taken.isNew || isFirst)",
     }],
-    from: 257,
+    from: 296,
     seeds: 300,
-  },
-  {
-    name: "a set whose caller went away keeps what was renewed late",
-    edits: [{
-      file: "service/set_undo.ts",
-      text: "if (caller.anonymous !== true) return false;",
-      replacement: "return false;",
-    }],
-    from: 207,
-    seeds: 20,
-    kind: "isolates",
   },
   {
     name: "a wake-up lost: release hands nothing over",
@@ -187,7 +177,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: '  endHold(draft, hold, "released");\n  handOver(draft);\n',
       replacement: '  endHold(draft, hold, "released");\n',
     }],
-    from: 11,
+    from: 21,
     seeds: 50,
   },
   {
@@ -197,7 +187,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const stopListening = acceptor.onMove(this.#key, (_key, snapshot) => this.#look(snapshot));",
       replacement: "const stopListening = acceptor.onMove(this.#key, () => {});",
     }],
-    from: 11,
+    from: 21,
     seeds: 50,
   },
   {
@@ -207,7 +197,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: 'vote.kind === "classic" ? quorums.isClassic(acceptors) : quorums.isOpenFast(acceptors)',
       replacement: "quorums.isClassic(acceptors)",
     }],
-    from: 11,
+    from: 22,
     seeds: 500,
   },
   {
@@ -247,7 +237,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "change.revision > watcher.told)",
       replacement: "change.revision >= watcher.told)",
     }],
-    from: 23,
+    from: 37,
     seeds: 100,
   },
   {
@@ -277,7 +267,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",
     }],
-    from: 51,
+    from: 72,
     seeds: 200,
   },
   {

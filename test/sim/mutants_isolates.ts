@@ -28,7 +28,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       text: "this.#play(key, waiters, rows.record);",
       replacement: "this.#play(key, waiters, this.#memory.get(key) ?? rows.record);",
     }],
-    from: 11,
+    from: 21,
     seeds: 20,
   },
   {
@@ -52,7 +52,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       replacement:
         "const memo = attempts as Map<string, Answers> & { first?: { answers: [Waiter, unknown][]; record: StoredRecord | null } };\n    const { answers, record } = memo.first ??= this.#play(key, waiters, rows.record);",
     }],
-    from: 11,
+    from: 21,
     seeds: 50,
   },
   {
@@ -75,7 +75,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
         replacement: "known?.voted?.get(lease.by) ?? this.#startedMs;",
       },
     ],
-    from: 17,
+    from: 29,
     seeds: 200,
   },
   {
@@ -102,7 +102,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
           '    if ((ending.type as string) === "not-voted") {\n      const first = [...this.#pending].filter(({ sentIn }) => sentIn?.instance === opening.instance);\n      for (const pending of first) this.#fail(pending, new QuorateError("no-quorum", "not voted", { outcome: "none" }));\n    }\n    if (ending.type === "decided") await',
       },
     ],
-    from: 19,
+    from: 52,
     seeds: 100,
   },
   {
@@ -123,6 +123,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       text: "firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }",
       replacement: "firstSeen: {} }",
     }],
+    from: 12,
     seeds: 50,
   },
   {

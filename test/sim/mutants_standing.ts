@@ -47,7 +47,7 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
     name: "a second life on a shared database: it votes without asking",
     edits: [VOTES_UNCONFIRMED],
     kind: "isolates",
-    from: 18,
+    from: 30,
     seeds: 30,
   },
 ];

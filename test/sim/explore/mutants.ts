@@ -308,6 +308,14 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     test: "repeated while it is held: the same fence, told as replayed, and its lease begins with this request",
   },
   {
+    name: "a set whose caller went away keeps what was renewed late",
+    file: "service/set_undo.ts",
+    edits: edit("if (caller.anonymous !== true) return false;", "return false;"),
+    of: "test/service/lock_sets_test.ts",
+    test:
+      "lock sets: what a renewal kept that was decided late, after it was given up, is given back by who went away too",
+  },
+  {
     name: "a reply before the commit, in the host",
     file: "replica/acceptor_host.ts",
     edits: edit(
