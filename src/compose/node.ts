@@ -107,7 +107,7 @@ export class ReplicaNode implements NodeService {
   readonly #coordinator: CoordinatorHost;
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
-  readonly #logs: Submitters;
+  readonly #submitters: Submitters;
   readonly #names: Names;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
@@ -178,14 +178,14 @@ export class ReplicaNode implements NodeService {
       contention,
       epoch: EPOCH,
     });
-    const logs = new Submitters(parts);
-    this.#logs = logs;
-    this.#coordinator.onLosers((key, losers) => logs.takeUp(key, losers));
-    const reader = new Reader(parts, logs);
+    const submitters = new Submitters(parts);
+    this.#submitters = submitters;
+    this.#coordinator.onLosers((key, losers) => submitters.takeUp(key, losers));
+    const reader = new Reader(parts, submitters);
     const whyNot = () => this.#voteGate.reason();
     const names = new Names({ rules, store: this.#acceptor, transport, clock, timing: parts.timing, whyNot });
     this.#names = names;
-    const queueParts = { ...parts, logs, leases };
+    const queueParts = { ...parts, submitters, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
@@ -380,8 +380,8 @@ export class ReplicaNode implements NodeService {
         if (reason !== null) return { type: "unavailable", reason };
       }
       if (message.type === "collision") this.#coordinator.collision(message);
-      else if (message.type === "forward") this.#logs.forwarded(from, message);
-      else if (message.type === "outcomes") this.#logs.outcomes(from, message);
+      else if (message.type === "forward") this.#submitters.forwarded(from, message);
+      else if (message.type === "outcomes") this.#submitters.outcomes(from, message);
       else if (message.type === "accepted") this.#learner.accepted(from, message);
       else return await this.#acceptor.handle(message, from);
       return { type: "noted" };

@@ -12,13 +12,13 @@ const SPREAD_MS = 250;
 
 /** Decides the end of leases that a quorum saw run out; false if it did not, or they were renewed after all. */
 export async function endLapsed(parts: QueueParts, key: string, claims: readonly LeaseName[]): Promise<boolean> {
-  const { acceptor, clock, logs, random } = parts;
+  const { acceptor, clock, submitters, random } = parts;
   if (!await haveLapsed(parts, key, claims)) return false;
   // A value needs a command to carry its label for the history; this one changes nothing itself.
   const op = { type: "keep-places", places: [], atMs: clock.wall() } as const;
   const { me } = acceptor.rules;
   const submission = { subject: me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS, claims };
-  return await logs.submit(key, submission).catch(orNullIfHeld) !== null;
+  return await submitters.submit(key, submission).catch(orNullIfHeld) !== null;
 }
 
 /** Ends what ran out by this node's clock, if a quorum sees it so. */

@@ -19,7 +19,7 @@ const NOT_FIRST_MS = 250;
 /** After a quorum did not agree yet that a lease ran out. */
 const ASK_AGAIN_MS = 200;
 
-export type QueueParts = SubmitterParts & { readonly logs: Submitters; readonly leases: LeaseClock };
+export type QueueParts = SubmitterParts & { readonly submitters: Submitters; readonly leases: LeaseClock };
 type Parts = QueueParts & { readonly ends: SessionEnds };
 
 /** Where that is seen. */
@@ -239,14 +239,14 @@ class KeyQueue {
   }
 
   async #keepPlaces(): Promise<void> {
-    const { acceptor, logs, random } = this.#parts;
+    const { acceptor, submitters, random } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(this.#key);
       const places = [...this.#placeIds(snapshot.state)].map((id) => id.slice(2));
       if (places.length === 0) return;
       const op = { type: "keep-places", places } as const;
       const { me } = acceptor.rules;
-      await logs.submit(this.#key, { subject: me, id: random.id(), op, timeoutMs: PLACE_RENEW_MS });
+      await submitters.submit(this.#key, { subject: me, id: random.id(), op, timeoutMs: PLACE_RENEW_MS });
     } catch {
       // The next one in three seconds; a place outlives two that fail.
     }

@@ -227,8 +227,8 @@ export class SessionEnds {
   }
 
   async #submit(key: string, op: EndSession | Unbind): Promise<void> {
-    const { acceptor, logs, random } = this.#parts;
+    const { acceptor, submitters, random } = this.#parts;
     const submission = { subject: acceptor.rules.me, id: random.id(), op, timeoutMs: TIMEOUT_DEFAULT_MS };
-    await logs.submit(key, submission);
+    await submitters.submit(key, submission);
   }
 }

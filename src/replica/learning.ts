@@ -76,6 +76,22 @@ export class Learning {
    * once a read quorum has answered, or nobody else will.
    */
   async refresh(key: string): Promise<void> {
+    await this.#ask(key, (snapshot) => this.install(key, snapshot));
+  }
+
+  /**
+   * The instance that members stand at who are past this node's record as it is now; null if of a read quorum none is. What is
+   * decided, but no member of that quorum has moved on by, it does not see. Rejects as the own record's view does.
+   */
+  async aheadOf(key: string): Promise<number | null> {
+    const { snapshot: { instance: own } } = await this.#acceptor.view(key);
+    let newest = own;
+    await this.#ask(key, ({ instance }) => void (newest = Math.max(newest, instance)));
+    return newest > own ? newest : null;
+  }
+
+  /** Resolves once a read quorum has answered, or nobody else will. */
+  async #ask(key: string, hear: (snapshot: Snapshot) => Promise<void> | void): Promise<void> {
     const { me, quorums } = this.#acceptor.rules;
     const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -83,7 +99,7 @@ export class Learning {
     const asked = quorums.members.filter((member) => member !== me).map(async (member) => {
       const reply = await this.#transport.send(member, ask).catch(() => null);
       if (reply?.type !== "view") return;
-      await this.install(key, reply.snapshot);
+      await hear(reply.snapshot);
       heard.add(member);
       if (quorums.isPhase1(heard)) resolve();
     });

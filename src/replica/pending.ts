@@ -1,4 +1,4 @@
-/** A command of this node between its submission and its result (key_log.ts), and what can be told of it (PROTOCOL.md §6). */
+/** A command of this node between its submission and its result (submitter.ts), and what can be told of it (PROTOCOL.md §6). */
 import type { Receipt } from "../api.ts";
 import { assert } from "../assert.ts";
 import { QuorateError } from "../errors.ts";

@@ -12,13 +12,13 @@ type Settled = Exclude<ReadJudgement, { readonly type: "contradicted" }>;
 
 export class Reader {
   readonly #parts: SubmitterParts;
-  readonly #logs: Submitters;
+  readonly #submitters: Submitters;
   /** By key, at which instance its members were last found to hold different states. */
   readonly #contradicted = new Remembered<number>(CONTRADICTED_MAX_KEYS);
 
-  constructor(parts: SubmitterParts, logs: Submitters) {
+  constructor(parts: SubmitterParts, submitters: Submitters) {
     this.#parts = parts;
-    this.#logs = logs;
+    this.#submitters = submitters;
   }
 
   /** The newest decided state; every write that was answered before the call is in it. Rejects with `no-quorum`. */
@@ -141,7 +141,7 @@ export class Reader {
           // A node that owns no ballot has a command decided that changes nothing: the instance ends by it, or before it.
           const timeoutMs = Math.max(1, untilMs - clock.now());
           const op = { type: "keep-places", places: [] } as const;
-          await this.#logs.submit(key, { subject: me, id: random.id(), op, timeoutMs }).catch(() => {});
+          await this.#submitters.submit(key, { subject: me, id: random.id(), op, timeoutMs }).catch(() => {});
           return null;
         }
         const own = await acceptor.view(key);

@@ -1,4 +1,4 @@
-/** The key logs of one node: made when a command comes, dropped when nothing is under way. */
+/** The submitters of one node, one for each name: made when a command comes, dropped when nothing is under way. */
 import { COMMANDS_PER_VALUE, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import { isKept, type Kept, readResult, writeResult } from "../machine/result_code.ts";
 import type { NodeId } from "../paxos/ballot.ts";
@@ -9,7 +9,7 @@ import type { Outcome, Submission } from "./pending.ts";
 
 export class Submitters {
   readonly #parts: SubmitterParts;
-  readonly #logs = new Map<string, Submitter>();
+  readonly #submitters = new Map<string, Submitter>();
   /** What is about to be told, by node, key and instance. */
   readonly #told = new Map<string, Outcomes["results"]>();
 
@@ -18,12 +18,12 @@ export class Submitters {
   }
 
   of(key: string): Submitter {
-    const known = this.#logs.get(key);
+    const known = this.#submitters.get(key);
     if (known !== undefined) return known;
     const log = new Submitter(this.#parts, key, () => {
-      if (this.#logs.get(key) === log) this.#logs.delete(key);
+      if (this.#submitters.get(key) === log) this.#submitters.delete(key);
     });
-    this.#logs.set(key, log);
+    this.#submitters.set(key, log);
     return log;
   }
 
@@ -47,7 +47,7 @@ export class Submitters {
 
   /** A member says what commands of this node came to that it was sent. */
   outcomes(from: NodeId, { key, instance, results }: Outcomes): void {
-    const log = this.#logs.get(key);
+    const log = this.#submitters.get(key);
     if (log === undefined || !this.#parts.acceptor.rules.quorums.isMember(from)) return;
     const known = results.flatMap(({ subject, id, result: text }) => {
       const pending = log.sent(subject, id);

@@ -51,8 +51,8 @@ export class Bindings {
   }
 
   #submit(session: string, op: Bind | Keep, { subject, timeoutMs, idempotencyKey }: Caller): Promise<Outcome> {
-    const { logs, random } = this.#parts;
-    return logs.submit(sessionKey(session), { subject, id: random.id(), op, timeoutMs, idempotencyKey });
+    const { submitters, random } = this.#parts;
+    return submitters.submit(sessionKey(session), { subject, id: random.id(), op, timeoutMs, idempotencyKey });
   }
 
   /**
@@ -60,7 +60,7 @@ export class Bindings {
    * under way meanwhile, for longer than it took to bind the newer half, would be freed only by who wants its name.
    */
   async #sweep(id: string, { names }: Session, { timeoutMs }: Caller): Promise<boolean> {
-    const { acceptor, logs, random, reader } = this.#parts;
+    const { acceptor, submitters, random, reader } = this.#parts;
     let found = false;
     for (let at = 0; at < names.length && !(found && at >= names.length / 2); at += SWEPT_TOGETHER) {
       const some = names.slice(at, at + SWEPT_TOGETHER);
@@ -70,7 +70,7 @@ export class Bindings {
       ));
       const op: Unbind = { type: "unbind", names: some.filter((_, i) => !isLeft[i]) };
       if (op.names.length === 0) continue;
-      await logs.submit(sessionKey(id), { subject: acceptor.rules.me, id: random.id(), op, timeoutMs });
+      await submitters.submit(sessionKey(id), { subject: acceptor.rules.me, id: random.id(), op, timeoutMs });
       found = true;
     }
     return found;

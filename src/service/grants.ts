@@ -12,7 +12,6 @@ import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
 import { Holds } from "./holds.ts";
 import { Places } from "./places.ts";
 import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
-import { aheadOf } from "../replica/behind.ts";
 import { ownState } from "../replica/own_state.ts";
 import type { Outcome } from "../replica/pending.ts";
 import { Reads } from "./reads.ts";
@@ -106,7 +105,7 @@ export class Grants {
     const key = this.#noun.prefix + name;
     const own = await ownState(this.#parts, key, timeoutMs);
     if (own === null || isFree(own, asking, NONE)) return null;
-    return await aheadOf(this.#parts, key).catch(() => null);
+    return await this.#parts.learning.aheadOf(key).catch(() => null);
   }
 
   leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
@@ -154,7 +153,7 @@ export class Grants {
    * refusal that is decided stands for every copy of the command.
    */
   async #ask(name: string, id: string, asking: Asking, caller: Caller, which: string): Promise<Outcome> {
-    const { acceptor, machine, clock, leases, logs, bindings, ends } = this.#parts;
+    const { acceptor, machine, clock, leases, submitters, bindings, ends } = this.#parts;
     const key = this.#noun.prefix + name;
     const { subject } = caller;
     const wait = asking.waitMs > 0 ? { wait: { node: acceptor.rules.me } } : {};
@@ -169,7 +168,7 @@ export class Grants {
       const bound = session === undefined
         ? {}
         : await bindings.bind(session, key, { ...caller, timeoutMs: timeoutMs() });
-      return await logs.submit(key, {
+      return await submitters.submit(key, {
         subject,
         id,
         op: asking.op({ ...wait, ...bound, ...asked }, label),
@@ -215,7 +214,7 @@ export class Grants {
     startedMs: number,
     { state: queuedIn, instance, receipt }: Outcome,
   ): Promise<Granted | null> {
-    const { machine, clock, queues, logs } = this.#parts;
+    const { machine, clock, queues, submitters } = this.#parts;
     const key = this.#noun.prefix + name;
     const { subject } = caller;
     const left = startedMs + asking.waitMs - clock.now();
@@ -223,7 +222,7 @@ export class Grants {
     const { me } = this.#parts.acceptor.rules;
     if (place !== null && place.node !== me && left > 0) {
       const op = { type: "keep-places", places: [place.id], adopt: true } as const;
-      await logs.submit(key, { subject: me, id: this.#parts.random.id(), op, timeoutMs: caller.timeoutMs });
+      await submitters.submit(key, { subject: me, id: this.#parts.random.id(), op, timeoutMs: caller.timeoutMs });
     }
     const { signal, onPosition } = caller;
     // An earlier try had a place, which is gone: nothing is left to wait in.

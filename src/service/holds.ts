@@ -174,7 +174,7 @@ export class Holds {
     { subject, idempotencyKey, timeoutMs, hedge }: Caller,
     id = idempotencyKey,
   ): Promise<Outcome> {
-    return this.#parts.logs.submit(this.#noun.prefix + name, {
+    return this.#parts.submitters.submit(this.#noun.prefix + name, {
       subject,
       id,
       op,

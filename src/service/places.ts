@@ -33,10 +33,8 @@ export class Places {
   /** What is held for a request with this key, whichever of its tries got it. */
   holdOf(state: State, { subject, idempotencyKey }: Caller): Hold | null {
     const { machine } = this.#parts;
-    return waiterIds(idempotencyKey).map((id) => machine.holdOfCommand(state, subject, id)).find((hold) =>
-      hold !== null
-    ) ??
-      null;
+    const holds = waiterIds(idempotencyKey).map((id) => machine.holdOfCommand(state, subject, id));
+    return holds.find((hold) => hold !== null) ?? null;
   }
 
   /** Whether this command waits or holds. */
@@ -45,6 +43,7 @@ export class Places {
     return machine.placeOfCommand(state, subject, id) !== null || machine.holdOfCommand(state, subject, id) !== null;
   }
 
+  /** Whether another try of the request waits or holds. */
   hasOther(state: State, id: string, { subject, idempotencyKey }: Caller): boolean {
     return waiterIds(idempotencyKey).some((other) => other !== id && this.stands(state, subject, other));
   }
@@ -99,12 +98,7 @@ export class Places {
    * the revision after that; null if it was not so any more.
    * @param seen a state in which the place or the grant stands
    */
-  async withdraw(
-    name: string,
-    id: string,
-    seen: State,
-    caller: Caller,
-  ): Promise<string | null> {
+  async withdraw(name: string, id: string, seen: State, caller: Caller): Promise<string | null> {
     const { machine } = this.#parts;
     const { subject } = caller;
     let state = seen;
@@ -123,12 +117,7 @@ export class Places {
    * Takes a place out of the queue as its last renewal left it. If that was renewed meanwhile by this node, which answers for
    * it, it is tried again; else its waiter has come back elsewhere, and it comes to `queued`.
    */
-  async leavePlace(
-    name: string,
-    id: string,
-    seen: State,
-    caller: Caller,
-  ): Promise<Outcome> {
+  async leavePlace(name: string, id: string, seen: State, caller: Caller): Promise<Outcome> {
     const { acceptor, machine, clock, random } = this.#parts;
     const { subject } = caller;
     const atMs = clock.wall();

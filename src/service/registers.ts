@@ -117,12 +117,12 @@ export class Registers implements RegisterService {
   }
 
   async #write(name: string, op: Put | Delete, caller: Caller): Promise<Outcome> {
-    const { machine, clock, logs, ends } = this.#parts;
+    const { machine, clock, submitters, ends } = this.#parts;
     const key = PREFIX + name;
     const { subject, idempotencyKey: id, hedge, born } = caller;
     const untilMs = clock.now() + caller.timeoutMs;
     const submit = (claims?: readonly LeaseName[]) =>
-      logs.submit(key, {
+      submitters.submit(key, {
         subject,
         id,
         op,

@@ -155,7 +155,7 @@ export class Sessions implements SessionService {
     { subject, timeoutMs, idempotencyKey }: Caller,
     commandId = idempotencyKey,
   ): Promise<Outcome> {
-    return this.#parts.logs.submit(sessionKey(id), { subject, id: commandId, op, timeoutMs, idempotencyKey });
+    return this.#parts.submitters.submit(sessionKey(id), { subject, id: commandId, op, timeoutMs, idempotencyKey });
   }
 }
 

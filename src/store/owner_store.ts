@@ -283,11 +283,11 @@ export class OwnerStore implements BallotStore {
     const room = new AtomicRoom();
     for (const entry of this.#ready) {
       const played = play(entry);
-      if (played === null) {
+      const part = played?.json === null || this.#log.isFull ? played && written(played, this.#ledger.seq + 1) : played;
+      if (part === null) {
         this.#enqueue(entry);
         continue;
       }
-      const part = played.json === null || this.#log.isFull ? written(played, this.#ledger.seq + 1) : played;
       if (!room.takes(part)) break;
       parts.push(part);
     }

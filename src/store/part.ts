@@ -4,7 +4,7 @@ import { type Move, type StoredRecord, StoreError } from "../ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
 import { atMostBytes, encodeEntry } from "./log_entry.ts";
 import type { Entry } from "./record_cache.ts";
-import { encodeRecord, liveChange } from "./rows.ts";
+import { encodeRecord, liveChange, type RecordRows } from "./rows.ts";
 import type { Part, Run, Waiter } from "./updates.ts";
 
 const REFUSALS_MAX = 5;
@@ -91,10 +91,20 @@ function makePart(entry: Entry<Waiter>, { result, json }: Run, isWhole: boolean)
   };
 }
 
-/** The part as it writes both rows of its record, in commit `at`. */
-export function written(part: Part, at: number): Part {
+/**
+ * The part as it writes both rows of its record, in commit `at`; null where they cannot be written: then all that wait for it
+ * are told, and nobody else is kept from the commit.
+ */
+export function written(part: Part, at: number): Part | null {
   const { entry, record, keyBytes } = part;
-  const rows = encodeRecord(entry.key, record, null, { at });
+  let rows: RecordRows;
+  try {
+    rows = encodeRecord(entry.key, record, null, { at });
+  } catch (error) {
+    for (const waiter of entry.queue) waiter.reject(error);
+    entry.queue = [];
+    return null;
+  }
   const sets = [[ballotRow(entry.key), rows.ballot], [stateRow(entry.key), rows.state!]] as const;
   return { ...part, json: null, rows: sets, bytes: rows.ballot.length + rows.state!.length + keyBytes };
 }

@@ -3,7 +3,7 @@ import { COMMANDS_PER_VALUE, DEDUP_WINDOW } from "../../src/limits.ts";
 import { addEntry, ENTRY_MAX_BYTES, findEntry, NO_TAG, openWindow } from "../../src/machine/dedup.ts";
 import { isKept, type Kept, readResult, writeResult } from "../../src/machine/result_code.ts";
 import { trimWindowV1 } from "../../src/machine/window_v1.ts";
-import { digest, machine, Submitter } from "./key_log.ts";
+import { digest, KeyLog, machine } from "./key_log.ts";
 
 const key = (i: number) => digest(`key${i}`).slice(0, 16);
 const FENCE = "9".repeat(20);
@@ -77,7 +77,7 @@ Deno.test("trimWindowV1: the last 32 of before and all of the instance stay; evi
 });
 
 Deno.test("the same command again: the first result, and not a byte of the state changes", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const acquire = log.ask("h");
   const first = log.one(acquire);
   const release = log.command({ type: "release", fence: "1025", atMs: 1 });
@@ -91,7 +91,7 @@ Deno.test("the same command again: the first result, and not a byte of the state
 });
 
 Deno.test("twice in one value is once", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const acquire = log.ask("h");
   const [first, second] = log.decide([acquire, acquire]);
   assertEquals(first, second);
@@ -99,7 +99,7 @@ Deno.test("twice in one value is once", () => {
 });
 
 Deno.test("a retry may have another label, another node to wait at, or none; another ask is a mismatch", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   const first = log.acquire("w", { id: "k", wait: "a" });
   assertEquals(first.outcome, "queued");
@@ -115,13 +115,13 @@ Deno.test("a retry may have another label, another node to wait at, or none; ano
 });
 
 Deno.test("an id belongs to its subject", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h", { id: "k" });
   assertEquals(log.acquire("h", { id: "k", subject: "t" }), { outcome: "held" });
 });
 
 Deno.test("also answers of no change are told again, though they would differ now", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const held = log.ask("i");
   assertEquals(log.one(held), { outcome: "held" });
@@ -131,7 +131,7 @@ Deno.test("also answers of no change are told again, though they would differ no
 });
 
 Deno.test("an old renewal that comes again does not undo a newer one", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const old = log.command({ type: "renew", fence, ttlMs: 1_000 });
   log.one(old);
@@ -142,7 +142,7 @@ Deno.test("an old renewal that comes again does not undo a newer one", () => {
 });
 
 Deno.test("version 1: evicted and gone is expired; evicted and still held or waiting is found", () => {
-  const log = new Submitter(1);
+  const log = new KeyLog(1);
   const gone = log.ask("gone");
   const fence = log.one(gone);
   assert(fence.outcome === "granted");
@@ -162,7 +162,7 @@ Deno.test("version 1: evicted and gone is expired; evicted and still held or wai
 });
 
 Deno.test("version 1: expired begins with the very command that left last: born then or before, never after", () => {
-  const log = new Submitter(1);
+  const log = new KeyLog(1);
   const first = log.ask("first");
   log.one(first);
   log.release("1025");
@@ -173,7 +173,7 @@ Deno.test("version 1: expired begins with the very command that left last: born 
 });
 
 Deno.test("what lost an instance to a full batch is not expired when it is applied in the next", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   for (let i = 0; i < 3; i++) {
     const loser = log.ask(`loser${i}`);
     log.decide(Array.from({ length: COMMANDS_PER_VALUE }, (_, j) => log.ask(`${i}.${j}`)));
@@ -183,7 +183,7 @@ Deno.test("what lost an instance to a full batch is not expired when it is appli
 });
 
 Deno.test("the shell reads each command's result out of the state it was applied in", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const commands = Array.from({ length: COMMANDS_PER_VALUE }, (_, i) => log.ask(`h${i}`, { wait: "a" }));
   const results = log.decide(commands);
   assertEquals(commands.map((command) => machine.resultOf(log.state, command)), [...results]);

@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Campaign, Result } from "../../src/machine/op.ts";
 import { DEDUP_WINDOW } from "../../src/limits.ts";
-import { Submitter } from "./key_log.ts";
+import { KeyLog } from "./key_log.ts";
 
 type Asking = { value?: string; wait?: string; id?: string; subject?: string };
 
-function campaign(log: Submitter, candidate: string, { value, wait, id, subject }: Asking = {}): Result {
+function campaign(log: KeyLog, candidate: string, { value, wait, id, subject }: Asking = {}): Result {
   const op: Campaign = {
     type: "campaign",
     candidate,
@@ -18,7 +18,7 @@ function campaign(log: Submitter, candidate: string, { value, wait, id, subject 
 }
 
 Deno.test("one leads, the others are refused or wait their turn; each leader has a larger term", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(campaign(log, "one", { value: "10.0.0.1" }), { outcome: "granted", fence: "1025", ttlMs: 30_000 });
   assertEquals(campaign(log, "two"), { outcome: "held" });
   for (const candidate of ["two", "three"]) campaign(log, candidate, { wait: "a", value: candidate });
@@ -29,7 +29,7 @@ Deno.test("one leads, the others are refused or wait their turn; each leader has
 });
 
 Deno.test("a leader proclaims: the value changes and a reader is told; the same value again is a renewal only", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   campaign(log, "one");
   const { revision } = log.state;
   assertEquals(log.do({ type: "proclaim", fence: "1025", value: "v" }).outcome, "renewed");
@@ -48,18 +48,18 @@ Deno.test("a leader proclaims: the value changes and a reader is told; the same 
 });
 
 Deno.test("a hold has its fields in one order, whether its value came with the campaign or later", () => {
-  const early = new Submitter();
+  const early = new KeyLog();
   campaign(early, "one", { value: "v" });
   early.do({ type: "proclaim", fence: "1025" });
-  const late = new Submitter();
+  const late = new KeyLog();
   campaign(late, "one");
   late.do({ type: "proclaim", fence: "1025", value: "v" });
-  const text = (log: Submitter) => JSON.stringify({ ...log.hold, command: "" });
+  const text = (log: KeyLog) => JSON.stringify({ ...log.hold, command: "" });
   assertEquals(text(late), text(early));
 });
 
 Deno.test("who lost, never led or is somebody else proclaims nothing", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   campaign(log, "one", { value: "v" });
   assertEquals(log.do({ type: "proclaim", fence: "1025", value: "x" }, "thief").outcome, "lost");
   assertEquals(log.do({ type: "proclaim", fence: "9999", value: "x" }).outcome, "never-granted");
@@ -70,14 +70,14 @@ Deno.test("who lost, never led or is somebody else proclaims nothing", () => {
 });
 
 Deno.test("a value the row has no room for is refused, and the leader keeps the one it had", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   campaign(log, "one", { value: "v" });
   assertEquals(log.do({ type: "proclaim", fence: "1025", value: "x".repeat(60_000) }), { outcome: "too-large" });
   assertEquals(log.hold.metadata, "v");
 });
 
 Deno.test("a campaign asked again is answered by its leadership, though the window has forgotten it and the value changed", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   campaign(log, "one", { value: "v", id: "k" });
   log.do({ type: "proclaim", fence: "1025", value: "w" });
   for (let i = 0; i <= DEDUP_WINDOW; i++) log.do({ type: "proclaim", fence: "1025" });

@@ -13,7 +13,7 @@ export const FAST: Mode = { kind: "fast", recovery: "coordinated", coordinator: 
 
 export type Asking = Partial<Omit<Acquire, "type" | "wait">> & { wait?: string; subject?: string; id?: string };
 
-export class Submitter {
+export class KeyLog {
   readonly #version: number;
   state: KeyState = machine.init(FAST);
   instance = 0;

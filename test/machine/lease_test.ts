@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { HANDOVER_TTL_MS, PLACE_TTL_MS } from "../../src/limits.ts";
-import { machine, Submitter } from "./key_log.ts";
+import { KeyLog, machine } from "./key_log.ts";
 
 Deno.test("every holder, place and cooling period is a lease, named by what granted or renewed it", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("r1", { mode: "shared", lockDelayMs: 4_000 });
   log.grant("r2", { mode: "shared", ttlMs: 60_000 });
   log.acquire("w", { wait: "a", id: "w" });
@@ -17,7 +17,7 @@ Deno.test("every holder, place and cooling period is a lease, named by what gran
 
 Deno.test("an unconfirmed hand-over lapses early, or after its ttl if that is shorter", () => {
   for (const [ttlMs, lease] of [[60_000, HANDOVER_TTL_MS], [3_000, 3_000]] as const) {
-    const log = new Submitter();
+    const log = new KeyLog();
     log.grant("h");
     log.acquire("w", { wait: "a", ttlMs });
     log.release(log.hold.fence);
@@ -28,7 +28,7 @@ Deno.test("an unconfirmed hand-over lapses early, or after its ttl if that is sh
 });
 
 Deno.test("a claim ends exactly the lease it names", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   log.renew(fence);
   const before = log.state;
@@ -42,7 +42,7 @@ Deno.test("a claim ends exactly the lease it names", () => {
 });
 
 Deno.test("a claim and the acquire that it makes room for are one value", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const [result] = log.decide([log.ask("i", { atMs: 9_000 })], { claims: [log.lease(`f:${fence}`)] });
   assertEquals(result?.outcome, "granted");
@@ -50,7 +50,7 @@ Deno.test("a claim and the acquire that it makes room for are one value", () => 
 });
 
 Deno.test("a claim on a queued lock serves the queue, not who claims", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   log.acquire("w", { wait: "a" });
   const [result] = log.decide([log.ask("i")], { claims: [log.lease(`f:${fence}`)] });
@@ -59,7 +59,7 @@ Deno.test("a claim on a queued lock serves the queue, not who claims", () => {
 });
 
 Deno.test("a lapse cools the lock down where its holder asked for it, a release does not", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.release(log.grant("h", { lockDelayMs: 5_000 }));
   assertEquals(log.state.cooling, null);
   const fence = log.grant("h", { lockDelayMs: 5_000 });
@@ -73,7 +73,7 @@ Deno.test("a lapse cools the lock down where its holder asked for it, a release 
 });
 
 Deno.test("a second lapse never cuts a cooling period short", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const first = log.grant("r1", { mode: "shared", lockDelayMs: 9_000 });
   const second = log.grant("r2", { mode: "shared", lockDelayMs: 1_000 });
   const third = log.grant("r3", { mode: "shared" });
@@ -85,7 +85,7 @@ Deno.test("a second lapse never cuts a cooling period short", () => {
 });
 
 Deno.test("a lapsed place is dropped, and whom it kept back gets the lock", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("r", { mode: "shared" });
   log.acquire("w", { wait: "a", id: "w" });
   log.acquire("r2", { wait: "a", mode: "shared" });
@@ -95,7 +95,7 @@ Deno.test("a lapsed place is dropped, and whom it kept back gets the lock", () =
 
 Deno.test("a place that lapsed in the same value as the hold before it is skipped, in any order of the claims", () => {
   for (const swap of [false, true]) {
-    const log = new Submitter();
+    const log = new KeyLog();
     const fence = log.grant("h");
     log.acquire("dead", { wait: "b", id: "dead" });
     log.acquire("alive", { wait: "a" });
@@ -106,7 +106,7 @@ Deno.test("a place that lapsed in the same value as the hold before it is skippe
 });
 
 Deno.test("a lapse without any label is dated by the hold itself", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h", { atMs: 50_000, ttlMs: 2_000 });
   log.lapse("f:1025");
   assertEquals(log.state.history.at(-1)?.toMs, 52_000);

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { HOLDERS_PER_KEY, WAITERS_PER_KEY } from "../../src/limits.ts";
 import { InvariantError } from "../../src/assert.ts";
-import { machine, Submitter } from "./key_log.ts";
+import { KeyLog, machine } from "./key_log.ts";
 
 Deno.test("a free lock is granted, with the fence of its instance, and held then", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(log.acquire("h"), { outcome: "granted", fence: "1025", ttlMs: 30_000 });
   assertEquals(log.acquire("other", { subject: "t" }), { outcome: "held" });
   assertEquals(log.acquire("other", { mode: "shared" }), { outcome: "held" });
@@ -15,7 +15,7 @@ Deno.test("a free lock is granted, with the fence of its instance, and held then
 
 Deno.test("it is not reentrant, exclusive or shared", () => {
   for (const mode of ["exclusive", "shared"] as const) {
-    const log = new Submitter();
+    const log = new KeyLog();
     log.grant("h", { mode });
     assertEquals(log.acquire("h", { mode }), { outcome: "held" });
     assertEquals(log.acquire("h", { mode, wait: "a" }).outcome, "queued");
@@ -25,7 +25,7 @@ Deno.test("it is not reentrant, exclusive or shared", () => {
 });
 
 Deno.test("shared holders share, an exclusive asker waits for all of them", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const first = log.grant("r1", { mode: "shared" });
   const second = log.grant("r2", { mode: "shared" });
   log.acquire("w", { wait: "a" });
@@ -36,7 +36,7 @@ Deno.test("shared holders share, an exclusive asker waits for all of them", () =
 });
 
 Deno.test("a shared asker does not pass an earlier waiter, though the holders would have it", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const first = log.grant("r1", { mode: "shared" });
   log.acquire("w", { wait: "a" });
   assertEquals(log.acquire("r2", { mode: "shared" }), { outcome: "held" });
@@ -46,7 +46,7 @@ Deno.test("a shared asker does not pass an earlier waiter, though the holders wo
 });
 
 Deno.test("shared holders are limited; the next waits", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   for (let i = 0; i < HOLDERS_PER_KEY; i++) log.grant(`r${i}`, { mode: "shared" });
   assertEquals(log.acquire("more", { mode: "shared" }), { outcome: "held" });
   assertEquals(log.acquire("more", { mode: "shared", wait: "a" }).outcome, "queued");
@@ -56,7 +56,7 @@ Deno.test("shared holders are limited; the next waits", () => {
 });
 
 Deno.test("waiters get it in the order of the decided enqueue, and shared ones at the head together", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   const modes = ["shared", "shared", "exclusive", "shared"] as const;
   const queued = log.decide(modes.map((mode, i) => log.ask(`w${i}`, { mode, wait: "a" })));
@@ -70,7 +70,7 @@ Deno.test("waiters get it in the order of the decided enqueue, and shared ones a
 });
 
 Deno.test("grants of one value have consecutive fences, and a hand-over is unconfirmed until renewed", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   for (const holder of ["w1", "w2"]) log.acquire(holder, { wait: "b", mode: "shared", ttlMs: 60_000 });
   log.release("1025");
@@ -82,14 +82,14 @@ Deno.test("grants of one value have consecutive fences, and a hand-over is uncon
 });
 
 Deno.test("a release and the next acquire in one value both happen", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const results = log.decide([log.command({ type: "release", fence, atMs: 1 }), log.ask("i")]);
   assertEquals(results, [{ outcome: "released", fence }, { outcome: "granted", fence: "2049", ttlMs: 30_000 }]);
 });
 
 Deno.test("a full queue says so", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   for (let i = 0; i < WAITERS_PER_KEY; i++) {
     const holder = `0b91f2c4-8a53-4f7e-9d4c-${String(i).padStart(12, "0")}`;
@@ -100,7 +100,7 @@ Deno.test("a full queue says so", () => {
 });
 
 Deno.test("a renewal sets the lease's value and ttl, and only the owner's does", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   assertEquals(log.renew(fence, 5_000), { outcome: "renewed", fence, ttlMs: 5_000 });
   assertEquals([log.hold.by, log.hold.ttlMs], ["a/n/2", 5_000]);
@@ -113,7 +113,7 @@ Deno.test("a renewal sets the lease's value and ttl, and only the owner's does",
 });
 
 Deno.test("a renewal as such is no change of the revision, another ttl is", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   log.renew(fence);
   assertEquals(log.state.revision, "1025");
@@ -122,7 +122,7 @@ Deno.test("a renewal as such is no change of the revision, another ttl is", () =
 });
 
 Deno.test("a release that names a lease spares a hold that was taken up since", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const { by } = log.hold;
   log.renew(fence);
@@ -133,7 +133,7 @@ Deno.test("a release that names a lease spares a hold that was taken up since", 
 });
 
 Deno.test("what became of a released fence", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   assertEquals(log.release(fence), { outcome: "released", fence });
   assertEquals(log.release(fence), { outcome: "already-released", fence });
@@ -142,7 +142,7 @@ Deno.test("what became of a released fence", () => {
 });
 
 Deno.test("what became of a lapsed fence: ended while nobody followed, then taken over", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   log.lapse(`f:${fence}`);
   assertEquals(log.release(fence), { outcome: "ended", fence });
@@ -151,7 +151,7 @@ Deno.test("what became of a lapsed fence: ended while nobody followed, then take
 });
 
 Deno.test("a shared fence that lapsed among later ones was not taken over by them", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("r1", { mode: "shared" });
   log.grant("r2", { mode: "shared" });
   log.lapse(`f:${fence}`);
@@ -161,7 +161,7 @@ Deno.test("a shared fence that lapsed among later ones was not taken over by the
 });
 
 Deno.test("what became of a forced fence, of one beyond the history, and of one never granted", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   log.do({ type: "force", reason: "stuck", atMs: 7 }, "admin");
   assertEquals(log.release(fence), { outcome: "forced", fence });
@@ -172,7 +172,7 @@ Deno.test("what became of a forced fence, of one beyond the history, and of one 
 });
 
 Deno.test("another subject's fence is as if never granted, held or ended", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   assertEquals(log.release(fence, "thief"), { outcome: "never-granted", fence });
   assertEquals(log.holders, ["h"]);
@@ -181,7 +181,7 @@ Deno.test("another subject's fence is as if never granted, held or ended", () =>
 });
 
 Deno.test("force ends every holder and the cooling period, and hands over", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("r1", { mode: "shared", lockDelayMs: 9_000 });
   log.grant("r2", { mode: "shared" });
   log.grant("r3", { mode: "shared" });
@@ -195,13 +195,13 @@ Deno.test("force ends every holder and the cooling period, and hands over", () =
 });
 
 Deno.test("forcing a free lock counts none and changes nothing", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(log.do({ type: "force", reason: "", atMs: 1 }), { outcome: "forced-all", count: 0 });
   assertEquals([log.state.revision, log.state.kind], ["0", "unused"]);
 });
 
 Deno.test("leave gives up the own place; the next moves up", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("r", { mode: "shared" });
   log.acquire("w", { wait: "a", id: "w" });
   log.acquire("r2", { wait: "a", mode: "shared" });
@@ -215,7 +215,7 @@ Deno.test("leave gives up the own place; the next moves up", () => {
 });
 
 Deno.test("leave answers with the grant that came first, and to its owner only", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   log.acquire("w", { wait: "a", id: "w" });
   log.release(log.hold.fence);
@@ -230,7 +230,7 @@ Deno.test("leave answers with the grant that came first, and to its owner only",
 });
 
 Deno.test("keep-places renews a node's own places, and adopts only where it says so", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   for (const [holder, node] of [["w1", "a"], ["w2", "b"], ["w3", "a"]] as const) {
     log.acquire(holder, { wait: node, id: holder });
@@ -245,7 +245,7 @@ Deno.test("keep-places renews a node's own places, and adopts only where it says
 });
 
 Deno.test("fences may not go back: a state is applied to later instances only", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   for (let i = 0; i < 3; i++) log.release(log.grant("h"));
   const again = { id: "x", proposer: "a", commands: [log.ask("h")] };
   try {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { readOp } from "../../src/machine/read_op.ts";
-import { machine, Submitter } from "./key_log.ts";
+import { KeyLog, machine } from "./key_log.ts";
 
 const acquire = { type: "acquire", holder: "h", mode: "shared", ttlMs: 1, lockDelayMs: 0, atMs: 0 };
 
@@ -83,7 +83,7 @@ Deno.test("an op of another noun than the key's says so and changes nothing", ()
     session: { type: "open", holder: "h", ttlMs: 5 },
   };
   for (const [kind, first] of Object.entries(nouns)) {
-    const log = new Submitter();
+    const log = new KeyLog();
     log.one({ subject: "s", id: "first", born: 1, op: first });
     assertEquals(log.state.kind, kind);
     const before = log.state;
@@ -95,14 +95,14 @@ Deno.test("an op of another noun than the key's says so and changes nothing", ()
     }
     assertEquals(log.state, before);
   }
-  const log = new Submitter();
+  const log = new KeyLog();
   log.one({ subject: "s", id: "first", born: 1, op: put });
   assertEquals(log.release("1025"), { outcome: "unknown-op" });
   assertEquals(log.do({ type: "keep-places", places: [] }, "a"), { outcome: "kept" });
 });
 
 Deno.test("an unknown op in a value says so and changes nothing; the rest of the value is applied", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fly = { subject: "s", id: "x", born: 1, op: { type: "fly" } };
   const [first, second] = log.decide([fly, log.ask("h")]);
   assertEquals([first?.outcome, second?.outcome], ["unknown-op", "granted"]);

@@ -3,13 +3,13 @@ import { KV_VALUE_MAX_BYTES, ROW_MAX_BYTES } from "../../src/limits.ts";
 import type { Put } from "../../src/machine/op.ts";
 import { jsonBytes } from "../../src/machine/size.ts";
 import { viewRegister } from "../../src/machine/view.ts";
-import { machine, Submitter } from "./key_log.ts";
+import { KeyLog, machine } from "./key_log.ts";
 
 const TEXT = "text/plain";
 const put = (bytes: string, more: Partial<Put> = {}): Put => ({ type: "put", bytes, contentType: TEXT, ...more });
 
 Deno.test("a value is put, put anew and deleted; its revision grows and outlives it", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(log.do(put("QQ==")), { outcome: "written", revision: "1025" });
   assertEquals(viewRegister(log.state), { value: { bytes: "QQ==", contentType: TEXT }, revision: "1025" });
   assertEquals(log.do(put("QQ==")), { outcome: "written", revision: "2049" });
@@ -20,14 +20,14 @@ Deno.test("a value is put, put anew and deleted; its revision grows and outlives
 });
 
 Deno.test("a register nobody wrote: absent, and nothing becomes of it", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(log.do({ type: "delete" }), { outcome: "absent", revision: "0" });
   assertEquals(log.do(put("QQ==", { ifMatch: ["*"] })), { outcome: "precondition-failed", revision: "0" });
   assertEquals([log.state.kind, log.state.register], ["unused", undefined]);
 });
 
 Deno.test("conditions are on the value there is, and a tombstone is none", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const failed = (revision: string) => ({ outcome: "precondition-failed", revision }) as const;
   assertEquals(log.do(put("QQ==", { ifNoneMatch: ["*"] })).outcome, "written");
   assertEquals(log.do(put("QQ==", { ifNoneMatch: ["*"] })), failed("1025"));
@@ -43,14 +43,14 @@ Deno.test("conditions are on the value there is, and a tombstone is none", () =>
 });
 
 Deno.test("of two writers that saw the same revision one writes", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.do(put("QQ=="));
   const both = log.decide(["Qg==", "Qw=="].map((bytes) => log.command(put(bytes, { ifMatch: ["1025"] }))));
   assertEquals(both, [{ outcome: "written", revision: "2049" }, { outcome: "precondition-failed", revision: "2049" }]);
 });
 
 Deno.test("a fence once seen shuts out lower ones: through deletion, refusals and writes without any", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const late = { outcome: "fence-too-low", fence: "20" } as const;
   assertEquals(log.do(put("QQ==", { fence: "9" })).outcome, "written");
   assertEquals(log.do(put("QQ==", { fence: "20" })).outcome, "written");
@@ -61,7 +61,7 @@ Deno.test("a fence once seen shuts out lower ones: through deletion, refusals an
   assertEquals(log.do(put("Qg==", { fence: "9" })), late);
   assertEquals(log.do(put("Qg==")).outcome, "written");
   // Refused for its condition, and seen all the same; also by a register that nobody has written.
-  const fresh = new Submitter();
+  const fresh = new KeyLog();
   assertEquals(fresh.do(put("QQ==", { fence: "20", ifMatch: ["*"] })).outcome, "precondition-failed");
   assertEquals(fresh.do(put("QQ==", { fence: "9" })), late);
   assertEquals(fresh.do({ type: "delete", fence: "21" }), { outcome: "absent", revision: "0" });
@@ -69,7 +69,7 @@ Deno.test("a fence once seen shuts out lower ones: through deletion, refusals an
 });
 
 Deno.test("an ephemeral value has a lease, is kept alive without a change, and ends by a claim that names it", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.do(put("QQ==", { ttlMs: 5_000 }));
   const [first] = machine.leases(log.state);
   assertEquals(first, { id: "value", by: "a/n/1", ttlMs: 5_000 });
@@ -85,7 +85,7 @@ Deno.test("an ephemeral value has a lease, is kept alive without a change, and e
 });
 
 Deno.test("another value, type or time to live is a change; without one it stays for good", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.do(put("QQ==", { ttlMs: 5_000 }));
   const news = [{ bytes: "Qg==" }, { contentType: "text/html" }, { ttlMs: 6_000 }] as const;
   for (const more of news) {
@@ -101,7 +101,7 @@ Deno.test("another value, type or time to live is a change; without one it stays
 });
 
 Deno.test("the largest value that a request may bring fits, and what the row has no room for is refused", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const largest = put("x".repeat(Math.ceil(KV_VALUE_MAX_BYTES / 3) * 4), {
     contentType: '"'.repeat(256),
     ttlMs: 3_600_000,
@@ -115,7 +115,7 @@ Deno.test("the largest value that a request may bring fits, and what the row has
 });
 
 Deno.test("a register written 100,000 times stays as small as after the first writes", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   let most = 0;
   for (let i = 0; i < 100_000; i++) {
     log.do(put("QUJD", i % 3 === 0 ? { ttlMs: 5_000 } : {}), `subject${i % 7}`);

@@ -3,11 +3,11 @@ import { HOLDERS_PER_KEY, ROW_MAX_BYTES } from "../../src/limits.ts";
 import type { Result, Take } from "../../src/machine/op.ts";
 import { jsonBytes } from "../../src/machine/size.ts";
 import { isFree, isOtherLimit, viewGrants } from "../../src/machine/view.ts";
-import { machine, randomness, Submitter } from "./key_log.ts";
+import { KeyLog, machine, randomness } from "./key_log.ts";
 
 type Asking = Partial<Omit<Take, "type" | "wait">> & { wait?: string; id?: string; subject?: string };
 
-function take(log: Submitter, holder: string, { wait, id, subject, ...rest }: Asking = {}): Result {
+function take(log: KeyLog, holder: string, { wait, id, subject, ...rest }: Asking = {}): Result {
   const op: Take = {
     type: "take",
     limit: 3,
@@ -22,10 +22,10 @@ function take(log: Submitter, holder: string, { wait, id, subject, ...rest }: As
   return log.do(op, subject, id);
 }
 
-const usedBy = (log: Submitter) => log.state.holders.reduce((sum, { permits }) => sum + permits!, 0);
+const usedBy = (log: KeyLog) => log.state.holders.reduce((sum, { permits }) => sum + permits!, 0);
 
 Deno.test("permits are given while there are some, each grant with a fence of its own", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(take(log, "one", { permits: 2 }), { outcome: "granted", fence: "1025", ttlMs: 30_000 });
   assertEquals(take(log, "two", { permits: 2 }), { outcome: "held" });
   assertEquals(take(log, "two"), { outcome: "granted", fence: "3073", ttlMs: 30_000 });
@@ -37,7 +37,7 @@ Deno.test("permits are given while there are some, each grant with a fence of it
 });
 
 Deno.test("who waits for many is not passed by who asks for few", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   take(log, "one", { permits: 2 });
   take(log, "big", { permits: 3, wait: "a" });
   assertEquals(take(log, "small"), { outcome: "held" });
@@ -49,7 +49,7 @@ Deno.test("who waits for many is not passed by who asks for few", () => {
 });
 
 Deno.test("one release serves as many of the queue as fit, in order", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   take(log, "all", { permits: 3 });
   for (const [holder, permits] of [["a", 1], ["b", 1], ["c", 2], ["d", 1]] as const) {
     take(log, holder, { permits, wait: "n" });
@@ -59,7 +59,7 @@ Deno.test("one release serves as many of the queue as fit, in order", () => {
 });
 
 Deno.test("another limit is refused while it is in use, held, waited for or cooling; then it is the new one", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   take(log, "one", { lockDelayMs: 5_000 });
   assertEquals(take(log, "two", { limit: 4 }), { outcome: "limit-mismatch", limit: 3 });
   assertEquals(take(log, "two", { limit: 4, wait: "a" }), { outcome: "limit-mismatch", limit: 3 });
@@ -74,20 +74,20 @@ Deno.test("another limit is refused while it is in use, held, waited for or cool
 });
 
 Deno.test("a limit nobody was granted under is none", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(take(log, "one", { metadata: "x".repeat(ROW_MAX_BYTES) }), { outcome: "too-large" });
   assertEquals([log.state.kind, log.state.limit], ["unused", undefined]);
 });
 
 Deno.test("it is not reentrant: who holds permits under this name waits for itself", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   take(log, "one");
   assertEquals(take(log, "one"), { outcome: "held" });
   assertEquals(take(log, "one", { subject: "t" }).outcome, "granted");
 });
 
 Deno.test("no more holders than a key may have, though permits are left", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   for (let i = 0; i < HOLDERS_PER_KEY; i++) assertEquals(take(log, `h${i}`, { limit: 1_024 }).outcome, "granted");
   assertEquals(take(log, "more", { limit: 1_024 }), { outcome: "held" });
   assert(!isFree(log.state, { mode: "shared", permits: 1, limit: 1_024 }, new Set()));
@@ -97,7 +97,7 @@ Deno.test("no more holders than a key may have, though permits are left", () => 
 });
 
 Deno.test("what would be free once some leases have ended", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   take(log, "one", { permits: 2 });
   take(log, "two");
   const free = (permits: number, ...gone: string[]) =>
@@ -117,7 +117,7 @@ Deno.test("what would be free once some leases have ended", () => {
 });
 
 Deno.test("the widest semaphore stays in its row when all that wait are served", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const wide = { limit: HOLDERS_PER_KEY, metadata: '"'.repeat(256), subject: "é".repeat(64) };
   take(log, "all", { limit: HOLDERS_PER_KEY, permits: HOLDERS_PER_KEY });
   let count = 0;
@@ -171,7 +171,7 @@ Deno.test("random histories: permits are never exceeded, and everybody is served
   for (let seed = 1; seed <= 60; seed++) {
     const random = randomness(seed);
     const below = (n: number) => Math.floor(random() * n);
-    const log = new Submitter();
+    const log = new KeyLog();
     const naive = new NaiveSemaphore();
     for (let i = 0; i < 150; i++) {
       const holder = `h${i}`;

@@ -4,28 +4,28 @@ import { ENDED_SESSIONS_PER_KEY, NAMES_PER_SESSION, ROW_MAX_BYTES } from "../../
 import type { EndSession, Op, Result } from "../../src/machine/op.ts";
 import { jsonBytes } from "../../src/machine/size.ts";
 import { isFree, sessionsIn, viewGrants, viewRegister, viewSession } from "../../src/machine/view.ts";
-import { machine, randomness, Submitter } from "./key_log.ts";
+import { KeyLog, machine, randomness } from "./key_log.ts";
 
 const OPEN: Op = { type: "open", holder: "client", ttlMs: 10_000 };
 
-function opened(subject = "s"): Submitter {
-  const log = new Submitter();
+function opened(subject = "s"): KeyLog {
+  const log = new KeyLog();
   assertEquals(log.do(OPEN, subject, "open"), { outcome: "opened", ttlMs: 10_000 });
   return log;
 }
 
-function bind(log: Submitter, key: string, subject = "s"): Result {
+function bind(log: KeyLog, key: string, subject = "s"): Result {
   return log.do({ type: "bind", key }, subject);
 }
 
-const names = (log: Submitter) => viewSession(log.state)!.names.map(([key]) => key);
-const leases = (log: Submitter) => machine.leases(log.state).map(({ id }) => id);
+const names = (log: KeyLog) => viewSession(log.state)!.names.map(([key]) => key);
+const leases = (log: KeyLog) => machine.leases(log.state).map(({ id }) => id);
 
 function ended(session: string, how: EndSession["how"] = "lapsed"): Op {
   return { type: "end-session", session, instance: 7, how, atMs: 9_000 };
 }
 
-function end(log: Submitter, session: string, how?: EndSession["how"]): Result {
+function end(log: KeyLog, session: string, how?: EndSession["how"]): Result {
   return log.do(ended(session, how), "node");
 }
 
@@ -69,7 +69,7 @@ Deno.test("session: it is its subject's; for another it is as if there were none
     assertEquals(log.do(op, "stranger"), { outcome: "no-session" }, op.type);
   }
   assertEquals(JSON.stringify({ ...log.state, window: "" }), before);
-  const never = new Submitter();
+  const never = new KeyLog();
   for (const op of [{ type: "keep" }, { type: "bind", key: "lock/x" }, { type: "close" }] as const) {
     assertEquals(never.do(op), { outcome: "no-session" }, op.type);
   }
@@ -105,7 +105,7 @@ Deno.test("session: a claim of a lease that was renewed since ends nothing", () 
 });
 
 Deno.test("session: what it keeps and what collides with that: a batch keeps first, and ends after", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const order = machine.order([
     log.command({ type: "close" }, "s", "1"),
     log.command({ type: "bind", key: "lock/x" }, "s", "2"),
@@ -150,7 +150,7 @@ Deno.test("session: 10,000 names one after another do not fill it, and its row s
 });
 
 Deno.test("session: what is bound has no lease of its own; its place has one, and what is handed over until confirmed", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h", { session: "S" });
   assertEquals(leases(log), []);
   log.decide([], { claims: [{ id: `f:${fence}`, by: log.hold.by }] });
@@ -168,7 +168,7 @@ Deno.test("session: what is bound has no lease of its own; its place has one, an
 });
 
 Deno.test("session: its end frees holds and places bound to it, and nothing else; the next in line is served", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h", { session: "S" });
   log.acquire("w1", { wait: "a", session: "S" });
   log.acquire("w2", { wait: "a", session: "T" });
@@ -187,7 +187,7 @@ Deno.test("session: its end frees holds and places bound to it, and nothing else
 
 Deno.test("session: after a lapse what had a lock delay cools for the longest of them, after an end by its owner not", () => {
   for (const [how, state] of [["lapsed", "cooling"], ["closed", "free"]] as const) {
-    const log = new Submitter();
+    const log = new KeyLog();
     log.grant("h1", { session: "S", mode: "shared", lockDelayMs: 4_000 });
     log.grant("h2", { session: "S", mode: "shared", lockDelayMs: 9_000 });
     log.grant("h3", { session: "S", mode: "shared" });
@@ -200,13 +200,13 @@ Deno.test("session: after a lapse what had a lock delay cools for the longest of
 });
 
 Deno.test("session: a grant, a place or a value that comes after its end is refused", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   end(log, "S");
   assertEquals(log.acquire("h", { session: "S" }), { outcome: "session-ended" });
   assertEquals(log.acquire("w", { session: "S", wait: "a" }), { outcome: "session-ended" });
   assertEquals(log.do({ type: "campaign", candidate: "c", ttlMs: 1, atMs: 0, session: "S" }).outcome, "session-ended");
   assertEquals(viewGrants(log.state).state, "free");
-  const register = new Submitter();
+  const register = new KeyLog();
   end(register, "S");
   const put: Op = { type: "put", bytes: "", contentType: "a/b", session: "S", fence: "9" };
   assertEquals(register.do(put), { outcome: "session-ended" });
@@ -214,7 +214,7 @@ Deno.test("session: a grant, a place or a value that comes after its end is refu
 });
 
 Deno.test("session: a value ends with it; put anew without it, it stays", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const put = (session?: string): Op => ({
     type: "put",
     bytes: "aGk=",
@@ -237,7 +237,7 @@ Deno.test("session: a value ends with it; put anew without it, it stays", () => 
 
 Deno.test("session: a value cannot live by a ttl and by a session", () => {
   const op = { type: "put", bytes: "", contentType: "a/b", session: "S", ttlMs: 1_000 } as const;
-  assertEquals(new Submitter().do(op), { outcome: "unknown-op" });
+  assertEquals(new KeyLog().do(op), { outcome: "unknown-op" });
 });
 
 Deno.test("session: its commands are for its own log, and end-session for every other", () => {
@@ -245,7 +245,7 @@ Deno.test("session: its commands are for its own log, and end-session for every 
   assertEquals(end(log, "S"), { outcome: "unknown-op" });
   assertEquals(log.acquire("h"), { outcome: "unknown-op" });
   assertEquals(log.do({ type: "force", reason: "r", atMs: 0 }), { outcome: "unknown-op" });
-  const lock = new Submitter();
+  const lock = new KeyLog();
   lock.grant("h");
   for (const op of [OPEN, { type: "keep" }, { type: "bind", key: "k" }, { type: "close" }] as const) {
     assertEquals(lock.do(op), { outcome: "unknown-op" }, op.type);
@@ -255,7 +255,7 @@ Deno.test("session: its commands are for its own log, and end-session for every 
 Deno.test("session: the widest queue of what is bound stays in its row when all of it is served, and when its sessions end", () => {
   const session = (i: number) => `${i}`.padStart(32, "0");
   for (const how of ["served", "ended"] as const) {
-    const log = new Submitter();
+    const log = new KeyLog();
     const fence = log.grant("first", { session: session(0) });
     let count = 0;
     const wide = () => ({ wait: "a", mode: "shared", session: session(count + 1), metadata: '"'.repeat(256) }) as const;
@@ -273,7 +273,7 @@ Deno.test("session: the widest queue of what is bound stays in its row when all 
 });
 
 Deno.test("session: a repeated request that is bound must say the same session", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h", { id: "k", session: "S" });
   for (let i = 0; i < 100; i++) log.do({ type: "leave", place: "none", atMs: 0 });
   assertEquals(log.acquire("h", { id: "k", session: "S" }).outcome, "granted");
@@ -285,7 +285,7 @@ for (const seed of [1, 2, 3]) {
   Deno.test(`session: random histories ${seed}: nothing bound to a session whose end was told is granted or kept`, () => {
     const next = randomness(seed);
     const below = (n: number) => Math.floor(next() * n);
-    const log = new Submitter();
+    const log = new KeyLog();
     const gone: string[] = [];
     let sessions = 0;
     let freed = 0;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { HOLDERS_PER_KEY, ROW_MAX_BYTES } from "../../src/limits.ts";
 import { jsonBytes } from "../../src/machine/size.ts";
-import { machine, Submitter } from "./key_log.ts";
+import { KeyLog, machine } from "./key_log.ts";
 
 const WIDE = { metadata: '"'.repeat(256), subject: "é".repeat(64) };
 const holder = (i: number) => `"\\${i}`.padEnd(128, "\\");
@@ -11,7 +11,7 @@ Deno.test("bytes are counted as UTF-8 of the JSON text", () => {
 });
 
 Deno.test("what would not fit is too-large, changes nothing but the window, and is told again", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   let i = 0;
   while (log.acquire(holder(i), { ...WIDE, wait: "a" }).outcome === "queued") i++;
@@ -29,7 +29,7 @@ Deno.test("what would not fit is too-large, changes nothing but the window, and 
 });
 
 Deno.test("the widest queue stays in its row when all of it is granted, renewed, forced and put into history", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   let full = false;
   for (let i = 0; !full; i++) {
@@ -49,7 +49,7 @@ Deno.test("the widest queue stays in its row when all of it is granted, renewed,
 });
 
 Deno.test("history yields to holders and waiters, oldest first", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   for (let i = 0; i < 32; i++) {
     log.grant(holder(i), WIDE);
     log.do({ type: "force", reason: '"'.repeat(256), atMs: 1 });

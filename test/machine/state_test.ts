@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import type { Mode } from "../../src/paxos/message.ts";
 import { MACHINE_VERSION } from "../../src/machine/state.ts";
-import { FAST, machine, Submitter } from "./key_log.ts";
+import { FAST, KeyLog, machine } from "./key_log.ts";
 
 Deno.test("a fresh key", () => {
   assertEquals(
@@ -15,7 +15,7 @@ Deno.test("the mode is decided with the value, however its fields were ordered o
   const shuffled = { coordinator: "b", recovery: "uncoordinated", kind: "fast" } as Mode;
   const ordered: Mode = { kind: "fast", recovery: "uncoordinated", coordinator: "b" };
   const texts = [shuffled, ordered].map((nextMode) => {
-    const log = new Submitter();
+    const log = new KeyLog();
     log.decide([log.ask("h")], { nextMode });
     assertEquals(log.state.mode, ordered);
     assertEquals(log.holders, ["h"]);
@@ -25,7 +25,7 @@ Deno.test("the mode is decided with the value, however its fields were ordered o
 });
 
 Deno.test("a value without commands changes nothing", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   const before = JSON.stringify(log.state);
   log.decide([]);
@@ -33,7 +33,7 @@ Deno.test("a value without commands changes nothing", () => {
 });
 
 Deno.test("apply leaves the state it was given alone", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h");
   log.acquire("w", { wait: "a" });
   const given = log.state;
@@ -44,7 +44,7 @@ Deno.test("apply leaves the state it was given alone", () => {
 });
 
 Deno.test("each change within an instance has a revision of its own", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.decide([log.ask("h"), log.ask("w1", { wait: "a" }), log.ask("x"), log.ask("w2", { wait: "a" })]);
   assertEquals(log.state.revision, String(1024 + 3));
 });

@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { HOLDERS_PER_KEY, PLACE_TTL_MS } from "../../src/limits.ts";
 import { holdOfFence, holdOfHolder, placesOfNode, viewGrants, viewHistory } from "../../src/machine/view.ts";
-import { machine, Submitter } from "./key_log.ts";
+import { KeyLog, machine } from "./key_log.ts";
 
 Deno.test("a lock that was never used is free", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   assertEquals(viewGrants(log.state), {
     state: "free",
     holders: [],
@@ -19,7 +19,7 @@ Deno.test("a lock that was never used is free", () => {
 });
 
 Deno.test("held, with who waits and by which lease, then cooling, then free, each fence in the history", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h", { metadata: "m", lockDelayMs: 3_000, atMs: 1_000 });
   log.acquire("w1", { wait: "a", id: "w1" });
   log.acquire("w2", { wait: "b", mode: "shared", id: "w2" });
@@ -43,7 +43,7 @@ Deno.test("held, with who waits and by which lease, then cooling, then free, eac
 });
 
 Deno.test("holds and places are found by fence, holder, command and node", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   log.grant("h", { id: "k" });
   log.acquire("w1", { wait: "a", id: "w1" });
   log.acquire("w2", { wait: "b", id: "w2" });

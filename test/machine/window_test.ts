@@ -7,24 +7,24 @@ import {
   WINDOW_SUBJECTS,
 } from "../../src/limits.ts";
 import type { Command } from "../../src/paxos/message.ts";
-import { digest, machine, Submitter } from "./key_log.ts";
+import { digest, KeyLog, machine } from "./key_log.ts";
 
 const KEPT = DEDUP_WINDOW + WINDOW_INSTANCES;
 const entriesIn = (text: string) => text.split(";").length - 1;
 
-function put(log: Submitter, bytes: string, subject = "s", id?: string): Command {
+function put(log: KeyLog, bytes: string, subject = "s", id?: string): Command {
   return log.command({ type: "put", bytes, contentType: "t/t" }, subject, id);
 }
 
 /** So many values of a full batch each, all of one subject. */
-function flood(log: Submitter, instances: number, subject: string): void {
+function flood(log: KeyLog, instances: number, subject: string): void {
   for (let i = 0; i < instances; i++) {
     log.decide(Array.from({ length: COMMANDS_PER_VALUE }, (_, j) => put(log, `${i}.${j}`, subject)));
   }
 }
 
 Deno.test("window: all commands of the last four instances are known, and 32 of before at most", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const sent: Command[][] = [];
   for (let i = 0; i < 8; i++) {
     sent.push(Array.from({ length: 20 }, (_, j) => put(log, `${i}.${j}`)));
@@ -37,7 +37,7 @@ Deno.test("window: all commands of the last four instances are known, and 32 of 
 });
 
 Deno.test("window: a calm name keeps its last 36 commands, however long ago they were", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const sent = Array.from({ length: KEPT + 5 }, (_, i) => {
     const command = put(log, `${i}`);
     log.one(command);
@@ -49,7 +49,7 @@ Deno.test("window: a calm name keeps its last 36 commands, however long ago they
 });
 
 Deno.test("window: it is never larger than its bytes, and a command is expired or known but never taken for new", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const sent: Command[] = [];
   for (let i = 0; i < 12; i++) {
     const batch = Array.from({ length: COMMANDS_PER_VALUE }, (_, j) => put(log, `${i}.${j}`, `s${j % 7}`));
@@ -62,7 +62,7 @@ Deno.test("window: it is never larger than its bytes, and a command is expired o
 });
 
 Deno.test("window: a subject's flood pushes out its own commands, not a neighbour's", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const mine = put(log, "mine", "neighbour");
   const result = log.one(mine);
   flood(log, 10, "loud");
@@ -74,7 +74,7 @@ Deno.test("window: a subject's flood pushes out its own commands, not a neighbou
 });
 
 Deno.test("window: renewals, releases, leaves and keep-alives push nothing out", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const ask = log.ask("holder");
   const granted = log.one(ask);
   assert(granted.outcome === "granted");
@@ -90,7 +90,7 @@ Deno.test("window: renewals, releases, leaves and keep-alives push nothing out",
 });
 
 Deno.test("window: a renewal is known for four instances, and a copy that comes later still changes nothing", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const old = log.command({ type: "renew", fence, ttlMs: 1_000 });
   log.one(old);
@@ -104,7 +104,7 @@ Deno.test("window: a renewal is known for four instances, and a copy that comes 
 });
 
 Deno.test("window: a leader's value is a write: said again late it undoes no newer one", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const campaign = log.command({ type: "campaign", candidate: "c", ttlMs: 30_000, atMs: 0 });
   log.one(campaign);
   const fence = log.state.lastFence;
@@ -117,7 +117,7 @@ Deno.test("window: a leader's value is a write: said again late it undoes no new
 });
 
 Deno.test("window: floors of more subjects than are kept become one for all that are forgotten", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   for (let i = 0; i < WINDOW_SUBJECTS + 3; i++) flood(log, 3, `subject${i}`);
   assertEquals(log.state.floors?.length, WINDOW_SUBJECTS);
   const forgotten = { ...put(log, "x", "subject0"), born: 1 };
@@ -126,7 +126,7 @@ Deno.test("window: floors of more subjects than are kept become one for all that
 });
 
 Deno.test("window: what was refused for now may be asked again; a copy of the first asking is refused still", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   const fence = log.grant("h");
   const refused = log.ask("i");
   assertEquals(log.one(refused), { outcome: "held" });
@@ -140,7 +140,7 @@ Deno.test("window: what was refused for now may be asked again; a copy of the fi
 });
 
 Deno.test("version 1 to 2: raised by a value, never before, and what the window held is still known", () => {
-  const log = new Submitter(1);
+  const log = new KeyLog(1);
   const sent = Array.from({ length: 40 }, (_, i) => put(log, `${i}`));
   for (const command of sent) log.one({ ...command, born: log.instance + 1 });
   assertEquals(log.state.version, 1);
@@ -161,7 +161,7 @@ Deno.test("version 1 to 2: raised by a value, never before, and what the window 
 });
 
 Deno.test("a value of a version that this machine does not know is not applied", () => {
-  const log = new Submitter();
+  const log = new KeyLog();
   let failed = false;
   try {
     log.decide([], { machine: 3 });

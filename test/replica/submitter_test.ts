@@ -39,7 +39,7 @@ function isolate(cluster: MemoryCluster, id: string): () => void {
   return () => others.forEach((other) => cluster.network.heal(id, other));
 }
 
-Deno.test("key log: a command that loses an instance is decided once, in the next one", async () => {
+Deno.test("submitter: a command that loses an instance is decided once, in the next one", async () => {
   const cluster = await memoryCluster(5);
   try {
     for (let round = 0; round < 20; round++) {
@@ -60,7 +60,7 @@ Deno.test("key log: a command that loses an instance is decided once, in the nex
 });
 
 for (const n of [3, 4, 5]) {
-  Deno.test(`key log, n=${n}: 200 concurrent commands of one key from three nodes are each decided exactly once`, async () => {
+  Deno.test(`submitter, n=${n}: 200 concurrent commands of one key from three nodes are each decided exactly once`, async () => {
     const cluster = await memoryCluster(n);
     const nodeOf = (i: number) => cluster.node("abc"[i % 3]!).locks;
     try {
@@ -117,7 +117,7 @@ function codeOf(error: unknown): string {
   return error instanceof QuorateError ? error.code : `${error}`;
 }
 
-Deno.test("key log: commands that wait go together, 64 at most, in the order they came in", async () => {
+Deno.test("submitter: commands that wait go together, 64 at most, in the order they came in", async () => {
   const cluster = await memoryCluster(3);
   try {
     const { locks } = cluster.node("a");
@@ -135,7 +135,7 @@ Deno.test("key log: commands that wait go together, 64 at most, in the order the
   }
 });
 
-Deno.test("key log: past its deadline with a vote cast it is outcome-unknown; asked again anywhere it is the one grant", async () => {
+Deno.test("submitter: past its deadline with a vote cast it is outcome-unknown; asked again anywhere it is the one grant", async () => {
   const cluster = await memoryCluster(3);
   try {
     const heal = isolate(cluster, "a");
@@ -158,7 +158,7 @@ Deno.test("key log: past its deadline with a vote cast it is outcome-unknown; as
   }
 });
 
-Deno.test("key log: past its deadline before any vote was cast for it, it is no-quorum with outcome none, and true", async () => {
+Deno.test("submitter: past its deadline before any vote was cast for it, it is no-quorum with outcome none, and true", async () => {
   const cluster = await memoryCluster(3);
   try {
     const heal = isolate(cluster, "a");
@@ -204,12 +204,12 @@ async function overtaken(between: number, more: Partial<Caller> = {}) {
   }
 }
 
-Deno.test("key log: overtaken by fewer commands than the window holds, it is decided as if nothing had been", async () => {
+Deno.test("submitter: overtaken by fewer commands than the window holds, it is decided as if nothing had been", async () => {
   assertEquals((await overtaken(0)).code, "granted");
   assertEquals((await overtaken(20)).code, "granted");
 });
 
-Deno.test("key log: overtaken by more commands than the window holds, its outcome is unknown, and it is told what to send with it", async () => {
+Deno.test("submitter: overtaken by more commands than the window holds, its outcome is unknown, and it is told what to send with it", async () => {
   const { code, error } = await overtaken(50);
   assertEquals([code, error?.facts.outcome], ["outcome-unknown", "unknown"]);
   // It was first sent after instance 1, which a has seen.
@@ -217,7 +217,7 @@ Deno.test("key log: overtaken by more commands than the window holds, its outcom
   assert(error?.facts.idempotencyKey !== undefined);
 });
 
-Deno.test("key log: a fresh command is never expired, however much was decided before it", async () => {
+Deno.test("submitter: a fresh command is never expired, however much was decided before it", async () => {
   const cluster = await memoryCluster(3);
   try {
     const { body: keep } = await cluster.node("b").locks.acquire("long", shared("keeper"), caller());
@@ -231,7 +231,7 @@ Deno.test("key log: a fresh command is never expired, however much was decided b
   }
 });
 
-Deno.test("key log: a node that was away while more was decided than the window holds asks before it proposes", async () => {
+Deno.test("submitter: a node that was away while more was decided than the window holds asks before it proposes", async () => {
   const cluster = await memoryCluster(3);
   try {
     const { body: keep } = await cluster.node("c").locks.acquire("away", shared("keeper"), caller());
@@ -248,7 +248,7 @@ Deno.test("key log: a node that was away while more was decided than the window 
 });
 
 for (const fault of ["unknown-applied", "unknown-lost", "conflict"] as const) {
-  Deno.test(`key log: the own store fails once (${fault}) at any step: the command is decided once all the same`, async () => {
+  Deno.test(`submitter: the own store fails once (${fault}) at any step: the command is decided once all the same`, async () => {
     const cluster = await memoryCluster(3);
     try {
       for (let at = 0; at < 4; at++) {
@@ -277,7 +277,7 @@ function settledIn(promise: Promise<unknown>): Promise<boolean> {
   return Promise.race([promise.then(() => true, () => true), Promise.resolve().then(() => false)]);
 }
 
-Deno.test("key log: every Accept!, Accepted and Learn delivered twice: each command is still decided once", async () => {
+Deno.test("submitter: every Accept!, Accepted and Learn delivered twice: each command is still decided once", async () => {
   const cluster = await memoryCluster(5);
   try {
     cluster.network.duplicate(() => true);
@@ -290,7 +290,7 @@ Deno.test("key log: every Accept!, Accepted and Learn delivered twice: each comm
   }
 });
 
-Deno.test(`key log: a lossy, slow, reordering network (seed ${SEED}): every answer is the one decision`, async () => {
+Deno.test(`submitter: a lossy, slow, reordering network (seed ${SEED}): every answer is the one decision`, async () => {
   const cluster = await memoryCluster(5, { deadlineMs: 100 });
   const random = seeded(SEED);
   try {
@@ -322,7 +322,7 @@ Deno.test(`key log: a lossy, slow, reordering network (seed ${SEED}): every answ
   }
 });
 
-Deno.test("key log: more commands of one name than may wait are 503 at once, and told that nothing was sent", () =>
+Deno.test("submitter: more commands of one name than may wait are 503 at once, and told that nothing was sent", () =>
   withApps(3, async (apps) => {
     const { cluster } = apps;
     const { body: held } = await tell(apps, "a", "POST", "/v1/locks/hot", { holder: "me" });

@@ -1,5 +1,6 @@
 /** What an owner store has of its records where most of it stands in the log: through restarts, failures and shortening. */
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
+import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { type BallotStore, DamagedRecord, type StoredRecord, StoreError } from "../../src/ports.ts";
 import { ballotRow, LOG, logRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
@@ -89,6 +90,21 @@ Deno.test("record log: a row that cannot be read closes the store, one that does
       await raw.set(logRow(1_000, 0), new TextEncoder().encode(text));
       await assertRejects(open, StoreError, "log of this store");
     }
+  }));
+
+Deno.test("record log: a state that no row can hold is refused to who made it, and keeps nobody else from the disk", () =>
+  withKv(-1, async ({ open }) => {
+    const store = await open();
+    for (const key of ["large", "fine"]) await store.update(key, increment);
+    const tooLarge = (record: StoredRecord | null) => {
+      const result = moveOn(record);
+      const state = { ...result.record!.state, padding: "x".repeat(ROW_MAX_BYTES) };
+      return { ...result, record: { ...result.record!, state } };
+    };
+    const [large, fine] = await Promise.allSettled([store.update("large", tooLarge), store.update("fine", moveOn)]);
+    assertEquals([large.status, fine.status], ["rejected", "fulfilled"]);
+    assertEquals((await store.update("large", look))?.instance, 1);
+    assertEquals((await store.update("fine", look))?.instance, 2);
   }));
 
 Deno.test("record log: while it cannot be read after a commit of unknown outcome, nothing is said of any record", () =>
