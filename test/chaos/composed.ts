@@ -3,6 +3,7 @@ import { assert } from "@std/assert";
 import { compose, type Composed } from "../../deploy.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseConfig } from "../../src/config/config.ts";
+import { LINE_PATH } from "../../src/transport/lines.ts";
 import { type KvConnect, startKvConnect } from "../kv_connect/server.ts";
 
 const TRIES = 300;
@@ -115,8 +116,10 @@ export class ComposedCluster {
   async #arrive(id: string, request: Request): Promise<Response> {
     const node = this.#nodes.get(id);
     const from = request.headers.get("quorate-peer");
+    // What goes over a connection that stands does not come by here, and would get through whatever is silenced: so none does.
+    const isLine = new URL(request.url).pathname === LINE_PATH;
     const isCut = from !== null && (this.#silent.has(id) || this.#silent.has(from));
-    if (node === undefined || isCut) return new Response(null, { status: 502 });
+    if (node === undefined || isCut || isLine) return new Response(null, { status: 502 });
     return await node.handler(request);
   }
 }
