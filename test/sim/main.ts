@@ -66,7 +66,10 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
   const seconds = () => (performance.now() - startMs) / 1_000;
   await forEachSeed({ from, count, jobs, kind }, ({ seed, figures, faults }) => {
     totals.add(figures);
-    if (faults.length > 0) failed.push({ seed, faults });
+    if (faults.length > 0) {
+      failed.push({ seed, faults });
+      console.log(`seed ${seed} failed: ${faults[0]}`);
+    }
     if (totals.seeds % PROGRESS === 0 && totals.seeds < count) {
       console.log(`${totals.seeds} seeds, ${failed.length} failed, ${seconds().toFixed(0)} s`);
     }

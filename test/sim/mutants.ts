@@ -318,47 +318,55 @@ export type Verdict = { readonly seed: number; readonly fault: string } | null;
 
 /**
  * The first seed that catches it and what it said, or null if it survived. Rejects if that seed fails without the bug too:
- * then it says nothing of the bug.
+ * then it says nothing of the bug. What is in `folder` afterwards is the copy with the bug.
  */
-export async function hunt(mutant: Mutant, jobs: number): Promise<Verdict> {
-  const folder = await Deno.makeTempDir({ prefix: "quorate-mutant-" });
-  try {
-    await plant(mutant, folder);
-    const caught: { readonly seed: number; readonly fault: string }[] = [];
-    await forEachSeed(
-      { from: mutant.from ?? 1, count: mutant.seeds, jobs, kind: mutant.kind ?? "owners" },
-      ({ seed, faults }) => {
-        if (faults[0] !== undefined) caught.push({ seed, fault: faults[0] });
-        return caught.length === 0;
-      },
-      new URL(`file://${folder}/test/sim/worker.ts`),
-    );
-    const first = caught.sort((a, b) => a.seed - b.seed)[0] ?? null;
-    if (first === null) return null;
-    const { faults } = await play(planOf(first.seed, mutant.kind ?? "owners"));
-    if (faults.length > 0) throw new Error(`${mutant.name}: seed ${first.seed} fails without it too: ${faults[0]}`);
-    return first;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+export async function hunt(mutant: Mutant, folder: string): Promise<Verdict> {
+  const { from = 1, seeds: count, kind = "owners" } = mutant;
+  await plant(mutant, folder);
+  let caught: Verdict = null;
+  await forEachSeed(
+    { from, count, jobs: 1, kind },
+    ({ seed, faults }) => {
+      if (faults[0] !== undefined) caught = { seed, fault: faults[0] };
+      return caught === null;
+    },
+    new URL(`file://${folder}/test/sim/worker.ts`),
+  );
+  const first = caught as Verdict;
+  if (first === null) return null;
+  const { faults } = await play(planOf(first.seed, kind));
+  if (faults.length > 0) throw new Error(`${mutant.name}: seed ${first.seed} fails without it too: ${faults[0]}`);
+  return first;
 }
 
-/** Whether all were caught. */
+/** Whether all were caught. Each of `jobs` lanes hunts one at a time, in a folder of its own. */
 export async function catchMutants(jobs: number, print: (line: string) => void): Promise<boolean> {
+  const left = MUTANTS.values();
   let survived = 0;
-  for (const mutant of MUTANTS) {
-    const verdict = await hunt(mutant, jobs);
-    if (verdict === null) survived++;
-    const how = verdict === null
-      ? `SURVIVED ${mutant.seeds} seeds`
-      : `seed ${verdict.seed}: ${verdict.fault.slice(0, 160)}`;
-    print(`${mutant.name}\n    ${how}`);
-  }
+  const lane = async () => {
+    const folder = await Deno.makeTempDir({ prefix: "quorate-mutants-" });
+    try {
+      for (const mutant of left) {
+        const verdict = await hunt(mutant, folder);
+        if (verdict === null) survived++;
+        const how = verdict === null
+          ? `SURVIVED ${mutant.seeds} seeds`
+          : `seed ${verdict.seed}: ${verdict.fault.slice(0, 160)}`;
+        print(`${mutant.name}\n    ${how}`);
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, lane));
   print(`mutants: ${MUTANTS.length - survived} caught, ${survived} survived`);
   return survived === 0;
 }
 
-/** A copy of the source and the simulator, with the mutant in it. */
+/**
+ * A copy of the source and the simulator, with the mutant in it. It may be written over the copy before: the files that are
+ * the same at the same path need no new translation, which takes longer than most hunts.
+ */
 async function plant({ name, edits }: Mutant, folder: string): Promise<void> {
   const root = new URL("../../", import.meta.url);
   await copyTree(new URL("src/", root), `${folder}/src`);

@@ -141,9 +141,16 @@ Deno.test("mutants of roles and hosts: the text that each replaces stands in its
 /** All of them: `deno task sim --mutants`, a step of the gate. */
 for (const mutant of MUTANTS.slice(0, 2)) {
   Deno.test(`simulator: catches ${mutant.name}`, async () => {
-    const verdict = await hunt(mutant, 1);
-    assert(verdict !== null, `it survived ${mutant.seeds} seeds`);
-    console.log(`${mutant.name}: seed ${verdict.seed}: ${verdict.fault}`);
+    const folder = await Deno.makeTempDir({ prefix: "quorate-mutants-" });
+    try {
+      const verdict = await hunt(mutant, folder);
+      assert(verdict !== null, `it survived ${mutant.seeds} seeds`);
+      // The next hunt in a folder must not run what the one before left in a cache.
+      const control = { name: "no bug", edits: [], from: verdict.seed, seeds: 1 };
+      assertEquals(await hunt(control, folder), null);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   });
 }
 
