@@ -71,6 +71,24 @@ Deno.test("document: in an answer the session is what it lives by, and nothing t
     );
   }));
 
+Deno.test("document: a generator that knows no wildcard finds a media type for every body", () =>
+  withApps(3, async (apps) => {
+    let wildcards = 0;
+    const check = (where: string, content: Readonly<Record<string, unknown>>) => {
+      const wild = Object.keys(content).filter((type) => type.includes("*"));
+      wildcards += wild.length;
+      if (wild.length > 0) assertGreater(Object.keys(content).length, wild.length, where);
+    };
+    for (const { path, method, operation } of operationsOf(await documentOf(apps))) {
+      check(`${method} ${path}`, operation.requestBody?.content ?? {});
+      for (const [status, { content }] of Object.entries(operation.responses)) {
+        check(`${method} ${path} ${status}`, content ?? {});
+      }
+    }
+    // Both doors of a register's bytes; none would be a test of nothing.
+    assertEquals(wildcards, 2);
+  }));
+
 Deno.test("document: the checker complains of what is not documented", () =>
   withApps(3, async (apps) => {
     const checker = new DocumentChecker(await documentOf(apps));
