@@ -19,18 +19,19 @@ const SEEDS = 300;
 const STEP_WITHIN_MS = 600_000;
 const SLOWEST = 10;
 
-/** Types are a step of their own. */
-const TESTS = ["test", "-A", "--no-check", "--parallel", "--quiet"];
+const TESTS = ["run", "-A", "test/run.ts"];
 
 async function main(args: readonly string[]): Promise<number> {
   const given = args.find((arg) => arg.startsWith("--tests="))?.slice("--tests=".length);
   const folder = await Deno.makeTempDir({ prefix: "quorate-ok-" });
   const report = given ?? `${folder}/tests.xml`;
+  const longReport = `${folder}/long.xml`;
   const steps: readonly Step[] = [
     { name: "format", run: () => deno("fmt", "--check", "--quiet") },
     { name: "lint", run: () => deno("lint", "--quiet") },
     { name: "types", run: () => deno("check", "--quiet", ".") },
-    ...(given === undefined ? [{ name: "tests", run: () => deno(...TESTS, `--junit-path=${report}`, "test/") }] : []),
+    ...(given === undefined ? [{ name: "tests", run: () => deno(...TESTS, `--junit-path=${report}`) }] : []),
+    { name: "long tests", run: () => deno(...TESTS, "--long", `--junit-path=${longReport}`) },
     { name: "the HTTP tests, two isolates an acceptor", run: () => deno("run", "-A", "test/chaos/isolates.ts") },
     { name: "doc examples", run: () => docExamples() },
     { name: "explorer, and its mutants", run: () => explorer() },
@@ -46,8 +47,9 @@ async function main(args: readonly string[]): Promise<number> {
       results.push({ name, passed, seconds: (performance.now() - startedMs) / 1_000 });
     }
     const tests = await readReport(report);
-    printSlowest(tests.cases);
-    printSkipped(tests.cases);
+    const cases = [...tests.cases, ...(await readReport(longReport)).cases];
+    printSlowest(cases);
+    printSkipped(cases);
     // Also where a step ran them: the report may be that of no test at all.
     results.push({ name: `report of the tests: ${tests.cases.length}`, passed: tests.passed, seconds: tests.seconds });
     console.log("\n== the gate");

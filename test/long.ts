@@ -1,0 +1,22 @@
+/**
+ * Files of tests that take longest, most of them on real processes for seconds on end. The gate runs them; a developer's
+ * `deno task test` does not wait for them. What guards the protocol itself is not among them.
+ */
+export const LONG: readonly string[] = [
+  "test/chaos/chaos_test.ts",
+  "test/chaos/conformance_test.ts",
+  "test/chaos/gateway_test.ts",
+  "test/chaos/hosted_test.ts",
+  "test/chaos/hot_test.ts",
+  "test/chaos/learner_test.ts",
+  "test/chaos/old_stores_test.ts",
+  "test/chaos/second_life_test.ts",
+  "test/chaos/secret_rotation_test.ts",
+  "test/chaos/sessions_test.ts",
+  "test/chaos/standing_files_test.ts",
+  "test/chaos/telling_test.ts",
+  "test/chaos/watchers_test.ts",
+  "test/chaos/written_often_test.ts",
+  "test/replica/learner_node_test.ts",
+  "test/sim/explore/reductions_test.ts",
+];
