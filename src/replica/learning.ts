@@ -117,12 +117,16 @@ export class Learning {
     this.#remember(to, key);
   }
 
-  /** The next message for the key is about to say it to the members: no Learn is needed, but for those that do not vote. */
-  superseded(key: string): void {
+  /**
+   * A message of a later instance is about to say it to the members: no Learn is needed, but for those that do not vote. One
+   * of the same instance, as of another drive that has not heard that it is over, says nothing of it.
+   */
+  superseded(key: string, byInstance: number): void {
     const pending = this.#pending.get(key);
+    if (pending === undefined || byInstance <= pending.learn.instance) return;
     const { quorums } = this.#acceptor.rules;
-    const to = pending?.to.filter((node) => !quorums.isMember(node)) ?? [];
-    if (pending !== undefined && to.length > 0) this.#pending.set(key, { ...pending, to });
+    const to = pending.to.filter((node) => !quorums.isMember(node));
+    if (to.length > 0) this.#pending.set(key, { ...pending, to });
     else this.#take(key);
   }
 

@@ -5,6 +5,7 @@ import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorRecord, Mode, Vote } from "../../src/paxos/message.ts";
 import { freshRecord, snapshotOf } from "../../src/paxos/record.ts";
+import { LEARN_DELAY_MS } from "../../src/limits.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
 import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/ports.ts";
@@ -55,6 +56,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     store,
     clock,
     acceptor,
+    learning,
     sent,
     peers,
     giveUp,
@@ -89,6 +91,19 @@ Deno.test("proposer host: calm, it is decided with no timer run, and none is lef
   assertEquals(ending.value.id, valueOf("a").id);
   assert(ending.certificate.kind !== "classic", ending.certificate.kind);
   assertEquals(clock.timers, 0);
+});
+
+Deno.test("proposer host: what is sent at an instance that is decided keeps its decision from nobody, what comes later does", async () => {
+  for (const [byInstance, told] of [[1, ["b", "c"]], [2, []]] as const) {
+    const { drive, learning, sent, clock } = await rig();
+    const { ending } = await drive();
+    assert(ending?.type === "decided");
+    await learning.decided(KEY, ending.certificate, ending.value, []);
+    // As a drive does with each message: one that has not heard that the instance is over, or the next one's.
+    learning.superseded(KEY, byInstance);
+    await clock.pass(10 * LEARN_DELAY_MS);
+    assertEquals(sent.filter(({ message }) => message.type === "learn").map(({ to }) => to), [...told]);
+  }
 });
 
 Deno.test("proposer host: nobody hears of the value before the own vote is durable (R1)", async () => {
