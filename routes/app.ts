@@ -3,9 +3,11 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Rate } from "../src/auth/rate.ts";
 import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
+import { Admission } from "../src/http/admission.ts";
 import { Bodies } from "../src/http/bounded_body.ts";
 import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
 import type { NodeService } from "../src/service/service.ts";
+import { withRoom } from "./admit.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { batchRoutes } from "./batch.ts";
 import { docsRoutes } from "./docs.ts";
@@ -57,6 +59,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   const streams = new EventStreams(after);
   const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject));
   const bodies = new Bodies(after);
+  const admission = new Admission(now, after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
   const explain: Explain = (c, error) => {
@@ -84,7 +87,9 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     c.set("client", clientOf(c, tokens));
     c.set("cluster", () => faultsOf(node));
     await limitRequest(c, limits);
-    await next();
+    // A batch is let in as one.
+    if (c.env?.isOperation === true) return next();
+    await withRoom(c, admission, next);
   });
 
   healthRoutes(app, node);

@@ -1,5 +1,6 @@
 /** Bodies: read up to a limit, then parsed as a JSON object of bounded depth. */
 import { BODY_MAX_BYTES, JSON_MAX_DEPTH } from "../src/limits.ts";
+import { bodyOf } from "./admit.ts";
 import type { Ctx } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 
@@ -17,7 +18,7 @@ export async function readObject(c: Ctx): Promise<object> {
 
 /** Any JSON in the body; undefined if there is no body. */
 export async function readJson(c: Ctx, maxBytes: number): Promise<unknown> {
-  const bytes = await c.get("bodies").read(c.req.raw, maxBytes);
+  const bytes = await bodyOf(c, maxBytes);
   if (bytes.length === 0) return undefined;
   if (tooDeep(bytes)) throw invalid("body", `is nested deeper than ${JSON_MAX_DEPTH} levels`);
   const text = decodeUtf8(bytes);

@@ -134,5 +134,6 @@ function universal(method: string, path: string, { security }: Operation): reado
   if (security !== undefined) all.push("forbidden");
   // Whoever watches is told of it in a stream.
   if (isCounted(method, path) && !path.endsWith("/events")) all.push("rate-limited");
+  if (path.startsWith("/v1/") && !path.endsWith("/events")) all.push("overloaded");
   return all;
 }

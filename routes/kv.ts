@@ -12,6 +12,7 @@ import {
 } from "../src/limits.ts";
 import type { KvValue } from "../src/api.ts";
 import type { PutRequest, ReadAnswer, RegisterService } from "../src/service/service.ts";
+import { bodyOf } from "./admit.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
@@ -163,7 +164,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     const bound = sessionOf(c, session, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
-    const bytes = (await c.get("bodies").read(c.req.raw, KV_VALUE_MAX_BYTES)).toBase64();
+    const bytes = (await bodyOf(c, KV_VALUE_MAX_BYTES)).toBase64();
     const life = session !== undefined || ttlMs === undefined ? bound : { ttlMs };
     const request: PutRequest = { bytes, contentType, ...life, ...conditions };
     const answer = await registers.put(name, request, { ...caller, ...bornOf(c, caller) });

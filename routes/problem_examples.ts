@@ -52,6 +52,10 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
     detail: "nothing was sent: only 1 of 3 members answer, 2 are needed (a: refused, c: refused)",
     peers: DEAD,
   },
+  "overloaded": {
+    detail: "this node has more to do than it can, and began nothing of this: no turn came in time",
+    retryAfterMs: 1_000,
+  },
   "not-ready": { detail: "only 1 of 3 members answer, 2 are needed (a: refused, c: refused)", peers: DEAD },
   "outcome-unknown": {
     detail: "not decided in time; repeat it with the same Idempotency-Key",

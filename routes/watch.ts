@@ -17,7 +17,7 @@ import { eventsOf } from "./hints.ts";
 import { type NameQuery, targetOf } from "./noun.ts";
 import { SemaphoreStateShape } from "./semaphore_schemas.ts";
 import { permit, readable } from "./gate.ts";
-import { checkedPrefix, hasQuery, queryOf, refuseToWait, sessionIdOf, whileConnected } from "./input.ts";
+import { beforeWaiting, checkedPrefix, hasQuery, queryOf, sessionIdOf, whileConnected } from "./input.ts";
 import {
   LastEventId,
   LockStateShape,
@@ -115,7 +115,7 @@ async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: 
   const { noun, sessions, renderer } = row;
   const query = queryOf(c, ASKED[NAME_FIELDS[noun]].poll);
   const { timeoutMs, after = "0", waitMs } = query;
-  refuseToWait(c, waitMs);
+  beforeWaiting(c, waitMs);
   const render = renderer?.(c) ?? ((answer: Answer<never>) => sendAnswer(c, answer));
   const name = await watchedOf(c, row, query);
   const poll = () =>

@@ -29,6 +29,7 @@ export type ErrorCode =
   | "rate-limited"
   | "queue-full"
   | "too-many-streams"
+  | "overloaded"
   | "no-quorum"
   | "not-ready"
   | "outcome-unknown"

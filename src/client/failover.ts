@@ -43,7 +43,7 @@ const GRACE_MS = 300;
 /** A proxy reaches no node, or a node cannot do it now: told on only if no other can. */
 const CANNOT: ReadonlySet<number> = new Set([502, 503, 504]);
 /** The node did nothing, and says so. */
-const NOTHING_DONE: ReadonlySet<unknown> = new Set(["not-ready", "no-quorum", "too-many-streams"]);
+const NOTHING_DONE: ReadonlySet<unknown> = new Set(["not-ready", "no-quorum", "too-many-streams", "overloaded"]);
 /** Refused at the door, as at every node's: it says nothing of what an earlier try came to. */
 const AT_THE_DOOR: ReadonlySet<number> = new Set([401, 403, 429]);
 

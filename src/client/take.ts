@@ -285,6 +285,7 @@ class TakeRun {
       case "outcome-unknown":
       case "no-quorum":
       case "not-ready":
+      case "overloaded":
         return { type: "again" };
       default:
         throw error;

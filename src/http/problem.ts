@@ -41,6 +41,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "rate-limited": { status: 429, title: "Rate limited", retryable: true },
   "queue-full": { status: 429, title: "Queue full", retryable: true },
   "too-many-streams": { status: 503, title: "Too many streams", retryable: true },
+  "overloaded": { status: 503, title: "Overloaded", retryable: true },
   "no-quorum": { status: 503, title: "No quorum", retryable: true, outcome: "none" },
   "not-ready": { status: 503, title: "Not ready", retryable: true },
   "outcome-unknown": { status: 504, title: "Outcome unknown", retryable: true, outcome: "unknown" },
@@ -65,7 +66,7 @@ export type ClusterFaults = {
 /** For whoever is told 503 or 504 and nothing of when: by then a node that died is noticed, and one that restarts is back. */
 export const RETRY_AFTER_MS = 1_000;
 /** Not of the cluster, whoever is missing in it. */
-const OWN: ReadonlySet<ErrorCode> = new Set(["too-many-streams"]);
+const OWN: ReadonlySet<ErrorCode> = new Set(["too-many-streams", "overloaded"]);
 
 /**
  * `{type, title, status, code, detail, requestId, retryable, field?, outcome?, idempotencyKey?, retryAfterMs?, peers?, …}`
