@@ -178,7 +178,7 @@ async function probe(fetch: Fetch, node: string, path: string, signal: AbortSign
 /** What the gateway says for itself. */
 function ownAnswer({ request, requestId }: Context, body: object): Response {
   if (request.method !== "GET" && request.method !== "HEAD") {
-    throw new QuorateError("method-not-allowed", `${request.method} is none of ${OWN.join(", ")}`);
+    throw new QuorateError("method-not-allowed", `${request.method} is not allowed here; allowed: ${OWN.join(", ")}`);
   }
   const text = JSON.stringify(body);
   const headers = { "Content-Type": "application/json", "X-Request-Id": requestId, "Cache-Control": "no-store" };
