@@ -1,9 +1,10 @@
 /** What stands around the code keeps to its own rules: tasks, workflows, the changelog, and what lies at the top. */
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { VERSION } from "../src/version.ts";
-import { ROOT } from "./pages.ts";
+import { quoted, ROOT, section, tableRows } from "./pages.ts";
 
 type Config = {
+  readonly imports: Readonly<Record<string, string>>;
   readonly tasks: Readonly<Record<string, string>>;
   readonly permissions: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 };
@@ -33,6 +34,15 @@ Deno.test("tasks: each has the permissions it needs, and none but that of the te
     for (const all of ["all", "ffi", "import"]) assertEquals(permissions[all], undefined, `${set} has ${all}`);
   }
   assertEquals(CONFIG.permissions["search"]?.["net"], undefined, "a search talks to nobody");
+});
+
+Deno.test("README: it has every dependency with its reason, and no other; those of npm are pinned", () => {
+  const [, ...rows] = tableRows(section("README.md", "Dependencies"));
+  assertEquals(rows.flatMap(([names]) => quoted(names!)).sort(), Object.keys(CONFIG.imports).sort());
+  for (const [names, reason] of rows) assertGreater(reason!.length, 20, names);
+  for (const target of Object.values(CONFIG.imports)) {
+    if (target.startsWith("npm:")) assertMatch(target, /@\d+\.\d+\.\d+$/);
+  }
 });
 
 Deno.test("workflows: an action is named by its commit, a runtime by its version", async () => {

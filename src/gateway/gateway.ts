@@ -14,6 +14,7 @@ import { leave, placesOf, untilLeft } from "./leaving.ts";
 import { type Clock, Nearest } from "../client/nearest.ts";
 import { type Outgoing, outgoingOf, PASSED_ON } from "../client/outgoing.ts";
 
+/** The nodes behind a gateway, and what the runtime gives it. */
 export type GatewayOptions = {
   /** Origins of nodes, in any order: `http://10.0.0.1:8701`. */
   readonly nodes: readonly string[];
