@@ -26,6 +26,7 @@ import { Lines } from "./src/transport/lines.ts";
 import { VERSION } from "./src/version.ts";
 import { createApp } from "./routes/app.ts";
 
+/** A node that is put together, and how it is asked and ended. */
 export type Composed = {
   readonly handler: (request: Request) => Response | Promise<Response>;
   readonly node: ReplicaNode;
@@ -284,6 +285,7 @@ async function answerCounted(request: Request): Promise<Response> {
   }
 }
 
+/** What `deno serve` and a hosting platform run: the node that the environment describes. */
 export default {
   fetch: answerCounted,
   /** `deno serve` calls it. */

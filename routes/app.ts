@@ -124,6 +124,6 @@ function notFound(app: OpenAPIHono<Env>, c: Ctx): Response {
   if (allowed.length === 0) {
     return problem(c, new QuorateError("no-route", `nothing is here; ${hint ?? "see /openapi.json"}`));
   }
-  const detail = `${method} is none of ${allowed.join(", ")}${hint === null ? "" : `; ${hint}`}`;
+  const detail = `${method} is not allowed here; allowed: ${allowed.join(", ")}${hint === null ? "" : `; ${hint}`}`;
   return problem(c, new QuorateError("method-not-allowed", detail), { Allow: allowed.join(", ") });
 }

@@ -87,7 +87,7 @@ function requestOf(c: Ctx, operation: Operation, requestId: string): Request {
   const { method, path, body, headers = {} } = operation;
   const { raw } = c.req;
   // It could not come alone either: the parsed URL has another name than was written.
-  if (!isKeptByUrl(path)) throw invalid("path", "is not as a request line would have it; percent-encode it");
+  if (!isKeptByUrl(path)) throw invalid("path", "is not as a URL keeps it; percent-encode it");
   const own = new Headers({ "x-request-id": requestId });
   for (const [name, value] of Object.entries(headers)) {
     if (!OWN_HEADERS.has(name.toLowerCase())) throw invalid(`headers.${name}`, "is not for an operation");

@@ -56,7 +56,7 @@ export function checkDirectOp(noun: Noun, op: { readonly type: string }, at: str
   const { type, atMs, ...all } = op as Readonly<Record<string, unknown>>;
   const known = OPS[noun] ?? {};
   const row = Object.hasOwn(known, `${type}`) ? known[`${type}`] : undefined;
-  if (row === undefined) throw invalid(`${at}.type`, `is none of ${Object.keys(known).join(", ")}`);
+  if (row === undefined) throw invalid(`${at}.type`, `is not one of ${Object.keys(known).join(", ")}`);
   // A label would have to be the same on every node, and nobody here can vouch for it.
   if (atMs !== undefined && atMs !== 0) throw invalid(`${at}.atMs`, "is not 0");
   const { fence, ...others } = all;

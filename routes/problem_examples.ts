@@ -26,7 +26,7 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "unknown-peer": { detail: "the sender is no member of this cluster" },
   "not-found": { detail: "fence 31745 was never granted to you" },
   "no-route": { detail: "nothing is here; see /openapi.json" },
-  "method-not-allowed": { detail: "PATCH is none of GET, HEAD, POST, DELETE" },
+  "method-not-allowed": { detail: "PATCH is not allowed here; allowed: GET, HEAD, POST, DELETE" },
   "held": { detail: "deploy/api is held", holders: [HOLDER], queue: 2, retryAfterMs: 5_000 },
   "led": {
     detail: "scheduler is led",

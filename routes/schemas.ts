@@ -131,7 +131,7 @@ export const BATCH_RESULT_HEADERS = [
 ] as const;
 const base64 = z.literal(true, { error: "is not true" }).optional();
 const operation = z.strictObject({
-  method: z.enum(["GET", "POST", "PUT", "DELETE"], { error: "is none of GET, POST, PUT, DELETE" }),
+  method: z.enum(["GET", "POST", "PUT", "DELETE"], { error: "is not one of GET, POST, PUT, DELETE" }),
   path: z.string({ error: "is not a text" }).regex(/^\/v1\/[^#]+$/, { error: "is not a path under /v1/" })
     .openapi({ description: "With its query, percent-encoded as in a request of its own." }),
   body: z.unknown().optional().openapi({ description: "A text as it is, anything else as JSON." }),

@@ -22,9 +22,9 @@ export interface TraceSource {
 }
 
 const TraceQuery = z.strictObject({
-  noun: z.enum(NOUNS, { error: `is none of ${NOUNS.join(", ")}` }).default("lock")
+  noun: z.enum(NOUNS, { error: `is not one of ${NOUNS.join(", ")}` }).default("lock")
     .openapi({ description: "Of what the name is; of a session it is the id. It takes the scope that reads it." }),
-  format: z.enum(["json", "text", "svg"], { error: "is none of json, text, svg" }).default("json"),
+  format: z.enum(["json", "text", "svg"], { error: "is not one of json, text, svg" }).default("json"),
 });
 const NamedTraceQuery = TraceQuery.extend({ name: z.string().optional() });
 const TraceShape = z.strictObject({

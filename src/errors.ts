@@ -1,6 +1,6 @@
 import type { Receipt } from "./api.ts";
 
-/** One error for everything a caller is told: `code` is stable, the status follows from it in src/http/problem.ts. */
+/** The stable codes of all that a caller can be told. The HTTP status follows from the code (src/http/problem.ts). */
 export type ErrorCode =
   | "invalid-request"
   | "unauthenticated"

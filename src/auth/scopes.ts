@@ -27,10 +27,10 @@ export function parseScope(text: string, field: string): Scope {
   if (first === "admin") return { noun: "*", verbs: ["admin"], pattern: parsePattern(rest.join(":"), text, field) };
 
   const noun = first === "*" ? first : NOUNS.find((known) => known === first);
-  if (noun === undefined) refuse(field, text, `"${first}" is none of ${NOUNS.join(", ")}, *, admin`);
+  if (noun === undefined) refuse(field, text, `"${first}" is not one of ${NOUNS.join(", ")}, *, admin`);
   if (rest.length < 2) refuse(field, text, 'it is not of the form "noun:verb,verb:pattern" or "admin:pattern"');
   const verbs = (rest[0] ?? "").split(",").map((name) =>
-    VERBS.find((known) => known === name) ?? refuse(field, text, `"${name}" is none of ${VERBS.join(", ")}`)
+    VERBS.find((known) => known === name) ?? refuse(field, text, `"${name}" is not one of ${VERBS.join(", ")}`)
   );
   // A name may hold colons: the pattern is all that is left.
   return { noun, verbs, pattern: parsePattern(rest.slice(1).join(":"), text, field) };

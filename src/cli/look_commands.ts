@@ -60,7 +60,7 @@ export function localCommands({ program, does }: Parts): void {
     .action((shell: string) =>
       does(() => {
         const script = completionFor(shell, program);
-        if (script === undefined) console.error(`quorate completion: "${shell}" is none of ${SHELLS.join(", ")}`);
+        if (script === undefined) console.error(`quorate completion: "${shell}" is not one of ${SHELLS.join(", ")}`);
         else console.log(script);
         return Promise.resolve(script === undefined ? EXIT_USAGE : 0);
       })

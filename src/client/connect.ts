@@ -30,8 +30,9 @@ export interface Quorate {
   /** Sessions. */
   readonly sessions: Sessions;
   /**
-   * Puts a value and keeps it alive until it is released or this process is gone. Rejects as `Kv.put` does; where somebody
-   * else writes the key later its signal aborts, unless it lives by a session: then it is not put again, and nobody looks.
+   * Puts a value and keeps it alive until it is released or this process is gone. Rejects as `Kv.put` does. The signal
+   * of the registration aborts once somebody else has written the key. A value that lives by a session is not put again
+   * by itself, so there such a write goes unnoticed.
    */
   register(key: string, value: KvInput, options?: RegisterOptions): Promise<Registration>;
 }
@@ -39,8 +40,9 @@ export interface Quorate {
 const TIMEOUT_MS = 30_000;
 
 /**
- * A client of the cluster behind these URLs: nodes or gateways. Of several the nearest is asked first, and the next if it
- * fails. Nothing is sent before the first call. Throws a `TypeError` for what is no URL of http or https, and for none at all.
+ * Makes a client of the cluster behind these URLs, which are of nodes or gateways. The nearest of several is asked first, and
+ * the next if it fails. Nothing is sent before the first call. Throws a `TypeError` if there is no URL, or if one is not of
+ * http or https.
  *
  * ```ts ignore
  * const quorate = connect("http://127.0.0.1:8701");

@@ -5,6 +5,7 @@
 import { type Ballot, compareBallots, STANDING } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 
+/** Where the acceptors are, who asks, and what the runtime gives. */
 export type DirectOptions = {
   /** Base url of every member, by id. */
   readonly members: Readonly<Record<string, string>>;
@@ -61,6 +62,7 @@ type DirectConditions = {
   readonly fence?: string;
 };
 
+/** What one round trip told of a command. */
 export type DirectEnd =
   /** Chosen by an open quorum: `result` as the machine says it, such as `{outcome: "granted", fence, ttlMs}`. */
   | {
@@ -75,6 +77,10 @@ export type DirectEnd =
   | { readonly type: "unsettled" };
 
 /**
+ * Sends one command to every acceptor and counts their votes. Resolves with `decided` once an open quorum has chosen it or an
+ * acceptor says that it is decided, and with `unsettled` in every other case. No failure of an
+ * acceptor makes it reject.
+ *
  * @param key noun and name: `lock/NAME`, `election/NAME`, `semaphore/NAME` or `kv/NAME`
  * @param lastInstance the `Consensus-Instance` last seen for this name, 0 if none
  */

@@ -22,13 +22,13 @@ export interface CampaignOptions extends Omit<TakeOptions, "holder" | "metadata"
 export interface Term extends Held {
   /** Who leads, as it calls itself. */
   readonly candidate: string;
-  /** Says another value. Rejects with `lost` once somebody else may lead. */
+  /** Replaces the value that the leader says of itself. Rejects with `lost` once somebody else may lead. */
   proclaim(value: string): Promise<void>;
 }
 
 /** Who leads. */
 export interface Leader {
-  /** As it calls itself. */
+  /** Its name, as it calls itself. */
   readonly candidate: string;
   /** The fence of its term. */
   readonly term: bigint;
@@ -39,17 +39,23 @@ export interface Leader {
 /** Elections of a cluster. */
 export interface Elections {
   /**
-   * Campaigns, calls back while it leads, resigns when the callback has ended, and campaigns again, until `signal` aborts.
-   * That aborts the signal of a term too, and once the callback has ended and the term is given back it resolves. What a
-   * callback throws after its term was lost is dropped; what it throws before is thrown, and ends it. Failures of the cluster
-   * are waited out.
+   * Campaigns, calls back while it leads, resigns when the callback has ended, and campaigns again, until `signal`
+   * aborts. The abort reaches the signal of the present term too; `run` resolves when the callback has ended and the
+   * term is given back. An error that the callback throws while it leads ends `run`, which rejects with it; one that it
+   * throws after the term was lost is dropped. Failures of the cluster are waited out.
    */
   run(name: string, options: CampaignOptions, callback: (term: Term) => unknown): Promise<void>;
-  /** Waits until it leads. Rejects with `held` once `wait` is over, and with the signal's reason. */
+  /**
+   * Resolves with the term once it leads. Rejects with `held` once `wait` is over, and with the signal's reason if that
+   * aborts first.
+   */
   campaign(name: string, options?: CampaignOptions): Promise<Term>;
-  /** Yields who leads, now and at each change of it or of its value; null: nobody. Ends once `signal` aborts. */
+  /**
+   * Yields the leader, or null if there is none: now, and whenever the leader or its value changes. Ends once `signal`
+   * aborts.
+   */
   observe(name: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<Leader | null>;
-  /** Who leads now, or null. */
+  /** Resolves with who leads now, or with null if nobody does. */
   leader(name: string, options?: { readonly signal?: AbortSignal }): Promise<Leader | null>;
 }
 

@@ -2,8 +2,8 @@
 import type { ErrorCode } from "../errors.ts";
 
 /**
- * A stable name of a failure: that of a node's problem document, or `lock-lost`, which the client says itself of what it
- * held.
+ * The stable name of a failure: the code of a node's problem document, or `lock-lost`, which the client says of a hold
+ * that it lost.
  */
 export type QuorateCode = ErrorCode | "lock-lost";
 
@@ -17,7 +17,10 @@ export type LostHow = "expired" | "lost" | "forced" | "disposed";
 export type QuorateErrorFacts = {
   /** The same call may succeed later. */
   readonly retryable: boolean;
-  /** Whether a write that failed was not done, or nobody can tell. Undefined: it was refused, or was none. */
+  /**
+   * What became of a write that failed: it was not done (`none`), or nobody can tell (`unknown`). Undefined: the call
+   * was refused, or was no write.
+   */
   readonly outcome?: "none" | "unknown" | undefined;
   /** The key that every try of the write bore. */
   readonly idempotencyKey?: string | undefined;
@@ -37,7 +40,10 @@ export class QuorateError extends Error {
   readonly code: QuorateCode;
   /** The same call may succeed later. */
   readonly retryable: boolean;
-  /** A write that failed was not done (`none`), or nobody can tell (`unknown`). Undefined: it was refused, or was none. */
+  /**
+   * What became of a write that failed: it was not done (`none`), or nobody can tell (`unknown`). Undefined: the call
+   * was refused, or was no write.
+   */
   readonly outcome: "none" | "unknown" | undefined;
   /** The key that every try of the write bore; undefined for a read, and where no write failed. */
   readonly idempotencyKey: string | undefined;

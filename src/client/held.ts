@@ -7,14 +7,15 @@ import { fenceIn, giveBack, type Part, type Taken } from "./take.ts";
 
 /** A grant that is held. */
 export interface Held extends Kept {
-  /** What it is the hold of; of several locks the first of their names. */
+  /** The name that is held; the first one, where several locks were taken together. */
   readonly name: string;
   /**
-   * The fencing token: it grows with every grant of this name, for ever. Send it with each write to what this guards, and let
-   * that refuse a fence below the highest it saw. Of several locks that of the first name; see `fences`.
+   * The fencing token: it grows with every grant of this name, for ever. Send it with each write to the resource that
+   * the grant guards, and let that resource refuse a fence below the highest it has seen. Where several locks were
+   * taken together it is that of the first name; see `fences`.
    */
   readonly fence: bigint;
-  /** The fences by name: one, or those of several locks. */
+  /** The fences by name: one, or as many as locks were taken together. */
   readonly fences: ReadonlyMap<string, bigint>;
 }
 

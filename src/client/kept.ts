@@ -15,9 +15,9 @@ export interface Kept extends AsyncDisposable {
   readonly signal: AbortSignal;
   /** Whether it is surely held now, by this process's own clocks. */
   readonly held: boolean;
-  /** For how many ms nobody else gets it, by this process's own clocks; 0 once it is over. */
+  /** For how many ms from now nobody else gets it, by this process's own clocks; 0 once that is over. */
   remainingMs(): number;
-  /** Renews it now, which it does by itself too. Rejects with `lock-lost` once it is over. */
+  /** Renews it now; it renews itself anyway. Rejects with `lock-lost` once it is over. */
   renew(): Promise<void>;
   /**
    * Gives it back; `signal` aborts at once, with `how: "disposed"`. The same promise each time. Rejects with a `QuorateError`

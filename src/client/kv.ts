@@ -15,9 +15,12 @@ export type KvInput = string | Uint8Array<ArrayBuffer> | object | number | boole
 export interface KvConditions {
   /** Write over this revision only; null: only where there is no value. */
   readonly over?: bigint | null;
-  /** The fence of what the writer holds: refused with `fence-too-low` once the key saw a higher one. */
+  /**
+   * The fence of the grant under which this is written. The write is refused with `fence-too-low` once the key has seen
+   * a higher one.
+   */
   readonly fence?: bigint;
-  /** Gives up; the promise rejects with its reason, and the write may have been done. */
+  /** Its abort gives up: the promise rejects with its reason, and the write may have been done. */
   readonly signal?: AbortSignal;
 }
 
@@ -33,22 +36,28 @@ export interface KvPutOptions extends KvConditions {
 
 /** Registers of a cluster. */
 export interface Kv {
-  /** The value, or null if there is none. */
+  /** Resolves with the value, or with null if there is none. */
   get(key: string, options?: { readonly signal?: AbortSignal }): Promise<KvEntry | null>;
   /**
-   * Writes it, once, however often it has to be sent. Resolves with the new revision, or with null if `over` names another
-   * than is there. Rejects with `fence-too-low`, with `outcome-unknown` if no node said in time what became of it, and with
-   * `expired-command` if that is forgotten.
+   * Writes the value once, however often the request has to be sent. Resolves with the new revision, or with null if
+   * the revision that is there is not the one that `over` names. Rejects with `fence-too-low`, with `outcome-unknown`
+   * if no node said in time what became of the write, and with `expired-command` if that is forgotten.
    */
   put(key: string, value: KvInput, options?: KvPutOptions): Promise<bigint | null>;
-  /** Deletes it: true; false if there is none, or if `over` names another. Rejects as `put` does. */
+  /**
+   * Deletes the value. Resolves with true, or with false if there is none or if `over` names another revision. Rejects
+   * as `put` does.
+   */
   delete(key: string, options?: KvConditions): Promise<boolean>;
-  /** Values whose keys begin with `prefix`, in byte order of their keys; each is read by itself, so it is no snapshot. */
+  /**
+   * Yields the values whose keys begin with `prefix`, in byte order of their keys. Each is read by itself, so this is
+   * no snapshot.
+   */
   list(prefix?: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<KvEntry>;
   /**
-   * Writes what `change` makes of the present value, and asks it again if somebody else wrote meanwhile. Undefined: leave it
-   * as it is. Resolves with the revision that is there then; null: there is no value. Rejects as `put` does, and with what
-   * `change` throws.
+   * Writes what `change` makes of the present value, and calls `change` again if somebody else wrote meanwhile. Where
+   * `change` returns undefined, nothing is written. Resolves with the revision that is there at the end, or with null
+   * if there is no value. Rejects as `put` does, and with what `change` throws.
    */
   update(
     key: string,
@@ -63,7 +72,7 @@ export interface Kv {
 export interface KvWatcher extends AsyncIterable<KvChange>, AsyncDisposable {
   /** The values by key, as far as this process has heard. */
   readonly entries: ReadonlyMap<string, KvEntry>;
-  /** Resolves once the map was filled. Rejects with what the watch was refused with. */
+  /** Resolves once the map is filled. Rejects if a node refuses the watch, with the error that it answers. */
   readonly ready: Promise<void>;
   /** Ends it; the iteration ends too. */
   close(): void;

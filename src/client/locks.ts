@@ -12,7 +12,7 @@ export interface LockOptions extends TakeOptions {
   readonly mode?: "exclusive" | "shared";
 }
 
-/** As `LockOptions`, of a request with a callback. */
+/** `LockOptions`, and what only a request with a callback has. */
 export interface LockRequestOptions extends LockOptions {
   /** Do not wait: call back with null if somebody holds it. */
   readonly ifAvailable?: boolean;
@@ -49,9 +49,9 @@ export interface LockSnapshot {
 /** Locks of a cluster. */
 export interface Locks {
   /**
-   * Waits for the lock, or for all of several, calls back while it is held, and gives it back. Resolves with what the callback
-   * makes of it. Rejects with the callback's error, with the signal's reason if it aborts first, with `held` once `wait` is
-   * over, and with `lock-lost` if the lock was lost before the callback had ended.
+   * Waits for the lock, or for all of several, calls back while it is held, and gives it back. Resolves with what the
+   * callback returns. Rejects with the callback's error, with the signal's reason if that aborts first, with `held`
+   * once `wait` is over, and with `lock-lost` if the lock was lost before the callback had ended.
    */
   request<T>(name: string | readonly string[], callback: (lock: Lock) => T | Promise<T>): Promise<T>;
   /** As above, with options; with `ifAvailable` the callback gets null where somebody else holds it. */
@@ -66,11 +66,19 @@ export interface Locks {
     options: LockRequestOptions & { readonly ifAvailable?: false },
     callback: (lock: Lock) => T | Promise<T>,
   ): Promise<T>;
-  /** Waits for the lock, or for all of several. Rejects with `held` once `wait` is over, and with the signal's reason. */
+  /**
+   * Waits for the lock, or for all of several, and resolves with it. Rejects with `held` once `wait` is over, and with
+   * the signal's reason if that aborts first.
+   */
   acquire(name: string | readonly string[], options?: LockOptions): Promise<Lock>;
-  /** The lock, or null if somebody else holds it or is before it. */
+  /**
+   * Takes the lock without waiting. Resolves with it, or with null if somebody else holds it or waits for it already.
+   */
   tryAcquire(name: string | readonly string[], options?: Omit<LockOptions, "wait">): Promise<Lock | null>;
-  /** What is held and who waits, of all locks whose names begin with `prefix`: each read by itself, so it is no snapshot. */
+  /**
+   * Resolves with the holders and the waiters of all locks whose names begin with `prefix`. Each lock is read by
+   * itself, so this is no snapshot of one moment.
+   */
   query(options?: { readonly prefix?: string; readonly signal?: AbortSignal }): Promise<LockSnapshot>;
 }
 

@@ -148,7 +148,7 @@ function targetOf({ url }: Request, path: string): string {
     const field = path.startsWith("/v1/kv/") ? "key" : "name";
     throw new QuorateError("invalid-request", `${field} holds a segment . or ..`, { field });
   }
-  throw new QuorateError("invalid-request", "path is not as a request line would have it; percent-encode it", {
+  throw new QuorateError("invalid-request", "path is not as a URL keeps it; percent-encode it", {
     field: "path",
   });
 }
@@ -160,7 +160,7 @@ function refuseUnsendable(method: string, target: string): void {
   } catch {
     throw new QuorateError(
       "method-not-allowed",
-      `${method} cannot be passed on; it is none of ${PASSED_ON.join(", ")}`,
+      `${method} cannot be passed on; it is not one of ${PASSED_ON.join(", ")}`,
     );
   }
 }

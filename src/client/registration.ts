@@ -12,7 +12,7 @@ import { leaseOf, type Session } from "./sessions.ts";
 export interface RegisterOptions {
   /** How long the value outlives this process, in ms: 1,000 to 3,600,000. Default: 10,000. Not with `session`. */
   readonly ttl?: number;
-  /** It lives as long as this session, and is not put again by itself. */
+  /** The value lives as long as this session, and is not put again by itself. */
   readonly session?: Session;
   /** Gives up registering; the promise rejects with its reason. */
   readonly signal?: AbortSignal;
@@ -23,8 +23,8 @@ export interface Registration extends AsyncDisposable {
   /** What names it. */
   readonly key: string;
   /**
-   * Aborts once it may not be there any more: not kept in time, or, unless it lives by a session, written over by somebody
-   * else.
+   * Aborts once the value may be gone: it was not kept alive in time, or somebody else wrote the key. The latter is not
+   * noticed where it lives by a session.
    */
   readonly signal: AbortSignal;
   /** Deletes it. Rejects if no node confirmed it within 3 s; it ends by itself then. */

@@ -6,7 +6,10 @@ import { bodyOf, take, type TakeOptions } from "./take.ts";
 
 /** What permits are asked for with. */
 export interface SemaphoreOptions extends TakeOptions {
-  /** How many permits there are in all; whoever uses it at the same time has to say the same: else `limit-mismatch`. */
+  /**
+   * How many permits there are in all. All who use the semaphore at the same time have to name the same number; a call
+   * that names another rejects with `limit-mismatch`.
+   */
   readonly limit: number;
   /** How many of them to take. Default: 1. */
   readonly permits?: number;
@@ -14,15 +17,15 @@ export interface SemaphoreOptions extends TakeOptions {
 
 /** Permits that are held. Their fence guards no single resource: a later holder's would shut out an earlier one's. */
 export interface Permits extends Held {
-  /** How many. */
+  /** How many permits are held. */
   readonly permits: number;
 }
 
 /** Semaphores of a cluster. */
 export interface Semaphores {
   /**
-   * Waits for permits, calls back while they are held, and gives them back. Resolves and rejects as `Locks.request` does, and
-   * rejects with `limit-mismatch` while others use it with another limit.
+   * Waits for permits, calls back while they are held, and gives them back. Resolves and rejects as `Locks.request`
+   * does, and rejects with `limit-mismatch` while others use the semaphore with another limit.
    */
   request<T>(name: string, options: SemaphoreOptions, callback: (permits: Permits) => T | Promise<T>): Promise<T>;
 }

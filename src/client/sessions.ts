@@ -7,17 +7,17 @@ import { boundOf, Lease } from "./lease.ts";
 
 /** What a session is opened with. */
 export interface SessionOptions {
-  /** How long it outlives its last keep-alive, in ms. Default: 30,000. */
+  /** How long the session outlives its last keep-alive, in ms. Default: 30,000. */
   readonly ttl?: number;
   /** A label for people. */
   readonly holder?: string;
-  /** Gives up opening it; the promise rejects with its reason. */
+  /** Its abort gives up opening the session; the promise rejects with its reason. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * An open session, which keeps itself alive. Give it as `session` to whatever shall end with it: `release` frees all of that,
- * and once `signal` aborts, so have theirs.
+ * An open session, which keeps itself alive. Give it as `session` to the locks, terms, permits and values that shall
+ * end with it. `release` frees them all. When its `signal` aborts, theirs have aborted too.
  */
 export interface Session extends Kept {
   /** Its id. */
@@ -26,7 +26,7 @@ export interface Session extends Kept {
 
 /** Sessions of a cluster. */
 export interface Sessions {
-  /** Opens one. Rejects with a `QuorateError` if no node did in the client's timeout. */
+  /** Opens a session. Rejects with a `QuorateError` if no node opened it within the client's timeout. */
   open(options?: SessionOptions): Promise<Session>;
 }
 

@@ -13,7 +13,7 @@ import { paused } from "./world.ts";
 
 /** What any grant may be asked for with. */
 export interface TakeOptions {
-  /** Gives up: the promise rejects with its reason, and the place in the queue is left at once. */
+  /** Its abort gives up: the promise rejects with its reason, and the place in the queue is left at once. */
   readonly signal?: AbortSignal;
   /** How long the grant outlives its last renewal, in ms: 1,000 to 3,600,000. Default: 30,000. Not with `session`. */
   readonly ttl?: number;
@@ -24,8 +24,8 @@ export interface TakeOptions {
   /** More for people, up to 256 bytes. */
   readonly metadata?: string;
   /**
-   * It lives as long as this session, has no ttl of its own, and is not renewed by itself; so that an admin ended it alone is
-   * heard of only by `renew`.
+   * The grant lives as long as this session: it has no ttl of its own, and does not renew itself. If an admin ends this
+   * grant alone, only `renew` tells.
    */
   readonly session?: Session;
   /** Called with the position in the queue, from 1, whenever that changes. Not for several locks. */

@@ -330,7 +330,7 @@ export function originOf(name: string, whose: string, text: string): string {
   if (text.includes("@")) refuse(name, `gives ${whose} a URL with credentials`);
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\//i.test(text)) {
-    refuse(name, `gives ${whose} something else than an http or https URL: ${JSON.stringify(text)}`);
+    refuse(name, `gives ${whose} what is no http or https URL: ${JSON.stringify(text)}`);
   }
   if (url.pathname !== "/" || /[?#]/.test(text)) {
     refuse(name, `gives ${whose} a URL with a path, query or fragment: ${JSON.stringify(text)}`);

@@ -14,6 +14,7 @@ import { leave, placesOf, untilLeft } from "./leaving.ts";
 import { type Clock, Nearest } from "../client/nearest.ts";
 import { type Outgoing, outgoingOf, PASSED_ON } from "../client/outgoing.ts";
 
+/** The nodes behind a gateway, and what the runtime gives it. */
 export type GatewayOptions = {
   /** Origins of nodes, in any order: `http://10.0.0.1:8701`. */
   readonly nodes: readonly string[];
@@ -178,7 +179,7 @@ async function probe(fetch: Fetch, node: string, path: string, signal: AbortSign
 /** What the gateway says for itself. */
 function ownAnswer({ request, requestId }: Context, body: object): Response {
   if (request.method !== "GET" && request.method !== "HEAD") {
-    throw new QuorateError("method-not-allowed", `${request.method} is none of ${OWN.join(", ")}`);
+    throw new QuorateError("method-not-allowed", `${request.method} is not allowed here; allowed: ${OWN.join(", ")}`);
   }
   const text = JSON.stringify(body);
   const headers = { "Content-Type": "application/json", "X-Request-Id": requestId, "Cache-Control": "no-store" };

@@ -66,12 +66,12 @@ Deno.test("what may be read below a prefix, as ranges that do not overlap, in by
 
 Deno.test("what is not a scope is refused with the reason and the field", () => {
   const cases: readonly [string, string][] = [
-    ["", "is none of"],
-    ["locks:read:*", '"locks" is none of'],
+    ["", "is not one of"],
+    ["locks:read:*", '"locks" is not one of'],
     ["lock:read", "not of the form"],
-    ["lock:reed:*", '"reed" is none of'],
-    ["lock::*", '"" is none of'],
-    ["lock:read,:*", '"" is none of'],
+    ["lock:reed:*", '"reed" is not one of'],
+    ["lock::*", '"" is not one of'],
+    ["lock:read,:*", '"" is not one of'],
     ["lock:read:", "names nothing"],
     ["lock:read:/*", "names nothing"],
     ["lock:read:a//*", "names nothing"],

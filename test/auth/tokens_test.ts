@@ -44,7 +44,7 @@ Deno.test("parseTokens: errors name entry and field", () => {
     ["QUORATE_TOKENS[0].scopes", [{ ...good, scopes: "lock:read:*" }], "not an array"],
     ["QUORATE_TOKENS[0].scopes", [{ ...good, scopes: [] }], "at least one"],
     ["QUORATE_TOKENS[0].scopes[1]", [{ ...good, scopes: ["admin:*", 7] }], "not a text"],
-    ["QUORATE_TOKENS[0].scopes[0]", [{ ...good, scopes: ["lock:fly:*"] }], '"fly" is none of'],
+    ["QUORATE_TOKENS[0].scopes[0]", [{ ...good, scopes: ["lock:fly:*"] }], '"fly" is not one of'],
     ["QUORATE_TOKENS[1].sha256", [good, { ...good, subject: "ops" }], "entry 0 too"],
   ];
   for (const [field, value, why] of cases) {

@@ -1,6 +1,6 @@
-/** The requests of README's table of features, and whether a request that was sent is one of them. */
+/** The requests of the table of features, and whether a request that was sent is one of them. */
 import { assert } from "@std/assert";
-import { quoted, section, tableRows } from "../readme.ts";
+import { quoted, section, tableRows } from "../pages.ts";
 
 /** A request as a row names it; upper-case words in it stand for any value. */
 export type Shown = {
@@ -25,7 +25,7 @@ export type Sent = {
 };
 
 export function features(): readonly Feature[] {
-  const [, ...rows] = tableRows(section("Features"));
+  const [, ...rows] = tableRows(section("docs/api.md", "Features"));
   return rows.map(([name, request]) => ({ name: name!, requests: requestsOf(request!) }));
 }
 

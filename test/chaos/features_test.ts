@@ -1,4 +1,4 @@
-/** README's table of features: each row is driven over HTTP through two nodes of one real cluster, by the request it shows. */
+/** The table of features in docs/api.md: each row is driven over HTTP, through two nodes, by the request it shows. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { GRANT_STEPS } from "./feature_grants.ts";
 import { FeatureNodes, type Json, type Steps } from "./feature_nodes.ts";
@@ -10,12 +10,12 @@ import { SESSION_STEPS } from "./feature_sessions.ts";
 const STEPS: Steps = { ...GRANT_STEPS, ...REGISTER_STEPS, ...SERVICE_STEPS, ...SESSION_STEPS };
 const FEATURES = features();
 
-Deno.test("README's features: each row has a step, each step a row", () => {
+Deno.test("features: each row has a step, each step a row", () => {
   assertGreater(FEATURES.length, 30);
   assertEquals(FEATURES.map(({ name }) => name).sort(), Object.keys(STEPS).sort());
 });
 
-Deno.test("real processes: every feature of README through two nodes", async (t) => {
+Deno.test("real processes: every feature of docs/api.md through two nodes", async (t) => {
   const nodes = await FeatureNodes.start();
   try {
     for (const { name, requests } of FEATURES) {

@@ -1,6 +1,6 @@
 /** A gateway as `deno task gateway` starts it: what the task allows it and nothing else, and no variable of a node. */
 import { eachLine } from "../../src/cli/lines.ts";
-import { TASKS } from "../readme_session.ts";
+import { TASKS } from "../page_session.ts";
 import { pause } from "./real_cluster.ts";
 
 const ROOT = new URL("../../", import.meta.url);

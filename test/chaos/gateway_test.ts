@@ -8,7 +8,7 @@ import {
   KV_VALUE_MAX_BYTES,
   NAME_MAX_BYTES,
 } from "../../src/limits.ts";
-import { runSession } from "../readme_session.ts";
+import { runSession } from "../page_session.ts";
 import { EventReader } from "../routes/event_reader.ts";
 import { raw } from "../routes/scripted_node.ts";
 import { fenceFaults, type GrantEvent } from "../sim/check/fences.ts";
@@ -30,7 +30,7 @@ const KILLS = 6;
 /** Whatever happens, it ends. */
 const AT_MOST_MS = 90_000;
 
-Deno.test("gateway: the README's session with curl goes through it as it does through five nodes", async () => {
+Deno.test("gateway: the session of README and docs/api.md goes through it as it does through five nodes", async () => {
   let gateway: GatewayProcess | undefined;
   await runSession(async (nodes) => {
     const started = gateway = await startGateway(nodes);

@@ -85,7 +85,11 @@ Deno.test("trace: a client reads what a node remembers, or is told in one line w
     const { node, events } = await traceFrom(`http://127.0.0.1:${port}`, "lock", "deploy/api");
     assertEquals([node, events.length], ["a", 1]);
     assertEquals((await traceFrom(`http://127.0.0.1:${port}`, "kv", "deploy/api")).events, []);
-    await assertRejects(() => traceFrom(`http://127.0.0.1:${port}`, "key", "x"), Error, "answers 400: noun is none of");
+    await assertRejects(
+      () => traceFrom(`http://127.0.0.1:${port}`, "key", "x"),
+      Error,
+      "answers 400: noun is not one of",
+    );
   });
   await serving(scripted(), async (port) => {
     await assertRejects(() => traceFrom(`http://127.0.0.1:${port}`, "lock", "x"), Error, "is not traced");

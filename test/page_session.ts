@@ -1,62 +1,65 @@
-/** The session with curl of README.md, run against five real nodes, or against a gateway before them. */
+/** The commands of pages, run against five real nodes, or against a gateway before them. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { eachLine } from "../src/cli/lines.ts";
+import { shellWord } from "../src/cli/shell_word.ts";
 import { pause } from "./chaos/real_cluster.ts";
-import { README } from "./readme.ts";
+import { blocks, ROOT } from "./pages.ts";
 
-export const ROOT = new URL("../", import.meta.url);
 export const TASKS = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks as Record<string, string>;
-/** The ports README shows; the test takes five others. */
-const README_PORT = 8701;
+/** They are run one after the other, on the same nodes; the last one kills two of these. */
+export const SESSION_PAGES = ["README.md", "docs/api.md"] as const;
+/** The ports that pages show; the test takes five others. */
+const SHOWN_PORT = 8701;
 const READY_WITHIN_MS = 30_000;
 const BLOCK_WITHIN_MS = 30_000;
-
-type Block = { readonly language: string; readonly text: string };
-
-export const BLOCKS: readonly Block[] = [...README.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
-  .map(([, language, text]) => ({ language: language!, text: text! }));
-
-export const isCommand = ({ language, text }: Block) => language === "sh" && text.startsWith("npx ");
 
 /** Something that stands before the nodes. */
 export type Front = { readonly url: string; stop(): Promise<void> };
 
+/** What a block of a page starts by itself: the nodes, which the test starts for all blocks. */
+const isStart = (text: string) => /^npx deno@\S+ task start\n$/.test(text);
+
 /**
- * Runs every block in order and compares what it prints, the killing of two of the five included.
- * `before`: starts what takes the place of every node's URL.
+ * Runs every block of these pages in order and compares what it prints.
+ *
+ * @param before starts what takes the place of every node's URL
  */
 export async function runSession(before?: (nodes: readonly string[]) => Promise<Front>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "quorate-readme-" });
+  const folder = await Deno.makeTempDir({ prefix: "quorate-session-" });
   const port = fivePorts();
   const cluster = startCluster(folder, port);
   const asPrinted = (text: string) => readable(text, folder, port);
   let front: Front | undefined;
   try {
+    await putNpx(`${folder}/npx`);
     await cluster.ready();
-    front = await before?.(Array.from({ length: 5 }, (_, i) => `http://127.0.0.1:${port + i}`));
-    // Which instance decides a grant, and so its fence, may differ from run to run; their order may not.
-    const fences = new Map<string, string>();
-    let printed = "";
-    let session = 0;
-    for (const block of BLOCKS) {
-      if (isCommand(block)) printed = "";
-      else if (block.language === "sh") {
-        const script = block.text
-          .replace(/http:\/\/127\.0\.0\.1:870[1-5]/g, (url) => front?.url ?? url)
-          .replace(/\b870[1-5]\b/g, (text) => String(Number(text) - README_PORT + port))
-          .replace(/(?<=\/)\d+(?=\s)/g, (fence) => fences.get(fence) ?? fence);
-        printed = await runBlock(script, folder);
-        session++;
-      } else if (block.language === "json") {
-        const actual: unknown = JSON.parse(printed);
-        const expected: unknown = JSON.parse(block.text);
-        assertEquals(steady(actual), steady(expected), printed);
-        noteFences(fences, expected, actual);
-      } else if (block.language === "text") {
-        await cluster.said(asPrinted, printed, block.text.trimEnd().split("\n").map((line) => asPrinted(line)));
+    const nodes = Array.from({ length: 5 }, (_, i) => `http://127.0.0.1:${port + i}`);
+    front = await before?.(nodes);
+    const env = { PATH: `${folder}:${Deno.env.get("PATH")}`, QUORATE_URL: front?.url ?? nodes.join() };
+    for (const path of SESSION_PAGES) {
+      // Which instance decides a grant, and so its fence, may differ from run to run; their order may not.
+      const fences = new Map<string, string>();
+      let printed = "";
+      let ran = 0;
+      for (const { language, text } of blocks(path)) {
+        if (language === "sh" && isStart(text)) {
+          printed = "";
+        } else if (language === "sh") {
+          const script = atPorts(text.replace(/http:\/\/127\.0\.0\.1:870[1-5]/g, (url) => front?.url ?? url), port)
+            .replace(/(?<=\/)\d+(?=\s)/g, (fence) => fences.get(fence) ?? fence);
+          printed = await runBlock(script, folder, env);
+          ran++;
+        } else if (language === "json") {
+          const actual: unknown = JSON.parse(printed);
+          const expected: unknown = JSON.parse(text);
+          assertEquals(steady(actual), steady(expected), printed);
+          noteFences(fences, expected, actual);
+        } else if (language === "text") {
+          await cluster.said(asPrinted, printed, text.trimEnd().split("\n").map((line) => asPrinted(line)));
+        }
       }
+      assertGreater(ran, 2, path);
     }
-    assertGreater(session, 8);
   } finally {
     await front?.stop();
     await cluster.stop();
@@ -64,8 +67,20 @@ export async function runSession(before?: (nodes: readonly string[]) => Promise<
   }
 }
 
+/** `npx deno@VERSION …` as a page has it, by this Deno: nothing is downloaded. */
+export async function putNpx(file: string): Promise<void> {
+  const words = [Deno.execPath(), ROOT.pathname].map(shellWord);
+  const script = `#!/bin/sh\nshift\n[ "$1" != task ] || [ -f deno.json ] || cd ${words[1]}\nexec ${words[0]} "$@"\n`;
+  await Deno.writeTextFile(file, script, { mode: 0o755 });
+}
+
+/** With the five ports that begin at `port` in the place of those that pages show. */
+export function atPorts(text: string, port: number): string {
+  return text.replace(/\b870[1-5]\b/g, (shown) => String(Number(shown) - SHOWN_PORT + port));
+}
+
 /** The first of five free ports in a row. */
-function fivePorts(): number {
+export function fivePorts(): number {
   for (let attempt = 0; attempt < 100; attempt++) {
     const base = 20_000 + Math.floor(Math.random() * 10_000);
     const listeners: Deno.Listener[] = [];
@@ -125,10 +140,11 @@ function startCluster(folder: string, port: number) {
   };
 }
 
-async function runBlock(script: string, folder: string): Promise<string> {
+async function runBlock(script: string, folder: string, env: Record<string, string>): Promise<string> {
   const child = new Deno.Command("sh", {
     args: ["-e", "-c", script],
     cwd: folder,
+    env,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -144,7 +160,7 @@ async function runBlock(script: string, folder: string): Promise<string> {
 /** A line without what differs from run to run: folder, ports, pids, seconds, and how npx names Deno. */
 function readable(text: string, folder: string, port: number): string {
   let shown = text.replaceAll("\r", "").replaceAll(`${folder}/`, "");
-  for (let i = 0; i < 5; i++) shown = shown.replaceAll(new RegExp(`\\b${port + i}\\b`, "g"), String(README_PORT + i));
+  for (let i = 0; i < 5; i++) shown = shown.replaceAll(new RegExp(`\\b${port + i}\\b`, "g"), String(SHOWN_PORT + i));
   return shown
     .replace(/\bpid \d+/g, "pid N")
     .replace(/\b\d+\.\d s\b/g, "N s")
@@ -169,7 +185,7 @@ function steady(value: unknown): unknown {
   );
 }
 
-/** Notes which fence of this run is which of README, and checks that they stand in the same order. */
+/** Notes which fence of this run is which of the page, and checks that they stand in the same order. */
 function noteFences(fences: Map<string, string>, expected: unknown, actual: unknown): void {
   const printed = fencesIn(expected);
   fencesIn(actual).forEach((fence, index) => {
