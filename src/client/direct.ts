@@ -1,22 +1,31 @@
 /**
  * A Fast Paxos client without a server in between (Fast Paxos §3.1; PROTOCOL.md §1, flow 3): its Accept! goes straight to
  * every acceptor, and their Accepted are its answer. One round trip, to as many acceptors as an open quorum takes.
+ *
+ * @module
  */
 import { type Ballot, compareBallots, STANDING } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 
+/** How the acceptors are reached, and for whom. */
 export type DirectOptions = {
-  /** Base url of every member, by id. */
+  /** Base url of every member, by id: all of them, as a quorum is counted among them. */
   readonly members: Readonly<Record<string, string>>;
   /** Who the token speaks for; `local` without tokens on loopback. */
   readonly subject: string;
+  /** Sent as `Authorization: Bearer`. Default: none, as nodes on loopback want. */
   readonly token?: string;
+  /** Asks one acceptor. Let it give up in time: an acceptor that says nothing is waited for where others do not suffice. */
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
-  /** SHA-256 in hex. */
+  /** SHA-256 of the text in UTF-8, in hex. */
   readonly digest: (text: string) => Promise<string>;
 };
 
-/** An op of the machine, for a name of its noun; `atMs` is 0, as it must be the same wherever it arrives. */
+/**
+ * An op of the machine, for a name of its noun: `acquire` of a lock, `take` of a semaphore, `campaign` and `proclaim` of an
+ * election, `put` and `delete` of a register, `renew` and `release` of all that is held. `atMs` is 0, as it must be the same
+ * wherever it arrives; times are in ms. Limits and patterns are those of `/v1`.
+ */
 export type DirectOp =
   | {
     readonly type: "acquire";
@@ -55,12 +64,14 @@ export type DirectOp =
     readonly ttlMs?: number;
   })
   | (DirectConditions & { readonly type: "delete" });
-type DirectConditions = {
+/** What has to hold for a write of a register, decided with it. */
+export type DirectConditions = {
   readonly ifMatch?: readonly string[];
   readonly ifNoneMatch?: readonly string[];
   readonly fence?: string;
 };
 
+/** What became of it. */
 export type DirectEnd =
   /** Chosen by an open quorum: `result` as the machine says it, such as `{outcome: "granted", fence, ttlMs}`. */
   | {
@@ -75,7 +86,12 @@ export type DirectEnd =
   | { readonly type: "unsettled" };
 
 /**
+ * Resolves with the decision, or with `unsettled` where this client cannot tell it; what an acceptor refuses, as for its
+ * token, counts as no answer. Rejects with what `digest` rejects with, and where there are not 1 or 3 to 9 members.
+ *
  * @param key noun and name: `lock/NAME`, `election/NAME`, `semaphore/NAME` or `kv/NAME`
+ * @param op what is to be decided
+ * @param idempotencyKey the same for each try of this op, and of no other
  * @param lastInstance the `Consensus-Instance` last seen for this name, 0 if none
  */
 export async function submitDirect(
