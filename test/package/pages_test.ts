@@ -1,7 +1,7 @@
 /** The TypeScript on the pages about the package runs as it stands. */
 import { assertEquals } from "@std/assert";
 
-const PAGES = ["docs/hono.md"];
+const PAGES = ["docs/hono.md", "docs/testing.md"];
 
 for (const page of PAGES) {
   Deno.test(`${page}: its TypeScript runs as it stands`, async () => {
