@@ -130,29 +130,29 @@ async function propose(
   { id, instance, lastInstance }: Proposal,
 ): Promise<DirectEnd | { readonly type: "open"; readonly ballot: Ballot }> {
   const quorums = new QuorumSystem(Object.keys(options.members));
-  const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<typeof propose>>>();
   /** Who said the same, by what they said: one vote per acceptor, of one instance, ballot and value. */
   const voters = new Map<string, Set<string>>();
   const members = Object.entries(options.members);
   let open: Ballot | null = null;
   let awaited = members.length;
-  for (const [member, base] of members) {
-    send(options, base, body, lastInstance).then((reply) => {
-      awaited--;
-      const result = reply?.results?.[0];
-      if (reply?.type === "accepted" && reply.valueId === id && reply.instance === instance && result) {
-        const said = JSON.stringify(result);
-        const same = (voters.get(said) ?? new Set()).add(member);
-        voters.set(said, same);
-        if (quorums.isOpenFast(same)) resolve({ type: "decided", instance, result });
-      }
-      // Acceptors tell each other: one that has learned of the decision already says what it came to.
-      if (reply?.type === "ahead" && result) resolve({ type: "decided", instance: reply.instance - 1, result });
-      if (reply?.open !== undefined && (open === null || compareBallots(reply.open, open) > 0)) open = reply.open;
-      if (awaited === 0) resolve(open === null ? UNSETTLED : { type: "open", ballot: open });
-    });
-  }
-  return await promise;
+  return await new Promise((resolve) => {
+    for (const [member, base] of members) {
+      send(options, base, body, lastInstance).then((reply) => {
+        awaited--;
+        const result = reply?.results?.[0];
+        if (reply?.type === "accepted" && reply.valueId === id && reply.instance === instance && result) {
+          const said = JSON.stringify(result);
+          const same = (voters.get(said) ?? new Set()).add(member);
+          voters.set(said, same);
+          if (quorums.isOpenFast(same)) resolve({ type: "decided", instance, result });
+        }
+        // Acceptors tell each other: one that has learned of the decision already says what it came to.
+        if (reply?.type === "ahead" && result) resolve({ type: "decided", instance: reply.instance - 1, result });
+        if (reply?.open !== undefined && (open === null || compareBallots(reply.open, open) > 0)) open = reply.open;
+        if (awaited === 0) resolve(open === null ? UNSETTLED : { type: "open", ballot: open });
+      });
+    }
+  });
 }
 
 type Reply = {

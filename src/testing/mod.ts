@@ -3,7 +3,7 @@
  * so, where leases are lost, networks are cut and processes are stalled on demand. Time stands still between the calls of the
  * test: what needs some, as a retry or a place in a queue, goes on in `advance` and `run`.
  *
- * It runs in Deno.
+ * It runs in Deno, in Bun and in Node from 25 on; in the last two with `hono`, `@hono/zod-openapi` and `zod` installed.
  *
  * @module
  */

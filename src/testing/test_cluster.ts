@@ -82,7 +82,8 @@ const LAPSE_TRIES = 3;
 type Node = { readonly life: AbortController; readonly handle: (request: Request) => Promise<Response> };
 
 /**
- * Starts nodes in memory; resolves once they vote. Close it with `await using`, or `[Symbol.asyncDispose]`.
+ * Starts nodes in memory; resolves once they vote. Rejects with an `Error` where there are not 1 or 3 to 9, and in a runtime
+ * that cannot run them. Close it with `await using`, or `[Symbol.asyncDispose]`.
  *
  * ```ts ignore
  * await using cluster = await testCluster({ nodes: 3 });
@@ -93,6 +94,7 @@ type Node = { readonly life: AbortController; readonly handle: (request: Request
  * ```
  */
 export async function testCluster({ nodes = 3, seed = 1 }: TestClusterOptions = {}): Promise<TestCluster> {
+  if (!("toBase64" in Uint8Array.prototype)) throw new Error("nodes run in Deno, in Bun and in Node from 25 on");
   const clock = new VirtualClock();
   const random = seededRandomness(seed);
   const cluster = await clock.run(memoryCluster(nodes, { clock, random }), START_WITHIN_MS);

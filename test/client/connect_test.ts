@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { connect, type QuorateError } from "../../src/mod.ts";
 import { until } from "../replica/clocks.ts";
+import { install, versionOf } from "../package/installed.ts";
 import { withApps } from "../routes/memory_apps.ts";
-import { nodeVersion, transpiled } from "./in_node.ts";
 import { fastWorld, type Linked, withLinks } from "./linked_nodes.ts";
 import type { Told } from "./stalled_holder.ts";
 
@@ -182,7 +182,7 @@ Deno.test("client: in a network that swallows packets a hold ends before its gua
 
 Deno.test("client: to dispose never throws and is bounded with the cluster down", async () => {
   await withLinks(3, async (linked) => {
-    const quorate = linked.client(fastWorld(5), { timeout: 1_000 });
+    const quorate = linked.client(fastWorld(5));
     const { locks, kv } = quorate;
     const session = await quorate.sessions.open();
     const held = [
@@ -195,7 +195,7 @@ Deno.test("client: to dispose never throws and is bounded with the cluster down"
     const watch = kv.watch("");
     await watch.ready;
     for (const link of linked.links) link.state = "cut";
-    for (const one of held) await one[Symbol.asyncDispose]();
+    await Promise.all(held.map((one) => one[Symbol.asyncDispose]()));
     await watch[Symbol.asyncDispose]();
     for (const one of held) assertEquals(one.signal.reason.how, "disposed");
     const code = await held[1]!.release().then(() => "", (error: QuorateError) => error.code);
@@ -272,7 +272,7 @@ for (const how of ["block", "stop"] as const) {
     }));
 }
 
-const version = await nodeVersion();
+const version = await versionOf("node");
 Deno.test({
   name: `client: a process stalled (block) beyond its leases hears of their end before anything else, in Node ${
     version ?? "(SKIPPED: node is not on PATH)"
@@ -282,8 +282,8 @@ Deno.test({
     withApps(3, async ({ cluster, url }) => {
       const folder = await Deno.makeTempDir();
       try {
-        await transpiled(["test/client/stalled_holder.ts"], folder);
-        const run = stallOf("./test/client/stalled_holder.js", "block", cluster.ids.map(url));
+        await install(folder, "test/client/stalled_holder.ts");
+        const run = stallOf("./stalled_holder.js", "block", cluster.ids.map(url));
         await Deno.writeTextFile(`${folder}/run.js`, run);
         assertToldFirst(await stalled("node", [`${folder}/run.js`], "block"));
       } finally {
