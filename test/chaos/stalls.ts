@@ -5,7 +5,7 @@ import { DENO, nodeIn, type Runtime } from "./holder_process.ts";
 import { RealCluster } from "./real_cluster.ts";
 import { disposeRound, HOLDS, silenceRound, stallRound, type Wrong } from "./stall_rounds.ts";
 
-const HELP = `deno task stalls [--times 25] [--jobs 3]
+const HELP = `deno task stalls [--times 25] [--jobs 3] [--only KIND]…
 
 Three node processes on real files. So many processes of each kind hold ${HOLDS} locks of 1 s each, half of them in Deno, half in
 Node from the packed tarball where it is on PATH:
@@ -38,6 +38,7 @@ async function main(): Promise<number> {
     options: {
       times: { type: "string", default: "25" },
       jobs: { type: "string", default: "3" },
+      only: { type: "string", multiple: true, default: Object.keys(KINDS) },
       help: { type: "boolean", default: false },
     },
   });
@@ -49,6 +50,8 @@ async function main(): Promise<number> {
   if (!(Number.isInteger(times) && times > 0 && Number.isInteger(jobs) && jobs > 0)) {
     throw new Error("--times and --jobs are whole numbers above 0");
   }
+  const unknown = values.only.find((kind) => !Object.hasOwn(KINDS, kind));
+  if (unknown !== undefined) throw new Error(`--only is none of the kinds: ${JSON.stringify(unknown)}`);
   const folder = await Deno.makeTempDir({ prefix: "quorate-stalls-" });
   let cluster: RealCluster | null = null;
   try {
@@ -58,7 +61,7 @@ async function main(): Promise<number> {
     cluster = await RealCluster.start(3, 0, { isolates: 1, env: { QUORATE_RATE: "off" } });
     const urls = cluster.ids.map((id) => cluster!.url(id));
     let isWell = true;
-    for (const [kind, round] of Object.entries(KINDS)) {
+    for (const [kind, round] of Object.entries(KINDS).filter(([kind]) => values.only.includes(kind))) {
       const wrong: string[] = [];
       let left = times;
       const job = async () => {
