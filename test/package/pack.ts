@@ -33,8 +33,7 @@ export async function pack(file: string, { types }: PackOptions): Promise<void> 
   const folder = await Deno.makeTempDir({ prefix: "quorate-pack-" });
   try {
     const made = `${folder}/made.tgz`;
-    const how = ["test", "docs", ".ci", ".github"].map((path) => `--ignore=${path}`);
-    if (!types) how.push("--allow-slow-types");
+    const how = types ? [] : ["--allow-slow-types"];
     await run(Deno.execPath(), "pack", "--quiet", "--no-source-maps", "--allow-dirty", ...how, "-o", made);
     await run("tar", "-xzf", made, "-C", folder);
     const root = `${folder}/package`;
