@@ -1,6 +1,7 @@
 /** What a client may send straight to the acceptors, by noun: checked as under /v1, and nothing that needs a node. */
 import { z } from "@hono/zod-openapi";
 import type { Noun } from "../src/auth/scopes.ts";
+import { FENCE } from "../src/http/fence.ts";
 import { CONTENT_TYPE_MAX_CHARS, ENTITY_TAGS_MAX, KV_VALUE_MAX_BYTES } from "../src/limits.ts";
 import { CampaignBody, ProclaimBody } from "./election_schemas.ts";
 import { invalid } from "./error_response.ts";
@@ -14,7 +15,7 @@ const tags = z.array(z.string(tag).regex(/^(\*|[1-9][0-9]{0,19})$/, tag), tag).m
 const conditions = {
   ifMatch: tags,
   ifNoneMatch: tags,
-  fence: z.string().regex(/^[1-9][0-9]{0,19}$/, { error: "is not a decimal number from 1 on" }).optional(),
+  fence: z.string().regex(FENCE, { error: "is not a decimal number from 1 on" }).optional(),
 };
 const PutOp = z.strictObject({
   bytes: z.string({ error: "is not base64" }).regex(BASE64, { error: "is not base64" })

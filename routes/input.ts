@@ -3,12 +3,12 @@ import { Buffer } from "node:buffer";
 import type { z } from "@hono/zod-openapi";
 import { sha256Hex } from "../src/auth/digest.ts";
 import { QuorateError } from "../src/errors.ts";
+import { FENCE } from "../src/http/fence.ts";
 import { VISIBLE } from "../src/http/request_head.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS, NAME_MAX_BYTES } from "../src/limits.ts";
 import type { Ctx } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 
-const FENCE = /^[1-9][0-9]{0,19}$/;
 const SESSION = /^[0-9a-f]{32}$/;
 
 /** The query as a record, checked. Throws `invalid-request` for an unknown, repeated or undecodable parameter. */

@@ -11,6 +11,7 @@ import {
   TTL_MIN_MS,
 } from "../src/limits.ts";
 import type { KvValue } from "../src/api.ts";
+import { FENCE } from "../src/http/fence.ts";
 import type { PutRequest, ReadAnswer, RegisterService } from "../src/service/service.ts";
 import { bodyOf } from "./admit.ts";
 import { type Ctx, type Env, sendAnswer, sendBody, withAge, withReceipt } from "./answer.ts";
@@ -66,7 +67,7 @@ const ReadHeaders = z.object({ "If-None-Match": tags });
 const ConditionHeaders = OnceHeaders.extend({
   "If-Match": tags,
   "If-None-Match": tags,
-  "Fence": z.string().regex(/^[1-9][0-9]{0,19}$/).optional()
+  "Fence": z.string().regex(FENCE).optional()
     .openapi({ description: "Of the writer's grant elsewhere: 412 once this key saw a higher one." }),
 });
 

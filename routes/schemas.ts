@@ -20,6 +20,7 @@ import {
 } from "../src/limits.ts";
 import type { ErrorCode } from "../src/errors.ts";
 import { PEER_CAUSES } from "../src/api.ts";
+import { FENCE } from "../src/http/fence.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
 import { utf8Length } from "./input.ts";
 
@@ -200,7 +201,7 @@ export const inPath = (field: "name" | "key") =>
       `Or \`-\`, with the ${field} in the query: \`?${field}=\`; \`events\` only so.`,
   });
 export const NameParam = z.object({ name: inPath("name") });
-export const fence = z.string().regex(/^[1-9][0-9]{0,19}$/);
+export const fence = z.string().regex(FENCE);
 export const FenceParams = NameParam.extend({ fence });
 const instance = z.string().regex(/^(0|[1-9][0-9]{0,14})$/);
 const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,64}$/);

@@ -15,7 +15,8 @@ const FROM_NOTHING = "docs/recipes/README.md";
 /** Which test runs the blocks of a page, in `sh` and in `ts`. */
 const RUN_BY: Readonly<Record<string, readonly string[]>> = {
   sh: [...SESSION_PAGES, FROM_NOTHING, "docs/cli.md"],
-  ts: ["README.md"],
+  // The last two in test/package/pages_test.ts.
+  ts: ["README.md", "docs/hono.md", "docs/testing.md"],
 };
 const FROM_NOTHING_WITHIN_MS = 60_000;
 
@@ -178,7 +179,7 @@ Deno.test("README: it is short, and its first screen has two commands, eight lin
 });
 
 Deno.test("README: its TypeScript runs as it stands, on nodes of its own", async () => {
-  const [block, ...others] = all("ts");
+  const [block, ...others] = blocks("README.md").filter(({ language }) => language === "ts");
   assertEquals(others, []);
   await withApps(3, async (apps) => {
     const ids: Record<string, string> = { "8701": "a", "8702": "b" };

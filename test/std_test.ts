@@ -16,7 +16,6 @@ import {
   assertThrows,
   fail,
 } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
 import * as bdd from "@std/testing/bdd";
 
 /** Fails by hand: what is under test may not judge itself. */
@@ -128,36 +127,6 @@ Deno.test("fail fails, with its words", () => {
 Deno.test("a message given is the message shown", () => {
   assertStringIncludes(assertThrows(() => assertEquals(1, 2, "the count"), AssertionError).message, "the count");
   assertStringIncludes(assertThrows(() => assert(false, "the claim"), AssertionError).message, "the claim");
-});
-
-Deno.test("FakeTime stands still until ticked, and gives the real clock back", () => {
-  const real = Date.now;
-  {
-    using time = new FakeTime(1_000);
-    const seen: number[] = [];
-    setTimeout(() => seen.push(Date.now()), 50);
-    assertEquals([time.now, Date.now()], [1_000, 1_000]);
-    time.tick(49);
-    assertEquals(seen, []);
-    time.tick(1);
-    assertEquals(seen, [1_050]);
-  }
-  assertStrictEquals(Date.now, real);
-});
-
-Deno.test("FakeTime lets promises run between its timers", async () => {
-  using time = new FakeTime(0);
-  const order: number[] = [];
-  const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  const done = (async () => {
-    for (let i = 0; i < 3; i++) {
-      await wait(10);
-      order.push(Date.now());
-    }
-  })();
-  await time.tickAsync(30);
-  await done;
-  assertEquals(order, [10, 20, 30]);
 });
 
 Deno.test("bdd has the names of @std/testing/bdd", () => {

@@ -1,4 +1,6 @@
 /** The cluster that a command talks to, from its flags and its environment. */
+import { readFile } from "node:fs/promises";
+import process from "node:process";
 import type { Calls } from "../client/calls.ts";
 import { callsTo, clientOf, type Quorate } from "../client/connect.ts";
 import { webWorld } from "../client/world.ts";
@@ -27,8 +29,8 @@ export function urlsIn(text: string | undefined): readonly string[] {
 
 /** Throws UsageError for what is no URL or no duration, and CommandError if the token cannot be read. */
 export async function clusterOf({ url, tokenFile, timeout = TIMEOUT_DEFAULT }: Common): Promise<Cluster> {
-  const urls = urlsIn(url ?? Deno.env.get("QUORATE_URL"));
-  const token = tokenFile === undefined ? Deno.env.get("QUORATE_TOKEN") : await tokenIn(tokenFile);
+  const urls = urlsIn(url ?? process.env["QUORATE_URL"]);
+  const token = tokenFile === undefined ? process.env["QUORATE_TOKEN"] : await tokenIn(tokenFile);
   const timeoutMs = durationMs(timeout);
   try {
     const calls = callsTo(webWorld, urls, { ...(token !== undefined && { token }), timeout: timeoutMs });
@@ -40,7 +42,7 @@ export async function clusterOf({ url, tokenFile, timeout = TIMEOUT_DEFAULT }: C
 
 async function tokenIn(path: string): Promise<string> {
   try {
-    return (await Deno.readTextFile(path)).trim();
+    return (await readFile(path, "utf8")).trim();
   } catch (error) {
     throw new CommandError(`cannot read --token-file ${path}: ${oneLine(error)}`);
   }

@@ -2,7 +2,7 @@
 import type { QuorateError } from "../client/error.ts";
 import type { Held } from "../client/held.ts";
 import { ChildGroup } from "./child_group.ts";
-import type { Signals } from "./signals.ts";
+import type { Passed, Signals } from "./signals.ts";
 
 export type Guarded = {
   readonly code: number;
@@ -23,10 +23,10 @@ const LOOK_EVERY_MS = 20;
 
 /**
  * Runs the command while it is held. When so little of the guarantee is left as the grace takes, no renewal has come through
- * for most of it: the group is sent TERM, and KILL before the guarantee ends. Throws StartError.
+ * for most of it: the group is sent TERM, and KILL before the guarantee ends. Rejects with StartError.
  */
 export async function runGuarded(held: Held, { command, env, graceMs, signals, onLost }: Guarding): Promise<Guarded> {
-  const child = new ChildGroup(command, env);
+  const child = await ChildGroup.start(command, env);
   let lost: string | null = null;
   let isKilled = false;
   let knownUntilMs = performance.now() + held.remainingMs();
@@ -61,7 +61,7 @@ export async function runGuarded(held: Held, { command, env, graceMs, signals, o
     if (lost === null) end(message, leftMs);
     else if (leftMs <= 0) kill();
   };
-  const pass = (signal: Deno.Signal) => {
+  const pass = (signal: Passed) => {
     if (signal === "SIGTSTP") return child.signal("SIGSTOP");
     // After a stop of this process: whoever lost it meanwhile must not go on.
     if (signal === "SIGCONT") look();

@@ -40,8 +40,12 @@ export async function runElect(
   const { candidate } = flags;
   const labels = { ...(candidate !== undefined && { candidate }), ...(value !== undefined && { value }) };
   return await hold("elect", "QUORATE_ELECTION", [name], flags, command, async ({ quorate }, asking, run) => {
-    await using term = await quorate.elections.campaign(name, { ...asking, ...labels });
-    await run(term);
+    const term = await quorate.elections.campaign(name, { ...asking, ...labels });
+    try {
+      await run(term);
+    } finally {
+      await term[Symbol.asyncDispose]();
+    }
   });
 }
 
@@ -68,7 +72,7 @@ async function hold(
 ): Promise<number> {
   const tell = teller(verb, flags.json === true);
   const what = names.join(", ");
-  using signals = new Signals();
+  const signals = new Signals();
   let exit: number | null = null;
   try {
     if (command.length === 0) throw new UsageError("a command is needed behind --");
@@ -91,6 +95,8 @@ async function hold(
     if (error instanceof StartError) tell("error", error.message, { code: error.code });
     const code = error instanceof StartError ? error.code : failed(verb, error, tell);
     return exit ?? code;
+  } finally {
+    signals.close();
   }
 }
 
@@ -121,7 +127,7 @@ function tellPosition(tell: Tell, what: string): (position: number) => void {
 /** Streams who leads until it is told to stop. */
 async function listen(name: string, flags: ElectFlags, command: readonly string[]): Promise<number> {
   const tell = teller("elect", flags.json === true);
-  using signals = new Signals();
+  const signals = new Signals();
   try {
     if (command.length > 0) throw new UsageError("--listen runs no command");
     const { quorate } = await clusterOf(flags);
@@ -134,5 +140,7 @@ async function listen(name: string, flags: ElectFlags, command: readonly string[
     return signals.code ?? 0;
   } catch (error) {
     return signals.code ?? failed("elect", error, tell);
+  } finally {
+    signals.close();
   }
 }

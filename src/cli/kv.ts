@@ -1,5 +1,6 @@
 /** `kv`: registers from a shell. */
 import { Buffer } from "node:buffer";
+import process from "node:process";
 import type { KvEntry } from "../client/kv_entry.ts";
 import type { KvConditions } from "../client/kv.ts";
 import { asked, cells, show } from "./ask.ts";
@@ -22,7 +23,7 @@ export function kvGet(key: string, flags: Common): Promise<number> {
     if (entry === null) throw new CommandError(`there is no ${key}`);
     if (flags.json) return console.log(jsonLine(documentOf(entry)));
     await writeAll(entry.value);
-    if (Deno.stdout.isTerminal()) console.log();
+    if (process.stdout.isTTY) console.log();
   });
 }
 
@@ -34,7 +35,7 @@ export function kvPut(key: string, value: string | undefined, flags: PutFlags): 
       ...(flags.ttl !== undefined && { ttl: durationMs(flags.ttl) }),
       ...(flags.contentType !== undefined && { contentType: flags.contentType }),
     };
-    const given = value ?? new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
+    const given = value ?? await standardInput();
     const revision = await quorate.kv.put(key, given, options);
     if (revision === null) throw new CommandError(`${key} is not as it was asked to be; nothing was written`);
     show(flags, { key, revision }, `${revision}`);
@@ -60,10 +61,14 @@ export function kvList(prefix: string, flags: Common): Promise<number> {
 /** Each change as it comes; a value that is gone has none. */
 export function kvWatch(prefix: string, flags: Common): Promise<number> {
   return asked("kv watch", flags, async ({ quorate }) => {
-    await using watcher = quorate.kv.watch(prefix);
-    for await (const { key, entry } of watcher) {
-      const text = entry === null ? cells("deleted", key) : cells("changed", key, entry.revision, entry.value.length);
-      show(flags, entry === null ? { key, deleted: true } : documentOf(entry), text);
+    const watcher = quorate.kv.watch(prefix);
+    try {
+      for await (const { key, entry } of watcher) {
+        const text = entry === null ? cells("deleted", key) : cells("changed", key, entry.revision, entry.value.length);
+        show(flags, entry === null ? { key, deleted: true } : documentOf(entry), text);
+      }
+    } finally {
+      await watcher[Symbol.asyncDispose]();
     }
   });
 }
@@ -86,6 +91,15 @@ function integerIn(text: string, flag: string): bigint {
   return BigInt(text);
 }
 
+async function standardInput(): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+/** Resolves once it is handed over: a process that exits earlier would cut it short. */
 async function writeAll(bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+  await new Promise<void>((resolve, reject) => {
+    process.stdout.write(bytes, (error) => error ? reject(error) : resolve());
+  });
 }

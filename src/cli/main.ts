@@ -1,8 +1,13 @@
 /**
- * The command line. Nothing is imported before Deno's version is known, so that an old one is told so in one line and not by
- * a syntax error.
+ * The command line, in Deno whole and in Node all that asks a cluster. Nothing of it is imported before the version of the
+ * runtime is known, so that an old one is told so in one line and not by a syntax error.
+ *
+ * @module
  */
-const OLDEST = [2, 5] as const;
+import process from "node:process";
+import { setTimeout } from "node:timers";
+
+const OLDEST = { deno: [2, 5], node: [20, 0] } as const;
 
 const USAGE = `usage:
   deno task start [--port 8701] [--data data]
@@ -25,25 +30,42 @@ const USAGE = `usage:
 
 /** These are not in the program's table: they have flags of their own, or run until they are told to stop. */
 const OWN: ReadonlySet<string | undefined> = new Set(["start", "node", "gateway", "trace"]);
+/** These run nodes, or stand before them. */
+const NODES: ReadonlySet<string | undefined> = new Set(["start", "node", "gateway"]);
 /** What a command has not settled by then, as a place in a queue that it leaves, ends by itself. */
 const SETTLE_MS = 2_000;
 
+/** Why this runtime cannot run it, in one line; null: it can. */
+function tooOld(): string | null {
+  const { deno, node = "" } = process.versions as { readonly deno?: string; readonly node?: string };
+  const [name, version, oldest] = deno === undefined ? ["Node", node, OLDEST.node] : ["Deno", deno, OLDEST.deno];
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > oldest[0] || (major === oldest[0] && minor >= oldest[1])) return null;
+  return `quorate needs ${name} ${oldest.join(".")} or newer; this is ${version}`;
+}
+
 async function run([command, ...args]: readonly string[]): Promise<number> {
-  const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);
-  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
-    console.error(`quorate needs Deno ${OLDEST.join(".")} or newer; this is ${Deno.version.deno}`);
+  const old = tooOld();
+  if (old !== null) {
+    console.error(old);
     return 1;
   }
   if (OWN.has(command) && args.includes("--help")) {
     console.log(USAGE);
     return 0;
   }
+  if (NODES.has(command) && !("Deno" in globalThis)) {
+    console.error(
+      `quorate ${command} runs in Deno alone, whose KV keeps its votes; in a checkout: npx deno task ${command}`,
+    );
+    return 1;
+  }
   switch (command) {
     case "start":
       return await (await import("./start.ts")).runStart(args);
     case "node":
       // No setting that members share or a store keeps; the composition root asks for the variable alone.
-      if (args.includes("--trace")) Deno.env.set("QUORATE_TRACE", "1");
+      if (args.includes("--trace")) process.env["QUORATE_TRACE"] = "1";
       return await (await import("./node.ts")).runNode(args.filter((arg) => arg !== "--trace"));
     case "gateway":
       return await (await import("./gateway.ts")).runGateway(args);
@@ -57,11 +79,14 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) {
-  const code = await run(Deno.args);
+/** Runs the command that these arguments are, and ends the process with its exit code. */
+export async function main(args: readonly string[]): Promise<void> {
+  const code = await run(args);
   // Their signal listeners would keep the process alive.
-  if (OWN.has(Deno.args[0])) Deno.exit(code);
+  if (OWN.has(args[0])) process.exit(code);
   // Who gave up a place in a queue tells the nodes yet.
-  Deno.exitCode = code;
-  Deno.unrefTimer(setTimeout(() => Deno.exit(code), SETTLE_MS));
+  process.exitCode = code;
+  setTimeout(() => process.exit(code), SETTLE_MS).unref();
 }
+
+if (import.meta.main) await main(process.argv.slice(2));

@@ -20,7 +20,7 @@ const EARLY_MAX_MS = 300_000;
 /** The exit code: the command's, or 0 where it has run. */
 export async function runOnce(name: string, flags: OnceFlags, command: readonly string[]): Promise<number> {
   const tell = teller("once", flags.json === true);
-  using signals = new Signals();
+  const signals = new Signals();
   try {
     if (command.length === 0) throw new UsageError("a command is needed behind --");
     const periodMs = durationMs(flags.for);
@@ -41,7 +41,7 @@ export async function runOnce(name: string, flags: OnceFlags, command: readonly 
       return conflict;
     }
     if (signals.code !== null) return signals.code;
-    const child = new ChildGroup(command, { QUORATE_ONCE: name, QUORATE_FENCE: `${written}` });
+    const child = await ChildGroup.start(command, { QUORATE_ONCE: name, QUORATE_FENCE: `${written}` });
     signals.passTo((passed) => child.signal(passed === "SIGTSTP" ? "SIGSTOP" : passed));
     return await child.ended;
   } catch (error) {
@@ -49,6 +49,8 @@ export async function runOnce(name: string, flags: OnceFlags, command: readonly 
     if (!(error instanceof StartError)) return failed("once", error, tell);
     tell("error", error.message, { code: error.code });
     return error.code;
+  } finally {
+    signals.close();
   }
 }
 

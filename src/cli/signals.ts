@@ -1,13 +1,16 @@
 /** Signals that a command passes on to its child, or that end its wait while it has none. */
+import process from "node:process";
 
 const PASSED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGCONT"] as const;
 export type Passed = typeof PASSED[number];
+/** Those that a child group is sent. */
+export type SignalName = Passed | "SIGKILL" | "SIGSTOP";
 /** These end a wait; a shell tells them by 128 and their number. */
 const NUMBERS: Readonly<Partial<Record<Passed, number>>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 };
 /** Ctrl-C reaches a whole group, and those above pass it on besides: so much later it is a second one. */
 const SAME_WITHIN_MS = 100;
 
-export class Signals implements Disposable {
+export class Signals {
   readonly #waiting = new AbortController();
   readonly #listeners = new Map<Passed, () => void>();
   readonly #heardMs = new Map<Passed, number>();
@@ -18,7 +21,7 @@ export class Signals implements Disposable {
     for (const signal of PASSED) {
       const listener = () => this.#hear(signal);
       this.#listeners.set(signal, listener);
-      Deno.addSignalListener(signal, listener);
+      process.on(signal, listener);
     }
   }
 
@@ -48,10 +51,11 @@ export class Signals implements Disposable {
       this.#waiting.abort();
     }
     // It stops after its child: who does not renew must have nothing that runs.
-    if (signal === "SIGTSTP") Deno.kill(Deno.pid, "SIGSTOP");
+    if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
   }
 
-  [Symbol.dispose](): void {
-    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
+  /** Hears no more of them. */
+  close(): void {
+    for (const [signal, listener] of this.#listeners) process.off(signal, listener);
   }
 }

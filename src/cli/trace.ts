@@ -1,4 +1,5 @@
 /** `trace NAME`: draws what just happened to one name, from what the nodes that answer remember. */
+import process from "node:process";
 import { chartOf } from "../observe/chart.ts";
 import { svgChart } from "../observe/chart_svg.ts";
 import { textChart } from "../observe/chart_text.ts";
@@ -19,9 +20,9 @@ export async function runTrace(args: readonly string[]): Promise<number> {
     return EXIT_USAGE;
   }
   try {
-    const urls = urlsIn(Deno.env.get("QUORATE_URL"));
+    const urls = urlsIn(process.env["QUORATE_URL"]);
     const answers = await Promise.allSettled(
-      urls.map((url) => traceFrom(url, noun, name, Deno.env.get("QUORATE_TOKEN"))),
+      urls.map((url) => traceFrom(url, noun, name, process.env["QUORATE_TOKEN"])),
     );
     for (const answer of answers) if (answer.status === "rejected") console.error(oneLine(answer.reason));
     const traces = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);

@@ -1,23 +1,31 @@
 /**
  * A Fast Paxos client without a server in between (Fast Paxos §3.1; PROTOCOL.md §1, flow 3): its Accept! goes straight to
  * every acceptor, and their Accepted are its answer. One round trip, to as many acceptors as an open quorum takes.
+ *
+ * @module
  */
 import { type Ballot, compareBallots, STANDING } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 
 /** Where the acceptors are, who asks, and what the runtime gives. */
 export type DirectOptions = {
-  /** Base url of every member, by id. */
+  /** Base url of every member, by id: all of them, as a quorum is counted among them. */
   readonly members: Readonly<Record<string, string>>;
   /** Who the token speaks for; `local` without tokens on loopback. */
   readonly subject: string;
+  /** Sent as `Authorization: Bearer`. Default: none, as nodes on loopback want. */
   readonly token?: string;
+  /** Asks one acceptor. Let it give up in time: an acceptor that says nothing is waited for where others do not suffice. */
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
-  /** SHA-256 in hex. */
+  /** SHA-256 of the text in UTF-8, in hex. */
   readonly digest: (text: string) => Promise<string>;
 };
 
-/** An op of the machine, for a name of its noun; `atMs` is 0, as it must be the same wherever it arrives. */
+/**
+ * An op of the machine, for a name of its noun: `acquire` of a lock, `take` of a semaphore, `campaign` and `proclaim` of an
+ * election, `put` and `delete` of a register, `renew` and `release` of all that is held. `atMs` is 0, as it must be the same
+ * wherever it arrives; times are in ms. Limits and patterns are those of `/v1`.
+ */
 export type DirectOp =
   | {
     readonly type: "acquire";
@@ -56,7 +64,8 @@ export type DirectOp =
     readonly ttlMs?: number;
   })
   | (DirectConditions & { readonly type: "delete" });
-type DirectConditions = {
+/** What has to hold for a write of a register, decided with it. */
+export type DirectConditions = {
   readonly ifMatch?: readonly string[];
   readonly ifNoneMatch?: readonly string[];
   readonly fence?: string;
@@ -78,10 +87,12 @@ export type DirectEnd =
 
 /**
  * Sends one command to every acceptor and counts their votes. Resolves with `decided` once an open quorum has chosen it or an
- * acceptor says that it is decided, and with `unsettled` in every other case. No failure of an
- * acceptor makes it reject.
+ * acceptor says that it is decided, and with `unsettled` in every other case. No failure of an acceptor makes it reject; what
+ * `digest` rejects with does, and so does a number of members that is not 1 or 3 to 9.
  *
  * @param key noun and name: `lock/NAME`, `election/NAME`, `semaphore/NAME` or `kv/NAME`
+ * @param op what is to be decided
+ * @param idempotencyKey the same for each try of this op, and of no other
  * @param lastInstance the `Consensus-Instance` last seen for this name, 0 if none
  */
 export async function submitDirect(
@@ -120,29 +131,29 @@ async function propose(
   { id, instance, lastInstance }: Proposal,
 ): Promise<DirectEnd | { readonly type: "open"; readonly ballot: Ballot }> {
   const quorums = new QuorumSystem(Object.keys(options.members));
-  const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<typeof propose>>>();
   /** Who said the same, by what they said: one vote per acceptor, of one instance, ballot and value. */
   const voters = new Map<string, Set<string>>();
   const members = Object.entries(options.members);
   let open: Ballot | null = null;
   let awaited = members.length;
-  for (const [member, base] of members) {
-    send(options, base, body, lastInstance).then((reply) => {
-      awaited--;
-      const result = reply?.results?.[0];
-      if (reply?.type === "accepted" && reply.valueId === id && reply.instance === instance && result) {
-        const said = JSON.stringify(result);
-        const same = (voters.get(said) ?? new Set()).add(member);
-        voters.set(said, same);
-        if (quorums.isOpenFast(same)) resolve({ type: "decided", instance, result });
-      }
-      // Acceptors tell each other: one that has learned of the decision already says what it came to.
-      if (reply?.type === "ahead" && result) resolve({ type: "decided", instance: reply.instance - 1, result });
-      if (reply?.open !== undefined && (open === null || compareBallots(reply.open, open) > 0)) open = reply.open;
-      if (awaited === 0) resolve(open === null ? UNSETTLED : { type: "open", ballot: open });
-    });
-  }
-  return await promise;
+  return await new Promise((resolve) => {
+    for (const [member, base] of members) {
+      send(options, base, body, lastInstance).then((reply) => {
+        awaited--;
+        const result = reply?.results?.[0];
+        if (reply?.type === "accepted" && reply.valueId === id && reply.instance === instance && result) {
+          const said = JSON.stringify(result);
+          const same = (voters.get(said) ?? new Set()).add(member);
+          voters.set(said, same);
+          if (quorums.isOpenFast(same)) resolve({ type: "decided", instance, result });
+        }
+        // Acceptors tell each other: one that has learned of the decision already says what it came to.
+        if (reply?.type === "ahead" && result) resolve({ type: "decided", instance: reply.instance - 1, result });
+        if (reply?.open !== undefined && (open === null || compareBallots(reply.open, open) > 0)) open = reply.open;
+        if (awaited === 0) resolve(open === null ? UNSETTLED : { type: "open", ballot: open });
+      });
+    }
+  });
 }
 
 type Reply = {

@@ -2,10 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connect, type QuorateError } from "../../src/mod.ts";
 import { until } from "../replica/clocks.ts";
-import { withApps } from "../routes/memory_apps.ts";
-import { nodeVersion, transpiled } from "./in_node.ts";
 import { fastWorld, type Linked, withLinks } from "./linked_nodes.ts";
-import type { Told } from "./stalled_holder.ts";
 
 function linkOf({ urls, links }: Linked, url: string | undefined) {
   return links[urls.indexOf(url!)]!;
@@ -182,7 +179,7 @@ Deno.test("client: in a network that swallows packets a hold ends before its gua
 
 Deno.test("client: to dispose never throws and is bounded with the cluster down", async () => {
   await withLinks(3, async (linked) => {
-    const quorate = linked.client(fastWorld(5), { timeout: 1_000 });
+    const quorate = linked.client(fastWorld(5));
     const { locks, kv } = quorate;
     const session = await quorate.sessions.open();
     const held = [
@@ -195,7 +192,7 @@ Deno.test("client: to dispose never throws and is bounded with the cluster down"
     const watch = kv.watch("");
     await watch.ready;
     for (const link of linked.links) link.state = "cut";
-    for (const one of held) await one[Symbol.asyncDispose]();
+    await Promise.all(held.map((one) => one[Symbol.asyncDispose]()));
     await watch[Symbol.asyncDispose]();
     for (const one of held) assertEquals(one.signal.reason.how, "disposed");
     const code = await held[1]!.release().then(() => "", (error: QuorateError) => error.code);
@@ -214,80 +211,4 @@ Deno.test("client: who is asked for while no node answers is told so", async () 
     assertEquals([take.code, take.retryable], ["outcome-unknown", true]);
     for (const link of linked.links) link.state = "cut";
   });
-});
-
-const STALL_MS = 1_400;
-const HOLDS = 40;
-
-/** One that did not get to run for so long by itself has said so and ended. */
-function signal(child: Deno.ChildProcess, signal: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
-  try {
-    child.kill(signal);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-  }
-}
-
-/** In a process of its own, of this runtime or another. */
-async function stalled(command: string, args: readonly string[], how: "block" | "stop"): Promise<Told> {
-  const child = new Deno.Command(command, { args: [...args], stdout: "piped", stderr: "inherit" }).spawn();
-  let text = "";
-  let wasStopped = how !== "stop";
-  try {
-    for await (const bytes of child.stdout) {
-      text += new TextDecoder().decode(bytes);
-      if (wasStopped || !text.includes("ready\n")) continue;
-      wasStopped = true;
-      signal(child, "SIGSTOP");
-      await new Promise((resolve) => setTimeout(resolve, STALL_MS));
-      signal(child, "SIGCONT");
-    }
-  } finally {
-    signal(child, "SIGKILL");
-  }
-  const { code, signal: endedBy } = await child.status;
-  const told = text.split("\n").find((line) => line.startsWith("{"));
-  if (told === undefined) throw new Error(`${how}: it ended with ${code} ${endedBy} and said ${JSON.stringify(text)}`);
-  return JSON.parse(told);
-}
-
-/** A program for a process that is stalled while it holds many locks. */
-function stallOf(source: string, how: string, urls: readonly string[]): string {
-  return `const { hold } = await import("${source}");
-console.log(JSON.stringify(await hold("${how}", ${STALL_MS}, ${JSON.stringify(urls)}, ${HOLDS})));
-globalThis.Deno?.exit(0) ?? process.exit(0);`;
-}
-
-function assertToldFirst({ locks, callbacks, claims }: Told): void {
-  assertEquals([locks, claims], [HOLDS, []]);
-  assert(callbacks.length > 0);
-}
-
-for (const how of ["block", "stop"] as const) {
-  Deno.test(`client: a process stalled (${how}) beyond its leases hears of their end before anything else`, () =>
-    withApps(3, async ({ cluster, url }) => {
-      const source = new URL("stalled_holder.ts", import.meta.url).href;
-      const run = stallOf(source, how, cluster.ids.map(url));
-      assertToldFirst(await stalled(Deno.execPath(), ["eval", "--no-lock", run], how));
-    }));
-}
-
-const version = await nodeVersion();
-Deno.test({
-  name: `client: a process stalled (block) beyond its leases hears of their end before anything else, in Node ${
-    version ?? "(SKIPPED: node is not on PATH)"
-  }`,
-  ignore: version === null,
-  fn: () =>
-    withApps(3, async ({ cluster, url }) => {
-      const folder = await Deno.makeTempDir();
-      try {
-        await transpiled(["test/client/stalled_holder.ts"], folder);
-        const run = stallOf("./test/client/stalled_holder.js", "block", cluster.ids.map(url));
-        await Deno.writeTextFile(`${folder}/run.js`, run);
-        assertToldFirst(await stalled("node", [`${folder}/run.js`], "block"));
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    }),
 });

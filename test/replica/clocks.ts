@@ -1,6 +1,8 @@
 /** Clocks that pass at another speed than the wall's, for what takes seconds. */
 import type { Clock } from "../../src/ports.ts";
 
+export { seeded } from "../../src/testing/seeded.ts";
+
 /** Real time, `times` as fast. */
 export function fastClock(times: number): Clock {
   return {
@@ -25,17 +27,6 @@ export async function until(what: string, test: () => boolean | Promise<boolean>
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   throw new Error(`did not come true: ${what}`);
-}
-
-/** Mulberry32: small, and the same everywhere. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 export const SEED = Number(Deno.env.get("QUORATE_SEED") ?? 20261123);

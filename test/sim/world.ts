@@ -21,7 +21,7 @@ import { Leftovers } from "./leftovers.ts";
 import { Isolates, type IsolateWatch } from "./isolates.ts";
 import { LEARNERS, type Link, MEMBERS, type Plan, WALL_APART_MS } from "./plan.ts";
 import { isolatesOf, memberOf } from "./processes.ts";
-import { Stalls } from "./stalls.ts";
+import { Stalls } from "../../src/testing/stalls.ts";
 import { MachineClock, type Seeded, seededRandomness, VirtualClock } from "./virtual_time.ts";
 
 /** Streams of randomness, so that fewer clients or faults leave the other decisions of a seed as they were. */

@@ -384,6 +384,13 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     test: "locks: who waits through two nodes under one key is guaranteed by each no more than its own renewal gives",
   },
   {
+    name: "a hold that trusts the monotonic clock alone",
+    file: "client/lease.ts",
+    edits: edit("Math.max(clock.now() - since.nowMs, clock.wall() - since.wallMs)", "(clock.now() - since.nowMs)"),
+    of: "test/client/lease_test.ts",
+    test: "lease: the clock that says more has gone by counts",
+  },
+  {
     name: "a fence without the position in the batch",
     file: "machine/grants.ts",
     edits: edit("numberOf(draft.instance, draft.grants + 1)", "numberOf(draft.instance, 1)"),

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { Stalls } from "./stalls.ts";
-import { MachineClock, VirtualClock } from "./virtual_time.ts";
+import { Stalls } from "../../src/testing/stalls.ts";
+import { MachineClock, VirtualClock } from "../sim/virtual_time.ts";
 
 Deno.test("Stalls: timers, callers and answers of a stalled process wait and come in order; what was cancelled does not", async () => {
   const [time, stalls, seen] = [new VirtualClock(), new Stalls(), [] as string[]];

@@ -1,0 +1,181 @@
+/** A whole cluster in this process: the shipped nodes on memory stores, over a network that can be told to misbehave. */
+import { sha256Hex } from "../auth/digest.ts";
+import { realClock, realRandomness } from "../compose/world.ts";
+import { createMachine } from "../machine/machine.ts";
+import { QuorumSystem } from "../paxos/quorum.ts";
+import { createModes, type ModeRule } from "../engine/modes.ts";
+import { ReplicaNode } from "../compose/node.ts";
+import { type BallotStore, type Clock, NO_TRACE, type Randomness, type Trace, type Transport } from "../ports.ts";
+import { tracingTransport } from "../observe/tracing_transport.ts";
+import { type AtomicWatch, type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../store/memory_ballot_store.ts";
+import { createLocalNetwork, type LocalNetwork, type Receive } from "../transport/local_transport.ts";
+
+export type MemoryCluster = {
+  /** The members. */
+  readonly ids: readonly string[];
+  /** The nodes that do not vote: v, w, … */
+  readonly learners: readonly string[];
+  readonly network: LocalNetwork;
+  /** That of one process, where many serve a member. */
+  node(id: string): ReplicaNode;
+  /** The store of a node that has one to itself. */
+  store(id: string): MemoryBallotStore;
+  /** Outlives its store; to be restored only between a kill and a restart. */
+  disk(id: string): MemoryDisk;
+  /** The process is gone, its disk stays. */
+  kill(id: string): void;
+  /** Resolves once it is up; it votes as soon as a quorum has confirmed its store. */
+  restart(id: string): Promise<void>;
+  close(): void;
+};
+
+/** Processes that serve a member together; what is said of a node's start, death and messages is said of each of them. */
+export type Shared = {
+  /** Their names on the network; none of a node that has its store to itself. */
+  of(id: string): readonly string[];
+  memberOf(process: string): string;
+  open(process: string): Promise<BallotStore>;
+  /** The process is gone, the store stays. */
+  crash(process: string): void;
+  /** What it sends to a member goes to one of the member's processes. */
+  transport(inner: Transport): Transport;
+};
+
+const UNSHARED: Omit<Shared, "open"> = {
+  of: () => [],
+  memberOf: (process) => process,
+  crash: () => {},
+  transport: (inner) => inner,
+};
+
+export type MemoryClusterOptions = {
+  /** How many nodes that do not vote there are besides. Default: none. */
+  readonly learners?: number;
+  /** For the network, and for every node that `clockOf` gives no other. Default: the real one. */
+  readonly clock?: Clock;
+  readonly clockOf?: (id: string) => Clock | null;
+  /** How keys use their standing ballot. */
+  readonly modes?: readonly ModeRule[];
+  /** For every node. Default: real. */
+  readonly random?: Randomness;
+  /** When a node's disk gets to its next atomic. Default: a microtask. */
+  readonly schedule?: (id: string) => Promise<void>;
+  /** Sees the atomics of each node's disk. Default: nobody. */
+  readonly watch?: (id: string) => AtomicWatch;
+  /** What stands between the network and a node; called again for each start of it. Default: nothing. */
+  readonly received?: (id: string, receive: Receive) => Receive;
+  /** What stands between a node and the network; called again for each start of it. Default: nothing. */
+  readonly sending?: (id: string, transport: Transport) => Transport;
+  /** How long a peer may take. */
+  readonly deadlineMs?: number;
+  /** What each node shows its messages to. Default: nothing. */
+  readonly trace?: (id: string) => Trace;
+  /** Default: every node has a store of its own. */
+  readonly shared?: Shared;
+  /** Hears the lines that a node has for its operator. Default: nobody. */
+  readonly report?: (id: string, line: string) => void;
+};
+
+export async function memoryCluster(n: number, options: MemoryClusterOptions = {}): Promise<MemoryCluster> {
+  const {
+    clock = realClock,
+    clockOf = () => null,
+    deadlineMs,
+    modes = [],
+    trace: traceOf = () => NO_TRACE,
+    random = realRandomness,
+    schedule,
+    watch,
+    received = (_id, receive) => receive,
+    sending = (_id, transport) => transport,
+    learners: learnerCount = 0,
+    shared,
+    report = () => {},
+  } = options;
+  const group = shared ?? UNSHARED;
+  const ids = "abcdefghi".slice(0, n).split("");
+  const learners = [..."vwxyz".slice(0, learnerCount)];
+  const all = [...ids, ...learners].flatMap((id) => group.of(id).length > 0 ? group.of(id) : [id]);
+  const network = createLocalNetwork(deadlineMs === undefined ? { clock } : { clock, deadlineMs });
+  const quorums = new QuorumSystem(ids);
+  const disks = new Map(all.filter((id) => id === group.memberOf(id)).map((id) => [id, new MemoryDisk()]));
+  const nodes = new Map<string, ReplicaNode>();
+  const stores = new Map<string, MemoryBallotStore>();
+  /** Counts starts and kills, so that a start that was killed on its way puts nothing on the network. */
+  const lives = new Map<string, number>();
+  const turn = (id: string) => lives.set(id, (lives.get(id) ?? 0) + 1).get(id)!;
+
+  async function openOwn(id: string): Promise<MemoryBallotStore> {
+    const store = await openMemoryStore({
+      disk: disks.get(id)!,
+      run: () => random.id(),
+      ...(schedule === undefined ? {} : { schedule: () => schedule(id) }),
+      ...(watch === undefined ? {} : { watch: watch(id) }),
+    });
+    if (store.identity() === null) {
+      await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
+    }
+    stores.set(id, store);
+    return store;
+  }
+
+  /** @param id of a process, where many serve a member */
+  async function start(id: string): Promise<Promise<void>> {
+    const life = turn(id);
+    const store = disks.has(id) ? await openOwn(id) : await shared!.open(id);
+    if (lives.get(id) !== life) throw new Error(`${id} was killed while it started`);
+    const holder: { node?: ReplicaNode } = {};
+    const receive: Receive = (from, mailbox, messages, mark) =>
+      holder.node!.receive(group.memberOf(from), mailbox, messages, mark);
+    network.connect(id, received(id, receive), {
+      own: () => holder.node!.mark(),
+      seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
+    });
+    const machine = createMachine({ digest: sha256Hex });
+    const trace = traceOf(id);
+    const transport = tracingTransport(sending(id, group.transport(network.transportOf(id))), trace);
+    const node = new ReplicaNode({
+      id: group.memberOf(id),
+      cluster: "test",
+      urls: {},
+      quorums,
+      learners,
+      machine,
+      modes: createModes(ids, modes, sha256Hex),
+      digest: sha256Hex,
+      version: "test",
+      report: (line) => report(id, line),
+    }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace });
+    holder.node = node;
+    nodes.set(id, node);
+    return node.start();
+  }
+
+  const started: Promise<void>[] = [];
+  for (const id of all) started.push(Promise.resolve(start(id)).then((confirmed) => confirmed));
+  await Promise.all(started);
+
+  return {
+    ids,
+    learners,
+    network,
+    node: (id) => nodes.get(id)!,
+    store: (id) => stores.get(id)!,
+    disk: (id) => disks.get(id)!,
+    kill(id) {
+      turn(id);
+      network.disconnect(id);
+      nodes.get(id)!.close();
+      // The store that is open, which is not its node's yet while it starts.
+      disks.get(id)?.owner?.crash();
+      group.crash(id);
+    },
+    restart: (id) => start(id).then(() => {}),
+    close() {
+      for (const id of all) {
+        network.disconnect(id);
+        nodes.get(id)!.close();
+      }
+    },
+  };
+}
