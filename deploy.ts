@@ -7,7 +7,8 @@ import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore } from "./src/compose/open_store.ts";
 import { realClock, realRandomness } from "./src/compose/world.ts";
-import { clusterConfigOf, isLoopbackHost, type NodeConfig, parseConfig, portOf } from "./src/config/config.ts";
+import { clusterConfigOf, corsOf, isLoopbackHost, type NodeConfig, parseConfig, portOf } from "./src/config/config.ts";
+import { fromEnv } from "./src/config/settings.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import { nodesOf } from "./src/config/gateway_config.ts";
@@ -25,6 +26,7 @@ import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { Lines } from "./src/transport/lines.ts";
 import { VERSION } from "./src/version.ts";
 import { createApp } from "./routes/app.ts";
+import { withCors } from "./routes/cors.ts";
 
 /** A node that is put together, and how it is asked and ended. */
 export type Composed = {
@@ -103,6 +105,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     holder.node = node;
     const app = createApp(node, {
       tokens: config.tokens,
+      origins: config.cors,
       rate: config.rate,
       peers: members.length + learners.length === 1 ? null : {
         cluster,
@@ -130,7 +133,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     // Alone it has nobody to wait for, and its first caller should not have to either.
     if (members.length === 1) await confirmed;
     return {
-      handler: (request) => app.fetch(request),
+      handler: withCors(config.cors, (request) => app.fetch(request)),
       node,
       initialised: store.identity() !== null,
       drain: () => node.drain(),
@@ -222,11 +225,13 @@ async function composeHosted(): Promise<Served> {
   if (nodes !== undefined) {
     const origins = nodesOf({ name: "QUORATE_GATEWAY", text: nodes });
     // As `deno task gateway`: nodes on loopback may take whoever comes from this machine for its owner, as all would here.
-    if (origins.some((origin) => isLoopback(new URL(origin).host)) && !isLoopbackHost(servedOn ?? "")) {
+    const isBeforeLocal = origins.some((origin) => isLoopback(new URL(origin).host));
+    if (isBeforeLocal && !isLoopbackHost(servedOn ?? "")) {
       throw new QuorateError("invalid-request", "QUORATE_GATEWAY has a node on loopback, and this listens beyond it");
     }
+    const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: !isBeforeLocal });
     const closing = new AbortController();
-    const handler = gatewayBefore(origins, closing.signal);
+    const handler = withCors(cors, gatewayBefore(origins, cors, closing.signal));
     return { handler, drain: () => closing.abort(), close: () => Promise.resolve() };
   }
   refusePreview(env);

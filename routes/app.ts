@@ -32,6 +32,8 @@ import { watchRoutes } from "./watch.ts";
 export type AppOptions = {
   /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
   readonly tokens: readonly ClientToken[] | null;
+  /** Origins of pages that are let in though there are no tokens. Default: none but the node's own. */
+  readonly origins?: readonly string[];
   /** How often one subject may ask; null: as often as it likes. */
   readonly rate: Rate | null;
   /** null: a cluster of one node; there is no /paxos. */
@@ -84,7 +86,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
 
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
-    c.set("client", clientOf(c, tokens));
+    c.set("client", clientOf(c, options));
     c.set("cluster", () => faultsOf(node));
     await limitRequest(c, limits);
     // A batch is let in as one.

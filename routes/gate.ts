@@ -5,15 +5,22 @@ import { QuorateError } from "../src/errors.ts";
 import { refuseWebPages } from "../src/http/request_head.ts";
 import type { Ctx } from "./answer.ts";
 
+export type Door = {
+  /** null: none are configured and the node listens on loopback only. */
+  readonly tokens: readonly ClientToken[] | null;
+  /** Whose pages are let in where there are no tokens. Default: none but the node's own. */
+  readonly origins?: readonly string[];
+};
+
 const LOCAL: Client = { subject: "local", scopes: [{ noun: "*", verbs: VERBS, pattern: "*" }] };
 
 /**
- * The client behind a request. `tokens` null: none are configured and the node listens on loopback only.
+ * The client behind a request.
  * Throws `unauthenticated` or `cross-site`.
  */
-export function clientOf(c: Ctx, tokens: readonly ClientToken[] | null): Client {
+export function clientOf(c: Ctx, { tokens, origins = [] }: Door): Client {
   if (tokens === null) {
-    refuseWebPages(c.req.raw);
+    refuseWebPages(c.req.raw, origins);
     return LOCAL;
   }
   const client = authenticate(c.req.raw.headers.get("authorization"), tokens);

@@ -49,7 +49,7 @@ export function paxosRoutes(
       // Asked for with `get` here: to answer `has` the runtime first makes a list of all headers.
       const { headers } = c.req.raw;
       if (mailbox === "acceptor" && headers.get(PEER_HEADER) === null && headers.get("quorate-hedge") !== null) {
-        c.set("client", clientOf(c, clients.tokens));
+        c.set("client", clientOf(c, clients));
         return await answerDirect(c, node, clients.limits);
       }
       const verdict = verified(c, node.id, peers);

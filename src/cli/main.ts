@@ -20,6 +20,7 @@ const USAGE = `usage:
       QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD"
       QUORATE_TOKENS: clients' tokens as JSON, or @FILE
       QUORATE_RATE: PER_SECOND/BURST of one subject, or off
+      QUORATE_CORS: origins whose pages may ask, comma between; also of a gateway
       --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
   deno task gateway --nodes URL,URL,… [--host 127.0.0.1] [--port 8700]
                     [--tls-cert FILE --tls-key FILE | --behind-proxy]

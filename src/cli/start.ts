@@ -1,5 +1,6 @@
 /** `deno task start`: a cluster of five on this machine, each node a process with a file of its own. */
-import { parseFlags, portOf } from "../config/config.ts";
+import { portOf } from "../config/config.ts";
+import { parseFlags } from "../config/settings.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { isFresh, peerSecret, storePath } from "./data_folder.ts";
 import { type NodeProcess, restartLine, startNode } from "./node_process.ts";

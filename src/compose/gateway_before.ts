@@ -4,13 +4,16 @@ import { realClock, realRandomness } from "./world.ts";
 
 /**
  * @param nodes origins
+ * @param origins whose pages are let in though nodes are on loopback
  * @param closing aborts when the process is told to stop
  */
 export function gatewayBefore(
   nodes: readonly string[],
+  origins: readonly string[],
   closing?: AbortSignal,
 ): (request: Request) => Promise<Response> {
   return createGateway({
+    origins,
     ...(closing === undefined ? {} : { closing }),
     nodes,
     fetch: (url, init) => fetch(url, init),

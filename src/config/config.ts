@@ -3,14 +3,13 @@
  * nothing else looks at either. What is wrong is told in one line that names the flag or variable.
  */
 import { isIP } from "node:net";
-import { parseArgs } from "node:util";
 import { sha256Hex } from "../auth/digest.ts";
 import type { Rate } from "../auth/rate.ts";
 import { type ClientToken, parseTokens } from "../auth/tokens.ts";
-import { QuorateError } from "../errors.ts";
 import { LEARNERS_MAX, MEMBERS_MAX, RATE_BURST, RATE_PER_SECOND } from "../limits.ts";
 import { MODE_NAMES, type ModeRule } from "../engine/modes.ts";
 import type { NodeId } from "../paxos/ballot.ts";
+import { type Env, fromEnv, parseFlags, type Read, readerOf, refuse, type Setting } from "./settings.ts";
 
 export const PORT_DEFAULT = 8701;
 /** A peer secret may be guessed off line from one request that was overheard. */
@@ -42,6 +41,8 @@ export type NodeConfig = {
   readonly tokens: readonly ClientToken[] | null;
   /** How often one subject may ask this node; null: as often as it likes. */
   readonly rate: Rate | null;
+  /** Origins whose pages may ask this node; `*`: any. */
+  readonly cors: readonly string[];
   /** PEM texts. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
   /** TLS ends at a proxy in front of this node. */
@@ -55,10 +56,6 @@ export type ClusterConfig = {
   readonly members: readonly NodeId[];
   readonly modes: readonly ModeRule[];
 };
-
-export type Env = Readonly<Record<string, string | undefined>>;
-export type Setting = { readonly name: string; readonly text: string };
-type Read = (file: Setting) => Promise<string>;
 
 const NODE_FLAGS = {
   id: "value",
@@ -117,6 +114,7 @@ export async function parseConfig(
   const secrets = secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"));
   const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
   const rate = rateOf(fromEnv(env, "QUORATE_RATE"), tokens);
+  const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: tokens !== null });
   const behindProxy = flags["behind-proxy"] !== undefined;
 
   const config = {
@@ -133,6 +131,7 @@ export async function parseConfig(
     secrets,
     tokens,
     rate,
+    cors,
     tls,
     behindProxy,
   };
@@ -168,59 +167,12 @@ function modesOf(setting: Setting | null): readonly ModeRule[] {
   return rules.sort((a, b) => a.prefix < b.prefix ? -1 : 1);
 }
 
-/** Flags by name without dashes; a switch that is given is "". Throws QuorateError `invalid-request`. */
-export function parseFlags<K extends string>(
-  args: readonly string[],
-  kinds: Readonly<Record<K, "value" | "switch">>,
-): Partial<Record<K, string>> {
-  const known = `flags are ${Object.keys(kinds).map((name) => `--${name}`).join(", ")}`;
-  const options = Object.fromEntries(
-    Object.entries(kinds).map(([name, kind]) => [name, { type: kind === "value" ? "string" : "boolean" } as const]),
-  );
-  // Not its strict mode: what that says takes several lines.
-  const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
-  const flags: Partial<Record<string, string>> = {};
-  for (const token of tokens) {
-    if (token.kind === "option-terminator") continue;
-    if (token.kind === "positional") refuse(JSON.stringify(token.value), `is not expected here; ${known}`);
-    const { name, rawName, value, inlineValue } = token;
-    if (!Object.hasOwn(kinds, name) || rawName !== `--${name}`) refuse(rawName, `is not a flag; ${known}`);
-    if (Object.hasOwn(flags, name)) refuse(rawName, "is given twice");
-    if (kinds[name as K] === "switch") {
-      if (value !== undefined) refuse(rawName, "takes no value");
-      // `--port --init` lost its value; whoever means "--init" writes --port=--init.
-    } else if (value === undefined || value === "" || (!inlineValue && value.startsWith("-"))) {
-      refuse(rawName, "needs a value");
-    }
-    flags[name] = value ?? "";
-  }
-  return flags as Partial<Record<K, string>>;
-}
-
-export function readerOf(readTextFile: (path: string) => Promise<string>): Read {
-  return async ({ name, text }) => {
-    try {
-      return await readTextFile(text);
-    } catch (error) {
-      refuse(name, `cannot read ${text}: ${(error as Error).message}`);
-    }
-  };
-}
-
 /** A TCP port; the default if not set. */
 export function portOf(setting: Setting | null): number {
   if (setting === null) return PORT_DEFAULT;
   const port = /^[0-9]{1,5}$/.test(setting.text) ? Number(setting.text) : NaN;
   if (!(port <= 65_535)) refuse(setting.name, `is not a port, 0 to 65535: ${JSON.stringify(setting.text)}`);
   return port;
-}
-
-export function fromEnv(env: Env, name: string): Setting | null {
-  const text = env[name];
-  if (text === undefined) return null;
-  // Taken as "not set", an empty secret or an empty list of tokens would open the node without a word.
-  if (text.trim() === "") refuse(name, "is empty; give it a value or unset it");
-  return { name, text };
 }
 
 /** Ids travel in headers and are parts of ballots' and values' names, hence this little alphabet. */
@@ -246,6 +198,23 @@ function kvOf(setting: Setting | null, isHosted: boolean): string {
     refuse(name, "has credentials in its URL; QUORATE_KV_TOKEN is for them");
   }
   return url.href;
+}
+
+/**
+ * `ORIGIN,ORIGIN,…`, as browsers write them, or `*`.
+ * @param hasOwner whether something besides the sender's machine tells who may ask
+ */
+export function corsOf(setting: Setting | null, { hasOwner }: { readonly hasOwner: boolean }): readonly string[] {
+  if (setting === null) return [];
+  const origins = setting.text.split(",").map((text) => text.trim());
+  for (const text of origins) {
+    if (text === "*") {
+      if (!hasOwner) refuse(setting.name, "is *, but without tokens any page in a browser here would be its owner");
+    } else if (!/^https?:/.test(text) || !URL.canParse(text) || new URL(text).origin !== text) {
+      refuse(setting.name, `has ${JSON.stringify(text)}, which is no origin such as https://app.example`);
+    }
+  }
+  return origins;
 }
 
 export function hostOf(setting: Setting | null): string {
@@ -387,8 +356,4 @@ function refuseStrangers({ host, urls, learners, secrets, tokens, tls, behindPro
   if (beyond && tls === null && !behindProxy) {
     refuse("--tls-cert", `and --tls-key, or --behind-proxy, are needed to listen beyond loopback, on ${host}`);
   }
-}
-
-export function refuse(field: string, what: string): never {
-  throw new QuorateError("invalid-request", `${field} ${what}`, { field });
 }

@@ -1,24 +1,12 @@
 /** Settings of a gateway from flags and environment; flags win. What is wrong is told in one line that names its setting. */
-import {
-  type Env,
-  fromEnv,
-  hostOf,
-  isLoopbackHost,
-  type NodeConfig,
-  originOf,
-  parseFlags,
-  portOf,
-  readerOf,
-  refuse,
-  type Setting,
-  tlsOf,
-} from "./config.ts";
+import { corsOf, hostOf, isLoopbackHost, type NodeConfig, originOf, portOf, tlsOf } from "./config.ts";
+import { type Env, fromEnv, parseFlags, readerOf, refuse, type Setting } from "./settings.ts";
 import { isLoopback } from "../http/request_head.ts";
 import { LEARNERS_MAX, MEMBERS_MAX } from "../limits.ts";
 
 export const GATEWAY_PORT_DEFAULT = 8700;
 
-export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls"> & {
+export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls" | "cors"> & {
   /** Origins, at least one. */
   readonly nodes: readonly string[];
 };
@@ -50,7 +38,8 @@ export async function parseGatewayConfig(
   const port = flag("port");
   const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], readerOf(readTextFile));
   refuseStrangers(listed, nodes, { host, tls, behindProxy: flags["behind-proxy"] !== undefined });
-  return { nodes, host, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls };
+  const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: !nodes.some(isLocal) });
+  return { nodes, host, cors, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls };
 }
 
 /** `URL,URL,…` of nodes, as origins. Throws QuorateError `invalid-request`. */
@@ -72,7 +61,7 @@ function refuseStrangers(
   if (beyond && tls === null && !behindProxy) {
     refuse("--tls-cert", `and --tls-key, or --behind-proxy, are needed to listen beyond loopback, on ${host}`);
   }
-  const local = nodes.find((node) => isLoopback(new URL(node).host));
+  const local = nodes.find(isLocal);
   // On loopback nodes may be without tokens, and whoever calls from this machine is let in. The gateway does.
   if ((beyond || behindProxy) && local !== undefined) {
     refuse(
@@ -80,4 +69,8 @@ function refuseStrangers(
       `has ${local}, which may take whoever comes from this machine for its owner, as all would here`,
     );
   }
+}
+
+function isLocal(node: string): boolean {
+  return isLoopback(new URL(node).host);
 }

@@ -19,6 +19,8 @@ export type GatewayOptions = {
   /** Origins of nodes, in any order: `http://10.0.0.1:8701`. */
   readonly nodes: readonly string[];
   readonly fetch: Fetch;
+  /** Origins of pages that are let in though nodes are on loopback. Default: none but the gateway's own. */
+  readonly origins?: readonly string[];
   readonly clock: Clock;
   /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
   readonly newId: () => string;
@@ -64,7 +66,7 @@ export function createGateway(options: GatewayOptions): (request: Request) => Pr
       if (path === "/healthz") return ownAnswer(context, { ok: true });
       if (path === "/readyz") return await readiness(options, context);
       if (!isPassedOn(path)) throw new QuorateError("no-route", "nothing is here; see /openapi.json");
-      if (isLocal && isUnderV1(path)) refuseWebPages(request);
+      if (isLocal && isUnderV1(path)) refuseWebPages(request, options.origins ?? []);
       return await passOn(options, memory, context);
     } catch (error) {
       return problemOf(context, error instanceof QuorateError ? error : internal(report, context, error as Error));
@@ -84,6 +86,10 @@ function isUnderV1(path: string): boolean {
 async function passOn(options: GatewayOptions, memory: Memory, context: Context): Promise<Response> {
   const { request, requestId, startedMs } = context;
   const outgoing = context.outgoing = await outgoingOf(request, requestId, options.newId, memory.bodies);
+  // Let in here by name; a node would take it for any page's.
+  if (options.origins?.includes(outgoing.headers.get("origin") ?? "")) {
+    for (const name of ["origin", "sec-fetch-site"]) outgoing.headers.delete(name);
+  }
   const parts = partsFor(options, memory, outgoing);
   const start = { ...await startOf(parts, memory, outgoing, request.signal), startedMs };
   const { response, isUnknown, born, isGone } = await askInTurn(parts, outgoing, start, request.signal);

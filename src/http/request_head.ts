@@ -39,8 +39,12 @@ export function refuseBadHost(request: Request): void {
   }
 }
 
-/** Without tokens, being on this machine is the credential, and so every page open in its browsers would have it. */
-export function refuseWebPages(request: Request): void {
+/**
+ * Without tokens, being on this machine is the credential, and so every page open in its browsers would have it. Throws
+ * `cross-site`.
+ * @param origins whose pages may all the same
+ */
+export function refuseWebPages(request: Request, origins: readonly string[]): void {
   const { headers } = request;
   // A page's own name can be made to resolve to 127.0.0.1: its requests then carry that name. The URL's authority
   // besides, because a request line may hold a full URL, which then rules over Host.
@@ -49,6 +53,7 @@ export function refuseWebPages(request: Request): void {
     throw new QuorateError("cross-site", "without tokens, Host must be localhost, 127.0.0.1 or [::1]");
   }
   const origin = headers.get("origin");
+  if (origin !== null && origins.includes(origin)) return;
   if (origin !== null && origin !== `http://${host}` && origin !== `https://${host}`) {
     throw new QuorateError("cross-site", "without tokens, pages of another origin are refused");
   }

@@ -1,13 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import {
-  clusterConfigOf,
-  isSharedKv,
-  type NodeConfig,
-  parseConfig,
-  parseFlags,
-  portOf,
-} from "../../src/config/config.ts";
+import { clusterConfigOf, isSharedKv, type NodeConfig, parseConfig, portOf } from "../../src/config/config.ts";
+import { parseFlags } from "../../src/config/settings.ts";
 import { QuorateError } from "../../src/errors.ts";
 
 const CLUSTER = "a=http://10.0.0.1:8701,b=http://10.0.0.2:8701,c=http://10.0.0.3:8701";
@@ -51,6 +45,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     init: false,
     secrets: [],
     rate: null,
+    cors: [],
     tokens: null,
     tls: null,
     behindProxy: false,
@@ -285,4 +280,19 @@ Deno.test("kv: only a hosted node may leave it to its platform", async () => {
   });
   assertEquals(isSharedKv(hosted.kv), true);
   await assertRejects(() => parse("--id a"), QuorateError, "QUORATE_KV is needed");
+});
+
+Deno.test("parseConfig: origins of pages as browsers write them; any origin only where tokens say who asks", async () => {
+  const cors = async (text: string, more = {}) => (await parse("", { ...ONE, ...more, QUORATE_CORS: text })).cors;
+  assertEquals(await cors("https://app.example, http://localhost:5173"), [
+    "https://app.example",
+    "http://localhost:5173",
+  ]);
+  assertEquals(await cors("*", { QUORATE_TOKENS: TOKENS }), ["*"]);
+  await refused("", { ...ONE, QUORATE_CORS: "*" }, "QUORATE_CORS", "without tokens");
+  for (
+    const text of ["", "app.example", "https://app.example/", "https://App.example", "ftp://a", "null", "https://a b"]
+  ) {
+    await refused("", { ...ONE, QUORATE_CORS: text }, "QUORATE_CORS", "");
+  }
 });

@@ -29,7 +29,7 @@ async function refused(line: string, field: string, why: string, env: Record<str
 }
 
 Deno.test("parseGatewayConfig: nodes by flag or variable, the flag wins; origins as fetch has them", async () => {
-  const plain = { host: "127.0.0.1", port: 8700, tls: null };
+  const plain = { cors: [], host: "127.0.0.1", port: 8700, tls: null };
   assertEquals(await parse(`--nodes ${NEAR}`), { ...plain, nodes: NEAR.split(",") });
   assertEquals(await parse("", { QUORATE_URL: " http://LOCALHOST:8701/ , https://node.example:443 " }), {
     ...plain,
@@ -67,4 +67,11 @@ Deno.test("parseGatewayConfig: beyond loopback takes TLS or a proxy, and nodes t
     await refused(`--nodes ${node} --behind-proxy`, "--nodes", `has ${node}`);
     await refused("--behind-proxy", "QUORATE_URL", `has ${node}`, { QUORATE_URL: node });
   }
+});
+
+Deno.test("parseGatewayConfig: pages of any origin only before nodes that ask for a token", async () => {
+  const cors = async (nodes: string, text: string) => (await parse(`--nodes ${nodes}`, { QUORATE_CORS: text })).cors;
+  assertEquals(await cors("https://a.example", "*"), ["*"]);
+  assertEquals(await cors("http://127.0.0.1:8701", "http://localhost:5173"), ["http://localhost:5173"]);
+  await refused("--nodes http://127.0.0.1:8701", "QUORATE_CORS", "without tokens", { QUORATE_CORS: "*" });
 });
