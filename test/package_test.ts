@@ -36,9 +36,13 @@ Deno.test("tasks: each has the permissions it needs, and none but that of the te
   assertEquals(CONFIG.permissions["search"]?.["net"], undefined, "a search talks to nobody");
 });
 
-Deno.test("README: it has every dependency with its reason, and no other; those of npm are pinned", () => {
+Deno.test("README: it has every dependency with its reason, and no other; those of npm are pinned", async () => {
   const [, ...rows] = tableRows(section("README.md", "Dependencies"));
-  assertEquals(rows.flatMap(([names]) => quoted(names!)).sort(), Object.keys(CONFIG.imports).sort());
+  const go = [...(await read("test/porcupine/go.mod")).matchAll(/^require (\S+) v\d+\.\d+\.\d+$/gm)].map(([, name]) =>
+    name!
+  );
+  assertGreater(go.length, 0);
+  assertEquals(rows.flatMap(([names]) => quoted(names!)).sort(), [...Object.keys(CONFIG.imports), ...go].sort());
   for (const [names, reason] of rows) assertGreater(reason!.length, 20, names);
   for (const target of Object.values(CONFIG.imports)) {
     if (target.startsWith("npm:")) assertMatch(target, /@\d+\.\d+\.\d+$/);

@@ -1,7 +1,15 @@
 /** What the clients of one run were told, for the checkers of locks and for a file. */
-import type { GrantEvent } from "./check/fences.ts";
+import type { FenceRead } from "./check/fences.ts";
 import type { HistoryEvent } from "./check/history_lines.ts";
 import { type HoldEvent, lockFaults } from "./check/locks.ts";
+
+/** What the users of locks were told. */
+export type LockHistory = {
+  /** Whether clocks are such that guarantees are given. */
+  readonly leases: boolean;
+  readonly holds: readonly HoldEvent[];
+  readonly reads: readonly FenceRead[];
+};
 
 /** A hold as its holder knows it, who writes down what becomes of it. */
 export type Held = Omit<HoldEvent, "guaranteedUntilMs" | "releasedMs"> & {
@@ -12,7 +20,7 @@ export type Held = Omit<HoldEvent, "guaranteedUntilMs" | "releasedMs"> & {
 export class History {
   readonly events: HistoryEvent[] = [];
   readonly #held: Held[] = [];
-  readonly #reads: GrantEvent[] = [];
+  readonly #reads: FenceRead[] = [];
   readonly #answers = new Map<string, string>();
   readonly #faults: string[] = [];
   readonly #leases: boolean;
@@ -24,6 +32,10 @@ export class History {
 
   get grants(): number {
     return this.#held.length;
+  }
+
+  get locks(): LockHistory {
+    return { leases: this.#leases, holds: this.#held, reads: this.#reads };
   }
 
   granted(grant: Omit<HoldEvent, "releasedMs">): Held {
@@ -40,7 +52,7 @@ export class History {
     held.releasedMs = Math.min(held.releasedMs, atMs);
   }
 
-  read(read: GrantEvent): void {
+  read(read: FenceRead): void {
     this.#reads.push(read);
   }
 

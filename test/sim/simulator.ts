@@ -9,7 +9,7 @@ import { Digest } from "./digest.ts";
 import type { KvCounts } from "./fake_kv.ts";
 import { type FaultCounts, Faults } from "./faults.ts";
 import { Heal, type HealFigures } from "./heal.ts";
-import { History } from "./history.ts";
+import { History, type LockHistory } from "./history.ts";
 import { workloadOf } from "./nouns.ts";
 import { keepsTime, type Noun, type Plan, planOf } from "./plan.ts";
 import type { NounCounts, Workload } from "./workload.ts";
@@ -34,6 +34,8 @@ export type SimResult = {
   readonly figures: SimFigures;
   readonly faults: readonly string[];
   readonly history: readonly HistoryEvent[];
+  /** What the clients of locks were told, as locks.ts judges it. */
+  readonly locks: LockHistory;
   /** A digest of everything that happened; all zeros and ones unless asked for. */
   readonly digest: string;
 };
@@ -105,6 +107,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       ...failures,
     ],
     history: [...history.events, ...[...workloads.values()].flatMap(({ events }) => events)],
+    locks: history.locks,
     digest: digest.toString(),
   };
 }

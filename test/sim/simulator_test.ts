@@ -1,6 +1,7 @@
 import { HOST_MUTANTS, ROLE_MUTANTS } from "./explore/mutants.ts";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { decodeHistory, encodeHistory } from "./check/history_lines.ts";
+import { registerFaults } from "./check/registers.ts";
 import { History } from "./history.ts";
 import { hunt, MUTANTS } from "./mutants.ts";
 import { keepsTime, NOUNS, planOf } from "./plan.ts";
@@ -54,11 +55,15 @@ Deno.test("simulator: the same seed is the same run, event by event; another is 
   assertEquals((await play(planOf(7))).figures, first.figures);
 });
 
-Deno.test("simulator: what clients saw is a history that can be written and read", async () => {
-  const { history } = await simulate(3);
+Deno.test("simulator: what clients saw is a history that can be written, read, and judged by itself", async () => {
+  // Values of its registers end by themselves.
+  const { history } = await simulate(53);
   assert(history.some(({ op, fence }) => op === "acquire" && fence !== undefined));
   assert(history.some(({ output }) => output === "unknown"));
   assertEquals(decodeHistory(encodeHistory(history)), history);
+  const registers = history.filter(({ key }) => key.startsWith("kv/"));
+  assertEquals(registerFaults(registers), []);
+  assertEquals(registerFaults(registers.filter(({ process }) => process !== "time")).length, 1);
 });
 
 Deno.test("plan: most seeds keep time, some do not; a seed is one plan", () => {
@@ -111,6 +116,7 @@ Deno.test("shrink: leaves what a failure needs, and counts its runs", async () =
       faults: fails ? ["c lock/fast/7 at 12: broken"] : candidate.keys.length > 1 ? ["another thing"] : [],
       figures: {} as never,
       history: [],
+      locks: { leases: true, holds: [], reads: [] },
       digest: "",
     });
   });

@@ -40,7 +40,8 @@ export class RegisterWorkload extends NounWorkload {
     this.#brief = `${nameOf(parts.world.plan.seed, 0)}/brief`;
   }
 
-  override faults(): readonly string[] {
+  /** With those of time, without which a value that ended by itself would be one that was lost. */
+  override get events(): readonly HistoryEvent[] {
     // As if somebody took each of them away, at some time from then on or never, if it is still there.
     const ends = [...this.#ends].map(([value, callMs]): HistoryEvent => ({
       process: "time",
@@ -51,7 +52,11 @@ export class RegisterWorkload extends NounWorkload {
       callMs,
       returnMs: null,
     }));
-    return [...this.clients.faults, ...registerFaults([...this.clients.events, ...ends])];
+    return [...this.clients.events, ...ends];
+  }
+
+  override faults(): readonly string[] {
+    return [...this.clients.faults, ...registerFaults(this.events)];
   }
 
   override async run(): Promise<void> {

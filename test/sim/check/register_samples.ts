@@ -95,8 +95,8 @@ function perform(
   };
 }
 
-/** Null where the history has no place for it. */
-type Plant = (events: readonly HistoryEvent[], random: Seeded) => HistoryEvent[] | null;
+/** Null where the history, of one key, has no place for it. */
+export type Plant = (events: readonly HistoryEvent[], random: Seeded) => HistoryEvent[] | null;
 
 type Known = HistoryEvent & { readonly returnMs: number; readonly output: Readonly<Record<string, unknown>> };
 
@@ -135,7 +135,7 @@ function overwritten(events: readonly HistoryEvent[], random: Seeded, later: (ev
 /** A write in a quiet moment after everything: who, when, and what it says. */
 function quietly(events: readonly HistoryEvent[], steps: readonly Partial<HistoryEvent>[]): HistoryEvent[] {
   let nowMs = Math.max(...events.map(({ callMs, returnMs }) => returnMs ?? callMs)) + 1_000;
-  const base = { process: "c0.0", key: "r", op: "put", input: {}, output: {} };
+  const base = { process: "c0.0", key: events[0]!.key, op: "put", input: {}, output: {} };
   return [
     ...events,
     ...steps.map((step) => ({ ...base, ...step, callMs: nowMs++, returnMs: nowMs++ }) as HistoryEvent),
