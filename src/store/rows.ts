@@ -3,6 +3,7 @@
  * format 4 on ends with a checksum of the rest; in a row of the log each entry has one of its own. Nothing is converted when it
  * is read: a row of an older format stays as it is until it is written again.
  */
+import type { Ballot } from "../paxos/ballot.ts";
 import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../ports.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT } from "../version.ts";
@@ -66,10 +67,13 @@ export function encodeRecord(
 ): RecordRows {
   // A part added to the record later lands in the ballot row, the one that every write writes.
   const { epoch, state, stateHash, decidedBy, firstSeen, ...ballot } = record;
+  const { instance } = record;
+  // A chained state bears its hash itself.
+  const hash = stateHash === chainOf(state) ? {} : { stateHash };
   return {
-    ballot: encodeRow({ ...ballot, ...written }, `ballot row of ${JSON.stringify(key)}`),
+    ballot: encodeRow(without(BALLOT_DEFAULTS, { ...ballot, ...written }), `ballot row of ${JSON.stringify(key)}`),
     state: base !== null && sameState(record, base) ? null : encodeRow(
-      { epoch, instance: record.instance, state, stateHash, decidedBy },
+      without(STATE_DEFAULTS, { epoch, instance, state, ...hash, decidedBy }),
       `state row of ${JSON.stringify(key)}`,
     ),
     // A row of its own: with a full queue it is heavy, and a vote needs the room. No lease is called `format`.
@@ -78,6 +82,20 @@ export function encodeRecord(
       : encodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`),
     live: liveChange(record, base),
   };
+}
+
+/** From format 4 on what nearly every row would say is left out: that it has promised and voted nothing, in the first epoch. */
+const BALLOT_DEFAULTS: Fields = { promised: [0, "", 0] satisfies Ballot, vote: null };
+const STATE_DEFAULTS: Fields = { epoch: 0 };
+
+function without(defaults: Fields, fields: Fields): Fields {
+  const isSaid = ([name, value]: readonly [string, unknown]) =>
+    !Object.hasOwn(defaults, name) || JSON.stringify(value) !== JSON.stringify(defaults[name]);
+  return Object.fromEntries(Object.entries(fields).filter(isSaid));
+}
+
+function chainOf(state: unknown): unknown {
+  return (state as { readonly chain?: unknown } | undefined)?.chain;
 }
 
 /** A row that does not say is of before the index: it may have a row there or not. */
@@ -109,15 +127,16 @@ export function decodeRecord(
 }
 
 function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unknown): StoredRecord {
-  const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`);
-  const second = decodeRow(state, `state row of ${JSON.stringify(key)}`);
+  const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`, BALLOT_DEFAULTS);
+  const second = decodeRow(state, `state row of ${JSON.stringify(key)}`, STATE_DEFAULTS);
+  const stateHash = second.stateHash ?? chainOf(second.state);
   // Both are written in one atomic whenever the instance changes, so two instances mean a torn or edited store.
-  if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof second.stateHash !== "string") {
+  if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof stateHash !== "string") {
     throw new StoreError(`the record of ${JSON.stringify(key)} is damaged: its two rows do not belong together`);
   }
   const { writeId: _, at: _at, ...votes } = first;
   const seen = firstSeen === null ? {} : { firstSeen: decodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`) };
-  return { ...votes, ...second, ...seen } as unknown as StoredRecord;
+  return { ...votes, ...second, stateHash, ...seen } as unknown as StoredRecord;
 }
 
 /** Whether a ballot row says if its record is live, and so is right in the index. One that cannot be read does not say. */
@@ -172,13 +191,17 @@ function endOf(text: string | Uint8Array): string {
   return `,"sum":"${checksum(text)}"}`;
 }
 
-/** The fields of a row of any format that this version knows, without the number and the checksum. */
-function decodeRow(value: unknown, what: string): Fields {
+/**
+ * The fields of a row of any format that this version knows, without the number and the checksum.
+ *
+ * @param defaults what is left out from format 4 on
+ */
+function decodeRow(value: unknown, what: string, defaults: Fields = {}): Fields {
   const { format = 1, sum, ...fields } = parseRow(value, what);
   checkFormat(format, what);
   // Also where the number says otherwise: it may be what has rotted.
   if ((format as number) >= SUMS_FORMAT || sum !== undefined) checkSum(value as Uint8Array, what);
-  return fields;
+  return (format as number) >= SUMS_FORMAT ? { ...defaults, ...fields } : fields;
 }
 
 function checkSum(row: Uint8Array, what: string): void {

@@ -57,7 +57,14 @@ async function readFiles(linesOf: (id: Id) => Promise<string[]>): Promise<Files>
     for (const [name, text] of rows) {
       const [kind, key] = JSON.parse(name);
       if (kind !== "s") continue;
-      records.set(key, { ballot: JSON.parse(rows.get(JSON.stringify(["r", key]))!), state: JSON.parse(text), text });
+      const state = JSON.parse(text);
+      // A chained state bears its hash itself.
+      const stateHash = state.stateHash ?? state.state.chain;
+      records.set(key, {
+        ballot: JSON.parse(rows.get(JSON.stringify(["r", key]))!),
+        state: { ...state, stateHash },
+        text,
+      });
     }
     files.set(id, records);
   }
