@@ -72,6 +72,8 @@ export const GRANTS_PER_INSTANCE = 1_024;
 export const DEDUP_WINDOW = 32;
 export const WINDOW_INSTANCES = 4;
 export const WINDOW_MAX_BYTES = 8 * 1024;
+/** At every so many-th instance the hash of a key's state is of the whole of it (PROTOCOL.md §3). */
+export const FOLD_INSTANCES = 32;
 /** Subjects of a key of which it is remembered how new the newest forgotten command was; of others it is as of all. */
 export const WINDOW_SUBJECTS = 16;
 /** Each of a key's two rows stays below Deno KV's 64 KiB with room for its envelope. */

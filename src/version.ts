@@ -2,10 +2,10 @@
 export const VERSION = "0.1.0";
 
 /** The format of rows that a store writes from now on; a row without a number is one of 0.1.0, whose format was 1. */
-export const ROW_FORMAT = 3;
+export const ROW_FORMAT = 4;
 
 /** The language that nodes speak to each other; who names none speaks wire 1, as 0.1.0 does. */
-export const WIRE_VERSION = 4;
+export const WIRE_VERSION = 5;
 /** Where requests and answers between nodes name it. */
 export const WIRE_HEADER = "quorate-wire";
 

@@ -7,7 +7,7 @@
  *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
  *     Quorate-Count: 17                    counts the sender's requests
  *     Quorate-Digest: HEX                  SHA-256 of the body
- *     Quorate-Wire: 4                      which wire the sender speaks; a receiver of another refuses before all else
+ *     Quorate-Wire: 5                      which wire the sender speaks; a receiver of another refuses before all else
  *     Quorate-Cluster: q-3f…               the sender's cluster; well signed of another is told apart from badly signed
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *

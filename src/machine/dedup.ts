@@ -1,7 +1,7 @@
 /**
- * The window that makes a command happen once (PROTOCOL.md §6): one text of entries, oldest first, each
- * `;` key (16 hex) body (8 hex) outcome (1 letter) instance (base 36) and `,`-separated numbers of the result.
- * `|` and a tag before an entry say whose it and those behind it are. No clock in it, and no lookup by anything but the key.
+ * The window that makes a command happen once (PROTOCOL.md §6): a list of entries, oldest first, each
+ * key (16 hex) body (8 hex) outcome (1 letter) instance (base 36) and `,`-separated numbers of the result; `|` and a tag behind
+ * it say whose it is. No clock in it, and no lookup by anything but the key.
  */
 import { decodeResult, encodeResult, type Kept } from "./result_code.ts";
 import type { Op } from "./op.ts";
@@ -14,8 +14,10 @@ const BODY_HEX = 8;
 const TAG_HEX = 6;
 /** Where the instance begins, behind the letter. */
 const NUMBERS_AT = KEY_HEX + BODY_HEX + 1;
-/** `|` and a tag, `;`, key, body, letter, an instance below 2^53 in base 36, two numbers of at most 20 digits with commas. */
-export const ENTRY_MAX_BYTES = 1 + TAG_HEX + 1 + KEY_HEX + BODY_HEX + 1 + 11 + 2 * 21;
+/** Around an entry in a list: two quotes and a comma. */
+export const ENTRY_FRAME_BYTES = 3;
+/** Key, body, letter, an instance below 2^53 in base 36, two numbers of at most 20 digits with commas, `|` and a tag. */
+export const ENTRY_MAX_BYTES = ENTRY_FRAME_BYTES + KEY_HEX + BODY_HEX + 1 + 11 + 2 * 21 + 1 + TAG_HEX;
 
 /** Whose entries bear no tag: those that rules of version 1 made. */
 export const NO_TAG = "";
@@ -26,7 +28,7 @@ export const REPEATABLE_TAG = "~";
 export type Floor = readonly [tag: string, instance: number];
 
 export type Window = {
-  text: string;
+  items: string[];
   /** The newest instance of an entry that left and whose tag has no floor of its own. */
   evicted: number;
   floors: readonly Floor[];
@@ -86,19 +88,14 @@ export function floorOf({ evicted, floors }: Pick<Window, "evicted" | "floors">,
   return floors.find(([other]) => other === tag)?.[1] ?? evicted;
 }
 
-export function openWindow(text: string, evicted: number, floors: readonly Floor[] = []): Window {
-  return { text, evicted, floors, added: 0 };
+export function openWindow(items: readonly string[], evicted: number, floors: readonly Floor[] = []): Window {
+  return { items: [...items], evicted, floors, added: 0 };
 }
 
-export function findEntry(text: string, key: string): Entry | null {
-  // `;` stands nowhere but before a key, so a key is never found inside another entry. What was refused and asked for anew
-  // has two: the newer counts.
-  const start = text.lastIndexOf(`;${key}`);
-  if (start < 0) return null;
-  const end = text.indexOf(";", start + 1);
-  const entry = text.slice(start + 1, end < 0 ? undefined : end);
-  const tag = entry.indexOf("|");
-  return readEntry(tag < 0 ? entry : entry.slice(0, tag));
+export function findEntry(items: readonly string[], key: string): Entry | null {
+  // What was refused and asked for anew has two: the newer counts.
+  const item = items.findLast((item) => item.startsWith(key));
+  return item === undefined ? null : readEntry(item);
 }
 
 export function addEntry(
@@ -110,21 +107,28 @@ export function addEntry(
   result: Kept,
 ): void {
   const [letter, ...numbers] = encodeResult(result);
-  const mark = tag === lastTag(window.text) ? "" : `|${tag}`;
-  window.text += `${mark};${key}${body}${letter}${[instance.toString(36), ...numbers].join(",")}`;
+  window.items.push(itemOf(`${key}${body}${letter}${[instance.toString(36), ...numbers].join(",")}`, tag));
   window.added++;
 }
 
-function lastTag(text: string): string {
-  const at = text.lastIndexOf("|");
-  if (at < 0) return NO_TAG;
-  const end = text.indexOf(";", at);
-  return text.slice(at + 1, end < 0 ? undefined : end);
+export function itemOf(entry: string, tag: string): string {
+  return tag === NO_TAG ? entry : `${entry}|${tag}`;
 }
 
-/** @param entry without its `;` and without a tag */
-export function readEntry(entry: string): Entry {
-  const [instance, a, b] = numbersIn(entry);
+export function tagOf(item: string): string {
+  const at = item.lastIndexOf("|");
+  return at < 0 ? NO_TAG : item.slice(at + 1);
+}
+
+/** Without its tag. */
+export function entryOf(item: string): string {
+  const at = item.lastIndexOf("|");
+  return at < 0 ? item : item.slice(0, at);
+}
+
+function readEntry(item: string): Entry {
+  const entry = entryOf(item);
+  const [instance = "", a = "", b = ""] = entry.slice(NUMBERS_AT).split(",");
   return {
     body: entry.slice(KEY_HEX, KEY_HEX + BODY_HEX),
     instance: parseInt(instance, 36),
@@ -132,13 +136,7 @@ export function readEntry(entry: string): Entry {
   };
 }
 
-/** The instance alone. */
-export function instanceIn(entry: string): number {
-  const end = entry.indexOf(",", NUMBERS_AT);
-  return parseInt(entry.slice(NUMBERS_AT, end < 0 ? undefined : end), 36);
-}
-
-function numbersIn(entry: string): readonly [instance: string, a: string, b: string] {
-  const [instance = "", a = "", b = ""] = entry.slice(NUMBERS_AT).split(",");
-  return [instance, a, b];
+/** The instance alone: what ends it, a comma or a bar, is no digit. */
+export function instanceIn(item: string): number {
+  return parseInt(item.slice(NUMBERS_AT), 36);
 }

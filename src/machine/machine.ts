@@ -8,12 +8,14 @@ import {
   type Digest,
   type Entry,
   findEntry,
+  type Floor,
   floorOf,
   isRepeatable,
   NO_TAG,
   REPEATABLE_TAG,
   subjectTag,
 } from "./dedup.ts";
+import { contentHashOf, hashOf, link } from "./chain.ts";
 import { campaign, proclaim } from "./election.ts";
 import { force, keepPlaces, leave, release, renew } from "./grants.ts";
 import { endLapsed, leasesOf } from "./lease.ts";
@@ -26,7 +28,17 @@ import { put, remove } from "./register.ts";
 import type { Kept } from "./result_code.ts";
 import { take } from "./semaphore.ts";
 import { bind, close, endSession, keep, open, unbind } from "./session.ts";
-import { closeDraft, type Draft, emptyState, type KeyState, keyState, type Kind, openDraft } from "./state.ts";
+import {
+  closeDraft,
+  type Draft,
+  emptyState,
+  entriesOf,
+  type KeyState,
+  keyState,
+  type Kind,
+  openDraft,
+  type Session,
+} from "./state.ts";
 
 export type Applied = {
   readonly state: KeyState;
@@ -71,14 +83,26 @@ export interface LockMachine extends Machine {
 export function createMachine({ digest }: { readonly digest: Digest }): LockMachine {
   const keyOf = (subject: string, id: string) => commandKey(digest, subject, id);
 
+  /** A node that proposed a value applies it for its record and for its callers: the same objects both times. */
+  const latest = new WeakMap<State, { readonly instance: number; readonly value: Value; readonly applied: Applied }>();
+
   function applyWithResults(state: State, instance: number, value: Value): Applied {
-    const draft = openDraft(keyState(state), instance, value);
+    const last = latest.get(state);
+    if (last?.value === value && last.instance === instance) return last.applied;
+    const applied = applyAnew(state, instance, value);
+    latest.set(state, { instance, value, applied });
+    return applied;
+  }
+
+  function applyAnew(state: State, instance: number, value: Value): Applied {
+    const before = keyState(state);
+    const draft = openDraft(before, instance, value);
     if (value.claims !== undefined) {
       draft.atMs = labelOf(value);
       endLapsed(draft, value.claims);
     }
     const results = value.commands.map((command) => applyOnce(draft, command, digest));
-    return { state: closeDraft(draft), results };
+    return { state: link(digest, closeDraft(draft), { before, instance, value, results }), results };
   }
 
   return {
@@ -86,16 +110,20 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
     applyWithResults,
     apply: (state, instance, value) => applyWithResults(state, instance, value).state,
     leases: (state) => leasesOf(keyState(state)),
-    hash: (state) => digest(JSON.stringify(state)).slice(0, 32),
+    hash: (state) => hashOf(digest, state as KeyState),
+    contentHash: (state) => contentHashOf(digest, state as KeyState),
     order: orderCommands,
     resultOf(state, command) {
       const op = readOp(command.op);
       if (op === null || !fitsKind(op, keyState(state).kind)) return { outcome: "unknown-op" };
       if (op.type === "keep-places") return null;
-      return firstResult(keyState(state), identify(command, op, digest));
+      const known = keyState(state);
+      const { version, holders, queue, session = null, evicted, floors = [] } = known;
+      const entries = entriesOf(known);
+      return firstResult({ version, holders, queue, session, entries, evicted, floors }, identify(command, op, digest));
     },
-    lookup: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.result ?? null,
-    appliedAt: (state, subject, id) => findEntry(keyState(state).window, keyOf(subject, id))?.instance ?? null,
+    lookup: (state, subject, id) => findEntry(entriesOf(keyState(state)), keyOf(subject, id))?.result ?? null,
+    appliedAt: (state, subject, id) => findEntry(entriesOf(keyState(state)), keyOf(subject, id))?.instance ?? null,
     versionOf: (state) => keyState(state).version,
     versionFor(op) {
       const read = readOp(op);
@@ -136,8 +164,8 @@ function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
   // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
   if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
   const asked = identify(command, op, digest);
-  const { version, holders, queue, session, window: { text, evicted, floors } } = draft;
-  const first = firstResult({ version, holders, queue, session, window: text, evicted, floors }, asked);
+  const { version, holders, queue, session, window: { items, evicted, floors } } = draft;
+  const first = firstResult({ version, holders, queue, session, entries: items, evicted, floors }, asked);
   if (first !== null) return first;
   draft.atMs = labelOfOp(op) || draft.atMs;
   const result = execute(draft, command.subject, asked.key, op);
@@ -245,20 +273,23 @@ const identified = new WeakMap<
   { readonly subject: string; readonly id: string; readonly asked: Pick<Asked, "key" | "body" | "tag"> }
 >();
 
-type Known = Pick<KeyState, "version" | "holders" | "queue" | "window" | "evicted" | "floors"> & {
-  readonly session?: KeyState["session"] | null;
+type Known = Pick<KeyState, "version" | "holders" | "queue" | "evicted"> & {
+  /** Those of the window. */
+  readonly entries: readonly string[];
+  readonly floors: readonly Floor[];
+  readonly session: Session | null;
 };
 
 /** What is known of a command already; null if it was certainly never applied. */
 function firstResult(known: Known, asked: Asked): Result | null {
-  const entry = findEntry(known.window, asked.key);
+  const entry = findEntry(known.entries, asked.key);
   if (entry !== null && !isAskedAnew(known, entry, asked)) {
     return entry.body === asked.body ? entry.result : { outcome: "idempotency-mismatch" };
   }
   // A hold may outlive its window by hours, and a waiter that comes back for it must not be told "expired".
   const living = livingResult(known, asked);
   if (living !== null) return living;
-  const { version, evicted, floors = [] } = known;
+  const { version, evicted, floors } = known;
   const floor = version === 1 ? evicted : floorOf({ evicted, floors }, asked.tag);
   return asked.born <= floor ? { outcome: "expired-command" } : null;
 }

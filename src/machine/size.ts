@@ -18,10 +18,16 @@ const ENTRY_V1_MAX_BYTES = 79;
 /** A tag, an instance, and what JSON puts around them. */
 const FLOOR_MAX_BYTES = 6 + 16 + 6;
 const ENDED_SESSION_BYTES = 16 + 3;
-/** The full window, mode, numbers, ended sessions and field names; kept free so that any command's result can be recorded. */
+const FIXED_V2_BYTES = WINDOW_MAX_BYTES + (WINDOW_SUBJECTS + 1) * FLOOR_MAX_BYTES +
+  ENDED_SESSIONS_PER_KEY * ENDED_SESSION_BYTES + 2_048;
+/**
+ * The full window, mode, numbers, hashes, ended sessions and field names; kept free so that any command's result can be
+ * recorded.
+ */
 const FIXED_BYTES: Readonly<Record<MachineVersion, number>> = {
   1: (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_V1_MAX_BYTES + 2_048,
-  2: WINDOW_MAX_BYTES + (WINDOW_SUBJECTS + 1) * FLOOR_MAX_BYTES + ENDED_SESSIONS_PER_KEY * ENDED_SESSION_BYTES + 2_048,
+  2: FIXED_V2_BYTES,
+  3: FIXED_V2_BYTES,
 };
 /** A renewal may name a lease by a longer value id than the one before. */
 const RENEWAL_BYTES = 40;
@@ -66,7 +72,7 @@ function leastFreeBytes({ version, holders, queue }: Draft): number {
 }
 
 type Parts = Pick<Draft, "version" | "holders" | "queue" | "history" | "cooling" | "mode" | "endedSessions"> & {
-  readonly window: string;
+  readonly window: string | readonly string[];
   readonly floors: readonly Floor[];
 };
 
@@ -92,7 +98,9 @@ function upperBound(
   }
   for (const { holder, subject, reason } of history) units += lengthOf(holder, subject, reason, "");
   const items = holders.length + queue.length + history.length;
-  return FIXED_BYTES[version] + window.length + items * ITEM_MAX_BYTES + units * UNIT_MAX_BYTES;
+  // A list has its room among what is fixed.
+  const windowChars = typeof window === "string" ? window.length : 0;
+  return FIXED_BYTES[version] + windowChars + items * ITEM_MAX_BYTES + units * UNIT_MAX_BYTES;
 }
 
 function lengthOf(a: string, b: string, c: string | undefined, d: string): number {

@@ -4,6 +4,7 @@ import { ENDED_SESSIONS_PER_KEY, ENDED_SESSIONS_PER_KEY_V1, HISTORY_ITEMS } from
 import type { Mode, State, Value } from "../paxos/message.ts";
 import { type Floor, openWindow, type Window } from "./dedup.ts";
 import { trimWindow } from "./window.ts";
+import { itemsOf, textOf } from "./window_text.ts";
 import { trimWindowV1 } from "./window_v1.ts";
 import { numberOf } from "./fence.ts";
 import type { Ended, Hold } from "./op.ts";
@@ -68,8 +69,8 @@ export type KeyState = State & {
   readonly cooling: Cooling | null;
   /** Latest last, at most HISTORY_ITEMS, fewer where the record has no room for more. */
   readonly history: readonly Ended[];
-  /** Entries of the dedup window, see dedup.ts. */
-  readonly window: string;
+  /** Entries of the dedup window, see dedup.ts; before version 3 as one text, see window_text.ts. */
+  readonly window: string | readonly string[];
   /** The newest instance of an entry that left the window and whose subject has no floor of its own. */
   readonly evicted: number;
   /** Floors of subjects, by their tags; the one that was raised last comes last. From version 2 on. */
@@ -83,14 +84,17 @@ export type KeyState = State & {
    * version 2 on the first half of their ids.
    */
   readonly endedSessions?: readonly string[];
+  /** From version 3 on: what led to this state, see chain.ts. */
+  readonly chain?: string;
 };
 
 /**
  * 2: the window keeps whole instances and is fair to subjects; renewals and the like push nothing out of it; a grant that
  * nobody took up leaves no trace; a place is left only as it was; sets are held provisionally until they are answered.
+ * 3: states are chained; the window is a list.
  */
-export type MachineVersion = 1 | 2;
-export const MACHINE_VERSION = 2;
+export type MachineVersion = 1 | 2 | 3;
+export const MACHINE_VERSION = 3;
 
 /** The working copy that one value changes; it never leaves `apply`. */
 export type Draft = {
@@ -146,24 +150,29 @@ export function emptyState(mode: Mode): KeyState {
 /** The roles hand states around as `State`; a version this code does not know must not be applied. */
 export function keyState(state: State): KeyState {
   const { version } = state as KeyState;
-  assert(version === 1 || version === 2, "the state is of a version this node knows");
+  assert(version === 1 || version === 2 || version === 3, "the state is of a version this node knows");
   return state as KeyState;
 }
 
-/** A state of version 1 as the rules of version 2 take it over; nothing but a decided value may cause that. */
-function raised(state: KeyState): KeyState {
+/** The window's entries, whatever the state's version has them as. */
+export function entriesOf({ window }: Pick<KeyState, "window">): readonly string[] {
+  return typeof window === "string" ? itemsOf(window) : window;
+}
+
+/** A state as the rules of a newer version take it over; nothing but a decided value may cause that. */
+function raised(state: KeyState, version: MachineVersion): KeyState {
   const { endedSessions } = state;
   return {
     ...state,
-    version: 2,
-    ...(endedSessions === undefined ? {} : { endedSessions: endedSessions.map((id) => endedName(2, id)) }),
+    version,
+    ...(endedSessions === undefined ? {} : { endedSessions: endedSessions.map((id) => endedName(version, id)) }),
   };
 }
 
 export function openDraft(before: KeyState, instance: number, value: Value): Draft {
   const to = value.machine ?? before.version;
   assert(to <= MACHINE_VERSION, "the value is of a version this node knows");
-  const state = to > before.version ? raised(before) : before;
+  const state = to > before.version ? raised(before, to as MachineVersion) : before;
   return {
     version: state.version,
     instance,
@@ -176,7 +185,7 @@ export function openDraft(before: KeyState, instance: number, value: Value): Dra
     queue: [...state.queue],
     cooling: state.cooling,
     history: [...state.history],
-    window: openWindow(state.window, state.evicted, state.floors),
+    window: openWindow(entriesOf(state), state.evicted, state.floors),
     limit: state.limit ?? null,
     register: state.register ?? null,
     session: state.session ?? null,
@@ -188,9 +197,12 @@ export function openDraft(before: KeyState, instance: number, value: Value): Dra
   };
 }
 
+/** @return without its place in the chain */
 export function closeDraft(draft: Draft): KeyState {
-  const trimmed = draft.version === 1 ? trimWindowV1(draft.window) : trimWindow(draft.window, draft.instance);
-  const { text: window, evicted, floors } = trimmed;
+  const { version, instance } = draft;
+  const trimmed = version === 1 ? trimWindowV1(draft.window) : trimWindow(draft.window, instance, version);
+  const { items, evicted, floors } = trimmed;
+  const window = version < 3 ? textOf(items) : items;
   // History is for people, so it is what yields when holders and waiters need the room.
   const history = trimToRow({ ...draft, history: draft.history.slice(-HISTORY_ITEMS), window, floors });
   return build({ ...draft, history, window, evicted, floors });
@@ -203,7 +215,9 @@ export function change(draft: Draft): void {
 }
 
 type Optional = "limit" | "register" | "session" | "endedSessions";
-type Parts = Omit<KeyState, "floors" | Optional> & Pick<Draft, Optional> & { readonly floors: readonly Floor[] };
+type Parts = Omit<KeyState, "floors" | "chain" | Optional> & Pick<Draft, Optional> & {
+  readonly floors: readonly Floor[];
+};
 
 function build(parts: Parts): KeyState {
   return {

@@ -5,78 +5,95 @@
  */
 import { assert } from "../assert.ts";
 import { COMMANDS_PER_VALUE, DEDUP_WINDOW, WINDOW_INSTANCES, WINDOW_MAX_BYTES, WINDOW_SUBJECTS } from "../limits.ts";
-import { ENTRY_MAX_BYTES, type Floor, instanceIn, NO_TAG, REPEATABLE_TAG, type Window } from "./dedup.ts";
+import {
+  ENTRY_FRAME_BYTES,
+  ENTRY_MAX_BYTES,
+  type Floor,
+  instanceIn,
+  NO_TAG,
+  REPEATABLE_TAG,
+  tagOf,
+  type Window,
+} from "./dedup.ts";
 
 assert(COMMANDS_PER_VALUE * ENTRY_MAX_BYTES <= WINDOW_MAX_BYTES, "the entries of one instance fit the window");
 
-type Item = { readonly tag: string; readonly entry: string };
-
-export function trimWindow(window: Window, instance: number): Window {
+export function trimWindow(window: Window, instance: number, version: number): Window {
+  const { items } = window;
   // A value that only repeats what was decided leaves the state as it was.
-  if (window.added === 0 || isSmall(window.text)) return window;
-  const items = itemsOf(window.text);
-  const older = items.slice(0, countBefore(items, instance - WINDOW_INSTANCES + 1));
-  const gone = new Set(older.filter(({ tag }) => tag === REPEATABLE_TAG));
-  const own = older.filter(({ tag }) => tag !== REPEATABLE_TAG);
-  for (const item of firstToGo(own, own.length - DEDUP_WINDOW)) gone.add(item);
-  let bytes = 0;
-  for (const item of items) if (!gone.has(item)) bytes += bytesOf(item);
-  if (bytes > WINDOW_MAX_BYTES) {
-    // The results of this instance's commands are read from the window, so its entries stay; they always have room.
-    for (const item of firstToGo(items.slice(0, countBefore(items, instance)).filter((item) => !gone.has(item)))) {
-      gone.add(item);
-      bytes -= bytesOf(item);
-      if (bytes <= WINDOW_MAX_BYTES) break;
-    }
+  if (window.added === 0) return window;
+  const older = countBefore(items, instance - WINDOW_INSTANCES + 1);
+  const gone = new Set<number>();
+  const own: number[] = [];
+  for (let i = 0; i < older; i++) {
+    if (items[i]!.endsWith(REPEATABLE_TAG)) gone.add(i);
+    else own.push(i);
   }
-  return { ...window, text: textOf(items.filter((item) => !gone.has(item))), ...floorsAfter(window, gone) };
+  for (const i of firstToGo(items, own, own.length - DEDUP_WINDOW)) gone.add(i);
+  if ((items.length - gone.size) * ENTRY_MAX_BYTES > WINDOW_MAX_BYTES) dropToBytes(items, instance, version, gone);
+  if (gone.size === 0) return window;
+  return { ...window, items: items.filter((_, i) => !gone.has(i)), ...floorsAfter(window, gone) };
+}
+
+/** Adds to what is gone until the rest has room. */
+function dropToBytes(items: readonly string[], instance: number, version: number, gone: Set<number>): void {
+  let bytes = 0;
+  for (const [i, item] of items.entries()) if (!gone.has(i)) bytes += bytesOf(item, version);
+  if (bytes <= WINDOW_MAX_BYTES) return;
+  // The results of this instance's commands are read from the window, so its entries stay; they always have room.
+  const before = countBefore(items, instance);
+  const left = Array.from({ length: before }, (_, i) => i).filter((i) => !gone.has(i));
+  for (const i of firstToGo(items, left, left.length)) {
+    gone.add(i);
+    bytes -= bytesOf(items[i]!, version);
+    if (bytes <= WINDOW_MAX_BYTES) return;
+  }
 }
 
 /** How many were applied before this instance: the oldest stand first. */
-function countBefore(items: readonly Item[], instance: number): number {
+function countBefore(items: readonly string[], instance: number): number {
   let count = items.length;
-  while (count > 0 && instanceIn(items[count - 1]!.entry) >= instance) count--;
+  while (count > 0 && instanceIn(items[count - 1]!) >= instance) count--;
   return count;
 }
 
-/** Nothing can have to leave: the usual case, told without taking the text apart. */
-function isSmall(text: string): boolean {
-  if (text.length > WINDOW_MAX_BYTES || text.includes(REPEATABLE_TAG)) return false;
-  let count = 0;
-  for (let at = text.indexOf(";"); at >= 0; at = text.indexOf(";", at + 1)) count++;
-  return count <= DEDUP_WINDOW;
-}
-
-/** At most so many of these, one after another: the oldest of the tag that has most left; of equal tags the oldest. */
-function* firstToGo(items: readonly Item[], most = items.length): Generator<Item> {
+/**
+ * At most so many of these places, one after another: the oldest of the tag that has most left; of equal tags the oldest.
+ * @param places rising
+ */
+function* firstToGo(items: readonly string[], places: readonly number[], most: number): Generator<number> {
   if (most <= 0) return;
-  const byTag = new Map<string, { readonly items: Item[]; at: number }>();
-  for (const item of items) {
-    const own = byTag.get(item.tag) ?? { items: [], at: 0 };
-    own.items.push(item);
-    byTag.set(item.tag, own);
+  const mark = `|${tagOf(items[places[0]!]!)}`;
+  // One subject has the name to itself, as nearly always.
+  if (places.every((place) => items[place]!.endsWith(mark))) return yield* places.slice(0, most);
+  const byTag = new Map<string, { readonly places: number[]; at: number }>();
+  for (const place of places) {
+    const tag = tagOf(items[place]!);
+    const own = byTag.get(tag);
+    if (own === undefined) byTag.set(tag, { places: [place], at: 0 });
+    else own.places.push(place);
   }
-  // Each tag's are in order, so the one whose next is the oldest is found by its place among all.
-  const places = new Map(items.map((item, i) => [item, i]));
   for (let i = 0; i < most; i++) {
-    let chosen: { readonly items: Item[]; at: number } | null = null;
+    let chosen: { readonly places: number[]; at: number } | null = null;
     for (const own of byTag.values()) {
-      const left = own.items.length - own.at;
+      const left = own.places.length - own.at;
       if (left === 0) continue;
-      const lead = chosen === null ? 1 : left - (chosen.items.length - chosen.at);
-      const isOlder = () => places.get(own.items[own.at]!)! < places.get(chosen!.items[chosen!.at]!)!;
+      const lead = chosen === null ? 1 : left - (chosen.places.length - chosen.at);
+      const isOlder = () => own.places[own.at]! < chosen!.places[chosen!.at]!;
       if (lead > 0 || (lead === 0 && isOlder())) chosen = own;
     }
     if (chosen === null) return;
-    yield chosen.items[chosen.at++]!;
+    yield chosen.places[chosen.at++]!;
   }
 }
 
 /** Raised by what is gone. Of more subjects than are kept the floors of those raised longest ago become everybody's. */
-function floorsAfter({ evicted, floors }: Window, gone: Iterable<Item>): Pick<Window, "evicted" | "floors"> {
+function floorsAfter({ items, evicted, floors }: Window, gone: Iterable<number>): Pick<Window, "evicted" | "floors"> {
   const raised = new Map(floors);
-  for (const { tag, entry } of gone) {
-    const instance = instanceIn(entry);
+  for (const place of gone) {
+    const item = items[place]!;
+    const tag = tagOf(item);
+    const instance = instanceIn(item);
     if (tag === NO_TAG) evicted = Math.max(evicted, instance);
     else {
       const floor = Math.max(raised.get(tag) ?? evicted, instance);
@@ -94,30 +111,8 @@ function floorsAfter({ evicted, floors }: Window, gone: Iterable<Item>): Pick<Wi
   return { evicted, floors: kept };
 }
 
-/** With a tag of its own, though it may share one. */
-function bytesOf({ tag, entry }: Item): number {
-  return 1 + tag.length + 1 + entry.length;
-}
-
-function textOf(items: readonly Item[]): string {
-  let text = "";
-  let last = NO_TAG;
-  for (const { tag, entry } of items) {
-    text += tag === last ? `;${entry}` : `|${tag};${entry}`;
-    last = tag;
-  }
-  return text;
-}
-
-function itemsOf(text: string): readonly Item[] {
-  const items: Item[] = [];
-  let tag = NO_TAG;
-  // The first piece has no entry before its tag.
-  for (const piece of text.split(";")) {
-    const at = piece.indexOf("|");
-    const entry = at < 0 ? piece : piece.slice(0, at);
-    if (entry !== "") items.push({ tag, entry });
-    if (at >= 0) tag = piece.slice(at + 1);
-  }
-  return items;
+function bytesOf(item: string, version: number): number {
+  if (version > 2) return item.length + ENTRY_FRAME_BYTES;
+  // In a text, with a tag of its own, though it may share one.
+  return item.length + (tagOf(item) === NO_TAG ? 2 : 1);
 }

@@ -11,12 +11,10 @@ import { instanceIn, type Window } from "./dedup.ts";
 export function trimWindowV1(window: Window): Window {
   // A value that only repeats what was decided leaves the state as it was.
   if (window.added === 0) return window;
-  const entries = window.text.split(";").slice(1);
-  const older = entries.length - window.added;
+  const older = window.items.length - window.added;
   if (older <= DEDUP_WINDOW) return window;
-  const last = entries[older - DEDUP_WINDOW - 1];
+  const last = window.items[older - DEDUP_WINDOW - 1];
   assert(last !== undefined, "there is an entry to evict");
-  const stay = entries.slice(older - DEDUP_WINDOW);
   // Entries stand in the order of their instances, so the last to go is the highest.
-  return { ...window, text: `;${stay.join(";")}`, evicted: instanceIn(last) };
+  return { ...window, items: window.items.slice(older - DEDUP_WINDOW), evicted: instanceIn(last) };
 }

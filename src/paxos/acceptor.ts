@@ -22,7 +22,16 @@ import type {
   Value,
   VoteKind,
 } from "./message.ts";
-import { type AcceptorRules, fastBallotOf, promising, refusal, snapshotOf, type Transition } from "./record.ts";
+import {
+  type AcceptorRules,
+  difference,
+  fastBallotOf,
+  promising,
+  refusal,
+  sentSnapshot,
+  snapshotOf,
+  type Transition,
+} from "./record.ts";
 import { pickOwn, recover } from "./recovery.ts";
 
 export function stepAcceptor(
@@ -51,7 +60,7 @@ export function stepAcceptor(
     case "read":
       return {
         record,
-        reply: { type: "view", snapshot: snapshotOf(record), promised: record.promised, vote: record.vote },
+        reply: { type: "view", snapshot: sent(rules, record), promised: record.promised, vote: record.vote },
       };
     case "lapsed?":
       return { record, reply: lapsed(rules, record, message, envelope) };
@@ -71,12 +80,9 @@ function aligned(
 ): Transition {
   const { instance, snapshot, decided } = message;
   // A decision, never a "no vote": who counted it as one could choose a second value at this instance.
-  if (instance < record.instance) return { record, reply: { type: "ahead", snapshot: snapshotOf(record) } };
+  if (instance < record.instance) return { record, reply: { type: "ahead", snapshot: sent(rules, record) } };
   if (instance === record.instance) {
-    if (snapshot?.instance === instance && snapshot.stateHash !== record.stateHash) {
-      return stop(record, `state ${record.stateHash} of instance ${instance} is ${snapshot.stateHash} elsewhere`);
-    }
-    return next(record);
+    return contradicted(rules, record, snapshot) ?? next(record);
   }
   if (snapshot?.instance === instance) return install(rules, record, snapshot, next);
   if (decided !== undefined && instance === record.instance + 1 && decided.valueId === record.vote?.value.id) {
@@ -91,8 +97,10 @@ function install(
   snapshot: Snapshot,
   next: (record: AcceptorRecord) => Transition,
 ): Transition {
-  const { instance, state, decidedBy } = snapshot;
-  if (rules.machine.hash(state) !== snapshot.stateHash) {
+  const { instance, state, stateHash, contentHash, decidedBy } = snapshot;
+  const { machine } = rules;
+  const isWhole = contentHash === undefined || machine.contentHash(state) === contentHash;
+  if (machine.hash(state) !== stateHash || !isWhole) {
     return { record, reply: { type: "rejected", reason: "the snapshot's hash is not its state's" } };
   }
   if (decidedBy !== null && decidedBy.instance === instance - 1) {
@@ -100,7 +108,7 @@ function install(
     if (fault !== null) return faulty(record, fault);
   }
   const { epoch } = record;
-  return next({ epoch, instance, state, stateHash: snapshot.stateHash, decidedBy, promised: STANDING, vote: null });
+  return next({ epoch, instance, state, stateHash, decidedBy, promised: STANDING, vote: null });
 }
 
 /** S(I) from S(I−1) and the decided value; promise and vote of I are dropped with it (§3). */
@@ -228,7 +236,7 @@ function decide(rules: AcceptorRules, record: AcceptorRecord, message: Decide): 
   if (certificate.instance < record.instance) {
     return record.decidedBy?.instance === certificate.instance && record.decidedBy.valueId === certificate.valueId
       ? { record, reply: { type: "decided", instance: certificate.instance } }
-      : { record, reply: { type: "ahead", snapshot: snapshotOf(record) } };
+      : { record, reply: { type: "ahead", snapshot: sent(rules, record) } };
   }
   const vote = record.vote;
   // A promise above says: somebody may already pick without us, counting on us never to decide.
@@ -258,11 +266,23 @@ function learn(rules: AcceptorRules, record: AcceptorRecord, message: Learn): Tr
   if (snapshot !== undefined && snapshot.instance > record.instance) {
     return install(rules, record, snapshot, learned);
   }
-  if (snapshot?.instance === record.instance && snapshot.stateHash !== record.stateHash) {
-    return stop(record, `state ${record.stateHash} of instance ${record.instance} is ${snapshot.stateHash} elsewhere`);
-  }
   // Where the record stands tells the sender whether it has to send the whole state.
-  return learned(record);
+  return contradicted(rules, record, snapshot) ?? learned(record);
+}
+
+function sent({ machine }: AcceptorRules, record: AcceptorRecord): Snapshot {
+  return sentSnapshot(machine, snapshotOf(record));
+}
+
+/** What becomes of a record whose state at its instance is another than a peer's; null: it is not, as far as is known. */
+function contradicted(
+  { machine }: AcceptorRules,
+  record: AcceptorRecord,
+  snapshot: Snapshot | undefined,
+): Transition | null {
+  const { instance } = record;
+  const found = snapshot?.instance === instance ? difference(machine, record, snapshot) : null;
+  return found === null ? null : stop(record, `state ${found[0]} of instance ${instance} is ${found[1]} elsewhere`);
 }
 
 function faulty(record: AcceptorRecord, fault: { rejected: string } | { stop: string }): Transition {

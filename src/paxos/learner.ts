@@ -63,7 +63,11 @@ export function judgeRead(quorums: QuorumSystem, views: readonly View[]): ReadJu
 export function newestStates(views: readonly View[]): readonly (readonly View[])[] {
   const instance = Math.max(...views.map(({ snapshot }) => snapshot.instance));
   const newest = views.filter(({ snapshot }) => snapshot.instance === instance);
-  return [...Map.groupBy(newest, ({ snapshot }) => snapshot.stateHash).values()];
+  return [...Map.groupBy(newest, ({ snapshot }) => hashesOf(snapshot)).values()];
+}
+
+function hashesOf({ stateHash, contentHash = "" }: Snapshot): string {
+  return `${stateHash} ${contentHash}`;
 }
 
 /** The one of these that a read quorum has: it would have been answer enough if the others had been slow. */

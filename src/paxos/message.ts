@@ -63,6 +63,8 @@ export type Snapshot = {
   readonly instance: number;
   readonly state: State;
   readonly stateHash: string;
+  /** The hash of all that the state says, where `stateHash` is another (§3); its sender may leave it out. */
+  readonly contentHash?: string;
   readonly decidedBy: Certificate | null;
 };
 
@@ -240,8 +242,10 @@ export interface Machine {
   /** S(instance) from S(instance − 1). Never throws: what cannot be done yields a result that says so. */
   apply(state: State, instance: number, value: Value): State;
   leases(state: State): readonly LeaseTerm[];
-  /** Hex digest of the canonical state, equal on every node at equal instance. */
+  /** Hex digest that stands for the state, equal on every node at equal instance. */
   hash(state: State): string;
+  /** Hex digest of all that the state says; null: `hash` is that. */
+  contentHash(state: State): string | null;
   /** Merges commands of collided values into the order of one batch (§4). */
   order(commands: readonly Command[]): readonly Command[];
 }

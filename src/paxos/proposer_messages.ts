@@ -4,6 +4,7 @@ import { type Ballot, type NodeId, sameBallot } from "./ballot.ts";
 import { votersOf } from "./learner.ts";
 import type { Accept, Any, Certificate, Snapshot, Value } from "./message.ts";
 import type { ProposerContext, ProposerOutput, ProposerState } from "./proposer_state.ts";
+import { sentSnapshot } from "./record.ts";
 
 export function isFast({ fast }: ProposerContext, ballot: Ballot): boolean {
   return fast !== null && sameBallot(ballot, fast.ballot);
@@ -58,8 +59,8 @@ function anyMessage({ key, epoch, opening }: ProposerContext, ballot: Ballot): A
 
 /** The message a member that is behind could not use, with all it lacks. */
 export function resend(context: ProposerContext, state: ProposerState, to: NodeId): ProposerOutput[] {
-  const { key, epoch, opening, value, fast, me } = context;
-  const snapshot = opening;
+  const { key, epoch, opening, value, fast, me, machine } = context;
+  const snapshot = sentSnapshot(machine, opening);
   const send = (message: Accept | Any): ProposerOutput => ({ type: "send", to, message: { ...message, snapshot } });
   const accept = (ballot: Ballot, proposal: Value) => send(acceptMessage(context, ballot, proposal));
   switch (state.phase) {

@@ -27,6 +27,24 @@ export function snapshotOf(record: AcceptorRecord): Snapshot {
   return { instance, state, stateHash, decidedBy };
 }
 
+/** As others are sent it: with what tells them whether they have the same. */
+export function sentSnapshot<S extends Snapshot>(machine: Machine, snapshot: S): S {
+  const contentHash = machine.contentHash(snapshot.state);
+  return contentHash === null ? snapshot : { ...snapshot, contentHash };
+}
+
+/** What the record's state and another of its instance are called, where they are not the same; else null. */
+export function difference(
+  machine: Machine,
+  record: AcceptorRecord,
+  snapshot: Snapshot,
+): readonly [string, string] | null {
+  if (snapshot.stateHash !== record.stateHash) return [record.stateHash, snapshot.stateHash];
+  const { contentHash } = snapshot;
+  const own = contentHash === undefined ? null : machine.contentHash(record.state);
+  return contentHash === undefined || own === contentHash ? null : [`${own}`, contentHash];
+}
+
 /**
  * The fast ballot of the record's instance, or null if it has none: the explicit one that was opened last, else the
  * standing one where the mode makes it fast. Whether votes are still cast in it, `promised` says.

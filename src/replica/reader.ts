@@ -3,6 +3,7 @@ import { QuorateError } from "../errors.ts";
 import { CONTRADICTED_MAX_KEYS } from "../limits.ts";
 import { agreedState, judgeRead, newestStates, type ReadJudgement, type View } from "../paxos/learner.ts";
 import type { Snapshot } from "../paxos/message.ts";
+import { sentSnapshot } from "../paxos/record.ts";
 import { Remembered } from "../remembered.ts";
 import type { SubmitterParts } from "./submitter.ts";
 import type { Submitters } from "./submitters.ts";
@@ -51,7 +52,7 @@ export class Reader {
 
   /** Asks everybody; a read quorum is enough unless what it saw settles nothing, then more views may. */
   #ask(key: string, giveUp: AbortSignal): Promise<ReadJudgement | null> {
-    const { acceptor, transport, clock, epoch, timing } = this.#parts;
+    const { acceptor, transport, clock, epoch, timing, machine } = this.#parts;
     const { me, quorums } = acceptor.rules;
     const views: View[] = [];
     const { promise, resolve } = Promise.withResolvers<ReadJudgement | null>();
@@ -71,7 +72,11 @@ export class Reader {
     const message = { type: "read", key, epoch, instance: 1 } as const;
     for (const to of quorums.members) {
       const asked = to === me
-        ? acceptor.view(key).then(({ snapshot, vote }) => ({ from: me, snapshot, vote }))
+        ? acceptor.view(key).then(({ snapshot, vote }) => ({
+          from: me,
+          snapshot: sentSnapshot(machine, snapshot),
+          vote,
+        }))
         : transport.send(to, message).then((reply) =>
           reply.type === "view" ? { from: to, snapshot: reply.snapshot, vote: reply.vote } : null
         );
@@ -93,7 +98,9 @@ export class Reader {
     const { instance } = states[0]![0]!.snapshot;
     if (this.#contradicted.get(key) !== instance) {
       this.#contradicted.set(key, instance);
-      const held = states.map((some) => `${some[0]!.snapshot.stateHash} at ${some.map(({ from }) => from).join(", ")}`);
+      const held = states.map((some) =>
+        `${some[0]!.snapshot.contentHash ?? some[0]!.snapshot.stateHash} at ${some.map(({ from }) => from).join(", ")}`
+      );
       report(`members hold different states of ${JSON.stringify(key)} at instance ${instance}: ${held.join("; ")}`);
     }
     const agreed = agreedState(quorums, states);

@@ -1,12 +1,13 @@
 /**
  * What one commit changed of one record, as the log of an owner store has it (PROTOCOL.md §3): its ballot part whole, and of its
- * state only the values that moved it on, which make the same state again. `[key, ballot, moves, stateHash]`, a move
- * `[certificate, value]` or `[certificate]` where the value is the one that the record before had voted for.
+ * state only the values that moved it on, which make the same state again. `[key, ballot, moves, stateHash, sum]`, a
+ * move `[certificate, value]` or `[certificate]` where the value is the one that the record before had voted for.
  */
 import { assert } from "../assert.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import type { Certificate, Value } from "../paxos/message.ts";
 import { type Apply, DamagedRecord, type Move, type StoredRecord } from "../ports.ts";
+import { checksum } from "./checksum.ts";
 
 type LoggedMove = readonly [Certificate] | readonly [Certificate, Value];
 export type LogEntry = readonly [
@@ -14,6 +15,8 @@ export type LogEntry = readonly [
   ballot: Readonly<Record<string, unknown>>,
   moves: readonly LoggedMove[],
   stateHash: string,
+  /** Checksum of the rest, as JSON; one of before format 4 has none. */
+  sum?: string,
 ];
 
 /**
@@ -36,7 +39,8 @@ export function encodeEntry(
     // Only what the record on disk voted for is there to be read again.
     i === 0 && value.id === voted ? [certificate] : [certificate, value]
   );
-  const json = JSON.stringify([key, ballot, logged, stateHash]);
+  const text = JSON.stringify([key, ballot, logged, stateHash]);
+  const json = `${text.slice(0, -1)},"${checksum(text)}"]`;
   return atMostBytes(json) > ROW_MAX_BYTES ? null : json;
 }
 
@@ -45,7 +49,11 @@ function decidedBy(base: StoredRecord, moves: readonly Move[]): Certificate | nu
 }
 
 /** Throws DamagedRecord if the entry does not follow on the record. Whether the state is what its hash says, its reader checks. */
-export function replay(base: StoredRecord, [key, ballot, moves, stateHash]: LogEntry, apply: Apply): StoredRecord {
+export function replay(base: StoredRecord, entry: LogEntry, apply: Apply): StoredRecord {
+  const [key, ballot, moves, stateHash, sum] = entry;
+  if (sum !== undefined && sum !== checksum(JSON.stringify(entry.slice(0, -1)))) {
+    throw new DamagedRecord(`the record of ${JSON.stringify(key)} is damaged: its log is not as it was written`);
+  }
   let { state, instance, decidedBy } = base;
   moves.forEach(([certificate, given], i) => {
     const value = given ?? (i === 0 ? base.vote?.value : undefined);

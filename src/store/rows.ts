@@ -1,10 +1,13 @@
 /**
- * What the rows hold: UTF-8 JSON, which costs KV less than objects do. Every row says in which format it was written.
- * Nothing is converted when it is read: a row of an older format stays as it is until it is written again.
+ * What the rows hold: UTF-8 JSON, which costs KV less than objects do. Every row says in which format it was written, and from
+ * format 4 on ends with a checksum of the rest; in a row of the log each entry has one of its own. Nothing is converted when it
+ * is read: a row of an older format stays as it is until it is written again.
  */
+import type { Ballot } from "../paxos/ballot.ts";
 import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../ports.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT } from "../version.ts";
+import { checksum } from "./checksum.ts";
 import type { LogEntry } from "./log_entry.ts";
 
 export type RecordRows = {
@@ -42,8 +45,11 @@ export type MetaRow = {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What the number weighs in a row. */
-const FORMAT_BYTES = `"format":${ROW_FORMAT},`.length;
+/** From this format on rows bear checksums. */
+const SUMS_FORMAT = 4;
+/** What the number and the checksum weigh in a row. */
+const SUM_BYTES = endOf("").length;
+const FRAME_BYTES = `"format":${ROW_FORMAT},`.length + SUM_BYTES - "}".length;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -61,10 +67,13 @@ export function encodeRecord(
 ): RecordRows {
   // A part added to the record later lands in the ballot row, the one that every write writes.
   const { epoch, state, stateHash, decidedBy, firstSeen, ...ballot } = record;
+  const { instance } = record;
+  // A chained state bears its hash itself.
+  const hash = stateHash === chainOf(state) ? {} : { stateHash };
   return {
-    ballot: encodeRow({ ...ballot, ...written }, `ballot row of ${JSON.stringify(key)}`),
+    ballot: encodeRow(without(BALLOT_DEFAULTS, { ...ballot, ...written }), `ballot row of ${JSON.stringify(key)}`),
     state: base !== null && sameState(record, base) ? null : encodeRow(
-      { epoch, instance: record.instance, state, stateHash, decidedBy },
+      without(STATE_DEFAULTS, { epoch, instance, state, ...hash, decidedBy }),
       `state row of ${JSON.stringify(key)}`,
     ),
     // A row of its own: with a full queue it is heavy, and a vote needs the room. No lease is called `format`.
@@ -73,6 +82,20 @@ export function encodeRecord(
       : encodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`),
     live: liveChange(record, base),
   };
+}
+
+/** From format 4 on what nearly every row would say is left out: that it has promised and voted nothing, in the first epoch. */
+const BALLOT_DEFAULTS: Fields = { promised: [0, "", 0] satisfies Ballot, vote: null };
+const STATE_DEFAULTS: Fields = { epoch: 0 };
+
+function without(defaults: Fields, fields: Fields): Fields {
+  const isSaid = ([name, value]: readonly [string, unknown]) =>
+    !Object.hasOwn(defaults, name) || JSON.stringify(value) !== JSON.stringify(defaults[name]);
+  return Object.fromEntries(Object.entries(fields).filter(isSaid));
+}
+
+function chainOf(state: unknown): unknown {
+  return (state as { readonly chain?: unknown } | undefined)?.chain;
 }
 
 /** A row that does not say is of before the index: it may have a row there or not. */
@@ -104,15 +127,16 @@ export function decodeRecord(
 }
 
 function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unknown): StoredRecord {
-  const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`);
-  const second = decodeRow(state, `state row of ${JSON.stringify(key)}`);
+  const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`, BALLOT_DEFAULTS);
+  const second = decodeRow(state, `state row of ${JSON.stringify(key)}`, STATE_DEFAULTS);
+  const stateHash = second.stateHash ?? chainOf(second.state);
   // Both are written in one atomic whenever the instance changes, so two instances mean a torn or edited store.
-  if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof second.stateHash !== "string") {
+  if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof stateHash !== "string") {
     throw new StoreError(`the record of ${JSON.stringify(key)} is damaged: its two rows do not belong together`);
   }
   const { writeId: _, at: _at, ...votes } = first;
   const seen = firstSeen === null ? {} : { firstSeen: decodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`) };
-  return { ...votes, ...second, ...seen } as unknown as StoredRecord;
+  return { ...votes, ...second, stateHash, ...seen } as unknown as StoredRecord;
 }
 
 /** Whether a ballot row says if its record is live, and so is right in the index. One that cannot be read does not say. */
@@ -140,29 +164,51 @@ export function writtenAt(ballot: unknown): number {
 
 /** Throws StoreError if it is damaged: of which records it tells, nobody could say. */
 export function decodeLog(value: unknown): readonly LogEntry[] {
-  const { entries } = decodeRow(value, "log of this store");
+  const { format = 1, entries } = parseRow(value, "log of this store");
+  checkFormat(format, "log of this store");
   if (!Array.isArray(entries)) throw new StoreError("the log of this store is damaged");
   for (const entry of entries) {
-    const [key, ballot, moves, stateHash] = Array.isArray(entry) ? entry : [];
+    const [key, ballot, moves, stateHash, sum] = Array.isArray(entry) ? entry : [];
     const isWhole = typeof key === "string" && typeof ballot === "object" && Array.isArray(moves) &&
-      typeof stateHash === "string";
+      typeof stateHash === "string" && (format as number < SUMS_FORMAT || typeof sum === "string");
     if (!isWhole) throw new StoreError("the log of this store is damaged");
   }
   return entries as readonly LogEntry[];
 }
 
-/** UTF-8 JSON of at most ROW_MAX_BYTES beside its format; `what` is for the error. */
+/** UTF-8 JSON of at most ROW_MAX_BYTES beside its format and checksum; `what` is for the error. */
 function encodeRow(value: object, what: string): Uint8Array {
-  const bytes = encoder.encode(JSON.stringify({ format: ROW_FORMAT, ...value }));
-  // The number does not count: a record that filled its row when rows had none must fit still.
-  const size = bytes.length - FORMAT_BYTES;
+  const text = JSON.stringify({ format: ROW_FORMAT, ...value }).slice(0, -1);
+  const bytes = encoder.encode(text + endOf(text));
+  // These do not count: a record that filled its row when rows had none must fit still.
+  const size = bytes.length - FRAME_BYTES;
   if (size > ROW_MAX_BYTES) throw new StoreError(`the ${what} would have ${size} bytes, more than ${ROW_MAX_BYTES}`);
   return bytes;
 }
 
-/** The fields of a row of any format that this version knows, without the number. */
-function decodeRow(value: unknown, what: string): Fields {
-  return fieldsOf(parseRow(value, what), what);
+/** How a row ends that begins with this text. */
+function endOf(text: string | Uint8Array): string {
+  return `,"sum":"${checksum(text)}"}`;
+}
+
+/**
+ * The fields of a row of any format that this version knows, without the number and the checksum.
+ *
+ * @param defaults what is left out from format 4 on
+ */
+function decodeRow(value: unknown, what: string, defaults: Fields = {}): Fields {
+  const { format = 1, sum, ...fields } = parseRow(value, what);
+  checkFormat(format, what);
+  // Also where the number says otherwise: it may be what has rotted.
+  if ((format as number) >= SUMS_FORMAT || sum !== undefined) checkSum(value as Uint8Array, what);
+  return (format as number) >= SUMS_FORMAT ? { ...defaults, ...fields } : fields;
+}
+
+function checkSum(row: Uint8Array, what: string): void {
+  const end = String.fromCharCode(...row.subarray(-SUM_BYTES));
+  if (end !== endOf(row.subarray(0, -SUM_BYTES))) {
+    throw new StoreError(`the ${what} is damaged: it is not as it was written`);
+  }
 }
 
 function parseRow(value: unknown, what: string): Fields {
@@ -175,7 +221,7 @@ function parseRow(value: unknown, what: string): Fields {
   throw new StoreError(`the ${what} is ${value === null ? "missing" : "damaged"}`);
 }
 
-function fieldsOf({ format = 1, ...fields }: Fields, what: string): Fields {
+function checkFormat(format: unknown, what: string): void {
   if (typeof format !== "number" || !Number.isSafeInteger(format) || format < 1) {
     throw new StoreError(`the ${what} is damaged: its format is no number`);
   }
@@ -185,7 +231,6 @@ function fieldsOf({ format = 1, ...fields }: Fields, what: string): Fields {
       `the ${what} was written by a newer version, in format ${format}; this version reads formats up to ${ROW_FORMAT}`,
     );
   }
-  return fields;
 }
 
 export function encodeIdentity(row: IdentityRow): Uint8Array {
@@ -231,8 +276,9 @@ export function encodeMarks(marks: Readonly<Record<string, Mark>>): Uint8Array {
 export function decodeMarks(value: unknown): Readonly<Record<string, Mark>> {
   if (value === null) return {};
   const row = parseRow(value, "row of marks");
-  // The rows of 0.1.0 are the map itself, and a member may be called `format`.
-  const marks = typeof row["format"] === "number" ? fieldsOf(row, "row of marks")["marks"] : row;
+  // The rows of 0.1.0 are the map itself, and a member may be called `format` or `sum`.
+  const isOld = typeof row["format"] !== "number" && typeof row["sum"] !== "string";
+  const marks = isOld ? row : decodeRow(value, "row of marks")["marks"];
   if (typeof marks !== "object" || marks === null) throw new StoreError("the row of marks is damaged");
   return marks as Readonly<Record<string, Mark>>;
 }

@@ -49,7 +49,7 @@ const COMMAND = fieldsOf<Command>({ subject: 1, id: 1, born: 1, op: 1 });
 const VALUE = fieldsOf<Required<Value>>({ id: 1, proposer: 1, commands: 1, claims: 1, nextMode: 1, machine: 1 });
 const VOTE = fieldsOf<Vote>({ ballot: 1, kind: 1, value: 1 });
 const CERTIFICATE = fieldsOf<Certificate>({ instance: 1, ballot: 1, kind: 1, valueId: 1, acceptors: 1 });
-const SNAPSHOT = fieldsOf<Snapshot>({ instance: 1, state: 1, stateHash: 1, decidedBy: 1 });
+const SNAPSHOT = fieldsOf<Snapshot>({ instance: 1, state: 1, stateHash: 1, contentHash: 1, decidedBy: 1 });
 const REPORT = fieldsOf<Report>({ from: 1, vote: 1 });
 
 const VOTE_KINDS: readonly VoteKind[] = ["classic", "fast", "uncoordinated"];
@@ -171,6 +171,7 @@ export function checkSnapshot(value: unknown, field: string): Snapshot {
   integer(snapshot["instance"], `${field}.instance`, 1);
   checkState(snapshot["state"], `${field}.state`);
   checkId(snapshot["stateHash"], `${field}.stateHash`);
+  if (snapshot["contentHash"] !== undefined) checkId(snapshot["contentHash"], `${field}.contentHash`);
   if (snapshot["decidedBy"] !== null) checkCertificate(snapshot["decidedBy"], `${field}.decidedBy`);
   return value as Snapshot;
 }

@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { createMachine } from "../../src/machine/machine.ts";
-import type { KeyState } from "../../src/machine/state.ts";
+import { type KeyState, MACHINE_VERSION } from "../../src/machine/state.ts";
 import { ROW_FORMAT } from "../../src/version.ts";
 import { type Expected, expectedOfOldStores, type Told, unpackOldStore } from "../store/old_stores.ts";
 import { pause, RealCluster, type Reply } from "./real_cluster.ts";
@@ -17,7 +17,7 @@ type Id = (typeof IDS)[number];
 /** The machine's version in the state of a key that was written by 0.1.0 and that nobody has decided anything about since. */
 const OLD_VERSION = 1;
 /** The machine's version in the state of such a key once a value that a node of today proposed is decided. */
-const NEW_VERSION = 2;
+const NEW_VERSION = MACHINE_VERSION;
 
 type Row = Readonly<Record<string, unknown>> & { readonly instance: number; readonly format?: number };
 type StateRow = Row & { readonly state: KeyState; readonly stateHash: string };
@@ -57,7 +57,14 @@ async function readFiles(linesOf: (id: Id) => Promise<string[]>): Promise<Files>
     for (const [name, text] of rows) {
       const [kind, key] = JSON.parse(name);
       if (kind !== "s") continue;
-      records.set(key, { ballot: JSON.parse(rows.get(JSON.stringify(["r", key]))!), state: JSON.parse(text), text });
+      const state = JSON.parse(text);
+      // A chained state bears its hash itself.
+      const stateHash = state.stateHash ?? state.state.chain;
+      records.set(key, {
+        ballot: JSON.parse(rows.get(JSON.stringify(["r", key]))!),
+        state: { ...state, stateHash },
+        text,
+      });
     }
     files.set(id, records);
   }

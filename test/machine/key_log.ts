@@ -114,6 +114,11 @@ export class KeyLog {
   }
 }
 
+/** What a state says, without what led to it: a value that changes nothing is a link of the chain too. */
+export function contentOf({ chain: _, ...content }: KeyState): Omit<KeyState, "chain"> {
+  return content;
+}
+
 /** mulberry32: uniform in [0, 1), the same for the same seed. */
 export function randomness(seed: number): () => number {
   return () => {

@@ -146,7 +146,11 @@ Deno.test("read: judged a state only if no votes beyond those seen could have ch
 });
 
 Deno.test("read: two states at the newest instance settle nothing, unless a read quorum has the same", () => {
-  const rotten = (text: string) => views({ ...NEW, stateHash: "rotten" }, text);
+  for (const other of [{ stateHash: "rotten" }, { contentHash: "rotten" }]) judgesTwo(other);
+});
+
+function judgesTwo(wrong: Partial<Snapshot>): void {
+  const rotten = (text: string) => views({ ...NEW, ...wrong }, text);
   for (const other of ["b:-", "b:b"]) {
     assertEquals(judged(3, [...views(NEW, "a:-"), ...rotten(other)]), "contradicted");
     assertEquals(judged(3, [...rotten(other), ...views(NEW, "a:-"), ...views(OLD, "c:-")]), "contradicted");
@@ -155,12 +159,12 @@ Deno.test("read: two states at the newest instance settle nothing, unless a read
   assertEquals(judged(5, [...views(NEW, "a:-"), ...rotten("b:-"), ...views(OLD, "c:- d:- e:-")]), "contradicted");
   assertEquals(judged(5, [...views(NEW, "a:- c:-"), ...rotten("b:- d:-"), ...views(OLD, "e:-")]), "contradicted");
   // What is not the newest any more is nobody's answer.
-  assertEquals(judged(3, [...views(NEW, "a:-"), ...views({ ...OLD, stateHash: "rotten" }, "b:-")]), "state 2");
+  assertEquals(judged(3, [...views(NEW, "a:-"), ...views({ ...OLD, ...wrong }, "b:-")]), "state 2");
   const seen = [...rotten("a:-"), ...views(NEW, "b:- c:-")];
   const judgement = judgeRead(new QuorumSystem(nodesOf(3)), seen);
   assert(judgement?.type === "state");
-  assertEquals(judgement.snapshot.stateHash, NEW.stateHash);
-});
+  assertEquals(judgement.snapshot, NEW);
+}
 
 Deno.test("a client's value with all three votes is read as chosen, with its certificate", () => {
   const vote: Vote = { ballot: STANDING, kind: "fast", value: directValue("x") };

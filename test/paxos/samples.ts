@@ -48,6 +48,7 @@ export const machine: Machine = {
     };
   },
   leases: (state) => (state as Log).leases,
+  contentHash: () => null,
   hash: (state) => JSON.stringify(state),
   order: (commands) => [...commands].sort((a, b) => a.id < b.id ? -1 : 1),
 };

@@ -19,12 +19,12 @@ async function settledAt(apps: Apps, key: string, instance: number): Promise<voi
   await until(`${key} is everywhere`, () => cluster.ids.every((id) => standsAt(id) >= instance));
 }
 
-/** One node's record says another value, as bits that rotted or an editor left it; with or without the hash that fits. */
+/** One node's record says another value, as a fault of memory or an editor left it; with or without the hash that fits. */
 function rot(apps: Apps, id: string, key: string, from: string, to: string, isHashed: boolean): void {
   const { records } = apps.cluster.disk(id);
   const record = JSON.parse(records.get(key)!.replaceAll(from, to));
   assert(JSON.stringify(record) !== records.get(key), "it is another one now");
-  records.set(key, JSON.stringify(isHashed ? { ...record, stateHash: hash(record.state) } : record));
+  records.set(key, JSON.stringify({ ...record, stateHash: isHashed ? hash(record.state) : "rotten" }));
 }
 
 for (const isHashed of [true, false]) {

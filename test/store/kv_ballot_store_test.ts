@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type BallotStore, StoreError } from "../../src/ports.ts";
 import { ballotRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore, type OwnerStoreOptions } from "../../src/store/kv_ballot_store.ts";
+import { encodeRecord } from "../../src/store/rows.ts";
 import {
   apply,
   ballotStoreContract,
@@ -100,12 +101,8 @@ Deno.test("owner store: a read of a committed record waits for nobody's commit",
 Deno.test("owner store: another writer's change is seen, and the step runs again on it", () =>
   withStore(async ({ store, raw }) => {
     await store.update("k", increment);
-    const rows = await raw.getMany<[Uint8Array, Uint8Array]>([ballotRow("k"), stateRow("k")]);
-    const edit = (bytes: Uint8Array | null) =>
-      new TextEncoder().encode(
-        new TextDecoder().decode(bytes ?? undefined).replaceAll(/(instance|count)":1/g, '$1":41'),
-      );
-    await raw.atomic().set(ballotRow("k"), edit(rows[0].value)).set(stateRow("k"), edit(rows[1].value)).commit();
+    const { ballot, state } = encodeRecord("k", makeRecord(41), null);
+    await raw.atomic().set(ballotRow("k"), ballot).set(stateRow("k"), state!).commit();
     assertEquals(await store.update("k", increment), 42);
   }));
 

@@ -145,7 +145,7 @@ async function withoutIndex(kv: Deno.Kv): Promise<void> {
   for await (const { key } of kv.list({ prefix: ["l"] })) await kv.delete(key);
   await kv.delete(["q", "indexed"]);
   for await (const { key, value } of kv.list<Uint8Array>({ prefix: ["r"] })) {
-    const { live: _, ...row } = JSON.parse(new TextDecoder().decode(value));
-    await kv.set(key, new TextEncoder().encode(JSON.stringify(row)));
+    const { live: _, format: _format, sum: _sum, ...row } = JSON.parse(new TextDecoder().decode(value));
+    await kv.set(key, new TextEncoder().encode(JSON.stringify({ promised: [0, "", 0], vote: null, ...row })));
   }
 }

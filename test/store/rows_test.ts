@@ -4,6 +4,8 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
+import { STANDING } from "../../src/paxos/ballot.ts";
+import type { State } from "../../src/paxos/message.ts";
 import { type Mark, type StoredRecord, StoreError } from "../../src/ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
@@ -32,10 +34,11 @@ const bytesOf = (row: unknown) => new TextEncoder().encode(JSON.stringify(row));
 const rowOf = (bytes: unknown) => JSON.parse(new TextDecoder().decode(bytes as Uint8Array));
 /** As 0.1.0 wrote it. */
 const old = (bytes: Uint8Array | null) => {
-  const { format: _, ...row } = rowOf(bytes);
-  return bytesOf(row);
+  const { format: _, sum: _none, ...row } = rowOf(bytes);
+  if ("state" in row) return bytesOf({ epoch: 0, ...row });
+  return bytesOf("instance" in row ? { promised: [0, "", 0], vote: null, ...row } : row);
 };
-const formatted = (bytes: Uint8Array | null, format: unknown) => bytesOf({ ...rowOf(bytes), format });
+const formatted = (bytes: Uint8Array | null, format: unknown) => bytesOf({ ...rowOf(old(bytes)), format });
 
 Deno.test("rows: each that is written bears the format, and what is read does not", () => {
   const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "run.1" });
@@ -92,11 +95,53 @@ Deno.test("rows: a newer format is refused as such, one that is no number as dam
   }
 });
 
+Deno.test("rows: what is left out of them is what nearly every record says, and read again", () => {
+  const state = { mode: { kind: "prepare" }, chain: "h4" } as State;
+  const usual = { ...RECORD, epoch: 0, promised: STANDING, vote: null, state, stateHash: "h4" };
+  const value = { id: "v", proposer: "a", commands: [] };
+  const vote = { ballot: STANDING, kind: "fast", value } as const;
+  for (const more of [{}, { epoch: 1 }, { promised: [1, "a/x", 0] as const }, { vote }, { stateHash: "other" }]) {
+    const record = { ...usual, ...more };
+    const rows = encodeRecord("k", record, null);
+    assertEquals(decodeRecord("k", rows.ballot, rows.state, rows.firstSeen), record);
+    const said = { ...rowOf(rows.ballot), ...rowOf(rows.state) };
+    const left = ["epoch", "promised", "vote", "stateHash"].filter((name) => !(name in said));
+    assertEquals(left.length, 4 - Object.keys(more).length);
+  }
+  // In a row of an older format it is missing.
+  const { ballot, state: second } = encodeRecord("k", usual, null);
+  const { format: _, sum: _none, ...bare } = rowOf(ballot);
+  assertThrows(() => decodeRecord("k", bytesOf(bare), second), StoreError, "do not belong together");
+});
+
+Deno.test("rows: a bit that flips, in any of them, is found out", () => {
+  const { ballot, state, firstSeen } = encodeRecord("k", { ...RECORD, epoch: 0, live: false }, null, { at: 7 });
+  const rows: [Uint8Array, (row: Uint8Array) => unknown][] = [
+    [ballot, (row) => decodeRecord("k", row, state, firstSeen)],
+    [state!, (row) => decodeRecord("k", ballot, row, firstSeen)],
+    [firstSeen!, (row) => decodeRecord("k", ballot, state, row)],
+    [encodeIdentity(IDENTITY), (row) => decodeIdentity(row, "db")],
+    [encodeMeta(META), (row) => decodeMeta(row, "db")],
+    [encodeMarks({ b: MARK }), decodeMarks],
+  ];
+  for (const [row, read] of rows) {
+    read(row);
+    for (let i = 0; i < row.length; i++) {
+      const rotten = row.slice();
+      rotten[i]! ^= 1 << (i % 7);
+      assertThrows(() => read(rotten), StoreError, "", `byte ${i} of ${new TextDecoder().decode(row)}`);
+    }
+  }
+});
+
 Deno.test("rows: one that was full before rows bore a number is still written", () => {
-  const { format: _, ...bare } = rowOf(encodeRecord("k", makeRecord(1), null).state);
-  const room = ROW_MAX_BYTES - bytesOf(bare).length;
+  const sizeOf = (bytes: Uint8Array | null) => {
+    const { format: _, sum: _none, ...bare } = rowOf(bytes);
+    return bytesOf(bare).length;
+  };
+  const room = ROW_MAX_BYTES - sizeOf(encodeRecord("k", makeRecord(1), null).state);
   const { state } = encodeRecord("k", makeRecord(1, "x".repeat(room)), null);
-  assertEquals(old(state).length, ROW_MAX_BYTES);
+  assertEquals(sizeOf(state), ROW_MAX_BYTES);
   assertThrows(() => encodeRecord("k", makeRecord(1, "x".repeat(room + 1)), null), StoreError, "more than");
 });
 

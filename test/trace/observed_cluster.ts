@@ -7,8 +7,8 @@ import type { Answer, Grant, Receipt } from "../../src/api.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { GRANTS_PER_INSTANCE } from "../../src/limits.ts";
-import { commandKey, REPEATABLE_TAG } from "../../src/machine/dedup.ts";
-import { keyState } from "../../src/machine/state.ts";
+import { commandKey, entryOf, REPEATABLE_TAG, tagOf } from "../../src/machine/dedup.ts";
+import { entriesOf, keyState } from "../../src/machine/state.ts";
 import type { NodeId } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, Certificate, Mode } from "../../src/paxos/message.ts";
 import { createModes, type ModeRule } from "../../src/engine/modes.ts";
@@ -209,16 +209,15 @@ export async function finalRecord(
 
 /** The window of a key nobody used for long, but for what may be repeated: what each command came to, oldest first. */
 export function windowOf({ state }: AcceptorRecord): readonly { command: string; letter: string; numbers: string[] }[] {
-  const { window, evicted, floors = [] } = keyState(state);
+  const known = keyState(state);
+  const { evicted, floors = [] } = known;
   assertEquals(evicted, -1, "nothing has left the window");
   assertEquals(floors.filter(([tag]) => tag !== REPEATABLE_TAG), [], "nothing has left the window");
-  return window.split("|").filter((run) => !run.startsWith(REPEATABLE_TAG)).flatMap((run) =>
-    run.split(";").slice(1).map((entry) => ({
-      command: entry.slice(0, 16),
-      letter: entry.charAt(24),
-      numbers: entry.slice(25).split(","),
-    }))
-  );
+  return entriesOf(known).filter((item) => tagOf(item) !== REPEATABLE_TAG).map(entryOf).map((entry) => ({
+    command: entry.slice(0, 16),
+    letter: entry.charAt(24),
+    numbers: entry.slice(25).split(","),
+  }));
 }
 
 export function commandOf({ subject, idempotencyKey }: Caller): string {

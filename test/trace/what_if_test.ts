@@ -1,5 +1,6 @@
 /** What becomes of a request when something dies or is lost at the worst moment (PROTOCOL.md §1 and §4). */
 import { assert, assertEquals, assertGreater } from "@std/assert";
+import { entriesOf, keyState } from "../../src/machine/state.ts";
 import { type NodeId, sameBallot, STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type { Collision } from "../../src/paxos/message.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
@@ -157,8 +158,8 @@ for (const n of [3, 4, 5]) {
         await cluster.restart("a");
         const { body } = await cluster.node("a").locks.get("fast/winner", { stale: false, timeoutMs: 3_000 });
         assertEquals(body.holders.map(({ fence }) => fence), [again.fence]);
-        const { window } = state.state as unknown as { window: string };
-        assertEquals(window.split(";").filter((entry) => entry.charAt(24) === "g").length, 1, "one grant");
+        const entries = entriesOf(keyState(state.state));
+        assertEquals(entries.filter((entry) => entry.charAt(24) === "g").length, 1, "one grant");
       });
     }
   });

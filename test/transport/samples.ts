@@ -27,6 +27,7 @@ export const SNAPSHOT: Snapshot = {
   instance: 5,
   state: { mode: { kind: "fast", recovery: "coordinated", coordinator: "a" }, holds: [] } as never,
   stateHash: "d".repeat(64),
+  contentHash: "e".repeat(32),
   decidedBy: CERTIFICATE,
 };
 

@@ -12,6 +12,7 @@ export const logMachine: Machine = {
   }),
   leases: () => [],
   hash: (state) => (state as Log).log,
+  contentHash: () => null,
   order: (commands) => [...commands].sort((a, b) => a.id < b.id ? -1 : 1),
 };
 

@@ -254,7 +254,43 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     edits: edit("this.rules.machine.hash(state) !== stateHash", "this.rules.machine.hash(state) === undefined"),
     of: "test/replica/stopped_test.ts",
     test:
-      "stopped: a state that rotted on disk is damaged on load: no view, no vote, no promise, one line, and others are well",
+      "stopped: a state in a row of before there were checksums that rotted on disk is damaged on load: no view, no vote, no promise, one line, and others are well",
+  },
+  {
+    name: "a row that is not as it was written",
+    file: "store/rows.ts",
+    edits: edit("end !== endOf(row.subarray(0, -SUM_BYTES))", "end.length !== SUM_BYTES"),
+    of: "test/store/rows_test.ts",
+    test: "rows: a bit that flips, in any of them, is found out",
+  },
+  {
+    name: "a log that is not as it was written",
+    file: "store/log_entry.ts",
+    edits: edit("sum !== undefined && sum !== checksum(JSON.stringify(entry.slice(0, -1)))", 'sum === ""'),
+    of: "test/replica/stopped_test.ts",
+    test:
+      "stopped: a vote in the log that rotted on disk is damaged on load: no view, no vote, no promise, one line, and others are well",
+  },
+  {
+    name: "two states under one hash",
+    file: "paxos/record.ts",
+    edits: edit("contentHash === undefined || own === contentHash", "contentHash === undefined || own !== null"),
+    of: "test/paxos/record_test.ts",
+    test: "a state that says something else under the same hash stops the key, by accept, prepare or learn",
+  },
+  {
+    name: "a chain without results",
+    file: "machine/chain.ts",
+    edits: edit("value.id, ...results.map(textOf)]", "value.id, ...results.slice(0, 0).map(textOf)]"),
+    of: "test/machine/chain_test.ts",
+    test: "chain: another value, another result or another past is another hash, though the state says the same",
+  },
+  {
+    name: "a chain that never folds the state in",
+    file: "machine/chain.ts",
+    edits: edit("instance % FOLD_INSTANCES === 0", "instance < 0 * FOLD_INSTANCES"),
+    of: "test/machine/chain_test.ts",
+    test: "chain: a state that has become another in memory is found out at the next fold, and from then on",
   },
   {
     name: "the first of two states",
