@@ -144,11 +144,12 @@ export class Heal {
     let isDone = false;
     // A lease that was there counts to its end, though it may have ended sooner.
     let dueMs = fromMs();
+    let asked: string | undefined;
     const asking = async () => {
       for (;;) {
         // One that another workload has stopped for a while answers nobody in time.
         const up = this.#world.up.filter((id) => !this.#world.stalls.isStalled(id));
-        const id = up.length === 0 ? undefined : this.#random.pick(up);
+        const id = asked = up.length === 0 ? undefined : this.#random.pick(up);
         try {
           if (id === undefined) throw new QuorateError("not-ready", "nobody is there");
           const sentMs = clock.now();
@@ -165,6 +166,8 @@ export class Heal {
       while (!isDone) {
         await clock.sleep(LOOK_MS);
         dueMs = Math.max(dueMs, fromMs());
+        // Another workload may stop it while it is asked, or while its caller waits there.
+        if (asked !== undefined && this.#world.stalls.isStalled(asked)) dueMs = Math.max(dueMs, clock.now());
         const late = clock.now() - dueMs;
         if (late > this.allowedMs && !isDone) throw new Error(`${what} ${late.toFixed(0)} ms after it could be`);
       }
