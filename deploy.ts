@@ -133,7 +133,7 @@ export async function compose(config: NodeConfig, report: (line: string) => void
     // Alone it has nobody to wait for, and its first caller should not have to either.
     if (members.length === 1) await confirmed;
     return {
-      handler: withCors(config.cors, (request) => app.fetch(request)),
+      handler: (request) => app.fetch(request),
       node,
       initialised: store.identity() !== null,
       drain: () => node.drain(),
@@ -238,7 +238,8 @@ async function composeHosted(): Promise<Served> {
   const config = await parseConfig([], env, (path) => Deno.readTextFile(path), { isHosted: isHosted(env) });
   // Whoever can reach a hosted entrypoint is no caller on loopback.
   if (config.tokens === null) throw new QuorateError("invalid-request", "a hosted node needs QUORATE_TOKENS");
-  return await compose(config, (line) => console.error(line));
+  const node = await compose(config, (line) => console.error(line));
+  return { ...node, handler: withCors(config.cors, node.handler) };
 }
 
 function isHosted(env: Readonly<Record<string, string>>): boolean {

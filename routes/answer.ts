@@ -2,7 +2,6 @@
 import type { Context } from "hono";
 import type { Answer, Receipt } from "../src/api.ts";
 import type { Client } from "../src/auth/tokens.ts";
-import type { Leave } from "../src/http/admission.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import type { ClusterFaults } from "../src/http/problem.ts";
 import type { ReadAnswer } from "../src/service/service.ts";
@@ -19,9 +18,9 @@ export type Env = {
     /** Set under /v1. */
     client: Client;
     /** Set under /v1 but for operations of a batch, of what has a body: waits for room to work on the request. */
-    admit?: () => Promise<void>;
+    admit?: (bytes: number) => Promise<void>;
     /** Set where there is room for the request: it waits for something other than this node from now on. */
-    leave?: Leave;
+    leave?: () => void;
     /** Set where a 503 or 504 tells what is wrong between members: under /v1, and at /readyz, which needs no credential. */
     cluster?: () => ClusterFaults;
     /** Set once a write has one. */

@@ -107,9 +107,15 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
   if (peers !== null) {
-    paxosRoutes(app, node, { ...peers, bodies: new Bodies(after) }, { tokens, limits }, (error, mailbox) => {
-      report(error, { requestId: newId(), method: "frame", path: `/paxos/${mailbox}` });
-    });
+    paxosRoutes(
+      app,
+      node,
+      { ...peers, bodies: new Bodies(after) },
+      { ...options, limits, admission },
+      (error, mailbox) => {
+        report(error, { requestId: newId(), method: "frame", path: `/paxos/${mailbox}` });
+      },
+    );
   }
 
   app.notFound((c) => notFound(app, c));

@@ -167,11 +167,9 @@ export function refuseInBatch(c: Ctx, field: string, what: string): void {
   if (c.env?.isOperation === true) throw invalid(field, `${what}: not for a batch`);
 }
 
-/** What is asked to wait, as its route has read it: not in a batch, and not in the place of what is worked on. */
-export function beforeWaiting(c: Ctx, waitMs: number): void {
-  if (waitMs === 0) return;
-  refuseInBatch(c, "waitMs", "waits");
-  c.get("leave")?.();
+/** What is asked to wait, as its route has read it. */
+export function refuseToWait(c: Ctx, waitMs: number): void {
+  if (waitMs > 0) refuseInBatch(c, "waitMs", "waits");
 }
 
 export function utf8Length(text: string): number {

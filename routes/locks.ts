@@ -6,7 +6,7 @@ import { readObject } from "./body.ts";
 import { invalid } from "./error_response.ts";
 import { publish } from "./docs.ts";
 import { permit } from "./gate.ts";
-import { beforeWaiting, checked, checkedName, fenceOf, queryOf, whileConnected } from "./input.ts";
+import { checked, checkedName, fenceOf, queryOf, refuseToWait, whileConnected } from "./input.ts";
 import { bornAfter, bornOf, callerOf, holderOf, type RouteParts, sessionOf, WRITE, writeOf } from "./noun.ts";
 import {
   AcquireAllBody,
@@ -118,8 +118,12 @@ export function lockRoutes(app: OpenAPIHono<Env>, locks: LockService, parts: Rou
     if (caller.hedge !== undefined) throw invalid("Quorate-Hedge", "is not for several names");
     const one = requestOf(body, sessionOf(c, body.session, caller), caller);
     const request = { ...one, ...(body.born === undefined ? {} : { born: bornByName(body.born, names) }) };
-    beforeWaiting(c, request.waitMs);
-    const answer = whileConnected(c.req.raw, (signal) => locks.acquireAll(names, request, { ...caller, signal }));
+    refuseToWait(c, request.waitMs);
+    const onPosition = () => c.get("leave")?.();
+    const answer = whileConnected(
+      c.req.raw,
+      (signal) => locks.acquireAll(names, request, { ...caller, signal, onPosition }),
+    );
     return sendAnswer(c, await answer);
   });
 

@@ -1,7 +1,7 @@
 /** The Paxos mailboxes, POST /paxos/acceptor, /coordinator and /learner: peers only, none of them in /openapi.json. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { PEER_HEADER } from "../src/auth/peer_mac.ts";
-import type { ClientToken } from "../src/auth/tokens.ts";
+import type { Admission } from "../src/http/admission.ts";
 import { QuorateError } from "../src/errors.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import { PAXOS_BODY_MAX_BYTES } from "../src/limits.ts";
@@ -10,8 +10,10 @@ import type { NodeService } from "../src/service/service.ts";
 import { LINE_HEADER } from "../src/transport/lines.ts";
 import { answered, decodeRequest, encodeResponse } from "../src/transport/wire.ts";
 import type { Env } from "./answer.ts";
+import { withRoom } from "./admit.ts";
 import { answerDirect } from "./direct.ts";
-import { clientOf } from "./gate.ts";
+import { clientOf, type Door } from "./gate.ts";
+
 import { lineRoutes } from "./line.ts";
 import { answerPeer, type PeerSide, refuse, refuseOtherConfig, signedBody, verified } from "./peer_head.ts";
 import type { Limits } from "./rate_limit.ts";
@@ -27,7 +29,7 @@ export function paxosRoutes(
   app: OpenAPIHono<Env>,
   node: NodeService,
   peers: PeerSide & { readonly bodies: Bodies },
-  clients: { readonly tokens: readonly ClientToken[] | null; readonly limits: Limits },
+  clients: Door & { readonly limits: Limits; readonly admission: Admission },
   report: (error: Error, mailbox: Mailbox) => void,
 ): void {
   app.use("/paxos/*", async (c, next) => {
@@ -50,7 +52,7 @@ export function paxosRoutes(
       const { headers } = c.req.raw;
       if (mailbox === "acceptor" && headers.get(PEER_HEADER) === null && headers.get("quorate-hedge") !== null) {
         c.set("client", clientOf(c, clients));
-        return await answerDirect(c, node, clients.limits);
+        return await withRoom(c, clients.admission, () => answerDirect(c, node, clients.limits));
       }
       const verdict = verified(c, node.id, peers);
       if (!verdict.ok) return refuse(c, verdict, peers);

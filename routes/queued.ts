@@ -5,7 +5,7 @@ import type { Caller } from "../src/service/service.ts";
 import { type Ctx, sendAnswer } from "./answer.ts";
 import { type Explain, toldOf } from "./error_response.ts";
 import { eventBytes, type EventStreams } from "./event_stream.ts";
-import { accepts, beforeWaiting, whileConnected } from "./input.ts";
+import { accepts, refuseToWait, whileConnected } from "./input.ts";
 
 export type WaitParts = { readonly streams: EventStreams; readonly explain: Explain };
 
@@ -17,11 +17,13 @@ export async function answerWaiting(
   { anonymous }: Pick<Caller, "anonymous">,
   ask: (waiter: Pick<Caller, "signal" | "onPosition">) => Promise<Answer<unknown>>,
 ): Promise<Response> {
-  beforeWaiting(c, waitMs);
+  refuseToWait(c, waitMs);
   if (accepts(c, "text/event-stream")) return await answerQueued(c, parts, ask);
   // Only of these does it matter that they go away: who waits, and who can never come back for what it is granted.
   if (waitMs === 0 && anonymous !== true) return sendAnswer(c, await ask({}));
-  return sendAnswer(c, await whileConnected(c.req.raw, (signal) => ask({ signal })));
+  // Once it has a place it waits for whoever holds, and no more for this node.
+  const onPosition = () => c.get("leave")?.();
+  return sendAnswer(c, await whileConnected(c.req.raw, (signal) => ask({ signal, onPosition })));
 }
 
 /**

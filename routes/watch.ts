@@ -17,7 +17,7 @@ import { eventsOf } from "./hints.ts";
 import { type NameQuery, targetOf } from "./noun.ts";
 import { SemaphoreStateShape } from "./semaphore_schemas.ts";
 import { permit, readable } from "./gate.ts";
-import { beforeWaiting, checkedPrefix, hasQuery, queryOf, sessionIdOf, whileConnected } from "./input.ts";
+import { checkedPrefix, hasQuery, queryOf, refuseToWait, sessionIdOf, whileConnected } from "./input.ts";
 import {
   LastEventId,
   LockStateShape,
@@ -115,7 +115,7 @@ async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: 
   const { noun, sessions, renderer } = row;
   const query = queryOf(c, ASKED[NAME_FIELDS[noun]].poll);
   const { timeoutMs, after = "0", waitMs } = query;
-  beforeWaiting(c, waitMs);
+  refuseToWait(c, waitMs);
   const render = renderer?.(c) ?? ((answer: Answer<never>) => sendAnswer(c, answer));
   const name = await watchedOf(c, row, query);
   const poll = () =>
@@ -123,6 +123,8 @@ async function answerPoll(c: Ctx, row: Watched, watches: WatchService, streams: 
       c.req.raw,
       (signal) => watches.poll(noun, name, BigInt(after), { waitMs, timeoutMs, signal }),
     );
+  // A read is next to nothing, and what waits then is bounded as streams are.
+  if (waitMs > 0) c.get("leave")?.();
   const { isNewer, body, receipt } = await (waitMs === 0 ? poll() : streams.during(poll));
   if (!isNewer) return sendBody(c, 304, null, withReceipt({}, receipt));
   if (body === null && sessions !== undefined) throw sessionEnded(name, receipt);

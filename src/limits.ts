@@ -98,16 +98,19 @@ export const RATE_BURST = 400;
 /** Renewals and releases of what a subject does not hold, as far as its node knows: a quarter of its rate, and burst, more. */
 export const RATE_UNHELD_DIVISOR = 4;
 export const RATE_SUBJECTS_MAX = 10_000;
-/** Requests under /v1 that a node works on at once, at first; then what it ends in ADMISSION_WORK_MS, within these bounds. */
+/** Requests of clients that a node works on at once, at first; then as many as make it neither late nor idle, within these. */
 export const ADMITTED_AT_ONCE = 128;
 export const ADMITTED_MIN = 32;
-export const ADMITTED_MAX = 1_024;
+export const ADMITTED_MAX = 4_096;
 export const ADMISSION_WORK_MS = 500;
-/** Renewals, releases and questions for its status that it works on at once beside them. */
+/** Renewals, releases and whatever else keeps or ends a hold that it works on at once beside them. */
 export const ADMITTED_HOLDERS = 128;
-/** More of either sort wait: so many, and so long; for less where some have waited that long on end. */
+/** More of either sort wait: so many, of so many bytes. */
 export const ADMISSION_WAITING_MAX = 1_024;
+export const ADMISSION_WAITING_MAX_BYTES = 16 * 1024 * 1024;
+/** They wait for so long, or for this part of the time that they have; for less where some have waited on end. */
 export const ADMISSION_WAIT_MS = 1_000;
+export const ADMISSION_PATIENCE = 0.2;
 export const ADMISSION_STANDING_MS = 100;
 
 /** Names of which a gateway keeps the instance it saw last. */

@@ -20,3 +20,14 @@ export const LONG: readonly string[] = [
   "test/replica/learner_node_test.ts",
   "test/sim/explore/reductions_test.ts",
 ];
+
+/** What `deno` is run with: for the long files, for those that `args` names, or for all but the long ones. */
+export function testArguments(args: readonly string[], isTerminal: boolean): string[] {
+  const isLong = args.includes("--long");
+  const rest = args.filter((arg) => arg !== "--long");
+  const isNamed = rest.some((arg) => !arg.startsWith("-"));
+  const files = isLong ? LONG : isNamed ? [] : ["test/", `--ignore=${LONG.join(",")}`];
+  // On paper dots say nothing: a log has the name of each test. Types are a step of the gate.
+  const reporter = isTerminal ? ["--reporter=dot"] : [];
+  return ["test", "-A", "--no-check", "--parallel", "--quiet", ...reporter, ...rest, ...files];
+}

@@ -4,6 +4,7 @@
  * All steps run even if one fails. `--tests=FILE` takes a JUnit report of `deno task test` instead of running them.
  */
 import { eachLine } from "../src/cli/lines.ts";
+import { testArguments } from "./long.ts";
 
 type Step = { readonly name: string; readonly run: () => Promise<boolean> };
 type TestCase = {
@@ -19,8 +20,6 @@ const SEEDS = 300;
 const STEP_WITHIN_MS = 600_000;
 const SLOWEST = 10;
 
-const TESTS = ["run", "-A", "test/run.ts"];
-
 async function main(args: readonly string[]): Promise<number> {
   const given = args.find((arg) => arg.startsWith("--tests="))?.slice("--tests=".length);
   const folder = await Deno.makeTempDir({ prefix: "quorate-ok-" });
@@ -32,10 +31,9 @@ async function main(args: readonly string[]): Promise<number> {
     { name: "lint", run: () => deno("lint", "--quiet") },
     { name: "types", run: () => deno("check", "--quiet", ".") },
     { name: "package: docs of its entry, its types and its files", run: () => packaged() },
-    ...(given === undefined ? [{ name: "tests", run: () => deno(...TESTS, `--junit-path=${report}`) }] : []),
-    { name: "long tests", run: () => deno(...TESTS, "--long", `--junit-path=${longReport}`) },
+    ...(given === undefined ? [{ name: "tests", run: () => tests(`--junit-path=${report}`) }] : []),
+    { name: "long tests", run: () => tests("--long", `--junit-path=${longReport}`) },
     { name: "the HTTP tests, two isolates an acceptor", run: () => script("processes", "test/chaos/isolates.ts") },
-    { name: "doc examples", run: () => docExamples() },
     { name: "explorer, and its mutants", run: () => explorer() },
     { name: `simulator, ${SEEDS} seeds`, run: () => script("search", "test/sim/main.ts", "--seeds", String(SEEDS)) },
     { name: "simulator, mutants", run: () => script("search", "test/sim/main.ts", "--mutants") },
@@ -49,12 +47,15 @@ async function main(args: readonly string[]): Promise<number> {
       const passed = await run();
       results.push({ name, passed, seconds: (performance.now() - startedMs) / 1_000 });
     }
-    const tests = await readReport(report);
-    const cases = [...tests.cases, ...(await readReport(longReport)).cases];
+    const told = await readReport(report);
+    const cases = [...told.cases, ...(await readReport(longReport)).cases];
     printSlowest(cases);
     printSkipped(cases, leftOut);
-    // Also where a step ran them: the report may be that of no test at all.
-    results.push({ name: `report of the tests: ${tests.cases.length}`, passed: tests.passed, seconds: tests.seconds });
+    const missing = await testFiles((path) => !cases.some(({ file }) => file === path));
+    for (const path of missing) console.log(`no report tells of ${path}`);
+    // Also where a step ran them: the report may be that of no test at all, or of some files only.
+    const passed = told.passed && missing.length === 0;
+    results.push({ name: `report of the tests: ${told.cases.length}`, passed, seconds: told.seconds });
     console.log("\n== the gate");
     for (const { name, passed, seconds } of results) {
       console.log(`${passed ? "ok    " : "FAILED"} ${seconds.toFixed(1).padStart(6)} s  ${name}`);
@@ -65,6 +66,11 @@ async function main(args: readonly string[]): Promise<number> {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Not by way of the task: what is ended for its time must not leave a child behind. */
+async function tests(...args: string[]): Promise<boolean> {
+  return await deno(...testArguments(args, false));
 }
 
 /** Runs this Deno with these arguments; whether it ended well and in time. */
@@ -122,24 +128,14 @@ async function secondJudge(leftOut: string[]): Promise<boolean> {
   });
 }
 
-/** The examples in JSDoc under src; none is no failure. */
-async function docExamples(): Promise<boolean> {
+/** Files of tests that `keep` is true of, as a report names them. */
+async function testFiles(keep: (path: string) => boolean, folder = "test/"): Promise<string[]> {
   const files: string[] = [];
-  for await (const path of sources(new URL("src/", ROOT))) {
-    if (/^ *\* ```(ts|js)/m.test(await Deno.readTextFile(path))) files.push(path.pathname);
+  for await (const { name, isDirectory } of Deno.readDir(new URL(folder, ROOT))) {
+    if (isDirectory) files.push(...await testFiles(keep, `${folder}${name}/`));
+    else if (name.endsWith("_test.ts") && keep(`${folder}${name}`)) files.push(`${folder}${name}`);
   }
-  if (files.length === 0) {
-    console.log("no file under src has an example");
-    return true;
-  }
-  return await deno("test", "-A", "--quiet", "--doc", ...files);
-}
-
-async function* sources(folder: URL): AsyncGenerator<URL> {
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    if (isDirectory) yield* sources(new URL(`${name}/`, folder));
-    else if (name.endsWith(".ts")) yield new URL(name, folder);
-  }
+  return files.sort();
 }
 
 /** A report that is missing, or of no test, has not passed. */

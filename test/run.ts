@@ -2,28 +2,19 @@
  * `deno task test`: every test but the long ones, a dot a test on a terminal. Says first how long that takes. Files or
  * folders after it are run alone, whatever they are; `--long` runs the long ones, as the gate does. Other flags are Deno's.
  */
-import { LONG } from "./long.ts";
+import { LONG, testArguments } from "./long.ts";
 
-const FLAGS = ["-A", "--no-check", "--parallel", "--quiet"];
-
-const isLong = Deno.args.includes("--long");
-const rest = Deno.args.filter((arg) => arg !== "--long");
-const named = rest.filter((arg) => !arg.startsWith("-"));
-const files = isLong ? LONG : named.length > 0 ? [] : ["test/", `--ignore=${LONG.join(",")}`];
-
-if (named.length === 0) {
+if (Deno.args.includes("--long")) console.log(`${LONG.length} files, about two minutes on two quiet cores`);
+else if (Deno.args.every((arg) => arg.startsWith("-"))) {
   console.log(
-    isLong
-      ? `${LONG.length} files, about two minutes on two quiet cores`
-      : `about three minutes on two quiet cores; ${LONG.length} files of long tests wait for: deno task ok`,
+    `about three minutes on two quiet cores; ${LONG.length} files of long tests wait for: deno task ok`,
   );
 }
-// On paper dots say nothing: a log has the name of each test.
-const reporter = Deno.stdout.isTerminal() ? ["--reporter=dot"] : [];
 const child = new Deno.Command(Deno.execPath(), {
-  args: ["test", ...FLAGS, ...reporter, ...rest, ...files],
+  args: testArguments(Deno.args, Deno.stdout.isTerminal()),
   cwd: new URL("../", import.meta.url),
   stdin: "null",
 }).spawn();
+// Ctrl-C is the child's too, and it says what it has.
 Deno.addSignalListener("SIGINT", () => {});
 Deno.exit((await child.status).code);

@@ -1,7 +1,6 @@
 /** `deno task gateway`: hands requests to the nearest node; nothing to open and nothing to lose. */
 import { type GatewayConfig, parseGatewayConfig } from "../config/gateway_config.ts";
 import { gatewayBefore } from "../compose/gateway_before.ts";
-import { withCors } from "../../routes/cors.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
 import { stopSignal } from "./stop_signal.ts";
@@ -19,7 +18,7 @@ async function serveGateway(config: GatewayConfig): Promise<number> {
   const told = stopSignal();
   const listener = listen(config);
   const closing = new AbortController();
-  listener.open(withCors(config.cors, gatewayBefore(config.nodes, config.cors, closing.signal)));
+  listener.open(gatewayBefore(config.nodes, config.cors, closing.signal));
   console.log(`gateway ready to serve on ${listener.url}, before ${config.nodes.join(", ")}`);
   await told;
   closing.abort();

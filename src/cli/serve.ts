@@ -1,5 +1,6 @@
 /** The listening side of a node process: bound at once, open for requests when the node is composed. */
 import type { NodeConfig } from "../config/config.ts";
+import { withCors } from "../../routes/cors.ts";
 import { notReady } from "../http/not_ready.ts";
 import { CommandError, oneLine } from "./report.ts";
 import { realRandomness } from "../compose/world.ts";
@@ -19,13 +20,13 @@ export type Listener = {
 const GRACE_MS = 1_500;
 
 /** Throws CommandError if it cannot listen. */
-export function listen({ host, port, tls }: Pick<NodeConfig, "host" | "port" | "tls">): Listener {
+export function listen({ host, port, tls, cors }: Pick<NodeConfig, "host" | "port" | "tls" | "cors">): Listener {
   let handler: Handler = starting;
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve(
       { hostname: host, port, ...tls ?? {}, onListen: () => {} },
-      (request) => handler(request),
+      withCors(cors, (request) => handler(request)),
     );
   } catch (error) {
     throw new CommandError(whyNotListening(host, port, error));

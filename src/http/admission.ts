@@ -1,12 +1,12 @@
 /**
  * How many requests a node works on at once. A node that begins all of a flood ends few of them in time, and the rest was
- * work for nobody. So the others wait before anything is read of them, for a short while, and are refused after it.
+ * work for nobody. So where its own process is what is slow, the others wait for a short while, and are refused after it.
  */
 import { QuorateError } from "../errors.ts";
 import {
   ADMISSION_STANDING_MS,
-  ADMISSION_WAIT_MS,
   ADMISSION_WAITING_MAX,
+  ADMISSION_WAITING_MAX_BYTES,
   ADMISSION_WORK_MS,
   ADMITTED_AT_ONCE,
   ADMITTED_HOLDERS,
@@ -14,17 +14,38 @@ import {
   ADMITTED_MIN,
 } from "../limits.ts";
 
-/** How often it looks for those that have waited too long, while there are any. */
+/** How often it looks how late its own timer is, and who has waited too long. */
 const LOOK_MS = 50;
-/** How long it counts for what it ends in a second. */
+/** How long it counts for what it ends in a second, and since when a queue stands. */
 const COUNTED_MS = 1_000;
+/** A process whose timers come later than this, in the mean, has more to do than it can. */
+const LATE_MS = 10;
+/** Room that turns out too small grows by this at each look. */
+const GROWTH = 1.25;
 
-/** To be called when the request is answered, or waits for something other than this node. Again it does nothing. */
-export type Leave = () => void;
+/**
+ * To be called when the request is answered, or waits for something other than this node. Again it does nothing.
+ * @param isEnded it is answered
+ */
+export type Leave = (isEnded: boolean) => void;
 
-type Waiter = {
+/** What a request asks for room with. */
+export type Asking = {
+  /** Who asks: those who wait take turns by it. */
+  readonly subject: string;
+  /** It keeps or gives back what somebody holds. */
+  readonly isHolders: boolean;
+  /** Bytes of its body. */
+  readonly bytes: number;
+  /** Asked only if it has to wait: for how long it may, and whether its sender has gone. */
+  readonly patience: () => Patience;
+};
+export type Patience = { readonly withinMs: number; readonly isGone: () => boolean };
+
+type Waiter = Patience & {
+  readonly subject: string;
+  readonly bytes: number;
   readonly sinceMs: number;
-  readonly isGone: () => boolean;
   readonly admit: (leave: Leave) => void;
   readonly refuse: (error: QuorateError) => void;
 };
@@ -32,21 +53,20 @@ type Waiter = {
 type Lane = {
   room: number;
   inside: number;
-  /** How many have left so far. */
-  left: number;
-  /** In order of arrival. */
-  waiting: Waiter[];
+  /** How many have ended so far. */
+  ended: number;
+  readonly waiting: FairQueue;
 };
 
 export class Admission {
   readonly #now: () => number;
   readonly #after: (ms: number, run: () => void) => () => void;
   /** What keeps or gives back a hold has room of its own: refused, it would take a lock away, or keep it from others. */
-  readonly #holders = laneOf(ADMITTED_HOLDERS);
-  readonly #others = laneOf(ADMITTED_AT_ONCE);
+  readonly #holders: Lane = { room: ADMITTED_HOLDERS, inside: 0, ended: 0, waiting: new FairQueue() };
+  readonly #others: Lane = { room: ADMITTED_AT_ONCE, inside: 0, ended: 0, waiting: new FairQueue() };
   readonly #lanes = [this.#holders, this.#others];
-  /** How many of the others had left at the last looks. */
-  #counts: { readonly atMs: number; readonly left: number }[] = [];
+  /** At the last looks: when, how late that was, and how many of the others had ended. */
+  #looks: { readonly atMs: number; readonly lateMs: number; readonly ended: number }[] = [];
   /** Since when one of the others waits, without a break; null: none does. */
   #standsSinceMs: number | null = null;
   #isLooking = false;
@@ -59,18 +79,23 @@ export class Admission {
 
   /**
    * Lets a request in at once, or when it is its turn.
-   * @param isHolders whether it keeps or gives back what somebody holds
-   * @param isGone whether its sender has gone, asked when its turn comes
    * @throws or rejects with `overloaded` (503): too many wait, or it has waited too long; nothing of it was begun
    */
-  enter(isHolders: boolean, isGone: () => boolean): Leave | Promise<Leave> {
-    const lane = isHolders ? this.#holders : this.#others;
+  enter(asking: Asking): Leave | Promise<Leave> {
+    const lane = asking.isHolders ? this.#holders : this.#others;
     if (lane.inside < lane.room) return this.#admit(lane);
-    const { waiting } = lane;
-    if (waiting.length >= ADMISSION_WAITING_MAX) throw overloaded(`${waiting.length} requests wait here already`);
     const { promise, resolve, reject } = Promise.withResolvers<Leave>();
-    waiting.push({ sinceMs: this.#now(), isGone, admit: resolve, refuse: reject });
-    if (!isHolders) this.#standsSinceMs ??= this.#now();
+    const { subject, bytes } = asking;
+    const out = lane.waiting.add({
+      ...asking.patience(),
+      subject,
+      bytes,
+      sinceMs: this.#now(),
+      admit: resolve,
+      refuse: reject,
+    });
+    for (const { refuse } of out) refuse(overloaded("too many wait here already"));
+    if (!asking.isHolders) this.#standsSinceMs ??= this.#now();
     this.#look();
     return promise;
   }
@@ -78,66 +103,127 @@ export class Admission {
   #admit(lane: Lane): Leave {
     lane.inside++;
     let isInside = true;
-    return () => {
+    return (isEnded) => {
       if (!isInside) return;
       isInside = false;
       lane.inside--;
-      lane.left++;
+      if (isEnded) lane.ended++;
       this.#next(lane);
     };
   }
 
   #next(lane: Lane): void {
     while (lane.inside < lane.room) {
-      const waiter = lane.waiting.shift();
+      const waiter = lane.waiting.take();
       if (waiter === undefined) break;
       if (waiter.isGone()) waiter.refuse(overloaded("its sender has gone"));
       else waiter.admit(this.#admit(lane));
     }
-    if (this.#others.waiting.length > 0) return;
+    if (this.#others.waiting.size > 0) return;
     this.#standsSinceMs = null;
-    this.#counts = [];
+    this.#looks = [];
   }
 
   #look(): void {
     if (this.#isLooking) return;
     this.#isLooking = true;
+    const dueMs = this.#now() + LOOK_MS;
     this.#after(LOOK_MS, () => {
       this.#isLooking = false;
       const nowMs = this.#now();
       // A queue that stands is no burst: to wait in it makes everybody late and serves nobody more.
-      const stands = this.#standsSinceMs !== null && nowMs - this.#standsSinceMs > ADMISSION_WAIT_MS;
-      refuseBefore(this.#holders.waiting, nowMs - ADMISSION_WAIT_MS);
-      refuseBefore(this.#others.waiting, nowMs - (stands ? ADMISSION_STANDING_MS : ADMISSION_WAIT_MS));
-      this.#measure(nowMs);
+      const stands = this.#standsSinceMs !== null && nowMs - this.#standsSinceMs > COUNTED_MS;
+      const [holders, others] = [this.#holders.waiting, this.#others.waiting];
+      for (
+        const { refuse } of [...holders.late(nowMs), ...others.late(nowMs, stands ? ADMISSION_STANDING_MS : Infinity)]
+      ) {
+        refuse(overloaded("no turn came in time"));
+      }
+      this.#makeRoom(nowMs, nowMs - dueMs);
       for (const lane of this.#lanes) this.#next(lane);
-      if (this.#lanes.some(({ waiting }) => waiting.length > 0)) this.#look();
+      if (this.#lanes.some(({ waiting }) => waiting.size > 0)) this.#look();
     });
   }
 
   /**
-   * What is inside at once takes as long as ending as many does (Little's law). So the room is made as large as lets work take
-   * ADMISSION_WORK_MS: small where a slow machine is the bound, large where far members are.
+   * What is inside at once takes as long as ending as many does (Little's law), so a process that is late makes room for what
+   * it ends in ADMISSION_WORK_MS. One that is not late waits for others, as for members far away or silent: more inside is no
+   * more work to it.
    */
-  #measure(nowMs: number): void {
-    const { left } = this.#others;
-    this.#counts = this.#counts.filter(({ atMs }) => nowMs - atMs <= COUNTED_MS);
-    const [first] = this.#counts;
-    this.#counts.push({ atMs: nowMs, left });
-    if (first === undefined || nowMs - first.atMs < COUNTED_MS / 2) return;
-    const ends = ((left - first.left) / (nowMs - first.atMs)) * ADMISSION_WORK_MS;
+  #makeRoom(atMs: number, lateMs: number): void {
+    const { ended } = this.#others;
+    this.#looks = this.#looks.filter((look) => atMs - look.atMs <= COUNTED_MS);
+    this.#looks.push({ atMs, lateMs, ended });
+    const mean = this.#looks.reduce((sum, look) => sum + look.lateMs, 0) / this.#looks.length;
+    if (mean <= LATE_MS) {
+      for (const lane of this.#lanes) {
+        if (lane.waiting.size > 0) lane.room = Math.min(ADMITTED_MAX, Math.ceil(lane.room * GROWTH));
+      }
+      return;
+    }
+    this.#holders.room = ADMITTED_HOLDERS;
+    const [first] = this.#looks;
+    if (atMs - first!.atMs < COUNTED_MS / 2) return;
+    const ends = ((ended - first!.ended) / (atMs - first!.atMs)) * ADMISSION_WORK_MS;
     this.#others.room = Math.min(ADMITTED_MAX, Math.max(ADMITTED_MIN, Math.ceil(ends)));
   }
 }
 
-function laneOf(room: number): Lane {
-  return { room, inside: 0, left: 0, waiting: [] };
-}
+/** Those who wait: subjects take turns, and each one's are in order of arrival. */
+class FairQueue {
+  /** Whose turn comes first stands first. */
+  readonly #bySubject = new Map<string, Waiter[]>();
+  size = 0;
+  #bytes = 0;
 
-function refuseBefore(queue: Waiter[], ms: number): void {
-  const kept = queue.findIndex(({ sinceMs }) => sinceMs > ms);
-  const late = queue.splice(0, kept === -1 ? queue.length : kept);
-  for (const { refuse } of late) refuse(overloaded("no turn came in time"));
+  /** Returns who has to go, the newcomer maybe: the newest of whoever has most, where more wait than may. */
+  add(waiter: Waiter): readonly Waiter[] {
+    const own = this.#bySubject.get(waiter.subject);
+    if (own === undefined) this.#bySubject.set(waiter.subject, [waiter]);
+    else own.push(waiter);
+    this.#count(waiter, 1);
+    const out: Waiter[] = [];
+    while (this.size > ADMISSION_WAITING_MAX || this.#bytes > ADMISSION_WAITING_MAX_BYTES) {
+      const [subject, most] = [...this.#bySubject].reduce((a, b) => b[1].length > a[1].length ? b : a);
+      const last = most.pop()!;
+      if (most.length === 0) this.#bySubject.delete(subject);
+      this.#count(last, -1);
+      out.push(last);
+    }
+    return out;
+  }
+
+  take(): Waiter | undefined {
+    const [turn] = this.#bySubject;
+    if (turn === undefined) return undefined;
+    const [subject, waiters] = turn;
+    const first = waiters.shift()!;
+    this.#bySubject.delete(subject);
+    if (waiters.length > 0) this.#bySubject.set(subject, waiters);
+    this.#count(first, -1);
+    return first;
+  }
+
+  /** Takes out who has waited for as long as it may, or for `mostMs`. */
+  late(nowMs: number, mostMs = Infinity): readonly Waiter[] {
+    const late: Waiter[] = [];
+    for (const [subject, waiters] of this.#bySubject) {
+      const stay: Waiter[] = [];
+      for (const waiter of waiters) {
+        const isLate = nowMs - waiter.sinceMs >= Math.min(waiter.withinMs, mostMs);
+        (isLate ? late : stay).push(waiter);
+      }
+      if (stay.length > 0) this.#bySubject.set(subject, stay);
+      else this.#bySubject.delete(subject);
+    }
+    for (const waiter of late) this.#count(waiter, -1);
+    return late;
+  }
+
+  #count({ bytes }: Waiter, sign: 1 | -1): void {
+    this.size += sign;
+    this.#bytes += sign * bytes;
+  }
 }
 
 function overloaded(detail: string): QuorateError {

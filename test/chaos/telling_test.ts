@@ -27,7 +27,7 @@ async function withThree(run: (three: Three) => Promise<void>, { isTls = false }
   const folder = await Deno.makeTempDir({ prefix: "quorate-telling-" });
   const tls = isTls ? { cert: CERTIFICATE, key: PRIVATE_KEY } : null;
   const listeners = new Map<string, Listener>();
-  for (const id of ["a", "b", "c"]) listeners.set(id, listen({ host: "127.0.0.1", port: 0, tls }));
+  for (const id of ["a", "b", "c"]) listeners.set(id, listen({ host: "127.0.0.1", port: 0, tls, cors: [] }));
   const urls = Object.fromEntries([...listeners].map(([id, { url }]) => [id, url]));
   const nodes: Node[] = [];
   try {

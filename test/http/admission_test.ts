@@ -6,6 +6,7 @@ import {
   ADMISSION_STANDING_MS,
   ADMISSION_WAIT_MS,
   ADMISSION_WAITING_MAX,
+  ADMISSION_WAITING_MAX_BYTES,
   ADMITTED_AT_ONCE,
   ADMITTED_HOLDERS,
   ADMITTED_MAX,
@@ -13,30 +14,30 @@ import {
 } from "../../src/limits.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 
-function rig() {
+type Entering = { isHolders?: boolean; isGone?: () => boolean; subject?: string; bytes?: number; withinMs?: number };
+
+/** @param lateMs how late timers are: more than a few is a process that has too much to do */
+function rig(lateMs = 0) {
   const clock = new ManualClock();
-  const admission = new Admission(() => clock.now(), (ms, run) => clock.after(ms, run));
+  const admission = new Admission(() => clock.now(), (ms, run) => clock.after(ms + lateMs, run));
   const log: string[] = [];
   const inside = new Map<string, Leave>();
   /** Goes in as `name`; what comes of it later stands in the log. */
-  const enter = (name: string, { isHolders = false, isGone = (): boolean => false } = {}) => {
-    const code = (error: unknown) => error instanceof QuorateError ? error.code : `${error}`;
-    try {
-      const entered = admission.enter(isHolders, isGone);
-      if (typeof entered === "function") return void inside.set(name, entered);
-      entered.then(
-        (leave) => {
-          inside.set(name, leave);
-          log.push(`${name} in`);
-        },
-        (error) => log.push(`${name} ${code(error)}`),
-      );
-    } catch (error) {
-      log.push(`${name} ${code(error)} at once`);
-    }
+  const enter = (name: string, entering: Entering = {}) => {
+    const { isHolders = false, isGone = () => false, subject = "me", bytes = 0, withinMs = ADMISSION_WAIT_MS } =
+      entering;
+    const entered = admission.enter({ subject, isHolders, bytes, patience: () => ({ isGone, withinMs }) });
+    if (typeof entered === "function") return void inside.set(name, entered);
+    entered.then(
+      (leave) => {
+        inside.set(name, leave);
+        log.push(`${name} in`);
+      },
+      (error) => log.push(`${name} ${error instanceof QuorateError ? error.code : error}`),
+    );
   };
   const leave = async (name: string) => {
-    inside.get(name)!();
+    inside.get(name)!(true);
     await settled();
   };
   const fill = () => {
@@ -46,8 +47,10 @@ function rig() {
   return { clock, log, inside, enter, leave, fill };
 }
 
+const LATE_MS = 50;
+
 Deno.test("admission: as many as there is room for at once, the others in order as room is made", async () => {
-  const { enter, fill, leave, log, clock } = rig();
+  const { enter, fill, leave, log, clock } = rig(LATE_MS);
   fill();
   for (const name of ["one", "two", "three"]) enter(name);
   await clock.pass(10);
@@ -65,7 +68,7 @@ Deno.test("admission: as many as there is room for at once, the others in order 
 });
 
 Deno.test("admission: what keeps or gives back a hold has room of its own, also where the others have less than they take", async () => {
-  const { enter, fill, leave, log, inside, clock } = rig();
+  const { enter, fill, leave, log, inside, clock } = rig(LATE_MS);
   fill();
   enter("other");
   // Nothing ends, so the others' room is as small as it gets.
@@ -79,49 +82,73 @@ Deno.test("admission: what keeps or gives back a hold has room of its own, also 
 });
 
 Deno.test("admission: who has waited too long is refused, and sooner where the queue has stood for as long", async () => {
-  const { enter, fill, log, clock } = rig();
+  const { enter, fill, log, clock } = rig(LATE_MS);
   fill();
   enter("early");
-  await clock.pass(ADMISSION_WAIT_MS - 100);
+  enter("hasty", { withinMs: 200 });
+  await clock.pass(400);
+  assertEquals(log, ["hasty overloaded"]);
+  await clock.pass(ADMISSION_WAIT_MS - 500);
   enter("later");
-  enter("renewal", { isHolders: true });
-  assertEquals(log, []);
-  await clock.pass(200);
+  assertEquals(log.slice(1), []);
+  await clock.pass(300);
   // The queue stands: a fresh burst would have been given as long as the first.
-  assertEquals(log, ["early overloaded", "later overloaded"]);
+  assertEquals(log.slice(1), ["early overloaded", "later overloaded"]);
   enter("last");
   await clock.pass(ADMISSION_STANDING_MS + 100);
-  assertEquals(log.slice(2), []);
+  assertEquals(log.slice(3), []);
   await clock.pass(ADMISSION_WAIT_MS);
-  assertEquals(log.slice(2), ["last overloaded"]);
+  assertEquals(log.slice(3), ["last overloaded"]);
 });
 
-Deno.test("admission: more than may wait are refused at once, those who have gone take no room", async () => {
-  const { enter, fill, leave, log } = rig();
+Deno.test("admission: more than may wait are refused at once, and who has gone is not let in", async () => {
+  const { enter, fill, leave, log } = rig(LATE_MS);
   fill();
   enter("gone", { isGone: () => true });
   for (let i = 1; i < ADMISSION_WAITING_MAX; i++) enter(`waits${i}`);
   enter("too many");
-  enter("renewal", { isHolders: true });
-  assertEquals(log, ["too many overloaded at once"]);
+  await settled();
+  assertEquals(log, ["too many overloaded"]);
   await leave("full0");
-  assert(log.includes("gone overloaded") && log.includes("waits1 in"), `${log.slice(1)}`);
+  assertEquals(log.slice(1), ["gone overloaded", "waits1 in"]);
 });
 
-Deno.test("admission: a node that ends little works on little at once, one that ends much on much", async () => {
-  for (const [perLook, bound] of [[3, ADMITTED_MIN], [200, ADMITTED_MAX]] as const) {
-    const { enter, clock, inside } = rig();
+Deno.test("admission: bodies of those who wait are bounded together", async () => {
+  const { enter, fill, log } = rig(LATE_MS);
+  fill();
+  const bytes = ADMISSION_WAITING_MAX_BYTES / 4;
+  for (let i = 0; i < 5; i++) enter(`large${i}`, { bytes });
+  await settled();
+  assertEquals(log, ["large4 overloaded"]);
+});
+
+Deno.test("admission: one subject's flood leaves others their turn, and their place to wait", async () => {
+  for (const isHolders of [true, false]) {
+    const { enter, leave, log, inside } = rig(LATE_MS);
+    const room = isHolders ? ADMITTED_HOLDERS : ADMITTED_AT_ONCE;
+    for (let i = 0; i < room + ADMISSION_WAITING_MAX; i++) enter(`flood${i}`, { isHolders, subject: "mallory" });
+    enter("victim", { isHolders, subject: "victim" });
+    await settled();
+    assertEquals([inside.size, log], [room, [`flood${room + ADMISSION_WAITING_MAX - 1} overloaded`]]);
+    for (const name of ["flood0", "flood1"]) await leave(name);
+    assert(log.includes("victim in"), `${log}`);
+  }
+});
+
+Deno.test("admission: a process that is late works on what it ends in a while, one that waits for others on all there is", async () => {
+  for (const [lateMs, bound] of [[LATE_MS, ADMITTED_MIN], [0, ADMITTED_MAX]] as const) {
+    const { enter, clock, inside } = rig(lateMs);
     let entered = 0;
     for (let looks = 0; looks < 60; looks++) {
-      for (let i = 0; i < 2 * perLook + ADMITTED_AT_ONCE; i++) enter(`${entered++}`);
+      for (let i = 0; i < 200; i++) enter(`${entered++}`);
       await clock.pass(50);
-      for (const [name, leave] of [...inside].slice(0, perLook)) {
-        leave();
+      for (const [name, leave] of [...inside].slice(0, 3)) {
+        leave(true);
         inside.delete(name);
       }
       await settled();
     }
     // What has left leaves its room until somebody enters.
-    assert(inside.size >= bound - perLook && inside.size <= bound, `${inside.size} of ${bound}`);
+    assert(inside.size >= bound - 3 && inside.size <= bound, `${lateMs}: ${inside.size} of ${bound}`);
   }
 });
