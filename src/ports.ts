@@ -226,7 +226,7 @@ export type Sighting =
     readonly message: WireMessage;
     readonly reply: WireReply | null;
   }
-  /** What this node made of a message, once that is durable; its own steps too, which never travel. */
+  /** What this node made of a message, once that is durable or said to be unsaved; its own steps too, which never travel. */
   | {
     readonly type: "handled";
     readonly from: NodeId;

@@ -4,8 +4,9 @@
  */
 import { LAGGING_MAX_KEYS, LEARN_DELAY_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
+import type { AcceptorReply, Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
+import { UnsavedAt } from "./unsaved_at.ts";
 import { type Clock, NO_TRACE, type Trace, type Transport } from "../ports.ts";
 
 /** How often nodes that were away are tried again. */
@@ -25,6 +26,7 @@ export class Learning {
   readonly others: readonly NodeId[];
   readonly #pending = new Map<string, Pending>();
   readonly #lagging = new Map<NodeId, Set<string>>();
+  readonly #unsaved = new Map<NodeId, UnsavedAt>();
   #again: (() => void) | null = null;
   #closed = false;
 
@@ -117,6 +119,11 @@ export class Learning {
     this.#remember(to, key);
   }
 
+  /** A peer's process, as it names itself: one that has just started lacks what the one before it had not written. */
+  heard(from: NodeId, run: string): void {
+    for (const key of this.#unsaved.get(from)?.heard(run) ?? []) this.#remember(from, key);
+  }
+
   /** The next message for the key is about to say it to the members: no Learn is needed, but for those that do not vote. */
   superseded(key: string): void {
     const pending = this.#pending.get(key);
@@ -158,19 +165,21 @@ export class Learning {
     try {
       const reply = await this.#transport.send(to, learn);
       if (reply.type === "unavailable") this.#remember(to, key);
-      if (reply.type !== "learned" || reply.instance > instance) return;
+      if (reply.type !== "learned") return;
+      this.#noteLearned(to, key, reply);
+      if (reply.instance > instance) return;
       // It missed more than this one decision: only the whole state helps.
-      const { snapshot } = await this.#acceptor.view(key);
-      await this.#transport.send(to, {
-        ...learn,
-        instance: snapshot.instance,
-        certificate: null,
-        snapshot,
-      });
+      if (!await this.#sendState(to, key)) this.#remember(to, key);
     } catch {
       // Leases are timed by every acceptor from when it learns of them, so nobody may be left out for long (§7).
       this.#remember(to, key);
     }
+  }
+
+  #noteLearned(to: NodeId, key: string, { instance, unsaved }: AcceptorReply & { readonly type: "learned" }): void {
+    const at = this.#unsaved.get(to) ?? new UnsavedAt();
+    this.#unsaved.set(to, at);
+    for (const lost of at.learned(key, instance, unsaved)) this.#remember(to, lost);
   }
 
   #remember(to: NodeId, key: string): void {
@@ -207,6 +216,7 @@ export class Learning {
       const { instance } = snapshot;
       const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot };
       const reply = await this.#transport.send(to, learn);
+      if (reply.type === "learned") this.#noteLearned(to, key, reply);
       return reply.type !== "unavailable";
     } catch {
       return false;

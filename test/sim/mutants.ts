@@ -310,6 +310,24 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     from: 13,
     seeds: 50,
   },
+  {
+    name: "a vote on top of what was learned and not written is told before its commit",
+    edits: [{
+      file: "replica/write_behind.ts",
+      text: "    if (record === null) return next;\n",
+      replacement: "    if (record === null || moved !== null) return { record: null, reply };\n",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "a value that this node never voted for is learned in memory alone",
+    edits: [{
+      file: "replica/acceptor_host.ts",
+      text: "return vote?.value.id === certificate.valueId;",
+      replacement: "return vote !== undefined && certificate.valueId !== undefined;",
+    }],
+    seeds: 50,
+  },
 ];
 
 export const MUTANTS = [...OWNER_MUTANTS, ...STANDING_MUTANTS, ...ISOLATE_MUTANTS];
