@@ -196,7 +196,7 @@ export class PeerError extends Error {
 export interface Transport {
   /** Resolves with the peer's reply, out of the mailbox MAILBOX names; rejects with PeerError at the peer deadline at the latest. */
   send(to: NodeId, message: WireMessage): Promise<WireReply>;
-  /** Median of recent round trips in ms, 0 if none is known. */
+  /** Median of recent round trips in ms, 0 if none is known; what brought nothing but Learns counts for none. */
   rttMs(to: NodeId): number;
   close(): void;
 }
