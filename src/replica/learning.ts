@@ -1,20 +1,19 @@
 /**
- * Telling everybody what was decided (PROTOCOL.md §5): at once those that wait for it, the others within LEARN_DELAY_MS,
- * off the critical path, and again to those that were away, until they have it.
+ * Telling everybody what was decided (PROTOCOL.md §5): at once those that wait for it, the others with the next message to
+ * them or a little later, and again to those that were away, until they have it.
  */
-import { LAGGING_MAX_KEYS, LEARN_DELAY_MS } from "../limits.ts";
+import { LAGGING_MAX_KEYS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorReply, Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import { UnsavedAt } from "./unsaved_at.ts";
+import { WaitingLearns } from "./waiting_learns.ts";
 import { type Clock, NO_TRACE, type Trace, type Transport } from "../ports.ts";
 
 /** How often nodes that were away are tried again. */
 const AGAIN_MS = 500;
 /** Keys sent to a returning node in one go. */
 const AGAIN_MAX_KEYS = 256;
-
-type Pending = { readonly learn: Learn; readonly to: readonly NodeId[]; readonly cancel: () => void };
 
 export class Learning {
   readonly #acceptor: AcceptorHost;
@@ -24,7 +23,7 @@ export class Learning {
   readonly #trace: Trace;
   /** Those told of decisions besides this node: the members, and nodes that do not vote. */
   readonly others: readonly NodeId[];
-  readonly #pending = new Map<string, Pending>();
+  readonly #waiting: WaitingLearns;
   readonly #lagging = new Map<NodeId, Set<string>>();
   readonly #unsaved = new Map<NodeId, UnsavedAt>();
   #again: (() => void) | null = null;
@@ -46,17 +45,21 @@ export class Learning {
     this.#clock = clock;
     this.#epoch = epoch;
     this.#trace = trace;
+    this.#waiting = new WaitingLearns(clock, (to, learn) => void this.#send(to, learn));
   }
 
   /** Moves the own record on and tells the others; `atOnce` are those who wait. Resolves when the own record has it. */
   decided(key: string, certificate: Certificate, value: Value, atOnce: readonly NodeId[]): Promise<void> {
     if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "drove" });
-    const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance: certificate.instance, certificate, value };
-    this.#flush(key);
-    for (const to of this.others) if (atOnce.includes(to)) this.#send(to, learn);
-    const rest = this.others.filter((to) => !atOnce.includes(to));
-    if (rest.length > 0 && !this.#closed) {
-      this.#pending.set(key, { learn, to: rest, cancel: this.#clock.after(LEARN_DELAY_MS, () => this.#flush(key)) });
+    const { instance, acceptors } = certificate;
+    const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate, value };
+    const { value: _, ...toVoters } = learn;
+    this.#waiting.sendOf(key);
+    for (const to of this.others) {
+      // Who is known to have voted for the value has it.
+      const word = acceptors.includes(to) ? toVoters : learn;
+      if (atOnce.includes(to)) this.#send(to, word);
+      else if (!this.#closed) this.#waiting.add(to, word);
     }
     return this.#own(learn).then(() => {});
   }
@@ -126,16 +129,18 @@ export class Learning {
 
   /** The next message for the key is about to say it to the members: no Learn is needed, but for those that do not vote. */
   superseded(key: string): void {
-    const pending = this.#pending.get(key);
     const { quorums } = this.#acceptor.rules;
-    const to = pending?.to.filter((node) => !quorums.isMember(node)) ?? [];
-    if (pending !== undefined && to.length > 0) this.#pending.set(key, { ...pending, to });
-    else this.#take(key);
+    this.#waiting.drop(key, (to) => quorums.isMember(to));
+  }
+
+  /** A message is about to leave for this peer: what waits for company goes with it. */
+  along(to: NodeId): void {
+    this.#waiting.sendTo(to);
   }
 
   close(): void {
     this.#closed = true;
-    for (const key of [...this.#pending.keys()]) this.#take(key);
+    this.#waiting.close();
     this.#again?.();
     this.#lagging.clear();
   }
@@ -146,18 +151,6 @@ export class Learning {
       (reply) => reply.type === "learned" ? reply.instance : null,
       () => null,
     );
-  }
-
-  #take(key: string): Pending | undefined {
-    const pending = this.#pending.get(key);
-    pending?.cancel();
-    this.#pending.delete(key);
-    return pending;
-  }
-
-  #flush(key: string): void {
-    const pending = this.#take(key);
-    for (const to of pending?.to ?? []) this.#send(to, pending!.learn);
   }
 
   async #send(to: NodeId, learn: Learn): Promise<void> {
