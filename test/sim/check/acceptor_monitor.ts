@@ -130,7 +130,10 @@ export class AcceptorMonitor {
         return rests(knows(reply.snapshot));
       case "learned":
         // Its hearer forgets what it told where the answer does not say that it may be lost.
-        return rests(instances.has(reply.instance) || (reply.unsaved !== undefined && learned(reply.instance)));
+        return rests(
+          instances.has(reply.instance) ||
+            (learned(reply.instance) && (reply.unsaved !== undefined || Math.max(...instances) > reply.instance)),
+        );
       case "behind":
         return rests(instances.has(reply.instance) || learned(reply.instance));
       case "picked":
