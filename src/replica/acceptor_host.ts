@@ -301,7 +301,9 @@ export class AcceptorHost {
   }
 
   #movedAgain(key: string, stored: StoredRecord, { certificate, value }: Move): StoredRecord | null {
-    const { epoch, instance } = stored;
+    const { epoch, instance, vote } = stored;
+    // The commit of that vote was lost, and whoever learned of it in the same turn has not heard of that yet.
+    if (vote?.value.id !== value.id) return null;
     const learn = { type: "learn", key, epoch, instance, certificate, value } as const;
     const { record } = stepAcceptor(this.rules, stored, learn, { from: this.rules.me, seenMs: {} });
     if (record.instance === instance) return null;

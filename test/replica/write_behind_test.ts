@@ -160,6 +160,29 @@ Deno.test("write behind: a vote that is not durable yet moves on with its own co
   assertEquals([replies, onDisk()], [["accepted", "learned"], 1]);
 });
 
+Deno.test("write behind: where the commit of a vote is not made, what was learned of it in the same turn is not there either", async () => {
+  let gate = Promise.resolve();
+  const { host, store, onDisk } = await rig(() => gate);
+  await vote(host);
+  await learn(host, 1, "a");
+  const { promise, resolve } = Promise.withResolvers<void>();
+  gate = promise;
+  const value = valueOf("c", 2);
+  // Decided without this node's vote.
+  const others = certificateOf(2, value, "classic", "bc", STANDING);
+  const word = { type: "learn", key: KEY, epoch: 0, instance: 2, certificate: others, value } as const;
+  const replies = [vote(host, 2), host.handle(word, "c")].map((reply) => reply.then(({ type }) => type));
+  await settled();
+  store.failNext = "conflict";
+  // Asked while that commit is under way, and so before it is tried again.
+  const asked = host.handle({ type: "read", key: KEY, epoch: 0, instance: 2 }, "b");
+  resolve();
+  const view = await asked;
+  assertEquals(view.type === "view" && [view.snapshot.instance, view.vote], [2, null]);
+  assertEquals(await Promise.all(replies), ["accepted", "learned"]);
+  assertEquals([(await host.view(KEY)).snapshot.instance, onDisk()], [3, 2]);
+});
+
 Deno.test("write behind: what nobody uses again is written after a while, together, and then counts as saved", async () => {
   const { host, clock, store, onDisk } = await rig();
   for (const key of ["k", "l"]) {
