@@ -133,6 +133,10 @@ export const LINE_REDIAL_MAX_MS = 5_000;
 /** A connection on which so much waits to leave takes no more: requests go by POST, and an answer ends it. */
 export const LINE_WAITING_MAX_BYTES = 4 * 1024 * 1024;
 export const LEARN_DELAY_MS = 5;
+/** What a node learned of a value that it had voted for is written with what the key's record changes next, or after this. */
+export const LEARN_SAVE_MS = 100;
+/** Keys that have learned something so; what further ones learn is written at once. */
+export const UNSAVED_MAX_KEYS = 1_000;
 export const BACKOFF_MAX_MS = 1_000;
 /** A node that came back asks what it missed before it proposes: others tell it by themselves within that time. */
 export const CATCH_UP_MS = 2_000;

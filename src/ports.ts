@@ -196,7 +196,7 @@ export class PeerError extends Error {
 export interface Transport {
   /** Resolves with the peer's reply, out of the mailbox MAILBOX names; rejects with PeerError at the peer deadline at the latest. */
   send(to: NodeId, message: WireMessage): Promise<WireReply>;
-  /** Median of recent round trips in ms, 0 if none is known. */
+  /** Median of recent round trips in ms, 0 if none is known; what brought nothing but Learns counts for none. */
   rttMs(to: NodeId): number;
   close(): void;
 }
@@ -226,7 +226,7 @@ export type Sighting =
     readonly message: WireMessage;
     readonly reply: WireReply | null;
   }
-  /** What this node made of a message, once that is durable; its own steps too, which never travel. */
+  /** What this node made of a message, once that is durable or said to be unsaved; its own steps too, which never travel. */
   | {
     readonly type: "handled";
     readonly from: NodeId;

@@ -139,6 +139,7 @@ export class ReplicaNode implements NodeService {
       rules,
       store,
       leases,
+      clock,
       modeOf: (key) => modes.initial(key),
       whyNot: () => this.#voteGate.reason(),
       digest,
@@ -246,6 +247,7 @@ export class ReplicaNode implements NodeService {
     this.#learning.close();
     this.#learner.close();
     this.#ports.transport.close();
+    this.#acceptor.close();
   }
 
   async isHeld(thing: Thing, subject: string): Promise<boolean> {
@@ -289,6 +291,7 @@ export class ReplicaNode implements NodeService {
   async #meet(from: NodeId, mark: Mark): Promise<PeerError | null> {
     try {
       const reason = await this.#lives.meet(from, mark);
+      if (reason === null) this.#learning.heard(from, mark.run);
       return reason === null ? null : new PeerError(reason, { why: "other-life" });
     } catch (error) {
       return new PeerError((this.#health.told(error) as Error).message);

@@ -149,6 +149,9 @@ export type AcceptorMessage = PeerMessage | Decide | Recover | PickOwn;
 /** One acceptor's vote at an instance: a 1b, or a 2b read as one. */
 export type Report = { readonly from: NodeId; readonly vote: Vote | null };
 
+/** What a process has learned and not written yet, numbered: as of this answer up to `last`, and all up to `saved` is written. */
+export type Unsaved = { readonly run: string; readonly last: number; readonly saved: number };
+
 /** Replies; each is matched by sender, instance and full ballot, so a repeated one counts once. */
 export type AcceptorReply =
   /** 1b */
@@ -178,7 +181,7 @@ export type AcceptorReply =
   | { readonly type: "ahead"; readonly snapshot: Snapshot }
   /** The instance asked about is not reached: no vote and no promise; send what is missing. */
   | { readonly type: "behind"; readonly instance: number }
-  | { readonly type: "learned"; readonly instance: number }
+  | { readonly type: "learned"; readonly instance: number; readonly unsaved?: Unsaved }
   | { readonly type: "view"; readonly snapshot: Snapshot; readonly promised: Ballot; readonly vote: Vote | null }
   | { readonly type: "lapsed"; readonly instance: number; readonly remainingMs: number }
   | { readonly type: "decided"; readonly instance: number }

@@ -23,11 +23,13 @@ import {
 } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import { type HeldStep, WriteBehind } from "./write_behind.ts";
 import {
   type BallotStore,
+  type Clock,
   DamagedRecord,
+  type Move,
   NO_TRACE,
-  type StepResult,
   type StoredRecord,
   type Trace,
   type Which,
@@ -63,6 +65,7 @@ export type AcceptorHostParts = {
   readonly rules: AcceptorRules;
   readonly store: BallotStore;
   readonly leases: LeaseClock;
+  readonly clock: Clock;
   /** How a key's standing ballot is used at first. */
   readonly modeOf: (key: string) => Mode;
   /** Why nothing may be said of the store, or null. */
@@ -92,6 +95,7 @@ export class AcceptorHost {
   readonly #heard: (key: string) => void;
   readonly #isListed: (state: State) => boolean;
   readonly #health: StoreHealth;
+  readonly #behind: WriteBehind;
   #voteListener: VoteListener = () => {};
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
@@ -104,7 +108,7 @@ export class AcceptorHost {
   readonly #hashed = new WeakSet<State>();
 
   constructor(
-    { rules, store, leases, modeOf, whyNot, digest, heard, report, isListed, health, trace = NO_TRACE }:
+    { rules, store, leases, clock, modeOf, whyNot, digest, heard, report, isListed, health, trace = NO_TRACE }:
       AcceptorHostParts,
   ) {
     this.stopped = new Stopped(report);
@@ -119,6 +123,12 @@ export class AcceptorHost {
     this.#heard = heard;
     this.#isListed = isListed;
     this.#health = health;
+    this.#behind = new WriteBehind({
+      clock,
+      again: (key, stored, move) => this.#movedAgain(key, stored, move),
+      write: (key) =>
+        this.#update(key, (record) => ({ record: this.#behind.isHeld(key) ? record : null, reply: null })),
+    });
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
@@ -166,18 +176,25 @@ export class AcceptorHost {
       const move = moveOf(record, next.record, message);
       const reply = next.reply;
       if (isKept) return { record: null, reply };
-      return { record: this.#stored(next.record, stored), reply, ...(move === null ? {} : { move }) };
+      const moving = move === null ? {} : { move, mayWait: this.#mayWait(message, from, record, move) };
+      return { record: this.#stored(next.record, stored), reply, ...moving };
     });
-    if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply });
+    const told = this.#unsavedTold(key, reply);
+    if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply: told });
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
     if (moved !== null) this.#moved(key, moved, stoodAt);
     else if (reply.type !== "stopped") this.#met(key, found!, false);
-    return reply;
+    return told;
   }
 
-  /** The own record as it is durable now. Rejects with `not-ready` if nothing may be said of it. */
+  /** Writes what it has learned and not written, and goes on writing at once. */
+  close(): void {
+    this.#behind.close();
+  }
+
+  /** The own record as it is now. Rejects with `not-ready` if nothing may be said of it. */
   async view(key: string): Promise<View> {
     const record = await this.#own(key);
     this.#met(key, record, false);
@@ -251,22 +268,53 @@ export class AcceptorHost {
     this.#anyMoveListener = listener;
   }
 
-  async #update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
+  async #update<R>(key: string, step: HeldStep<R>): Promise<R> {
     let isWrite = false;
+    const update = this.#behind.begin(key, step);
     try {
       const reply = await this.#store.update(key, (stored) => {
         if (stored !== null) this.#checkHash(key, stored);
-        const next = step(stored);
+        const next = update.run(stored);
         isWrite = next.record !== null;
         return next;
       });
+      update.done();
       if (isWrite) this.#health.wrote();
       return reply;
     } catch (error) {
+      update.failed();
       if (!(error instanceof DamagedRecord)) throw this.#health.told(error);
       this.stopped.note(key, error.message);
       throw new QuorateError("not-ready", "this node's record of it is damaged; its log has more");
     }
+  }
+
+  /**
+   * A peer's Learn of what this record voted for: the vote is durable, so a crash loses nothing but the word that it was
+   * decided, and the peer says it again then. What this node has decided or counted itself, nobody would.
+   */
+  #mayWait({ type }: AcceptorMessage, from: NodeId | "", { vote }: AcceptorRecord, { certificate }: Move): boolean {
+    if (type !== "learn" || from === this.rules.me || !this.votes) return false;
+    // A store that others serve has no memory but its rows, and what belongs to nobody no name by which a peer knows it again.
+    if (this.#store.isShared || this.#store.identity() === null) return false;
+    return vote?.value.id === certificate.valueId;
+  }
+
+  #movedAgain(key: string, stored: StoredRecord, { certificate, value }: Move): StoredRecord | null {
+    const { epoch, instance, vote } = stored;
+    // The commit of that vote was lost, and whoever learned of it in the same turn has not heard of that yet.
+    if (vote?.value.id !== value.id) return null;
+    const learn = { type: "learn", key, epoch, instance, certificate, value } as const;
+    const { record } = stepAcceptor(this.rules, stored, learn, { from: this.rules.me, seenMs: {} });
+    if (record.instance === instance) return null;
+    this.#hashed.add(record.state);
+    return this.#stored(record, stored);
+  }
+
+  /** A Learn is answered before what it made is durable; then the answer says so (PROTOCOL.md §5). */
+  #unsavedTold(key: string, reply: AcceptorReply): AcceptorReply {
+    if (reply.type !== "learned" || !this.#behind.isHeld(key)) return reply;
+    return { ...reply, unsaved: { run: this.#store.identity()!.run, ...this.#behind.numbers } };
   }
 
   /** A state that is not the one that was written would spread with the next snapshot. */

@@ -1,19 +1,20 @@
 /**
- * Telling everybody what was decided (PROTOCOL.md §5): at once those that wait for it, the others within LEARN_DELAY_MS,
- * off the critical path, and again to those that were away, until they have it.
+ * Telling everybody what was decided (PROTOCOL.md §5): at once those that wait for it, the others with the next message to
+ * them or a little later, and again to those that were away, until they have it.
  */
-import { LAGGING_MAX_KEYS, LEARN_DELAY_MS } from "../limits.ts";
+import { LAGGING_MAX_KEYS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
+import type { AcceptorReply, Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
+import { sentSnapshot } from "../paxos/record.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
+import { UnsavedAt } from "./unsaved_at.ts";
+import { WaitingLearns } from "./waiting_learns.ts";
 import { type Clock, NO_TRACE, type Trace, type Transport } from "../ports.ts";
 
 /** How often nodes that were away are tried again. */
 const AGAIN_MS = 500;
 /** Keys sent to a returning node in one go. */
 const AGAIN_MAX_KEYS = 256;
-
-type Pending = { readonly learn: Learn; readonly to: readonly NodeId[]; readonly cancel: () => void };
 
 export class Learning {
   readonly #acceptor: AcceptorHost;
@@ -23,8 +24,9 @@ export class Learning {
   readonly #trace: Trace;
   /** Those told of decisions besides this node: the members, and nodes that do not vote. */
   readonly others: readonly NodeId[];
-  readonly #pending = new Map<string, Pending>();
+  readonly #waiting: WaitingLearns;
   readonly #lagging = new Map<NodeId, Set<string>>();
+  readonly #unsaved = new Map<NodeId, UnsavedAt>();
   #again: (() => void) | null = null;
   #closed = false;
 
@@ -44,17 +46,21 @@ export class Learning {
     this.#clock = clock;
     this.#epoch = epoch;
     this.#trace = trace;
+    this.#waiting = new WaitingLearns(clock, (to, learn) => void this.#send(to, learn));
   }
 
   /** Moves the own record on and tells the others; `atOnce` are those who wait. Resolves when the own record has it. */
   decided(key: string, certificate: Certificate, value: Value, atOnce: readonly NodeId[]): Promise<void> {
     if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "drove" });
-    const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance: certificate.instance, certificate, value };
-    this.#flush(key);
-    for (const to of this.others) if (atOnce.includes(to)) this.#send(to, learn);
-    const rest = this.others.filter((to) => !atOnce.includes(to));
-    if (rest.length > 0 && !this.#closed) {
-      this.#pending.set(key, { learn, to: rest, cancel: this.#clock.after(LEARN_DELAY_MS, () => this.#flush(key)) });
+    const { instance, acceptors } = certificate;
+    const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate, value };
+    const { value: _, ...toVoters } = learn;
+    this.#waiting.sendOf(key);
+    for (const to of this.others) {
+      // Who is known to have voted for the value has it.
+      const word = acceptors.includes(to) ? toVoters : learn;
+      if (atOnce.includes(to)) this.#send(to, word);
+      else if (!this.#closed) this.#waiting.add(to, word);
     }
     return this.#own(learn).then(() => {});
   }
@@ -117,22 +123,28 @@ export class Learning {
     this.#remember(to, key);
   }
 
+  /** A peer's process, as it names itself: one that has just started lacks what the one before it had not written. */
+  heard(from: NodeId, run: string): void {
+    for (const key of this.#unsaved.get(from)?.heard(run) ?? []) this.#remember(from, key);
+  }
+
   /**
    * A message of a later instance is about to say it to the members: no Learn is needed, but for those that do not vote. One
    * of the same instance, as of another drive that has not heard that it is over, says nothing of it.
    */
   superseded(key: string, byInstance: number): void {
-    const pending = this.#pending.get(key);
-    if (pending === undefined || byInstance <= pending.learn.instance) return;
     const { quorums } = this.#acceptor.rules;
-    const to = pending.to.filter((node) => !quorums.isMember(node));
-    if (to.length > 0) this.#pending.set(key, { ...pending, to });
-    else this.#take(key);
+    this.#waiting.drop(key, (to, { instance }) => quorums.isMember(to) && instance < byInstance);
+  }
+
+  /** A message is about to leave for this peer: what waits for company goes with it. */
+  along(to: NodeId): void {
+    this.#waiting.sendTo(to);
   }
 
   close(): void {
     this.#closed = true;
-    for (const key of [...this.#pending.keys()]) this.#take(key);
+    this.#waiting.close();
     this.#again?.();
     this.#lagging.clear();
   }
@@ -145,36 +157,26 @@ export class Learning {
     );
   }
 
-  #take(key: string): Pending | undefined {
-    const pending = this.#pending.get(key);
-    pending?.cancel();
-    this.#pending.delete(key);
-    return pending;
-  }
-
-  #flush(key: string): void {
-    const pending = this.#take(key);
-    for (const to of pending?.to ?? []) this.#send(to, pending!.learn);
-  }
-
   async #send(to: NodeId, learn: Learn): Promise<void> {
     const { key, instance } = learn;
     try {
       const reply = await this.#transport.send(to, learn);
       if (reply.type === "unavailable") this.#remember(to, key);
-      if (reply.type !== "learned" || reply.instance > instance) return;
+      if (reply.type !== "learned") return;
+      this.#noteLearned(to, key, reply);
+      if (reply.instance > instance) return;
       // It missed more than this one decision: only the whole state helps.
-      const { snapshot } = await this.#acceptor.view(key);
-      await this.#transport.send(to, {
-        ...learn,
-        instance: snapshot.instance,
-        certificate: null,
-        snapshot,
-      });
+      if (!await this.#sendState(to, key)) this.#remember(to, key);
     } catch {
       // Leases are timed by every acceptor from when it learns of them, so nobody may be left out for long (§7).
       this.#remember(to, key);
     }
+  }
+
+  #noteLearned(to: NodeId, key: string, { instance, unsaved }: AcceptorReply & { readonly type: "learned" }): void {
+    const at = this.#unsaved.get(to) ?? new UnsavedAt();
+    this.#unsaved.set(to, at);
+    for (const lost of at.learned(key, instance, unsaved)) this.#remember(to, lost);
   }
 
   #remember(to: NodeId, key: string): void {
@@ -207,10 +209,12 @@ export class Learning {
 
   async #sendState(to: NodeId, key: string): Promise<boolean> {
     try {
-      const { snapshot } = await this.#acceptor.view(key);
-      const { instance } = snapshot;
+      const { snapshot: own } = await this.#acceptor.view(key);
+      const { instance } = own;
+      const snapshot = sentSnapshot(this.#acceptor.rules.machine, own);
       const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot };
       const reply = await this.#transport.send(to, learn);
+      if (reply.type === "learned") this.#noteLearned(to, key, reply);
       return reply.type !== "unavailable";
     } catch {
       return false;

@@ -170,6 +170,7 @@ class InstanceDrive {
     }
     if (message.type === "decide" || message.type === "recover" || message.type === "pick") return;
     this.#drive.learning.superseded(message.key, message.instance);
+    this.#drive.learning.along(to);
     transport.send(to, message).then(
       (reply) => isAcceptorReply(reply) && this.#feed({ type: "reply", from: to, reply }),
       // Silence is neither a vote nor "did not vote".

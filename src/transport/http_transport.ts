@@ -24,7 +24,7 @@ import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Lines } from "./lines.ts";
 import { type Acquaintance, callPeer, type Fetch, type PeerAnswer, type PeerKeys, unusable } from "./peer_call.ts";
-import { RoundTrips } from "./round_trips.ts";
+import { isTelling, RoundTrips } from "./round_trips.ts";
 import { decodeResponse, encodeMessage, ITEMS_MAX_BYTES, joinRequest, type PeerResponseBody } from "./wire.ts";
 
 export type { Fetch, PeerKeys } from "./peer_call.ts";
@@ -61,6 +61,7 @@ type Outgoing = {
   /** Emptied when it leaves: the list of deadlines keeps its entry longer than the text is needed. */
   json: string;
   readonly bytes: number;
+  readonly isTelling: boolean;
   readonly resolve: (reply: WireReply) => void;
   readonly reject: (error: PeerError) => void;
   flight: Flight | null;
@@ -114,7 +115,16 @@ class HttpTransport implements Transport {
         return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
       }
       const lane = peer.lanes[MAILBOX[message.type]];
-      const outgoing = { lane, json, bytes: utf8Bytes(json) + 1, resolve, reject, flight: null, isSettled: false };
+      const outgoing = {
+        lane,
+        json,
+        bytes: utf8Bytes(json) + 1,
+        isTelling: isTelling(message),
+        resolve,
+        reject,
+        flight: null,
+        isSettled: false,
+      };
       lane.waiting.push(outgoing);
       peer.deadlines.add(outgoing);
       this.#gather(peer, lane);
@@ -211,7 +221,7 @@ class HttpTransport implements Transport {
           why: "failed",
         });
       }
-      peer.roundTrips.note(rttMs);
+      if (batch.some((outgoing) => outgoing.isTelling)) peer.roundTrips.note(rttMs);
       await onMark(peer.id, mark);
       batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(replies[index]!)));
     } catch (error) {

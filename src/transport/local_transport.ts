@@ -17,7 +17,7 @@ import {
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
-import { RoundTrips } from "./round_trips.ts";
+import { isTelling, RoundTrips } from "./round_trips.ts";
 import { decodeMessages, decodeReplies, encodeMessage } from "./wire.ts";
 
 /** One message or one reply on its way. */
@@ -274,7 +274,7 @@ class LocalTransport implements Transport {
             settle();
           };
           if ("error" in how) return end(() => reject(how.error));
-          this.#roundTripsOf(to).note(clock.now() - startedAt);
+          if (isTelling(message)) this.#roundTripsOf(to).note(clock.now() - startedAt);
           const failed = (error: unknown) =>
             end(() => reject(error instanceof PeerError ? error : new PeerError(`${to}: ${error}`, { cause: error })));
           this.#network.seen(this.#me, to, how.mark).then(() => end(() => resolve(how.reply)), failed);

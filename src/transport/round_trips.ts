@@ -1,5 +1,13 @@
+/** How long a peer takes to answer what it has to write before it does. */
+import type { WireMessage } from "../ports.ts";
+
 /** Recent round trips to one peer. */
 const SAMPLES = 15;
+
+/** A Learn is answered before it is written (PROTOCOL.md §5): of the patience that a vote needs it tells nothing. */
+export function isTelling({ type }: WireMessage): boolean {
+  return type !== "learn";
+}
 
 export class RoundTrips {
   readonly #recent: number[] = [];

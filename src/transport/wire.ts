@@ -12,7 +12,7 @@ import {
   PAXOS_MAX_MESSAGES,
   SUBJECT_MAX_BYTES,
 } from "../limits.ts";
-import type { Alignment, Outcomes } from "../paxos/message.ts";
+import type { Alignment, Outcomes, Unsaved } from "../paxos/message.ts";
 import type { Mark, WireMessage, WireReply } from "../ports.ts";
 import {
   anyRecord,
@@ -181,7 +181,10 @@ const REPLIES: Checks<SentReply> = {
     checkSnapshot(reply["snapshot"], `${at}.snapshot`);
   }],
   behind: [fieldsOf<Of<WireReply, "behind">>({ type: 1, instance: 1 }), checkInstance],
-  learned: [fieldsOf<Of<WireReply, "learned">>({ type: 1, instance: 1 }), checkInstance],
+  learned: [fieldsOf<Of<WireReply, "learned">>({ type: 1, instance: 1, unsaved: 1 }), (reply, at) => {
+    checkInstance(reply, at);
+    if (reply["unsaved"] !== undefined) checkUnsaved(reply["unsaved"], `${at}.unsaved`);
+  }],
   view: [fieldsOf<Of<WireReply, "view">>({ type: 1, snapshot: 1, promised: 1, vote: 1 }), (reply, at) => {
     checkSnapshot(reply["snapshot"], `${at}.snapshot`);
     checkBallot(reply["promised"], `${at}.promised`);
@@ -208,6 +211,7 @@ const REQUEST = fieldsOf<PeerRequestBody>({ config: 1, mark: 1, messages: 1 });
 const RESPONSE = fieldsOf<PeerResponseBody>({ mark: 1, replies: 1 });
 const RESULT = fieldsOf<Outcomes["results"][number]>({ subject: 1, id: 1, result: 1 });
 const RESULT_MAX_CHARS = 64;
+const UNSAVED = fieldsOf<Unsaved>({ run: 1, last: 1, saved: 1 });
 const MARK = fieldsOf<Mark>({ incarnation: 1, boot: 1, run: 1, seq: 1 });
 
 /** A JSON array of messages. Throws QuorateError `invalid-request` with the `field`, or `too-large`. */
@@ -371,6 +375,13 @@ function checkInstanceAndBallot(reply: Fields, at: string): void {
 
 function checkReason(reply: Fields, at: string): void {
   text(reply["reason"], `${at}.reason`, 0, REASON_MAX_CHARS);
+}
+
+function checkUnsaved(value: unknown, at: string): void {
+  const { run, last, saved } = record(value, at, UNSAVED);
+  checkId(run, `${at}.run`);
+  const newest = integer(last, `${at}.last`, 1);
+  if (integer(saved, `${at}.saved`, 0) >= newest) refuse(`${at}.saved`, "is not below the last");
 }
 
 function checkMark(value: unknown, at: string): Mark {

@@ -15,6 +15,7 @@ export function acceptorHost({ store, clock = new ManualClock(), ...more }: Give
     rules: rulesOf("a", 3),
     store,
     leases: new LeaseClock(clock, machine),
+    clock,
     modeOf: () => fast("c"),
     whyNot: () => null,
     digest: sha256Hex,

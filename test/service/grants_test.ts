@@ -23,10 +23,7 @@ Deno.test("grants: a place that another node keeps by now is given up all the sa
     const mine = slow();
     const asked = request("waiter", { waitMs: 10_000 });
     const first = assertRejects(() => a!.acquire("x", asked, mine), QuorateError);
-    await until(
-      "it waits through a",
-      async () => (await c!.get("x", { stale: true, timeoutMs: 1 })).body.waiterCount === 1,
-    );
+    await until("it waits through a", async () => await keeperOf(cluster, "c", mine.idempotencyKey) === "a");
     cluster.network.cut("a", "c");
     cluster.network.cut("b", "c");
     const again = assertRejects(() => b!.acquire("x", asked, mine), QuorateError);

@@ -24,6 +24,7 @@ export const CRASH_POINTS = [
   "promise durable, reply not sent",
   "vote durable, reply not sent",
   "learned, reply not sent",
+  "learned in memory, not written",
   "own promise durable, nobody else asked",
   "own vote durable, Accept! not sent",
   "own vote in a recovery durable, Accept! not sent",
@@ -136,6 +137,7 @@ function handledPoint(node: string, { from, message, reply }: Sighting & { type:
     case "accepted":
       return isOwn ? "own vote durable, Accept! not sent" : "vote durable, reply not sent";
     case "learned":
+      if (reply.unsaved !== undefined) return "learned in memory, not written";
       return isOwn ? null : "learned, reply not sent";
     case "picked":
       return message.type === "pick"

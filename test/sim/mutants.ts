@@ -59,7 +59,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(parse(writes.get(key) ?? this.disk.records.get(key)));",
     }],
-    from: 47,
+    from: 7,
     seeds: 500,
   },
   {
@@ -69,7 +69,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const granted = { id, hold, state, receipt, waitedMs };",
       replacement: "const granted = { id, hold, state, receipt, waitedMs: clock.now() - startedMs };",
     }],
-    from: 448,
+    from: 51,
     seeds: 1_000,
   },
   {
@@ -86,7 +86,6 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         replacement: "",
       },
     ],
-    from: 15,
     seeds: 500,
   },
   {
@@ -118,7 +117,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         "    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.\n",
       replacement: "    if (waitedMs >= 0) return { hold, state: seen.state, receipt: seen.receipt, waitedMs };\n",
     }],
-    from: 47,
+    from: 3,
     seeds: 500,
   },
   {
@@ -158,6 +157,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "return anonymous === true && signal?.aborted",
       replacement: "return anonymous === undefined && signal?.aborted",
     }],
+    from: 2,
     seeds: 100,
   },
   {
@@ -267,7 +267,6 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement:
         "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",
     }],
-    from: 72,
     seeds: 200,
   },
   {
@@ -277,7 +276,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: 'return { outcome: "written", revision: a };',
       replacement: 'return { outcome: "precondition-failed", revision: a };',
     }],
-    from: 16,
+    from: 18,
     seeds: 100,
   },
   {
@@ -308,6 +307,24 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       replacement: "draft.holders.filter((hold) => hold.session === undefined)",
     }],
     from: 13,
+    seeds: 50,
+  },
+  {
+    name: "a vote on top of what was learned and not written is told before its commit",
+    edits: [{
+      file: "replica/write_behind.ts",
+      text: "    if (record === null) return next;\n",
+      replacement: "    if (record === null || moved !== null) return { record: null, reply };\n",
+    }],
+    seeds: 50,
+  },
+  {
+    name: "a value that this node never voted for is learned in memory alone",
+    edits: [{
+      file: "replica/acceptor_host.ts",
+      text: "return vote?.value.id === certificate.valueId;",
+      replacement: "return vote !== undefined && certificate.valueId !== undefined;",
+    }],
     seeds: 50,
   },
 ];

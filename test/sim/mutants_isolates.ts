@@ -40,7 +40,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       replacement:
         "    let unknown: StoreError | null = null;\n    const known = this.#memory.get(key);\n    const remembered = known === undefined ? null : this.#play(key, waiters, known);\n    if (remembered?.record === null) return remembered.answers;\n",
     }],
-    from: 11,
+    from: 13,
     seeds: 50,
   },
   {
@@ -75,7 +75,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
         replacement: "known?.voted?.get(lease.by) ?? this.#startedMs;",
       },
     ],
-    from: 29,
+    from: 32,
     seeds: 200,
   },
   {
@@ -113,6 +113,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       text: "export const WALL_MARGIN_MS = 2_000;",
       replacement: "export const WALL_MARGIN_MS = 0;",
     }],
+    from: 12,
     seeds: 500,
   },
   {

@@ -40,7 +40,7 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
       text: "if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;",
       replacement: "if (isNew && agreed.has(id)) return false;",
     }],
-    from: 33,
+    from: 5,
     seeds: 100,
   },
   {

@@ -183,6 +183,13 @@ export function transportContract(name: string, make: MakeHarness): void {
     assert(transport.rttMs("b") > 0);
   });
 
+  check("how fast a Learn is answered tells nothing: it waits for no disk", NEVER_MS, echo, async ({ transport }) => {
+    await transport.send("b", MESSAGES.learn);
+    assertEquals(transport.rttMs("b"), 0);
+    await Promise.all([transport.send("b", MESSAGES.learn), transport.send("b", readAt(1))]);
+    assert(transport.rttMs("b") > 0);
+  });
+
   check("closing ends what waits and refuses what comes", NEVER_MS, stuck, async ({ transport }) => {
     const waits = transport.send("b", readAt(1));
     const checked = assertRejects(() => waits, PeerError, "closed");

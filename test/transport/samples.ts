@@ -63,7 +63,7 @@ export const REPLIES: { readonly [T in Sent["type"]]: Extract<WireReply, { type:
   "not-lapsed": { type: "not-lapsed", instance: 5, ballot: STANDING, remainingMs: 1.5 },
   ahead: { type: "ahead", snapshot: SNAPSHOT },
   behind: { type: "behind", instance: 4 },
-  learned: { type: "learned", instance: 5 },
+  learned: { type: "learned", instance: 5, unsaved: { run: "r1", last: 7, saved: 4 } },
   view: { type: "view", snapshot: { ...SNAPSHOT, decidedBy: null }, promised: STANDING, vote: VOTE },
   lapsed: { type: "lapsed", instance: 5, remainingMs: 0 },
   rejected: { type: "rejected", reason: "no such ballot" },

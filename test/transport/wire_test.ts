@@ -49,7 +49,7 @@ function* paths(value: unknown, at: Path = []): Generator<Path> {
   }
 }
 
-const OPTIONAL = new Set(["decided", "snapshot", "value", "claims", "nextMode", "any"]);
+const OPTIONAL = new Set(["decided", "snapshot", "value", "claims", "nextMode", "any", "unsaved"]);
 
 /** Whether a field may be absent; `value` may be in `learn` only, `snapshot` everywhere but in replies. */
 function isOptional(type: string, path: Path): boolean {
@@ -211,6 +211,9 @@ Deno.test("values, states and lists have their limits", () => {
   decodeReplies(JSON.stringify([ahead("x".repeat(56_000))]));
   refusedReply(ahead("x".repeat(57_344)), "replies[0].snapshot.state");
   refusedReply(changed(REPLIES.ahead, ["snapshot", "state", "mode"], undefined), "replies[0].snapshot.state.mode");
+
+  refusedReply(changed(REPLIES.learned, ["unsaved", "saved"], 7), "replies[0].unsaved.saved");
+  refusedReply(changed(REPLIES.learned, ["unsaved", "run"], "r".repeat(1_000)), "replies[0].unsaved.run");
 
   decodeMessages(JSON.stringify(Array(1_000).fill(MESSAGES.read)));
   const error = assertThrows(() => decodeMessages(JSON.stringify(Array(1_001).fill(MESSAGES.read))), QuorateError);

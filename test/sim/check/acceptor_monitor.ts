@@ -22,6 +22,8 @@ type Seen = {
   /** `instance stateHash` of some committed record. */
   readonly stateParts: Set<string>;
   readonly instances: Set<number>;
+  /** The value of its last vote, by instance. */
+  readonly voted: Map<number, string>;
   /** `instance ballot` of each explicit ballot that some committed record has open. */
   readonly opened: Set<string>;
 };
@@ -87,18 +89,31 @@ export class AcceptorMonitor {
     seen.ballotParts.add(ballotPart(record.instance, record.promised, record.vote));
     seen.stateParts.add(`${record.instance} ${record.stateHash}`);
     seen.instances.add(record.instance);
+    if (record.vote !== null) seen.voted.set(record.instance, record.vote.value.id);
     if (record.any !== undefined) seen.opened.add(`${record.instance} ${record.any.ballot}`);
   }
 
-  /** `node` says this of `key` to somebody: it must be so in a record that is durable. */
+  /**
+   * `node` says this of `key` to somebody: it must be so in a record that is durable, or in what that comes to by the value
+   * chosen in its instance, if its vote is for it: a Learn of it needs not be durable.
+   */
   replied(node: string, key: string, reply: AcceptorReply): void {
-    const { ballotParts, stateParts, instances, opened } = this.#of(node, key);
+    const { ballotParts, stateParts, instances, voted, opened } = this.#of(node, key);
+    const learned = (instance: number) => {
+      const value = voted.get(instance - 1);
+      return value !== undefined && this.#chosen.get(`${key}/${instance - 1}`) === value;
+    };
     const rests = (holds: boolean) => {
       if (!holds) this.#fault(`${node} ${key}: its ${reply.type} rests on nothing committed: ${JSON.stringify(reply)}`);
     };
     const knows = (snapshot: Snapshot) => {
       this.#state(key, snapshot, `a ${reply.type} of ${node}`);
-      return snapshot.instance === 1 || stateParts.has(`${snapshot.instance} ${snapshot.stateHash}`);
+      const { instance, stateHash } = snapshot;
+      return instance === 1 || stateParts.has(`${instance} ${stateHash}`) || learned(instance);
+    };
+    const stands = (instance: number, promised: Ballot, vote: Vote | null) => {
+      const part = ballotPart(instance, promised, vote);
+      return ballotParts.has(part) || (part === ballotPart(instance, [0, "", 0], null) && learned(instance));
     };
     switch (reply.type) {
       case "promise":
@@ -110,14 +125,17 @@ export class AcceptorMonitor {
       case "refused":
         return rests(ballotParts.has(ballotPart(reply.instance, reply.promised, reply.vote)));
       case "view":
-        return rests(
-          knows(reply.snapshot) && ballotParts.has(ballotPart(reply.snapshot.instance, reply.promised, reply.vote)),
-        );
+        return rests(knows(reply.snapshot) && stands(reply.snapshot.instance, reply.promised, reply.vote));
       case "ahead":
         return rests(knows(reply.snapshot));
       case "learned":
+        // Its hearer forgets what it told where the answer does not say that it may be lost.
+        return rests(
+          instances.has(reply.instance) ||
+            (learned(reply.instance) && (reply.unsaved !== undefined || Math.max(...instances) > reply.instance)),
+        );
       case "behind":
-        return rests(instances.has(reply.instance));
+        return rests(instances.has(reply.instance) || learned(reply.instance));
       case "picked":
       case "decided":
         return this.#fault(`${node} ${key}: a ${reply.type} is nobody else's to hear`);
@@ -190,6 +208,7 @@ export class AcceptorMonitor {
       ballotParts: new Set([ballotPart(1, [0, "", 0], null)]),
       stateParts: new Set<string>(),
       instances: new Set([1]),
+      voted: new Map<number, string>(),
       opened: new Set<string>(),
     };
     this.#seen.set(name, seen);

@@ -126,6 +126,32 @@ Deno.test("acceptor monitor: a reply that rests on what is not committed is foun
   }
 });
 
+Deno.test("acceptor monitor: what is told of a record that only a Learn has moved on rests on its vote for what was chosen", () => {
+  const state = { mode: { kind: "prepare" } } as const;
+  const snapshot = { instance: 2, state, stateHash: "x", decidedBy: null };
+  const unsaved = { run: "r", last: 1, saved: 0 };
+  const told = [
+    { type: "ahead", snapshot },
+    { type: "view", snapshot, promised: STANDING, vote: null },
+    { type: "behind", instance: 2 },
+    { type: "learned", instance: 2, unsaved },
+  ] as const;
+  const classic = (id: string) => vote(id, STANDING, "classic");
+  const chosen = (own: string) => watch(["b", classic("v")], ["c", classic("v")], ["a", classic(own)]);
+  for (const reply of told) {
+    const right = chosen("v");
+    right.replied("a", "k", reply);
+    assertEquals(right.faults(), []);
+    for (const wrong of [watch(["a", vote("v")]), chosen("w")]) {
+      wrong.replied("a", "k", reply);
+      assertFinds(wrong, `its ${reply.type} rests on nothing committed`);
+    }
+  }
+  const forgotten = chosen("v");
+  forgotten.replied("a", "k", { type: "learned", instance: 2 });
+  assertFinds(forgotten, "its learned rests on nothing committed");
+});
+
 Deno.test("acceptor monitor: a ballot opened for others and not on the own record is found", () => {
   const any = { type: "any", key: "k", epoch: 0, instance: 1, ballot: FIRST, recovery: "coordinated" } as const;
   const monitor = watch();

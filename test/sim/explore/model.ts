@@ -19,6 +19,7 @@ import type {
   QuorumSystem,
   Report,
   Snapshot,
+  Transition,
   Value,
   Vote,
 } from "../../../src/paxos/mod.ts";
@@ -161,6 +162,37 @@ export class Model {
       else if (thing.kind === "proposer") this.#proposes(row, part, thing, actor, visit);
     });
     if (this.#picksIn.length > 0) this.nodes.forEach((_, part) => this.#picks(row, part, visit));
+    if (this.#plan.forgets) this.nodes.forEach((_, part) => this.#forgets(row, part, visit));
+  }
+
+  /**
+   * By a Learn of what its record voted for an acceptor moves on in memory, and says so to whoever asks; then it dies, and is
+   * where its vote is. What it would have to write first it has not said.
+   */
+  #forgets(row: Row, part: number, visit: Visit): void {
+    const id = row.parts[part]!;
+    const before = this.record(id);
+    const node = this.nodes[part]!;
+    const requests = [...this.#fromClients, ...row.sent].flatMap((sent) => {
+      const thing = this.#thing(sent);
+      return thing.kind === "request" && thing.to === node ? [{ sent, thing }] : [];
+    });
+    const learn = requests.find(({ thing: { message } }) =>
+      message.type === "learn" && message.certificate?.instance === before.instance &&
+      message.certificate.valueId === before.vote?.value.id
+    );
+    if (learn === undefined) return;
+    const { record: moved } = this.#handled(node, before, learn.thing);
+    for (const { sent, thing } of requests) {
+      const effect = this.#step(`${id} forgets ${learn.sent} after ${sent}`, id, () => {
+        const { record, reply } = this.#handled(node, moved, thing);
+        if (record !== moved || thing.actor < 0) return nothing(id);
+        const { actor, attempt, instance } = thing;
+        const answer = this.numberOf({ kind: "reply", actor, attempt, instance, from: node, reply });
+        return answer === null ? nothing(id) : { ...nothing(id), added: [answer] };
+      });
+      visit(part, effect, () => `${node} has learned in memory, answers ${show(thing.message)}, and forgets it`);
+    }
   }
 
   /** Whether a message can change nothing ever again: states that differ by it alone are one. */
@@ -257,10 +289,15 @@ export class Model {
     return effect;
   }
 
-  #acceptorStep(part: number, { actor, attempt, instance, to, message }: RequestThing): Effect {
+  #handled(at: NodeId, before: AcceptorRecord, { actor, message }: RequestThing): Transition {
     const from = actor < 0 ? "" : this.#actors[actor]!.node;
+    return this.#core.stepAcceptor(this.#rules(at), before, message, { from, seenMs: {} });
+  }
+
+  #acceptorStep(part: number, request: RequestThing): Effect {
+    const { actor, attempt, instance, to } = request;
     const before = this.record(part);
-    const { record, reply } = this.#core.stepAcceptor(this.#rules(to), before, message, { from, seenMs: {} });
+    const { record, reply } = this.#handled(to, before, request);
     const effect = this.#recorded(to, before, record);
     const seen = [...effect.seen];
     if (reply.type === "ahead") seen.push("ahead");

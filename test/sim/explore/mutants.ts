@@ -361,7 +361,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
       "      const reply = next.reply;\n",
       "      const reply = next.reply;\n      resolve(reply);\n",
     )).concat(edit(
-      "...(move === null ? {} : { move }) };\n    });",
+      "reply, ...moving };\n    });",
       "...(move === null ? {} : { move }) };\n    }).catch(reject);\n    const reply = await promise;",
     )),
     of: "test/replica/acceptor_host_test.ts",

@@ -57,6 +57,8 @@ export type Plan = {
   readonly instances: 1 | 2;
   /** Said by the values of instance 1: the mode of instance 2. */
   readonly nextMode?: Mode;
+  /** An acceptor may die before it has written what it learned of the value that it voted for, and after it has spoken of it. */
+  readonly forgets?: true;
   /** A linearizable read through this node, which settles by an explicit ballot what it must. */
   readonly reader?: NodeId;
   readonly sometimes: readonly Sometimes[];
@@ -142,6 +144,15 @@ export const PLANS = {
   "FU n=3 2+0 with a read": plan(3, ["F", "U"], "c", { reader: "c" }),
 
   "F n=3 2+0, two instances": plan(3, ["F"], "c", { instances: 2 }),
+  "F n=3 2+0, two instances, what is learned is forgotten": plan(3, ["F"], "c", { instances: 2, forgets: true }),
+  "KX n=3 2+0, two instances, a coordinates, b finishes, what is learned is forgotten": plan(3, ["K", x("b")], "a", {
+    instances: 2,
+    forgets: true,
+  }),
+  "FX n=3 2+0, two instances, a finishes, what is learned is forgotten": plan(3, ["F", x("a")], "c", {
+    instances: 2,
+    forgets: true,
+  }),
   "FC n=3 2+0, two instances, c coordinates": plan(3, ["F", "C"], "c", { instances: 2 }),
   "FU n=3 2+0, two instances": plan(3, ["F", "U"], "c", { instances: 2 }),
   "FX n=3 2+0, two instances, a finishes": plan(3, ["F", x("a")], "c", { instances: 2 }),
