@@ -106,7 +106,10 @@ async function open(folder: string): Promise<Cluster> {
   }));
   return {
     hosts: opened.map(({ host }) => host),
-    close: () => Promise.all(opened.map(({ store }) => store.close())).then(() => {}),
+    close: async () => {
+      for (const { host } of opened) host.close();
+      await Promise.all(opened.map(({ store }) => store.close()));
+    },
   };
 }
 
