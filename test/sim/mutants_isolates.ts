@@ -127,15 +127,4 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
     from: 12,
     seeds: 50,
   },
-  {
-    name: "what other processes decided is not looked for",
-    kind: "isolates",
-    edits: [{
-      file: "replica/shared_store_poller.ts",
-      text: "acceptor.look(key, isNews).catch(() => {});",
-      replacement: "key === `${isNews}` ? acceptor.look(key, isNews) : Promise.resolve();",
-    }],
-    from: 37,
-    seeds: 50,
-  },
 ];

@@ -231,6 +231,17 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
 
 export const HOST_MUTANTS: readonly HostMutant[] = [
   {
+    name: "what other processes decided is not looked for",
+    file: "replica/shared_store_poller.ts",
+    edits: edit(
+      "acceptor.look(key, isNews).catch(() => {});",
+      "key === `${isNews}` ? acceptor.look(key, isNews) : Promise.resolve();",
+    ),
+    of: "test/replica/shared_store_poller_test.ts",
+    test:
+      "shared store poller: what is listened to is looked at, and whoever listens hears of another process's decision",
+  },
+  {
     name: "an absent register's delete answered by a read to who may have tried before",
     file: "service/registers.ts",
     edits: edit(
