@@ -5,6 +5,7 @@
 export const LONG: readonly string[] = [
   "test/chaos/chaos_test.ts",
   "test/chaos/conformance_test.ts",
+  "test/chaos/features_test.ts",
   "test/chaos/gateway_test.ts",
   "test/chaos/hosted_test.ts",
   "test/chaos/hot_test.ts",
@@ -13,10 +14,12 @@ export const LONG: readonly string[] = [
   "test/chaos/second_life_test.ts",
   "test/chaos/secret_rotation_test.ts",
   "test/chaos/sessions_test.ts",
+  "test/chaos/stalls_test.ts",
   "test/chaos/standing_files_test.ts",
   "test/chaos/telling_test.ts",
   "test/chaos/watchers_test.ts",
   "test/chaos/written_often_test.ts",
+  "test/client/client_contract_test.ts",
   "test/replica/learner_node_test.ts",
   "test/sim/explore/reductions_test.ts",
 ];

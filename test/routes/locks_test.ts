@@ -30,8 +30,8 @@ describe("POST /v1/locks/:name", () => {
       [RECEIPT.path, `${RECEIPT.instance}`, RECEIPT.ballot, "application/json", "no-store"],
     );
     assertEquals(/^total;dur=\d+\.\d\d$/.test(response.headers.get("server-timing") ?? ""), true);
-    const { signal, ...caller } = calls[0]?.args[2] as Json;
-    assertEquals(signal instanceof AbortSignal, true);
+    const { signal, onPosition, ...caller } = calls[0]?.args[2] as Json;
+    assertEquals([signal instanceof AbortSignal, typeof onPosition], [true, "function"]);
     assertEquals([{ ...calls[0], args: [...calls[0]!.args.slice(0, 2), caller] }], [{
       method: "acquire",
       args: [
