@@ -1,10 +1,10 @@
-/** A name written 100,000 times through a whole node: what is kept of it never grows (PROTOCOL.md §3). */
+/** A name written 40,000 times through a whole node: what is kept of it never grows (PROTOCOL.md §3). */
 import { assert } from "@std/assert";
 import { COMMANDS_PER_VALUE } from "../../src/limits.ts";
 import type { ReplicaNode } from "../../src/compose/node.ts";
 import { caller, memoryCluster, request } from "../replica/memory_cluster.ts";
 
-const WRITES = 100_000;
+const WRITES = 40_000;
 /** As many as fit one value: so many are decided together, and that many instances fewer are needed. */
 const CLIENTS = COMMANDS_PER_VALUE;
 /** The most a state weighs: a full window and 32 ended grants, a holder for each client, and what names them. */
