@@ -18,6 +18,7 @@ import { type MachineClock, type Seeded, seededRandomness, type VirtualClock } f
 /** Streams of randomness. */
 const DATABASES = 20;
 const DATABASES_ANEW = 30;
+const TRIES_TO_MAKE = 20;
 const ROUTES = 40;
 
 /** What happens to a process of a shared store, at the moments at which it may die with a difference. */
@@ -74,7 +75,14 @@ export class Isolates implements Shared {
     const { plan, clock } = this.#parts;
     const stream = DATABASES_ANEW + plan.shared.indexOf(id);
     this.#databases.set(id, new FakeDatabase(clock, seededRandomness(plan.seed, stream)));
-    await this.#init(id);
+    // Its calls fail as any do; somebody who makes it goes on until it is made.
+    for (let tries = 1;; tries++) {
+      try {
+        return await this.#init(id);
+      } catch (error) {
+        if (tries === TRIES_TO_MAKE) throw error;
+      }
+    }
   }
 
   isQuarantined(id: NodeId): boolean {
@@ -90,7 +98,7 @@ export class Isolates implements Shared {
     };
     const kv = this.#databases.get(id)!.connect(silent).asKv();
     const store = await openSharedStore({ kv, name: id, run: random.id(), clock, random });
-    await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
+    if (store.identity() === null) await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
     await store.close();
   }
 
@@ -148,6 +156,10 @@ export class Isolates implements Shared {
     this.#clients.set(process, kv);
     const run = random.id();
     const store = await openSharedStore({ kv: kv.asKv(), name: process, run, clock: machine(process), random });
+    if (!isThere()) {
+      await store.close();
+      throw new Error(`the database of ${process} was lost while it started`);
+    }
     const update = store.update.bind(store);
     // Each step of a commit is answered for, not only the last one, which is all that the rows show.
     store.update = (key, step) =>
