@@ -67,7 +67,9 @@ export class SetWorkload extends NounWorkload {
     const gone = this.#gone.map(({ node, ...one }) => {
       // One lock is told at once: where the only node that knows that its caller has gone dies, it stays for its ttl.
       const ttlMs = node.isDead && one.keys.length === 1 ? HOUR_MS : 0;
-      return { ...one, stayMs: this.#allowedMs + ttlMs + (one.mayComeBack || node.isDead ? lapseMs : 0) };
+      const stayMs = this.#allowedMs + ttlMs + (one.mayComeBack || node.isDead ? lapseMs : 0);
+      // Likewise a set that it had begun to confirm: what came to be confirmed nobody is left to give back.
+      return { ...one, stayMs, ...(node.isDead ? { mayComeBack: true as const } : {}) };
     });
     const holds = this.#holds.map((hold) => ({ ...hold, releasedMs: this.#endOf(hold) }));
     return [
