@@ -9,8 +9,8 @@ const WRITES = 40_000;
 const CLIENTS = COMMANDS_PER_VALUE;
 /** The most a state weighs: a full window and 32 ended grants, a holder for each client, and what names them. */
 const STATE_MAX_BYTES = 32 * 1024;
-/** When nothing is under way: the vote is over, and nobody holds it. What its last instances came to is remembered still. */
-const AT_REST_MAX_BYTES = 12 * 1024;
+/** When nothing is under way: a full window of 8 KiB, 32 ended grants, and what names them. Nobody holds it, no vote is kept. */
+const AT_REST_MAX_BYTES = 14 * 1024;
 const SAMPLE_EVERY = 25;
 
 type Write = (node: ReplicaNode, client: number, i: number) => Promise<number>;
