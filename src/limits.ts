@@ -98,7 +98,7 @@ export const RATE_BURST = 400;
 /** Renewals and releases of what a subject does not hold, as far as its node knows: a quarter of its rate, and burst, more. */
 export const RATE_UNHELD_DIVISOR = 4;
 export const RATE_SUBJECTS_MAX = 10_000;
-/** Requests of clients that a node works on at once, at first; then as many as make it neither late nor idle, within these. */
+/** Requests of clients that a node works on at once: at first, and at least and at most as its own lateness tells. */
 export const ADMITTED_AT_ONCE = 128;
 export const ADMITTED_MIN = 32;
 export const ADMITTED_MAX = 4_096;
@@ -108,7 +108,7 @@ export const ADMITTED_HOLDERS = 128;
 /** More of either sort wait: so many, of so many bytes. */
 export const ADMISSION_WAITING_MAX = 1_024;
 export const ADMISSION_WAITING_MAX_BYTES = 16 * 1024 * 1024;
-/** They wait for so long, or for this part of the time that they have; for less where some have waited on end. */
+/** They wait for so long, or for this share of their own timeout if that is less; for less once the queue has stood a while. */
 export const ADMISSION_WAIT_MS = 1_000;
 export const ADMISSION_PATIENCE = 0.2;
 export const ADMISSION_STANDING_MS = 100;

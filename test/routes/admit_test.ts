@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createApp } from "../../routes/app.ts";
 import { ADMISSION_WAIT_MS, ADMITTED_AT_ONCE } from "../../src/limits.ts";
+import type { PeerSide } from "../../routes/peer_head.ts";
 import type { Caller } from "../../src/service/service.ts";
 import { memoryCluster } from "../../src/testing/memory_cluster.ts";
 import { seededRandomness } from "../../src/testing/seeded.ts";
@@ -10,6 +11,17 @@ import { until } from "../replica/clocks.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { answer, GRANT, type Json, scripted } from "./scripted_node.ts";
 
+const MARK = { incarnation: "i", boot: 1, run: "r", seq: 0 };
+/** So that there is a door for direct clients. */
+const PEERS: PeerSide = {
+  cluster: "test",
+  secrets: ["secret"],
+  members: () => ["a", "b", "c"],
+  config: () => "",
+  identity: () => MARK,
+  mark: () => MARK,
+  refused: () => {},
+};
 /** Timers of a process that has too much to do. */
 const LATE_MS = 50;
 
@@ -25,6 +37,7 @@ function hanging() {
   const { app, calls } = scripted({ acquire: takes, get: hangs }, {
     now: () => clock.now(),
     after: (ms, run) => clock.after(ms + LATE_MS, run),
+    peers: PEERS,
   });
   const send = async (request: Request) => {
     const response = await app.fetch(request);
@@ -199,6 +212,22 @@ Deno.test("overload: whoever watches is told in a stream that ends, so that it c
   const { status, headers, text } = await watcher;
   assertEquals([status, headers.get("content-type")], [200, "text/event-stream"]);
   assertMatch(text, /^retry: [0-9]{4,}\n: overloaded "[ -~]+"\n\n$/);
+  release();
+  await Promise.all(takes);
+});
+
+Deno.test("overload: a direct client's Accept! waits for room like any take", async () => {
+  const { send, fill, calls, clock, release } = hanging();
+  const takes = await fill();
+  const headers = { "quorate-hedge": "0", "idempotency-key": "k" };
+  const direct = send(
+    new Request("http://localhost/paxos/acceptor", { method: "POST", headers, body: '{"messages":[]}' }),
+  );
+  await settled();
+  await clock.pass(ADMISSION_WAIT_MS + 100);
+  const { status, text } = await direct;
+  assertEquals([status, (JSON.parse(text) as Json).code], [503, "overloaded"]);
+  assertEquals(calls.length, ADMITTED_AT_ONCE);
   release();
   await Promise.all(takes);
 });
