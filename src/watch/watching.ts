@@ -118,7 +118,6 @@ export class Watching implements WatchService {
     const stop = () => {
       watchers.delete(watcher);
       if (watchers.size === 0 && this.#names.get(key) === watchers) this.#names.delete(key);
-      this.#stopIfIdle();
     };
     try {
       // A node that must not speak of its own record, as one that was rolled back, would fall silent after the first event.
@@ -154,7 +153,6 @@ export class Watching implements WatchService {
     this.#start();
     const stop = () => {
       this.#ranges.delete(watcher);
-      this.#stopIfIdle();
     };
     try {
       const views = await Promise.all((missed ?? []).map(({ key }) =>
@@ -257,13 +255,13 @@ export class Watching implements WatchService {
     return [...targets.values()];
   }
 
+  /**
+   * What is started ends by itself when a round finds nobody. Ended with the last stream, it would never come to a round where
+   * each stream is cut off sooner than one lasts, as proxies do.
+   */
   #start(): void {
     this.#catchUp.start();
     this.#sharedStore?.start();
-  }
-
-  #stopIfIdle(): void {
-    if (this.#names.size === 0 && this.#ranges.size === 0) this.#catchUp.stop();
   }
 }
 

@@ -13,11 +13,31 @@ import type { Names } from "../../src/replica/names.ts";
 import { type NounView, nounViews } from "../../src/service/views/nouns.ts";
 import type { BallotStore } from "../../src/ports.ts";
 import type { Reader } from "../../src/replica/reader.ts";
-import { Watching } from "../../src/watch/watching.ts";
+import { Watching, type WatchParts } from "../../src/watch/watching.ts";
 import type { WatchEvent } from "../../src/service/watch_service.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 import { fastClock, SEED, seeded, until } from "../replica/clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
+
+/** On a node of which only what is given is there. */
+function alone(clock: ManualClock, parts: Partial<WatchParts>): Watching {
+  return new Watching({
+    acceptor: {
+      rules: { me: "a" },
+      onAnyMove: () => {},
+      view: () => Promise.resolve(null),
+    } as unknown as AcceptorHost,
+    reader: {} as Reader,
+    learning: {} as Learning,
+    names: {} as Names,
+    store: { identity: () => ({ boot: 7 }) } as unknown as BallotStore,
+    clock,
+    random: { next: () => 0, id: () => "" },
+    expire: () => {},
+    views: nounViews(new LeaseClock(clock, createMachine({ digest: sha256Hex }))),
+    ...parts,
+  });
+}
 
 async function withCluster(n: number, run: (cluster: MemoryCluster) => Promise<void>, times = 1): Promise<void> {
   const cluster = await memoryCluster(n, { clock: fastClock(times) });
@@ -251,19 +271,13 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
     const { revision } = keyState(state);
     return Number(revision) % 2 === 1 ? { name, revision } : null;
   };
-  const watching = new Watching({
+  const watching = alone(clock, {
     acceptor: {
       rules: { me: "a" },
       onAnyMove: (listener: AnyMoveListener) => void (moved = listener),
       view: () => Promise.resolve({ snapshot: newest, vote: null }),
     } as unknown as AcceptorHost,
     reader: { read: () => Promise.resolve(newest) } as unknown as Reader,
-    learning: {} as Learning,
-    names: {} as Names,
-    store: { identity: () => ({ boot: 7 }) } as unknown as BallotStore,
-    clock,
-    random: { next: () => 0, id: () => "" },
-    expire: () => {},
     // There while its revision is odd.
     views: { ...nounViews(new LeaseClock(clock, createMachine({ digest: sha256Hex }))), lock: oddOnly },
   });
@@ -292,8 +306,27 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
   assertEquals([polled.isNewer, polled.body], [true, null]);
   assertEquals([watching.watchers, clock.timers], [2, 2]);
   for (const stop of stops) stop();
-  assertEquals([watching.watchers, clock.timers], [0, 0], "nothing is left running");
+  await clock.pass(5_000);
+  assertEquals([watching.watchers, clock.timers], [0, 0], "nothing goes on for longer than a round");
   for (const key of ["readyz", "members"]) moved(key, newest, 1);
+});
+
+Deno.test("watching: what a node missed is looked for also where each stream of it is cut off before a round is over", async () => {
+  const clock = new ManualClock();
+  let asked = 0;
+  const page = () => {
+    asked++;
+    return Promise.resolve({ keys: [], more: false });
+  };
+  const watching = alone(clock, { names: { page } as unknown as Names });
+  const ranges = [{ prefix: "cut/", exact: false }];
+  for (let i = 0; i < 4; i++) {
+    const stop = await watching.watchRanges("lock", ranges, null, () => {});
+    await clock.pass(2_000);
+    stop();
+  }
+  assertEquals(asked, 2, "the live names and all of them, once");
+  watching.close();
 });
 
 Deno.test("watching: a node that was rolled back refuses at once, and does not begin and then fall silent", () =>
