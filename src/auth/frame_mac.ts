@@ -3,7 +3,7 @@
  * under a key that the peer secret makes of both nodes and a fresh number of each. So a frame that is altered, repeated, left
  * out, out of order, or of another connection has a wrong one.
  */
-import { equalDigests, hmacSha256Hex } from "./digest.ts";
+import { equalDigests, hmacSha256Hex, hmacSha256HexOf } from "./digest.ts";
 
 export type LineNames = {
   readonly cluster: string;
@@ -19,12 +19,13 @@ export type LineNames = {
 const MAC_CHARS = 64;
 
 export class FrameMac {
-  readonly #key: string;
+  readonly #hmac: (text: string) => string;
   #count = 0;
 
   constructor({ cluster, dialler, acceptor, nonce, ticket }: LineNames, secret: string) {
     // As a JSON list, parts do not run into each other.
-    this.#key = hmacSha256Hex(secret, JSON.stringify(["quorate-line-v1", cluster, dialler, acceptor, nonce, ticket]));
+    const names = JSON.stringify(["quorate-line-v1", cluster, dialler, acceptor, nonce, ticket]);
+    this.#hmac = hmacSha256HexOf(hmacSha256Hex(secret, names));
   }
 
   /** The next frame: 64 hex digits of its MAC, and the text. */
@@ -39,6 +40,6 @@ export class FrameMac {
   }
 
   #mac(text: string): string {
-    return hmacSha256Hex(this.#key, `${++this.#count}\n${text}`);
+    return this.#hmac(`${++this.#count}\n${text}`);
   }
 }

@@ -47,6 +47,8 @@ export type Waiting = {
 type Waiter = {
   readonly subject: string;
   readonly commandId: string;
+  /** As its lease is called. */
+  readonly leaseId: string;
   readonly instance: number;
   readonly at: (position: number) => void;
   /** The value that last renewed its place, where that was last seen. */
@@ -68,7 +70,8 @@ export class Queues {
     { subject, commandId, instance, waitMs, signal, onPosition = () => {} }: Waiting,
   ): Promise<WaitEnd> {
     const { promise, resolve } = Promise.withResolvers<WaitEnd>();
-    const waiter: Waiter = { subject, commandId, instance, at: onChange(onPosition), by: null, end: resolve };
+    const leaseId = `p:${this.#parts.machine.placeId(subject, commandId)}`;
+    const waiter: Waiter = { subject, commandId, leaseId, instance, at: onChange(onPosition), by: null, end: resolve };
     const late = () => resolve({ type: "late" });
     const cancel = this.#parts.clock.after(waitMs, late);
     signal?.addEventListener("abort", late, { once: true });
@@ -199,11 +202,12 @@ class KeyQueue {
   #setTimer(state: State, atLeastMs: number): void {
     const { leases, clock } = this.#parts;
     this.#cancelLapse();
-    const blocking = this.#blocking(state);
+    const own = this.#placeIds(state);
+    const blocking = this.#blocking(state, own);
     if (this.empty || blocking.length === 0) return;
     const remaining = Math.min(...blocking.map((lease) => leases.remainingMs(this.#key, lease)));
     const first = this.#parts.machine.leases(state).find(({ id }) => id.startsWith("p:"));
-    const holdBack = first !== undefined && this.#placeIds(state).has(first.id)
+    const holdBack = first !== undefined && own.has(first.id)
       ? 0
       : NOT_FIRST_MS + (this.#parts.random.next() * NOT_FIRST_MS);
     const ms = Math.max(remaining + holdBack, atLeastMs);
@@ -211,16 +215,14 @@ class KeyQueue {
   }
 
   /** All leases of the key but those of our own places, which we renew. */
-  #blocking(state: State): readonly LeaseTerm[] {
-    const own = this.#placeIds(state);
+  #blocking(state: State, own = this.#placeIds(state)): readonly LeaseTerm[] {
     return this.#parts.machine.leases(state).filter(({ id }) => !own.has(id));
   }
 
   #placeIds(state: State): Set<string> {
-    const { machine } = this.#parts;
-    const ids = [...this.#waiters].map(({ subject, commandId }) => `p:${machine.placeId(subject, commandId)}`);
+    const waiting = new Set([...this.#waiters].map(({ leaseId }) => leaseId));
     const places = placesOfNode(state, this.#parts.acceptor.rules.me).map(({ id }) => `p:${id}`);
-    return new Set(ids.filter((id) => places.includes(id)));
+    return new Set(places.filter((id) => waiting.has(id)));
   }
 
   async #expire(): Promise<void> {

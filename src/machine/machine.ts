@@ -1,6 +1,7 @@
 /** The machine under the log: applies decided values to the state of one key. Pure, and equal on every node. */
 import { unreachable } from "../assert.ts";
 import type { Command, Machine, Mode, State, Value } from "../paxos/message.ts";
+import { Remembered } from "../remembered.ts";
 import {
   addEntry,
   bodyOf,
@@ -39,6 +40,9 @@ import {
   openDraft,
   type Session,
 } from "./state.ts";
+
+/** Names of subjects and commands whose digests are remembered: those of the commands under way, and some more. */
+const NAMES_MAX = 4_096;
 
 export type Applied = {
   readonly state: KeyState;
@@ -81,7 +85,8 @@ export interface LockMachine extends Machine {
 
 /** `digest` is SHA-256 in hex. */
 export function createMachine({ digest }: { readonly digest: Digest }): LockMachine {
-  const keyOf = (subject: string, id: string) => commandKey(digest, subject, id);
+  const digests = { digest, named: remembering(digest) };
+  const keyOf = (subject: string, id: string) => commandKey(digests.named, subject, id);
 
   /** A node that proposed a value applies it for its record and for its callers: the same objects both times. */
   const latest = new WeakMap<State, { readonly instance: number; readonly value: Value; readonly applied: Applied }>();
@@ -101,7 +106,7 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
       draft.atMs = labelOf(value);
       endLapsed(draft, value.claims);
     }
-    const results = value.commands.map((command) => applyOnce(draft, command, digest));
+    const results = value.commands.map((command) => applyOnce(draft, command, digests));
     return { state: link(digest, closeDraft(draft), { before, instance, value, results }), results };
   }
 
@@ -120,7 +125,10 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
       const known = keyState(state);
       const { version, holders, queue, session = null, evicted, floors = [] } = known;
       const entries = entriesOf(known);
-      return firstResult({ version, holders, queue, session, entries, evicted, floors }, identify(command, op, digest));
+      return firstResult(
+        { version, holders, queue, session, entries, evicted, floors },
+        identify(command, op, digests),
+      );
     },
     lookup: (state, subject, id) => findEntry(entriesOf(keyState(state)), keyOf(subject, id))?.result ?? null,
     appliedAt: (state, subject, id) => findEntry(entriesOf(keyState(state)), keyOf(subject, id))?.instance ?? null,
@@ -158,12 +166,12 @@ function labelOfOp(op: Op | null): number {
 }
 
 /** PROTOCOL.md §6: the first result again, or this command's own. */
-function applyOnce(draft: Draft, command: Command, digest: Digest): Result {
+function applyOnce(draft: Draft, command: Command, digests: Digests): Result {
   const op = readOp(command.op);
   if (op === null || !fitsKind(op, draft.kind)) return { outcome: "unknown-op" };
   // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
   if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
-  const asked = identify(command, op, digest);
+  const asked = identify(command, op, digests);
   const { version, holders, queue, session, window: { items, evicted, floors } } = draft;
   const first = firstResult({ version, holders, queue, session, entries: items, evicted, floors }, asked);
   if (first !== null) return first;
@@ -257,11 +265,25 @@ type Asked = {
   readonly op: OnceOp;
 };
 
-function identify({ subject, id, born, op: given }: Command, op: OnceOp, digest: Digest): Asked {
+/** `named` remembers what it made of the names of subjects and commands, which are asked for again and again. */
+type Digests = { readonly digest: Digest; readonly named: Digest };
+
+function remembering(digest: Digest): Digest {
+  const known = new Remembered<string>(NAMES_MAX);
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    const made = digest(text);
+    known.set(text, made);
+    return made;
+  };
+}
+
+function identify({ subject, id, born, op: given }: Command, op: OnceOp, { digest, named }: Digests): Asked {
   const known = identified.get(given);
   if (known !== undefined && known.subject === subject && known.id === id) return { ...known.asked, born, op };
-  const key = commandKey(digest, subject, id);
-  const tag = isRepeatable(op) ? REPEATABLE_TAG : subjectTag(digest, subject);
+  const key = commandKey(named, subject, id);
+  const tag = isRepeatable(op) ? REPEATABLE_TAG : subjectTag(named, subject);
   const asked = { key, body: bodyOf(digest, op), tag };
   identified.set(given, { subject, id, asked });
   return { ...asked, born, op };

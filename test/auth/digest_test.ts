@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import { equalDigests, hmacSha256Hex, sha256Hex } from "../../src/auth/digest.ts";
+import { equalDigests, hmacSha256Hex, hmacSha256HexOf, sha256Hex } from "../../src/auth/digest.ts";
 
 Deno.test("sha256Hex: the vectors of FIPS 180-2", () => {
   assertEquals(sha256Hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -23,4 +23,13 @@ Deno.test("equalDigests: equal only if every character is", () => {
   assertFalse(equalDigests(digest, sha256Hex("b")));
   assertFalse(equalDigests(digest, digest.slice(1)));
   assertFalse(equalDigests(digest, ""));
+});
+
+Deno.test("hmacSha256HexOf: what hmacSha256Hex says, for keys of every length about a block, text after text", () => {
+  for (const length of [0, 1, 63, 64, 65, 131]) {
+    for (const key of ["k".repeat(length), new Uint8Array(length).fill(0xaa)]) {
+      const mac = hmacSha256HexOf(key);
+      for (const text of ["", "a", "wäre", "x".repeat(5_000)]) assertEquals(mac(text), hmacSha256Hex(key, text));
+    }
+  }
 });
