@@ -144,7 +144,7 @@ const RULES: readonly Rule[] = [
   { room: "src/paxos/", may: ["src/paxos/", "src/assert.ts", "src/limits.ts"] },
   {
     room: "src/machine/",
-    may: ["src/machine/", "src/assert.ts", "src/limits.ts"],
+    may: ["src/machine/", "src/assert.ts", "src/limits.ts", "src/remembered.ts"],
     mayTypes: ["src/paxos/"],
   },
   { room: "src/engine/", may: ["src/engine/", ...CORE] },

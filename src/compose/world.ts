@@ -1,20 +1,13 @@
 /** The real clock and randomness, for composition roots only. */
 import type { Clock, Randomness } from "../ports.ts";
-import { Timers } from "./timers.ts";
 
-const now = () => performance.now();
-const timers = new Timers({
-  now,
-  set(ms, run) {
+export const realClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after(ms, run) {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
   },
-});
-
-export const realClock: Clock = {
-  now,
-  wall: () => Date.now(),
-  after: (ms, run) => timers.after(ms, run),
 };
 
 const ID_BYTES = 12;

@@ -31,9 +31,6 @@ import { nextValue } from "./next_value.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
-/** Given, as without one each value would cost an exception with its stack. */
-const NOBODY_WAITS = "nobody waits for it any more";
-
 type Opened = Omit<Snapshot, "stateHash">;
 export type SubmitterParts = Drive & {
   readonly machine: LockMachine;
@@ -398,6 +395,6 @@ export class Submitter {
   #forget(pending: Pending): void {
     pending.cancelDeadline();
     this.#pending.delete(pending);
-    if (this.#pending.size === 0) this.#giveUp.abort(NOBODY_WAITS);
+    if (this.#pending.size === 0) this.#giveUp.abort("without a reason it would make an exception");
   }
 }
