@@ -247,9 +247,9 @@ export class RealCluster {
   }
 }
 
-/** Asks until it is so, some 30 seconds long, or while `goesOn`. */
+/** Asks until it is so, some two minutes long, or while `goesOn`: ten processes may start at once on two slow cores. */
 async function answersOk(url: string, goesOn: () => boolean): Promise<boolean> {
-  for (let i = 0; i < 600 && goesOn(); i++) {
+  for (let i = 0; i < 2_400 && goesOn(); i++) {
     const answer = await fetch(url).then(async (response) => {
       await response.body?.cancel();
       return response.ok;
