@@ -2,6 +2,7 @@
  * Telling everybody what was decided (PROTOCOL.md §5): at once those that wait for it, the others with the next message to
  * them or a little later, and again to those that were away, until they have it.
  */
+import { QuorateError } from "../errors.ts";
 import { LAGGING_MAX_KEYS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorReply, Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
@@ -87,17 +88,19 @@ export class Learning {
 
   /**
    * The instance that members stand at who are past this node's record as it is now; null if of a read quorum none is. What is
-   * decided, but no member of that quorum has moved on by, it does not see. Rejects as the own record's view does.
+   * decided, but no member of that quorum has moved on by, it does not see. Rejects as the own record's view does, and with
+   * `no-quorum` if no read quorum answers.
    */
   async aheadOf(key: string): Promise<number | null> {
     const { snapshot: { instance: own } } = await this.#acceptor.view(key);
     let newest = own;
-    await this.#ask(key, ({ instance }) => void (newest = Math.max(newest, instance)));
+    const isHeard = await this.#ask(key, ({ instance }) => void (newest = Math.max(newest, instance)));
+    if (!isHeard) throw new QuorateError("no-quorum", "no quorum of members says how far they are");
     return newest > own ? newest : null;
   }
 
-  /** Resolves once a read quorum has answered, or nobody else will. */
-  async #ask(key: string, hear: (snapshot: Snapshot) => Promise<void> | void): Promise<void> {
+  /** Resolves once a read quorum has answered, with true, or nobody else will. */
+  async #ask(key: string, hear: (snapshot: Snapshot) => Promise<void> | void): Promise<boolean> {
     const { me, quorums } = this.#acceptor.rules;
     const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -110,6 +113,7 @@ export class Learning {
       if (quorums.isPhase1(heard)) resolve();
     });
     await Promise.race([promise, Promise.all(asked)]);
+    return quorums.isPhase1(heard);
   }
 
   /** A state that a member holds decided, or a read quorum's, for the own record if that is older. */

@@ -57,6 +57,16 @@ export class Grants {
       const asked = this.#ask(name, id, asking, caller, which);
       const first = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
       const bornAt = isRefusal(first) && first.isOwn !== true ? await cameAt : null;
+      if (bornAt === "unheard") {
+        throw new QuorateError(
+          "outcome-unknown",
+          "no quorum tells whether another try was refused before this one came",
+          {
+            outcome: "unknown",
+            idempotencyKey,
+          },
+        );
+      }
       // Refused before this request came: an earlier try that came since may yet be granted it, and so may this one.
       const isOld = bornAt !== null && (machine.appliedAt(first.state, subject, id) ?? bornAt) < bornAt;
       const outcome = isOld
@@ -98,14 +108,18 @@ export class Grants {
   /**
    * The instance that was open when the request came, if it may be a repeated one, does not say when it was born, and its node
    * was behind then; else null. It is asked for beside the first command, which does not wait for it, and only where the own
-   * record has something in the way.
+   * record has something in the way. "unheard": no quorum answers, so a refusal of another try may be an old one.
    */
-  async #cameAt(name: string, asking: Asking, { anonymous, born, hedge, timeoutMs }: Caller): Promise<number | null> {
+  async #cameAt(
+    name: string,
+    asking: Asking,
+    { anonymous, born, hedge, timeoutMs }: Caller,
+  ): Promise<number | null | "unheard"> {
     if (anonymous === true || born !== undefined || hedge !== undefined) return null;
     const key = this.#noun.prefix + name;
     const own = await ownState(this.#parts, key, timeoutMs);
     if (own === null || isFree(own, asking, NONE)) return null;
-    return await this.#parts.learning.aheadOf(key).catch(() => null);
+    return await this.#parts.learning.aheadOf(key).catch(() => "unheard" as const);
   }
 
   leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {

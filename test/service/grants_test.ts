@@ -90,6 +90,26 @@ Deno.test("grants: a refusal of before a repeated take came is no answer to it, 
   }
 });
 
+Deno.test("grants: a node that no quorum tells how far it is passes on no refusal of another try: it may be an old one", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+    const slow = () => caller({ timeoutMs: 10_000 });
+    await a!.acquire("x", request("holder"), slow());
+    await until("c knows", async () => (await c!.get("x", { stale: true, timeoutMs: 1 })).body.holders.length === 1);
+    for (const peer of ["a", "b"]) cluster.network.cut(peer, "c");
+    const mine = slow();
+    const refused = await assertRejects(() => b!.acquire("x", request("me"), mine), QuorateError);
+    assertEquals(refused.code, "held");
+    for (const peer of ["a", "b"]) cluster.network.heal(peer, "c");
+    cluster.network.drop(({ from, content }) => from === "c" && content.type === "read");
+    const again = await assertRejects(() => c!.acquire("x", request("me"), mine), QuorateError);
+    assertEquals([again.code, again.facts.idempotencyKey], ["outcome-unknown", mine.idempotencyKey]);
+  } finally {
+    cluster.close();
+  }
+});
+
 Deno.test("grants: a try whose place was left goes on where another try of the request has a newer one, and is else over", async () => {
   for (const isOver of [false, true]) {
     const cluster = await memoryCluster(3);
