@@ -24,7 +24,7 @@ export type Call<T> = (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>;
 /** An answer, or the error that is one, and who gave it. */
 export type Told<T> =
   | { readonly answer: Answer<T>; readonly node: string; readonly sentMs: number }
-  | { readonly code: string; readonly error: QuorateError; readonly node: string };
+  | { readonly code: string; readonly error: QuorateError; readonly node: string; readonly isRepeated: boolean };
 
 /** More of the caller, and of how it is asked. */
 export type Asking = Partial<Caller> & {
@@ -117,7 +117,7 @@ export class Asker {
         if (key !== undefined && caller.hedge === undefined) {
           answers.refused(key, idempotencyKey, told.code, clock.now());
         }
-        return told;
+        return { ...told, isRepeated: nth > 1 };
       }
       const born = told === null || !takesBorn ? undefined : bornIn(told.error);
       if (born !== undefined && caller.born === undefined) caller = { ...caller, born };
@@ -142,7 +142,7 @@ export class Asker {
     try {
       return { answer: await this.#world.ask(node, call), node, sentMs };
     } catch (error) {
-      if (error instanceof QuorateError) return { code: error.code, error, node };
+      if (error instanceof QuorateError) return { code: error.code, error, node, isRepeated: false };
       throw error;
     }
   }

@@ -37,6 +37,8 @@ type Leaving = {
   /** The process that was asked has died: nobody undoes what it had begun. */
   readonly onDeath?: () => void;
 };
+/** `isRepeated`: another try of it was sent before. */
+type Refusal = { readonly error: QuorateError; readonly node: string; readonly isRepeated: boolean };
 type Fence = readonly [name: string, fence: string];
 
 export class SetWorkload extends NounWorkload {
@@ -44,7 +46,7 @@ export class SetWorkload extends NounWorkload {
   readonly #holds: Hold[] = [];
   readonly #together: Together[] = [];
   /** Requests nobody has a use for any more, and which node was to undo them. */
-  readonly #gone: (Omit<Gone, "stayMs"> & { readonly node: { isDead: boolean } })[] = [];
+  readonly #gone: (Omit<Gone, "stayMs"> & { readonly node: { isDead: boolean }; readonly isRepeated: boolean })[] = [];
   /** Held for an hour by somebody who knows it. */
   readonly #open = new Map<string, Fence>();
   /** When each name was forced, as far as anybody knows. */
@@ -64,12 +66,14 @@ export class SetWorkload extends NounWorkload {
     const { decided } = this.clients.world;
     const { slowest } = this.clients.world;
     const lapseMs = HANDOVER_TTL_MS * (1 + DRIFT) / slowest;
-    const gone = this.#gone.map(({ node, ...one }) => {
+    const gone = this.#gone.map(({ node, isRepeated, ...one }) => {
       // One lock is told at once: where the only node that knows that its caller has gone dies, it stays for its ttl.
       const ttlMs = node.isDead && one.keys.length === 1 ? HOUR_MS : 0;
       const stayMs = this.#allowedMs + ttlMs + (one.mayComeBack || node.isDead ? lapseMs : 0);
       // Likewise a set that it had begun to confirm: what came to be confirmed nobody is left to give back.
-      return { ...one, stayMs, ...(node.isDead ? { mayComeBack: true as const } : {}) };
+      // A try that was given up may be granted one of the set after another was refused: nobody confirms that, and it lapses.
+      const lateMs = isRepeated && one.keys.length > 1 ? lapseMs : 0;
+      return { ...one, stayMs, lateMs, ...(node.isDead ? { mayComeBack: true as const } : {}) };
     });
     const holds = this.#holds.map((hold) => ({ ...hold, releasedMs: this.#endOf(hold) }));
     return [
@@ -247,19 +251,20 @@ export class SetWorkload extends NounWorkload {
   /** What it is told that it still has, it gives back. */
   async #refusedAll(
     asker: Asker,
-    { error, node }: { readonly error: QuorateError; readonly node: string },
+    told: Refusal,
     names: readonly string[],
     id: string,
   ): Promise<void> {
-    this.#refused(error, node, names, id);
+    const { error } = told;
+    this.#refused(told, names, id);
     for (const { name, fence } of stillHeldIn(error)) this.#open.set(`${id}-${name}`, [name, fence]);
     await Promise.all(stillHeldIn(error).map(({ name, fence }) => this.#release(asker, id, name, fence)));
   }
 
-  #refused(error: QuorateError, node: string, names: readonly string[], id: string): void {
+  #refused({ error, node, isRepeated }: Refusal, names: readonly string[], id: string): void {
     if (UNKNOWN.has(error.code)) return;
     const told = stillHeldIn(error).map(({ name, fence }) => `lock/${name} ${fence}`);
-    this.#goes(`was told ${error.code}`, node, names, id, { told });
+    this.#goes(`was told ${error.code}`, node, names, id, { told, isRepeated });
   }
 
   /** @param mayComeBack then what is not confirmed may stay for as long as what nobody takes up */
@@ -268,12 +273,12 @@ export class SetWorkload extends NounWorkload {
     process: string,
     names: readonly string[],
     id: string,
-    how: Pick<Gone, "mayComeBack" | "told">,
+    { isRepeated = false, ...how }: Pick<Gone, "mayComeBack" | "told"> & { readonly isRepeated?: boolean },
   ): void {
     const node = { isDead: false };
     this.clients.world.deathOf(process).then(() => node.isDead = true);
     const keys = names.map((name) => `lock/${name}`);
-    this.#gone.push({ what, keys, id, atMs: this.clients.now(), node, ...how });
+    this.#gone.push({ what, keys, id, atMs: this.clients.now(), node, isRepeated, ...how });
   }
 
   /** Asks for an hour and goes away before it is answered, unless the answer comes first. */
@@ -332,7 +337,7 @@ export class SetWorkload extends NounWorkload {
         if (!isUp) return null;
         if (left.signal.aborted) {
           this.#goes(what, node, names, id, isAnonymous && !wasStalled ? {} : { mayComeBack: true });
-        } else this.#refused(error, node, names, id);
+        } else this.#refused({ error, node, isRepeated: false }, names, id);
         for (const { name, fence } of stillHeldIn(error)) this.#open.set(`${id}-${name}`, [name, fence]);
         return null;
       },

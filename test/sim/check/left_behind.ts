@@ -15,6 +15,8 @@ export type Gone = {
   readonly stayMs: number;
   /** Who asked may come back for what was confirmed: that is not left behind. */
   readonly mayComeBack?: true;
+  /** How much longer what was granted after `atMs` may stay, if nobody ever confirmed it. Default 0. */
+  readonly lateMs?: number;
   /** What it was told that it still has, and has been giving back since: `key fence`. */
   readonly told?: readonly string[];
 };
@@ -30,16 +32,17 @@ export function leftBehind(
   fromMs: number,
 ): readonly string[] {
   const stories = storiesOf(log, gone.flatMap(({ keys }) => keys));
-  return gone.flatMap(({ what, keys, id, atMs, stayMs, mayComeBack = false, told = [] }) =>
+  return gone.flatMap(({ what, keys, id, atMs, stayMs, mayComeBack = false, lateMs = 0, told = [] }) =>
     keys.flatMap((key) => {
       const story = stories.get(key)!;
       const family = familyOf(story, subject, id);
       const stays = (
         kind: string,
         one: { readonly command: string; readonly fromMs: number; readonly endMs: number | null },
+        longerMs = 0,
       ) => {
         if (!family.has(one.command)) return [];
-        const dueMs = Math.max(atMs, fromMs, one.fromMs) + stayMs;
+        const dueMs = Math.max(atMs, fromMs, one.fromMs) + stayMs + longerMs;
         if (one.endMs !== null && one.endMs <= dueMs) return [];
         const how = one.endMs === null ? "for ever" : `${(one.endMs - dueMs).toFixed(0)} ms too long`;
         return [`${key}: ${id} ${what}, and ${kind} ${how}`];
@@ -49,7 +52,7 @@ export function leftBehind(
           told.includes(`${key} ${fence}`) ||
             (mayComeBack && isConfirmedBy(hold, Math.max(atMs, fromMs) + stayMs))
             ? []
-            : stays(`its fence ${fence} stayed`, hold)
+            : stays(`its fence ${fence} stayed`, hold, hold.confirmedMs === null && hold.fromMs > atMs ? lateMs : 0)
         ),
         ...story.places.flatMap((place) => stays("its place stayed", place)),
       ];

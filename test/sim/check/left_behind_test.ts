@@ -44,6 +44,17 @@ Deno.test("leftBehind: who may come back keeps what was confirmed, and whoever w
   assertEquals(leftBehind(log, SUBJECT, [{ ...told, told: ["lock/y 1025"] }], 0).length, 1);
 });
 
+Deno.test("leftBehind: what a try that was given up is granted after the answer may lapse by itself, if nobody confirms it", () => {
+  const ended = [["b-x", release("5121")]] as const;
+  const queued = planted(KEY, [...STEPS, [["a-x", release("1025")]], [], [], [], [], ended]);
+  const confirmed = planted(KEY, [[["b", acquire("b")]], [], [], [], [], [], [], [], [], [["b-x", release("1025")]]]);
+  const gone = { what: "was told held", keys: [KEY], id: "b", stayMs: 15, lateMs: 60 };
+  const late = (log: typeof queued, atMs: number, more = {}) =>
+    leftBehind(log, SUBJECT, [{ ...gone, atMs, ...more }], 0).length;
+  assertEquals([late(queued, 40), late(queued, 60)], [0, 1]);
+  assertEquals([late(queued, 40, { lateMs: 0 }), late(confirmed, 5)], [1, 1]);
+});
+
 Deno.test("leftBehind: nothing is asked of anybody while everything fails", () => {
   const log = planted(KEY, [...STEPS, [["a-x", release("1025")]]]);
   const gone = { what: "went away", keys: [KEY], id: "a", atMs: 20, stayMs: 15 };
