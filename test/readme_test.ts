@@ -12,11 +12,13 @@ import { withApps } from "./routes/memory_apps.ts";
 
 const TOKENS = JSON.stringify([{ subject: "ci", sha256: "0".repeat(64), scopes: ["lock:read,write:deploy/*"] }]);
 const FROM_NOTHING = "docs/recipes/README.md";
-/** Which test runs the blocks of a page, in `sh` and in `ts`. */
+/** Which test runs the blocks of a page, by their language. */
 const RUN_BY: Readonly<Record<string, readonly string[]>> = {
   sh: [...SESSION_PAGES, FROM_NOTHING, "docs/cli.md"],
   // The last two in test/package/pages_test.ts.
   ts: ["README.md", "docs/hono.md", "docs/testing.md"],
+  // test/python/python_client_test.ts
+  python: ["docs/python.md"],
 };
 const FROM_NOTHING_WITHIN_MS = 60_000;
 
@@ -32,7 +34,7 @@ Deno.test("pages: every block in sh or ts is on a page whose blocks a test runs"
   }
   // Settings of other programs, what is printed, and what only has to parse: no other language hides a command.
   const others = new Set([...PAGES.keys()].flatMap((path) => blocks(path).map(({ language }) => language)));
-  assertEquals([...others].sort(), ["caddyfile", "console", "json", "nginx", "sh", "text", "ts"]);
+  assertEquals([...others].sort(), ["caddyfile", "console", "json", "nginx", "python", "sh", "text", "ts"]);
 });
 
 Deno.test("pages: their commands are tasks of deno.json, at the version .ci/run pins", async () => {

@@ -1,0 +1,263 @@
+"""What the Python client promises, line by line, over nodes that somebody else started: contract.py CLIENT_FOLDER URLS ABSENT."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+import quorate  # noqa: E402
+
+URLS, ABSENT = sys.argv[2], sys.argv[3]
+CASES = []
+
+
+def case(run):
+    CASES.append(run)
+    return run
+
+
+def client(urls=URLS, **options):
+    return quorate.Client(urls, **options)
+
+
+def until(what, is_true):
+    for _ in range(500):
+        if is_true():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"did not come true: {what}")
+
+
+def raised(kind, run):
+    try:
+        run()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def apart(run):
+    """Runs it in a thread. The returned function waits for its end, and returns or raises what it did."""
+    end = {}
+
+    def caught():
+        try:
+            end["result"] = run()
+        except BaseException as error:
+            end["error"] = error
+
+    thread = threading.Thread(target=caught, daemon=True)
+    thread.start()
+
+    def joined():
+        thread.join(20)
+        if "error" in end:
+            raise end["error"]
+        return end["result"]
+
+    return joined
+
+
+def waiters(name):
+    return client().request("GET", f"/v1/locks/{name}")["waiterCount"]
+
+
+@case
+def a_with_block_holds_the_lock_and_gives_it_back():
+    with client().lock("with", ttl=30) as lock:
+        first = lock.fence
+        assert isinstance(first, int) and lock.owned() and lock.locked() and not lock.lost.is_set()
+        assert 20 < lock.remaining() < 30
+    assert not lock.owned() and not lock.locked() and not lock.lost.is_set()
+    with lock:
+        assert lock.fence > first
+
+
+@case
+def what_the_block_raises_comes_out_and_the_lock_is_given_back():
+    lock = client().lock("raises")
+
+    def fails():
+        with lock:
+            raise KeyError("mine")
+
+    raised(KeyError, fails)
+    assert not lock.locked()
+
+
+@case
+def acquire_says_whether_it_is_held():
+    one, other = client().lock("held"), client().lock("held", blocking=False)
+    assert one.acquire() is True
+    assert other.acquire() is False and not other.owned()
+    assert other.acquire(blocking=True, blocking_timeout=0.2) is False
+    assert waiters("held") == 0
+    assert raised(quorate.LockError, other.__enter__).code == "held"
+    assert raised(quorate.LockError, one.acquire).code == "held"
+    one.release()
+    assert other.acquire() is True
+    other.release()
+
+
+@case
+def it_waits_in_the_order_of_the_requests():
+    lock, order = client().lock("order"), []
+    lock.acquire()
+
+    def wait(i):
+        with client().lock("order") as mine:
+            order.append((i, mine.fence > lock_fence))
+
+    lock_fence, waiting = lock.fence, []
+    for i in range(3):
+        waiting.append(apart(lambda i=i: wait(i)))
+        until("it waits", lambda: waiters("order") == i + 1)
+    lock.release()
+    for joined in waiting:
+        joined()
+    assert order == [(0, True), (1, True), (2, True)], order
+
+
+@case
+def it_renews_itself_for_longer_than_its_ttl():
+    with client().lock("renewed", ttl=1) as lock:
+        time.sleep(2.5)
+        assert lock.owned() and lock.locked()
+
+
+@case
+def what_is_forced_is_lost():
+    lock = client().lock("forced", ttl=1.5)
+    lock.acquire()
+    client().request("DELETE", "/v1/locks/forced", {"reason": "test"})
+    assert lock.lost.wait(5)
+    assert not lock.owned() and lock.remaining() == 0.0
+    assert raised(quorate.LockNotOwnedError, lock.extend).code == "lock-lost"
+    assert raised(quorate.LockNotOwnedError, lock.release).code == "lock-lost"
+    again = raised(quorate.LockNotOwnedError, lock.release)
+    assert isinstance(again, quorate.LockError) and isinstance(again, quorate.QuorateError)
+
+    def block():
+        with client().lock("forced", ttl=30):
+            client().request("DELETE", "/v1/locks/forced", {"reason": "test"})
+
+    raised(quorate.LockNotOwnedError, block)
+
+
+@case
+def extend_changes_the_ttl():
+    with client().lock("extend", ttl=2) as lock:
+        assert lock.extend(60) is True
+        assert lock.remaining() > 50
+
+
+@case
+def shared_holders_hold_together():
+    with client().lock("shared", shared=True), client().lock("shared", shared=True, holder="me", metadata="about"):
+        holders = client().request("GET", "/v1/locks/shared")["holders"]
+        assert len(holders) == 2 and "me" in [each["holder"] for each in holders]
+        assert client().lock("shared").acquire(blocking=False) is False
+
+
+@case
+def whoever_is_interrupted_while_it_waits_leaves_the_queue():
+    with client().lock("interrupted"):
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        raised(KeyboardInterrupt, client().lock("interrupted").acquire)
+        assert waiters("interrupted") == 0
+
+
+@case
+def a_child_process_holds_nothing_of_its_parent():
+    with client().lock("forked") as lock:
+        child = os.fork()
+        if child == 0:
+            refused = raised(quorate.LockNotOwnedError, lock.release)
+            os._exit(0 if refused.code == "lock-lost" and not lock.owned() else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert lock.owned() and lock.locked()
+
+
+@case
+def names_may_be_anything_but_dots():
+    for name in ("a/b", "ü %2F?#", "..."):
+        with client().lock(name) as lock:
+            assert lock.locked()
+    for name in ("", ".", ".."):
+        raised(ValueError, lambda name=name: client().lock(name))
+
+
+@case
+def nodes_that_are_not_there_are_left_out():
+    with client([*ABSENT.split(","), *URLS.split(",")]).lock("absent") as lock:
+        assert lock.owned()
+    error = raised(quorate.QuorateError, client(ABSENT, timeout=0.3).lock("absent").acquire)
+    assert (error.code, error.outcome) == ("not-ready", "unknown"), error
+    for urls in ("", "ftp://a", "nonsense", []):
+        raised(ValueError, lambda urls=urls: client(urls))
+
+
+@case
+def what_a_node_refuses_for_good_is_raised_at_once():
+    error = raised(quorate.QuorateError, client().lock("refused", ttl=0.001).acquire)
+    assert (error.code, error.status) == ("invalid-request", 400), error
+    assert not isinstance(error, quorate.LockError)
+
+
+@case
+def an_election_calls_back_while_it_leads():
+    election = quorate.Election(client(), "main", "host-1", value="http://host-1")
+    seen = []
+
+    def work(number, more=0):
+        seen.append((election.leader(), election.term))
+        election.proclaim("http://host-2")
+        seen.append(election.leader()["value"])
+        return number + more
+
+    assert election.run(work, 1, more=2) == 3
+    (leader, term), value = seen
+    assert leader == {"candidate": "host-1", "term": term, "value": "http://host-1"} and value == "http://host-2"
+    assert election.leader() is None
+    raised(quorate.LockNotOwnedError, lambda: election.proclaim("x"))
+    raised(ValueError, lambda: election.run(None))
+
+
+@case
+def what_a_leader_raises_comes_out_and_it_resigns():
+    election = client().election("fails")
+
+    def work():
+        raise KeyError("mine")
+
+    raised(KeyError, lambda: election.run(work))
+    assert election.leader() is None
+
+
+@case
+def a_cancelled_candidate_leaves_the_queue():
+    leader, candidate = client().election("cancel"), client().election("cancel")
+    led, end = threading.Event(), threading.Event()
+    leading = apart(lambda: leader.run(lambda: (led.set(), end.wait(20))))
+    assert led.wait(10)
+    running = apart(lambda: candidate.run(lambda: "led"))
+    queue = lambda: client().request("GET", "/v1/elections/cancel")["waiterCount"]  # noqa: E731
+    until("it waits", lambda: queue() == 1)
+    candidate.cancel()
+    assert running() is None
+    until("it has left", lambda: queue() == 0)
+    end.set()
+    leading()
+
+
+failures = 0
+for run in CASES:
+    try:
+        run()
+    except BaseException as error:
+        failures += 1
+        print(f"{run.__name__}: {type(error).__name__}: {error} (line {error.__traceback__.tb_next.tb_lineno})")
+print(f"{len(CASES) - failures} of {len(CASES)}")
