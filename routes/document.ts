@@ -9,6 +9,7 @@ import type { ErrorCode } from "../src/errors.ts";
 import type { Env } from "./answer.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
 import { PROBLEM_EXAMPLES } from "./problem_examples.ts";
+import { nameOf, rankOf, SECTIONS } from "./operation_names.ts";
 import { isCounted } from "./rate_limit.ts";
 
 export type Media = { readonly schema: object; readonly examples?: Readonly<Record<string, object>> };
@@ -25,6 +26,8 @@ export type Parameter = {
   readonly schema: Readonly<Record<string, unknown>>;
 };
 export type Operation = {
+  readonly operationId?: string;
+  readonly tags?: readonly string[];
   readonly summary?: string;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Media>> };
@@ -35,6 +38,7 @@ export type Operation = {
 export type OpenApi = {
   readonly openapi: string;
   readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly tags: typeof SECTIONS;
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, object>>; readonly [kind: string]: object };
 };
@@ -49,19 +53,25 @@ export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boo
   app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
   const made = app.getOpenAPI31Document({
     openapi: "3.1.0",
-    info: { title: "Quorate", version, description: DESCRIPTION },
+    info: { title: "Quorate", version, description: DESCRIPTION, license: LICENSE },
+    servers: [{ url: "/", description: "The node that this document came from" }],
+    tags: [...SECTIONS],
     security: [{ bearer: [] }, ...(isOpen ? [{}] : [])],
   }) as unknown as OpenApi;
+  const rank = ([path, item]: [string, object]) => Math.min(...Object.keys(item).map((method) => rankOf(method, path)));
   const paths = Object.fromEntries(
-    Object.entries(made.paths).map(([path, item]) => [
+    Object.entries(made.paths).toSorted((a, b) => rank(a) - rank(b)).map(([path, item]) => [
       path,
       Object.fromEntries(
-        Object.entries(item).map(([method, operation]) => [method, completed(method, path, operation, isOpen)]),
+        Object.entries(item).toSorted(([a], [b]) => rankOf(a, path) - rankOf(b, path))
+          .map(([method, operation]) => [method, completed(method, path, operation, isOpen)]),
       ),
     ]),
   );
   return { ...made, paths, components: { ...made.components, examples: PROBLEM_EXAMPLES } };
 }
+
+const LICENSE = { name: "MIT", url: "https://spdx.org/licenses/MIT.html" };
 
 /** Besides what it is: what no schema can say, as it is about several fields at once. */
 const DESCRIPTION = [
@@ -101,6 +111,7 @@ function completed(method: string, path: string, operation: Operation, isOpen: b
     };
   }
   return {
+    ...nameOf(method, path),
     ...operation,
     responses: all,
     ...(isOpen && security !== undefined && security.length > 0 ? { security: [...security, {}] } : {}),

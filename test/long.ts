@@ -20,6 +20,7 @@ export const LONG: readonly string[] = [
   "test/chaos/watchers_test.ts",
   "test/chaos/written_often_test.ts",
   "test/client/client_contract_test.ts",
+  "test/package/generators_test.ts",
   "test/python/python_client_test.ts",
   "test/replica/learner_node_test.ts",
   "test/sim/explore/reductions_test.ts",
