@@ -1,11 +1,20 @@
 /** The document as one page of plain HTML: no script, no font, nothing that would have to be fetched. */
 import type { Media, OpenApi, Operation, Parameter } from "./document.ts";
+import { exampleOf, type Schema, shapeIn, typeOf } from "./schema_words.ts";
 
-export function docsPage({ info, paths, components }: OpenApi): string {
+export function docsPage({ info, paths, components, tags = [] }: OpenApi): string {
   const operations = Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation }))
   );
+  const { schemas } = components;
   const title = `${info.title} ${info.version}`;
+  const section = ({ name, description }: { readonly name: string; readonly description: string }) => {
+    const own = operations.filter(({ operation }) => (operation.tags ?? [NO_SECTION.name]).includes(name));
+    if (own.length === 0) return "";
+    return `<h2 id="section-${text(name)}">${text(name)}</h2>
+<p>${text(description)}</p>
+${own.map(({ path, method, operation }) => operationHtml(path, method, operation, schemas)).join("\n")}`;
+  };
   return `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -17,16 +26,18 @@ export function docsPage({ info, paths, components }: OpenApi): string {
 <body>
 <h1>${text(title)}</h1>
 <p>${text(info.description)} The same for machines: <a href="/openapi.json">/openapi.json</a></p>
-<h2 id="requests">Requests</h2>
-${operations.map(({ path, method, operation }) => operationHtml(path, method, operation)).join("\n")}
+${[...tags, NO_SECTION].map(section).join("\n")}
 <h2 id="shapes">Shapes</h2>
-${Object.entries(components.schemas).map(([name, schema]) => shapeHtml(name, schema)).join("\n")}
+${Object.entries(schemas).map(([name, schema]) => shapeHtml(name, schema)).join("\n")}
 <h2 id="errors">Errors</h2>
 ${Object.entries(components["examples"] ?? {}).map(([code, example]) => errorHtml(code, example)).join("\n")}
 </body>
 </html>
 `;
 }
+
+/** Operations that name none. */
+const NO_SECTION = { name: "Others", description: "" };
 
 const STYLE = `
 :root { color-scheme: light dark }
@@ -41,7 +52,9 @@ table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
 `;
 
-function operationHtml(path: string, method: string, operation: Operation): string {
+type Schemas = Readonly<Record<string, object>>;
+
+function operationHtml(path: string, method: string, operation: Operation, schemas: Schemas): string {
   const { summary = "", parameters = [], requestBody, responses } = operation;
   const rows = parameters.map(parameterHtml).join("");
   return `<details>
@@ -49,11 +62,11 @@ function operationHtml(path: string, method: string, operation: Operation): stri
 <p>${text(needed(operation))}</p>
 ${rows === "" ? "" : `<table><tr><th>parameter</th><th>in</th><th>is</th><th></th></tr>${rows}</table>`}
 ${requestBody === undefined ? "" : `<h4>Body${requestBody.required ? "" : ", may be left out"}</h4>`}
-${contentHtml(requestBody?.content)}
+${contentHtml(requestBody?.content, schemas)}
 ${
     Object.entries(responses).map(([status, response]) =>
       `<h4>${text(status)} ${text(response["x-codes"] === undefined ? response.description : "")}</h4>
-${response["x-codes"] === undefined ? contentHtml(response.content) : codesHtml(response["x-codes"])}`
+${response["x-codes"] === undefined ? contentHtml(response.content, schemas) : codesHtml(response["x-codes"])}`
     ).join("\n")
   }
 </details>`;
@@ -69,26 +82,43 @@ function needed(operation: Operation): string {
 }
 
 function parameterHtml({ name, in: place, required, description = "", schema }: Parameter): string {
-  // Said once, beside it.
-  const { description: _, ...rest } = schema;
-  const is = `${required ? "" : "optional "}${JSON.stringify(rest)}`;
-  return `<tr><td><code>${text(name)}</code></td><td>${text(place)}</td><td><code>${text(is)}</code></td><td>${
-    text(description)
-  }</td></tr>`;
+  const type = typeHtml(schema);
+  return `<tr><td><code>${text(name)}</code></td><td>${text(place)}</td><td>${
+    required ? "" : "optional "
+  }${type}</td><td>${text(description)}</td></tr>`;
 }
 
-function contentHtml(content: Readonly<Record<string, Media>> = {}): string {
-  return Object.entries(content).map(([type, { schema }]) => `<p><code>${text(type)}</code></p>${json(schema)}`).join(
-    "",
-  );
+function contentHtml(content: Readonly<Record<string, Media>> = {}, schemas: Schemas): string {
+  return Object.entries(content).map(([type, { schema }]) => {
+    const shape = shapeIn(schema);
+    const example = shape === undefined ? undefined : exampleOf(schemas[shape]);
+    return `<p><code>${text(type)}</code>: ${typeHtml(schema)}</p>${example === undefined ? "" : json(example)}`;
+  }).join("");
+}
+
+/** In words, each shape that it names as a link to it. */
+function typeHtml(schema: Schema): string {
+  return text(typeOf(schema)).replaceAll(/#([A-Za-z]+)/g, (_, name) => `<a href="#shape-${name}">${name}</a>`);
 }
 
 function codesHtml(codes: readonly string[]): string {
   return `<p>${codes.map((code) => `<a href="#error-${text(code)}"><code>${text(code)}</code></a>`).join(", ")}</p>`;
 }
 
-function shapeHtml(name: string, schema: object): string {
-  return `<details id="shape-${text(name)}"><summary>${text(name)}</summary>${json(schema)}</details>`;
+function shapeHtml(name: string, schema: Schema): string {
+  const example = exampleOf(schema);
+  return `<details id="shape-${text(name)}"><summary>${text(name)}</summary>
+${schema.properties === undefined ? `<p>${typeHtml(schema)}</p>` : fieldsHtml(schema)}
+${example === undefined ? "" : json(example)}</details>`;
+}
+
+function fieldsHtml({ properties = {}, required = [] }: Schema): string {
+  const rows = Object.entries(properties).map(([name, field]) =>
+    `<tr><td><code>${text(name)}</code></td><td>${required.includes(name) ? "" : "optional "}${
+      typeHtml(field)
+    }</td><td>${text(field.description ?? "")}</td></tr>`
+  );
+  return `<table><tr><th>field</th><th>is</th><th></th></tr>${rows.join("")}</table>`;
 }
 
 function errorHtml(code: string, example: { readonly value?: { readonly title?: string; readonly status?: number } }) {
@@ -99,13 +129,8 @@ function errorHtml(code: string, example: { readonly value?: { readonly title?: 
 ${json(example.value ?? {})}</details>`;
 }
 
-/** With every reference to a shape as a link to it. */
-function json(value: object): string {
-  const linked = text(JSON.stringify(value, null, 2)).replaceAll(
-    /#\/components\/schemas\/([A-Za-z]+)/g,
-    (_, name) => `<a href="#shape-${name}">${name}</a>`,
-  );
-  return `<pre>${linked}</pre>`;
+function json(value: unknown): string {
+  return `<pre>${text(JSON.stringify(value, null, 2))}</pre>`;
 }
 
 function text(plain: string): string {

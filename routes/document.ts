@@ -11,6 +11,7 @@ import { PROBLEMS } from "../src/http/problem.ts";
 import { PROBLEM_EXAMPLES } from "./problem_examples.ts";
 import { nameOf, rankOf, SECTIONS } from "./operation_names.ts";
 import { isCounted } from "./rate_limit.ts";
+import { withTexts } from "./shape_texts.ts";
 
 export type Media = { readonly schema: object; readonly examples?: Readonly<Record<string, object>> };
 export type ResponseObject = {
@@ -68,7 +69,8 @@ export function makeDocument(app: OpenAPIHono<Env>, version: string, isOpen: boo
       ),
     ]),
   );
-  return { ...made, paths, components: { ...made.components, examples: PROBLEM_EXAMPLES } };
+  const components = { ...made.components, schemas: withTexts(made.components.schemas), examples: PROBLEM_EXAMPLES };
+  return { ...made, paths, components };
 }
 
 const LICENSE = { name: "MIT", url: "https://spdx.org/licenses/MIT.html" };

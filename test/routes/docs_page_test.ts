@@ -18,6 +18,11 @@ Deno.test("/docs: every operation, parameter, shape and error is on it", async (
       for (const { name } of parameters) assert(html.includes(`<code>${name}</code>`), name);
     }
   }
+  // In the order of the sections: locks first, what a node says of itself last.
+  const sections = [...html.matchAll(/<h2 id="section-(\w+)"/g)].map(([, name]) => name!);
+  assertEquals(sections, ["Locks", "Elections", "Semaphores", "Registers", "Sessions", "Batch", "Node"]);
+  assert(html.includes("a whole number of 1,000 to 3,600,000, else 30000"));
+  assert(html.includes("&quot;fence&quot;: &quot;6145&quot;"));
   for (const name of Object.keys(document.components.schemas)) assert(html.includes(`id="shape-${name}"`), name);
   for (const code of Object.keys(PROBLEMS)) assert(html.includes(`id="error-${code}"`), code);
   // Every link within the page has its end.
@@ -55,7 +60,11 @@ Deno.test("/docs: what the document says is text, never markup", () => {
         },
       },
     },
-    components: { schemas: { Evil: { evil } }, examples: { "evil-code": { value: { title: evil } } } },
+    tags: [{ name: evil, description: evil }],
+    components: {
+      schemas: { Evil: { type: "object", properties: { [evil]: { enum: [evil], description: evil } } } },
+      examples: { "evil-code": { value: { title: evil } } },
+    },
   } as unknown as OpenApi;
   const html = docsPage(document);
   assert(!html.includes("<script"), html);

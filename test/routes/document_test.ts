@@ -1,6 +1,7 @@
 /** /openapi.json is complete and true: generated requests get documented answers only, and who may what is as declared. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { OpenApi, Operation } from "../../routes/document.ts";
+import { exampleOf, type Schema, shapeIn } from "../../routes/schema_words.ts";
 import { PROBLEMS } from "../../src/http/problem.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
@@ -52,6 +53,38 @@ Deno.test("document: every code has one example, of its own status and shape; ev
       const found = ref.split("/").slice(1).reduce((at, key) => Object(at)[key], document as unknown);
       assert(found !== undefined, ref);
     }
+  }));
+
+Deno.test("document: every field of every shape says what it is; what is sent and told has an example that is valid", () =>
+  withApps(3, async (apps) => {
+    const document = await documentOf(apps);
+    const checker = new DocumentChecker(document);
+    const { schemas } = document.components as { schemas: Record<string, Schema> };
+    const silent: string[] = [];
+    const look = (where: string, { properties = {}, items, anyOf = [] }: Schema) => {
+      for (const [name, field] of Object.entries(properties)) {
+        if (!field.description) silent.push(`${where}.${name}`);
+        look(`${where}.${name}`, field);
+      }
+      for (const inner of items === undefined ? anyOf : [items, ...anyOf]) look(where, inner);
+    };
+    for (const [name, schema] of Object.entries(schemas)) look(name, schema);
+    assertEquals(silent, []);
+    const lacking = new Set<string>();
+    let found = 0;
+    for (const { operation: { requestBody, responses } } of operationsOf(document)) {
+      for (const content of [requestBody?.content, responses[200]?.content]) {
+        const shape = shapeIn(content?.["application/json"]?.schema ?? {});
+        if (shape === undefined) continue;
+        const example = exampleOf(schemas[shape]);
+        if (example === undefined) lacking.add(shape);
+        else assertEquals(checker.wrongIn({ schema: { $ref: `#/components/schemas/${shape}` } }, example), null, shape);
+        found++;
+      }
+    }
+    assertGreater(found, 40);
+    // What it says of itself is in operating.md.
+    assertEquals([...lacking], ["NodeStatus"]);
   }));
 
 Deno.test("document: in an answer the session is what it lives by, and nothing that is asked for", () =>
