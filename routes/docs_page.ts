@@ -12,7 +12,7 @@ export function docsPage({ info, paths, components, tags = [] }: OpenApi): strin
     const own = operations.filter(({ operation }) => (operation.tags ?? [NO_SECTION.name]).includes(name));
     if (own.length === 0) return "";
     return `<h2 id="section-${text(name)}">${text(name)}</h2>
-<p>${text(description)}</p>
+<p>${prose(description)}</p>
 ${own.map(({ path, method, operation }) => operationHtml(path, method, operation, schemas)).join("\n")}`;
   };
   return `<!DOCTYPE html>
@@ -25,7 +25,7 @@ ${own.map(({ path, method, operation }) => operationHtml(path, method, operation
 </head>
 <body>
 <h1>${text(title)}</h1>
-<p>${text(info.description)} The same for machines: <a href="/openapi.json">/openapi.json</a></p>
+<p>${prose(info.description)} The same for machines: <a href="/openapi.json">/openapi.json</a></p>
 ${[...tags, NO_SECTION].map(section).join("\n")}
 <h2 id="shapes">Shapes</h2>
 ${Object.entries(schemas).map(([name, schema]) => shapeHtml(name, schema)).join("\n")}
@@ -58,7 +58,7 @@ function operationHtml(path: string, method: string, operation: Operation, schem
   const { summary = "", parameters = [], requestBody, responses } = operation;
   const rows = parameters.map(parameterHtml).join("");
   return `<details>
-<summary><b>${text(method)}</b> ${text(path)} <span>${text(summary)}</span></summary>
+<summary><b>${text(method)}</b> ${text(path)} <span>${prose(summary)}</span></summary>
 <p>${text(needed(operation))}</p>
 ${rows === "" ? "" : `<table><tr><th>parameter</th><th>in</th><th>is</th><th></th></tr>${rows}</table>`}
 ${requestBody === undefined ? "" : `<h4>Body${requestBody.required ? "" : ", may be left out"}</h4>`}
@@ -82,7 +82,7 @@ function needed(operation: Operation): string {
 }
 
 function parameterHtml({ name, in: place, required, description = "", schema }: Parameter): string {
-  const type = typeHtml(schema);
+  const type = typeHtml(description === "" ? schema : { ...schema, description });
   return `<tr><td><code>${text(name)}</code></td><td>${text(place)}</td><td>${
     required ? "" : "optional "
   }${type}</td><td>${text(description)}</td></tr>`;
@@ -131,6 +131,11 @@ ${json(example.value ?? {})}</details>`;
 
 function json(value: unknown): string {
   return `<pre>${text(JSON.stringify(value, null, 2))}</pre>`;
+}
+
+/** What stands between backticks is code. */
+function prose(plain: string): string {
+  return text(plain).replaceAll(/`([^`]+)`/g, "<code>$1</code>");
 }
 
 function text(plain: string): string {

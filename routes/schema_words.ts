@@ -47,7 +47,9 @@ export function typeOf(schema: Schema): string {
 }
 
 function oneType(type: string, schema: Schema): string {
-  const { items, additionalProperties, properties, pattern, minimum, maximum } = schema;
+  const { items, additionalProperties, properties, minimum, maximum } = schema;
+  // A description says it better.
+  const pattern = schema.description === undefined ? schema.pattern : undefined;
   switch (type) {
     case "integer":
       return `a whole number${between(minimum, maximum, "")}`;
