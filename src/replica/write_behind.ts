@@ -3,7 +3,7 @@
  * next written of such a record carries the move; what is not used again is written after LEARN_SAVE_MS.
  */
 import { LEARN_SAVE_MS, UNSAVED_MAX_KEYS } from "../limits.ts";
-import type { Clock, Move, StepResult, StoredRecord } from "../ports.ts";
+import { type Clock, type Move, type StepResult, type StoredRecord, StoreError } from "../ports.ts";
 
 /** `mayWait`: nothing that leaves because of it needs the record to be written first. */
 export type HeldStep<R> = (record: StoredRecord | null) => StepResult<R> & { readonly mayWait?: boolean };
@@ -16,6 +16,8 @@ type Held = {
   readonly move: Move;
   readonly number: number;
   readonly sinceMs: number;
+  /** The update that made it has failed: nobody is told what rests on it. */
+  isLost: boolean;
 };
 
 export type WriteBehindParts = {
@@ -72,7 +74,7 @@ export class WriteBehind {
   /** Null: as many are held as may be. */
   hold(key: string, base: StoredRecord, record: StoredRecord, move: Move): Held | null {
     if (this.#isClosed || this.#held.size >= UNSAVED_MAX_KEYS) return null;
-    const held = { base, record, move, number: ++this.#last, sinceMs: this.#parts.clock.now() };
+    const held = { base, record, move, number: ++this.#last, sinceMs: this.#parts.clock.now(), isLost: false };
     this.#held.set(key, held);
     this.#arm();
     return held;
@@ -112,6 +114,8 @@ export class HeldUpdate<R> {
   /** The move that the step's last run held back, and the one that what it writes carries. */
   #made: Held | null = null;
   #carried: Held | null = null;
+  /** The move that the step's last run saw, where it wrote nothing. */
+  #seen: Held | null = null;
 
   constructor(behind: WriteBehind, key: string, step: HeldStep<R>) {
     this.#behind = behind;
@@ -127,6 +131,7 @@ export class HeldUpdate<R> {
     // Past the move already: then it was written.
     this.#carried = before !== null && (moved === null || next.record !== null) ? before.held : null;
     const { record, reply, move } = next;
+    this.#seen = record === null && moved !== null ? before!.held : null;
     if (record === null) return next;
     if (mayWait === true && before === null && stored !== null && move !== undefined) {
       this.#made = this.#behind.hold(this.#key, stored, record, move);
@@ -137,14 +142,18 @@ export class HeldUpdate<R> {
     return { record, reply, ...(record.instance === moved.instance ? { move: before!.held.move } : {}) };
   }
 
-  /** What the last run saw and wrote is durable. */
+  /** What the last run saw and wrote is durable, or held. Throws StoreError if the move that it saw was never made. */
   done(): void {
+    if (this.#seen?.isLost === true) throw new StoreError("what was learned in the same turn was not kept");
     if (this.#carried !== null) this.#behind.drop(this.#key, this.#carried);
   }
 
   /** Nothing of the last run is known to have happened. */
   failed(): void {
-    if (this.#made !== null) this.#behind.drop(this.#key, this.#made);
+    if (this.#made !== null) {
+      this.#made.isLost = true;
+      this.#behind.drop(this.#key, this.#made);
+    }
     this.#made = null;
   }
 }

@@ -1,5 +1,6 @@
 /** What a node learned of a value that it had voted for, before and after it is written (PROTOCOL.md §5). */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { QuorateError } from "../../src/errors.ts";
 import { LEARN_SAVE_MS, UNSAVED_MAX_KEYS } from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorReply, Value } from "../../src/paxos/message.ts";
@@ -181,6 +182,31 @@ Deno.test("write behind: where the commit of a vote is not made, what was learne
   assertEquals(view.type === "view" && [view.snapshot.instance, view.vote], [2, null]);
   assertEquals(await Promise.all(replies), ["accepted", "learned"]);
   assertEquals([(await host.view(KEY)).snapshot.instance, onDisk()], [3, 2]);
+});
+
+Deno.test("write behind: who saw what was learned in a turn whose commit failed says nothing of it", async () => {
+  let during = () => {};
+  const { store, host, onDisk } = await rig(() => {
+    during();
+    return Promise.resolve();
+  });
+  await vote(host);
+  const seen = Promise.withResolvers<AcceptorReply>();
+  during = () => {
+    during = () => {};
+    learn(host, 1, "b").then(seen.resolve, seen.reject);
+  };
+  store.failNext = "unknown-applied";
+  const turn = [
+    host.handle({ type: "prepare", key: KEY, epoch: 0, instance: 1, ballot: ballotOf(1, "b") }, "b"),
+    learn(host),
+  ];
+  for (const told of [...turn, seen.promise]) {
+    assertEquals((await assertRejects(() => told, QuorateError)).code, "not-ready");
+  }
+  assertEquals(onDisk(), 1);
+  const again = await learn(host);
+  assert(again.type === "learned" && again.unsaved !== undefined && again.unsaved.saved < again.unsaved.last);
 });
 
 Deno.test("write behind: what nobody uses again is written after a while, together, and then counts as saved", async () => {
