@@ -5,7 +5,6 @@
  * A request that is sent again without the instance it was born at is the same command only as long as the window reaches:
  * what it does beyond is its caller's own doing, and of such a command that much is allowed.
  */
-import { DEDUP_WINDOW } from "../../../src/limits.ts";
 import type { DecidedLog, KeyStory, Occurrence } from "./decided.ts";
 import { familyOf } from "./decided.ts";
 
@@ -61,7 +60,7 @@ export class Answers {
     for (const [name, occurrences] of story.commands) {
       const id = name.slice(name.indexOf(" ") + 1);
       const tries = this.#triesOf(key, id);
-      for (const fault of repeats(occurrences, tries)) faults.push(`${key}: ${id} ${fault}`);
+      for (const fault of repeats(occurrences, tries, story.reach)) faults.push(`${key}: ${id} ${fault}`);
     }
     for (const [name, asked] of this.#asked) {
       if (asked.key !== key) continue;
@@ -75,7 +74,7 @@ export class Answers {
       }
       for (const { code, atMs, newest } of asked.refused) {
         const what = `${key}: ${id}, ${sentAs(asked.tries)}, was told ${code}`;
-        for (const fault of doneAnyway(atMs, asked.tries, occurrences)) faults.push(`${what}, ${fault}`);
+        for (const fault of doneAnyway(atMs, asked.tries, occurrences, story.reach)) faults.push(`${what}, ${fault}`);
         const kept = holds.find(([, { until }]) => until > newest);
         if (kept === undefined || asked.tries.some((one) => one.atMs > atMs)) continue;
         faults.push(`${what}, and holds fence ${kept[0]} after that`);
@@ -97,13 +96,13 @@ export class Answers {
 }
 
 /** What is wrong with a command's having been decided so often. */
-function repeats(occurrences: readonly Occurrence[], tries: readonly Try[]): readonly string[] {
+function repeats(occurrences: readonly Occurrence[], tries: readonly Try[], reach: number): readonly string[] {
   const effects = occurrences.filter(({ isEffect }) => isEffect);
   return effects.slice(1).flatMap((again, i) => {
     const last = effects[i]!;
     const between = again.before - last.before;
     const retry = tries.slice(1).some(({ atMs, hasBorn }) => !hasBorn && atMs <= again.chosenMs);
-    if (retry && between > DEDUP_WINDOW) return [];
+    if (retry && between > reach) return [];
     return [
       `took effect in ${last.instance} and again in ${again.instance}, ${between} commands later; it was ${
         sentAs(tries)
@@ -126,7 +125,12 @@ function numberIn({ result }: Occurrence): string | undefined {
 }
 
 /** A write that was refused was not done, unless it was another try that did it beyond the window, and is never after. */
-function doneAnyway(atMs: number, tries: readonly Try[], occurrences: readonly Occurrence[]): readonly string[] {
+function doneAnyway(
+  atMs: number,
+  tries: readonly Try[],
+  occurrences: readonly Occurrence[],
+  reach: number,
+): readonly string[] {
   const effects = occurrences.filter(({ isEffect, type }) => isEffect && WRITES.has(type));
   const isExact = tries.length === 1 || tries.every(({ hasBorn }) => hasBorn);
   return effects.flatMap((effect) => {
@@ -134,7 +138,7 @@ function doneAnyway(atMs: number, tries: readonly Try[], occurrences: readonly O
     const isAfter = chosenMs > atMs;
     const isAgain = !isAfter || tries.some((one) => !one.hasBorn && one.atMs >= atMs && one.atMs <= chosenMs);
     const others = occurrences.filter((one) => one !== effect && !one.isEffect);
-    const isBeyond = others.some((other) => Math.abs(other.before - effect.before) > DEDUP_WINDOW);
+    const isBeyond = others.some((other) => Math.abs(other.before - effect.before) > reach);
     if (!isExact && isAgain && isBeyond) return [];
     return [isAfter ? `and took effect after that, in ${instance}` : `and had taken effect in ${instance}`];
   });

@@ -4,6 +4,7 @@
  */
 import { sha256Hex } from "../../../src/auth/digest.ts";
 import { commandKey } from "../../../src/machine/dedup.ts";
+import { DEDUP_WINDOW } from "../../../src/limits.ts";
 import { createMachine } from "../../../src/machine/machine.ts";
 import type { Result } from "../../../src/machine/op.ts";
 import type { KeyState } from "../../../src/machine/state.ts";
@@ -29,6 +30,8 @@ export type KeyStory = {
   readonly holds: ReadonlyMap<string, HoldStory>;
   /** In the order in which they were taken. */
   readonly places: readonly PlaceStory[];
+  /** So many commands of the subject that has most the window has at least: who has most loses first, down to its share. */
+  readonly reach: number;
 };
 
 /** `endMs`: when its end was decided; null if it never was. */
@@ -92,7 +95,14 @@ export class DecidedLog {
     let [held, waiting] = [new Map<string, PlaceStory>(), new Map<string, PlaceStory>()];
     const chosen = this.#chosen.get(key);
     let state = this.#first.get(key);
-    if (chosen === undefined || state === undefined) return { commands, holds, places };
+    // Those of before version 2 say no subject, and count as one together.
+    const counts = new Map<string, number>();
+    const reach = () => {
+      const all = [...counts.values()];
+      const others = all.reduce((sum, one) => sum + one, 0) - Math.max(0, ...all);
+      return Math.max(DEDUP_WINDOW - others, Math.floor(DEDUP_WINDOW / Math.max(1, counts.size)));
+    };
+    if (chosen === undefined || state === undefined) return { commands, holds, places, reach: reach() };
     const repeated = this.#repeated(key);
     let count = 0;
     for (let instance = 1;; instance++) {
@@ -103,6 +113,8 @@ export class DecidedLog {
       const applied = machine.applyWithResults(before, instance, value);
       value.commands.forEach((command, i) => {
         const name = `${command.subject} ${command.id}`;
+        const subject = before.version < 2 ? "" : command.subject;
+        if (!machine.isRepeatable(command.op)) counts.set(subject, (counts.get(subject) ?? 0) + 1);
         const result = applied.results[i]!;
         const known = commands.get(name) ?? [];
         const isEffect = repeated.has(name)
@@ -133,7 +145,7 @@ export class DecidedLog {
       end(waiting, queued, fromMs);
       [held, waiting] = [holding, queued];
     }
-    return { commands, holds, places };
+    return { commands, holds, places, reach: reach() };
   }
 
   /** Commands that stand in more than one of its values. */

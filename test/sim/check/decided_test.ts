@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { nameOfCommand } from "./decided.ts";
-import { acquire, others, planted, put, release, SUBJECT } from "./planted.ts";
+import { acquire, others, plant, planted, put, release, SUBJECT } from "./planted.ts";
 
 Deno.test("DecidedLog.story: a command found in the window had one effect, one beyond it two", () => {
   const effects = (between: number) => {
@@ -40,4 +40,18 @@ Deno.test("DecidedLog.story: a hold is seen from the instance that grants it to 
     ["3073", { command: nameOfCommand(SUBJECT, "b"), fromMs: 30, endMs: null, from: 3, until: 4, confirmedMs: null }],
   ]);
   assertEquals(commands.get(`${SUBJECT} b`)!.map(({ isEffect }) => isEffect), [true]);
+});
+
+Deno.test("DecidedLog.story: the window reaches as far as others leave it room, and never less than a share", () => {
+  const reach = (before: number) => {
+    const log = planted("kv/x", others(before));
+    for (let more = 1; more < 9; more++) {
+      const instance = before / 10 + more;
+      const commands = Array.from({ length: 10 }, (_, i) => [`new ${more} ${i}`, put(`${i}`)] as const);
+      // The first raises the machine: from there on entries say whose they are.
+      plant(log, "kv/x", instance, commands, more === 1 ? { machine: 3 } : {});
+    }
+    return log.story("kv/x").reach;
+  };
+  assertEquals([planted("kv/x", others(50)).story("kv/x").reach, reach(0), reach(10), reach(40)], [32, 22, 16, 16]);
 });

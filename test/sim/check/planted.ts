@@ -17,8 +17,16 @@ export function planted(key: string, instances: readonly (readonly Planted[])[])
   return log;
 }
 
-export function plant(log: DecidedLog, key: string, instance: number, commands: readonly Planted[]): void {
+/** @param more of the value */
+export function plant(
+  log: DecidedLog,
+  key: string,
+  instance: number,
+  commands: readonly Planted[],
+  more: Partial<Value> = {},
+): void {
   const value: Value = {
+    ...more,
     id: `v${instance}`,
     proposer: "a",
     commands: commands.map(([id, op, born = instance]) => ({ subject: SUBJECT, id, born, op })),
