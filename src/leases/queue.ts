@@ -205,12 +205,13 @@ class KeyQueue {
     const own = this.#placeIds(state);
     const blocking = this.#blocking(state, own);
     if (this.empty || blocking.length === 0) return;
-    const remaining = Math.min(...blocking.map((lease) => leases.remainingMs(this.#key, lease)));
+    // Held back from when it ran out, not from when this process came to look: one of a shared store may not live so long.
+    const dueMs = Math.min(...blocking.map((lease) => leases.dueInMs(this.#key, lease)));
     const first = this.#parts.machine.leases(state).find(({ id }) => id.startsWith("p:"));
     const holdBack = first !== undefined && own.has(first.id)
       ? 0
       : NOT_FIRST_MS + (this.#parts.random.next() * NOT_FIRST_MS);
-    const ms = Math.max(remaining + holdBack, atLeastMs);
+    const ms = Math.max(dueMs + holdBack, atLeastMs);
     this.#cancelLapse = clock.after(ms, () => this.#expire());
   }
 

@@ -2,7 +2,7 @@
  * The slow end of what nobody asks about: leases that ran out with nobody there to read, watch or want the thing, and what is
  * bound to sessions that are over. Each member goes through its own records again and again, so many at a time, for ever.
  */
-import { DRIFT, SWEEP_MS, SWEEP_OTHERS_MS, SWEEP_SHARED_MS } from "../limits.ts";
+import { SWEEP_MS, SWEEP_OTHERS_MS, SWEEP_SHARED_MS } from "../limits.ts";
 import { viewSession } from "../machine/view.ts";
 import type { LeaseName, LeaseTerm, State } from "../paxos/message.ts";
 import { endWhatLapsed } from "./expiry.ts";
@@ -71,7 +71,7 @@ export class Sweep {
   /** How long the one that ran out first has been over, by this node's clock. */
   #overMs(key: string, terms: readonly LeaseTerm[], lapsed: readonly LeaseName[]): number {
     const over = terms.filter(({ id }) => lapsed.some((lease) => lease.id === id))
-      .map((lease) => this.#parts.leases.seenMs(key, lease) - lease.ttlMs * (1 + DRIFT));
+      .map((lease) => -this.#parts.leases.dueInMs(key, lease));
     return Math.max(...over);
   }
 }

@@ -111,7 +111,12 @@ export class LeaseClock {
   }
 
   /** How long until this process may call the lease lapsed; 0 if now. */
-  remainingMs(key: string, lease: LeaseName & { readonly ttlMs: number }): number {
-    return Math.max(0, lease.ttlMs * (1 + DRIFT) - this.seenMs(key, lease));
+  remainingMs(key: string, lease: LeaseTerm): number {
+    return Math.max(0, this.dueInMs(key, lease));
+  }
+
+  /** The same; below 0: since how long it may. */
+  dueInMs(key: string, lease: LeaseTerm): number {
+    return lease.ttlMs * (1 + DRIFT) - this.seenMs(key, lease);
   }
 }

@@ -5,6 +5,8 @@ import { QuorateError } from "../../src/errors.ts";
 import { CLAIMS_PER_VALUE } from "../../src/limits.ts";
 import { fastClock, until } from "../replica/clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
+import { planOf } from "../sim/plan.ts";
+import { play } from "../sim/simulator.ts";
 
 const TIMES = 20;
 
@@ -308,5 +310,25 @@ Deno.test("queue: of a place that is decided nobody is told that nothing came of
   } finally {
     resolve();
     cluster.close();
+  }
+});
+
+Deno.test("queue: processes of a shared store that live 400 ms end what is dead before a waiter as soon as its time is over", async () => {
+  for (const seed of [35, 152]) {
+    const plan = planOf(seed, "isolates");
+    const calm = {
+      learners: 0,
+      faults: [],
+      links: {},
+      link: { loss: 0, repeat: 0, delayMs: 2 },
+      rates: [1, 1, 1],
+      nouns: [],
+    };
+    const isolates = { n: 3, shared: ["a", "b", "c"], isolates: 2, lifeMs: 400 };
+    const { figures, faults } = await play({ ...plan, ...calm, ...isolates, keys: ["prepare/1"], faultyMs: 3_000 });
+    assertEquals(faults, []);
+    assertGreater(figures.evictions, 100);
+    // In virtual time. None of them is there for as long as one whose place is not the first holds back, and asks.
+    assertGreater(1_000, figures.recoveryMs, `seed ${seed}`);
   }
 });
