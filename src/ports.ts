@@ -77,6 +77,11 @@ export interface BallotStore {
    */
   readonly isShared: boolean;
   update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R>;
+  /**
+   * What a step that writes nothing would see, where that is known at once: the committed record, or null for none. Undefined:
+   * `update` has to find it out.
+   */
+  peek(key: string): StoredRecord | null | undefined;
   /** Keys that have a record, or a live one, in byte order, after `after`, at most `limit`. */
   keys(prefix: string, after: string, limit: number, which?: Which): Promise<readonly string[]>;
   /** The identity this store was initialised with, or null. */

@@ -13,15 +13,14 @@ import {
   type AcceptorRecord,
   type AcceptorReply,
   type Envelope,
-  type FastBallot,
   leaseKey,
   type Mode,
   type Snapshot,
   type State,
   type Value,
-  type Vote,
 } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
+import { type AnyMoveListener, type MoveListener, type View, viewOf, type VoteListener } from "./own_record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import { type HeldStep, WriteBehind } from "./write_behind.ts";
 import {
@@ -38,28 +37,6 @@ import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "../engine/shared_value.ts";
 import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
-
-export type View = {
-  readonly snapshot: Snapshot;
-  readonly vote: Vote | null;
-  /** Where values may be proposed without a phase 1. */
-  readonly fast: FastBallot | null;
-};
-/**
- * Called when the own record cast a vote, once that is durable, and when its vote of a fast ballot `met` another value
- * there. `fast` is the instance's fast ballot.
- */
-export type VoteListener = (vote: OwnVote, why: "cast" | "met") => void;
-export type OwnVote = {
-  readonly key: string;
-  readonly instance: number;
-  readonly vote: Vote;
-  readonly fast: FastBallot | null;
-};
-/** Called after a record has moved to a later instance, once that is durable. */
-export type MoveListener = (key: string, snapshot: Snapshot) => void;
-/** The same for every key; `from` is the instance the record stood at before. */
-export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) => void;
 
 export type AcceptorHostParts = {
   readonly rules: AcceptorRules;
@@ -196,9 +173,26 @@ export class AcceptorHost {
 
   /** The own record as it is now. Rejects with `not-ready` if nothing may be said of it. */
   async view(key: string): Promise<View> {
+    const now = this.viewNow(key);
+    if (now !== null) return now;
     const record = await this.#own(key);
     this.#met(key, record, false);
-    return { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) };
+    return viewOf(record);
+  }
+
+  /** As `view`, where that is known at once; null: it has to be waited for, or is refused. */
+  viewNow(key: string): View | null {
+    if (this.#whyNot() !== null) return null;
+    const stored = this.#store.peek(key);
+    if (stored === undefined || (stored !== null && !this.#isWhole(stored)) || this.#isDead(stored)) return null;
+    const held = this.#behind.on(key, stored);
+    // Something else has written it since: the move that is held may have to be made again.
+    if (held !== null && held.record === null) return null;
+    const record = held?.record ?? stored ?? this.#fresh(key);
+    if (record.stopped !== undefined) return null;
+    this.stopped.forget(key);
+    this.#leases.see(key, record, stored?.firstSeen);
+    return viewOf(record);
   }
 
   /**
@@ -268,25 +262,29 @@ export class AcceptorHost {
     this.#anyMoveListener = listener;
   }
 
-  async #update<R>(key: string, step: HeldStep<R>): Promise<R> {
+  #update<R>(key: string, step: HeldStep<R>): Promise<R> {
     let isWrite = false;
     const update = this.#behind.begin(key, step);
-    try {
-      const reply = await this.#store.update(key, (stored) => {
-        if (stored !== null) this.#checkHash(key, stored);
-        const next = update.run(stored);
-        isWrite = next.record !== null;
-        return next;
-      });
+    const updated = this.#store.update(key, (stored) => {
+      if (stored !== null && !this.#isWhole(stored)) {
+        throw new DamagedRecord(
+          `the record of ${JSON.stringify(key)} is damaged: its state is not what its hash is of`,
+        );
+      }
+      const next = update.run(stored);
+      isWrite = next.record !== null;
+      return next;
+    });
+    return updated.then((reply) => {
       update.done();
       if (isWrite) this.#health.wrote();
       return reply;
-    } catch (error) {
+    }, (error) => {
       update.failed();
       if (!(error instanceof DamagedRecord)) throw this.#health.told(error);
       this.stopped.note(key, error.message);
       throw new QuorateError("not-ready", "this node's record of it is damaged; its log has more");
-    }
+    });
   }
 
   /**
@@ -318,12 +316,11 @@ export class AcceptorHost {
   }
 
   /** A state that is not the one that was written would spread with the next snapshot. */
-  #checkHash(key: string, { state, stateHash }: StoredRecord): void {
-    if (this.#hashed.has(state)) return;
-    if (this.rules.machine.hash(state) !== stateHash) {
-      throw new DamagedRecord(`the record of ${JSON.stringify(key)} is damaged: its state is not what its hash is of`);
-    }
-    this.#hashed.add(state);
+  #isWhole({ state, stateHash }: StoredRecord): boolean {
+    if (this.#hashed.has(state)) return true;
+    const isWhole = this.rules.machine.hash(state) === stateHash;
+    if (isWhole) this.#hashed.add(state);
+    return isWhole;
   }
 
   /** Two contents under one id would be two values that vote as one. */

@@ -7,7 +7,8 @@ import { type Ballot, compareBallots, type NodeId, sameBallot } from "../paxos/b
 import { chosenValue } from "../paxos/learner.ts";
 import type { Accepted, Report } from "../paxos/message.ts";
 import { canStillWin } from "../paxos/split.ts";
-import type { AcceptorHost, OwnVote } from "./acceptor_host.ts";
+import type { AcceptorHost } from "./acceptor_host.ts";
+import type { OwnVote } from "./own_record.ts";
 import type { Contention } from "../engine/contention.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";

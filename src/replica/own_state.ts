@@ -9,6 +9,9 @@ export function ownState(
   key: string,
   ms: number,
 ): Promise<State | null> {
+  // Nearly always; then there is nothing to time.
+  const now = acceptor.viewNow(key);
+  if (now !== null) return Promise.resolve(now.snapshot.state);
   const { promise, resolve } = Promise.withResolvers<State | null>();
   const cancel = clock.after(ms, () => resolve(null));
   acceptor.view(key).then(({ snapshot }) => resolve(snapshot.state), () => resolve(null));

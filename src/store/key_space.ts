@@ -5,6 +5,7 @@
  * `["q", …]` what belongs to the whole store (§9): of an owner store its meta row, of a shared one marks, spread over rows
  * by the key whose commit they rode in.
  */
+import { Buffer } from "node:buffer";
 import { assert } from "../assert.ts";
 import { compareKeys } from "../key_order.ts";
 import { NAME_MAX_BYTES } from "../limits.ts";
@@ -29,7 +30,6 @@ export const NOTHING = new Uint8Array();
 
 export const RECORDS: Deno.KvKey = ["r"];
 const LIVE: Deno.KvKey = ["l"];
-const encoder = new TextEncoder();
 
 export function ballotRow(key: string): Deno.KvKey {
   return ["r", key];
@@ -63,15 +63,15 @@ export function firstSeenRow(key: string): Deno.KvKey {
 export function assertKey(key: string): void {
   // Lone surrogates all become U+FFFD on disk: two keys would share one record.
   assert(key.isWellFormed(), "a key is well-formed Unicode");
-  const bytes = encoder.encode(key).length;
+  const bytes = Buffer.byteLength(key);
   assert(bytes >= 1 && bytes <= KEY_MAX_BYTES, `a key has 1 to ${KEY_MAX_BYTES} bytes`);
 }
 
 /** What one record's keys weigh at most in an atomic, in bytes: a check and three sets. */
 export function keyWeightBytes(key: string): number {
   // On disk a NUL takes two bytes; 8 covers the row's letter and the parts' frames.
-  const bytes = encoder.encode(key).length + (key.split("\0").length - 1) + 8;
-  return 4 * bytes;
+  const nuls = key.includes("\0") ? key.split("\0").length - 1 : 0;
+  return 4 * (Buffer.byteLength(key) + nuls + 8);
 }
 
 /** Keys that have a ballot row, or one in the index of live records, and begin with `prefix`, in byte order, after `after`, at most `limit`. */

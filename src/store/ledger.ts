@@ -271,6 +271,11 @@ export class Ledger {
     return row;
   }
 
+  /** False for ever once another process owns the store. */
+  get isOurs(): boolean {
+    return this.#lost === null;
+  }
+
   /** Throws StoreError for ever once another process owns the store. */
   assertOurs(): void {
     if (this.#lost !== null) throw this.#lost;

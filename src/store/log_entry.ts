@@ -3,6 +3,7 @@
  * state only the values that moved it on, which make the same state again. `[key, ballot, moves, stateHash, sum]`, a
  * move `[certificate, value]` or `[certificate]` where the value is the one that the record before had voted for.
  */
+import { Buffer } from "node:buffer";
 import { assert } from "../assert.ts";
 import { ROW_MAX_BYTES } from "../limits.ts";
 import type { Certificate, Value } from "../paxos/message.ts";
@@ -41,7 +42,7 @@ export function encodeEntry(
   );
   const text = JSON.stringify([key, ballot, logged, stateHash]);
   const json = `${text.slice(0, -1)},"${checksum(text)}"]`;
-  return atMostBytes(json) > ROW_MAX_BYTES ? null : json;
+  return Buffer.byteLength(json) > ROW_MAX_BYTES ? null : json;
 }
 
 function decidedBy(base: StoredRecord, moves: readonly Move[]): Certificate | null {
@@ -84,7 +85,7 @@ export function rowsOf(entries: readonly string[], format: number): readonly Uin
     bytes = 0;
   };
   for (const entry of entries) {
-    const more = atMostBytes(entry) + 1;
+    const more = Buffer.byteLength(entry) + 1;
     assert(more <= ROW_MAX_BYTES + 1, "an entry fits a row");
     if (bytes + more > ROW_MAX_BYTES) close();
     some.push(entry);
@@ -92,9 +93,4 @@ export function rowsOf(entries: readonly string[], format: number): readonly Uin
   }
   close();
   return rows;
-}
-
-/** No less than its bytes in UTF-8. */
-export function atMostBytes(json: string): number {
-  return /^[\0-\x7f]*$/.test(json) ? json.length : 3 * json.length;
 }

@@ -149,6 +149,11 @@ export class MemoryBallotStore implements BallotStore {
     return await this.#ask<R>({ key, step });
   }
 
+  peek(key: string): StoredRecord | null | undefined {
+    const isAtRest = !this.#closed && this.#pump === null;
+    return isAtRest ? parse(this.disk.records.get(key)) : undefined;
+  }
+
   async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertOpen();
     await Promise.resolve();

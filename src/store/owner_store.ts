@@ -12,11 +12,13 @@ import {
   type Identity,
   type Mark,
   type StepResult,
+  type StoredRecord,
   StoreError,
   type Which,
 } from "../ports.ts";
 import { AtomicRoom } from "./atomic_room.ts";
 import type { FileLock } from "./file_lock.ts";
+import { Flushes } from "./flushes.ts";
 import { assertKey, ballotRow, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
 import type { Ledger } from "./ledger.ts";
@@ -24,7 +26,7 @@ import { type Entry, RecordCache } from "./record_cache.ts";
 import { again, play, written } from "./part.ts";
 import type { RecordLog } from "./record_log.ts";
 import { decodeRecord, writtenAt } from "./rows.ts";
-import type { Flush, Part, Waiter } from "./updates.ts";
+import type { Part, Waiter } from "./updates.ts";
 
 /** Records written whole at a time to make the log shorter. */
 const SHORTEN_AT_ONCE = 8;
@@ -41,11 +43,9 @@ export class OwnerStore implements BallotStore {
   readonly #cache: RecordCache<Waiter>;
   /** Loaded entries with a queue and no commit under way, in order of arrival. */
   readonly #ready = new Set<Entry<Waiter>>();
-  #flushes: Flush[] = [];
+  readonly #flushes = new Flushes();
   #pumping = false;
   #closing: Promise<void> | null = null;
-  /** Updates and flushes not settled yet. */
-  #open = 0;
   #whenIdle: (() => void) | null = null;
   /** Since a commit failed: what it added to the log, if anything, is not known. */
   #isBehind = false;
@@ -71,14 +71,18 @@ export class OwnerStore implements BallotStore {
     this.#cache = new RecordCache(cachedKeys);
   }
 
-  async update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
-    this.#assertUsable();
-    assertKey(key);
-    return await this.#queued(key, step, false);
+  update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
+    return this.#queued(key, step, false);
+  }
+
+  peek(key: string): StoredRecord | null | undefined {
+    return this.#closing === null && this.#ledger.isOurs ? this.#cache.resting(key)?.record : undefined;
   }
 
   #queued<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>, isWhole: boolean): Promise<R> {
-    return this.#tracked<R>((resolve, reject) => {
+    return new Promise<R>((resolve, reject) => {
+      this.#assertUsable();
+      assertKey(key);
       const entry = this.#cache.use(key);
       entry.queue.push({ step, resolve: resolve as (reply: unknown) => void, reject, isWhole, refusals: 0, run: null });
       if (!entry.loaded) this.#load(entry);
@@ -190,7 +194,7 @@ export class OwnerStore implements BallotStore {
 
   async #close(): Promise<void> {
     // What was accepted before is finished: somebody may wait for it.
-    if (this.#open > 0) await new Promise<void>((resolve) => this.#whenIdle = resolve);
+    if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle = resolve);
     // Marks are evidence against others; losing them when asked to close would be a pity but no fault.
     await this.#flush().catch(() => {});
     await closeKv(this.#kv, this.#deadlineMs, this.#path);
@@ -202,23 +206,21 @@ export class OwnerStore implements BallotStore {
     this.#ledger.assertOurs();
   }
 
-  async #tracked<T>(start: (resolve: (value: T) => void, reject: (error: unknown) => void) => void): Promise<T> {
-    this.#open++;
-    try {
-      return await new Promise<T>(start);
-    } finally {
-      this.#open--;
-      if (this.#open === 0) this.#whenIdle?.();
-    }
+  /** No update and no flush is under way. */
+  get #isIdle(): boolean {
+    return this.#cache.inUse === 0 && this.#flushes.isEmpty;
+  }
+
+  #rested(): void {
+    if (this.#whenIdle !== null && this.#isIdle) this.#whenIdle();
   }
 
   async #flush(): Promise<void> {
     const upTo = this.#ledger.asked;
     if (this.#ledger.durable >= upTo) return;
-    await this.#tracked<void>((resolve, reject) => {
-      this.#flushes.push({ upTo, resolve, reject });
-      this.#kick();
-    });
+    const flushed = this.#flushes.wait(upTo);
+    this.#kick();
+    await flushed;
   }
 
   async #load(entry: Entry<Waiter>): Promise<void> {
@@ -245,6 +247,7 @@ export class OwnerStore implements BallotStore {
     if (entry.queue.length === 0) {
       this.#ready.delete(entry);
       this.#cache.rest(entry);
+      this.#rested();
     } else if (!entry.loaded) {
       this.#load(entry);
     } else {
@@ -261,7 +264,7 @@ export class OwnerStore implements BallotStore {
   }
 
   async #pump(): Promise<void> {
-    while (this.#ready.size > 0 || this.#flushes.length > 0) {
+    while (this.#ready.size > 0 || !this.#flushes.isEmpty) {
       if (this.#ledger.suspect || this.#isBehind) {
         try {
           await this.#settle();
@@ -272,7 +275,7 @@ export class OwnerStore implements BallotStore {
       }
       const parts = this.#assemble();
       this.#finishFlushes();
-      if (parts.length > 0 || this.#flushes.length > 0) await this.#commit(parts);
+      if (parts.length > 0 || !this.#flushes.isEmpty) await this.#commit(parts);
     }
     this.#pumping = false;
   }
@@ -341,7 +344,7 @@ export class OwnerStore implements BallotStore {
       }
       this.#enqueue(entry);
     }
-    if (failure !== null) this.#rejectFlushes(failure, upTo);
+    if (failure !== null) this.#flushes.failed(failure, upTo);
     this.#finishFlushes();
     this.#shorten();
   }
@@ -371,14 +374,8 @@ export class OwnerStore implements BallotStore {
   }
 
   #finishFlushes(): void {
-    const durable = this.#ledger.durable;
-    for (const flush of this.#flushes) if (flush.upTo <= durable) flush.resolve();
-    this.#flushes = this.#flushes.filter((flush) => flush.upTo > durable);
-  }
-
-  #rejectFlushes(error: unknown, upTo: number): void {
-    for (const flush of this.#flushes) if (flush.upTo <= upTo) flush.reject(error);
-    this.#flushes = this.#flushes.filter((flush) => flush.upTo > upTo);
+    this.#flushes.done(this.#ledger.durable);
+    this.#rested();
   }
 
   #rejectQueue(entry: Entry<Waiter>, error: unknown): void {
@@ -391,7 +388,8 @@ export class OwnerStore implements BallotStore {
       this.#rejectQueue(entry, error);
       this.#enqueue(entry);
     }
-    this.#rejectFlushes(error, Infinity);
+    this.#flushes.failed(error, Infinity);
+    this.#rested();
   }
 }
 

@@ -1,8 +1,9 @@
 /** What the queued steps of one key come to: its share of the next atomic of an owner store. */
+import { Buffer } from "node:buffer";
 import type { AcceptorRecord } from "../paxos/message.ts";
 import { type Move, type StoredRecord, StoreError } from "../ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
-import { atMostBytes, encodeEntry } from "./log_entry.ts";
+import { encodeEntry } from "./log_entry.ts";
 import type { Entry } from "./record_cache.ts";
 import { encodeRecord, liveChange, type RecordRows } from "./rows.ts";
 import type { Part, Run, Waiter } from "./updates.ts";
@@ -86,7 +87,7 @@ function makePart(entry: Entry<Waiter>, { result, json }: Run, isWhole: boolean)
     json: isWhole ? null : json,
     live: live === null ? null : { key: entry.key, is: live },
     rows: null,
-    bytes: (json === null ? 0 : atMostBytes(json)) + keyBytes,
+    bytes: (json === null ? 0 : Buffer.byteLength(json)) + keyBytes,
     keyBytes,
   };
 }

@@ -31,6 +31,11 @@ export class RecordCache<Waiter> {
     this.#maxIdle = maxIdle;
   }
 
+  /** Keys that somebody waits for. */
+  get inUse(): number {
+    return this.#busy.size;
+  }
+
   /** The key's entry, kept until `rest`. */
   use(key: string): Entry<Waiter> {
     let entry = this.#busy.get(key);
@@ -38,6 +43,15 @@ export class RecordCache<Waiter> {
     entry = this.#idle.get(key) ?? new Entry<Waiter>(key);
     this.#idle.delete(key);
     this.#busy.set(key, entry);
+    return entry;
+  }
+
+  /** The entry as committed of a key that nobody waits for; null: it is in use, or not kept. */
+  resting(key: string): Entry<Waiter> | null {
+    const entry = this.#idle.get(key);
+    if (entry === undefined) return null;
+    this.#idle.delete(key);
+    this.#idle.set(key, entry);
     return entry;
   }
 

@@ -123,6 +123,11 @@ class SharedStore implements BallotStore {
     });
   }
 
+  /** Other processes may have written since this one last read. */
+  peek(): undefined {
+    return undefined;
+  }
+
   async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
     this.#assertOpen();
     return await this.#index.keys(prefix, after, limit, which);

@@ -40,5 +40,3 @@ export type Part = {
   readonly bytes: number;
   readonly keyBytes: number;
 };
-
-export type Flush = { readonly upTo: number; readonly resolve: () => void; readonly reject: (error: unknown) => void };

@@ -70,6 +70,26 @@ Deno.test("acceptor host: nothing is said of a vote or promise before its commit
   }
 });
 
+Deno.test("acceptor host: what is at hand is told at once, as a view tells it, and nothing that is refused or not committed", async () => {
+  const { host, hold, forbid } = await rig();
+  assertEquals(host.viewNow(KEY), await host.view(KEY));
+  await host.handle(acceptOf("b"), "b");
+  const voted = host.viewNow(KEY);
+  assertEquals([voted, voted?.vote?.value.id], [await host.view(KEY), valueOf("b").id]);
+  const value = valueOf("b");
+  await host.handle({ type: "learn", ...AT, certificate: certificateOf(1, value, "open", "abc"), value }, "b");
+  assertEquals(host.viewNow(KEY)?.snapshot.instance, 2);
+  const commit = hold();
+  const later = host.handle({ ...acceptOf("b", 2), instance: 2 } as AcceptorMessage, "b");
+  await settled();
+  assertEquals(host.viewNow(KEY), null);
+  commit();
+  await later;
+  assertEquals(host.viewNow(KEY)?.vote?.value.id, valueOf("b", 2).id);
+  forbid("not now");
+  assertEquals(host.viewNow(KEY), null);
+});
+
 Deno.test("acceptor host: neither a view nor a refusal tells of a vote that is not committed", async () => {
   const { host, hold } = await rig();
   const commit = hold();
@@ -357,6 +377,7 @@ Deno.test("acceptor host: on a shared store, a key that is looked at is not forg
   const shared: BallotStore = Object.assign(Object.create(store), {
     isShared: true,
     update: store.update.bind(store),
+    peek: () => undefined,
   });
   const leases = new LeaseClock(new ManualClock(), machine);
   const host = acceptorHost({ store: shared, leases });

@@ -1,5 +1,5 @@
 /** What every BallotStore does, whatever it is made of. */
-import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ROW_MAX_BYTES } from "../../src/limits.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
@@ -225,6 +225,28 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     release();
     await Promise.all([writing, reading, late]);
     assertEquals(answered, ["writer", "reader of 2", "late reader of 2"]);
+  });
+
+  test("what is told at once is committed, and never what may yet be lost", async (store, medium) => {
+    await store.update("k", increment);
+    const before = store.peek("k");
+    // A store that always has to be asked may say nothing.
+    assert(before === undefined || countOf(before) === 1);
+    assert([undefined, null].includes(store.peek("never written") as undefined));
+    const release = medium.hold();
+    const later = store.update("k", increment);
+    await sleep(5);
+    const during = store.peek("k");
+    release();
+    assertEquals(await later, 2);
+    assert(during === undefined || countOf(during) === 1, "the write is not committed yet");
+    assertNotEquals(store.peek("k") === undefined ? 2 : countOf(store.peek("k")!), 1);
+    if (!isShared) medium.failNext(store, "unknown-lost");
+    if (!isShared) await assertRejects(() => store.update("k", increment), StoreError);
+    const unknown = store.peek("k");
+    assert(unknown === undefined || countOf(unknown) === 2, "of a write that failed nothing is told");
+    await store.close();
+    assertEquals(store.peek("k"), undefined);
   });
 
   test("a step that throws rejects its own update only", async (store) => {
