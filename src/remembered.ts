@@ -1,4 +1,7 @@
-/** A map of bounded size: of more than that, what was set longest ago is forgotten. */
+/** So many of the oldest go at once, in parts of the size: to find the oldest is to pass all that went before. */
+const FORGOTTEN_AT_ONCE = 64;
+
+/** A map of bounded size: where there is more, some of what was set longest ago is forgotten. */
 export class Remembered<V> {
   /** Oldest first. */
   readonly #of = new Map<string, V>();
@@ -24,6 +27,10 @@ export class Remembered<V> {
     this.#of.delete(key);
     this.#of.set(key, value);
     if (this.#of.size <= this.#max) return;
-    for (const oldest of this.#of.keys()) return void this.#of.delete(oldest);
+    let left = Math.ceil(this.#max / FORGOTTEN_AT_ONCE);
+    for (const oldest of this.#of.keys()) {
+      if (left-- === 0) return;
+      this.#of.delete(oldest);
+    }
   }
 }

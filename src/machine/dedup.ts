@@ -94,8 +94,8 @@ export function openWindow(items: readonly string[], evicted: number, floors: re
 
 export function findEntry(items: readonly string[], key: string): Entry | null {
   // What was refused and asked for anew has two: the newer counts.
-  const item = items.findLast((item) => item.startsWith(key));
-  return item === undefined ? null : readEntry(item);
+  for (let i = items.length - 1; i >= 0; i--) if (items[i]!.startsWith(key)) return readEntry(items[i]!);
+  return null;
 }
 
 export function addEntry(

@@ -9,6 +9,9 @@ const FIRST = numberOf(1, 1);
 /** The number of the `k`-th grant or change, k from 1, in `instance`. */
 export function numberOf(instance: number, k: number): string {
   assert(k >= 1 && k <= GRANTS_PER_INSTANCE, "one instance has room for 1,024 grants");
+  const number = instance * GRANTS_PER_INSTANCE + k;
+  // Beyond that a number is not exact any more.
+  if (Number.isSafeInteger(number)) return String(number);
   return (BigInt(instance) * BigInt(GRANTS_PER_INSTANCE) + BigInt(k)).toString();
 }
 

@@ -38,8 +38,6 @@ const UNIT_MAX_BYTES = 6;
 /** Field names, numbers and ids of one hold, place or history item, its texts aside. */
 const ITEM_MAX_BYTES = 400;
 
-const encoder = new TextEncoder();
-
 /** True, and the room is taken, if a hold or place can be added and the state still fits after all that may follow. */
 export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
   const need = jsonBytes(item) + 1 + RENEWAL_BYTES + ("fence" in item ? 0 : HANDOVER_BYTES);
@@ -71,15 +69,15 @@ function leastFreeBytes({ version, holders, queue }: Draft): number {
   return ROW_MAX_BYTES - upperBound({ version, holders, queue, history: [], window: "" }) - HANDOVER_BYTES - items;
 }
 
-type Parts = Pick<Draft, "version" | "holders" | "queue" | "history" | "cooling" | "mode" | "endedSessions"> & {
-  readonly window: string | readonly string[];
-  readonly floors: readonly Floor[];
-};
-
-/** As much of the latest history as the row has room for. */
-export function trimToRow(parts: Parts): readonly Ended[] {
-  const { version, holders, queue, history, cooling, mode, endedSessions, window, floors } = parts;
-  if (upperBound(parts) <= ROW_MAX_BYTES) return history;
+/** As much of the latest history as the row has room for beside the rest of the draft. */
+export function trimToRow(
+  draft: Pick<Draft, "version" | "holders" | "queue" | "cooling" | "mode" | "endedSessions">,
+  history: readonly Ended[],
+  window: string | readonly string[],
+  floors: readonly Floor[],
+): readonly Ended[] {
+  const { version, holders, queue, cooling, mode, endedSessions } = draft;
+  if (upperBound({ version, holders, queue, history, window }) <= ROW_MAX_BYTES) return history;
   const text = { mode, holders, queue, cooling, history, endedSessions, window, ...(version === 1 ? {} : { floors }) };
   let excess = jsonBytes(text) + ITEM_MAX_BYTES - ROW_MAX_BYTES;
   let drop = 0;
@@ -89,7 +87,10 @@ export function trimToRow(parts: Parts): readonly Ended[] {
 
 /** Cheap, and far too high for a long queue: only then is the text made and measured. */
 function upperBound(
-  { version, holders, queue, history, window }: Pick<Parts, "version" | "holders" | "queue" | "history" | "window">,
+  { version, holders, queue, history, window }: Pick<Draft, "version" | "holders" | "queue"> & {
+    readonly history: readonly Ended[];
+    readonly window: string | readonly string[];
+  },
 ): number {
   let units = 0;
   for (const { holder, subject, metadata, by } of holders) units += lengthOf(holder, subject, metadata, by);
@@ -109,5 +110,13 @@ function lengthOf(a: string, b: string, c: string | undefined, d: string): numbe
 
 /** UTF-8 length of the JSON text. */
 export function jsonBytes(value: unknown): number {
-  return encoder.encode(JSON.stringify(value)).length;
+  const text = JSON.stringify(value);
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    // Of a pair of surrogates each half has two of its four bytes, and JSON has no half alone.
+    bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2;
+  }
+  return bytes;
 }

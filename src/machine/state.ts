@@ -125,26 +125,21 @@ export type Draft = {
 };
 
 export function emptyState(mode: Mode): KeyState {
-  return build({
+  const parts = {
     mode: canonicalMode(mode),
     // The same on every node, also where one has a record of before a newer version came and another has none.
     version: 1,
     kind: "unused",
     revision: "0",
     lastFence: "0",
-    holders: [],
-    queue: [],
     cooling: null,
-    history: [],
-    window: "",
-    // A hedged command of a name nobody has used is born at 0, and nothing has left the window yet.
-    evicted: -1,
-    floors: [],
     limit: null,
     register: null,
     session: null,
     endedSessions: [],
-  });
+  } as const;
+  // A hedged command of a name nobody has used is born at 0, and nothing has left the window yet.
+  return build({ ...parts, holders: [], queue: [] }, { history: [], window: "", evicted: -1, floors: [] });
 }
 
 /** The roles hand states around as `State`; a version this code does not know must not be applied. */
@@ -204,8 +199,9 @@ export function closeDraft(draft: Draft): KeyState {
   const { items, evicted, floors } = trimmed;
   const window = version < 3 ? textOf(items) : items;
   // History is for people, so it is what yields when holders and waiters need the room.
-  const history = trimToRow({ ...draft, history: draft.history.slice(-HISTORY_ITEMS), window, floors });
-  return build({ ...draft, history, window, evicted, floors });
+  const latest = draft.history.length > HISTORY_ITEMS ? draft.history.slice(-HISTORY_ITEMS) : draft.history;
+  const history = trimToRow(draft, latest, window, floors);
+  return build(draft, { history, window, evicted, floors });
 }
 
 /** Counts one change that a reader can see. */
@@ -214,12 +210,11 @@ export function change(draft: Draft): void {
   draft.revision = numberOf(draft.instance, draft.changes);
 }
 
+type Kept = "mode" | "version" | "kind" | "revision" | "lastFence" | "holders" | "queue" | "cooling";
 type Optional = "limit" | "register" | "session" | "endedSessions";
-type Parts = Omit<KeyState, "floors" | "chain" | Optional> & Pick<Draft, Optional> & {
-  readonly floors: readonly Floor[];
-};
+type Trimmed = Pick<KeyState, "history" | "window" | "evicted"> & { readonly floors: readonly Floor[] };
 
-function build(parts: Parts): KeyState {
+function build(parts: Pick<Draft, Kept | Optional>, { history, window, evicted, floors }: Trimmed): KeyState {
   return {
     mode: parts.mode,
     version: parts.version,
@@ -229,10 +224,10 @@ function build(parts: Parts): KeyState {
     holders: parts.holders,
     queue: parts.queue,
     cooling: parts.cooling,
-    history: parts.history,
-    window: parts.window,
-    evicted: parts.evicted,
-    ...(parts.floors.length === 0 ? {} : { floors: parts.floors }),
+    history,
+    window,
+    evicted,
+    ...(floors.length === 0 ? {} : { floors }),
     ...(parts.limit === null ? {} : { limit: parts.limit }),
     ...(parts.register === null ? {} : { register: parts.register }),
     ...(parts.session === null ? {} : { session: parts.session }),

@@ -52,8 +52,12 @@ function dropToBytes(items: readonly string[], instance: number, version: number
 
 /** How many were applied before this instance: the oldest stand first. */
 function countBefore(items: readonly string[], instance: number): number {
-  let count = items.length;
-  while (count > 0 && instanceIn(items[count - 1]!) >= instance) count--;
+  let [count, end] = [0, items.length];
+  while (count < end) {
+    const middle = (count + end) >> 1;
+    if (instanceIn(items[middle]!) < instance) count = middle + 1;
+    else end = middle;
+  }
   return count;
 }
 
@@ -102,10 +106,12 @@ function floorsAfter({ items, evicted, floors }: Window, gone: Iterable<number>)
       raised.set(tag, floor);
     }
   }
-  const subjects = [...raised].filter(([tag]) => tag !== REPEATABLE_TAG);
-  for (const [tag, floor] of subjects.slice(0, Math.max(0, subjects.length - WINDOW_SUBJECTS))) {
-    raised.delete(tag);
-    evicted = Math.max(evicted, floor);
+  if (raised.size > WINDOW_SUBJECTS) {
+    const subjects = [...raised].filter(([tag]) => tag !== REPEATABLE_TAG);
+    for (const [tag, floor] of subjects.slice(0, Math.max(0, subjects.length - WINDOW_SUBJECTS))) {
+      raised.delete(tag);
+      evicted = Math.max(evicted, floor);
+    }
   }
   const kept: readonly Floor[] = [...raised];
   return { evicted, floors: kept };
