@@ -115,7 +115,7 @@ export function jsonBytes(value: unknown): number {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit < 0x80) continue;
-    // Of a pair of surrogates each half has two of its four bytes, and JSON has no half alone.
+    // Each half of a pair of surrogates has two of its four bytes, and JSON has no half alone.
     bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2;
   }
   return bytes;

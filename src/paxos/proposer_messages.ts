@@ -31,7 +31,9 @@ export function sendAccept(context: ProposerContext, to: NodeId, ballot: Ballot,
 }
 
 export function sendOthers(context: ProposerContext, ballot: Ballot, value: Value): ProposerOutput[] {
-  return others(context).map((to) => sendAccept(context, to, ballot, value));
+  // One message for all: a host may write it once.
+  const message = { ...acceptMessage(context, ballot, value), ...alignment(context.opening) };
+  return others(context).map((to) => ({ type: "send", to, message }));
 }
 
 export function sendAny(context: ProposerContext, to: NodeId, ballot: Ballot): ProposerOutput {

@@ -15,7 +15,7 @@ export const UNCONFIRMED_BOOT = 0;
 export class Lives {
   readonly #store: BallotStore;
   readonly #quorums: QuorumSystem;
-  /** As last recalled of a database that other processes write too. */
+  /** As last recalled: no store takes another life of a member for one that it has on record. */
   readonly #recalled = new Map<NodeId, string>();
 
   constructor(store: BallotStore, quorums: QuorumSystem) {
@@ -38,7 +38,6 @@ export class Lives {
   }
 
   async #knownOf(from: NodeId, mark: Mark): Promise<string | null> {
-    if (!this.#store.isShared) return this.#store.marks()[from]?.incarnation ?? null;
     if (this.#recalled.get(from) === mark.incarnation) return mark.incarnation;
     // Before it is refused the rows are asked: this process may have met a second life while another met the first.
     const incarnation = (await this.#store.recall(from))?.incarnation ?? null;

@@ -44,9 +44,10 @@ export class Timing {
 
   /** For a ballot in which nothing was refused: the disk and the network may only be slow. */
   patienceMs(attempt: number): number {
+    const rttMs = this.rttMs();
     // A bound below the two round trips of a ballot would give up each one just before it ends, for ever.
-    const boundMs = Math.max(BACKOFF_MAX_MS, BALLOT_RTTS * this.rttMs());
-    return Math.min(boundMs, Math.max(10 * this.rttMs(), 100) * 2 ** attempt);
+    const boundMs = Math.max(BACKOFF_MAX_MS, BALLOT_RTTS * rttMs);
+    return Math.min(boundMs, Math.max(10 * rttMs, 100) * 2 ** attempt);
   }
 
   /** Random and growing, so that of two proposers that duel one gets through (Fast Paxos §3.3; PROTOCOL.md §1, flow 1). */

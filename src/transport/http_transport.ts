@@ -55,7 +55,8 @@ export const PIPELINE_MAX = 16;
 /** Messages to one peer that have no answer yet; more are refused at once. */
 export const PEER_MAX_OPEN = 10_000;
 
-type Flight = { readonly abort: AbortController; open: number };
+/** `giveUp` ends the wait for its answer. */
+type Flight = { giveUp: (reason: PeerError) => void; open: number };
 type Outgoing = {
   readonly lane: Lane;
   /** Emptied when it leaves: the list of deadlines keeps its entry longer than the text is needed. */
@@ -93,6 +94,8 @@ class HttpTransport implements Transport {
   readonly #pipelineMs: number;
   readonly #peers: ReadonlyMap<NodeId, Peer>;
   #isClosed = false;
+  /** What was written last in this turn. */
+  #last: { readonly message: WireMessage; readonly json: string } | null = null;
 
   constructor(options: HttpTransportOptions) {
     this.#options = options;
@@ -109,8 +112,7 @@ class HttpTransport implements Transport {
       if (peer.deadlines.open >= PEER_MAX_OPEN) return reject(new PeerError(`too many messages wait for ${to}`));
       let json: string;
       try {
-        // Now, not when the request leaves: what the caller changes later is not what it sent.
-        json = encodeMessage(message);
+        json = this.#encoded(message);
       } catch (error) {
         return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
       }
@@ -131,6 +133,15 @@ class HttpTransport implements Transport {
     });
   }
 
+  /** Now, not when the request leaves: what the caller changes later is not what it sent. For all peers it is sent to, once. */
+  #encoded(message: WireMessage): string {
+    if (this.#last?.message === message) return this.#last.json;
+    const json = encodeMessage(message);
+    if (this.#last === null) queueMicrotask(() => this.#last = null);
+    this.#last = { message, json };
+    return json;
+  }
+
   rttMs(to: NodeId): number {
     return this.#peers.get(to)?.roundTrips.median ?? 0;
   }
@@ -146,7 +157,7 @@ class HttpTransport implements Transport {
         lane.waiting = [];
       }
       // Those under way reject by it.
-      for (const flight of peer.flights) flight.abort.abort(closed);
+      for (const flight of peer.flights) flight.giveUp(closed);
     }
     this.#options.lines?.close();
   }
@@ -204,7 +215,7 @@ class HttpTransport implements Transport {
   }
 
   async #fly(peer: Peer, lane: Lane, batch: readonly Outgoing[]): Promise<void> {
-    const flight: Flight = { abort: new AbortController(), open: batch.length };
+    const flight: Flight = { giveUp: () => {}, open: batch.length };
     for (const outgoing of batch) outgoing.flight = flight;
     peer.flights.add(flight);
     lane.underWay++;
@@ -213,7 +224,7 @@ class HttpTransport implements Transport {
       const { config, ownMark, onMark } = this.#options;
       const body = joinRequest(config, ownMark(), batch.map(({ json }) => json));
       for (const outgoing of batch) outgoing.json = "";
-      const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight.abort.signal);
+      const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight);
       const { replies, mark } = decoded(peer.id, text);
       // Which reply is whose is only known by position.
       if (replies.length !== batch.length) {
@@ -234,10 +245,16 @@ class HttpTransport implements Transport {
     }
   }
 
-  #ask(peer: Peer, mailbox: Mailbox, body: string, signal: AbortSignal): Promise<PeerAnswer> {
+  #ask(peer: Peer, mailbox: Mailbox, body: string, flight: Flight): Promise<PeerAnswer> {
     const { lines } = this.#options;
-    return lines?.ask(peer.id, mailbox, body, signal) ??
-      callPeer(this.#options, peer, `/paxos/${mailbox}`, body, signal, lines?.wish(peer.id));
+    const asking = lines?.ask(peer.id, mailbox, body) ?? null;
+    if (asking !== null) {
+      flight.giveUp = asking.giveUp;
+      return asking.answer;
+    }
+    const abort = new AbortController();
+    flight.giveUp = (reason) => abort.abort(reason);
+    return callPeer(this.#options, peer, `/paxos/${mailbox}`, body, abort.signal, lines?.wish(peer.id));
   }
 
   #expire(peer: Peer, outgoing: Outgoing): void {
@@ -245,7 +262,7 @@ class HttpTransport implements Transport {
     settle(peer, outgoing, () => outgoing.reject(late));
     if (outgoing.flight === null) dropSettled(outgoing.lane);
     // Nobody is left to hear the answer.
-    else if (outgoing.flight.open === 0) outgoing.flight.abort.abort(late);
+    else if (outgoing.flight.open === 0) outgoing.flight.giveUp(late);
   }
 }
 

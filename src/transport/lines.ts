@@ -47,7 +47,9 @@ export const FRESH_TEXT = /^[A-Za-z0-9_-]{16,64}$/;
 
 type Line = { readonly ticket: string; readonly socket: WebSocket; readonly frames: Frames; readonly sinceMs: number };
 type Ticket = { readonly text: string; readonly frames: Frames; readonly untilMs: number };
-type Asked = { readonly resolve: (body: string) => void; readonly reject: (error: PeerError) => void };
+type Asked = { readonly answer: (body: string) => void; readonly reject: (error: PeerError) => void };
+/** A request under way; `giveUp` ends the wait for its answer, which rejects with the reason. */
+export type Asking = { readonly answer: Promise<PeerAnswer>; readonly giveUp: (reason: PeerError) => void };
 type Peer = Acquaintance & {
   /** The peer dialled it: what goes to the peer. */
   outbound: Line | null;
@@ -99,28 +101,36 @@ export class Lines {
   }
 
   /**
-   * Sends a request; rejects with PeerError, `unreachable` where a connection ended or `signal` its reason. Null: not sent, as
-   * no connections stand or too much waits on one.
+   * Sends a request, whose answer rejects with PeerError, `unreachable` where a connection ended. Null: not sent, as no
+   * connections stand or too much waits on one.
    */
-  ask(to: NodeId, mailbox: Mailbox, body: string, signal: AbortSignal): Promise<PeerAnswer> | null {
+  ask(to: NodeId, mailbox: Mailbox, body: string): Asking | null {
     const peer = this.#peers.get(to)!;
     const { inbound, outbound } = peer;
     if (inbound === null || outbound === null || isFull(outbound)) return null;
+    const { clock } = this.#options;
     const number = ++this.#asked;
-    const startedAt = this.#options.clock.now();
-    return new Promise<string>((resolve, reject) => {
-      signal.addEventListener("abort", () => {
-        if (!peer.asked.has(number)) return;
-        const { reason } = signal;
-        reject(reason);
-        // It may be that nobody is there any more, which no connection says by itself; by POST that comes out.
-        if (reason instanceof PeerError && reason.why === "timed-out") this.#endBoth(peer);
-      });
-      peer.asked.set(number, { resolve, reject });
-      send(outbound, { type: "ask", number, ticket: inbound.ticket, mailbox, body });
-    })
-      .finally(() => peer.asked.delete(number))
-      .then((text) => ({ text, rttMs: this.#options.clock.now() - startedAt }));
+    const startedAt = clock.now();
+    const { promise: answer, resolve, reject } = Promise.withResolvers<PeerAnswer>();
+    peer.asked.set(number, {
+      answer: (text) => {
+        peer.asked.delete(number);
+        resolve({ text, rttMs: clock.now() - startedAt });
+      },
+      reject: (error) => {
+        peer.asked.delete(number);
+        reject(error);
+      },
+    });
+    const giveUp = (reason: PeerError) => {
+      const asked = peer.asked.get(number);
+      if (asked === undefined) return;
+      asked.reject(reason);
+      // It may be that nobody is there any more, which no connection says by itself; by POST that comes out.
+      if (reason.why === "timed-out") this.#endBoth(peer);
+    };
+    send(outbound, { type: "ask", number, ticket: inbound.ticket, mailbox, body });
+    return { answer, giveUp };
   }
 
   /** What a POST to the peer is to say of connections; where this node's own is missing, it is dialled. */
@@ -245,7 +255,7 @@ export class Lines {
       peer.redialMs = LINE_REDIAL_MIN_MS;
       // None: nobody waits for it any more.
       const asked = peer.asked.get(frame.number);
-      if (frame.type === "answer") asked?.resolve(frame.body);
+      if (frame.type === "answer") asked?.answer(frame.body);
       else asked?.reject(refused(peer.id, frame.code));
     }
     return true;
@@ -277,7 +287,7 @@ export class Lines {
     if (peer.inbound === line) peer.inbound = null;
     else peer.outbound = null;
     const ended = new PeerError(`the connection to ${peer.id} ended`, { why: "unreachable" });
-    for (const { reject } of peer.asked.values()) reject(ended);
+    for (const { reject } of [...peer.asked.values()]) reject(ended);
   }
 }
 

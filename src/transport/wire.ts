@@ -5,14 +5,8 @@
  * A request to `/paxos/MAILBOX` is `{config, mark, messages}`, its answer `{mark, replies}`, one reply per message in
  * order. `config` is the hex SHA-256 of the sender's ClusterConfig (§3), `mark` the sender's own last commit (§9).
  */
-import {
-  COMMANDS_PER_VALUE,
-  KEYS_PER_REPLY,
-  PAXOS_BODY_MAX_BYTES,
-  PAXOS_MAX_MESSAGES,
-  SUBJECT_MAX_BYTES,
-} from "../limits.ts";
-import type { Alignment, Outcomes, Unsaved } from "../paxos/message.ts";
+import { KEYS_PER_REPLY, PAXOS_BODY_MAX_BYTES, PAXOS_MAX_MESSAGES, VALUE_MAX_BYTES } from "../limits.ts";
+import type { Alignment } from "../paxos/message.ts";
 import type { Mark, WireMessage, WireReply } from "../ports.ts";
 import {
   anyRecord,
@@ -36,11 +30,14 @@ import {
   checkId,
   checkKey,
   checkLeases,
+  checkMark,
   checkNode,
   checkOpenedBallot,
   checkRecovery,
   checkReports,
+  checkResults,
   checkSnapshot,
+  checkUnsaved,
   checkValue,
   checkVote,
   checkVoteKind,
@@ -66,9 +63,9 @@ const REASON_MAX_CHARS = 1_000;
 const TOO_LARGE: Unavailable = { type: "unavailable", reason: "the answers are too large together: ask again" };
 
 type Of<U extends { type: string }, T extends U["type"]> = Required<Extract<U, { type: T }>>;
-type Checks<U extends { type: string }> = {
-  readonly [T in U["type"]]: readonly [ReadonlySet<string>, (fields: Fields, at: string) => void];
-};
+/** `isLight`: what it is a part of weighs no more than a value may. */
+type Check = (fields: Fields, at: string, isLight: boolean) => void;
+type Checks<U extends { type: string }> = { readonly [T in U["type"]]: readonly [ReadonlySet<string>, Check] };
 
 const ADDRESS = { type: 1, key: 1, epoch: 1, instance: 1 } as const;
 const ALIGNMENT = { decided: 1, snapshot: 1 } as const;
@@ -88,22 +85,25 @@ const MESSAGES: Checks<WireMessage> = {
   }],
   accept: [
     fieldsOf<Of<WireMessage, "accept">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, value: 1, any: 1 }),
-    (message, at) => {
+    (message, at, isLight) => {
       checkAddress(message, at);
       checkAlignment(message, at);
       checkBallot(message["ballot"], `${at}.ballot`);
-      checkValue(message["value"], `${at}.value`);
+      checkValue(message["value"], `${at}.value`, isLight);
       if (message["any"] === undefined) return;
       checkOpenedBallot(message["ballot"], `${at}.ballot`);
       checkRecovery(message["any"], `${at}.any`);
     },
   ],
-  learn: [fieldsOf<Of<WireMessage, "learn">>({ ...ADDRESS, certificate: 1, value: 1, snapshot: 1 }), (message, at) => {
-    checkAddress(message, at);
-    if (message["certificate"] !== null) checkCertificate(message["certificate"], `${at}.certificate`);
-    if (message["value"] !== undefined) checkValue(message["value"], `${at}.value`);
-    if (message["snapshot"] !== undefined) checkSnapshot(message["snapshot"], `${at}.snapshot`);
-  }],
+  learn: [
+    fieldsOf<Of<WireMessage, "learn">>({ ...ADDRESS, certificate: 1, value: 1, snapshot: 1 }),
+    (message, at, isLight) => {
+      checkAddress(message, at);
+      if (message["certificate"] !== null) checkCertificate(message["certificate"], `${at}.certificate`);
+      if (message["value"] !== undefined) checkValue(message["value"], `${at}.value`, isLight);
+      if (message["snapshot"] !== undefined) checkSnapshot(message["snapshot"], `${at}.snapshot`);
+    },
+  ],
   read: [fieldsOf<Of<WireMessage, "read">>(ADDRESS), checkAddress],
   "lapsed?": [fieldsOf<Of<WireMessage, "lapsed?">>({ ...ADDRESS, leases: 1 }), (message, at) => {
     checkAddress(message, at);
@@ -209,10 +209,6 @@ const REPLIES: Checks<SentReply> = {
 
 const REQUEST = fieldsOf<PeerRequestBody>({ config: 1, mark: 1, messages: 1 });
 const RESPONSE = fieldsOf<PeerResponseBody>({ mark: 1, replies: 1 });
-const RESULT = fieldsOf<Outcomes["results"][number]>({ subject: 1, id: 1, result: 1 });
-const RESULT_MAX_CHARS = 64;
-const UNSAVED = fieldsOf<Unsaved>({ run: 1, last: 1, saved: 1 });
-const MARK = fieldsOf<Mark>({ incarnation: 1, boot: 1, run: 1, seq: 1 });
 
 /** A JSON array of messages. Throws QuorateError `invalid-request` with the `field`, or `too-large`. */
 export function decodeMessages(json: string): readonly WireMessage[] {
@@ -230,10 +226,11 @@ export function decodeReplies(json: string): readonly WireReply[] {
  */
 export function decodeRequest(json: string): ReceivedRequest {
   const body = record(parseJson(json, PAXOS_BODY_MAX_BYTES), "body", REQUEST);
+  const isLight = isLightText(json);
   return {
     config: text(body["config"], "config", 64, 64),
     mark: checkMark(body["mark"], "mark"),
-    messages: each<WireMessage>(body["messages"], "messages", checkMessage),
+    messages: each<WireMessage>(body["messages"], "messages", (item, at) => checkMessage(item, at, isLight)),
   };
 }
 
@@ -251,6 +248,8 @@ export async function answered(
   messages: ReceivedRequest["messages"],
   answer: (messages: readonly WireMessage[]) => Promise<readonly WireReply[]>,
 ): Promise<readonly WireReply[]> {
+  const isGood = (message: WireMessage | Unavailable) => message.type !== "unavailable";
+  if (messages.every(isGood)) return await answer(messages as readonly WireMessage[]);
   const replies = (await answer(messages.filter((message) => message.type !== "unavailable"))).values();
   // One that is missing stays missing: its sender counts, and believes none of them.
   return messages.flatMap((message) => message.type === "unavailable" ? message : replies.next().value ?? []);
@@ -267,8 +266,8 @@ export function joinRequest(config: string, mark: Mark, messages: readonly strin
 
 /** JSON of one message. Throws as decodeMessages if no peer would take it. */
 export function encodeMessage(message: WireMessage): string {
-  checkMessage(message, "message");
   const json = JSON.stringify(message);
+  checkMessage(message, "message", isLightText(json));
   if (exceeds(json, ITEMS_MAX_BYTES)) refuse("message", `is above ${ITEMS_MAX_BYTES} bytes`);
   return json;
 }
@@ -328,20 +327,31 @@ function checkReplies(value: unknown, at: string): readonly WireReply[] {
   return items as readonly WireReply[];
 }
 
-function checkMessage(value: unknown, at: string): void {
-  checkTagged(value, at, MESSAGES, "a message on the wire");
+/** Written again, a text may be longer, as 1e20 is, but not so much. */
+function isLightText(json: string): boolean {
+  return 6 * json.length <= VALUE_MAX_BYTES;
+}
+
+function checkMessage(value: unknown, at: string, isLight = false): void {
+  checkTagged(value, at, MESSAGES, "a message on the wire", isLight);
 }
 
 function checkReply(value: unknown, at: string): void {
-  checkTagged(value, at, REPLIES, "a reply on the wire");
+  checkTagged(value, at, REPLIES, "a reply on the wire", false);
 }
 
-function checkTagged<U extends { type: string }>(value: unknown, at: string, checks: Checks<U>, what: string): void {
+function checkTagged<U extends { type: string }>(
+  value: unknown,
+  at: string,
+  checks: Checks<U>,
+  what: string,
+  isLight: boolean,
+): void {
   const { type } = anyRecord(value, at);
   // Own names only: `constructor` is a name of every object.
   if (typeof type !== "string" || !Object.hasOwn(checks, type)) refuse(`${at}.type`, `is not the type of ${what}`);
   const [known, check] = checks[type as U["type"]];
-  check(record(value, at, known), at);
+  check(record(value, at, known), at, isLight);
 }
 
 function checkAddress(message: Fields, at: string): void {
@@ -355,15 +365,6 @@ function checkAlignment(message: Fields & { readonly [K in keyof Alignment]?: un
   if (message.snapshot !== undefined) checkSnapshot(message.snapshot, `${at}.snapshot`);
 }
 
-function checkResults(value: unknown, at: string): void {
-  list(value, at, COMMANDS_PER_VALUE).forEach((item, i) => {
-    const result = record(item, `${at}[${i}]`, RESULT);
-    text(result["subject"], `${at}[${i}].subject`, 0, SUBJECT_MAX_BYTES);
-    checkId(result["id"], `${at}[${i}].id`);
-    text(result["result"], `${at}[${i}].result`, 1, RESULT_MAX_CHARS);
-  });
-}
-
 function checkInstance(reply: Fields, at: string): void {
   integer(reply["instance"], `${at}.instance`, 1);
 }
@@ -375,20 +376,4 @@ function checkInstanceAndBallot(reply: Fields, at: string): void {
 
 function checkReason(reply: Fields, at: string): void {
   text(reply["reason"], `${at}.reason`, 0, REASON_MAX_CHARS);
-}
-
-function checkUnsaved(value: unknown, at: string): void {
-  const { run, last, saved } = record(value, at, UNSAVED);
-  checkId(run, `${at}.run`);
-  const newest = integer(last, `${at}.last`, 1);
-  if (integer(saved, `${at}.saved`, 0) >= newest) refuse(`${at}.saved`, "is not below the last");
-}
-
-function checkMark(value: unknown, at: string): Mark {
-  const mark = record(value, at, MARK);
-  checkId(mark["incarnation"], `${at}.incarnation`);
-  integer(mark["boot"], `${at}.boot`, 0);
-  checkId(mark["run"], `${at}.run`);
-  integer(mark["seq"], `${at}.seq`, 0);
-  return value as Mark;
 }

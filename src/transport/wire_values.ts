@@ -14,13 +14,16 @@ import type {
   Command,
   LeaseName,
   Mode,
+  Outcomes,
   Report,
   Snapshot,
   State,
+  Unsaved,
   Value,
   Vote,
   VoteKind,
 } from "../paxos/message.ts";
+import type { Mark } from "../ports.ts";
 import {
   anyRecord,
   distinct,
@@ -50,6 +53,10 @@ const VALUE = fieldsOf<Required<Value>>({ id: 1, proposer: 1, commands: 1, claim
 const VOTE = fieldsOf<Vote>({ ballot: 1, kind: 1, value: 1 });
 const CERTIFICATE = fieldsOf<Certificate>({ instance: 1, ballot: 1, kind: 1, valueId: 1, acceptors: 1 });
 const SNAPSHOT = fieldsOf<Snapshot>({ instance: 1, state: 1, stateHash: 1, contentHash: 1, decidedBy: 1 });
+const RESULT = fieldsOf<Outcomes["results"][number]>({ subject: 1, id: 1, result: 1 });
+const RESULT_MAX_CHARS = 64;
+const UNSAVED = fieldsOf<Unsaved>({ run: 1, last: 1, saved: 1 });
+const MARK = fieldsOf<Mark>({ incarnation: 1, boot: 1, run: 1, seq: 1 });
 const REPORT = fieldsOf<Report>({ from: 1, vote: 1 });
 
 const VOTE_KINDS: readonly VoteKind[] = ["classic", "fast", "uncoordinated"];
@@ -128,7 +135,8 @@ export function checkLeases(value: unknown, field: string): readonly LeaseName[]
   return value as readonly LeaseName[];
 }
 
-export function checkValue(value: unknown, field: string): Value {
+/** @param isLight it is known to weigh no more than it may */
+export function checkValue(value: unknown, field: string, isLight = false): Value {
   const fields = record(value, field, VALUE);
   checkId(fields["id"], `${field}.id`);
   if (fields["proposer"] !== "") checkNode(fields["proposer"], `${field}.proposer`);
@@ -136,7 +144,7 @@ export function checkValue(value: unknown, field: string): Value {
   if (fields["claims"] !== undefined) checkLeases(fields["claims"], `${field}.claims`);
   if (fields["nextMode"] !== undefined) checkMode(fields["nextMode"], `${field}.nextMode`);
   if (fields["machine"] !== undefined) integer(fields["machine"], `${field}.machine`, 2);
-  weigh(value, field, VALUE_MAX_BYTES);
+  if (!isLight) weigh(value, field, VALUE_MAX_BYTES);
   return value as Value;
 }
 
@@ -208,6 +216,31 @@ function checkCommand(value: unknown, field: string): void {
 function checkState(value: unknown, field: string): void {
   const state = anyRecord(value, field) as Readonly<Record<keyof State, unknown>>;
   checkMode(state.mode, `${field}.mode`);
-  weigh(state, field, ROW_MAX_BYTES);
   opaque(state, field);
+  weigh(state, field, ROW_MAX_BYTES);
+}
+
+export function checkResults(value: unknown, at: string): void {
+  list(value, at, COMMANDS_PER_VALUE).forEach((item, i) => {
+    const result = record(item, `${at}[${i}]`, RESULT);
+    text(result["subject"], `${at}[${i}].subject`, 0, SUBJECT_MAX_BYTES);
+    checkId(result["id"], `${at}[${i}].id`);
+    text(result["result"], `${at}[${i}].result`, 1, RESULT_MAX_CHARS);
+  });
+}
+
+export function checkUnsaved(value: unknown, at: string): void {
+  const { run, last, saved } = record(value, at, UNSAVED);
+  checkId(run, `${at}.run`);
+  const newest = integer(last, `${at}.last`, 1);
+  if (integer(saved, `${at}.saved`, 0) >= newest) refuse(`${at}.saved`, "is not below the last");
+}
+
+export function checkMark(value: unknown, at: string): Mark {
+  const mark = record(value, at, MARK);
+  checkId(mark["incarnation"], `${at}.incarnation`);
+  integer(mark["boot"], `${at}.boot`, 0);
+  checkId(mark["run"], `${at}.run`);
+  integer(mark["seq"], `${at}.seq`, 0);
+  return value as Mark;
 }
