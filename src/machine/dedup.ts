@@ -94,7 +94,12 @@ export function openWindow(items: readonly string[], evicted: number, floors: re
 
 export function findEntry(items: readonly string[], key: string): Entry | null {
   // What was refused and asked for anew has two: the newer counts.
-  for (let i = items.length - 1; i >= 0; i--) if (items[i]!.startsWith(key)) return readEntry(items[i]!);
+  const first = key.charCodeAt(0);
+  for (let i = items.length - 1; i >= 0; i--) {
+    const item = items[i]!;
+    // The whole key is looked at in one of sixteen.
+    if (item.charCodeAt(0) === first && item.startsWith(key)) return readEntry(item);
+  }
   return null;
 }
 
