@@ -6,8 +6,16 @@ import { peerKeys, peerTo } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore } from "./src/compose/open_store.ts";
-import { realClock, realRandomness } from "./src/compose/world.ts";
-import { clusterConfigOf, corsOf, isLoopbackHost, type NodeConfig, parseConfig, portOf } from "./src/config/config.ts";
+import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
+import {
+  clusterConfigOf,
+  corsOf,
+  isLoopbackHost,
+  logOf,
+  type NodeConfig,
+  parseConfig,
+  portOf,
+} from "./src/config/config.ts";
 import { fromEnv } from "./src/config/settings.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
@@ -20,7 +28,7 @@ import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
 import { createModes } from "./src/engine/modes.ts";
 import { ReplicaNode } from "./src/compose/node.ts";
-import { type BallotStore, NO_MARK, NO_TRACE, StoreError, type Transport } from "./src/ports.ts";
+import { type BallotStore, NO_MARK, NO_TRACE, type Report, StoreError, type Transport } from "./src/ports.ts";
 import { knownLife, type Membership, strangerIn } from "./src/replica/vote_gate.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { Lines } from "./src/transport/lines.ts";
@@ -47,7 +55,7 @@ const newId = () => realRandomness.id();
  *
  * @param report one line for the operator
  */
-export async function compose(config: NodeConfig, report: (line: string) => void): Promise<Composed> {
+export async function compose(config: NodeConfig, report: Report): Promise<Composed> {
   const { cluster, text, hash, members, modes } = clusterConfigOf(config);
   const learners = Object.keys(config.learners);
   const store = await openStore(config);
@@ -126,8 +134,14 @@ export async function compose(config: NodeConfig, report: (line: string) => void
       newId,
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
+      tell: report,
       report: (error, { requestId, method, path }) =>
-        report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
+        report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`, {
+          event: "request-failed",
+          level: "error",
+          names: [path],
+          facts: { requestId, method },
+        }),
     });
     const confirmed = begin(node, report);
     // Alone it has nobody to wait for, and its first caller should not have to either.
@@ -174,7 +188,7 @@ async function initByRequest(
   store: BallotStore,
   init: () => Promise<void>,
   then: () => unknown,
-  report: (line: string) => void,
+  report: Report,
 ): Promise<void> {
   // Such a node begins with what its store was when it opened it.
   if (!store.isShared) {
@@ -184,15 +198,17 @@ async function initByRequest(
     await init();
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    report(`the store could not be made a member's: ${error.message}`);
+    report(`the store could not be made a member's: ${error.message}`, STORE_FAILED);
     throw new QuorateError("not-ready", faultOf(error));
   }
   then();
 }
 
+const STORE_FAILED = { event: "store", level: "error", facts: { failing: true } } as const;
+
 /** Resolves when the node may vote, or never will, with this store. */
-async function begin(node: ReplicaNode, report: (line: string) => void): Promise<void> {
-  await node.start().catch((error: Error) => report(`the store cannot be used: ${error.message}`));
+async function begin(node: ReplicaNode, report: Report): Promise<void> {
+  await node.start().catch((error: Error) => report(`the store cannot be used: ${error.message}`, STORE_FAILED));
 }
 
 /** For anybody: where a store is, its message says, and that is for the operator. */
@@ -231,14 +247,16 @@ async function composeHosted(): Promise<Served> {
     }
     const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: !isBeforeLocal });
     const closing = new AbortController();
-    const handler = withCors(cors, gatewayBefore(origins, cors, closing.signal));
+    const log = logOf(fromEnv(env, "QUORATE_LOG"), fromEnv(env, "QUORATE_LOG_LEVEL"));
+    const { report } = consoleLog(log, "gateway", { gateway: "hosted" });
+    const handler = withCors(cors, gatewayBefore(origins, cors, closing.signal, report));
     return { handler, drain: () => closing.abort(), close: () => Promise.resolve() };
   }
   refusePreview(env);
   const config = await parseConfig([], env, (path) => Deno.readTextFile(path), { isHosted: isHosted(env) });
   // Whoever can reach a hosted entrypoint is no caller on loopback.
   if (config.tokens === null) throw new QuorateError("invalid-request", "a hosted node needs QUORATE_TOKENS");
-  const node = await compose(config, (line) => console.error(line));
+  const node = await compose(config, consoleLog(config.log, "", { node: config.id }).report);
   return { ...node, handler: withCors(config.cors, node.handler) };
 }
 

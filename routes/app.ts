@@ -6,6 +6,7 @@ import { QuorateError } from "../src/errors.ts";
 import { Admission } from "../src/http/admission.ts";
 import { Bodies } from "../src/http/bounded_body.ts";
 import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
+import type { Report } from "../src/ports.ts";
 import type { NodeService } from "../src/service/service.ts";
 import { withRoom } from "./admit.ts";
 import type { Ctx, Env } from "./answer.ts";
@@ -21,6 +22,7 @@ import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes } from "./paxos.ts";
+import { noticesOf } from "./notices.ts";
 import type { PeerSide } from "./peer_head.ts";
 import { limitRequest, limitsOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
@@ -50,6 +52,8 @@ export type AppOptions = {
   readonly after: (ms: number, run: () => void) => () => void;
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
+  /** For the operator: what the node keeps from its clients. Default: nobody is told. */
+  readonly tell?: Report;
 };
 
 /**
@@ -57,9 +61,10 @@ export type AppOptions = {
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, rate, peers, trace, init, newId, now, after, report } = options;
-  const streams = new EventStreams(after);
-  const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject));
+  const { tokens, rate, peers, trace, init, newId, now, after, report, tell = () => {} } = options;
+  const notices = noticesOf(now, tell);
+  const streams = new EventStreams(after, notices.cut);
+  const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject), notices.limited);
   const bodies = new Bodies(after);
   const admission = new Admission(now, after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });

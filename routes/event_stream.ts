@@ -13,13 +13,16 @@ export function eventBytes(event: string, data: unknown, id?: string): Uint8Arra
 
 export class EventStreams {
   readonly #after: (ms: number, run: () => void) => () => void;
+  readonly #onCut: () => void;
   readonly #open = new Set<EventStream>();
   /** Polls that wait: each keeps a connection and a watch, as a stream does. */
   #polls = 0;
   #cancelBeat: (() => void) | null = null;
 
-  constructor(after: (ms: number, run: () => void) => () => void) {
+  /** @param onCut called when a stream is cut off, as its reader fell behind */
+  constructor(after: (ms: number, run: () => void) => () => void, onCut: () => void = () => {}) {
     this.#after = after;
+    this.#onCut = onCut;
   }
 
   /**
@@ -38,7 +41,7 @@ export class EventStreams {
     // Nobody would read it, nor ever end it.
     if (c.req.raw.method === "HEAD") return sendBody(c, 200, null, headers);
     this.#admit();
-    const stream = new EventStream((ended) => this.#remove(ended));
+    const stream = new EventStream((ended) => this.#remove(ended), this.#onCut);
     this.#open.add(stream);
     stream.endWith(c.req.raw.signal);
     this.#cancelBeat ??= this.#after(STREAM_HEARTBEAT_MS, () => this.#beat());
@@ -85,6 +88,7 @@ export class EventStream {
   readonly body: ReadableStream<Uint8Array>;
   readonly #controller: ReadableStreamDefaultController<Uint8Array>;
   readonly #remove: (stream: EventStream) => void;
+  readonly #onCut: () => void;
   readonly #gone = () => this.#finish();
   /** What the reader has not asked for yet, oldest first. */
   #behind: Uint8Array[] = [];
@@ -93,7 +97,7 @@ export class EventStream {
   #onEnd: () => void = () => {};
   #signal: AbortSignal | null = null;
 
-  constructor(remove: (stream: EventStream) => void) {
+  constructor(remove: (stream: EventStream) => void, onCut: () => void) {
     let controller: ReadableStreamDefaultController<Uint8Array> | null = null;
     this.body = new ReadableStream({
       start: (own) => void (controller = own),
@@ -102,6 +106,7 @@ export class EventStream {
     });
     this.#controller = controller!;
     this.#remove = remove;
+    this.#onCut = onCut;
   }
 
   /** The signal aborts when the client is gone. */
@@ -120,6 +125,7 @@ export class EventStream {
     if (this.#ended || this.#endAfter) return;
     if (this.#behind.length >= EVENTS_BEHIND_MAX) {
       this.#controller.error(new Error("the reader fell too far behind"));
+      this.#onCut();
       this.#finish();
       return;
     }

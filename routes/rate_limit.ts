@@ -21,16 +21,24 @@ export type Limits = {
 
 const UNLIMITED: Limits = { take: () => {}, takeUnlessHeld: () => Promise.resolve() };
 
-/** `rate` null: nobody is limited. */
-export function limitsOf(rate: Rate | null, now: () => number, isHeld: NodeService["isHeld"]): Limits {
+/**
+ * `rate` null: nobody is limited.
+ * @param onLimited told of whom a request is refused
+ */
+export function limitsOf(
+  rate: Rate | null,
+  now: () => number,
+  isHeld: NodeService["isHeld"],
+  onLimited: (subject: string) => void = () => {},
+): Limits {
   if (rate === null) return UNLIMITED;
-  const take = bucketsOf(rate, now, "requests");
+  const take = bucketsOf(rate, now, "requests", onLimited);
   const { perSecond, burst } = rate;
   const unheld = {
     perSecond: perSecond / RATE_UNHELD_DIVISOR,
     burst: Math.max(1, Math.floor(burst / RATE_UNHELD_DIVISOR)),
   };
-  const takeUnheld = bucketsOf(unheld, now, "renewals and releases of what is not held");
+  const takeUnheld = bucketsOf(unheld, now, "renewals and releases of what is not held", onLimited);
   return {
     take,
     async takeUnlessHeld(c, thingOf) {
@@ -40,12 +48,18 @@ export function limitsOf(rate: Rate | null, now: () => number, isHeld: NodeServi
   };
 }
 
-function bucketsOf({ perSecond, burst }: Rate, now: () => number, what: string): (c: Ctx) => void {
+function bucketsOf(
+  { perSecond, burst }: Rate,
+  now: () => number,
+  what: string,
+  onLimited: (subject: string) => void,
+): (c: Ctx) => void {
   const limiter = new RateLimiter({ perSecond, burst });
   return (c) => {
     const { subject } = c.get("client");
     const retryAfterMs = limiter.take(subject, now());
     if (retryAfterMs === 0) return;
+    onLimited(subject);
     const detail = `more than ${perSecond} ${what} a second of ${subject}, or ${burst} at once`;
     throw new QuorateError("rate-limited", detail, { retryAfterMs });
   };

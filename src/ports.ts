@@ -255,6 +255,22 @@ export type Sighting =
     readonly receipt: Receipt | null;
   };
 
+/** How much a line for the operator matters. */
+export type Level = "debug" | "info" | "warn" | "error";
+/** What such a line is about, for whoever reads it by machine. */
+export type About = {
+  /** Which change it tells of, as `peer` or `store`; the same in every version. */
+  readonly event: string;
+  /** Default: `info`. */
+  readonly level?: Level;
+  /** Texts within the line that name a lock or another thing of users: they are shown at `debug` only. */
+  readonly names?: readonly string[];
+  /** No name, secret, token or value is among them. */
+  readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
+};
+/** Tells the operator one line. */
+export type Report = (line: string, about?: About) => void;
+
 /** Records what a node sees. Callers ask `on` first, so that a trace that is off costs no object. */
 export interface Trace {
   readonly on: boolean;

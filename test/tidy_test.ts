@@ -177,7 +177,7 @@ const RULES: readonly Rule[] = [
   { room: "src/adapters/", may: ["src/adapters/", "src/client/", "src/http/", ...SHARED], mayTypes: ["hono"] },
   {
     room: "src/config/",
-    may: ["src/config/", "src/auth/", "src/http/", "src/engine/modes.ts", "node:", ...SHARED],
+    may: ["src/config/", "src/auth/", "src/http/", "src/engine/modes.ts", "src/observe/log.ts", "node:", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   // The one place that sees all rooms of a node; only the entry points see it.

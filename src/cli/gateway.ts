@@ -1,6 +1,7 @@
 /** `deno task gateway`: hands requests to the nearest node; nothing to open and nothing to lose. */
 import { type GatewayConfig, parseGatewayConfig } from "../config/gateway_config.ts";
 import { gatewayBefore } from "../compose/gateway_before.ts";
+import { consoleLog } from "../compose/world.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
 import { stopSignal } from "./stop_signal.ts";
@@ -18,8 +19,9 @@ async function serveGateway(config: GatewayConfig): Promise<number> {
   const told = stopSignal();
   const listener = listen(config);
   const closing = new AbortController();
-  listener.open(gatewayBefore(config.nodes, config.cors, closing.signal));
-  console.log(`gateway ready to serve on ${listener.url}, before ${config.nodes.join(", ")}`);
+  const log = consoleLog(config.log, "gateway", { gateway: listener.url });
+  listener.open(gatewayBefore(config.nodes, config.cors, closing.signal, log.report));
+  log.say(`ready to serve on ${listener.url}, before ${config.nodes.join(", ")}`, { event: "ready" });
   await told;
   closing.abort();
   await listener.stop();

@@ -1,12 +1,13 @@
 /** `deno task node`: one node, from its flags to its last commit. */
 import { compose } from "../../deploy.ts";
 import { clusterConfigOf, type NodeConfig, parseConfig } from "../config/config.ts";
+import type { Report } from "../ports.ts";
 import { tellReadiness } from "./readiness.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
 import { shellWord } from "./shell_word.ts";
 import { stopSignal } from "./stop_signal.ts";
-import { realClock } from "../compose/world.ts";
+import { consoleLog, realClock } from "../compose/world.ts";
 
 /** Service managers and `deno task start` kill after 5 s; the node should go by itself before. */
 const STOP_WITHIN_MS = 4_500;
@@ -23,31 +24,42 @@ export async function runNode(args: readonly string[]): Promise<number> {
 
 async function serveNode(config: NodeConfig, args: readonly string[]): Promise<number> {
   const told = stopSignal();
-  told.then(() => exitSoon(config.id));
+  const { id, kv } = config;
+  const log = consoleLog(config.log, `node ${id}`, { node: id });
+  told.then(() => exitSoon(log.report));
   // The port before the store: a node that cannot serve should not have become a member.
   const listener = listen(config);
-  const node = await compose(config, (line) => console.error(`node ${config.id}: ${line}`));
+  const node = await compose(config, log.report);
   listener.open((request) => node.handler(request));
 
-  const { id, kv } = config;
   const { cluster, members } = clusterConfigOf(config);
   if (config.init) {
     const role = config.learner ? "learner" : "member";
-    console.log(`node ${id}: ${kv} is now a ${role} of cluster ${cluster} (${members.join(", ")})`);
+    const line = `initialised: ${kv} is now a ${role} of cluster ${cluster} (${members.join(", ")})`;
+    log.say(line, { event: "initialised", facts: { cluster, role } });
   }
-  console.log(`node ${id} listening on ${listener.url}`);
+  log.say(`listening on ${listener.url}`, { event: "listening", facts: { url: listener.url } });
+  let check = "";
   const stopTelling = tellReadiness({
-    readiness: () => node.node.readiness(),
-    onReady: (isAgain) => console.log(`node ${id} ready${isAgain ? " again" : ""} to serve on ${listener.url}`),
+    readiness: async () => {
+      const failing = await node.node.ready.failing();
+      check = failing?.name ?? "";
+      return failing?.fault ?? null;
+    },
+    onReady: (isAgain) =>
+      log.say(`ready${isAgain ? " again" : ""} to serve on ${listener.url}`, { event: "ready", facts: { isAgain } }),
     // More is said below of a store that belongs to nobody.
-    onUnready: (reason) => node.initialised && console.error(`node ${id} not ready: ${reason}`),
+    onUnready: (reason) =>
+      node.initialised &&
+      log.report(`not ready: ${reason}`, { event: "not-ready", level: "error", facts: { check, reason } }),
     clock: realClock,
   });
   if (!node.initialised) {
     const again = ["--init", ...args].map(shellWord).join(" ");
-    console.error(
-      `node ${id}: ${kv} is not initialised, so this node does not ${config.learner ? "learn" : "vote"}; ` +
+    log.report(
+      `${kv} is not initialised, so this node does not ${config.learner ? "learn" : "vote"}; ` +
         `if it never was a ${config.learner ? "learner" : "member"}, stop it and run once: deno task node ${again}`,
+      { event: "uninitialised", level: "error" },
     );
   }
 
@@ -60,9 +72,10 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
 }
 
 /** However long closing takes. What was acknowledged is on disk already. */
-function exitSoon(id: string): void {
+function exitSoon(report: Report): void {
   const timer = setTimeout(() => {
-    console.error(`node ${id}: could not close its store within ${STOP_WITHIN_MS} ms; ended without`);
+    const line = `could not close its store within ${STOP_WITHIN_MS} ms; ended without`;
+    report(line, { event: "ended-late", level: "error" });
     Deno.exit(1);
   }, STOP_WITHIN_MS);
   Deno.unrefTimer(timer);

@@ -1,5 +1,6 @@
 /** A gateway of this process, with its own clock, randomness and fetch. */
 import { createGateway } from "../gateway/gateway.ts";
+import type { Report } from "../ports.ts";
 import { realClock, realRandomness } from "./world.ts";
 
 /**
@@ -10,16 +11,22 @@ import { realClock, realRandomness } from "./world.ts";
 export function gatewayBefore(
   nodes: readonly string[],
   origins: readonly string[],
-  closing?: AbortSignal,
+  closing: AbortSignal,
+  report: Report,
 ): (request: Request) => Promise<Response> {
   return createGateway({
     origins,
-    ...(closing === undefined ? {} : { closing }),
+    closing,
     nodes,
     fetch: (url, init) => fetch(url, init),
     clock: realClock,
     newId: () => realRandomness.id(),
     report: (error, { requestId, method, path }) =>
-      console.error(`gateway: ${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`),
+      report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`, {
+        event: "request-failed",
+        level: "error",
+        names: [path],
+        facts: { requestId, method },
+      }),
   });
 }

@@ -34,12 +34,14 @@ import {
   type PeerCause,
   PeerError,
   type Ports,
+  type Report,
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
 import { Presence } from "../replica/presence.ts";
 import { Queues } from "../leases/queue.ts";
 import { holdsFence, isLiveFor } from "../service/read_answers.ts";
+import { Readiness } from "./readiness.ts";
 import { Reader } from "../replica/reader.ts";
 import { Registers } from "../service/registers.ts";
 import { Semaphores } from "../service/semaphores.ts";
@@ -47,6 +49,7 @@ import { SessionEnds } from "../leases/session_ends.ts";
 import { Sessions } from "../service/sessions.ts";
 import { acceptDirect } from "../service/direct.ts";
 import type {
+  Check,
   DirectAccept,
   DirectReply,
   ElectionService,
@@ -82,11 +85,9 @@ export type NodeOptions = {
   readonly digest: (text: string) => string;
   readonly version: string;
   /** One line for the operator. */
-  readonly report: (line: string) => void;
+  readonly report: Report;
 };
 
-/** Where readiness is polled, peers are asked no more often than this. */
-const READINESS_MS = 200;
 /** A disk that hangs must not keep a request from being counted. */
 const LOOK_MS = 1_000;
 /** What is known of the members is news for so long. */
@@ -118,7 +119,7 @@ export class ReplicaNode implements NodeService {
   readonly #health: StoreHealth;
   readonly #presence: Presence;
   #isDraining = false;
-  #readiness: { readonly atMs: number; readonly answer: Promise<string | null> } | null = null;
+  readonly ready: Readiness;
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
@@ -151,6 +152,15 @@ export class ReplicaNode implements NodeService {
     });
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
     this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
+    this.ready = new Readiness({
+      me: id,
+      votes: this.#acceptor.votes,
+      quorums,
+      clock,
+      storeFault: () => this.#health.fault,
+      gateFault: () => this.#voteGate.reason(),
+      voting: () => this.#peers.voting(),
+    });
     const contention = new Contention();
     this.#presence = new Presence(clock);
     const parts: SubmitterParts = {
@@ -336,23 +346,12 @@ export class ReplicaNode implements NodeService {
     if (this.#peers.oldestMs() > NEWS_MS) await this.readiness();
   }
 
-  readiness(): Promise<string | null> {
-    const now = this.#ports.clock.now();
-    if (this.#readiness === null || now - this.#readiness.atMs > READINESS_MS) {
-      this.#readiness = { atMs: now, answer: this.#askReadiness() };
-    }
-    return this.#readiness.answer;
+  async readiness(): Promise<string | null> {
+    return (await this.ready.failing())?.fault ?? null;
   }
 
-  async #askReadiness(): Promise<string | null> {
-    const { quorums } = this.#options;
-    const reason = this.#health.fault ?? this.#voteGate.reason();
-    if (reason !== null) return reason;
-    const voting = await this.#peers.voting();
-    const heard = voting.size + (this.#acceptor.votes ? 1 : 0);
-    // A node that does not vote is no member: it counts for nothing here either.
-    if (quorums.isClassic(new Set([this.id, ...voting]))) return null;
-    return `only ${heard} of ${quorums.members.length} members answer, ${quorums.sizes.classic} are needed`;
+  checks(): Promise<readonly Check[]> {
+    return this.ready.checks();
   }
 
   async #answer(from: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {

@@ -1,4 +1,5 @@
-/** The real clock and randomness, for composition roots only. */
+/** The real clock, randomness and console, for composition roots only. */
+import { createLog, type Log, type LogSettings } from "../observe/log.ts";
 import type { Clock, Randomness } from "../ports.ts";
 
 export const realClock: Clock = {
@@ -26,3 +27,15 @@ export const realRandomness: Randomness = {
     return pool.subarray(used, used += ID_BYTES).toBase64({ alphabet: "base64url" });
   },
 };
+
+/** @param who before each line of text, as in `node a`; `facts` are in each of JSON */
+export function consoleLog(settings: LogSettings, who: string, facts: Readonly<Record<string, string>>): Log {
+  return createLog({
+    ...settings,
+    who,
+    facts,
+    wall: () => realClock.wall(),
+    out: (line) => console.log(line),
+    err: (line) => console.error(line),
+  });
+}

@@ -8,6 +8,7 @@ import type { Rate } from "../auth/rate.ts";
 import { type ClientToken, parseTokens } from "../auth/tokens.ts";
 import { LEARNERS_MAX, MEMBERS_MAX, RATE_BURST, RATE_PER_SECOND } from "../limits.ts";
 import { MODE_NAMES, type ModeRule } from "../engine/modes.ts";
+import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from "../observe/log.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Env, fromEnv, parseFlags, type Read, readerOf, refuse, type Setting } from "./settings.ts";
 
@@ -45,6 +46,7 @@ export type NodeConfig = {
   readonly cors: readonly string[];
   /** PEM texts. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly log: LogSettings;
   /** TLS ends at a proxy in front of this node. */
   readonly behindProxy: boolean;
 };
@@ -67,6 +69,8 @@ const NODE_FLAGS = {
   init: "switch",
   learner: "switch",
   learners: "value",
+  log: "value",
+  "log-level": "value",
   "tls-cert": "value",
   "tls-key": "value",
   "behind-proxy": "switch",
@@ -115,6 +119,7 @@ export async function parseConfig(
   const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
   const rate = rateOf(fromEnv(env, "QUORATE_RATE"), tokens);
   const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: tokens !== null });
+  const log = logOf(setting("log", "QUORATE_LOG"), setting("log-level", "QUORATE_LOG_LEVEL"));
   const behindProxy = flags["behind-proxy"] !== undefined;
 
   const config = {
@@ -132,6 +137,7 @@ export async function parseConfig(
     tokens,
     rate,
     cors,
+    log,
     tls,
     behindProxy,
   };
@@ -224,6 +230,16 @@ export function hostOf(setting: Setting | null): string {
     refuse(setting.name, `is not an address or host name without port: ${JSON.stringify(setting.text)}`);
   }
   return host.toLowerCase();
+}
+
+/** How lines for the operator are written, and from which level on. */
+export function logOf(format: Setting | null, level: Setting | null): LogSettings {
+  const one = <T extends string>(setting: Setting | null, known: readonly T[], otherwise: T): T => {
+    if (setting === null) return otherwise;
+    return known.find((each) => each === setting.text) ??
+      refuse(setting.name, `is not one of ${known.join(", ")}: ${JSON.stringify(setting.text)}`);
+  };
+  return { format: one(format, LOG_FORMATS, "text"), level: one(level, LOG_LEVELS, "info") };
 }
 
 export async function tlsOf(cert: string | undefined, key: string | undefined, read: Read): Promise<NodeConfig["tls"]> {

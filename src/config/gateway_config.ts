@@ -1,12 +1,12 @@
 /** Settings of a gateway from flags and environment; flags win. What is wrong is told in one line that names its setting. */
-import { corsOf, hostOf, isLoopbackHost, type NodeConfig, originOf, portOf, tlsOf } from "./config.ts";
+import { corsOf, hostOf, isLoopbackHost, logOf, type NodeConfig, originOf, portOf, tlsOf } from "./config.ts";
 import { type Env, fromEnv, parseFlags, readerOf, refuse, type Setting } from "./settings.ts";
 import { isLoopback } from "../http/request_head.ts";
 import { LEARNERS_MAX, MEMBERS_MAX } from "../limits.ts";
 
 export const GATEWAY_PORT_DEFAULT = 8700;
 
-export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls" | "cors"> & {
+export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls" | "cors" | "log"> & {
   /** Origins, at least one. */
   readonly nodes: readonly string[];
 };
@@ -15,6 +15,8 @@ const GATEWAY_FLAGS = {
   nodes: "value",
   host: "value",
   port: "value",
+  log: "value",
+  "log-level": "value",
   "tls-cert": "value",
   "tls-key": "value",
   "behind-proxy": "switch",
@@ -27,7 +29,7 @@ export async function parseGatewayConfig(
   readTextFile: (path: string) => Promise<string>,
 ): Promise<GatewayConfig> {
   const flags = parseFlags(args, GATEWAY_FLAGS);
-  const flag = (name: "nodes" | "host" | "port"): Setting | null => {
+  const flag = (name: "nodes" | "host" | "port" | "log" | "log-level"): Setting | null => {
     const text = flags[name];
     return text === undefined ? null : { name: `--${name}`, text };
   };
@@ -39,7 +41,11 @@ export async function parseGatewayConfig(
   const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], readerOf(readTextFile));
   refuseStrangers(listed, nodes, { host, tls, behindProxy: flags["behind-proxy"] !== undefined });
   const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: !nodes.some(isLocal) });
-  return { nodes, host, cors, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls };
+  const log = logOf(
+    flag("log") ?? fromEnv(env, "QUORATE_LOG"),
+    flag("log-level") ?? fromEnv(env, "QUORATE_LOG_LEVEL"),
+  );
+  return { nodes, host, cors, log, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls };
 }
 
 /** `URL,URL,…` of nodes, as origins. Throws QuorateError `invalid-request`. */

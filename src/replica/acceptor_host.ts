@@ -29,6 +29,7 @@ import {
   DamagedRecord,
   type Move,
   NO_TRACE,
+  type Report,
   type StoredRecord,
   type Trace,
   type Which,
@@ -51,7 +52,7 @@ export type AcceptorHostParts = {
   /** Called when the own record is known to be as new as a member's. */
   readonly heard: (key: string) => void;
   /** One line for the operator. */
-  readonly report: (line: string) => void;
+  readonly report: Report;
   /** Whether a state has anything that a list shows. */
   readonly isListed: (state: State) => boolean;
   readonly health: StoreHealth;
@@ -264,6 +265,7 @@ export class AcceptorHost {
 
   #update<R>(key: string, step: HeldStep<R>): Promise<R> {
     let isWrite = false;
+    const sinceMs = this.#health.now();
     const update = this.#behind.begin(key, step);
     const updated = this.#store.update(key, (stored) => {
       if (stored !== null && !this.#isWhole(stored)) {
@@ -277,7 +279,7 @@ export class AcceptorHost {
     });
     return updated.then((reply) => {
       update.done();
-      if (isWrite) this.#health.wrote();
+      if (isWrite) this.#health.wrote(sinceMs);
       return reply;
     }, (error) => {
       update.failed();

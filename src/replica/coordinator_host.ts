@@ -12,7 +12,7 @@ import type { AcceptorMessage, AcceptorReply, Collision, Snapshot, Value } from 
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import type { Randomness, Transport } from "../ports.ts";
+import type { Randomness, Report, Transport } from "../ports.ts";
 
 /** Called with what lost a recovery of this node's, once its own record has moved on. */
 export type LosersListener = (key: string, losers: readonly Value[]) => void;
@@ -24,7 +24,7 @@ export class CoordinatorHost {
   readonly #transport: Transport;
   readonly #learning: Learning;
   readonly #random: Randomness;
-  readonly #report: (line: string) => void;
+  readonly #report: Report;
   /** The oldest first. */
   readonly #recoveries = new Map<string, Recovery>();
   readonly #maxKeys: number;
@@ -36,7 +36,7 @@ export class CoordinatorHost {
     transport: Transport,
     learning: Learning,
     random: Randomness,
-    report: (line: string) => void = () => {},
+    report: Report = () => {},
     maxKeys: number = RECOVERIES_MAX_KEYS,
   ) {
     this.#maxKeys = maxKeys;
@@ -96,7 +96,9 @@ export class CoordinatorHost {
       this.#step(recovery, input);
     } catch (error) {
       // As in the proposer's host: whoever reported goes on by Prepare, or cannot either.
-      this.#report(`${recovery.context.key} is not recovered here: ${(error as Error).message}`);
+      const { key } = recovery.context;
+      const about = { event: "name-stuck", level: "error", names: [key] } as const;
+      this.#report(`${key} is not recovered here: ${(error as Error).message}`, about);
       this.#forget(recovery);
     }
   }

@@ -8,7 +8,15 @@ import type { NodeId } from "../paxos/ballot.ts";
 import { Remembered } from "../remembered.ts";
 import { detailOf, isProven, isThere, mayPass } from "./peer_causes.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import { type Clock, type PeerCause, PeerError, type Transport, type WireMessage, type WireReply } from "../ports.ts";
+import {
+  type Clock,
+  type PeerCause,
+  PeerError,
+  type Report,
+  type Transport,
+  type WireMessage,
+  type WireReply,
+} from "../ports.ts";
 
 /** Between two questions to a member that is not well. */
 export const PROBE_MS = 500;
@@ -65,7 +73,7 @@ export type PeersOptions = {
   readonly learners: readonly NodeId[];
   readonly transport: Transport;
   readonly clock: Clock;
-  readonly report: (line: string) => void;
+  readonly report: Report;
 };
 
 export class Peers {
@@ -266,7 +274,11 @@ export class Peers {
     if (toldMs.length >= LINES_MAX) return;
     known.toldMs = [...toldMs, now];
     known.told = fault?.cause ?? null;
-    this.#options.report(`${known.id}: ${fault === null ? "all is well again" : lineOf(fault)}`);
+    this.#options.report(`${known.id}: ${fault === null ? "all is well again" : lineOf(fault)}`, {
+      event: "peer",
+      level: fault === null ? "info" : "warn",
+      facts: { peer: known.id, up: fault === null, cause: fault?.cause ?? null },
+    });
   }
 
   /** A name that nobody has proven is worth no memory. */

@@ -16,7 +16,7 @@ import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import type { Clock, Randomness, Transport } from "../ports.ts";
+import type { Clock, Randomness, Report, Transport } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 export type Ending =
@@ -44,7 +44,7 @@ export type Drive = {
   readonly random: Randomness;
   readonly timing: Timing;
   /** One line for the operator. */
-  readonly report: (line: string) => void;
+  readonly report: Report;
 };
 
 /**
@@ -107,7 +107,9 @@ class InstanceDrive {
       for (const output of out) this.#perform(output);
     } catch (error) {
       // What peers or disks say must not end this process: only this key goes no further.
-      this.#drive.report(`${this.#context.key} cannot go on here: ${(error as Error).message}`);
+      const { key } = this.#context;
+      const about = { event: "name-stuck", level: "error", names: [key] } as const;
+      this.#drive.report(`${key} cannot go on here: ${(error as Error).message}`, about);
       this.#fail(error as Error);
     }
   }

@@ -101,7 +101,11 @@ export class Reader {
       const held = states.map((some) =>
         `${some[0]!.snapshot.contentHash ?? some[0]!.snapshot.stateHash} at ${some.map(({ from }) => from).join(", ")}`
       );
-      report(`members hold different states of ${JSON.stringify(key)} at instance ${instance}: ${held.join("; ")}`);
+      report(`members hold different states of ${JSON.stringify(key)} at instance ${instance}: ${held.join("; ")}`, {
+        event: "contradiction",
+        level: "error",
+        names: [key],
+      });
     }
     const agreed = agreedState(quorums, states);
     if (agreed === null) return;

@@ -1,15 +1,16 @@
 /** Names whose own record says nothing any more: it contradicts what a peer proved, or cannot be read (PROTOCOL.md §3). */
+import type { Report } from "../ports.ts";
 import { STOPPED_MAX_KEYS, STOPPED_SHOWN_MAX } from "../limits.ts";
 
 export type StoppedName = { readonly key: string; readonly reason: string };
 
 export class Stopped {
-  readonly #report: (line: string) => void;
+  readonly #report: Report;
   /** As far as this process has met them, with the newest instance that those who listen were told of instead. */
   readonly #names = new Map<string, { readonly reason: string; toldOf: number }>();
 
   /** @param report one line for the operator */
-  constructor(report: (line: string) => void) {
+  constructor(report: Report) {
     this.#report = report;
   }
 
@@ -17,7 +18,11 @@ export class Stopped {
   note(key: string, reason: string): void {
     if (this.#names.has(key) || this.#names.size >= STOPPED_MAX_KEYS) return;
     this.#names.set(key, { reason, toldOf: 0 });
-    this.#report(`${JSON.stringify(key)} answers nothing here until a person has looked at its record: ${reason}`);
+    this.#report(`${JSON.stringify(key)} answers nothing here until a person has looked at its record: ${reason}`, {
+      event: "key-stopped",
+      level: "error",
+      names: [key],
+    });
   }
 
   /** Its record could be used, so whatever was wrong with it is no more. */

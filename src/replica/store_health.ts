@@ -4,16 +4,21 @@
  */
 import { QuorateError } from "../errors.ts";
 import { Remembered } from "../remembered.ts";
-import { type BallotStore, type Clock, StoreError } from "../ports.ts";
+import { type BallotStore, type Clock, type Report, StoreError } from "../ports.ts";
+import { Slowness } from "./slowness.ts";
 
 const PROBE_MS = 500;
 /** Each text of a failure that is not the store's as a whole is told once; so many are remembered. */
 const TOLD_MAX = 100;
 
+/** How stores name the record that they complain of. */
+const NAMED = /the record of ("(?:[^"\\]|\\.)*")/g;
+
 export class StoreHealth {
   readonly #store: Pick<BallotStore, "probe">;
   readonly #clock: Clock;
-  readonly #report: (line: string) => void;
+  readonly #report: Report;
+  readonly #slowness: Slowness;
   readonly #told = new Remembered<true>(TOLD_MAX);
   #fault: string | null = null;
   /** The operator was told of it last, and not that it is over. */
@@ -22,10 +27,11 @@ export class StoreHealth {
   #probing: Promise<void> | null = null;
   #isClosed = false;
 
-  constructor(store: Pick<BallotStore, "probe">, clock: Clock, report: (line: string) => void) {
+  constructor(store: Pick<BallotStore, "probe">, clock: Clock, report: Report) {
     this.#store = store;
     this.#clock = clock;
     this.#report = report;
+    this.#slowness = new Slowness(report);
   }
 
   /** What is wrong with it, in words for anybody, or null. */
@@ -33,12 +39,19 @@ export class StoreHealth {
     return this.#fault;
   }
 
-  /** A write is durable. */
-  wrote(): void {
+  /** Monotonic, in ms: for `wrote`. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** A write that was asked for at `sinceMs` is durable. */
+  wrote(sinceMs: number = this.now()): void {
+    const nowMs = this.now();
+    this.#slowness.note(nowMs, nowMs - sinceMs);
     this.#clear();
     if (this.#toldFault === null) return;
     this.#toldFault = null;
-    this.#report("the store works again");
+    this.#report("the store works again", { event: "store", facts: { failing: false } });
   }
 
   /** What callers and peers are told of a failure: nothing of where the store is. Any other error is as it was. */
@@ -65,7 +78,8 @@ export class StoreHealth {
   #reportOnce(message: string): void {
     if (this.#isClosed || this.#told.get(message) !== undefined) return;
     this.#told.set(message, true);
-    this.#report(`the store failed: ${message}`);
+    const names = [...message.matchAll(NAMED)].map(([, quoted]) => JSON.parse(quoted!) as string);
+    this.#report(`the store failed: ${message}`, { event: "store", level: "error", names });
   }
 
   #failed(fault: string, message: string): void {
@@ -73,7 +87,11 @@ export class StoreHealth {
     // Where a probe only reads, what fails may be the writes: that is no news each time.
     if (this.#toldFault !== fault) {
       this.#toldFault = fault;
-      this.#report(`the store fails, and this node casts no vote until it works again: ${message}`);
+      this.#report(`the store fails, and this node casts no vote until it works again: ${message}`, {
+        event: "store",
+        level: "error",
+        facts: { failing: true, reason: fault },
+      });
     }
     this.#fault = fault;
     this.#arm();

@@ -4,7 +4,7 @@
  */
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
-import { type BallotStore, type Clock, type Mark, NO_MARK, type Transport } from "../ports.ts";
+import { type BallotStore, type Clock, type Mark, NO_MARK, type Report, type Transport } from "../ports.ts";
 
 /** Which member of which cluster a node is; `config` is its ClusterConfig text, not compared if null. */
 export type Membership = { readonly id: NodeId; readonly cluster: string; readonly config: string | null };
@@ -40,7 +40,7 @@ export class VoteGate {
   #confirming: Promise<void> | null = null;
   #recording: Promise<void> | null = null;
   #closed = false;
-  readonly #report: (line: string) => void;
+  readonly #report: Report;
   readonly #failed: (error: unknown) => void;
 
   constructor(
@@ -49,7 +49,7 @@ export class VoteGate {
     store: BallotStore,
     transport: Transport,
     clock: Clock,
-    report: (line: string) => void,
+    report: Report,
     failed: (error: unknown) => void = () => {},
   ) {
     this.#member = member;
@@ -131,13 +131,17 @@ export class VoteGate {
       }
       if (!isTold && !this.#mayVote && this.#clock.now() - startedMs >= TELL_AFTER_MS) {
         isTold = true;
-        this.#report(`this node does not vote: ${this.#waiting}`);
+        this.#tellVoting(`this node does not vote: ${this.#waiting}`, false);
       }
       await new Promise<void>((resolve) => this.#clock.after(waitMs, resolve));
       // The others are as busy with their own start: asked too often they answer too late.
       waitMs = Math.max(againMs, Math.min(2 * waitMs, ASK_AGAIN_MAX_MS));
     }
-    if (isTold && this.#mayVote) this.#report("this node votes now");
+    if (isTold && this.#mayVote) this.#tellVoting("this node votes now", true);
+  }
+
+  #tellVoting(line: string, voting: boolean): void {
+    this.#report(line, { event: "voting", level: voting ? "info" : "error", facts: { voting } });
   }
 
   /** True if it came to something. */
@@ -161,7 +165,7 @@ export class VoteGate {
       if (fault !== null) {
         // It did not get slow; it lies: votes it has answered for are gone, and others may be counting on them.
         await store.quarantine(fault);
-        this.#report(`quarantined, this node never votes again with this store: ${fault}`);
+        this.#tellVoting(`quarantined, this node never votes again with this store: ${fault}`, false);
         return true;
       }
       agreed.add(peer);

@@ -213,6 +213,9 @@ export type Thing =
   | { readonly noun: "lock" | "election" | "semaphore"; readonly name: string; readonly fence: string }
   | { readonly noun: "session"; readonly name: string };
 
+/** One thing that a node needs to serve; `fault` null: it is well. */
+export type Check = { readonly name: "store" | "membership" | "quorum"; readonly fault: string | null };
+
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
@@ -235,6 +238,8 @@ export interface NodeService {
   status(): NodeStatus;
   /** Asks members of which nothing was heard for a while, so that `status` is not of then. Never rejects. */
   look(): Promise<void>;
+  /** What readiness rests on, one by one; members are asked now. */
+  checks(): Promise<readonly Check[]>;
   /** null when a classic quorum, this node included if it votes, answers; else why not, in one line. */
   readiness(): Promise<string | null>;
 }

@@ -69,7 +69,7 @@ Deno.test("node: --init makes a member once, and its store is nobody else's", ()
     const env = ABSENT;
     {
       await using node = new Command([...nodeArgs(folder, 0), "--init"], env);
-      await node.line(/^node a: .*a b\.sqlite is now a member of cluster q-[0-9a-f]{12} \(a, b, c\)$/);
+      await node.line(/^node a initialised: .*a b\.sqlite is now a member of cluster q-[0-9a-f]{12} \(a, b, c\)$/);
       await node.line(/^node a listening/);
       // Nobody there to be one of: why is told, and that it is ready is not.
       await node.line(/^node a: b: refused: nothing listens at its URL \(/);
@@ -118,3 +118,42 @@ Deno.test("main: the help names every flag of a node", async () => {
   const help = (await run(["--help"])).out.join("\n");
   assertEquals(flags.filter((flag) => !new RegExp(`${flag}\\b(?!-)`).test(help)), []);
 });
+
+Deno.test("node: --log json is one document a line on standard output, with no secret and no name of a lock", () =>
+  withFolder(async (folder) => {
+    const token = "token-of-this-test-only";
+    const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(token))).toHex();
+    const tokens = [{ subject: "ci", sha256, scopes: ["*:read,write,admin:*"] }];
+    const secret = "sixteen characters of a secret";
+    const env = {
+      QUORATE_TOKENS: JSON.stringify(tokens),
+      QUORATE_PEER_SECRET: secret,
+      QUORATE_RATE: "1/1",
+      QUORATE_LOG: "json",
+    };
+    await using node = new Command([...nodeArgs(folder, 0), "--init"], env);
+    const [, url] = await node.line(/"url":"(http:[^"]*)"/);
+    await node.line(/"event":"ready"/);
+    const headers = { Authorization: `Bearer ${token}` };
+    const answers: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const response = await fetch(`${url}/v1/locks/hidden-name`, { method: "POST", body: "{}", headers });
+      answers.push(response.status);
+      await response.body?.cancel();
+    }
+    assertEquals(answers.includes(429), true);
+    await node.line(/"event":"rate-limit"/);
+    node.kill("SIGTERM");
+    const { code, out, err } = await node.ended();
+    assertEquals([code, err], [0, []]);
+    const lines = out.map((line) => JSON.parse(line));
+    assertEquals(lines.map(({ event }) => event), ["initialised", "listening", "ready", "rate-limit"]);
+    for (const line of lines) {
+      assertEquals([typeof line.ts, typeof line.msg, line.node], ["string", "string", "a"]);
+      assertEquals(["debug", "info", "warn", "error"].includes(line.level), true);
+    }
+    assertEquals(lines[3].subject, "ci");
+    for (const hidden of [token, sha256, secret, "hidden-name"]) {
+      assertEquals(out.some((line) => line.includes(hidden)), false, hidden);
+    }
+  }));

@@ -47,6 +47,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     rate: null,
     cors: [],
     tokens: null,
+    log: { format: "text", level: "info" },
     tls: null,
     behindProxy: false,
   });

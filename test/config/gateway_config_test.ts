@@ -29,7 +29,7 @@ async function refused(line: string, field: string, why: string, env: Record<str
 }
 
 Deno.test("parseGatewayConfig: nodes by flag or variable, the flag wins; origins as fetch has them", async () => {
-  const plain = { cors: [], host: "127.0.0.1", port: 8700, tls: null };
+  const plain = { log: { format: "text", level: "info" } as const, cors: [], host: "127.0.0.1", port: 8700, tls: null };
   assertEquals(await parse(`--nodes ${NEAR}`), { ...plain, nodes: NEAR.split(",") });
   assertEquals(await parse("", { QUORATE_URL: " http://LOCALHOST:8701/ , https://node.example:443 " }), {
     ...plain,

@@ -70,7 +70,7 @@ Deno.test("cors: what is not a page is answered as before, and what is between n
 
 Deno.test("cors: a gateway lets in the pages of its own list, also before nodes that would refuse them", () =>
   withApps(1, async (apps) => {
-    const gateway = withCors([PAGE], gatewayBefore([apps.url("a")], [PAGE]));
+    const gateway = withCors([PAGE], gatewayBefore([apps.url("a")], [PAGE], new AbortController().signal, () => {}));
     assertEquals((await preflight(gateway, PAGE)).headers.get(ALLOWED), PAGE);
     const taken = await gateway(fromPage(PAGE, "POST", "/v1/locks/deploy", { body: "{}" }));
     assertEquals([taken.status, taken.headers.get(ALLOWED)], [200, PAGE]);

@@ -56,6 +56,7 @@ const DEFAULTS: Script = {
   isHeld: false,
   status: STATUS,
   readiness: null,
+  checks: [{ name: "store", fault: null }, { name: "quorum", fault: null }],
   look: undefined,
 };
 
@@ -95,6 +96,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {},
     isHeld: later("isHeld"),
     status: play("status"),
     readiness: later("readiness"),
+    checks: later("checks"),
     look: later("look"),
   } as unknown as NodeService;
   let ids = 0;
