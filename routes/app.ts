@@ -16,7 +16,8 @@ import { answerError, type Explain, internal, problem } from "./error_response.t
 import { EventStreams } from "./event_stream.ts";
 import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
-import { faultsOf, healthRoutes } from "./health.ts";
+import { faultsOf, statusRoutes } from "./status.ts";
+import { probeRoutes } from "./probes.ts";
 import { hintFor } from "./hints.ts";
 import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
@@ -99,7 +100,8 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     await withRoom(c, admission, next);
   });
 
-  healthRoutes(app, node);
+  probeRoutes(app, node);
+  statusRoutes(app, node);
   watchRoutes(app, node, streams);
   const parts = { newId, streams, explain };
   lockRoutes(app, node.locks, parts);

@@ -104,6 +104,7 @@ function completed(method: string, path: string, operation: Operation, isOpen: b
     all[status] = {
       description: listed.join(", "),
       content: {
+        ...responses[status]?.content,
         "application/problem+json": {
           schema: responses[status]?.content?.["application/problem+json"]?.schema ?? PROBLEM,
           examples: Object.fromEntries(listed.map((each) => [each, { $ref: `#/components/examples/${each}` }])),

@@ -11,10 +11,13 @@ import { invalid } from "./error_response.ts";
 
 const SESSION = /^[0-9a-f]{32}$/;
 
-/** The query as a record, checked. Throws `invalid-request` for an unknown, repeated or undecodable parameter. */
-export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
+/**
+ * The query as a record, checked. Throws `invalid-request` for an unknown, repeated or undecodable parameter.
+ * @param lists parameters that may be repeated; each is an array if it is there
+ */
+export function queryOf<S extends z.ZodType>(c: Ctx, schema: S, lists: readonly string[] = []): z.output<S> {
   const { url } = c.req.raw;
-  const query: Record<string, string> = Object.create(null);
+  const query: Record<string, string | string[]> = Object.create(null);
   const start = url.indexOf("?");
   if (start >= 0) {
     const hash = url.indexOf("#", start);
@@ -22,9 +25,11 @@ export function queryOf<S extends z.ZodType>(c: Ctx, schema: S): z.output<S> {
       if (pair === "") continue;
       const equals = pair.indexOf("=");
       const key = decode("query", (equals < 0 ? pair : pair.slice(0, equals)).replaceAll("+", " "));
-      if (key in query) throw invalid(key, "is given twice");
+      const isList = lists.includes(key);
+      if (key in query && !isList) throw invalid(key, "is given twice");
       // What makes queries (URLSearchParams, forms) writes a space as "+" and a plus as "%2B".
-      query[key] = decode(key, equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "));
+      const value = decode(key, equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "));
+      query[key] = isList ? [...query[key] ?? [], value] : value;
     }
   }
   return checked(schema, query, "query");

@@ -367,9 +367,12 @@ export function responsesAs(
   others: Readonly<Record<string, z.ZodType>>,
   refused?: z.ZodType,
 ) {
-  const content = Object.entries(others).map(([type, schema]) => [type, { schema }]);
-  const ok = { "application/json": { schema: shape }, ...Object.fromEntries(content) };
+  const ok = { "application/json": { schema: shape }, ...contentOf(others) };
   return { ...responses(shape, codes, refused), 200: { description: "OK", content: ok } };
+}
+
+export function contentOf(types: Readonly<Record<string, z.ZodType>>) {
+  return Object.fromEntries(Object.entries(types).map(([type, schema]) => [type, { schema }]));
 }
 
 /** As `responses`, of a route whose good answer is a stream of events whose data have this shape. */

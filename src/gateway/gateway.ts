@@ -47,7 +47,7 @@ const READY_WITHIN_MS = 2_000;
 const OWN = ["GET", "HEAD"] as const;
 
 /**
- * Answers `/healthz` for itself, `/readyz` for the nodes, and passes on `/v1`, `/openapi.json` and `/docs`. The URL of a
+ * Answers `/healthz` and `/livez` for itself, `/readyz` for the nodes, and passes on `/v1`, `/openapi.json` and `/docs`. The URL of a
  * request has to be as it was sent, as for `createApp`.
  */
 export function createGateway(options: GatewayOptions): (request: Request) => Promise<Response> {
@@ -63,7 +63,7 @@ export function createGateway(options: GatewayOptions): (request: Request) => Pr
     try {
       refuseBadHost(request);
       const { path } = context;
-      if (path === "/healthz") return ownAnswer(context, { ok: true });
+      if (path === "/healthz" || path === "/livez") return ownAnswer(context, { ok: true });
       if (path === "/readyz") return await readiness(options, context);
       if (!isPassedOn(path)) throw new QuorateError("no-route", "nothing is here; see /openapi.json");
       if (isLocal && isUnderV1(path)) refuseWebPages(request, options.origins ?? []);

@@ -214,7 +214,8 @@ export type Thing =
   | { readonly noun: "session"; readonly name: string };
 
 /** One thing that a node needs to serve; `fault` null: it is well. */
-export type Check = { readonly name: "store" | "membership" | "quorum"; readonly fault: string | null };
+export type Check = { readonly name: typeof CHECKS[number]; readonly fault: string | null };
+export const CHECKS = ["store", "membership", "quorum"] as const;
 
 export interface NodeService {
   readonly id: NodeId;

@@ -508,6 +508,7 @@ Deno.test("gateway: its own health is its own, and it is ready while one node is
     const health = await ask("GET", "/healthz");
     assertEquals([health.status, await health.json()], [200, { ok: true }]);
     assertEquals([health.headers.get("x-request-id"), health.headers.get("cache-control")], ["id-1", "no-store"]);
+    assertEquals(await (await ask("GET", "/livez")).json(), { ok: true });
     assertEquals((await ask("HEAD", "/healthz")).body, null);
     const refused = await ask("POST", "/healthz");
     assertEquals([refused.status, refused.headers.get("allow")], [405, "GET, HEAD"]);

@@ -40,3 +40,11 @@ Deno.test("not ready: a problem as any other, that says when to come back and wh
     assertEquals(ask("/v1/locks/events", "GET", { "x-request-id": given }).headers.get("x-request-id"), told);
   }
 });
+
+Deno.test("not ready: a process that starts is alive, and says so to /livez alone", async () => {
+  for (const method of ["GET", "HEAD"]) assertEquals(ask("/livez", method).status, 200);
+  assertEquals(await ask("/livez").json(), { ok: true });
+  for (const [path, method] of [["/livez", "POST"], ["/healthz", "GET"], ["/livez/", "GET"]] as const) {
+    assertEquals(ask(path, method).status, 503, path);
+  }
+});

@@ -160,6 +160,7 @@ describe("/openapi.json", () => {
     assertEquals(Object.keys(document.paths).sort(), [
       "/docs",
       "/healthz",
+      "/livez",
       "/openapi.json",
       "/readyz",
       "/v1/batch",

@@ -256,7 +256,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     name: "a stopped record read as if it were sound",
     file: "replica/acceptor_host.ts",
     edits: edit("    if (own.stopped === undefined) {\n", "    if (true as boolean) {\n"),
-    of: "test/routes/health_test.ts",
+    of: "test/routes/status_test.ts",
     test: "status: a record that contradicts the others' answers nothing, reads are the others', and it is told",
   },
   {

@@ -1,6 +1,5 @@
-/** Probes and the node's own status. */
+/** The node's own status. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { QuorateError } from "../src/errors.ts";
 import type { NodeStatus } from "../src/api.ts";
 import { allows, type Noun } from "../src/auth/scopes.ts";
 import type { ClusterFaults } from "../src/http/problem.ts";
@@ -37,20 +36,6 @@ const StatusShape = z.strictObject({
   }).optional(),
   version: z.string(),
 }).openapi("NodeStatus");
-const healthz = createRoute({
-  method: "get",
-  path: "/healthz",
-  summary: "The process answers",
-  security: [],
-  responses: responses(z.strictObject({ ok: z.literal(true) }), []),
-});
-const readyz = createRoute({
-  method: "get",
-  path: "/readyz",
-  summary: "A classic quorum of members votes; a member that does not vote is not ready itself",
-  security: [],
-  responses: responses(z.strictObject({ ready: z.literal(true) }), ["not-ready"]),
-});
 const status = createRoute({
   method: "get",
   path: "/v1/status",
@@ -65,16 +50,7 @@ export function faultsOf(node: NodeService): ClusterFaults {
   return { own: reason === undefined || reason === "learner" ? null : reason, peers };
 }
 
-export function healthRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
-  publish(app, healthz, (c) => send(c, 200, { ok: true }));
-
-  publish(app, readyz, async (c) => {
-    const reason = await node.readiness();
-    c.set("cluster", () => faultsOf(node));
-    if (reason !== null) throw new QuorateError("not-ready", reason);
-    return send(c, 200, { ready: true });
-  });
-
+export function statusRoutes(app: OpenAPIHono<Env>, node: NodeService): void {
   publish(app, status, async (c) => {
     queryOf(c, NoQuery);
     await node.look();
