@@ -5,7 +5,7 @@
 import { peerKeys, peerTo } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
-import { mustLast, openStore } from "./src/compose/open_store.ts";
+import { mustLast, openStore, storeBytes } from "./src/compose/open_store.ts";
 import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
 import {
   clusterConfigOf,
@@ -24,6 +24,8 @@ import { notReady } from "./src/http/not_ready.ts";
 import { isLoopback } from "./src/http/request_head.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
+import { meteringTransport } from "./src/observe/metering_transport.ts";
+import { NodeMetrics } from "./src/observe/node_metrics.ts";
 import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
 import { createModes } from "./src/engine/modes.ts";
@@ -58,7 +60,14 @@ const newId = () => realRandomness.id();
 export async function compose(config: NodeConfig, report: Report): Promise<Composed> {
   const { cluster, text, hash, members, modes } = clusterConfigOf(config);
   const learners = Object.keys(config.learners);
-  const store = await openStore(config);
+  const metrics = new NodeMetrics({
+    me: config.id,
+    version: VERSION,
+    deno: Deno.version.deno,
+    now: () => realClock.now(),
+    storeBytes: () => storeBytes(config),
+  });
+  const store = await openStore(config, () => metrics.conflicted());
   try {
     const holder: { node?: ReplicaNode } = {};
     const calls = {
@@ -104,11 +113,12 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       report,
     }, {
       store,
-      transport: tracingTransport(transport, trace),
+      transport: meteringTransport(tracingTransport(transport, trace), metrics, () => realClock.now()),
       clock: realClock,
       random: realRandomness,
       machine: createMachine({ digest: sha256Hex }),
       trace,
+      meter: metrics,
     });
     holder.node = node;
     const app = createApp(node, {
@@ -135,6 +145,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       now: () => realClock.now(),
       after: (ms, run) => realClock.after(ms, run),
       tell: report,
+      metrics,
       report: (error, { requestId, method, path }) =>
         report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`, {
           event: "request-failed",

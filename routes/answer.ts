@@ -13,6 +13,8 @@ export type Env = {
   Variables: {
     requestId: string;
     elapsedMs: () => number;
+    /** As the document has its path, once a route has it. */
+    route?: string;
     /** What reads the bodies of clients. */
     bodies: Bodies;
     /** Set under /v1. */

@@ -5,7 +5,9 @@ import type { ClientToken } from "../src/auth/tokens.ts";
 import { QuorateError } from "../src/errors.ts";
 import { Admission } from "../src/http/admission.ts";
 import { Bodies } from "../src/http/bounded_body.ts";
+import { PROBLEMS } from "../src/http/problem.ts";
 import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
+import type { NodeMetrics } from "../src/observe/node_metrics.ts";
 import type { Report } from "../src/ports.ts";
 import type { NodeService } from "../src/service/service.ts";
 import { withRoom } from "./admit.ts";
@@ -23,6 +25,7 @@ import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
 import { paxosRoutes } from "./paxos.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { noticesOf } from "./notices.ts";
 import type { PeerSide } from "./peer_head.ts";
 import { limitRequest, limitsOf } from "./rate_limit.ts";
@@ -53,6 +56,8 @@ export type AppOptions = {
   readonly after: (ms: number, run: () => void) => () => void;
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
+  /** Absent: nothing is counted, and there is no /metrics. */
+  readonly metrics?: NodeMetrics;
   /** For the operator: what the node keeps from its clients. Default: nobody is told. */
   readonly tell?: Report;
 };
@@ -62,18 +67,22 @@ export type AppOptions = {
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, rate, peers, trace, init, newId, now, after, report, tell = () => {} } = options;
-  const notices = noticesOf(now, tell);
+  const { tokens, rate, peers, trace, init, newId, now, after, report, metrics, tell = () => {} } = options;
+  const notices = noticesOf(now, tell, metrics);
   const streams = new EventStreams(after, notices.cut);
   const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject), notices.limited);
   const bodies = new Bodies(after);
   const admission = new Admission(now, after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
+  const counted = (error: QuorateError): QuorateError => {
+    metrics?.refused(error, PROBLEMS[error.code].outcome === "unknown");
+    return error;
+  };
   const explain: Explain = (c, error) => {
-    if (error instanceof QuorateError) return error;
+    if (error instanceof QuorateError) return counted(error);
     report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
-    return internal(c);
+    return counted(internal(c));
   };
 
   app.use("*", async (c, next) => {
@@ -84,6 +93,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     refuseBadHost(c.req.raw);
     try {
       await next();
+      metrics?.answered(c.get("route") ?? "none", c.req.method, c.res.status, now() - started);
     } catch (thrown) {
       // Hono takes nothing but an Error to onError.
       throw thrown instanceof Error ? thrown : new Error("something other than an Error was thrown", { cause: thrown });
@@ -102,6 +112,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
 
   probeRoutes(app, node);
   statusRoutes(app, node);
+  if (metrics !== undefined) metricsRoutes(app, node, metrics, options, () => streams.count);
   watchRoutes(app, node, streams);
   const parts = { newId, streams, explain };
   lockRoutes(app, node.locks, parts);
@@ -125,20 +136,20 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     );
   }
 
-  app.notFound((c) => notFound(app, c));
+  app.notFound((c) => notFound(app, c, counted));
   app.onError((error, c) => answerError(c, explain(c, error)));
   return app;
 }
 
 /** 405 with Allow where another method has a route, else 404. Looked up here, so that good requests pay nothing. */
-function notFound(app: OpenAPIHono<Env>, c: Ctx): Response {
+function notFound(app: OpenAPIHono<Env>, c: Ctx, counted: (error: QuorateError) => QuorateError): Response {
   const { method, path } = c.req;
   const allowed = methodsAt(app, path) ??
     METHODS.filter((each) => app.router.match(each, path)[0].some(([[, route]]) => route.method === each));
   const hint = hintFor(path);
   if (allowed.length === 0) {
-    return problem(c, new QuorateError("no-route", `nothing is here; ${hint ?? "see /openapi.json"}`));
+    return problem(c, counted(new QuorateError("no-route", `nothing is here; ${hint ?? "see /openapi.json"}`)));
   }
   const detail = `${method} is not allowed here; allowed: ${allowed.join(", ")}${hint === null ? "" : `; ${hint}`}`;
-  return problem(c, new QuorateError("method-not-allowed", detail), { Allow: allowed.join(", ") });
+  return problem(c, counted(new QuorateError("method-not-allowed", detail)), { Allow: allowed.join(", ") });
 }

@@ -18,6 +18,7 @@ export function publish(
   app.openAPIRegistry.registerPath(route);
   let rivals: readonly string[] | null = null;
   app.on(route.method, route.getRoutingPath(), (c) => {
+    c.set("route", route.path);
     rivals ??= rivalsOf(app, route.path);
     // What the router takes for a name or a fence may be `events`, of which the document has another method.
     return rivals.some((rival) => fits(rival, c.req.path)) ? c.notFound() : handle(c);

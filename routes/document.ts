@@ -147,7 +147,8 @@ function universal(method: string, path: string, { security }: Operation): reado
   all.push("unauthenticated", "cross-site");
   if (security !== undefined) all.push("forbidden");
   // Whoever watches is told of it in a stream.
-  if (isCounted(method, path) && !path.endsWith("/events")) all.push("rate-limited");
-  if (path.startsWith("/v1/") && !path.endsWith("/events")) all.push("overloaded");
+  const isLimited = path.startsWith("/v1/") && !path.endsWith("/events");
+  if (isCounted(method, path) && isLimited) all.push("rate-limited");
+  if (isLimited) all.push("overloaded");
   return all;
 }

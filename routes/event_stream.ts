@@ -54,6 +54,11 @@ export class EventStreams {
     return sendBody(c, 200, stream.body, headers);
   }
 
+  /** How many are open. */
+  get count(): number {
+    return this.#open.size;
+  }
+
   /** Counts a request that waits among the streams while it runs. Rejects with `too-many-streams`. */
   async during<T>(run: () => Promise<T>): Promise<T> {
     this.#admit();

@@ -9,7 +9,12 @@ export type Notices = {
   cut(): void;
 };
 
-export function noticesOf(now: () => number, tell: Report): Notices {
+/** @param counters count each of them */
+export function noticesOf(
+  now: () => number,
+  tell: Report,
+  counters: { limited(): void; cut(): void } = { limited: () => {}, cut: () => {} },
+): Notices {
   let last = "";
   const limited = new Seldom(
     now,
@@ -32,8 +37,12 @@ export function noticesOf(now: () => number, tell: Report): Notices {
   return {
     limited(subject) {
       last = subject;
+      counters.limited();
       limited.note();
     },
-    cut: () => cut.note(),
+    cut() {
+      counters.cut();
+      cut.note();
+    },
   };
 }

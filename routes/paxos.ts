@@ -34,6 +34,7 @@ export function paxosRoutes(
 ): void {
   app.use("/paxos/*", async (c, next) => {
     c.set("isWire", true);
+    c.set("route", MAILBOXES.some((mailbox) => c.req.path === `/paxos/${mailbox}`) ? c.req.path : "/paxos");
     await next();
   });
   const serve = async (from: NodeId, mailbox: Mailbox, body: string): Promise<string> => {

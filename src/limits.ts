@@ -167,6 +167,8 @@ export const CONTENTION_MAX_KEYS = 10_000;
 /** Names of which a process remembers when it last heard of them, and where their record stood. */
 export const HEARD_MAX_KEYS = 100_000;
 export const STOOD_MAX_KEYS = 100_000;
+/** Names that are held or waited for, of which a node counts how many there are and since when. */
+export const CENSUS_MAX_NAMES = 100_000;
 /** Names that changed lately; whoever was away for more changes than that has to list again. */
 export const RECENT_MAX_NAMES = 1_024;
 /** Records that nothing is under way for, kept in memory. */

@@ -15,6 +15,7 @@ import type {
   Machine,
   Outcomes,
   PeerMessage,
+  Snapshot,
   State,
   Value,
 } from "./paxos/message.ts";
@@ -271,6 +272,28 @@ export type About = {
 /** Tells the operator one line. */
 export type Report = (line: string, about?: About) => void;
 
+/** What a node counts as it works. Of a name only what it is a name of is kept. */
+export interface Meter {
+  /** The own record moved on, durably; `value`: what was decided, null where a state that somebody sent moved it. */
+  moved(key: string, before: State, after: Snapshot, value: Value | null): void;
+  /** A proposal of this node, `ms` ago, is over: its instance was decided, by how. */
+  drove(path: Receipt["path"], ms: number): void;
+  /** A proposal of this node met another. */
+  collided(): void;
+  /** This node begins to recover a collision as its coordinator, or a ballot of its own. */
+  recovering(kind: "coordinated" | "prepare"): void;
+  /** A change is durable, `ms` after it was asked for. */
+  committed(ms: number): void;
+}
+
+export const NO_METER: Meter = {
+  moved: () => {},
+  drove: () => {},
+  collided: () => {},
+  recovering: () => {},
+  committed: () => {},
+};
+
 /** Records what a node sees. Callers ask `on` first, so that a trace that is off costs no object. */
 export interface Trace {
   readonly on: boolean;
@@ -288,4 +311,6 @@ export type Ports = {
   readonly machine: Machine;
   /** Default: none. */
   readonly trace?: Trace;
+  /** Default: none. */
+  readonly meter?: Meter;
 };

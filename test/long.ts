@@ -10,6 +10,7 @@ export const LONG: readonly string[] = [
   "test/chaos/hosted_test.ts",
   "test/chaos/hot_test.ts",
   "test/chaos/learner_test.ts",
+  "test/chaos/metrics_test.ts",
   "test/chaos/old_stores_test.ts",
   "test/chaos/second_life_test.ts",
   "test/chaos/secret_rotation_test.ts",

@@ -173,7 +173,11 @@ const RULES: readonly Rule[] = [
     room: "src/auth/",
     may: ["src/auth/", "src/api.ts", "src/ports.ts", "node:crypto", "node:buffer", ...SHARED],
   },
-  { room: "src/observe/", may: ["src/observe/", "src/api.ts", "src/ports.ts", ...SHARED] },
+  {
+    room: "src/observe/",
+    may: ["src/observe/", "src/engine/receipt.ts", "src/machine/changes.ts", "src/api.ts", "src/ports.ts", ...SHARED],
+    mayTypes: ["src/paxos/"],
+  },
   { room: "src/adapters/", may: ["src/adapters/", "src/client/", "src/http/", ...SHARED], mayTypes: ["hono"] },
   {
     room: "src/config/",
@@ -409,6 +413,7 @@ const RUNTIME_APIS: Readonly<Record<string, string>> = {
   "Deno.serve": "1.35",
   "Deno.stat": "1.0",
   "Deno.upgradeWebSocket": "1.9",
+  "Deno.version": "1.0",
 };
 /** Types leave nothing behind that runs. */
 const RUNTIME_TYPES = /^Deno\.(?:Kv\w*|AtomicCheck|FsFile)$/;

@@ -1,6 +1,6 @@
 /**
  * What a client token may do. A scope is `noun:verb[,verb]:pattern`, or `admin:pattern` for the verb `admin` on every
- * noun. The noun may be `*`. A pattern is `*` (every name), `deploy/*` (every name below `deploy/`) or one exact name.
+ * noun. The noun may be `*`. `metrics:read:*` is for /metrics, which is about no name. A pattern is `*` (every name), `deploy/*` (every name below `deploy/`) or one exact name.
  *
  * `admin` implies neither `read` nor `write`: a token that is to have them says so.
  */
@@ -8,6 +8,8 @@ import { QuorateError } from "../errors.ts";
 import { NAME_MAX_BYTES } from "../limits.ts";
 
 export const NOUNS = ["lock", "election", "semaphore", "kv", "session"] as const;
+/** What a scope may be about besides names: it takes the verb `read` and the pattern `*`. */
+export const METRICS = "metrics";
 export const VERBS = ["read", "write", "admin"] as const;
 
 export type Noun = (typeof NOUNS)[number];
@@ -16,18 +18,26 @@ export type Verb = (typeof VERBS)[number];
 /** Names that begin so, or, with `exact`, this one. */
 export type NameRange = { readonly prefix: string; readonly exact: boolean };
 
-export type Scope = { readonly noun: Noun | "*"; readonly verbs: readonly Verb[]; readonly pattern: string };
+export type Scope = {
+  readonly noun: Noun | typeof METRICS | "*";
+  readonly verbs: readonly Verb[];
+  readonly pattern: string;
+};
 
 /** `noun` `*` is for what belongs to no noun (members, backup): only a scope of every noun covers it. */
-export type Access = { readonly noun: Noun | "*"; readonly verb: Verb };
+export type Access = { readonly noun: Noun | typeof METRICS | "*"; readonly verb: Verb };
 
 /** Throws QuorateError `invalid-request` that names `field` and says what is wrong with `text`. */
 export function parseScope(text: string, field: string): Scope {
   const [first = "", ...rest] = text.split(":");
   if (first === "admin") return { noun: "*", verbs: ["admin"], pattern: parsePattern(rest.join(":"), text, field) };
 
+  if (first === METRICS) {
+    if (text !== `${METRICS}:read:*`) refuse(field, text, `of ${METRICS} there is "${METRICS}:read:*" alone`);
+    return { noun: METRICS, verbs: ["read"], pattern: "*" };
+  }
   const noun = first === "*" ? first : NOUNS.find((known) => known === first);
-  if (noun === undefined) refuse(field, text, `"${first}" is not one of ${NOUNS.join(", ")}, *, admin`);
+  if (noun === undefined) refuse(field, text, `"${first}" is not one of ${NOUNS.join(", ")}, ${METRICS}, *, admin`);
   if (rest.length < 2) refuse(field, text, 'it is not of the form "noun:verb,verb:pattern" or "admin:pattern"');
   const verbs = (rest[0] ?? "").split(",").map((name) =>
     VERBS.find((known) => known === name) ?? refuse(field, text, `"${name}" is not one of ${VERBS.join(", ")}`)

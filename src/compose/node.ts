@@ -22,7 +22,7 @@ import { Lives, UNCONFIRMED_BOOT } from "../replica/lives.ts";
 import { Locks } from "../service/locks.ts";
 import { Names } from "../replica/names.ts";
 import type { Modes } from "../engine/modes.ts";
-import { peerStatus, stoppedStatus } from "./node_status.ts";
+import { nodeStatus } from "./node_status.ts";
 import { isProbe, Peers } from "../replica/peers.ts";
 import {
   type Identity,
@@ -30,6 +30,7 @@ import {
   type Mailbox,
   type Mark,
   NO_MARK,
+  NO_METER,
   NO_TRACE,
   type PeerCause,
   PeerError,
@@ -123,11 +124,11 @@ export class ReplicaNode implements NodeService {
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
-    const { store, clock, random, trace = NO_TRACE } = ports;
+    const { store, clock, random, trace = NO_TRACE, meter = NO_METER } = ports;
     this.id = id;
     this.#options = options;
     this.#ports = ports;
-    this.#health = new StoreHealth(store, clock, report);
+    this.#health = new StoreHealth(store, clock, report, meter);
     this.#peers = new Peers({ id, members: quorums.members, learners, transport: ports.transport, clock, report });
     const { transport } = this.#peers;
     const failed = (error: unknown) => void this.#health.told(error);
@@ -149,9 +150,10 @@ export class ReplicaNode implements NodeService {
       isListed,
       health: this.#health,
       trace,
+      meter,
     });
     this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
-    this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report);
+    this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report, meter);
     this.ready = new Readiness({
       me: id,
       votes: this.#acceptor.votes,
@@ -170,6 +172,7 @@ export class ReplicaNode implements NodeService {
       transport,
       clock,
       random,
+      meter,
       timing: new Timing(id, quorums, transport, random, store.isShared ? COLD_RTT_MS : undefined),
       machine,
       modes,
@@ -325,21 +328,10 @@ export class ReplicaNode implements NodeService {
   }
 
   status(): NodeStatus {
-    const { cluster, urls, quorums: { members }, version } = this.#options;
-    const { transport } = this.#ports;
-    const reason = this.#health.fault ?? this.#voteGate.reason() ?? (this.#acceptor.votes ? null : "learner");
-    return {
-      id: this.id,
-      cluster,
-      ...peerStatus({ me: this.id, members, urls, peers: this.#peers, transport }),
-      epoch: EPOCH,
-      voting: reason === null,
-      ...(reason === null ? {} : { reason }),
-      seq: this.#ports.store.seq(),
-      boot: this.#ports.store.identity()?.boot ?? 0,
-      ...stoppedStatus(this.#acceptor.stopped),
-      version,
-    };
+    const { stopped, votes } = this.#acceptor;
+    const reason = this.#health.fault ?? this.#voteGate.reason() ?? (votes ? null : "learner");
+    const { store, transport } = this.#ports;
+    return { ...nodeStatus({ ...this.#options, peers: this.#peers, store, transport, stopped, reason }), epoch: EPOCH };
   }
 
   async look(): Promise<void> {

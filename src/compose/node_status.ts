@@ -1,25 +1,33 @@
-/** The parts of a node's own status that others tell: its peers, and the names that have stopped. */
+/** What a node says of itself: its peers, its store, and the names that have stopped. */
 import type { NodeStatus } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { nounOfKey } from "../nouns.ts";
+import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { Peers } from "../replica/peers.ts";
-import type { Transport } from "../ports.ts";
+import type { BallotStore, Transport } from "../ports.ts";
 import type { Stopped } from "../replica/stopped.ts";
 
-type PeerStatus = Pick<NodeStatus, "members" | "others">;
-
-export type PeerStatusParts = {
-  readonly me: NodeId;
-  readonly members: readonly NodeId[];
+export type StatusParts = {
+  readonly id: NodeId;
+  readonly cluster: string;
+  readonly version: string;
+  readonly quorums: QuorumSystem;
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly peers: Peers;
   readonly transport: Transport;
+  readonly store: BallotStore;
+  readonly stopped: Stopped;
+  /** Why it does not vote, or null. */
+  readonly reason: string | null;
 };
 
-export function peerStatus({ me, members, urls, peers, transport }: PeerStatusParts): PeerStatus {
+export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
+  const { id: me, cluster, version, quorums, urls, peers, transport, store, stopped, reason } = parts;
   const others = peers.others();
   return {
-    members: members.map((id) => {
+    id: me,
+    cluster,
+    members: quorums.members.map((id) => {
       const fault = peers.faultOf(id);
       return {
         id,
@@ -31,10 +39,16 @@ export function peerStatus({ me, members, urls, peers, transport }: PeerStatusPa
       };
     }),
     ...(others.length === 0 ? {} : { others: [...others] }),
+    voting: reason === null,
+    ...(reason === null ? {} : { reason }),
+    seq: store.seq(),
+    boot: store.identity()?.boot ?? 0,
+    ...stoppedStatus(stopped),
+    version,
   };
 }
 
-export function stoppedStatus({ count, shown }: Stopped): Pick<NodeStatus, "stopped"> {
+function stoppedStatus({ count, shown }: Stopped): Pick<NodeStatus, "stopped"> {
   const names = shown.flatMap(({ key, reason }) => {
     const about = nounOfKey(key);
     return about === null ? [] : [{ ...about, reason }];

@@ -10,13 +10,23 @@ import { realClock, realRandomness } from "./world.ts";
 
 type Settings = Pick<NodeConfig, "kv" | "kvToken">;
 
-/** Rejects with StoreError, in one line a person can act on. */
-export async function openStore({ kv: name, kvToken }: Settings): Promise<BallotStore> {
+/**
+ * Rejects with StoreError, in one line a person can act on.
+ * @param onConflict called where a commit found its record changed by another process
+ */
+export async function openStore({ kv: name, kvToken }: Settings, onConflict: () => void): Promise<BallotStore> {
   const run = realRandomness.id();
   const { apply } = createMachine({ digest: sha256Hex });
   if (!isSharedKv(name)) return await openOwnerStore({ path: name, apply, run: () => run });
   const kv = await openSharedKv(urlOf(name), kvToken);
-  return await openSharedStore({ kv, name, run, clock: realClock, random: realRandomness });
+  return await openSharedStore({ kv, name, run, clock: realClock, random: realRandomness, onConflict });
+}
+
+/** Bytes of its files on disk; null where it is a remote database. */
+export async function storeBytes({ kv: name }: Settings): Promise<number | null> {
+  if (isSharedKv(name)) return null;
+  const files = await Promise.all(["", "-wal", "-shm"].map((end) => Deno.stat(name + end).catch(() => null)));
+  return files.reduce((sum, file) => sum + (file?.size ?? 0), 0);
 }
 
 /**

@@ -27,7 +27,9 @@ import {
   type BallotStore,
   type Clock,
   DamagedRecord,
+  type Meter,
   type Move,
+  NO_METER,
   NO_TRACE,
   type Report,
   type StoredRecord,
@@ -57,6 +59,7 @@ export type AcceptorHostParts = {
   readonly isListed: (state: State) => boolean;
   readonly health: StoreHealth;
   readonly trace?: Trace;
+  readonly meter?: Meter;
 };
 
 export class AcceptorHost {
@@ -70,6 +73,7 @@ export class AcceptorHost {
   readonly #whyNot: () => string | null;
   readonly #digest: (text: string) => string;
   readonly #trace: Trace;
+  readonly #meter: Meter;
   readonly #heard: (key: string) => void;
   readonly #isListed: (state: State) => boolean;
   readonly #health: StoreHealth;
@@ -86,7 +90,7 @@ export class AcceptorHost {
   readonly #hashed = new WeakSet<State>();
 
   constructor(
-    { rules, store, leases, clock, modeOf, whyNot, digest, heard, report, isListed, health, trace = NO_TRACE }:
+    { rules, store, leases, clock, modeOf, whyNot, digest, heard, report, isListed, health, ...more }:
       AcceptorHostParts,
   ) {
     this.stopped = new Stopped(report);
@@ -97,7 +101,8 @@ export class AcceptorHost {
     this.#modeOf = modeOf;
     this.#whyNot = whyNot;
     this.#digest = digest;
-    this.#trace = trace;
+    this.#trace = more.trace ?? NO_TRACE;
+    this.#meter = more.meter ?? NO_METER;
     this.#heard = heard;
     this.#isListed = isListed;
     this.#health = health;
@@ -126,7 +131,7 @@ export class AcceptorHost {
       return { type: "rejected", reason: "the value's id is not the digest of its content" };
     }
     let moved: Snapshot | null = null;
-    let stoodAt = 0;
+    let value: Value | null = null;
     let found: AcceptorRecord | null = null;
     let voted: (() => void) | null = null;
     const reply = await this.#update(key, (stored) => {
@@ -138,7 +143,6 @@ export class AcceptorHost {
       this.#hashed.add(next.record.state);
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
-      stoodAt = record.instance;
       const { vote, instance } = next.record;
       const fast = fastBallotOf(next.record);
       // An own value that its own record has no vote for has met nobody: it stays at home.
@@ -152,6 +156,7 @@ export class AcceptorHost {
       voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
       const isKept = next.record === record && !this.#isDead(stored);
       const move = moveOf(record, next.record, message);
+      value = move?.value ?? null;
       const reply = next.reply;
       if (isKept) return { record: null, reply };
       const moving = move === null ? {} : { move, mayWait: this.#mayWait(message, from, record, move) };
@@ -162,8 +167,10 @@ export class AcceptorHost {
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
     if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
-    if (moved !== null) this.#moved(key, moved, stoodAt);
-    else if (reply.type !== "stopped") this.#met(key, found!, false);
+    if (moved !== null) {
+      this.#meter.moved(key, found!.state, moved, value);
+      this.#moved(key, moved, found!.instance);
+    } else if (reply.type !== "stopped") this.#met(key, found!, false);
     return told;
   }
 

@@ -12,7 +12,7 @@ import type { AcceptorMessage, AcceptorReply, Collision, Snapshot, Value } from 
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import type { Randomness, Report, Transport } from "../ports.ts";
+import { type Meter, NO_METER, type Randomness, type Report, type Transport } from "../ports.ts";
 
 /** Called with what lost a recovery of this node's, once its own record has moved on. */
 export type LosersListener = (key: string, losers: readonly Value[]) => void;
@@ -28,6 +28,7 @@ export class CoordinatorHost {
   /** The oldest first. */
   readonly #recoveries = new Map<string, Recovery>();
   readonly #maxKeys: number;
+  readonly #meter: Pick<Meter, "recovering">;
   #losersListener: LosersListener = () => {};
 
   /** @param report one line for the operator */
@@ -37,8 +38,10 @@ export class CoordinatorHost {
     learning: Learning,
     random: Randomness,
     report: Report = () => {},
+    meter: Pick<Meter, "recovering"> = NO_METER,
     maxKeys: number = RECOVERIES_MAX_KEYS,
   ) {
+    this.#meter = meter;
     this.#maxKeys = maxKeys;
     this.#report = report;
     this.#acceptor = acceptor;
@@ -77,6 +80,7 @@ export class CoordinatorHost {
       });
       const context = { me, key, epoch, instance, ballot, quorums, freshId };
       const recovery: Recovery = { context, state: initialCoordinator, stopListening };
+      this.#meter.recovering("coordinated");
       if (known !== undefined) this.#forget(known);
       this.#recoveries.set(key, recovery);
       const [oldest] = this.#recoveries.values();

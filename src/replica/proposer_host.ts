@@ -14,9 +14,10 @@ import {
 } from "../paxos/proposer_state.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
+import { receiptOf } from "../engine/receipt.ts";
 import type { Learning } from "./learning.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
-import type { Clock, Randomness, Report, Transport } from "../ports.ts";
+import { type Clock, type Meter, NO_METER, type Randomness, type Report, type Transport } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 export type Ending =
@@ -45,6 +46,8 @@ export type Drive = {
   readonly timing: Timing;
   /** One line for the operator. */
   readonly report: Report;
+  /** Default: nothing is counted. */
+  readonly meter?: Meter;
 };
 
 /**
@@ -65,10 +68,14 @@ class InstanceDrive {
   #finish!: (ending: Ending) => void;
   #fail!: (error: Error) => void;
   #over = false;
+  readonly #meter: Meter;
+  #hasCollided = false;
 
   constructor(drive: Drive, context: ProposerContext, giveUp: AbortSignal) {
     this.#drive = drive;
     this.#context = context;
+    this.#meter = drive.meter ?? NO_METER;
+    const beganMs = drive.clock.now();
     const { promise, resolve, reject } = Promise.withResolvers<Ending>();
     this.ending = promise;
     const stopListening = drive.acceptor.onMove(context.key, (_key, snapshot) => {
@@ -86,6 +93,8 @@ class InstanceDrive {
     };
     this.#finish = (ending) => {
       stop();
+      const decidedBy = certificateOf(ending, context.opening.instance);
+      if (decidedBy !== null) this.#meter.drove(receiptOf(decidedBy).path, drive.clock.now() - beganMs);
       resolve(ending);
     };
     this.#fail = (error) => {
@@ -120,6 +129,7 @@ class InstanceDrive {
       case "send":
         return this.#send(output.to, output.message);
       case "collision":
+        this.#collided();
         return this.#drive.coordinator.tell(output.to, output.message);
       case "decided": {
         const { value, certificate } = output;
@@ -130,6 +140,7 @@ class InstanceDrive {
       case "idle":
         return this.#finish({ type: "idle" });
       case "lost":
+        this.#collided();
         // The winner tells us; only if it does not, its node may be gone.
         return this.#wait(timing.loserMs(), () => this.#suspect());
       case "stuck":
@@ -141,6 +152,11 @@ class InstanceDrive {
     }
   }
 
+  #collided(): void {
+    if (!this.#hasCollided) this.#meter.collided();
+    this.#hasCollided = true;
+  }
+
   #suspect(): void {
     this.#wait(this.#drive.timing.loserMs(), () => this.#prepare());
     this.#feed({ type: "suspect" });
@@ -149,6 +165,8 @@ class InstanceDrive {
   #prepare(): void {
     if (!this.#drive.acceptor.votes) return this.#finish({ type: "stuck" });
     this.#attempt++;
+    // Where every write takes one there is nothing to recover.
+    if (this.#context.opening.state.mode.kind !== "prepare") this.#meter.recovering("prepare");
     this.#wait(this.#drive.timing.patienceMs(this.#attempt), () => this.#prepare());
     this.#feed({ type: "prepare", nonce: this.#drive.random.id() });
   }
@@ -185,4 +203,11 @@ class InstanceDrive {
     const proposers = values.filter(({ id }) => id !== winner.id).map(({ proposer }) => proposer);
     return [...new Set(proposers)].filter((node) => node !== "" && node !== this.#context.me);
   }
+}
+
+/** What ended that instance; null: it is not over, or nobody said what did. */
+function certificateOf(ending: Ending, instance: number): Certificate | null {
+  if (ending.type === "decided") return ending.certificate;
+  const decidedBy = ending.type === "over" ? ending.snapshot.decidedBy : null;
+  return decidedBy?.instance === instance ? decidedBy : null;
 }

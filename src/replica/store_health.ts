@@ -4,7 +4,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { Remembered } from "../remembered.ts";
-import { type BallotStore, type Clock, type Report, StoreError } from "../ports.ts";
+import { type BallotStore, type Clock, type Meter, NO_METER, type Report, StoreError } from "../ports.ts";
 import { Slowness } from "./slowness.ts";
 
 const PROBE_MS = 500;
@@ -19,6 +19,7 @@ export class StoreHealth {
   readonly #clock: Clock;
   readonly #report: Report;
   readonly #slowness: Slowness;
+  readonly #meter: Pick<Meter, "committed">;
   readonly #told = new Remembered<true>(TOLD_MAX);
   #fault: string | null = null;
   /** The operator was told of it last, and not that it is over. */
@@ -27,10 +28,11 @@ export class StoreHealth {
   #probing: Promise<void> | null = null;
   #isClosed = false;
 
-  constructor(store: Pick<BallotStore, "probe">, clock: Clock, report: Report) {
+  constructor(store: Pick<BallotStore, "probe">, clock: Clock, report: Report, meter = NO_METER) {
     this.#store = store;
     this.#clock = clock;
     this.#report = report;
+    this.#meter = meter;
     this.#slowness = new Slowness(report);
   }
 
@@ -47,6 +49,7 @@ export class StoreHealth {
   /** A write that was asked for at `sinceMs` is durable. */
   wrote(sinceMs: number = this.now()): void {
     const nowMs = this.now();
+    this.#meter.committed(nowMs - sinceMs);
     this.#slowness.note(nowMs, nowMs - sinceMs);
     this.#clear();
     if (this.#toldFault === null) return;

@@ -46,6 +46,8 @@ export type SharedStoreOptions = {
   readonly random: Randomness;
   /** After this long without an answer from the database the outcome of a call counts as unknown: its client never gives up. */
   readonly callMs?: number;
+  /** Called where a commit found its record changed by another process. */
+  readonly onConflict?: () => void;
   /** After this long an update gives up. */
   readonly updateMs?: number;
 };
@@ -87,6 +89,7 @@ class SharedStore implements BallotStore {
   readonly #random: Randomness;
   readonly #callMs: number;
   readonly #updateMs: number;
+  readonly #onConflict: () => void;
   /** As last read; null: nobody's. */
   #identity: IdentityRow | null = null;
   #lookedAtMs = 0;
@@ -99,7 +102,7 @@ class SharedStore implements BallotStore {
   readonly #index: LiveIndex;
   #closing: Promise<void> | null = null;
 
-  constructor({ kv, name, run, clock, random, callMs = 2_000, updateMs = 5_000 }: SharedStoreOptions) {
+  constructor({ kv, name, run, clock, random, callMs = 2_000, updateMs = 5_000, onConflict }: SharedStoreOptions) {
     this.#kv = kv;
     this.#name = name;
     this.#run = run;
@@ -107,6 +110,7 @@ class SharedStore implements BallotStore {
     this.#random = random;
     this.#callMs = callMs;
     this.#updateMs = updateMs;
+    this.#onConflict = onConflict ?? (() => {});
     this.#index = new LiveIndex(kv, (task) => this.#within(task));
   }
 
@@ -313,6 +317,7 @@ class SharedStore implements BallotStore {
     attempts.set(writeId, answers);
     try {
       const { ok } = await this.#within(atomic.commit());
+      if (!ok) this.#onConflict();
       return ok ? { type: "done", answers } : { type: "again", unknown: null };
     } catch (error) {
       return { type: "again", unknown: error as StoreError };

@@ -39,7 +39,15 @@ async function rig(answer: Answer, { coordinator = "a", maxKeys = 100 } = {}) {
   let ids = 0;
   const reports: string[] = [];
   const random = { next: () => 0, id: () => `id${++ids}` };
-  const host = new CoordinatorHost(acceptor, transport, learning, random, (line) => void reports.push(line), maxKeys);
+  const host = new CoordinatorHost(
+    acceptor,
+    transport,
+    learning,
+    random,
+    (line) => void reports.push(line),
+    undefined,
+    maxKeys,
+  );
   const accepts = () => sent.flatMap(({ to, message }) => message.type === "accept" ? [{ to, message }] : []);
   return { host, acceptor, store, sent, accepts, reports, forbid: () => whyNot = "may not vote" };
 }

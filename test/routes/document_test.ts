@@ -6,6 +6,7 @@ import { PROBLEMS } from "../../src/http/problem.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import type { ErrorCode } from "../../src/errors.ts";
+import { NodeMetrics } from "../../src/observe/node_metrics.ts";
 import { SEED, seeded } from "../replica/clocks.ts";
 import { answered, DocumentChecker } from "./document_checker.ts";
 import { RequestGenerator } from "./generated_requests.ts";
@@ -13,8 +14,11 @@ import { type Apps, withApps } from "./memory_apps.ts";
 
 const REQUESTS = 10_000;
 const AT_ONCE = 24;
-/** So that its route is in the document too. */
-const TRACED = { trace: { events: () => [] } };
+/** So that their routes are in the document too. */
+const TRACED = {
+  trace: { events: () => [] },
+  metrics: new NodeMetrics({ me: "a", version: "1", deno: "2", now: () => 0 }),
+};
 
 async function documentOf(apps: Apps): Promise<OpenApi> {
   return await (await apps.ask(apps.cluster.ids[0]!, "/openapi.json")).json();
@@ -249,12 +253,13 @@ function printable(headers: Record<string, string>): Record<string, string> {
 const NOUNS = ["lock", "election", "semaphore", "kv", "session"];
 const VERBS = ["read", "write", "admin"];
 /** The ids of sessions are the server's, so nobody has some of them. */
-const patternOf = (noun: string, pattern: string) => noun === "session" && pattern === "mine/*" ? "*" : pattern;
+const patternOf = (noun: string, pattern: string) =>
+  ["session", "metrics"].includes(noun) && pattern === "mine/*" ? "*" : pattern;
+const ROLES = [...NOUNS.flatMap((noun) => VERBS.map((verb) => `${noun}:${verb}`)), "metrics:read"];
+/** What is about no name nobody has a part of. */
 const scopesOf = (pattern: string, but: string | null) =>
-  NOUNS.flatMap((noun) =>
-    VERBS.filter((verb) => `${noun}:${verb}` !== but).map((verb) => `${noun}:${verb}:${patternOf(noun, pattern)}`)
-  );
-const ROLES = NOUNS.flatMap((noun) => VERBS.map((verb) => `${noun}:${verb}`));
+  ROLES.filter((role) => role !== but && (role !== "metrics:read" || pattern === "mine/*"))
+    .map((role) => `${role}:${patternOf(role.split(":")[0]!, pattern)}`);
 const TOKENS = parseTokens(JSON.stringify([
   { name: "other", scopes: scopesOf("other/*", null) },
   { name: "right", scopes: scopesOf("mine/*", null) },

@@ -40,7 +40,14 @@ class Shared {
     }
   }
 
-  async open(more: { readonly clock?: Clock; readonly callMs?: number; readonly updateMs?: number } = {}) {
+  async open(
+    more: {
+      readonly clock?: Clock;
+      readonly callMs?: number;
+      readonly updateMs?: number;
+      readonly onConflict?: () => void;
+    } = {},
+  ) {
     const client = new TestKv(this.raw);
     this.clients.push(client);
     // One store that closes must not close the database of the others.
@@ -91,6 +98,19 @@ Deno.test("shared store: updates of four stores happen in some order, each once,
     assertEquals(replies.toSorted((a, b) => a - b), Array.from({ length: 80 }, (_, i) => i + 1));
     await stores[0]!.update("k", increment);
     for (const store of stores) assertEquals(countOf(await store.update("k", look)), 81);
+  }));
+
+Deno.test("shared store: a commit that finds its record changed is told as a conflict, and only that", () =>
+  Shared.with(async (shared) => {
+    let conflicts = 0;
+    const [one, two] = [await shared.open({ onConflict: () => conflicts++ }), await shared.open()];
+    await one!.update("k", increment);
+    assertEquals(conflicts, 0);
+    shared.clients[0]!.fault = "conflict";
+    await one!.update("k", increment);
+    assertEquals(conflicts, 1);
+    await two!.update("k", increment);
+    assertEquals(countOf(await one!.update("k", look)), 3);
   }));
 
 Deno.test("shared store: a step runs on the record of the write that beat it, never its intended write on another", () =>
