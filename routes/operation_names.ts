@@ -66,8 +66,10 @@ const NAMES: Readonly<Record<string, string>> = {
   "get /v1/status": "getStatus",
   "get /v1/trace/{name}": "getTrace",
   "post /v1/init": "initialize",
+  "get /livez": "getLiveness",
   "get /healthz": "getHealth",
   "get /readyz": "getReadiness",
+  "get /metrics": "getMetrics",
   "get /openapi.json": "getDocument",
   "get /docs": "getDocumentPage",
 };
