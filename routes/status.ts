@@ -30,6 +30,11 @@ const StatusShape = z.strictObject({
   reason: z.string().optional(),
   seq: z.int(),
   boot: z.int(),
+  clock: z.string().openapi({ description: "Its wall clock as it answers, in ISO 8601." }),
+  store: z.strictObject({
+    fault: z.string().optional().openapi({ description: "Why it fails as a whole; absent if it does not." }),
+    slow: z.boolean().openapi({ description: "For ten seconds commits took above 250 ms." }),
+  }),
   stopped: z.strictObject({
     count: z.int(),
     names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),

@@ -236,6 +236,10 @@ export type NodeStatus = {
   reason?: string;
   seq: number;
   boot: number;
+  /** Its wall clock as it answers, in ISO 8601. */
+  clock: string;
+  /** `fault`: why it fails as a whole, absent if it does not; `slow`: for ten seconds commits took above 250 ms. */
+  store: { fault?: string; slow: boolean };
   /** Names of which this node says nothing, until a person has looked at its record of them; absent if there are none. */
   stopped?: StoppedNames;
   version: string;

@@ -30,7 +30,7 @@ export function urlsIn(text: string | undefined): readonly string[] {
 /** Throws UsageError for what is no URL or no duration, and CommandError if the token cannot be read. */
 export async function clusterOf({ url, tokenFile, timeout = TIMEOUT_DEFAULT }: Common): Promise<Cluster> {
   const urls = urlsIn(url ?? process.env["QUORATE_URL"]);
-  const token = tokenFile === undefined ? process.env["QUORATE_TOKEN"] : await tokenIn(tokenFile);
+  const token = await tokenOf({ ...(tokenFile !== undefined && { tokenFile }) });
   const timeoutMs = durationMs(timeout);
   try {
     const calls = callsTo(webWorld, urls, { ...(token !== undefined && { token }), timeout: timeoutMs });
@@ -38,6 +38,11 @@ export async function clusterOf({ url, tokenFile, timeout = TIMEOUT_DEFAULT }: C
   } catch (error) {
     throw new UsageError(`--url or QUORATE_URL: ${oneLine(error)}`);
   }
+}
+
+/** Undefined: there is none. Throws CommandError if it cannot be read. */
+export async function tokenOf({ tokenFile }: Pick<Common, "tokenFile">): Promise<string | undefined> {
+  return tokenFile === undefined ? process.env["QUORATE_TOKEN"] : await tokenIn(tokenFile);
 }
 
 async function tokenIn(path: string): Promise<string> {

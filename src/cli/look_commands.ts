@@ -1,6 +1,7 @@
 /** The commands that look at a cluster or write registers, with their flags. */
 import type { Command } from "commander";
 import { completionFor, SHELLS } from "./completion.ts";
+import { runDoctor } from "./doctor.ts";
 import { kvDelete, kvGet, kvList, kvPut, kvWatch, type PutFlags, type WriteFlags } from "./kv.ts";
 import type { Common } from "./cluster.ts";
 import { LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
@@ -48,6 +49,13 @@ export function lookCommands({ program, does }: Parts): void {
     .action((name: string, flags: OfNoun & { reason: string }) => does(() => runForce(name, flags)));
   verb(program, "status", "print which nodes answer and vote")
     .action((flags: Common) => does(() => runStatus(flags)));
+  verb(
+    program,
+    "doctor [urls...]",
+    "print what is wrong with the cluster and what to do, the worst first",
+    "quorate doctor http://10.0.0.1:8701 http://10.0.0.2:8701 http://10.0.0.3:8701",
+  )
+    .action((urls: string[], flags: Common) => does(() => runDoctor(urls, flags)));
 }
 
 export function localCommands({ program, does }: Parts): void {

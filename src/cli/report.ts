@@ -16,9 +16,9 @@ export class UsageError extends CommandError {
   override name = "UsageError";
 }
 
-/** A message in one line, whatever it quotes. */
+/** A message in one line, whatever it quotes; no control character of it reaches a terminal. */
 export function oneLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
+  return (error instanceof Error ? error.message : String(error)).replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
 
 /** Tells on stderr why a command ends, and returns its exit code. */

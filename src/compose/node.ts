@@ -330,8 +330,9 @@ export class ReplicaNode implements NodeService {
   status(): NodeStatus {
     const { stopped, votes } = this.#acceptor;
     const reason = this.#health.fault ?? this.#voteGate.reason() ?? (votes ? null : "learner");
-    const { store, transport } = this.#ports;
-    return { ...nodeStatus({ ...this.#options, peers: this.#peers, store, transport, stopped, reason }), epoch: EPOCH };
+    const { store, transport, clock } = this.#ports;
+    const own = { peers: this.#peers, health: this.#health, store, transport, clock, stopped, reason };
+    return { ...nodeStatus({ ...this.#options, ...own }), epoch: EPOCH };
   }
 
   async look(): Promise<void> {

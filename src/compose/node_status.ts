@@ -4,7 +4,8 @@ import type { NodeId } from "../paxos/ballot.ts";
 import { nounOfKey } from "../nouns.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { Peers } from "../replica/peers.ts";
-import type { BallotStore, Transport } from "../ports.ts";
+import type { StoreHealth } from "../replica/store_health.ts";
+import type { BallotStore, Clock, Transport } from "../ports.ts";
 import type { Stopped } from "../replica/stopped.ts";
 
 export type StatusParts = {
@@ -16,13 +17,15 @@ export type StatusParts = {
   readonly peers: Peers;
   readonly transport: Transport;
   readonly store: BallotStore;
+  readonly health: StoreHealth;
+  readonly clock: Clock;
   readonly stopped: Stopped;
   /** Why it does not vote, or null. */
   readonly reason: string | null;
 };
 
 export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
-  const { id: me, cluster, version, quorums, urls, peers, transport, store, stopped, reason } = parts;
+  const { id: me, cluster, version, quorums, urls, peers, transport, store, health, clock, stopped, reason } = parts;
   const others = peers.others();
   return {
     id: me,
@@ -43,6 +46,8 @@ export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
     ...(reason === null ? {} : { reason }),
     seq: store.seq(),
     boot: store.identity()?.boot ?? 0,
+    clock: new Date(clock.wall()).toISOString(),
+    store: { ...(health.fault === null ? {} : { fault: health.fault }), slow: health.isSlow },
     ...stoppedStatus(stopped),
     version,
   };

@@ -41,6 +41,10 @@ export class StoreHealth {
     return this.#fault;
   }
 
+  get isSlow(): boolean {
+    return this.#slowness.isSlow;
+  }
+
   /** Monotonic, in ms: for `wrote`. */
   now(): number {
     return this.#clock.now();

@@ -177,7 +177,18 @@ async function labelsOfAll(): Promise<ReadonlyMap<string, readonly string[]>> {
   const decidedBy = { instance: 1, ballot: [0, "", 0], kind: "open", valueId: value.id, acceptors: ["a"] } as const;
   metrics.moved("lock/x", before, { instance: 2, state: log.state, stateHash: "", decidedBy }, value);
   const members = ["a", "b"].map((id) => ({ id, url: "", reachable: true, rttMs: 0, heardAgoMs: null }));
-  const status = { id: "a", cluster: "c", members, epoch: 0, voting: true, seq: 0, boot: 0, version: "1" };
+  const status = {
+    id: "a",
+    cluster: "c",
+    members,
+    epoch: 0,
+    voting: true,
+    seq: 0,
+    boot: 0,
+    version: "1",
+    clock: "",
+    store: { slow: false },
+  };
   const text = await metrics.text({ status, hasQuorum: true, storeFault: null, streams: 0 });
   const { families, samples } = scraped(text);
   return new Map([...families.keys()].map((name) => {

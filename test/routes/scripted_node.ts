@@ -37,6 +37,8 @@ export const STATUS: NodeStatus = {
   voting: true,
   seq: 3,
   boot: 1,
+  clock: "2026-01-01T00:00:00.000Z",
+  store: { slow: false },
   version: "1.2.3",
 };
 
