@@ -33,6 +33,7 @@ import {
   NO_TRACE,
   type Report,
   type StoredRecord,
+  StoreError,
   type Trace,
   type Which,
 } from "../ports.ts";
@@ -276,24 +277,23 @@ export class AcceptorHost {
     const update = this.#behind.begin(key, step);
     const updated = this.#store.update(key, (stored) => {
       if (stored !== null && !this.#isWhole(stored)) {
-        throw new DamagedRecord(
-          `the record of ${JSON.stringify(key)} is damaged: its state is not what its hash is of`,
-        );
+        throw new DamagedRecord(`the record of ${JSON.stringify(key)}: its state is not what its hash is of`);
       }
       const next = update.run(stored);
       isWrite = next.record !== null;
       return next;
     });
-    return updated.then((reply) => {
-      update.done();
-      if (isWrite) this.#health.wrote(sinceMs);
-      return reply;
-    }, (error) => {
+    const failed = (error: unknown) => {
       update.failed();
       if (!(error instanceof DamagedRecord)) throw this.#health.told(error);
       this.stopped.note(key, error.message);
       throw new QuorateError("not-ready", "this node's record of it is damaged; its log has more");
-    });
+    };
+    return updated.then((reply) => {
+      if (!update.done()) return failed(new StoreError("what was learned in the same turn was not kept"));
+      if (isWrite) this.#health.wrote(sinceMs);
+      return reply;
+    }, failed);
   }
 
   /**

@@ -258,7 +258,8 @@ export class Peers {
   }
 
   #fault(before: Fault | null, cause: PeerCause, detail: string, line = ""): Fault {
-    if (before?.cause === cause) return before;
+    // The same cause since then, though what is said of it may have changed.
+    if (before?.cause === cause) return before.detail === detail ? before : { ...before, detail };
     const { clock } = this.#options;
     return { cause, detail, line, sinceMs: clock.now(), since: new Date(clock.wall()).toISOString() };
   }

@@ -3,7 +3,7 @@
  * next written of such a record carries the move; what is not used again is written after LEARN_SAVE_MS.
  */
 import { LEARN_SAVE_MS, UNSAVED_MAX_KEYS } from "../limits.ts";
-import { type Clock, type Move, type StepResult, type StoredRecord, StoreError } from "../ports.ts";
+import type { Clock, Move, StepResult, StoredRecord } from "../ports.ts";
 
 /** `mayWait`: nothing that leaves because of it needs the record to be written first. */
 export type HeldStep<R> = (record: StoredRecord | null) => StepResult<R> & { readonly mayWait?: boolean };
@@ -142,10 +142,11 @@ export class HeldUpdate<R> {
     return { record, reply, ...(record.instance === moved.instance ? { move: before!.held.move } : {}) };
   }
 
-  /** What the last run saw and wrote is durable, or held. Throws StoreError if the move that it saw was never made. */
-  done(): void {
-    if (this.#seen?.isLost === true) throw new StoreError("what was learned in the same turn was not kept");
+  /** What the last run saw and wrote is durable, or held. False: the move that it saw was never made. */
+  done(): boolean {
+    if (this.#seen?.isLost === true) return false;
     if (this.#carried !== null) this.#behind.drop(this.#key, this.#carried);
+    return true;
   }
 
   /** Nothing of the last run is known to have happened. */

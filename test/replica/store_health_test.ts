@@ -69,7 +69,7 @@ async function withNodes(ids: readonly string[], run: (nodes: readonly Node[]) =
         version: "test",
         report: (line) => lines.push(line),
       }, { store, transport: network.transportOf(id), clock: realClock, random: realRandomness, machine });
-      network.connect(id, (from, mailbox, messages) => node.receive(from, mailbox, messages), {
+      network.connect(id, (from, mailbox, messages, mark) => node.receive(from, mailbox, messages, mark), {
         own: () => node.mark(),
         seen: (peer, mark) => node.note(peer, mark),
       });
