@@ -24,7 +24,6 @@ import { notReady } from "./src/http/not_ready.ts";
 import { isLoopback } from "./src/http/request_head.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
 import { QuorumSystem } from "./src/paxos/quorum.ts";
-import { meteringTransport } from "./src/observe/metering_transport.ts";
 import { NodeMetrics } from "./src/observe/node_metrics.ts";
 import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
@@ -113,7 +112,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       report,
     }, {
       store,
-      transport: meteringTransport(tracingTransport(transport, trace), metrics, () => realClock.now()),
+      transport: tracingTransport(transport, trace),
       clock: realClock,
       random: realRandomness,
       machine: createMachine({ digest: sha256Hex }),

@@ -284,6 +284,10 @@ export interface Meter {
   recovering(kind: "coordinated" | "prepare"): void;
   /** A change is durable, `ms` after it was asked for. */
   committed(ms: number): void;
+  /** A peer answered a message, after `ms`. */
+  peerAnswered(peer: NodeId, ms: number): void;
+  /** A message to a peer got no usable answer. */
+  peerFailed(peer: NodeId): void;
 }
 
 export const NO_METER: Meter = {
@@ -292,6 +296,8 @@ export const NO_METER: Meter = {
   collided: () => {},
   recovering: () => {},
   committed: () => {},
+  peerAnswered: () => {},
+  peerFailed: () => {},
 };
 
 /** Records what a node sees. Callers ask `on` first, so that a trace that is off costs no object. */

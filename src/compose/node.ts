@@ -129,7 +129,15 @@ export class ReplicaNode implements NodeService {
     this.#options = options;
     this.#ports = ports;
     this.#health = new StoreHealth(store, clock, report, meter);
-    this.#peers = new Peers({ id, members: quorums.members, learners, transport: ports.transport, clock, report });
+    this.#peers = new Peers({
+      id,
+      members: quorums.members,
+      learners,
+      transport: ports.transport,
+      clock,
+      report,
+      meter,
+    });
     const { transport } = this.#peers;
     const failed = (error: unknown) => void this.#health.told(error);
     this.#voteGate = new VoteGate({ id, cluster, config }, quorums, store, transport, clock, report, failed);

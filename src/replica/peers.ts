@@ -10,6 +10,8 @@ import { detailOf, isProven, isThere, mayPass } from "./peer_causes.ts";
 import { isAcceptorReply } from "./peer_reply.ts";
 import {
   type Clock,
+  type Meter,
+  NO_METER,
   type PeerCause,
   PeerError,
   type Report,
@@ -74,6 +76,8 @@ export type PeersOptions = {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly report: Report;
+  /** Default: nothing is counted. */
+  readonly meter?: Pick<Meter, "peerAnswered" | "peerFailed">;
 };
 
 export class Peers {
@@ -82,6 +86,7 @@ export class Peers {
   readonly #members: readonly NodeId[];
   readonly #known: ReadonlyMap<NodeId, Known>;
   readonly #strangers = new Remembered<Known>(STRANGERS_MAX);
+  readonly #meter: Pick<Meter, "peerAnswered" | "peerFailed">;
   #cancel: (() => void) | null = null;
   #isClosed = false;
   #asking: Promise<void> | null = null;
@@ -91,6 +96,7 @@ export class Peers {
   constructor(options: PeersOptions) {
     const { id, members, learners, transport } = options;
     this.#options = options;
+    this.#meter = options.meter ?? NO_METER;
     this.#members = members.filter((member) => member !== id);
     const peers = [...this.#members, ...learners.filter((learner) => learner !== id)];
     this.#known = new Map(peers.map((peer) => [peer, newKnown(peer)]));
@@ -228,6 +234,8 @@ export class Peers {
     const known = this.#known.get(from);
     if (known === undefined) return;
     known.answeredMs = this.#options.clock.now();
+    // A Learn may be answered late on purpose: it says nothing of the way.
+    if (message.type !== "learn") this.#meter.peerAnswered(from, known.answeredMs - sentMs);
     if (isProbe(message) && reply.type === "unavailable") {
       return this.#note(known, sentMs, "no-vote", `it answers, but does not vote: ${reply.reason}`);
     }
@@ -241,6 +249,7 @@ export class Peers {
 
   #failed(to: NodeId, sentMs: number, why: PeerCause, message: string): void {
     const known = this.#known.get(to);
+    if (known !== undefined) this.#meter.peerFailed(to);
     // It has answered since: one message was lost, or slow.
     if (known === undefined || this.#isClosed || (known.answeredMs !== null && known.answeredMs > sentMs)) return;
     this.#note(known, sentMs, why, why === "other-wire" ? message : detailOf(why, "asked"), message);

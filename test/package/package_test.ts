@@ -74,6 +74,8 @@ Deno.test({
         assertEquals(node.code, 1);
         assertMatch(node.err, /^quorate node runs in Deno alone, [^\n]*\n$/);
         assertEquals([...(await quorate.kv.get("k"))!.value], [...value]);
+        const doctor = await run(["doctor", "--json"]);
+        assertEquals([doctor.code, JSON.parse(doctor.out).healthy, doctor.err], [0, true, ""]);
         const { stdout } = await start(["kv", "get", "k"]).output();
         assertEquals([...stdout], [...value]);
         assertEquals((await quorate.locks.query()).held, []);

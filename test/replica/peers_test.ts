@@ -30,12 +30,17 @@ function setUp({ members = ["a", "b", "c"], learners = [] as string[], answers =
     close: () => {},
   };
   const report = (line: string) => lines.push(line);
-  const peers = new Peers({ id: "a", members, learners, transport: inner, clock, report });
+  const counted: string[] = [];
+  const meter = {
+    peerAnswered: (peer: string, ms: number) => counted.push(`${peer} answered in ${ms}`),
+    peerFailed: (peer: string) => counted.push(`${peer} failed`),
+  };
+  const peers = new Peers({ id: "a", members, learners, transport: inner, clock, report, meter });
   const ask = async (to: string, message = READ) => {
     await peers.transport.send(to, message).catch(() => {});
     await settled();
   };
-  return { peers, clock, lines, sent, answers, ask };
+  return { peers, clock, lines, sent, answers, ask, counted };
 }
 
 Deno.test("Peers: a cause is told once, however often it fails, and once that all is well again", async () => {
@@ -212,4 +217,19 @@ Deno.test("Peers: who is heard of again is asked at once, and not for each of it
   answers["b"] = VIEW;
   await clock.pass(PROBE_MS);
   assertEquals(peers.faultOf("b"), null);
+});
+
+Deno.test("Peers: answers are counted with their time, but a Learn's, and failures that say something of the peer", async () => {
+  const { clock, ask, counted, answers, peers } = setUp({ answers: { c: "silent" } });
+  await ask("b");
+  await ask("b", { type: "learn" } as unknown as WireMessage);
+  assertEquals(counted, ["b answered in 0"]);
+  const late = ask("c");
+  await clock.pass(1_000);
+  await late;
+  assertEquals(counted.filter((line) => line.startsWith("c ")).slice(0, 1), ["c failed"]);
+  answers["c"] = VIEW;
+  await ask("c");
+  assertEquals(counted.at(-1), "c answered in 0");
+  peers.close();
 });
