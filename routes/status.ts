@@ -34,7 +34,7 @@ const StatusShape = z.strictObject({
   store: z.strictObject({
     fault: z.string().optional().openapi({ description: "Why it fails as a whole; absent if it does not." }),
     slow: z.boolean().openapi({ description: "For ten seconds commits took above 250 ms." }),
-  }),
+  }).openapi({ description: "How its store does." }),
   stopped: z.strictObject({
     count: z.int(),
     names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),
