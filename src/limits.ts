@@ -76,8 +76,10 @@ export const WINDOW_MAX_BYTES = 8 * 1024;
 export const FOLD_INSTANCES = 32;
 /** Subjects of a key of which it is remembered how new the newest forgotten command was; of others it is as of all. */
 export const WINDOW_SUBJECTS = 16;
-/** Each of a key's two rows stays below Deno KV's 64 KiB with room for its envelope. */
+/** Each of a key's rows stays below Deno KV's 64 KiB with room for its envelope. */
 export const ROW_MAX_BYTES = 56 * 1024;
+/** A state that packs into so few bytes is part of its record's first row: a vote writes it again, and a free name is one row. */
+export const INLINE_STATE_MAX_BYTES = 512;
 /** From this size on the log of an owner store is made shorter, in bytes and in rows; at twice that nothing goes into it. */
 export const LOG_SHORTEN_BYTES = 4 * 1024 * 1024;
 export const LOG_SHORTEN_ROWS = 4_096;

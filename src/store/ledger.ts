@@ -13,7 +13,8 @@ import { decodeIdentity, decodeMeta, encodeIdentity, encodeMeta, type IdentityRo
 /** What an atomic does besides what the ledger itself has to write. */
 export type Writes = {
   readonly checks: readonly { readonly key: Deno.KvKey; readonly versionstamp: string | null }[];
-  readonly sets: readonly (readonly [key: Deno.KvKey, value: Uint8Array])[];
+  /** Null: there is to be no such row. */
+  readonly sets: readonly (readonly [key: Deno.KvKey, value: Uint8Array | null])[];
   readonly deletes: readonly Deno.KvKey[];
   /** Whether the index of live records is to have each. */
   readonly live: readonly { readonly key: string; readonly is: boolean }[];
@@ -192,7 +193,7 @@ export class Ledger {
       if (confirmed !== null) atomic.set(IDENTITY_ROW, encodeIdentity(confirmed));
       if (this.#indexed) atomic.set(INDEXED_ROW, NOTHING);
       if (checks.length > 0) atomic.check(...checks);
-      for (const [key, value] of sets) atomic.set(key, value);
+      for (const [key, value] of sets) value === null ? atomic.delete(key) : atomic.set(key, value);
       for (const key of deletes) atomic.delete(key);
       for (const { key, is } of live) enter(atomic, key, is);
       result = await within(this.#deadlineMs, this.#path, atomic.commit());

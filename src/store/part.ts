@@ -93,7 +93,7 @@ function makePart(entry: Entry<Waiter>, { result, json }: Run, isWhole: boolean)
 }
 
 /**
- * The part as it writes both rows of its record, in commit `at`; null where they cannot be written: then all that wait for it
+ * The part as it writes its record whole, in commit `at`; null where they cannot be written: then all that wait for it
  * are told, and nobody else is kept from the commit.
  */
 export function written(part: Part, at: number): Part | null {
@@ -106,6 +106,7 @@ export function written(part: Part, at: number): Part | null {
     entry.queue = [];
     return null;
   }
-  const sets = [[ballotRow(entry.key), rows.ballot], [stateRow(entry.key), rows.state!]] as const;
-  return { ...part, json: null, rows: sets, bytes: rows.ballot.length + rows.state!.length + keyBytes };
+  const state = rows.state === "none" ? null : rows.state;
+  const changes = [[ballotRow(entry.key), rows.ballot], [stateRow(entry.key), state]] as const;
+  return { ...part, json: null, rows: changes, bytes: rows.ballot.length + (state?.length ?? 0) + keyBytes };
 }

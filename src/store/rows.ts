@@ -1,21 +1,27 @@
 /**
- * What the rows hold: UTF-8 JSON, which costs KV less than objects do. Every row says in which format it was written, and from
- * format 4 on ends with a checksum of the rest; in a row of the log each entry has one of its own. Nothing is converted when it
- * is read: a row of an older format stays as it is until it is written again.
+ * What the rows hold: UTF-8 JSON, which costs KV less than objects do; from format 5 on a record with a small state is one packed
+ * row (packed_row.ts). Every row says in which format it was written, and from format 4 on ends with a checksum of the rest; in a
+ * row of the log each entry has one of its own. Nothing is converted when it is read: a row of an older format stays as it is
+ * until it is written again.
  */
 import type { Ballot } from "../paxos/ballot.ts";
 import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../ports.ts";
-import { ROW_MAX_BYTES } from "../limits.ts";
+import { INLINE_STATE_MAX_BYTES, ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT } from "../version.ts";
 import { checksum } from "./checksum.ts";
 import type { LogEntry } from "./log_entry.ts";
+import { pack } from "./packed.ts";
+import { isPackedRow, packedRow, unpackRow } from "./packed_row.ts";
+
+/** A row as it is to be: null: as it is on disk; `none`: there is to be none. */
+export type RowChange = Uint8Array | "none" | null;
 
 export type RecordRows = {
   readonly ballot: Uint8Array;
-  /** Null if the row on disk holds this state already. */
-  readonly state: Uint8Array | null;
-  /** Shared stores only: when leases were first seen; null if the row on disk says so already. */
-  readonly firstSeen: Uint8Array | null;
+  /** `none`: the state is in the ballot row. */
+  readonly state: RowChange;
+  /** Shared stores only: when leases were first seen. */
+  readonly firstSeen: RowChange;
   /** Whether the index of live records is to have it; null if it says so already. */
   readonly live: boolean | null;
 };
@@ -43,6 +49,13 @@ export type MetaRow = {
   readonly quarantined: string | null;
 };
 
+/** A record as it was read, and which rows there are of it besides the ballot's. */
+export type OnDisk = {
+  readonly record: StoredRecord | null;
+  readonly hasState: boolean;
+  readonly hasFirstSeen: boolean;
+};
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** From this format on rows bear checksums. */
@@ -54,34 +67,49 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * The rows that turn `base`, as it is on disk, into `record`. Throws StoreError if one is too large.
+ * The rows that turn what is on disk into `record`. Throws StoreError if one is too large.
  *
+ * @param disk null: it is not known which rows there are
  * @param written by whom: where many write, `writeId`, by which a writer knows its own write again; where one does, `at`, the
  *   number of the commit, by which it is known what of the log is older
  */
 export function encodeRecord(
   key: string,
   record: StoredRecord,
-  base: StoredRecord | null,
+  disk: OnDisk | null,
   written: { readonly writeId: string } | { readonly at: number } | Record<never, never> = {},
 ): RecordRows {
   // A part added to the record later lands in the ballot row, the one that every write writes.
-  const { epoch, state, stateHash, decidedBy, firstSeen, ...ballot } = record;
+  const { epoch, state, stateHash, decidedBy, firstSeen: _seen, ...ballot } = record;
   const { instance } = record;
+  const base = disk?.record ?? null;
   // A chained state bears its hash itself.
   const hash = stateHash === chainOf(state) ? {} : { stateHash };
+  const votes = { ...ballot, ...written };
+  const what = `ballot row of ${JSON.stringify(key)}`;
+  const rest = { firstSeen: firstSeenRow(key, record, disk), live: liveChange(record, base) };
+  const small = pack({ epoch, state, ...hash, decidedBy }, INLINE_STATE_MAX_BYTES);
+  if (small !== null) {
+    return { ballot: packedRow([pack(votes)!, small], what), state: disk?.hasState === false ? null : "none", ...rest };
+  }
+  const isThere = disk?.hasState === true && base !== null && sameState(record, base);
   return {
-    ballot: encodeRow(without(BALLOT_DEFAULTS, { ...ballot, ...written }), `ballot row of ${JSON.stringify(key)}`),
-    state: base !== null && sameState(record, base) ? null : encodeRow(
+    ballot: encodeRow(without(BALLOT_DEFAULTS, votes), what),
+    state: isThere ? null : encodeRow(
       without(STATE_DEFAULTS, { epoch, instance, state, ...hash, decidedBy }),
       `state row of ${JSON.stringify(key)}`,
     ),
-    // A row of its own: with a full queue it is heavy, and a vote needs the room. No lease is called `format`.
-    firstSeen: firstSeen === undefined || JSON.stringify(firstSeen) === JSON.stringify(base?.firstSeen)
-      ? null
-      : encodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`),
-    live: liveChange(record, base),
+    ...rest,
   };
+}
+
+/** A row of its own: with a full queue it is heavy, and a vote needs the room. No lease is called `format`. */
+function firstSeenRow(key: string, { firstSeen }: StoredRecord, disk: OnDisk | null): RowChange {
+  if (firstSeen === undefined) return null;
+  if (Object.keys(firstSeen).length === 0) return disk?.hasFirstSeen === false ? null : "none";
+  return JSON.stringify(firstSeen) === JSON.stringify(disk?.record?.firstSeen)
+    ? null
+    : encodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`);
 }
 
 /** From format 4 on what nearly every row would say is left out: that it has promised and voted nothing, in the first epoch. */
@@ -127,8 +155,9 @@ export function decodeRecord(
 }
 
 function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unknown): StoredRecord {
-  const first = decodeRow(ballot, `ballot row of ${JSON.stringify(key)}`, BALLOT_DEFAULTS);
-  const second = decodeRow(state, `state row of ${JSON.stringify(key)}`, STATE_DEFAULTS);
+  const [first, inline] = decodeBallot(ballot, `ballot row of ${JSON.stringify(key)}`);
+  // Where the state is in the ballot row, a row that an older state left behind says nothing.
+  const second = inline ?? decodeRow(state, `state row of ${JSON.stringify(key)}`, STATE_DEFAULTS);
   const stateHash = second.stateHash ?? chainOf(second.state);
   // Both are written in one atomic whenever the instance changes, so two instances mean a torn or edited store.
   if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof stateHash !== "string") {
@@ -139,10 +168,20 @@ function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unkno
   return { ...votes, ...second, stateHash, ...seen } as unknown as StoredRecord;
 }
 
+/** The ballot part, and the state part where it is in the same row. */
+function decodeBallot(row: unknown, what: string): readonly [Fields, Fields | null] {
+  if (!isPackedRow(row)) return [decodeRow(row, what, BALLOT_DEFAULTS), null];
+  const { format, parts } = unpackRow(row, what);
+  checkFormat(format, what);
+  const [ballot, state] = parts.filter((part) => typeof part === "object" && part !== null) as Fields[];
+  if (ballot === undefined || state === undefined) throw new StoreError(`the ${what} is damaged`);
+  return [ballot, { instance: ballot.instance, ...state }];
+}
+
 /** Whether a ballot row says if its record is live, and so is right in the index. One that cannot be read does not say. */
 export function isIndexed(ballot: unknown): boolean {
   try {
-    return typeof decodeRow(ballot, "ballot row")["live"] === "boolean";
+    return typeof decodeBallot(ballot, "ballot row")[0]["live"] === "boolean";
   } catch {
     return false;
   }
@@ -151,14 +190,14 @@ export function isIndexed(ballot: unknown): boolean {
 /** Who wrote a ballot row last; null: nobody has, or it says nothing of that. */
 export function writeIdOf(ballot: unknown): string | null {
   if (ballot === null) return null;
-  const { writeId } = decodeRow(ballot, "ballot row");
+  const [{ writeId }] = decodeBallot(ballot, "ballot row");
   return typeof writeId === "string" ? writeId : null;
 }
 
 /** The commit that wrote a ballot row; 0: nobody has, or it is of before there was a log. */
 export function writtenAt(ballot: unknown): number {
   if (ballot === null) return 0;
-  const { at } = decodeRow(ballot, "ballot row");
+  const [{ at }] = decodeBallot(ballot, "ballot row");
   return Number.isSafeInteger(at) ? at as number : 0;
 }
 

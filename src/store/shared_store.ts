@@ -305,11 +305,13 @@ class SharedStore implements BallotStore {
     const writeId = `${this.#run}.${++this.#writes}`;
     const { answers, record } = this.#play(key, waiters, rows.record);
     if (record === null) return { type: "done", answers };
-    const { ballot, state, firstSeen, live } = encodeRecord(key, record, rows.record, { writeId });
+    const { ballot, state, firstSeen, live } = encodeRecord(key, record, rows, { writeId });
     // A database that is another's, or nobody's any more, must not get a vote: its row is checked in every commit.
     const atomic = this.#kv.atomic().check(...rows.checks).set(ballotRow(key), ballot);
-    if (state !== null) atomic.set(stateRow(key), state);
-    if (firstSeen !== null) atomic.set(firstSeenRow(key), firstSeen);
+    for (const [row, value] of [[stateRow(key), state], [firstSeenRow(key), firstSeen]] as const) {
+      if (value === "none") atomic.delete(row);
+      else if (value !== null) atomic.set(row, value);
+    }
     if (live !== null) enter(atomic, key, live);
     // News of peers rides in the commit that may rest on it (PROTOCOL.md §9).
     const heard = withNews(rows.heard, this.#marks.all());

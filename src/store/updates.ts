@@ -35,8 +35,8 @@ export type Part = {
   readonly json: string | null;
   /** Whether the index of live records is to have it; null: it says so already. */
   readonly live: { readonly key: string; readonly is: boolean } | null;
-  /** Its rows, once it is known in which commit they are written. */
-  readonly rows: readonly (readonly [key: Deno.KvKey, value: Uint8Array])[] | null;
+  /** Its rows, once it is known in which commit they are written; null for one that is to be none. */
+  readonly rows: readonly (readonly [key: Deno.KvKey, value: Uint8Array | null])[] | null;
   readonly bytes: number;
   readonly keyBytes: number;
 };

@@ -3,7 +3,9 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { ballotRow, listKeys, stateRow } from "../../src/store/key_space.ts";
 import { RecordLog } from "../../src/store/record_log.ts";
-import { decodeRecord, encodeRecord, writtenAt } from "../../src/store/rows.ts";
+import { isPackedRow } from "../../src/store/packed_row.ts";
+import { decodeRecord, writtenAt } from "../../src/store/rows.ts";
+import { ROW_FORMAT } from "../../src/version.ts";
 import type { RealCluster } from "./real_cluster.ts";
 
 const PARTS = ["", "-wal", "-shm"] as const;
@@ -33,7 +35,10 @@ export async function recordsOf(cluster: RealCluster, id: string): Promise<strin
   return await recordsIn(path);
 }
 
-/** The same of a file that may change by being looked at: each record as its rows and the log behind them have it. */
+/**
+ * The same of a file that may change by being looked at: each record as its rows and the log behind them have it, in two lines, what
+ * it voted and its state, each with the format that it is in.
+ */
 export async function recordsIn(path: string): Promise<string[]> {
   using kv = await Deno.openKv(path);
   const log = await RecordLog.open(kv, createMachine({ digest: sha256Hex }).apply);
@@ -42,15 +47,23 @@ export async function recordsIn(path: string): Promise<string[]> {
     const [ballot, state] = await kv.getMany<[Uint8Array, Uint8Array]>([ballotRow(key), stateRow(key)]);
     const base = decodeRecord(key, ballot.value, state.value)!;
     const record = log.newest(key, base, writtenAt(ballot.value))!;
-    const rows = encodeRecord(key, record, null);
-    const newest = record === base ? ballot.value : rows.ballot;
-    texts.push(`${JSON.stringify(ballotRow(key))} ${textOf(newest)}`);
-    const isMoved = record.instance !== base.instance;
-    texts.push(`${JSON.stringify(stateRow(key))} ${textOf(isMoved ? rows.state : state.value)}`);
+    const { epoch, instance, state: held, stateHash, decidedBy, ...votes } = record;
+    const parts = [
+      [ballotRow(key), record === base ? formatOf(ballot.value!) : ROW_FORMAT, votes],
+      [
+        stateRow(key),
+        instance === base.instance ? formatOf(state.value ?? ballot.value!) : ROW_FORMAT,
+        { epoch, state: held, stateHash, decidedBy },
+      ],
+    ] as const;
+    for (const [row, format, part] of parts) {
+      texts.push(`${JSON.stringify(row)} ${JSON.stringify({ format, instance, ...part })}`);
+    }
   }
   return texts;
 }
 
-function textOf(row: Uint8Array | null): string {
-  return new TextDecoder().decode(row ?? undefined);
+/** Undefined: the row is of 0.1.0. */
+function formatOf(row: Uint8Array): number | undefined {
+  return isPackedRow(row) ? row[0] : JSON.parse(new TextDecoder().decode(row)).format;
 }

@@ -1,13 +1,17 @@
 /** Records on a real file that are not what was written: damaged, and never "no record". */
+import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { INLINE_STATE_MAX_BYTES } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { ballotRow, LOG, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
+import { decodeRecord } from "../../src/store/rows.ts";
+import { oldRowsOf } from "../store/old_rows.ts";
 import { ballotOf, fast, rulesOf } from "../paxos/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 import { acceptorHost } from "./acceptor_parts.ts";
@@ -21,8 +25,9 @@ type Rot = {
   readonly shortenBytes?: number;
   /** The row that rots. */
   readonly find: (kv: Deno.Kv) => Promise<Deno.KvKey> | Deno.KvKey;
-  /** What its text has become besides. */
-  readonly also?: (text: string) => string;
+  /** Its state is in a row of its own, as before there were checksums. */
+  readonly isOld?: boolean;
+  readonly bytes?: string;
   /** The machine's version that the first value brings. */
   readonly version?: number;
   readonly says: string;
@@ -35,15 +40,29 @@ async function lastOfLog(kv: Deno.Kv): Promise<Deno.KvKey> {
   return last.key;
 }
 
+const SOUND = "c291bmQ";
+const ROTTEN = "c291bmE";
+/** What is in the register: base64. */
+const SMALL = `${SOUND}=`;
+/** Its state has a row of its own. */
+const LARGE = `${SOUND}g${"eHh4".repeat(INLINE_STATE_MAX_BYTES)}`;
 const SAYS = "it is not as it was written";
 const ROTS: readonly Rot[] = [
-  { what: "a state", shortenBytes: -1, find: () => stateRow(KEY), says: SAYS },
-  { what: "a chained state", shortenBytes: -1, find: () => stateRow(KEY), version: MACHINE_VERSION, says: SAYS },
+  { what: "a state", shortenBytes: -1, find: () => stateRow(KEY), bytes: LARGE, says: SAYS },
+  { what: "a state in the row of its votes", shortenBytes: -1, find: () => ballotRow(KEY), says: SAYS },
+  {
+    what: "a chained state",
+    shortenBytes: -1,
+    find: () => stateRow(KEY),
+    bytes: LARGE,
+    version: MACHINE_VERSION,
+    says: SAYS,
+  },
   {
     what: "a state in a row of before there were checksums",
     shortenBytes: -1,
     find: () => stateRow(KEY),
-    also: (text) => text.replaceAll(/"format":\d+,|,"sum":"\w+"/g, ""),
+    isOld: true,
     says: "its state is not what its hash is of",
   },
   { what: "a vote", shortenBytes: -1, find: () => ballotRow(KEY), says: SAYS },
@@ -55,7 +74,7 @@ for (const rot of ROTS) {
   Deno.test(`stopped: ${rot.what} that rotted on disk is damaged on load: ${rest}`, () => isDamaged(rot));
 }
 
-async function isDamaged({ shortenBytes, find, also = (text) => text, version, says }: Rot): Promise<void> {
+async function isDamaged({ shortenBytes, find, isOld = false, bytes = SMALL, version, says }: Rot): Promise<void> {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/a.sqlite`;
   const machine = createMachine({ digest: sha256Hex });
@@ -74,7 +93,7 @@ async function isDamaged({ shortenBytes, find, also = (text) => text, version, s
     for (const key of ["kv/well", KEY]) {
       const raise = version === undefined ? {} : { machine: version };
       const valueAt = (instance: number) => {
-        const op = { type: "put", bytes: "c291bmQ=", contentType: "text/plain" };
+        const op = { type: "put", bytes, contentType: "text/plain" };
         const commands = [{ subject: "s", id: `k${instance}`, born: 1, op }];
         return { id: `a/v/${instance}`, proposer: "a", commands, ...raise };
       };
@@ -94,10 +113,16 @@ async function isDamaged({ shortenBytes, find, also = (text) => text, version, s
 
     const kv = await Deno.openKv(path);
     const row = await find(kv);
-    const text = new TextDecoder().decode((await kv.get<Uint8Array>(row)).value!);
-    const rotten = text.replace("c291bmQ=", "c291bmE=");
+    if (isOld) {
+      const [ballot, state] = (await kv.getMany([ballotRow(KEY), stateRow(KEY)])).map(({ value }) => value);
+      const old = oldRowsOf(decodeRecord(KEY, ballot, state)!);
+      await kv.atomic().set(ballotRow(KEY), old.ballot).set(stateRow(KEY), old.state).commit();
+    }
+    // A character for each byte, as not all rows are text.
+    const text = Buffer.from((await kv.get<Uint8Array>(row)).value!).toString("latin1");
+    const rotten = text.replace(SOUND, ROTTEN);
     assert(rotten !== text);
-    await kv.set(row, new TextEncoder().encode(also(rotten)));
+    await kv.set(row, new Uint8Array(Buffer.from(rotten, "latin1")));
     kv.close();
 
     const { store, host } = await open();

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { type BallotStore, StoreError } from "../../src/ports.ts";
+import { INLINE_STATE_MAX_BYTES } from "../../src/limits.ts";
+import type { AcceptorRecord } from "../../src/paxos/message.ts";
+import { type BallotStore, type StepResult, StoreError } from "../../src/ports.ts";
 import { ballotRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore, type OwnerStoreOptions } from "../../src/store/kv_ballot_store.ts";
 import { encodeRecord } from "../../src/store/rows.ts";
@@ -66,25 +68,44 @@ async function makeMedium(): Promise<Medium> {
 
 ballotStoreContract("owner store", makeMedium);
 
+/** Its state is too large for the ballot row. */
+function incrementLarge(record: AcceptorRecord | null): StepResult<number> {
+  const count = countOf(record) + 1;
+  return { record: makeRecord(count, ".".repeat(INLINE_STATE_MAX_BYTES)), reply: count };
+}
+
 Deno.test("owner store: votes, and decided values, go into the log alone; any other change writes both rows", () =>
   withStore(async ({ store, raw }) => {
     const versions = async () => (await raw.getMany([ballotRow("k"), stateRow("k")])).map((row) => row.versionstamp);
-    await store.update("k", increment);
+    await store.update("k", incrementLarge);
     const first = await versions();
     assertEquals(first[0], first[1]);
     for (const step of [promise(1), vote, moveOn, vote]) await store.update("k", step);
     await Promise.all([vote, moveOn, vote, moveOn].map((step) => store.update("k", step)));
     assertEquals(await versions(), first);
-    await store.update("k", increment);
+    await store.update("k", incrementLarge);
     const second = await versions();
     assert(second[0] !== first[0]);
     assertEquals(second[0], second[1]);
     // In one commit with what came as a whole: both rows tell the last of it.
-    await Promise.all([store.update("k", increment), store.update("k", promise(2))]);
+    await Promise.all([store.update("k", incrementLarge), store.update("k", promise(2))]);
     const third = await versions();
     assert(third[0] !== second[0]);
     assertEquals(third[0], third[1]);
   }));
+
+Deno.test("owner store: a small state is in the row of its votes, a large one has a row of its own, there and back", () =>
+  withStore(async ({ store, raw }) => {
+    const hasState = async () => (await raw.get(stateRow("k"))).value !== null;
+    for (const [i, isLarge] of [false, true, true, false, false, true].entries()) {
+      const record = makeRecord(i + 1, isLarge ? ".".repeat(INLINE_STATE_MAX_BYTES) : "");
+      await store.update("k", write(record));
+      assertEquals(await hasState(), isLarge);
+      // What is not in memory any more is read from its rows.
+      await store.update("other", increment);
+      assertEquals(await store.update("k", look), record);
+    }
+  }, { cachedKeys: 1, shortenBytes: -1 }));
 
 Deno.test("owner store: a read of a committed record waits for nobody's commit", () =>
   withStore(async ({ store, kv }) => {
@@ -102,7 +123,8 @@ Deno.test("owner store: another writer's change is seen, and the step runs again
   withStore(async ({ store, raw }) => {
     await store.update("k", increment);
     const { ballot, state } = encodeRecord("k", makeRecord(41), null);
-    await raw.atomic().set(ballotRow("k"), ballot).set(stateRow("k"), state!).commit();
+    assertEquals(state, "none");
+    await raw.set(ballotRow("k"), ballot);
     assertEquals(await store.update("k", increment), 42);
   }));
 

@@ -6,7 +6,10 @@ import { createApp } from "../../routes/app.ts";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
 import type { BallotStore } from "../../src/ports.ts";
 import { openOwnerStore, type OwnerStoreOptions } from "../../src/store/kv_ballot_store.ts";
+import { stateRow } from "../../src/store/key_space.ts";
+import { decodeRecord } from "../../src/store/rows.ts";
 import { memoryCluster } from "../replica/memory_cluster.ts";
+import { oldRowsOf } from "./old_rows.ts";
 
 /** Rows that were read of it. */
 function counting(kv: Deno.Kv) {
@@ -145,7 +148,8 @@ async function withoutIndex(kv: Deno.Kv): Promise<void> {
   for await (const { key } of kv.list({ prefix: ["l"] })) await kv.delete(key);
   await kv.delete(["q", "indexed"]);
   for await (const { key, value } of kv.list<Uint8Array>({ prefix: ["r"] })) {
-    const { live: _, format: _format, sum: _sum, ...row } = JSON.parse(new TextDecoder().decode(value));
-    await kv.set(key, new TextEncoder().encode(JSON.stringify({ promised: [0, "", 0], vote: null, ...row })));
+    const name = key[1] as string;
+    const { ballot, state } = oldRowsOf(decodeRecord(name, value, (await kv.get(stateRow(name))).value)!);
+    await kv.atomic().set(key, ballot).set(stateRow(name), state).commit();
   }
 }

@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
-import { ROW_MAX_BYTES } from "../../src/limits.ts";
+import { INLINE_STATE_MAX_BYTES, ROW_MAX_BYTES } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { State } from "../../src/paxos/message.ts";
@@ -22,15 +22,19 @@ import {
 } from "../../src/store/rows.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import { ROW_FORMAT } from "../../src/version.ts";
-import { apply, IDENTITY, increment, look, makeRecord, moveOn, promise, vote } from "./ballot_store_contract.ts";
+import { apply, IDENTITY, increment, look, makeRecord, moveOn, promise, vote, write } from "./ballot_store_contract.ts";
+import { bytesOf } from "./old_rows.ts";
 import { unpackOldStore } from "./old_stores.ts";
 
 const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
 const META = { seq: 3, spoken: 2, boot: 1, run: "r", marks: { b: MARK }, quarantined: null };
-const RECORD: StoredRecord = { ...makeRecord(4), firstSeen: { "a/x/1@a/x/2": 7 } };
+/** Its state is too large for the ballot row. */
+const RECORD: StoredRecord = { ...makeRecord(4, ".".repeat(INLINE_STATE_MAX_BYTES)), firstSeen: { "a/x/1@a/x/2": 7 } };
 const NEWER = `written by a newer version, in format ${ROW_FORMAT + 1}; this version reads formats up to ${ROW_FORMAT}`;
 
-const bytesOf = (row: unknown) => new TextEncoder().encode(JSON.stringify(row));
+/** Which the record above has all. */
+type Rows = { readonly ballot: Uint8Array; readonly state: Uint8Array; readonly firstSeen: Uint8Array };
+const encode = (record: StoredRecord, written = {}) => encodeRecord("k", record, null, written) as Rows;
 const rowOf = (bytes: unknown) => JSON.parse(new TextDecoder().decode(bytes as Uint8Array));
 /** As 0.1.0 wrote it. */
 const old = (bytes: Uint8Array | null) => {
@@ -41,7 +45,7 @@ const old = (bytes: Uint8Array | null) => {
 const formatted = (bytes: Uint8Array | null, format: unknown) => bytesOf({ ...rowOf(old(bytes)), format });
 
 Deno.test("rows: each that is written bears the format, and what is read does not", () => {
-  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "run.1" });
+  const { ballot, state, firstSeen } = encode(RECORD, { writeId: "run.1" });
   const rows = [ballot, state, firstSeen, encodeIdentity(IDENTITY), encodeMeta(META), encodeMarks({ b: MARK })];
   assertEquals(rows.map((row) => rowOf(row).format), rows.map(() => ROW_FORMAT));
   assertEquals(decodeRecord("k", ballot, state, firstSeen), RECORD);
@@ -52,7 +56,7 @@ Deno.test("rows: each that is written bears the format, and what is read does no
 });
 
 Deno.test("rows: those of 0.1.0, of any mixture, are read as they were meant", () => {
-  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "run.1" });
+  const { ballot, state, firstSeen } = encode(RECORD, { writeId: "run.1" });
   for (const asBallot of [ballot, old(ballot)]) {
     for (const asState of [state, old(state)]) {
       for (const asSeen of [firstSeen, old(firstSeen)]) {
@@ -74,7 +78,7 @@ Deno.test("rows: a member may be called format, or marks, before and after", () 
 });
 
 Deno.test("rows: a newer format is refused as such, one that is no number as damage", () => {
-  const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null);
+  const { ballot, state, firstSeen } = encode(RECORD);
   const readers: [string, (format: unknown) => unknown][] = [
     ['ballot row of "k"', (format) => decodeRecord("k", formatted(ballot, format), state, firstSeen)],
     ['state row of "k"', (format) => decodeRecord("k", ballot, formatted(state, format), firstSeen)],
@@ -96,30 +100,34 @@ Deno.test("rows: a newer format is refused as such, one that is no number as dam
 });
 
 Deno.test("rows: what is left out of them is what nearly every record says, and read again", () => {
-  const state = { mode: { kind: "prepare" }, chain: "h4" } as State;
+  const state = { ...RECORD.state, chain: "h4" } as State;
   const usual = { ...RECORD, epoch: 0, promised: STANDING, vote: null, state, stateHash: "h4" };
   const value = { id: "v", proposer: "a", commands: [] };
   const vote = { ballot: STANDING, kind: "fast", value } as const;
   for (const more of [{}, { epoch: 1 }, { promised: [1, "a/x", 0] as const }, { vote }, { stateHash: "other" }]) {
     const record = { ...usual, ...more };
-    const rows = encodeRecord("k", record, null);
+    const rows = encode(record);
     assertEquals(decodeRecord("k", rows.ballot, rows.state, rows.firstSeen), record);
     const said = { ...rowOf(rows.ballot), ...rowOf(rows.state) };
     const left = ["epoch", "promised", "vote", "stateHash"].filter((name) => !(name in said));
     assertEquals(left.length, 4 - Object.keys(more).length);
   }
   // In a row of an older format it is missing.
-  const { ballot, state: second } = encodeRecord("k", usual, null);
+  const { ballot, state: second } = encode(usual);
   const { format: _, sum: _none, ...bare } = rowOf(ballot);
   assertThrows(() => decodeRecord("k", bytesOf(bare), second), StoreError, "do not belong together");
 });
 
 Deno.test("rows: a bit that flips, in any of them, is found out", () => {
-  const { ballot, state, firstSeen } = encodeRecord("k", { ...RECORD, epoch: 0, live: false }, null, { at: 7 });
+  const { ballot, state, firstSeen } = encode({ ...RECORD, epoch: 0, live: false }, { at: 7 });
+  const small = encodeRecord("k", makeRecord(4), null, { at: 7 });
   const rows: [Uint8Array, (row: Uint8Array) => unknown][] = [
     [ballot, (row) => decodeRecord("k", row, state, firstSeen)],
-    [state!, (row) => decodeRecord("k", ballot, row, firstSeen)],
-    [firstSeen!, (row) => decodeRecord("k", ballot, state, row)],
+    [state, (row) => decodeRecord("k", ballot, row, firstSeen)],
+    [firstSeen, (row) => decodeRecord("k", ballot, state, row)],
+    [small.ballot, (row) => decodeRecord("k", row, null)],
+    // Nor is it taken for a packed one where the state is there to go by.
+    [small.ballot, (row) => decodeRecord("k", row, state)],
     [encodeIdentity(IDENTITY), (row) => decodeIdentity(row, "db")],
     [encodeMeta(META), (row) => decodeMeta(row, "db")],
     [encodeMarks({ b: MARK }), decodeMarks],
@@ -139,10 +147,10 @@ Deno.test("rows: one that was full before rows bore a number is still written", 
     const { format: _, sum: _none, ...bare } = rowOf(bytes);
     return bytesOf(bare).length;
   };
-  const room = ROW_MAX_BYTES - sizeOf(encodeRecord("k", makeRecord(1), null).state);
-  const { state } = encodeRecord("k", makeRecord(1, "x".repeat(room)), null);
-  assertEquals(sizeOf(state), ROW_MAX_BYTES);
-  assertThrows(() => encodeRecord("k", makeRecord(1, "x".repeat(room + 1)), null), StoreError, "more than");
+  const padded = (length: number) => makeRecord(1, ".".repeat(length));
+  const room = ROW_MAX_BYTES - sizeOf(encode(padded(INLINE_STATE_MAX_BYTES)).state) + INLINE_STATE_MAX_BYTES;
+  assertEquals(sizeOf(encode(padded(room)).state), ROW_MAX_BYTES);
+  assertThrows(() => encode(padded(room + 1)), StoreError, "more than");
 });
 
 async function inFolder(run: (path: string) => Promise<void>): Promise<void> {
@@ -162,6 +170,12 @@ async function rowsIn(path: string): Promise<Map<string, string>> {
     rows.set(key.join(" "), new TextDecoder().decode(value));
   }
   return rows;
+}
+
+async function recordIn(path: string, key: string): Promise<StoredRecord> {
+  using kv = await Deno.openKv(path);
+  const [ballot, state] = await kv.getMany([ballotRow(key), stateRow(key)]);
+  return decodeRecord(key, ballot.value, state.value)!;
 }
 
 async function edit(path: string, key: Deno.KvKey, change: (row: Record<string, unknown>) => unknown): Promise<void> {
@@ -209,10 +223,11 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
     const again = await openOwnerStore({ apply, path, run: () => "r" });
     assertEquals(await again.update(voted, look), last);
     await again.close();
-    assertEquals([format(`r ${moved}`), format(`s ${moved}`)], [ROW_FORMAT, ROW_FORMAT]);
     const { state, stateHash } = JSON.parse(before.get(`s ${moved}`)!);
-    const now = JSON.parse(after.get(`s ${moved}`)!);
+    const now = await recordIn(path, moved);
     assertEquals([JSON.stringify(now.state), now.stateHash], [JSON.stringify(state), stateHash]);
+    // Two rows have become one.
+    assertEquals([after.get(`r ${moved}`)!.charCodeAt(0), after.has(`s ${moved}`)], [ROW_FORMAT, false]);
   }));
 
 Deno.test("owner store: whose own rows are of a newer version does not open, and is left as it is", async () => {
@@ -235,7 +250,8 @@ Deno.test("owner store: a record of a newer version is refused for its key alone
     const open = () => openOwnerStore({ apply, path, run: () => "r" });
     const store = await open();
     await store.init(IDENTITY);
-    for (const key of ["ballot", "state", "fine"]) await store.update(key, increment);
+    for (const key of ["ballot", "state"]) await store.update(key, write(RECORD));
+    await store.update("fine", increment);
     await store.close();
     await edit(path, ballotRow("ballot"), (row) => ({ ...row, format: ROW_FORMAT + 1 }));
     await edit(path, stateRow("state"), (row) => ({ ...row, format: ROW_FORMAT + 1 }));
@@ -274,7 +290,7 @@ async function withShared(run: (kv: Deno.Kv, open: () => ReturnType<typeof openS
 
 Deno.test("shared store: a database of 0.1.0 is served, and its rows bear the format once they are written", () =>
   withShared(async (kv, open) => {
-    const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null, { writeId: "old.1" });
+    const { ballot, state, firstSeen } = encode(RECORD, { writeId: "old.1" });
     await kv.atomic()
       .set(IDENTITY_ROW, old(encodeIdentity(IDENTITY)))
       .set(ballotRow("k"), old(ballot))
@@ -317,7 +333,7 @@ Deno.test("shared store: a record of a newer version is refused for its key alon
   withShared(async (kv, open) => {
     const store = await open();
     await store.init(IDENTITY);
-    const { ballot, state, firstSeen } = encodeRecord("k", RECORD, null);
+    const { ballot, state, firstSeen } = encode(RECORD);
     const set = (key: string, rows: readonly (Uint8Array | null)[]) =>
       kv.atomic().set(ballotRow(key), rows[0]).set(stateRow(key), rows[1]).set(firstSeenRow(key), rows[2]).commit();
     await set("ballot", [formatted(ballot, ROW_FORMAT + 1), state, firstSeen]);

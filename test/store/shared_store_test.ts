@@ -1,6 +1,7 @@
 /** The shared store on a real database that several of them serve at once, as isolates do. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
+import { INLINE_STATE_MAX_BYTES } from "../../src/limits.ts";
 import { type BallotStore, type Clock, type Mark, StoreError } from "../../src/ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, META_ROW, stateRow } from "../../src/store/key_space.ts";
 import { encodeIdentity } from "../../src/store/rows.ts";
@@ -323,7 +324,26 @@ Deno.test("shared store: when leases were first seen has a row of its own, writt
     assertEquals(await version(), before);
     assertEquals((await (await shared.open()).update("k", look))?.firstSeen, seen);
     await store.update("k", write({ ...makeRecord(2), firstSeen: {} }));
-    assertEquals((await store.update("k", look))?.firstSeen, {});
+    // Without a lease there is nothing to say, and no row.
+    assertEquals((await store.update("k", look))?.firstSeen, undefined);
+    assertEquals(await version(), null);
+  }));
+
+Deno.test("shared store: a small state is in the row of its votes, a large one has a row of its own, there and back", () =>
+  Shared.with(async (shared) => {
+    const store = await shared.open();
+    await store.init(IDENTITY);
+    const hasState = async () => (await shared.raw.get(stateRow("k"))).value !== null;
+    for (const [i, isLarge] of [false, true, true, false, false, true].entries()) {
+      const record = makeRecord(i + 1, isLarge ? ".".repeat(INLINE_STATE_MAX_BYTES) : "");
+      await store.update("k", write(record));
+      // Another process reads it so too, and a vote leaves the state where it is.
+      assertEquals(await (await shared.open()).update("k", look), record);
+      assertEquals(await hasState(), isLarge);
+      await store.update("k", promise(1));
+      assertEquals(await (await shared.open()).update("k", look), { ...record, promised: [1, "a/x", 0] });
+      assertEquals(await hasState(), isLarge);
+    }
   }));
 
 Deno.test("shared store: close finishes what was accepted and refuses what comes later", () =>

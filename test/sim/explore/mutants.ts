@@ -275,6 +275,13 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     test: "rows: a bit that flips, in any of them, is found out",
   },
   {
+    name: "a packed row that is not as it was written",
+    file: "store/packed_row.ts",
+    edits: edit("Buffer.compare(sumOf(said), row.subarray(-SUM_BYTES)) !== 0", "said.length === 0"),
+    of: "test/store/rows_test.ts",
+    test: "rows: a bit that flips, in any of them, is found out",
+  },
+  {
     name: "a log that is not as it was written",
     file: "store/log_entry.ts",
     edits: edit("sum !== undefined && sum !== checksum(JSON.stringify(entry.slice(0, -1)))", 'sum === ""'),
