@@ -1,0 +1,79 @@
+/** What is said about the import of a key into e+1, besides the messages of src/paxos. Everything here is plain JSON. */
+import type {
+  Accept,
+  AcceptorMessage,
+  AcceptorReply,
+  Ballot,
+  Certificate,
+  Decide,
+  NodeId,
+  PickOwn,
+  Recover,
+  Snapshot,
+  Value,
+  Vote,
+} from "../paxos/mod.ts";
+
+/** What an import decides, as one: the instance, S(instance − 1), and the value of that instance. */
+export type ImportValue = { readonly base: Snapshot; readonly value: Value };
+
+export type ImportVote = Vote & { readonly base: Snapshot };
+
+type Addressed = { readonly key: string; readonly epoch: number };
+
+/** 1a */
+export type ImportPrepare = Addressed & { readonly type: "import-prepare"; readonly ballot: Ballot };
+/** 2a */
+export type ImportAccept = Addressed & ImportValue & { readonly type: "import-accept"; readonly ballot: Ballot };
+/** "The import is decided": for those that voted for it. All others need the state, by an ordinary Learn. */
+export type ImportLearn = Addressed & {
+  readonly type: "import-learn";
+  readonly certificate: Certificate;
+  /** The hash of the base. The certificate does not tell an import from a later instance that has the same number. */
+  readonly baseHash: string;
+};
+/**
+ * A message of the standing ballot of a key that is in no list of e. It bears a mark of its own: a record of e+1 may
+ * stand at an instance of that number, and its votes must not be added to those for a fresh key.
+ */
+export type Fresh = Addressed & { readonly type: "fresh"; readonly message: Accept | Decide | Recover | PickOwn };
+
+export type ImportMessage = ImportPrepare | ImportAccept | ImportLearn | Fresh;
+/** Messages of e+1 bear its number; a `read` of e+1 also asks a member of e for its sealed report. */
+export type MemberMessage = AcceptorMessage | ImportMessage;
+
+/** The record of e as it was when the seal was durable; no snapshot: it had none. */
+export type SealedReport = { readonly snapshot: Snapshot | null; readonly vote: Vote | null };
+
+export type MemberReply =
+  | AcceptorReply
+  /** Sealed: ask in `epoch`. */
+  | { readonly type: "moved"; readonly epoch: number }
+  /** It has to learn of `epoch` and to seal the one before it first. */
+  | { readonly type: "unsealed"; readonly epoch: number }
+  /** 1b, with the sealed report of who has been a member of e. */
+  | ({ readonly type: "import-promise"; readonly ballot: Ballot; readonly report: SealedReport | null } & ImportWord)
+  /** 2b */
+  | { readonly type: "import-accepted"; readonly ballot: Ballot; readonly valueId: string }
+  /** No vote for it: promised higher, or voted in this ballot already (`vote` tells for what). */
+  | {
+    readonly type: "import-refused";
+    readonly ballot: Ballot;
+    readonly promised: Ballot;
+    readonly vote: ImportVote | null;
+  }
+  | { readonly type: "fresh"; readonly reply: AcceptorReply }
+  /** The key is not imported here. That has no instance number: it is neither behind nor ahead of anything. */
+  | ({ readonly type: "unimported"; readonly promised: Ballot; readonly report: SealedReport | null } & ImportWord);
+
+/** What a member of e+1 says of an import. */
+export type ImportWord = {
+  readonly vote: ImportVote | null;
+  /** The first instance of a key without a record, if the member knows that e is retired; else null. */
+  readonly first: number | null;
+};
+
+/** A 1b of an import. */
+export type ImportReport = ImportWord & { readonly from: NodeId };
+
+export type ReportOf = SealedReport & { readonly from: NodeId };
