@@ -5,18 +5,18 @@
 import type { Verdict } from "./explorer.ts";
 import type { PlanName } from "./plans.ts";
 
-type Count = {
+export type Count = {
   readonly in: "test" | "gate" | "deep";
   readonly states: number;
   /** False: so far and no further; there are more. */
   readonly complete: boolean;
 };
 
-function all(kind: Count["in"], states: number): Count {
+export function all(kind: Count["in"], states: number): Count {
   return { in: kind, states, complete: true };
 }
 
-function upTo(states: number): Count {
+export function upTo(states: number): Count {
   return { in: "deep", states, complete: false };
 }
 
@@ -96,18 +96,22 @@ export const COUNTS: Readonly<Record<PlanName, Count>> = {
 };
 
 /** Enough to end where the count has not moved, and not for ever where it has. */
-export function pinnedBound(name: PlanName): number {
-  const { states, complete } = COUNTS[name];
+export function pinnedBound({ states, complete }: Count): number {
   return complete ? 2 * states : states;
 }
 
-export function unlikePinned(name: PlanName, { states, complete }: Verdict): readonly string[] {
-  const pinned = COUNTS[name];
+/** @param file where the count stands */
+export function unlikePinned(
+  name: string,
+  pinned: Count,
+  file: string,
+  { states, complete }: Verdict,
+): readonly string[] {
   if (states === pinned.states && complete === pinned.complete) return [];
   const say = (count: { readonly states: number; readonly complete: boolean }) =>
     `${count.states} states${count.complete ? "" : " (not complete)"}`;
   return [
     `${name}: ${say({ states, complete })}, but pinned are ${say(pinned)}. If this is as it should be, ` +
-    "pin the new count in test/sim/explore/counts.ts and give the reason in the commit.",
+    `pin the new count in ${file} and give the reason in the commit.`,
   ];
 }

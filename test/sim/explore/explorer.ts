@@ -4,10 +4,10 @@
  *
  * Only 128 bits of a state are kept, the sum of the hashes of its things; the state itself only until it is expanded.
  */
-import type { Vote } from "../../../src/paxos/mod.ts";
+import type { NodeId, Vote } from "../../../src/paxos/mod.ts";
 import { Ancestry, Frontier, type Row } from "./frontier.ts";
-import { type Core, type Effect, Model } from "./model.ts";
-import { type Plan, SOMETIMES, type Sometimes } from "./plans.ts";
+import { type Conclusion, type Core, type Effect, Model, type Visit } from "./model.ts";
+import type { Plan, Sometimes } from "./plans.ts";
 import { StateSet } from "./state_set.ts";
 import type { VoteThing } from "./things.ts";
 
@@ -18,8 +18,26 @@ export type Verdict = {
   /** What went wrong and the actions that lead there, or null. */
   readonly violation: { readonly what: string; readonly script: readonly string[] } | null;
   /** How many states each was first seen to lead to: a search that never gets there proves nothing. */
-  readonly sometimes: Readonly<Partial<Record<Sometimes, number>>>;
+  readonly sometimes: Readonly<Partial<Record<string, number>>>;
 };
+
+/** What is searched: a transition system whose states are rows of numbers. */
+export interface Searched {
+  /** Whose votes are counted. */
+  readonly nodes: readonly NodeId[];
+  readonly names: number;
+  readonly things: { readonly hashes: Int32Array };
+  initial(): Row;
+  actions(row: Row, visit: Visit): void;
+  isDead(id: number, parts: readonly number[]): boolean;
+  concerns(id: number, part: number): boolean;
+  vote(id: number): VoteThing | null;
+  /** What is decided once this vote is one of a quorum. */
+  conclusionsOf(vote: VoteThing): readonly Conclusion[];
+  conclude(decided: number, conclusion: Conclusion): number | null;
+  decidedAt(decided: number, instance: number): string | null;
+  isChosen(votes: readonly VoteThing[]): boolean;
+}
 
 export function explore(core: Core, plan: Plan, bound: number): Verdict {
   return new Search(new Model(core, plan)).run(bound);
@@ -37,12 +55,12 @@ type Tally = {
 type OnStep = ((from: Row, to: Row) => void) | null;
 
 export class Search {
-  readonly #model: Model;
+  readonly #model: Searched;
   readonly #onStep: OnStep;
   readonly #seen = new StateSet();
   readonly #frontier = new Frontier();
   readonly #ancestry = new Ancestry();
-  readonly #sometimes: Partial<Record<Sometimes, number>> = {};
+  readonly #sometimes: Partial<Record<string, number>> = {};
   readonly #tallies = new Map<string, Tally>();
   readonly #tallyOf = new Map<number, { readonly tally: Tally; readonly bit: number }>();
   /** For each thing the last expansion whose state had it. */
@@ -59,7 +77,7 @@ export class Search {
   #violation: { what: string; state: number; action: number } | null = null;
 
   /** @param onStep hears of every step, also to states known already */
-  constructor(model: Model, onStep: OnStep = null) {
+  constructor(model: Searched, onStep: OnStep = null) {
     this.#model = model;
     this.#onStep = onStep;
   }
@@ -188,7 +206,7 @@ export class Search {
   // Votes
 
   /** What a new vote makes chosen, as any learner concludes that hears of all votes of its ballot. */
-  #tallied(id: number): readonly { readonly instance: number; readonly value: string }[] {
+  #tallied(id: number): readonly Conclusion[] {
     const thing = this.#model.vote(id);
     if (thing === null) return NONE;
     const { tally, bit } = this.#tally(id, thing);
@@ -197,7 +215,7 @@ export class Search {
       const known = this.#tallyOf.get(other);
       if (known?.tally === tally) mask |= known.bit;
     }
-    return this.#isChosen(tally, mask) ? [{ instance: thing.instance, value: thing.vote.value.id }] : NONE;
+    return this.#isChosen(tally, mask) ? this.#model.conclusionsOf(thing) : NONE;
   }
 
   /** What a new vote shows. */
@@ -214,8 +232,10 @@ export class Search {
   #tally(id: number, thing: VoteThing): { readonly tally: Tally; readonly bit: number } {
     const known = this.#tallyOf.get(id);
     if (known !== undefined) return known;
-    const { ballot, kind, value } = thing.vote;
-    const name = `${thing.instance} ${ballot.join(".")} ${kind} ${value.id}`;
+    const { instance, epoch = 0, base, vote: { ballot, kind, value } } = thing;
+    const name = `${epoch} ${instance} ${ballot.join(".")} ${kind} ${value.id} ${
+      base === undefined ? "" : `on ${base}`
+    }`;
     const tally: Tally = this.#tallies.get(name) ?? { votes: [], chosen: new Map() };
     const entry = { tally, bit: 1 << this.#model.nodes.indexOf(thing.acceptor) };
     tally.votes.push({ bit: entry.bit, thing });
@@ -227,11 +247,7 @@ export class Search {
   #isChosen({ votes, chosen }: Tally, mask: number): boolean {
     const known = chosen.get(mask);
     if (known !== undefined) return known;
-    const reports = votes.filter(({ bit }) => (bit & mask) !== 0).map(({ thing }) => ({
-      from: thing.acceptor,
-      vote: thing.vote,
-    }));
-    const isChosen = this.#model.isChosen(votes[0]!.thing.instance, reports);
+    const isChosen = this.#model.isChosen(votes.filter(({ bit }) => (bit & mask) !== 0).map(({ thing }) => thing));
     chosen.set(mask, isChosen);
     return isChosen;
   }
@@ -269,7 +285,7 @@ export class Search {
 }
 
 function isCollision(a: VoteThing, b: VoteThing): boolean {
-  return a.instance === b.instance && a.vote.kind === "fast" && b.vote.kind === "fast" &&
+  return a.instance === b.instance && a.epoch === b.epoch && a.vote.kind === "fast" && b.vote.kind === "fast" &&
     a.vote.ballot.join() === b.vote.ballot.join() && a.vote.value.id !== b.vote.value.id;
 }
 
@@ -280,6 +296,9 @@ function nameOf({ ballot, kind, value }: Vote): readonly Sometimes[] {
 }
 
 /** What the search did not see of what it is there for. */
-export function unseen(plan: Plan, { sometimes }: Verdict): readonly Sometimes[] {
-  return SOMETIMES.filter((name) => plan.sometimes.includes(name) && (sometimes[name] ?? 0) === 0);
+export function unseen<T extends string>(
+  plan: { readonly sometimes: readonly T[] },
+  { sometimes }: Verdict,
+): readonly T[] {
+  return plan.sometimes.filter((name) => (sometimes[name] ?? 0) === 0);
 }

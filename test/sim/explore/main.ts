@@ -3,11 +3,9 @@
  * the text in their name, `--bound N` up to N states and without pins. `--mutants`: every planted bug must be caught.
  */
 import { parseArgs } from "node:util";
-import * as core from "../../../src/paxos/mod.ts";
-import { COUNTS, pinnedBound, unlikePinned } from "./counts.ts";
-import { explore, unseen } from "./explorer.ts";
+import { judgeMembersMutant, MEMBERS_MUTANTS } from "./members/mutants.ts";
 import { HOST_MUTANTS, judgeHostMutant, judgeRoleMutant, ROLE_MUTANTS } from "./mutants.ts";
-import { type PlanName, PLANS } from "./plans.ts";
+import { type PlannedSearch, SEARCHES } from "./searches.ts";
 
 const { values } = parseArgs({
   args: Deno.args,
@@ -19,11 +17,11 @@ const { values } = parseArgs({
   },
 });
 
-/** What is wrong with the plan's search, nothing if all is as it should be. */
-function search(name: PlanName): { readonly states: number; readonly faults: readonly string[] } {
+/** What is wrong with the search, nothing if all is as it should be. */
+function search(planned: PlannedSearch): { readonly states: number; readonly faults: readonly string[] } {
   const startedMs = performance.now();
-  const plan = PLANS[name];
-  const verdict = explore(core, plan, values.bound === undefined ? pinnedBound(name) : Number(values.bound));
+  const { name } = planned;
+  const verdict = planned.run(values.bound === undefined ? undefined : Number(values.bound));
   const { states, complete, violation, sometimes } = verdict;
   const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
   const megabytes = Math.round(Deno.memoryUsage().rss / 1e6);
@@ -34,38 +32,42 @@ function search(name: PlanName): { readonly states: number; readonly faults: rea
   if (violation !== null) return { states, faults: [violation.what, ...violation.script.map((line) => `  ${line}`)] };
   if (values.bound !== undefined) return { states, faults: [] };
   // Breadth first, a search that is cut short may not have come far enough.
-  const missing = complete ? unseen(plan, verdict).map((what) => `${name} never came to: ${what}`) : [];
-  return { states, faults: [...unlikePinned(name, verdict), ...missing] };
+  const missing = complete ? planned.unseen(verdict).map((what) => `${name} never came to: ${what}`) : [];
+  return { states, faults: [...planned.unlike(verdict), ...missing] };
 }
 
 function explorePlans(): boolean {
-  const names = (Object.keys(PLANS) as PlanName[])
-    .filter((name) => values.only === undefined || name.includes(values.only))
-    .filter((name) => values.deep || values.bound !== undefined || COUNTS[name].in !== "deep");
+  const searches = SEARCHES
+    .filter(({ name }) => values.only === undefined || name.includes(values.only))
+    .filter(({ count }) => values.deep || values.bound !== undefined || count.in !== "deep");
   let total = 0;
   let failed = 0;
-  for (const name of names) {
-    const { states, faults } = search(name);
+  for (const planned of searches) {
+    const { states, faults } = search(planned);
     total += states;
     if (faults.length > 0) failed++;
     for (const fault of faults) console.log(fault);
   }
-  console.log(`${names.length} plans, ${total} states, ${failed} failed`);
-  return names.length > 0 && failed === 0;
+  console.log(`${searches.length} plans, ${total} states, ${failed} failed`);
+  return searches.length > 0 && failed === 0;
 }
 
 async function plantMutants(): Promise<boolean> {
   const judged = [
     ...ROLE_MUTANTS.map((mutant) => ({ mutant, judge: () => judgeRoleMutant(mutant) })),
+    ...MEMBERS_MUTANTS.map((mutant) => ({ mutant, judge: () => judgeMembersMutant(mutant) })),
     ...HOST_MUTANTS.map((mutant) => ({ mutant, judge: () => judgeHostMutant(mutant) })),
   ].filter(({ mutant: { name } }) => values.only === undefined || name.includes(values.only));
   let failed = 0;
-  for (const { mutant: { name }, judge } of judged) {
+  for (const { mutant, judge } of judged) {
+    const { name } = mutant;
+    const harmless = "harmlessIn" in mutant;
     const { passed, how } = await judge();
-    console.log(`${passed ? "caught" : "NOT CAUGHT"}: ${name}: ${how}`);
+    const word = harmless ? "harmless" : "caught";
+    console.log(`${passed ? word : `NOT ${word.toUpperCase()}`}: ${name}: ${how}`);
     if (!passed) failed++;
   }
-  console.log(`${judged.length} mutants, ${failed} not caught`);
+  console.log(`${judged.length} mutants, ${failed} not as they should be`);
   return judged.length > 0 && failed === 0;
 }
 

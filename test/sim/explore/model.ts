@@ -21,7 +21,6 @@ import type {
   Snapshot,
   Transition,
   Value,
-  Vote,
 } from "../../../src/paxos/mod.ts";
 import { canonicalText, renamings } from "./canonical.ts";
 import type { Row } from "./frontier.ts";
@@ -54,13 +53,13 @@ export type Effect = {
   readonly next: number;
   readonly added: readonly number[];
   readonly concluded: readonly Conclusion[];
-  readonly seen: readonly Sometimes[];
+  readonly seen: readonly string[];
   /** What no run may come to. */
   readonly fault: string | null;
 };
 
 /** Somebody acts on it that this value is decided. */
-type Conclusion = { readonly instance: number; readonly value: string };
+export type Conclusion = { readonly instance: number; readonly value: string };
 
 export type Visit = (part: number, effect: Effect, action: () => string) => void;
 
@@ -247,8 +246,13 @@ export class Model {
   }
 
   /** As any learner concludes from these votes. */
-  isChosen(instance: number, votes: readonly { readonly from: NodeId; readonly vote: Vote }[]): boolean {
-    return this.#core.chosenValue(this.#quorums, instance, votes) !== null;
+  isChosen(votes: readonly VoteThing[]): boolean {
+    const reports = votes.map(({ acceptor, vote }) => ({ from: acceptor, vote }));
+    return this.#core.chosenValue(this.#quorums, votes[0]!.instance, reports) !== null;
+  }
+
+  conclusionsOf({ instance, vote }: VoteThing): readonly Conclusion[] {
+    return [{ instance, value: vote.value.id }];
   }
 
   #thing(id: number): Thing {

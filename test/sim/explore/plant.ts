@@ -1,4 +1,5 @@
 /** Bugs planted in copies of the project: the roles alone, for a search, or all of it, for a test that must fail. */
+import type { MembersCore } from "./members/model.ts";
 import type { Core } from "./model.ts";
 import type { Mutant } from "./mutants.ts";
 
@@ -10,6 +11,15 @@ export async function plantedCore(mutant: Mutant): Promise<Core> {
   return await inCopy(["src/assert.ts", "src/limits.ts", "src/paxos"], mutant, async (folder) => {
     return await import(new URL(`file://${folder}/src/paxos/mod.ts`).href);
   });
+}
+
+/** The same of the functions of membership, and of the roles that they rest on. */
+export async function plantedMembers(mutant: Mutant): Promise<MembersCore> {
+  const paths = ["src/assert.ts", "src/limits.ts", "src/paxos", "src/members"];
+  return await inCopy(paths, mutant, async (folder) => ({
+    paxos: await import(new URL(`file://${folder}/src/paxos/mod.ts`).href),
+    members: await import(new URL(`file://${folder}/src/members/mod.ts`).href),
+  }));
 }
 
 /**

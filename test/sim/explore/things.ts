@@ -71,6 +71,9 @@ export type VoteThing = {
   readonly acceptor: NodeId;
   readonly instance: number;
   readonly vote: Vote;
+  /** Where epochs follow each other: the one it was cast in, and what an import's vote builds on. */
+  readonly epoch?: number;
+  readonly base?: string;
 };
 export type Thing =
   | { readonly kind: "record"; readonly at: NodeId; readonly record: AcceptorRecord }
@@ -84,16 +87,16 @@ export type Thing =
   | VoteThing;
 
 /** Numbers things by their texts; one text for each renaming of nodes under which states are to be one. */
-export class Things {
-  readonly items: Thing[] = [];
-  readonly #textsOf: (thing: Thing) => readonly string[];
+export class Things<T = Thing> {
+  readonly items: T[] = [];
+  readonly #textsOf: (thing: T) => readonly string[];
   readonly #ids = new Map<string, number>();
   readonly #distinct = new StateSet();
   /** Four numbers of each thing, for each renaming: a state's hash is the sum over its things. */
   #hashes = new Int32Array(1 << 16);
 
   /** @param textsOf of equal length for every thing */
-  constructor(textsOf: (thing: Thing) => readonly string[]) {
+  constructor(textsOf: (thing: T) => readonly string[]) {
     this.#textsOf = textsOf;
   }
 
@@ -101,7 +104,7 @@ export class Things {
     return this.#hashes;
   }
 
-  id(thing: Thing): number {
+  id(thing: T): number {
     const texts = this.#textsOf(thing);
     const known = this.#ids.get(texts[0]!);
     if (known !== undefined) return known;
