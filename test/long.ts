@@ -24,6 +24,7 @@ export const LONG: readonly string[] = [
   "test/package/generators_test.ts",
   "test/python/python_client_test.ts",
   "test/replica/learner_node_test.ts",
+  "test/sim/explore/members/model_test.ts",
   "test/sim/explore/reductions_test.ts",
 ];
 

@@ -62,6 +62,7 @@ export class MembersModel implements Searched {
   readonly things = new Things<MembersThing>((thing) => [textOf(thing)]);
   readonly #core: MembersCore;
   readonly #plan: MembersPlan;
+  readonly #reduces: boolean;
   readonly #quorums: readonly [QuorumSystem, QuorumSystem];
   readonly #epochs: Epochs;
   /** As the same is known after `retire(e)`. */
@@ -76,8 +77,10 @@ export class MembersModel implements Searched {
   readonly #tallyOf = new Map<number, { readonly index: number; readonly tally: Tally; readonly bit: number }>();
   readonly #requestsOf = new Map<number, readonly number[]>();
 
-  constructor(core: MembersCore, plan: MembersPlan) {
+  /** @param reduces off, to check it: promises stay that can do nothing any more */
+  constructor(core: MembersCore, plan: MembersPlan, reduces = true) {
     this.#core = core;
+    this.#reduces = reduces;
     this.#plan = plan;
     this.nodes = [...new Set([...plan.old, ...plan.next])].sort();
     const { QuorumSystem } = core.paxos;
@@ -148,7 +151,7 @@ export class MembersModel implements Searched {
   /** A promise of a ballot that its owner has used or can use no more. */
   isDead(id: number, parts: readonly number[]): boolean {
     const thing = this.#thing(id);
-    if (thing.kind !== "promise" && thing.kind !== "import-promise") return false;
+    if (!this.#reduces || (thing.kind !== "promise" && thing.kind !== "import-promise")) return false;
     const owner = this.#core.paxos.ballotOwner(thing.ballot);
     const member = this.#member(parts[this.nodes.indexOf(owner)]!);
     const { compareBallots } = this.#core.paxos;
