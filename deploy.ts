@@ -6,17 +6,20 @@ import { peerKeys, peerTo } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore, storeBytes } from "./src/compose/open_store.ts";
+import { Outward } from "./src/compose/outward.ts";
 import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
 import {
   clusterConfigOf,
   corsOf,
+  type Credentials,
   isLoopbackHost,
   logOf,
   type NodeConfig,
   parseConfig,
   portOf,
 } from "./src/config/config.ts";
-import { fromEnv } from "./src/config/settings.ts";
+import { fromEnv, readerOf } from "./src/config/settings.ts";
+import { caOf } from "./src/config/tls.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import { nodesOf } from "./src/config/gateway_config.ts";
@@ -43,6 +46,11 @@ export type Composed = {
   readonly node: ReplicaNode;
   /** False: the store belongs to no member, so nothing here votes and /readyz says so. */
   readonly initialised: boolean;
+  /**
+   * What makes these the node's tokens, secrets and CA from then on. Throws QuorateError if the CA is no certificate. Which
+   * certificate is shown is up to whoever listens.
+   */
+  prepare(next: Omit<Credentials, "tls">): () => void;
   /** Requests under way are about to be cut off: those who wait have not gone away. */
   drain(): void;
   close(): Promise<void>;
@@ -59,6 +67,11 @@ const newId = () => realRandomness.id();
 export async function compose(config: NodeConfig, report: Report): Promise<Composed> {
   const { cluster, text, hash, members, modes } = clusterConfigOf(config);
   const learners = Object.keys(config.learners);
+  const outward = new Outward(config.ca);
+  let { secrets, tokens } = config;
+  // A cluster of one has no peers, and so no secret: nothing is signed with this one.
+  const unused = [newId()];
+  warnInTheClear(config, report);
   const metrics = new NodeMetrics({
     me: config.id,
     version: VERSION,
@@ -72,15 +85,20 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     const calls = {
       urls: { ...config.urls, ...config.learners },
       config: hash,
-      // A cluster of one has no peers, and so no secret: nothing is signed with this one.
-      keys: peerKeys({ cluster, id: config.id, secrets: config.secrets.length === 0 ? [newId()] : config.secrets }),
-      fetch: (input: string, init: RequestInit) => fetch(input, init),
+      keys: peerKeys({
+        cluster,
+        id: config.id,
+        get secrets() {
+          return secrets.length === 0 ? unused : secrets;
+        },
+      }),
+      fetch: outward.fetch,
       clock: realClock,
     };
     // Several processes on one store are one node, and a peer's connection would be to one of them.
     const lines = store.isShared ? null : new Lines({
       ...calls,
-      connect: (url, headers) => new WebSocket(url, { headers }),
+      connect: outward.connect,
       newId,
       life: () => peerTo(config.id, store.identity()),
     });
@@ -121,12 +139,14 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     });
     holder.node = node;
     const app = createApp(node, {
-      tokens: config.tokens,
+      get tokens() {
+        return tokens;
+      },
       origins: config.cors,
       rate: config.rate,
       peers: members.length + learners.length === 1 ? null : {
         cluster,
-        secrets: config.secrets,
+        secrets: () => secrets,
         members: () => [...members, ...learners],
         config: () => hash,
         identity: () => node.identity(),
@@ -160,6 +180,15 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       handler: (request) => app.fetch(request),
       node,
       initialised: store.identity() !== null,
+      prepare(next) {
+        const trustNext = outward.prepare(next.ca);
+        return () => {
+          trustNext();
+          // A connection lasts as long as the processes do: whoever knows only a secret that is gone is to have none.
+          if (secrets.some((secret) => !next.secrets.includes(secret))) lines?.endAll();
+          ({ secrets, tokens } = next);
+        };
+      },
       drain: () => node.drain(),
       async close() {
         node.close();
@@ -170,6 +199,13 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     await store.close();
     throw error;
   }
+}
+
+function warnInTheClear({ insecurePeers }: NodeConfig, report: Report): void {
+  if (insecurePeers.length === 0) return;
+  const peers = insecurePeers.join(", ");
+  const about = { event: "insecure-peers", level: "warn", facts: { peers } } as const;
+  report(`--insecure-peers: what this node sends to ${peers} anybody on the way can read, names and values too`, about);
 }
 
 async function initialise(
@@ -257,9 +293,10 @@ async function composeHosted(): Promise<Served> {
     }
     const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: !isBeforeLocal });
     const closing = new AbortController();
+    const ca = await caOf(fromEnv(env, "QUORATE_TLS_CA"), readerOf((path) => Deno.readTextFile(path)));
     const log = logOf(fromEnv(env, "QUORATE_LOG"), fromEnv(env, "QUORATE_LOG_LEVEL"));
     const { report } = consoleLog(log, "gateway", { gateway: "hosted" });
-    const handler = withCors(cors, gatewayBefore(origins, cors, closing.signal, report));
+    const handler = withCors(cors, gatewayBefore(origins, cors, new Outward(ca), closing.signal, report));
     return { handler, drain: () => closing.abort(), close: () => Promise.resolve() };
   }
   refusePreview(env);

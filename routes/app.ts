@@ -36,7 +36,7 @@ import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
 
 export type AppOptions = {
-  /** null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
+  /** Read at each request. null: none are configured, and the node listens on loopback only. Every caller is then the subject `local`. */
   readonly tokens: readonly ClientToken[] | null;
   /** Origins of pages that are let in though there are no tokens. Default: none but the node's own. */
   readonly origins?: readonly string[];

@@ -22,8 +22,8 @@ import { invalid, problem } from "./error_response.ts";
 /** What a node has to know to talk with its peers. */
 export type PeerSide = {
   readonly cluster: string;
-  /** One, or two while they are changed. */
-  readonly secrets: readonly string[];
+  /** One, or two while they are changed, as they are at the moment. */
+  secrets(): readonly string[];
   /** Who may call, learners too. */
   members(): readonly NodeId[];
   /** Hex SHA-256 of this node's ClusterConfig. */
@@ -92,7 +92,7 @@ function verify(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
     cluster: peers.cluster,
     me: { id, incarnation, boot },
     members: peers.members(),
-    secrets: peers.secrets,
+    secrets: peers.secrets(),
   });
 }
 

@@ -134,7 +134,30 @@ Deno.test("deploy: another member's store, another cluster's store, and another 
       assert(/belongs to member a|--cluster differs/.test(error.message), `${what}: ${error.message}`);
     }
     // Refusing lets go of it, and URLs may change.
-    await used(await configOf(path, { cluster: THREE.replaceAll("127.0.0.1", "10.0.0.1") }));
+    await used(await configOf(path, { cluster: THREE.replaceAll("127.0.0.1", "127.0.0.2") }));
+  }));
+
+Deno.test("deploy: who may ask other nodes over plain HTTP on a network is told once what that means", () =>
+  withFolder(async (folder) => {
+    const told = async (more: readonly string[], cluster: string) => {
+      const args = ["--id", "a", "--kv", `${folder}/a.sqlite`, "--cluster", cluster, ...more];
+      const config = await parseConfig(
+        args,
+        { QUORATE_PEER_SECRET: SECRET },
+        () => Promise.reject(new Error("no file")),
+      );
+      const lines: string[] = [];
+      const node = await compose(config, (line) => lines.push(line));
+      await node.close();
+      return lines.filter((line) => line.startsWith("--insecure-peers"));
+    };
+    // Names of nobody, for ever.
+    const far = "a=http://a.invalid:1,b=http://b.invalid:1,c=https://c.invalid:1";
+    await assertRejects(() => told([], far), QuorateError, "--cluster has b at http://b.invalid:1");
+    assertEquals(await told(["--insecure-peers"], far), [
+      "--insecure-peers: what this node sends to b anybody on the way can read, names and values too",
+    ]);
+    assertEquals(await told(["--insecure-peers"], THREE), []);
   }));
 
 Deno.test("deploy: a store that has an identity is not initialised again, and one that has none never votes", () =>

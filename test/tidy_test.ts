@@ -404,6 +404,7 @@ function checkDead(files: Files): Complaint[] {
 const OLDEST_RUNTIME = [2, 5];
 const RUNTIME_APIS: Readonly<Record<string, string>> = {
   "Deno.addSignalListener": "1.17",
+  "Deno.createHttpClient": "2.0",
   "Deno.env": "1.0",
   "Deno.exit": "1.0",
   "Deno.open": "1.0",
@@ -417,7 +418,7 @@ const RUNTIME_APIS: Readonly<Record<string, string>> = {
   "Deno.version": "1.0",
 };
 /** Types leave nothing behind that runs. */
-const RUNTIME_TYPES = /^Deno\.(?:Kv\w*|AtomicCheck|FsFile)$/;
+const RUNTIME_TYPES = /^Deno\.(?:Kv\w*|AtomicCheck|FsFile|HttpClient)$/;
 /** What of the language and the web V8 14.0 does not have yet, or has behind a flag. */
 const YOUNGER = /\b(?:Temporal|getOrInsert\w*|sumPrecise|allKeyed|Iterator\s*\.\s*(?:concat|zip)\w*)\b/;
 

@@ -90,7 +90,10 @@ export function signPeer(request: SignedRequest, secret: string): Record<string,
   };
 }
 
-/** What http_transport.ts asks for: how one node signs its requests, with the first of its secrets, and knows answers to them. */
+/**
+ * What http_transport.ts asks for: how one node signs its requests, with the first of its secrets, and knows answers to them.
+ * `secrets` is read each time: they may be changed while the node runs.
+ */
 export function peerKeys(
   node: { readonly cluster: string; readonly id: string; readonly secrets: readonly string[] },
 ): {
@@ -110,7 +113,9 @@ export function peerKeys(
   /** The MACs of a connection that this node dials. */
   frames(line: Omit<LineNames, "cluster" | "dialler">): FrameMac;
 } {
-  const [secret] = checkedSecrets(node.secrets);
+  const signing = () => checkedSecrets(node.secrets)[0];
+  // What is wrong from the beginning is said before the first request.
+  signing();
   return {
     sign: ({ peer, to, method, path, count, body }) =>
       signPeer({
@@ -121,10 +126,13 @@ export function peerKeys(
         to: to ?? peerTo(peer, null),
         count,
         bodySha256: sha256Hex(body),
-      }, secret),
+      }, signing()),
+    // It has the secret of its request, and that may be the second one by now.
     isAnswer: (request, answer, body) =>
-      equalDigests(answer.get(ANSWER_HEADER) ?? "", signAnswer(request[MAC_HEADER]!, body, secret)),
-    frames: (line) => new FrameMac({ ...line, cluster: node.cluster, dialler: node.id }, secret),
+      checkedSecrets(node.secrets).some((secret) =>
+        equalDigests(answer.get(ANSWER_HEADER) ?? "", signAnswer(request[MAC_HEADER]!, body, secret))
+      ),
+    frames: (line) => new FrameMac({ ...line, cluster: node.cluster, dialler: node.id }, signing()),
   };
 }
 

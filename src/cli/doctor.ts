@@ -7,6 +7,8 @@ import { type Cluster, type Common, tokenOf } from "./cluster.ts";
 import { EXIT_FAILED, oneLine } from "./report.ts";
 import { jsonLine } from "./tell.ts";
 
+type Asking = Pick<Cluster, "fetch"> & { readonly token: string | undefined };
+
 const ANSWER_WITHIN_MS = 3_000;
 /** No answer of a node is as long; what is somebody else's is not read to its end. */
 const ANSWER_MAX_CHARS = 1_000_000;
@@ -14,9 +16,9 @@ const ANSWER_MAX_CHARS = 1_000_000;
 /** The exit code: 0 if nothing is wrong, 1 if something is. @param urls in place of --url */
 export function runDoctor(urls: readonly string[], flags: Common): Promise<number> {
   const all = urls.length === 0 ? flags : { ...flags, url: urls.join(",") };
-  return asked("doctor", all, async (cluster: Cluster) => {
-    const token = await tokenOf(flags);
-    const examined = await Promise.all(cluster.urls.map((url) => examine(url, token)));
+  return asked("doctor", all, async ({ urls, fetch }: Cluster) => {
+    const by = { fetch, token: await tokenOf(flags) };
+    const examined = await Promise.all(urls.map((url) => examine(url, by)));
     const findings = diagnose(examined);
     const healthy = isHealthy(findings);
     const nodes = examined.map(({ url, status }) => ({
@@ -39,9 +41,9 @@ function linesOf(findings: readonly Finding[], healthy: boolean, examined: reado
 }
 
 /** Never rejects: what fails is what it found. */
-async function examine(url: string, token: string | undefined): Promise<Examined> {
-  const ask = (path: string) => textOf(`${url}${path}`, token);
-  const [status, ready, metrics] = await Promise.all([statusOf(url, token), ask("/readyz?verbose"), ask("/metrics")]);
+async function examine(url: string, by: Asking): Promise<Examined> {
+  const ask = (path: string) => textOf(`${url}${path}`, by);
+  const [status, ready, metrics] = await Promise.all([statusOf(url, by), ask("/readyz?verbose"), ask("/metrics")]);
   const lines = (ready?.text ?? "").matchAll(/^\[-\] (\w+) failing: (.+)$/gm);
   const counted = metrics?.status === 200 ? /^quorate_rate_limited_total (\d+)$/m.exec(metrics.text)?.[1] : undefined;
   return {
@@ -54,12 +56,12 @@ async function examine(url: string, token: string | undefined): Promise<Examined
 
 type OfStatus = Pick<Examined, "status" | "error" | "isRefused" | "clock">;
 
-async function statusOf(url: string, token: string | undefined): Promise<OfStatus> {
+async function statusOf(url: string, by: Asking): Promise<OfStatus> {
   const none = { status: null, isRefused: false, clock: null };
   const sentMs = Date.now();
   const began = performance.now();
   try {
-    const answer = await answerOf(`${url}/v1/status`, token);
+    const answer = await answerOf(`${url}/v1/status`, by);
     const tookMs = performance.now() - began;
     const { code, detail } = answer.body;
     if (answer.status === 401 || answer.status === 403) {
@@ -91,8 +93,8 @@ function isStatus(body: object): body is NodeStatus {
 
 type Body = { readonly code?: string; readonly detail?: string };
 
-async function answerOf(url: string, token?: string): Promise<{ readonly status: number; readonly body: Body }> {
-  const { status, text } = await fetched(url, token);
+async function answerOf(url: string, by: Asking): Promise<{ readonly status: number; readonly body: Body }> {
+  const { status, text } = await fetched(url, by);
   try {
     return { status, body: Object(JSON.parse(text)) };
   } catch {
@@ -100,11 +102,14 @@ async function answerOf(url: string, token?: string): Promise<{ readonly status:
   }
 }
 
-async function textOf(url: string, token?: string): Promise<{ readonly status: number; readonly text: string } | null> {
-  return await fetched(url, token).catch(() => null);
+async function textOf(url: string, by: Asking): Promise<{ readonly status: number; readonly text: string } | null> {
+  return await fetched(url, by).catch(() => null);
 }
 
-async function fetched(url: string, token?: string): Promise<{ readonly status: number; readonly text: string }> {
+async function fetched(
+  url: string,
+  { fetch, token }: Asking,
+): Promise<{ readonly status: number; readonly text: string }> {
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   // Somebody else's server must not be handed the token by a redirect.
   const response = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });

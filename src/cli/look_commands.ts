@@ -1,5 +1,6 @@
 /** The commands that look at a cluster or write registers, with their flags. */
 import type { Command } from "commander";
+import { type CertFlags, runCertNew } from "./cert.ts";
 import { completionFor, SHELLS } from "./completion.ts";
 import { runDoctor } from "./doctor.ts";
 import { kvDelete, kvGet, kvList, kvPut, kvWatch, type PutFlags, type WriteFlags } from "./kv.ts";
@@ -64,6 +65,14 @@ export function localCommands({ program, does }: Parts): void {
     .requiredOption("--scope <scopes...>", "as in lock:read,write:deploy/*")
     .option("--json", "JSON")
     .action((subject: string, flags: TokenFlags) => does(() => runTokenNew(subject, flags)));
+  const cert = program.command("cert").description("make certificates of hosts");
+  cert.command("new <hosts...>")
+    .description("make a certificate and key for each host, from a CA that is made with the first; asks no node")
+    .option("--out <folder>", "where they are put; the CA that is there is used again", "certs")
+    .option("--days <number>", "how long they are good", "825")
+    .option("--json", "JSON")
+    .addHelpText("after", "\nA host is its DNS names and addresses, comma between: 10.0.0.1 b.example,10.0.0.2")
+    .action((hosts: string[], flags: CertFlags) => does(() => runCertNew(hosts, flags)));
   program.command("completion <shell>").description(`print completion for ${SHELLS.join(", ")}`)
     .action((shell: string) =>
       does(() => {

@@ -14,17 +14,20 @@ const USAGE = `usage:
       five nodes on this machine, ports 8701 to 8705, their files in ./data
   deno task node --id ID --kv FILE [--host 127.0.0.1] [--port 8701] [--cluster a=URL,b=URL,…] [--init]
                  [--modes PREFIX=MODE,…] [--learners f=URL,…] [--learner]
-                 [--tls-cert FILE --tls-key FILE | --behind-proxy] [--trace]
+                 [--tls-cert FILE --tls-key FILE | --behind-proxy] [--tls-ca FILE] [--insecure-peers] [--trace]
                  [--log text|json] [--log-level debug|info|warn|error]
       one node; --init once, to make its file a member, or with --learner one that does not vote
-      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER, _MODES, _LEARNERS, _LOG, _LOG_LEVEL; flags win
-      QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD"
+      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER, _MODES, _LEARNERS, _TLS_CA, _INSECURE_PEERS=1, _LOG, _LOG_LEVEL;
+      flags win
+      QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD", or @FILE
       QUORATE_TOKENS: clients' tokens as JSON, or @FILE
       QUORATE_RATE: PER_SECOND/BURST of one subject, or off
       QUORATE_CORS: origins whose pages may ask, comma between; also of a gateway
+      SIGHUP: read certificates, secrets and tokens again; also of a gateway
       --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
   deno task gateway --nodes URL,URL,… [--host 127.0.0.1] [--port 8700]
-                    [--tls-cert FILE --tls-key FILE | --behind-proxy] [--log text|json] [--log-level …]
+                    [--tls-cert FILE --tls-key FILE | --behind-proxy] [--tls-ca FILE]
+                    [--log text|json] [--log-level …]
       hands requests to the nearest of these nodes, and to the next if it fails; or QUORATE_URL, comma between
   deno run --allow-net --allow-env src/cli/main.ts trace NAME [--noun NOUN] [--svg]
       what just happened to one name, a lock's unless NOUN is election, semaphore, kv or session, from the nodes at

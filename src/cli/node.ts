@@ -1,7 +1,8 @@
 /** `deno task node`: one node, from its flags to its last commit. */
 import { compose } from "../../deploy.ts";
-import { clusterConfigOf, type NodeConfig, parseConfig } from "../config/config.ts";
+import { clusterConfigOf, type Credentials, type NodeConfig, parseConfig } from "../config/config.ts";
 import type { Report } from "../ports.ts";
+import { Hangups } from "./hangup.ts";
 import { tellReadiness } from "./readiness.ts";
 import { reportFailure } from "./report.ts";
 import { listen } from "./serve.ts";
@@ -14,15 +15,23 @@ const STOP_WITHIN_MS = 4_500;
 
 /** Runs a node until it is told to stop; the exit code. */
 export async function runNode(args: readonly string[]): Promise<number> {
+  const hangups = new Hangups();
+  const read = () => parseConfig(args, Deno.env.toObject(), (path) => Deno.readTextFile(path));
   try {
-    const config = await parseConfig(args, Deno.env.toObject(), (path) => Deno.readTextFile(path));
-    return await serveNode(config, args);
+    return await serveNode(await read(), args, (renew, tell) => {
+      hangups.follow(async () => await renew(await read()), tell);
+    });
   } catch (error) {
     return reportFailure("node", error);
   }
 }
 
-async function serveNode(config: NodeConfig, args: readonly string[]): Promise<number> {
+/** @param onHangup hands what is read again to `renew`, and what came of it to `tell` */
+async function serveNode(
+  config: NodeConfig,
+  args: readonly string[],
+  onHangup: (renew: (next: Credentials) => Promise<void>, tell: Report) => void,
+): Promise<number> {
   const told = stopSignal();
   const { id, kv } = config;
   const log = consoleLog(config.log, `node ${id}`, { node: id });
@@ -31,6 +40,11 @@ async function serveNode(config: NodeConfig, args: readonly string[]): Promise<n
   const listener = listen(config);
   const node = await compose(config, log.report);
   listener.open((request) => node.handler(request));
+  onHangup(async (next) => {
+    const apply = node.prepare(next);
+    if (next.tls !== null) await listener.renew(next.tls);
+    apply();
+  }, log.report);
 
   const { cluster, members } = clusterConfigOf(config);
   if (config.init) {

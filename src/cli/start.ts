@@ -3,6 +3,7 @@ import { portOf } from "../config/config.ts";
 import { parseFlags } from "../config/settings.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { isFresh, peerSecret, storePath } from "./data_folder.ts";
+import { outliveOutput } from "./hangup.ts";
 import { type NodeProcess, restartLine, startNode } from "./node_process.ts";
 import { CommandError, EXIT_FAILED, reportFailure } from "./report.ts";
 import { whyNotListening } from "./serve.ts";
@@ -28,7 +29,9 @@ export async function runStart(args: readonly string[]): Promise<number> {
 }
 
 async function startCluster(folder: string, basePort: number): Promise<number> {
-  const told = stopSignal();
+  // Its nodes outlive the end of their terminal, so it has to do so too, and end them.
+  outliveOutput();
+  const told = stopSignal("SIGHUP");
   const fresh = await isFresh(folder, IDS);
   const ports = portsFrom(basePort);
   for (const port of ports) refuseUsed(port);

@@ -4,8 +4,10 @@ import { chartOf } from "../observe/chart.ts";
 import { svgChart } from "../observe/chart_svg.ts";
 import { textChart } from "../observe/chart_text.ts";
 import type { TraceEvent } from "../observe/trace.ts";
+import { webWorld } from "../client/world.ts";
 import { urlsIn } from "./cluster.ts";
 import { CommandError, EXIT_USAGE, oneLine, reportFailure } from "./report.ts";
+import { fetchTrusting } from "./trust.ts";
 
 const ANSWER_WITHIN_MS = 2_000;
 
@@ -21,8 +23,9 @@ export async function runTrace(args: readonly string[]): Promise<number> {
   }
   try {
     const urls = urlsIn(process.env["QUORATE_URL"]);
+    const fetch = await fetchTrusting(process.env["QUORATE_TLS_CA"]);
     const answers = await Promise.allSettled(
-      urls.map((url) => traceFrom(url, noun, name, process.env["QUORATE_TOKEN"])),
+      urls.map((url) => traceFrom(url, noun, name, process.env["QUORATE_TOKEN"], fetch)),
     );
     for (const answer of answers) if (answer.status === "rejected") console.error(oneLine(answer.reason));
     const traces = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
@@ -39,7 +42,13 @@ export async function runTrace(args: readonly string[]): Promise<number> {
 }
 
 /** What one node remembers of a name. Rejects with one line that says why there is nothing. */
-export async function traceFrom(url: string, noun: string, name: string, token?: string): Promise<NodeTrace> {
+export async function traceFrom(
+  url: string,
+  noun: string,
+  name: string,
+  token?: string,
+  fetch: typeof webWorld.fetch = webWorld.fetch,
+): Promise<NodeTrace> {
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   // In the query, where every name there can be is written alike.

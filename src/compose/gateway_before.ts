@@ -1,6 +1,7 @@
 /** A gateway of this process, with its own clock, randomness and fetch. */
 import { createGateway } from "../gateway/gateway.ts";
 import type { Report } from "../ports.ts";
+import type { Outward } from "./outward.ts";
 import { realClock, realRandomness } from "./world.ts";
 
 /**
@@ -11,6 +12,7 @@ import { realClock, realRandomness } from "./world.ts";
 export function gatewayBefore(
   nodes: readonly string[],
   origins: readonly string[],
+  { fetch }: Pick<Outward, "fetch">,
   closing: AbortSignal,
   report: Report,
 ): (request: Request) => Promise<Response> {
@@ -18,7 +20,7 @@ export function gatewayBefore(
     origins,
     closing,
     nodes,
-    fetch: (url, init) => fetch(url, init),
+    fetch,
     clock: realClock,
     newId: () => realRandomness.id(),
     report: (error, { requestId, method, path }) =>

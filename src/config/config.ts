@@ -10,7 +10,18 @@ import { LEARNERS_MAX, MEMBERS_MAX, RATE_BURST, RATE_PER_SECOND } from "../limit
 import { MODE_NAMES, type ModeRule } from "../engine/modes.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from "../observe/log.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import { type Env, fromEnv, parseFlags, type Read, readerOf, refuse, type Setting } from "./settings.ts";
+import {
+  type Env,
+  fromEnv,
+  parseFlags,
+  type Read,
+  readerOf,
+  refuse,
+  type Setting,
+  switchOf,
+  textOf,
+} from "./settings.ts";
+import { caOf, inTheClear, type Tls, tlsOf } from "./tls.ts";
 
 export const PORT_DEFAULT = 8701;
 /** A peer secret may be guessed off line from one request that was overheard. */
@@ -44,12 +55,18 @@ export type NodeConfig = {
   readonly rate: Rate | null;
   /** Origins whose pages may ask this node; `*`: any. */
   readonly cors: readonly string[];
-  /** PEM texts. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly log: LogSettings;
+  readonly tls: Tls | null;
+  /** PEM text of the CA that other nodes' certificates may come from besides those of the system. */
+  readonly ca: string | null;
   /** TLS ends at a proxy in front of this node. */
   readonly behindProxy: boolean;
+  /** Other nodes that are asked over plain HTTP on a network, since the operator wants it so. */
+  readonly insecurePeers: readonly NodeId[];
 };
+
+/** Those settings that may stand in files, and that a process reads again where it is told to. */
+export type Credentials = Pick<NodeConfig, "tls" | "ca" | "secrets" | "tokens">;
 
 /** What all members must agree on before they vote (PROTOCOL.md §3). URLs are not part of it: they may change. */
 export type ClusterConfig = {
@@ -73,7 +90,9 @@ const NODE_FLAGS = {
   "log-level": "value",
   "tls-cert": "value",
   "tls-key": "value",
+  "tls-ca": "value",
   "behind-proxy": "switch",
+  "insecure-peers": "switch",
 } as const;
 
 /** Stands for the database that a hosting platform attaches to its app, and that has no name there. */
@@ -88,7 +107,7 @@ const LOOPBACK_HOSTS: readonly string[] = ["localhost", "127.0.0.1", "::1"];
 
 /**
  * The settings of `deno task node`, or of a hosted node, whose platform brings a database. `readTextFile` reads what flags and
- * variables name: certificate, key, and QUORATE_TOKENS of the form `@file`. Rejects with QuorateError `invalid-request`; its
+ * variables name: certificates, key, and QUORATE_TOKENS and QUORATE_PEER_SECRET of the form `@file`. Rejects with QuorateError `invalid-request`; its
  * `field` is the flag or variable.
  */
 export async function parseConfig(
@@ -114,13 +133,18 @@ export async function parseConfig(
   const learner = flags.learner !== undefined;
   if (learner && cluster === null) refuse("--learner", "needs --cluster: whom it learns from");
   const urls = cluster === null ? { [id]: own } : clusterOf(cluster, learner ? null : id);
-  const learners = learnersOf(setting("learners", "QUORATE_LEARNERS"), urls, learner ? id : null);
-  const secrets = secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"));
+  const listed = setting("learners", "QUORATE_LEARNERS");
+  const learners = learnersOf(listed, urls, learner ? id : null);
+  const ca = await caOf(setting("tls-ca", "QUORATE_TLS_CA"), read);
+  const secrets = await secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"), read);
   const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
   const rate = rateOf(fromEnv(env, "QUORATE_RATE"), tokens);
   const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: tokens !== null });
   const log = logOf(setting("log", "QUORATE_LOG"), setting("log-level", "QUORATE_LOG_LEVEL"));
   const behindProxy = flags["behind-proxy"] !== undefined;
+  const mayBeInsecure = flags["insecure-peers"] !== undefined || switchOf(fromEnv(env, "QUORATE_INSECURE_PEERS"));
+  const { [id]: _own, ...others } = { ...urls, ...learners };
+  const insecurePeers = inTheClear(others);
 
   const config = {
     id,
@@ -139,9 +163,15 @@ export async function parseConfig(
     cors,
     log,
     tls,
+    ca,
     behindProxy,
+    insecurePeers,
   };
   refuseStrangers(config);
+  const [insecure] = insecurePeers;
+  if (insecure !== undefined && !mayBeInsecure) {
+    refuseInTheClear((Object.hasOwn(learners, insecure) ? listed : cluster)!.name, insecure, others[insecure]!);
+  }
   return config;
 }
 
@@ -242,19 +272,6 @@ export function logOf(format: Setting | null, level: Setting | null): LogSetting
   return { format: one(format, LOG_FORMATS, "text"), level: one(level, LOG_LEVELS, "info") };
 }
 
-export async function tlsOf(cert: string | undefined, key: string | undefined, read: Read): Promise<NodeConfig["tls"]> {
-  if (cert === undefined && key === undefined) return null;
-  if (cert === undefined) refuse("--tls-key", "needs --tls-cert too");
-  if (key === undefined) refuse("--tls-cert", "needs --tls-key too");
-  const tls = {
-    cert: await read({ name: "--tls-cert", text: cert }),
-    key: await read({ name: "--tls-key", text: key }),
-  };
-  if (!tls.cert.includes("-----BEGIN CERTIFICATE-----")) refuse("--tls-cert", `holds no PEM certificate: ${cert}`);
-  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(tls.key)) refuse("--tls-key", `holds no PEM private key: ${key}`);
-  return tls;
-}
-
 /** @param own null: a learner, which must not be listed */
 function clusterOf(setting: Setting, own: NodeId | null): Readonly<Record<NodeId, string>> {
   const { name } = setting;
@@ -323,10 +340,11 @@ export function originOf(name: string, whose: string, text: string): string {
   return url.origin;
 }
 
-function secretsOf(setting: Setting | null): readonly string[] {
+async function secretsOf(setting: Setting | null, read: Read): Promise<readonly string[]> {
   if (setting === null) return [];
+  const text = await textOf(setting, read);
   // A line break at the end of a file must not make two members strangers.
-  const secrets = setting.text.split(",").map((secret) => secret.trim());
+  const secrets = text.split(",").map((secret) => secret.trim());
   if (secrets.length > 2) refuse(setting.name, "holds more than two secrets");
   secrets.forEach((secret, index) => {
     if (secret.length >= SECRET_MIN_CHARS) return;
@@ -342,9 +360,7 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 async function tokensOf(setting: Setting | null, read: Read): Promise<NodeConfig["tokens"]> {
-  if (setting === null) return null;
-  const { name, text } = setting;
-  return parseTokens(text.startsWith("@") ? await read({ name, text: text.slice(1) }) : text);
+  return setting === null ? null : parseTokens(await textOf(setting, read));
 }
 
 /** `PER_SECOND/BURST` or `off`. Without tokens every program of this machine is one subject, and none of them is limited. */
@@ -356,6 +372,15 @@ function rateOf(setting: Setting | null, tokens: NodeConfig["tokens"]): Rate | n
     refuse(setting.name, `is neither "off" nor PER_SECOND/BURST, as in 200/400: ${JSON.stringify(setting.text)}`);
   }
   return { perSecond: Number(perSecond), burst: Number(burst) };
+}
+
+/** Requests between nodes are signed, but anybody on the way can read the names, holders and values in them. */
+function refuseInTheClear(name: string, id: NodeId, url: string): never {
+  refuse(
+    name,
+    `has ${id} at ${url}, which anybody on the way can read; give the nodes certificates (quorate cert new) and https ` +
+      "URLs, or --insecure-peers (QUORATE_INSECURE_PEERS=1) where their network is encrypted otherwise",
+  );
 }
 
 /** What has to be set before anybody but this machine's owner can reach the node. */

@@ -1,12 +1,13 @@
 /** Settings of a gateway from flags and environment; flags win. What is wrong is told in one line that names its setting. */
-import { corsOf, hostOf, isLoopbackHost, logOf, type NodeConfig, originOf, portOf, tlsOf } from "./config.ts";
+import { corsOf, hostOf, isLoopbackHost, logOf, type NodeConfig, originOf, portOf } from "./config.ts";
 import { type Env, fromEnv, parseFlags, readerOf, refuse, type Setting } from "./settings.ts";
+import { caOf, tlsOf } from "./tls.ts";
 import { isLoopback } from "../http/request_head.ts";
 import { LEARNERS_MAX, MEMBERS_MAX } from "../limits.ts";
 
 export const GATEWAY_PORT_DEFAULT = 8700;
 
-export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls" | "cors" | "log"> & {
+export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls" | "ca" | "cors" | "log"> & {
   /** Origins, at least one. */
   readonly nodes: readonly string[];
 };
@@ -19,6 +20,7 @@ const GATEWAY_FLAGS = {
   "log-level": "value",
   "tls-cert": "value",
   "tls-key": "value",
+  "tls-ca": "value",
   "behind-proxy": "switch",
 } as const;
 
@@ -29,7 +31,7 @@ export async function parseGatewayConfig(
   readTextFile: (path: string) => Promise<string>,
 ): Promise<GatewayConfig> {
   const flags = parseFlags(args, GATEWAY_FLAGS);
-  const flag = (name: "nodes" | "host" | "port" | "log" | "log-level"): Setting | null => {
+  const flag = (name: "nodes" | "host" | "port" | "log" | "log-level" | "tls-ca"): Setting | null => {
     const text = flags[name];
     return text === undefined ? null : { name: `--${name}`, text };
   };
@@ -38,14 +40,16 @@ export async function parseGatewayConfig(
   const nodes = nodesOf(listed);
   const host = hostOf(flag("host"));
   const port = flag("port");
-  const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], readerOf(readTextFile));
+  const read = readerOf(readTextFile);
+  const tls = await tlsOf(flags["tls-cert"], flags["tls-key"], read);
+  const ca = await caOf(flag("tls-ca") ?? fromEnv(env, "QUORATE_TLS_CA"), read);
   refuseStrangers(listed, nodes, { host, tls, behindProxy: flags["behind-proxy"] !== undefined });
   const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: !nodes.some(isLocal) });
   const log = logOf(
     flag("log") ?? fromEnv(env, "QUORATE_LOG"),
     flag("log-level") ?? fromEnv(env, "QUORATE_LOG_LEVEL"),
   );
-  return { nodes, host, cors, log, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls };
+  return { nodes, host, cors, log, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls, ca };
 }
 
 /** `URL,URL,…` of nodes, as origins. Throws QuorateError `invalid-request`. */

@@ -53,6 +53,18 @@ export function fromEnv(env: Env, name: string): Setting | null {
   return { name, text };
 }
 
+/** What a variable holds, or, as `@FILE`, the file that it names. */
+export async function textOf({ name, text }: Setting, read: Read): Promise<string> {
+  return text.startsWith("@") ? await read({ name, text: text.slice(1).trim() }) : text;
+}
+
+/** A variable that stands for a switch. */
+export function switchOf(setting: Setting | null): boolean {
+  if (setting === null) return false;
+  if (setting.text !== "1") refuse(setting.name, `is 1 or not set, not ${JSON.stringify(setting.text)}`);
+  return true;
+}
+
 /** Throws QuorateError `invalid-request`. */
 export function refuse(field: string, what: string): never {
   throw new QuorateError("invalid-request", `${field} ${what}`, { field });

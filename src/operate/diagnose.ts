@@ -40,7 +40,7 @@ const PEER_ADVICE: Readonly<Record<PeerCause, string>> = {
   "refused": "start it, or correct its port in --cluster",
   "timed-out": "look at its host and at the network between the two",
   "unreachable": "look at its host, its name and the network between the two",
-  "certificate": "give the node the CA to trust: DENO_CERT=ca.pem",
+  "certificate": "give the node the CA to trust: --tls-ca ca.pem, or QUORATE_TLS_CA",
   "other-secret": "give both the same QUORATE_PEER_SECRET",
   "no-member": "give both the same --cluster and --learners",
   "other-members": "give both the same --cluster, as it was at init",

@@ -6,7 +6,7 @@ const ASKED: Readonly<Record<PeerCause, string>> = {
   "refused": "nothing listens at its URL",
   "timed-out": "it gives no answer in time",
   "unreachable": "no connection to its URL comes about, or it breaks off",
-  "certificate": "its TLS certificate is not trusted here; DENO_CERT names the file of the CA to trust",
+  "certificate": "its TLS certificate is not trusted here; --tls-ca names the file of the CA to trust",
   "other-secret": "it knows another QUORATE_PEER_SECRET",
   "no-member": "it has this node neither among its members nor its learners",
   "other-members": "its --cluster lists other members, or it was initialised with other --modes",

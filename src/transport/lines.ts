@@ -184,6 +184,11 @@ export class Lines {
     socket.onclose = socket.onerror = () => this.#end(peer, line);
   }
 
+  /** Ends those that stand. New ones come about, where both nodes still know each other. */
+  endAll(): void {
+    for (const peer of this.#peers.values()) this.#endBoth(peer);
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const peer of this.#peers.values()) {

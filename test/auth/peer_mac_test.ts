@@ -1,9 +1,12 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { hmacSha256Hex, sha256Hex } from "../../src/auth/digest.ts";
 import {
+  ANSWER_HEADER,
+  MAC_HEADER,
   type PeerIdentity,
   peerKeys,
   peerTo,
+  signAnswer,
   type SignedRequest,
   signPeer,
   verifyPeer,
@@ -51,6 +54,21 @@ Deno.test("the first secret signs", () => {
   const body = new TextEncoder().encode("[]");
   const headers = sign({ peer: "b", to: REQUEST.to, method: "POST", path: REQUEST.path, count: 3, body });
   assertEquals(headers, signPeer(REQUEST, "new"));
+});
+
+Deno.test("peer MAC: secrets that are changed hold from the next request on; an answer to one before is known by the second", () => {
+  const node = { cluster: "blue", id: "a", secrets: ["old", "new"] };
+  const keys = peerKeys(node);
+  const sign = () => keys.sign({ peer: "b", to: null, method: "POST", path: "/paxos/acceptor", count: 1, body: "x" });
+  const before = sign();
+  node.secrets = ["new", "old"];
+  const after = sign();
+  assertNotEquals(before[MAC_HEADER], after[MAC_HEADER]);
+  const isAnswer = (request: Record<string, string>, secret: string) =>
+    keys.isAnswer(request, new Headers({ [ANSWER_HEADER]: signAnswer(request[MAC_HEADER]!, "y", secret) }), "y");
+  assertEquals([isAnswer(before, "old"), isAnswer(after, "new")], [true, true]);
+  node.secrets = ["new"];
+  assertEquals([isAnswer(before, "old"), isAnswer(after, "new")], [false, true]);
 });
 
 Deno.test("an unsigned request is nobody's, whichever header is missing", () => {

@@ -4,11 +4,15 @@ import { clusterConfigOf, isSharedKv, type NodeConfig, parseConfig, portOf } fro
 import { parseFlags } from "../../src/config/settings.ts";
 import { QuorateError } from "../../src/errors.ts";
 
-const CLUSTER = "a=http://10.0.0.1:8701,b=http://10.0.0.2:8701,c=http://10.0.0.3:8701";
+const CLUSTER = "a=https://10.0.0.1:8701,b=https://10.0.0.2:8701,c=https://10.0.0.3:8701";
+const PLAIN = CLUSTER.replaceAll("https", "http");
 const SECRET = "0123456789abcdef";
 const TOKENS = JSON.stringify([{ subject: "ci", sha256: sha256Hex("one"), scopes: ["lock:read:*"] }]);
 const FILES: Record<string, string> = {
   "/tokens": TOKENS,
+  "/secrets": `${SECRET}-1,\n${SECRET}-2\n`,
+  "/short": "short",
+  "/empty": "\n",
   "/broken": '[\n  {"subject": \n}',
   "/cert": "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
   "/key": "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n",
@@ -49,7 +53,9 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     tokens: null,
     log: { format: "text", level: "info" },
     tls: null,
+    ca: null,
     behindProxy: false,
+    insecurePeers: [],
   });
 });
 
@@ -59,7 +65,7 @@ Deno.test("parseConfig: everything from flags", async () => {
     { QUORATE_PEER_SECRET: ` ${SECRET}-new,\n${SECRET}-old\n`, QUORATE_TOKENS: "@/tokens" },
   );
   assertEquals([config.id, config.port, config.host, config.kv, config.init], ["b", 443, "10.0.0.2", "b.sqlite", true]);
-  assertEquals(config.urls, { a: "http://10.0.0.1:8701", b: "http://10.0.0.2:8701", c: "http://10.0.0.3:8701" });
+  assertEquals(config.urls, { a: "https://10.0.0.1:8701", b: "https://10.0.0.2:8701", c: "https://10.0.0.3:8701" });
   assertEquals(config.secrets, [`${SECRET}-new`, `${SECRET}-old`]);
   assertEquals(config.tokens?.map((token) => token.subject), ["ci"]);
   assertEquals(config.tls, { cert: FILES["/cert"], key: FILES["/key"] });
@@ -73,16 +79,16 @@ Deno.test("parseConfig: everything from the environment, and flags win", async (
   const cluster = CLUSTER.replaceAll("8701", "9");
   const both = await parse(`--id c --host localhost --port 0 --kv c.sqlite --cluster ${cluster}`, env);
   assertEquals([both.id, both.host, both.port, both.kv], ["c", "localhost", 0, "c.sqlite"]);
-  assertEquals(both.urls["b"], "http://10.0.0.2:9");
+  assertEquals(both.urls["b"], "https://10.0.0.2:9");
   // What a flag says is used, so what it overrules need not make sense.
   assertEquals((await parse("--port 1", { ...ONE, QUORATE_PORT: "" })).port, 1);
 });
 
 Deno.test("parseConfig: URLs are kept as origins, an IPv6 host without brackets", async () => {
-  const cluster = "a=HTTP://Node-A:80/, b=https://[::1]:443,c=http://c";
+  const cluster = "a=HTTP://Node-A:80/, b=https://[::1]:443,c=HTTPS://C";
   const { host, urls } = await parse("--host [::1]", { ...THREE, QUORATE_CLUSTER: cluster });
   assertEquals(host, "::1");
-  assertEquals(urls, { a: "http://node-a", b: "https://[::1]", c: "http://c" });
+  assertEquals(urls, { a: "http://node-a", b: "https://[::1]", c: "https://c" });
   assertEquals((await parse("--host ::1 --port 9", ONE)).urls, { a: "http://[::1]:9" });
 });
 
@@ -135,7 +141,7 @@ Deno.test("parseConfig: clusters that cannot be", async () => {
     ["a=http://x#y", "path, query or fragment"],
     ["a=http://me:pw@x", "a URL with credentials"],
     [`${CLUSTER},a=http://x`, "lists a twice"],
-    [`${CLUSTER},d=http://10.0.0.2:8701/`, "gives b and d the same URL, http://10.0.0.2:8701"],
+    [`${CLUSTER},d=https://10.0.0.2:8701/`, "gives b and d the same URL, https://10.0.0.2:8701"],
     ["a=http://x,b=http://y", "lists 2 members"],
     ["abcdefghij".split("").map((id) => `${id}=http://${id}`).join(","), "lists 10 members; at most 9"],
     [CLUSTER.replace("a=", "d="), "does not list this node, a, but b, c, d"],
@@ -202,8 +208,8 @@ Deno.test("parseConfig: what has to be set before strangers can reach a node", a
 });
 
 Deno.test("parseConfig: learners, the same list on every node, and no part of what the members agreed on", async () => {
-  const learners = { f: "http://10.0.0.9:1", g: "http://10.0.0.9:2" };
-  const list = "g=http://10.0.0.9:2,f=http://10.0.0.9:1/";
+  const learners = { f: "https://10.0.0.9:1", g: "https://10.0.0.9:2" };
+  const list = "g=https://10.0.0.9:2,f=https://10.0.0.9:1/";
   const member = await parse(`--learners ${list}`, THREE);
   const learner = await parse("--learner --id f --kv f", { ...THREE, QUORATE_LEARNERS: list });
   assertEquals([member.learner, member.learners], [false, learners]);
@@ -220,7 +226,7 @@ Deno.test("parseConfig: learners that cannot be", async () => {
   await refused("--id f", THREE, "QUORATE_CLUSTER", "does not list this node, f");
   const list = (text: string, why: string) => refused(`--learners ${text}`, THREE, "--learners", why);
   await list("b=http://x", "lists b, which is a member");
-  await list("f=http://10.0.0.2:8701", "gives f the URL of member b");
+  await list("f=https://10.0.0.2:8701", "gives f the URL of member b");
   await list("f=http://x,f=http://y", "lists f twice");
   await list("f=http://x,g=http://x", "gives f and g the same URL");
   await list("f", "id=URL is needed");
@@ -228,6 +234,43 @@ Deno.test("parseConfig: learners that cannot be", async () => {
   await refused("", { ...THREE, QUORATE_LEARNERS: "" }, "QUORATE_LEARNERS", "is empty");
   // One member alone has peers, too, if it has learners.
   await refused("--learners f=http://x", ONE, "QUORATE_PEER_SECRET", "is needed in a cluster of 2");
+});
+
+Deno.test("parseConfig: other nodes over plain HTTP on a network are refused, unless the operator wants it so", async () => {
+  const plain = { ...THREE, QUORATE_CLUSTER: PLAIN };
+  await refused("", plain, "QUORATE_CLUSTER", "has b at http://10.0.0.2:8701");
+  await refused("", plain, "QUORATE_CLUSTER", "quorate cert new");
+  await refused("", plain, "QUORATE_CLUSTER", "--insecure-peers (QUORATE_INSECURE_PEERS=1)");
+  await refused(`--cluster ${PLAIN}`, THREE, "--cluster", "has b at");
+  await refused("--learners f=http://far", THREE, "--learners", "has f at http://far");
+  await refused("", { ...THREE, QUORATE_LEARNERS: "f=http://far" }, "QUORATE_LEARNERS", "has f at http://far");
+  for (const [line, env] of [["--insecure-peers", plain], ["", { ...plain, QUORATE_INSECURE_PEERS: "1" }]] as const) {
+    assertEquals((await parse(line, env)).insecurePeers, ["b", "c"]);
+  }
+  await refused("", { ...plain, QUORATE_INSECURE_PEERS: "yes" }, "QUORATE_INSECURE_PEERS", "is 1 or not set");
+  await refused("", { ...plain, QUORATE_INSECURE_PEERS: "" }, "QUORATE_INSECURE_PEERS", "is empty");
+  await refused("--insecure-peers=no", plain, "--insecure-peers", "takes no value");
+  // Nothing of it leaves the machine; and what others ask this node by is for them to refuse.
+  const near = "a=http://10.0.0.1,b=http://127.0.0.2:1,c=http://[::1]:1,d=http://localhost:1,e=http://e.localhost:1";
+  assertEquals((await parse(`--insecure-peers --cluster ${near}`, THREE)).insecurePeers, []);
+  assertEquals(Object.keys((await parse(`--cluster ${near}`, THREE)).urls), ["a", "b", "c", "d", "e"]);
+  for (const host of ["128.0.0.1", "127.0.0.1.example", "localhost.example", "[::2]", "[::ffff:10.0.0.1]"]) {
+    await refused(`--cluster a=https://a,b=http://${host},c=https://c`, THREE, "--cluster", "has b at http://");
+  }
+});
+
+Deno.test("parseConfig: a CA to trust, by flag or variable; a peer secret from a file", async () => {
+  assertEquals((await parse("--tls-ca /cert", ONE)).ca, FILES["/cert"]);
+  assertEquals((await parse("", { ...ONE, QUORATE_TLS_CA: "/cert" })).ca, FILES["/cert"]);
+  await refused("", { ...ONE, QUORATE_TLS_CA: "/nope" }, "QUORATE_TLS_CA", "cannot read /nope");
+  await refused("--tls-ca /key", ONE, "--tls-ca", "holds no PEM certificate: /key");
+  assertEquals((await parse("", { ...THREE, QUORATE_PEER_SECRET: "@/secrets" })).secrets, [
+    `${SECRET}-1`,
+    `${SECRET}-2`,
+  ]);
+  await refused("", { ...THREE, QUORATE_PEER_SECRET: "@/nope" }, "QUORATE_PEER_SECRET", "cannot read /nope");
+  await refused("", { ...THREE, QUORATE_PEER_SECRET: "@/short" }, "QUORATE_PEER_SECRET", "fewer than 16");
+  await refused("", { ...THREE, QUORATE_PEER_SECRET: "@/empty" }, "QUORATE_PEER_SECRET", "fewer than 16");
 });
 
 Deno.test("clusterConfigOf: the same text on every member, whatever the order and the URLs", () => {

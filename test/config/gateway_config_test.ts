@@ -29,7 +29,8 @@ async function refused(line: string, field: string, why: string, env: Record<str
 }
 
 Deno.test("parseGatewayConfig: nodes by flag or variable, the flag wins; origins as fetch has them", async () => {
-  const plain = { log: { format: "text", level: "info" } as const, cors: [], host: "127.0.0.1", port: 8700, tls: null };
+  const log = { format: "text", level: "info" } as const;
+  const plain = { log, cors: [], host: "127.0.0.1", port: 8700, tls: null, ca: null };
   assertEquals(await parse(`--nodes ${NEAR}`), { ...plain, nodes: NEAR.split(",") });
   assertEquals(await parse("", { QUORATE_URL: " http://LOCALHOST:8701/ , https://node.example:443 " }), {
     ...plain,
@@ -54,6 +55,8 @@ Deno.test("parseGatewayConfig: what cannot be is one line that names its setting
   await refused(`--nodes ${FAR} --host a/b`, "--host", "not an address");
   await refused(`--nodes ${FAR} --id a`, "--id", "is not a flag; flags are --nodes, --host");
   await refused(`--nodes ${FAR} --tls-cert /cert`, "--tls-cert", "needs --tls-key");
+  await refused(`--nodes ${FAR} --tls-ca /none`, "--tls-ca", "cannot read /none");
+  await refused(`--nodes ${FAR}`, "QUORATE_TLS_CA", "holds no PEM certificate: /key", { QUORATE_TLS_CA: "/key" });
   await refused(`--nodes ${FAR} --tls-cert /none --tls-key /key`, "--tls-cert", "cannot read");
 });
 
@@ -66,6 +69,12 @@ Deno.test("parseGatewayConfig: beyond loopback takes TLS or a proxy, and nodes t
     await refused(`--nodes ${FAR},${node} --host 0.0.0.0 ${tls}`, "--nodes", `has ${node}`);
     await refused(`--nodes ${node} --behind-proxy`, "--nodes", `has ${node}`);
     await refused("--behind-proxy", "QUORATE_URL", `has ${node}`, { QUORATE_URL: node });
+  }
+});
+
+Deno.test("parseGatewayConfig: the CA that nodes' certificates come from, by flag or variable", async () => {
+  for (const [line, env] of [["--tls-ca /cert", {}], ["", { QUORATE_TLS_CA: "/cert" }]] as const) {
+    assertEquals((await parse(`--nodes ${FAR} ${line}`.trim(), env)).ca, FILES["/cert"]);
   }
 });
 

@@ -83,7 +83,7 @@ Deno.test("diagnose: causes that differ are told apart, each with what to do", (
   const found = diagnose(all).filter(({ check }) => check === "peer");
   assertEquals(found.map(({ advice }) => advice), [
     "give both the same QUORATE_PEER_SECRET",
-    "give the node the CA to trust: DENO_CERT=ca.pem",
+    "give the node the CA to trust: --tls-ca ca.pem, or QUORATE_TLS_CA",
   ]);
   // It votes, whatever the two think of it.
   assertEquals(brief(all), ["warning peer c", "warning peer c"]);

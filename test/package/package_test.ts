@@ -73,6 +73,13 @@ Deno.test({
         assertMatch(missing.err, /cannot start no-such-program-here/);
         assertEquals(node.code, 1);
         assertMatch(node.err, /^quorate node runs in Deno alone, [^\n]*\n$/);
+        const [cert, trusting] = await Promise.all([
+          run(["cert", "new", "x"]),
+          run(["locks", "--tls-ca", "README.md"]),
+        ]);
+        assertEquals([cert.code, trusting.code], [1, 1]);
+        assertMatch(cert.err, /^quorate cert new: runs in Deno alone, [^\n]*\n$/);
+        assertMatch(trusting.err, /--tls-ca/);
         assertEquals([...(await quorate.kv.get("k"))!.value], [...value]);
         const doctor = await run(["doctor", "--json"]);
         assertEquals([doctor.code, JSON.parse(doctor.out).healthy, doctor.err], [0, true, ""]);

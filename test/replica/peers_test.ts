@@ -47,7 +47,7 @@ Deno.test("Peers: a cause is told once, however often it fails, and once that al
   const { peers, clock, lines, answers, ask } = setUp({ answers: { b: "certificate" } });
   for (let i = 0; i < 100; i++) await ask("b");
   await clock.pass(60_000);
-  const line = "b: certificate: its TLS certificate is not trusted here; DENO_CERT names the file of the CA to trust" +
+  const line = "b: certificate: its TLS certificate is not trusted here; --tls-ca names the file of the CA to trust" +
     " (b certificate at 10.0.0.1)";
   assertEquals(lines, [line]);
   const { cause, detail, since } = peers.faultOf("b")!;

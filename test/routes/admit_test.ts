@@ -15,7 +15,7 @@ const MARK = { incarnation: "i", boot: 1, run: "r", seq: 0 };
 /** So that there is a door for direct clients. */
 const PEERS: PeerSide = {
   cluster: "test",
-  secrets: ["secret"],
+  secrets: () => ["secret"],
   members: () => ["a", "b", "c"],
   config: () => "",
   identity: () => MARK,

@@ -1,6 +1,7 @@
 /** Pages of other origins: over the routes of a node and through a gateway, as a browser asks. */
 import { assert, assertEquals } from "@std/assert";
 import { gatewayBefore } from "../../src/compose/gateway_before.ts";
+import { Outward } from "../../src/compose/outward.ts";
 import { withCors } from "../../routes/cors.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 
@@ -70,7 +71,8 @@ Deno.test("cors: what is not a page is answered as before, and what is between n
 
 Deno.test("cors: a gateway lets in the pages of its own list, also before nodes that would refuse them", () =>
   withApps(1, async (apps) => {
-    const gateway = withCors([PAGE], gatewayBefore([apps.url("a")], [PAGE], new AbortController().signal, () => {}));
+    const before = gatewayBefore([apps.url("a")], [PAGE], new Outward(null), new AbortController().signal, () => {});
+    const gateway = withCors([PAGE], before);
     assertEquals((await preflight(gateway, PAGE)).headers.get(ALLOWED), PAGE);
     const taken = await gateway(fromPage(PAGE, "POST", "/v1/locks/deploy", { body: "{}" }));
     assertEquals([taken.status, taken.headers.get(ALLOWED)], [200, PAGE]);

@@ -12,7 +12,7 @@ import type { Json } from "./scripted_node.ts";
 const MARK = { incarnation: "i", boot: 1, run: "r", seq: 0 };
 const PEERS: PeerSide = {
   cluster: "test",
-  secrets: ["secret"],
+  secrets: () => ["secret"],
   members: () => ["a", "b", "c"],
   config: () => "",
   identity: () => MARK,

@@ -34,7 +34,7 @@ function peered(script: Script = {}, changes: Partial<PeerSide> = {}) {
 function side(changes: Partial<PeerSide> = {}): PeerSide {
   return {
     cluster: "test",
-    secrets: ["secret"],
+    secrets: () => ["secret"],
     members: () => ["a", "b"],
     config: () => CONFIG,
     identity: () => MINE,

@@ -170,7 +170,7 @@ Deno.test("rate limit: what renews, releases or ends, of each noun, may be free,
 Deno.test("rate limit: a direct client's acquires count, its renewals and releases of what it holds do not", async () => {
   const peers = {
     cluster: "test",
-    secrets: ["secret"],
+    secrets: () => ["secret"],
     members: () => [],
     config: () => "",
     identity: () => null,

@@ -274,7 +274,7 @@ Deno.test("sessions over HTTP: every route for who may, and for nobody else", ()
 const MARK = { incarnation: "i", boot: 1, run: "r", seq: 0 };
 const PEERS: PeerSide = {
   cluster: "test",
-  secrets: ["secret"],
+  secrets: () => ["secret"],
   members: () => ["a", "b", "c"],
   config: () => "",
   identity: () => MARK,

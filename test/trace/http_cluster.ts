@@ -164,7 +164,7 @@ export class HttpCluster {
       rate: null,
       peers: {
         cluster: "test",
-        secrets: SECRETS,
+        secrets: () => SECRETS,
         members: () => [...this.ids, ...learners],
         config: () => CONFIG,
         identity: () => node.identity(),

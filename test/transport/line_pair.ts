@@ -101,7 +101,7 @@ export function startNode(
   const transport = createHttpTransport({ ...calls, lines, ownMark: () => MARK, onMark: () => {}, ...options });
   const peers: PeerSide = {
     cluster: CLUSTER,
-    secrets,
+    secrets: () => secrets,
     members: () => ["a", "b", "c"],
     config: () => CONFIG,
     identity: me,

@@ -20,7 +20,7 @@ export const CLUSTER = "blue";
 export function startPeer(receive: Receive, secrets: readonly string[]): PeerServer {
   const peers = {
     cluster: CLUSTER,
-    secrets,
+    secrets: () => secrets,
     members: () => ["a", "b", "c"],
     config: () => CONFIG,
     identity: () => server.me,
