@@ -17,22 +17,30 @@ const SESSION = /^[0-9a-f]{32}$/;
  */
 export function queryOf<S extends z.ZodType>(c: Ctx, schema: S, lists: readonly string[] = []): z.output<S> {
   const { url } = c.req.raw;
-  const query: Record<string, string | string[]> = Object.create(null);
   const start = url.indexOf("?");
-  if (start >= 0) {
-    const hash = url.indexOf("#", start);
-    for (const pair of url.slice(start + 1, hash < 0 ? undefined : hash).split("&")) {
-      if (pair === "") continue;
-      const equals = pair.indexOf("=");
-      const key = decode("query", (equals < 0 ? pair : pair.slice(0, equals)).replaceAll("+", " "));
-      const isList = lists.includes(key);
-      if (key in query && !isList) throw invalid(key, "is given twice");
-      // What makes queries (URLSearchParams, forms) writes a space as "+" and a plus as "%2B".
-      const value = decode(key, equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "));
-      query[key] = isList ? [...query[key] ?? [], value] : value;
-    }
+  if (start < 0) return defaultsOf(schema);
+  const query: Record<string, string | string[]> = Object.create(null);
+  const hash = url.indexOf("#", start);
+  for (const pair of url.slice(start + 1, hash < 0 ? undefined : hash).split("&")) {
+    if (pair === "") continue;
+    const equals = pair.indexOf("=");
+    const key = decode("query", (equals < 0 ? pair : pair.slice(0, equals)).replaceAll("+", " "));
+    const isList = lists.includes(key);
+    if (key in query && !isList) throw invalid(key, "is given twice");
+    // What makes queries (URLSearchParams, forms) writes a space as "+" and a plus as "%2B".
+    const value = decode(key, equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "));
+    query[key] = isList ? [...query[key] ?? [], value] : value;
   }
   return checked(schema, query, "query");
+}
+
+/** What the schemas make of no query, which most requests have. */
+const noQuery = new WeakMap<z.ZodType, unknown>();
+
+function defaultsOf<S extends z.ZodType>(schema: S): z.output<S> {
+  const known = noQuery.get(schema) ?? Object.freeze(checked(schema, {}, "query"));
+  noQuery.set(schema, known);
+  return known as z.output<S>;
 }
 
 /** Whether the query has this parameter; what it holds is for `queryOf` to check. Throws as that for an undecodable one. */

@@ -11,14 +11,14 @@ function setUp(limits: { maxBytes?: number; deadlineMs?: number } = {}) {
 }
 
 /** A request whose body the test sends piece by piece. */
-function sending(headers: Record<string, string> = {}) {
+function sending(headers: Record<string, string> = {}, method = "POST") {
   const cancelled: unknown[] = [];
   let stream!: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => void (stream = controller),
     cancel: () => void cancelled.push(true),
   });
-  const request = new Request("http://localhost/", { method: "POST", headers, body });
+  const request = new Request("http://localhost/", { method, headers, body });
   return {
     request,
     cancelled,
@@ -48,6 +48,25 @@ Deno.test("Bodies.read: the bytes as they came, in any pieces, and no room taken
   slow.end();
   assertEquals(await read, new Uint8Array(3_001).fill(1));
   assertEquals([bodies.bytes, clock.timers], [0, 0]);
+});
+
+Deno.test("Bodies.read: a DELETE of HTTP/1.1 that announces no body has none; any other request may have one", async () => {
+  const { bodies } = setUp();
+  const host = { host: "localhost" };
+  assertEquals(await bodies.read(sending(host, "DELETE").request, 10), new Uint8Array());
+  const others = [
+    sending(host, "PUT"),
+    sending({ ...host, "transfer-encoding": "chunked" }, "DELETE"),
+    sending({ ...host, "content-length": "1" }, "DELETE"),
+    // As over HTTP/2, where nothing need say that a body comes.
+    sending({}, "DELETE"),
+  ];
+  for (const other of others) {
+    const read = bodies.read(other.request, 10);
+    await other.send(1);
+    other.end();
+    assertEquals(await read, new Uint8Array([1]));
+  }
 });
 
 Deno.test("Bodies.read: a chunk costs its size: it is copied, and what the runtime handed out is not kept", async () => {
