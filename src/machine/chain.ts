@@ -34,14 +34,11 @@ export function link(digest: Digest, state: KeyState, { before, instance, value,
 
 /** 32 hex digits; null: `hashOf` is of all of it. */
 export function contentHashOf(digest: Digest, state: KeyState): string | null {
-  if (!isChained(state)) return null;
-  const known = contentHashes.get(state) ?? wholeHash(digest, state);
-  contentHashes.set(state, known);
-  return known;
+  return isChained(state) ? wholeHash(digest, state) : null;
 }
 
-/** A state that is read again and again is hashed once. */
-const contentHashes = new WeakMap<KeyState, string>();
+/** A state that is asked about again and again is hashed once. */
+const wholeHashes = new WeakMap<KeyState, string>();
 
 /** What was read from a disk or a peer may be no state at all. */
 function isChained(state: KeyState): state is KeyState & { readonly chain: string } {
@@ -49,7 +46,9 @@ function isChained(state: KeyState): state is KeyState & { readonly chain: strin
 }
 
 function wholeHash(digest: Digest, state: KeyState): string {
-  return digest(JSON.stringify(state)).slice(0, HASH_HEX);
+  const known = wholeHashes.get(state) ?? digest(JSON.stringify(state)).slice(0, HASH_HEX);
+  wholeHashes.set(state, known);
+  return known;
 }
 
 function textOf(result: Result): string {

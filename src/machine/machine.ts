@@ -42,7 +42,7 @@ import {
 } from "./state.ts";
 
 /** Names of subjects and commands whose digests are remembered: those of the commands under way, and some more. */
-const NAMES_MAX = 4_096;
+const NAMES_MAX = 512;
 
 export type Applied = {
   readonly state: KeyState;

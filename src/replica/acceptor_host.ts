@@ -87,8 +87,6 @@ export class AcceptorHost {
   readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
   /** Names that this node says nothing of. */
   readonly stopped: Stopped;
-  /** States whose hash is known to be theirs. */
-  readonly #hashed = new WeakSet<State>();
 
   constructor(
     { rules, store, leases, clock, modeOf, whyNot, digest, heard, report, isListed, health, ...more }:
@@ -140,8 +138,6 @@ export class AcceptorHost {
       found = record;
       this.#leases.see(key, record, stored?.firstSeen);
       const next = stepAcceptor(this.rules, record, message, this.#envelope(message, from));
-      // Made here, or checked by the transition that installed it.
-      this.#hashed.add(next.record.state);
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
       const { vote, instance } = next.record;
@@ -314,7 +310,6 @@ export class AcceptorHost {
     const learn = { type: "learn", key, epoch, instance, certificate, value } as const;
     const { record } = stepAcceptor(this.rules, stored, learn, { from: this.rules.me, seenMs: {} });
     if (record.instance === instance) return null;
-    this.#hashed.add(record.state);
     return this.#stored(record, stored);
   }
 
@@ -326,10 +321,7 @@ export class AcceptorHost {
 
   /** A state that is not the one that was written would spread with the next snapshot. */
   #isWhole({ state, stateHash }: StoredRecord): boolean {
-    if (this.#hashed.has(state)) return true;
-    const isWhole = this.rules.machine.hash(state) === stateHash;
-    if (isWhole) this.#hashed.add(state);
-    return isWhole;
+    return this.rules.machine.hash(state) === stateHash;
   }
 
   /** Two contents under one id would be two values that vote as one. */

@@ -262,7 +262,10 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "a state that is not what its hash is of",
     file: "replica/acceptor_host.ts",
-    edits: edit("this.rules.machine.hash(state) !== stateHash", "this.rules.machine.hash(state) === undefined"),
+    edits: edit(
+      "return this.rules.machine.hash(state) === stateHash;",
+      "return this.rules.machine.hash(state) !== undefined;",
+    ),
     of: "test/replica/stopped_test.ts",
     test:
       "stopped: a state in a row of before there were checksums that rotted on disk is damaged on load: no view, no vote, no promise, one line, and others are well",
