@@ -10,6 +10,7 @@ import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts
 import type { NodeMetrics } from "../src/observe/node_metrics.ts";
 import type { Report } from "../src/ports.ts";
 import type { NodeService } from "../src/service/service.ts";
+import { accessRoutes } from "./access.ts";
 import { withRoom } from "./admit.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { batchRoutes } from "./batch.ts";
@@ -121,6 +122,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   kvRoutes(app, node.registers, newId);
   sessionRoutes(app, node.sessions, newId);
   batchRoutes(app, limits);
+  accessRoutes(app);
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

@@ -28,7 +28,7 @@ import { utf8Length } from "./input.ts";
 const NO_CONTROLS = "[^\\u0000-\\u001f\\u007f-\\u009f]";
 const NO_SLASH_AT_AN_END = "(?!/)(?![\\s\\S]*/$)";
 const NO_DOTS_AS_A_SEGMENT = "(?!(?:[\\s\\S]*/)?\\.\\.?(?:/|$))";
-const isName = {
+export const isName = {
   pattern: `^${NO_SLASH_AT_AN_END}${NO_DOTS_AS_A_SEGMENT}${NO_CONTROLS}+$`,
   minLength: 1,
   maxLength: NAME_MAX_BYTES,

@@ -164,6 +164,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   },
   Released: { outcome: "released", fence: "6145", revision: "8193" },
   Forced: { outcome: "forced", count: 1, revision: "8193" },
+  Access: { subject: "ci", verbs: ["read", "write"] },
   Left: { outcome: "left", revision: "8193" },
   Leadership: {
     name: "main",

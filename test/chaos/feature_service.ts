@@ -121,6 +121,13 @@ export const SERVICE_STEPS: Steps = {
     assertEquals((await b.ask("DELETE", release, { as: "team" })).body["outcome"], "released");
   },
 
+  "access": async ({ a, b }) => {
+    const within = await a.ask("GET", "/v1/access?noun=lock&name=team%2Fx", { as: "team" });
+    assert((within.body["verbs"] as string[]).includes("write"));
+    const beyond = await b.ask("GET", "/v1/access?noun=lock&name=beyond", { as: "team" });
+    assertEquals([beyond.status, beyond.body["subject"], beyond.body["verbs"]], [200, within.body["subject"], []]);
+  },
+
   "rate limit": async ({ a, b }) => {
     const take = (node: Node, name: string) =>
       node.ask("POST", `/v1/locks/${name}`, { json: { ttlMs: LONG_MS }, as: "many" });

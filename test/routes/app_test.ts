@@ -163,6 +163,7 @@ describe("/openapi.json", () => {
       "/livez",
       "/openapi.json",
       "/readyz",
+      "/v1/access",
       "/v1/batch",
       "/v1/elections",
       "/v1/elections/events",

@@ -211,7 +211,10 @@ export class RequestGenerator {
     if (this.#chance(0.05)) return "-";
     if (this.#chance(0.7)) return encodeURIComponent(this.#pick(NAMES.filter((name) => name !== "events")));
     const odd = ["-", "", "%FF", "%00", "%", "a%2F", "%2Fa", encodeURIComponent("n".repeat(513)), "n".repeat(512)];
-    return this.#chance(0.5) ? this.#pick(odd) : encodeURIComponent(this.#text(1, 40));
+    if (this.#chance(0.5)) return this.#pick(odd);
+    const text = this.#text(1, 40);
+    // One or two dots alone are folded by whoever makes a URL of it: the request would be another.
+    return encodeURIComponent(/^\.\.?$/.test(text) ? `${text}x` : text);
   }
 
   #queryOf({ name, required = false, schema }: Parameter, grant: Granted | undefined): string[] {
