@@ -14,6 +14,7 @@ import { accessRoutes } from "./access.ts";
 import { withRoom } from "./admit.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { batchRoutes } from "./batch.ts";
+import { dashboardRoutes, noPage } from "./dashboard.ts";
 import { docsRoutes } from "./docs.ts";
 import { answerError, type Explain, internal, problem } from "./error_response.ts";
 import { EventStreams } from "./event_stream.ts";
@@ -126,6 +127,11 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
+  dashboardRoutes(app, {
+    tokens: tokens !== null,
+    trace: trace !== undefined,
+    metrics: metrics !== undefined,
+  });
   if (peers !== null) {
     paxosRoutes(
       app,
@@ -150,6 +156,8 @@ function notFound(app: OpenAPIHono<Env>, c: Ctx, counted: (error: QuorateError) 
     METHODS.filter((each) => app.router.match(each, path)[0].some(([[, route]]) => route.method === each));
   const hint = hintFor(path);
   if (allowed.length === 0) {
+    const page = noPage(c);
+    if (page !== null) return page;
     return problem(c, counted(new QuorateError("no-route", `nothing is here; ${hint ?? "see /openapi.json"}`)));
   }
   const detail = `${method} is not allowed here; allowed: ${allowed.join(", ")}${hint === null ? "" : `; ${hint}`}`;

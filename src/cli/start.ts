@@ -71,10 +71,11 @@ async function watchStart<T>(nodes: readonly NodeProcess[], over: Promise<T>): P
   if (early !== null) return early;
   // A ready node has a quorum, so those that are not may be mended while the others serve.
   if (unready.size === nodes.length) return "unready";
+  const first = nodes.find((node) => !unready.has(node.id)) ?? nodes[0];
+  console.log(`dashboard: ${first?.url ?? ""}/`);
   for (const node of nodes) console.log(`${node.id}  pid ${node.pid}  ${node.url}`);
   for (const [id, reason] of unready) console.error(`quorate start: node ${id} is not ready: ${reason}`);
   // Counted from the start of this process.
-  const first = nodes.find((node) => !unready.has(node.id)) ?? nodes[0];
   console.log(`ready ${(performance.now() / 1_000).toFixed(1)} s after the start; Ctrl-C stops it`);
   console.log(`take a lock: ${curlLine(first?.url ?? "")}`);
   return await over;

@@ -65,7 +65,7 @@ export function createGateway(options: GatewayOptions): (request: Request) => Pr
       const { path } = context;
       if (path === "/healthz" || path === "/livez") return ownAnswer(context, { ok: true });
       if (path === "/readyz") return await readiness(options, context);
-      if (!isPassedOn(path)) throw new QuorateError("no-route", "nothing is here; see /openapi.json");
+      if (!isPassedOn(path)) throw new QuorateError("no-route", nothingAt(path));
       if (isLocal && isUnderV1(path)) refuseWebPages(request, options.origins ?? []);
       return await passOn(options, memory, context);
     } catch (error) {
@@ -77,6 +77,12 @@ export function createGateway(options: GatewayOptions): (request: Request) => Pr
 /** Not `/paxos`: what stands there is between nodes, and a gateway is none. */
 function isPassedOn(path: string): boolean {
   return isUnderV1(path) || path === "/openapi.json" || path === "/docs";
+}
+
+/** The dashboard is not passed on either: it shows what one node sees, and each answer here may be another's. */
+function nothingAt(path: string): string {
+  const where = path === "/" ? "the dashboard is at / of each node; " : "";
+  return `nothing is here; ${where}see /openapi.json`;
 }
 
 function isUnderV1(path: string): boolean {

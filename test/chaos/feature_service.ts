@@ -214,4 +214,12 @@ export const SERVICE_STEPS: Steps = {
       assert(page.headers.get("content-security-policy")?.startsWith("default-src 'none'"));
     }
   },
+
+  "dashboard": async ({ a, b }) => {
+    for (const node of [a, b]) {
+      const page = await node.ask("GET", "/", { as: null, headers: { accept: "text/html" } });
+      assertEquals([page.status, page.headers.get("content-type")], [200, "text/html; charset=utf-8"]);
+      assertEquals((await node.ask("GET", "/", { as: null })).status, 404);
+    }
+  },
 };

@@ -43,6 +43,10 @@ Deno.test("start: five nodes; a killed one comes back by the line that is printe
     const reachable = (at: number) => fetch(`http://127.0.0.1:${at}/healthz`).then((r) => r.json(), () => null);
     {
       await using start = new Command(args);
+      const [, dashboard] = await start.line(/^dashboard: (.*)$/);
+      assertEquals(dashboard, `http://127.0.0.1:${port}/`);
+      const page = await fetch(dashboard!, { headers: { accept: "text/html" } });
+      assertEquals([page.status, (await page.text()).includes("/dashboard/start.js")], [200, true]);
       const [, c] = await start.line(/^c {2}pid ([0-9]+) /);
       assertEquals((await start.line(/^take a lock: (.*)$/))[1]?.includes(`127.0.0.1:${port}/v1/locks/demo`), true);
       assertEquals((await take(port, "demo")).status, 200);

@@ -491,6 +491,8 @@ Deno.test("gateway: only what callers may ask is passed on; nothing between node
         assertEquals([response.status, (await response.json()).code], [404, "no-route"], path);
       }
     }
+    const dashboard = await (await ask("GET", "/")).json();
+    assertEquals(dashboard.detail, "nothing is here; the dashboard is at / of each node; see /openapi.json");
     assertEquals(node.seen, []);
     for (const path of ["/v1", "/v1/", "/v1/status", "/v1/trace/x?format=text", "/openapi.json", "/docs"]) {
       assertEquals((await ask("GET", path)).status, 200);
