@@ -22,7 +22,7 @@ async function namesIn(folder: string): Promise<readonly string[]> {
 }
 
 /** The tests; and what reads under /proc how much others take, for which Deno wants all there are. */
-const WITH_ALL: ReadonlySet<string> = new Set(["test", "bench", "stranger"]);
+const WITH_ALL: ReadonlySet<string> = new Set(["test", "bench", "browser", "stranger"]);
 
 Deno.test("tasks: each has the permissions it needs, and few have all", () => {
   const used = new Set<string>();

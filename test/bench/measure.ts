@@ -97,7 +97,7 @@ async function largest(pids: readonly number[]): Promise<number | null> {
 }
 
 /** User and system time of the processes, by their own accounting; a tick is 10 ms on Linux. */
-async function cpuMs(pids: readonly number[]): Promise<number | null> {
+export async function cpuMs(pids: readonly number[]): Promise<number | null> {
   if (Deno.build.os !== "linux") return null;
   const ticks = await Promise.all(pids.map(async (pid) => {
     const stat = await Deno.readTextFile(`/proc/${pid}/stat`);

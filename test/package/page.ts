@@ -3,6 +3,14 @@ import type { Apps } from "../routes/memory_apps.ts";
 import { versionOf } from "./installed.ts";
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"];
+/** Whoever runs tests as root has no sandbox; nothing but pages of the tests is opened. */
+export const FLAGS: readonly string[] = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-dev-shm-usage",
+  "--no-first-run",
+];
 /** Far above what anything here takes; a hang fails the test by it. */
 const HANG_MS = 45_000;
 
@@ -53,9 +61,7 @@ export async function runInPage(apps: Apps, { program, folder, imports, script }
     });
   });
   const profile = await Deno.makeTempDir();
-  // Whoever runs tests as root has no sandbox; nothing but this page is opened.
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
-  const args = [...flags, `--user-data-dir=${profile}`, `http://127.0.0.1:${server.addr.port}/`];
+  const args = [...FLAGS, `--user-data-dir=${profile}`, `http://127.0.0.1:${server.addr.port}/`];
   const child = new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn();
   const timer = setTimeout(() => reject(new Error("the page says nothing")), HANG_MS);
   child.status.then(({ code }) => reject(new Error(`${program} ended with ${code}`)));
@@ -76,7 +82,7 @@ export async function runInPage(apps: Apps, { program, folder, imports, script }
 }
 
 /** The browser's own children end a little later than it, and write until then. */
-async function removeAtLast(folder: string): Promise<void> {
+export async function removeAtLast(folder: string): Promise<void> {
   for (let left = 100;; left--) {
     try {
       return await Deno.remove(folder, { recursive: true });
