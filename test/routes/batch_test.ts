@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { BATCH_AT_ONCE, BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS } from "../../src/limits.ts";
-import { type Apps, withApps } from "./memory_apps.ts";
+import { type Apps, memoryApps, withApps } from "./memory_apps.ts";
 import { answer, GRANT, type Json, raw, scripted, serving } from "./scripted_node.ts";
 
 type Operation = { method: string; path: string; body?: unknown; headers?: Record<string, string> };
@@ -245,6 +245,24 @@ Deno.test("batch: never more names at work at once than the bound, whatever come
   const body = JSON.stringify(Array.from({ length: 100 }, (_, i) => post(`n${i}`)));
   assertEquals((await app.request("/v1/batch", { method: "POST", body })).status, 200);
   assertEquals(most, BATCH_AT_ONCE);
+});
+
+Deno.test("batch: over a real socket an operation's body is read, whatever its method", async () => {
+  const apps = await memoryApps(1);
+  try {
+    const operations = [
+      post("a"),
+      { method: "DELETE", path: "/v1/locks/a", body: { reason: "test" } },
+      { method: "PUT", path: "/v1/kv/a", body: "ä" },
+    ];
+    const response = await fetch(`${apps.url("a")}/v1/batch`, { method: "POST", body: JSON.stringify(operations) });
+    const results: Json[] = await response.json();
+    assertEquals(results.map(({ status }) => status), [200, 200, 200]);
+    assertEquals(results[1].body.outcome, "forced");
+    assertEquals(await (await fetch(`${apps.url("a")}/v1/kv/a`)).text(), "ä");
+  } finally {
+    await apps.close();
+  }
 });
 
 Deno.test("batch: over a real socket, without tokens, the Host and Origin of the batch are those of each operation", async () => {
