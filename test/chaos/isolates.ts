@@ -34,12 +34,17 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
     "a stranger comes no further than the head of a request, and its node is in the test's own process",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
     "a balancer takes in what a watcher does not read",
+  "cli/cert_test.ts": "it makes files, and asks no node but one about its certificate",
+  "cli/doctor_test.ts": "a client sees a URL, not who serves it",
   "cli/guard_test.ts": "a client sees a URL, not who serves it, and its links are what fails here",
+  "cli/hangup_test.ts": "of one process: its signals, its files",
   "cli/hold_test.ts": "a client sees a URL, not who serves it",
   "cli/program_test.ts": "a client sees a URL, not who serves it",
   "cli/gateway_test.ts": "of one process: its command line, its end",
   "cli/node_test.ts": "of one process: its command line, its file, its end",
   "cli/start_test.ts": "of `deno task start`, which gives each node a file of its own",
+  "cli/trust_test.ts": "a client sees a URL, not who serves it",
+  "python/python_client_test.ts": "a client sees a URL, not who serves it",
 };
 
 if (import.meta.main) {

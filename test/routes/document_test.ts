@@ -213,7 +213,11 @@ Deno.test(`document: ${REQUESTS} generated requests, no answer outside it, and n
     for (const { path, method } of operationsOf(document)) {
       assert(seen.has(`${method} ${path} 200`), `${method} ${path}`);
     }
-    for (const status of [200, 304, 400, 404, 409, 410, 413, 422]) assertGreater(statuses[status] ?? 0, 0, `${status}`);
+    // Nobody guesses a tag.
+    const tag = (await apps.ask("a", "/v1/kv/known", { method: "PUT", body: "x" })).headers.get("etag")!;
+    const same = await answered(await apps.ask("a", "/v1/kv/known", { headers: { "If-None-Match": tag } }));
+    assertEquals([same.status, checker.complaint("/v1/kv/{key}", "GET", same)], [304, null]);
+    for (const status of [200, 400, 404, 409, 410, 413, 422]) assertGreater(statuses[status] ?? 0, 0, `${status}`);
   }, TRACED));
 
 Deno.test("document: without a quorum too, nothing but what it says", () =>
