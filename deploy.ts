@@ -7,9 +7,10 @@ import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore, storeBytes } from "./src/compose/open_store.ts";
 import { Outward } from "./src/compose/outward.ts";
+import { restoredOf } from "./src/compose/restore.ts";
 import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
+import { clusterConfigOf } from "./src/config/cluster_config.ts";
 import {
-  clusterConfigOf,
   corsOf,
   type Credentials,
   isLoopbackHost,
@@ -65,7 +66,6 @@ const newId = () => realRandomness.id();
  * @param report one line for the operator
  */
 export async function compose(config: NodeConfig, report: Report): Promise<Composed> {
-  const { cluster, text, hash, members, modes } = clusterConfigOf(config);
   const learners = Object.keys(config.learners);
   const outward = new Outward(config.ca);
   let { secrets, tokens } = config;
@@ -81,6 +81,8 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
   });
   const store = await openStore(config, () => metrics.conflicted());
   try {
+    const restored = await restoredOf(config, store);
+    const { cluster, text, hash, members, modes } = clusterConfigOf(config, restored);
     const holder: { node?: ReplicaNode } = {};
     const calls = {
       urls: { ...config.urls, ...config.learners },
@@ -120,6 +122,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       id: config.id,
       cluster,
       config: text,
+      restored,
       urls: config.urls,
       quorums: new QuorumSystem(members),
       learners,

@@ -13,6 +13,7 @@ import type { NodeService } from "../src/service/service.ts";
 import { accessRoutes } from "./access.ts";
 import { withRoom } from "./admit.ts";
 import type { Ctx, Env } from "./answer.ts";
+import { backupRoutes } from "./backup.ts";
 import { batchRoutes } from "./batch.ts";
 import { dashboardRoutes, noPage } from "./dashboard.ts";
 import { docsRoutes } from "./docs.ts";
@@ -124,6 +125,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   sessionRoutes(app, node.sessions, newId);
   batchRoutes(app, limits);
   accessRoutes(app);
+  backupRoutes(app, node);
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

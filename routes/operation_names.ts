@@ -63,6 +63,7 @@ const NAMES: Readonly<Record<string, string>> = {
   "get /v1/sessions/{id}/events": "watchSession",
   "get /v1/sessions/events": "watchSessions",
   "post /v1/batch": "batch",
+  "get /v1/backup": "getBackupPage",
   "get /v1/status": "getStatus",
   "get /v1/access": "getAccess",
   "get /v1/trace/{name}": "getTrace",

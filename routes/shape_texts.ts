@@ -130,6 +130,12 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   ElectionPage: page(STATES.ElectionState),
   SemaphorePage: page(STATES.SemaphoreState),
   SessionPage: page(STATES.SessionState),
+  BackupPage: {
+    cluster: "q-8e5f2c1d7a90",
+    restored: 0,
+    items: [{ key: "kv/config", instance: 2, hash: "0f".repeat(16), state: {} }],
+    cursor: "lock/",
+  },
   KvPage: page({ key: "config", revision: "1025", contentType: "text/plain", sizeBytes: 2 }),
   History: { items: [{ ...held("ci-1", "1025"), ...ENDED }], revision: "3073" },
   ElectionHistory: { items: [{ candidate: "host-1", term: "1025", ...ENDED }], revision: "3073" },

@@ -25,6 +25,12 @@ export const BODY_DEADLINE_MS = 10_000;
 /** Bodies that have not come to their end, those of clients together, and those of peers: beyond, the oldest are refused (408). */
 export const BODIES_MAX_BYTES = 64 * 1024 * 1024;
 export const JSON_MAX_DEPTH = 32;
+/** Keys that one page of a backup looks at, and bytes of states that are enough for it. */
+export const BACKUP_PAGE_KEYS = 256;
+export const BACKUP_PAGE_BYTES = 1024 * 1024;
+/** Instances that one life of a cluster has room for, from a restore to the next: at 10,000 a second of one name 3 years. */
+export const RESTORE_STEP = 2 ** 40;
+export const RESTORES_MAX = 900;
 export const BATCH_MAX_OPERATIONS = 100;
 export const BATCH_MAX_BYTES = 256 * 1024;
 /** Names of one batch that are worked on at a time. */
@@ -201,3 +207,4 @@ assert(PLACE_RENEW_MS * 3 < PLACE_TTL_MS, "a place survives two lost renewals");
 assert(PAXOS_BODY_MAX_BYTES * 16 <= BODIES_MAX_BYTES, "bodies of a member's requests to a peer have room");
 assert(BODY_MAX_BYTES < PAXOS_BODY_MAX_BYTES, "a request fits a peer call");
 assert(KEYS_PER_REPLY * 6 * (NAME_MAX_BYTES + 32) < PAXOS_BODY_MAX_BYTES, "keys fit an answer, all of them escaped");
+assert((RESTORES_MAX + 1) * RESTORE_STEP < 10 ** 15, "an instance has at most 15 digits, as Quorate-Born takes them");

@@ -3,6 +3,7 @@
  * `deno task test` does not wait for them. What guards the protocol itself is not among them.
  */
 export const LONG: readonly string[] = [
+  "test/chaos/backup_test.ts",
   "test/chaos/chaos_test.ts",
   "test/chaos/conformance_test.ts",
   "test/chaos/features_test.ts",

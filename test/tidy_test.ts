@@ -151,7 +151,12 @@ const RULES: readonly Rule[] = [
   { room: "src/engine/", may: ["src/engine/", ...CORE] },
   { room: "src/replica/", may: ["src/replica/", "src/engine/", ...CORE] },
   { room: "src/leases/", may: ["src/leases/", "src/replica/", "src/engine/", ...CORE] },
-  { room: "src/service/", may: ["src/service/", "src/leases/", "src/replica/", "src/engine/", ...CORE] },
+  {
+    room: "src/backup/",
+    may: ["src/backup/", "src/paxos/ballot.ts", ...SHARED],
+    mayTypes: ["src/paxos/"],
+  },
+  { room: "src/service/", may: ["src/service/", "src/backup/", "src/leases/", "src/replica/", "src/engine/", ...CORE] },
   { room: "src/watch/", may: ["src/watch/", "src/service/", "src/replica/", "src/engine/", ...CORE] },
   {
     room: "src/store/",
@@ -182,7 +187,16 @@ const RULES: readonly Rule[] = [
   { room: "src/adapters/", may: ["src/adapters/", "src/client/", "src/http/", ...SHARED], mayTypes: ["hono"] },
   {
     room: "src/config/",
-    may: ["src/config/", "src/auth/", "src/http/", "src/engine/modes.ts", "src/observe/log.ts", "node:", ...SHARED],
+    may: [
+      "src/config/",
+      "src/backup/restored.ts",
+      "src/auth/",
+      "src/http/",
+      "src/engine/modes.ts",
+      "src/observe/log.ts",
+      "node:",
+      ...SHARED,
+    ],
     mayTypes: ["src/paxos/"],
   },
   // The one place that sees all rooms of a node; only the entry points see it.

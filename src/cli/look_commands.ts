@@ -1,5 +1,6 @@
 /** The commands that look at a cluster or write registers, with their flags. */
 import type { Command } from "commander";
+import { runBackup, runVerify, type VerifyFlags } from "./backup.ts";
 import { type CertFlags, runCertNew } from "./cert.ts";
 import { completionFor, SHELLS } from "./completion.ts";
 import { runDoctor } from "./doctor.ts";
@@ -48,6 +49,11 @@ export function lookCommands({ program, does }: Parts): void {
   ofNoun("force <name>", "end whatever is held of one name; needs the scope admin")
     .requiredOption("--reason <text>", "why, for its history")
     .action((name: string, flags: OfNoun & { reason: string }) => does(() => runForce(name, flags)));
+  verb(program, "backup <file>", "write all that the cluster holds to a file; goes on with one that was begun")
+    .action((file: string, flags: Common) => does(() => runBackup(file, flags)));
+  verb(program, "verify <file>", "check a backup, line by line")
+    .option("--cluster", "compare it with what the cluster holds, too")
+    .action((file: string, flags: VerifyFlags) => does(() => runVerify(file, flags)));
   verb(program, "status", "print which nodes answer and vote")
     .action((flags: Common) => does(() => runStatus(flags)));
   verb(

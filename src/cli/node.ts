@@ -1,6 +1,7 @@
 /** `deno task node`: one node, from its flags to its last commit. */
 import { compose } from "../../deploy.ts";
-import { clusterConfigOf, type Credentials, type NodeConfig, parseConfig } from "../config/config.ts";
+import { clusterConfigOf } from "../config/cluster_config.ts";
+import { type Credentials, type NodeConfig, parseConfig } from "../config/config.ts";
 import type { Report } from "../ports.ts";
 import { Hangups } from "./hangup.ts";
 import { tellReadiness } from "./readiness.ts";

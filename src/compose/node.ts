@@ -6,7 +6,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "../replica/acceptor_host.ts";
-import { type QuorumView, refusingBelowQuorum } from "../service/below_quorum.ts";
+import { quorumViewOf, refusingBelowQuorum } from "../service/below_quorum.ts";
 import { Contention } from "../engine/contention.ts";
 import { CoordinatorHost } from "../replica/coordinator_host.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
@@ -61,6 +61,8 @@ import type {
   SessionService,
   Thing,
 } from "../service/service.ts";
+import { floorOf, type Restored } from "../backup/restored.ts";
+import { Backups } from "../service/backups.ts";
 import { ownMark, VoteGate } from "../replica/vote_gate.ts";
 import { StoreHealth } from "../replica/store_health.ts";
 import { COLD_RTT_MS, Timing } from "../replica/timing.ts";
@@ -76,6 +78,8 @@ export type NodeOptions = {
   readonly cluster: string;
   /** ClusterConfig as text, for a store to be compared with. Default: not compared. */
   readonly config?: string;
+  /** What cluster this one was made of a backup of. Default: none. */
+  readonly restored?: Restored | null;
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly quorums: QuorumSystem;
   /** Nodes that do not vote, this one included if it is one. Default: none. */
@@ -89,10 +93,8 @@ export type NodeOptions = {
   readonly report: Report;
 };
 
-/** A disk that hangs must not keep a request from being counted. */
-const LOOK_MS = 1_000;
-/** What is known of the members is news for so long. */
-const NEWS_MS = 2_000;
+/** A disk that hangs must not keep a request from being counted; what is known of the members is news for so long. */
+const [LOOK_MS, NEWS_MS] = [1_000, 2_000];
 const FIRST_BOOT = 1;
 
 export class ReplicaNode implements NodeService {
@@ -111,6 +113,7 @@ export class ReplicaNode implements NodeService {
   readonly #learner: LearnerHost;
   readonly #submitters: Submitters;
   readonly #names: Names;
+  readonly #backups: Backups;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #sweep: Sweep;
@@ -144,7 +147,7 @@ export class ReplicaNode implements NodeService {
     this.#lives = new Lives(store, quorums);
     const leases = new LeaseClock(clock, machine);
     const heard = new Freshness(clock);
-    const rules: AcceptorRules = { me: id, quorums, machine };
+    const rules: AcceptorRules = { me: id, quorums, machine, floor: floorOf(options.restored ?? null) };
     this.#acceptor = new AcceptorHost({
       rules,
       store,
@@ -207,20 +210,14 @@ export class ReplicaNode implements NodeService {
     const whyNot = () => this.#voteGate.reason();
     const names = new Names({ rules, store: this.#acceptor, transport, clock, timing: parts.timing, whyNot });
     this.#names = names;
+    this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
     const queueParts = { ...parts, submitters, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
     const isDraining = () => this.#isDraining;
     const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), names, heard, isDraining };
-    const view: QuorumView = {
-      me: id,
-      quorums,
-      down: () => this.#peers.down(),
-      suspected: () => this.#peers.suspected(),
-      askSuspected: () => this.#peers.askSuspected(),
-      modeOf: async (key) => (await ownState(parts, key, LOOK_MS))?.mode ?? null,
-    };
+    const view = quorumViewOf({ ...parts, peers: this.#peers });
     const shown = <S extends object>(noun: WatchedNoun, service: S) => {
       const refusing = refusingBelowQuorum(noun, service, view);
       return trace.on ? traced(noun, refusing, trace) : refusing;
@@ -334,6 +331,8 @@ export class ReplicaNode implements NodeService {
   acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]> {
     return Promise.all(messages.map((message) => acceptDirect(this.#acceptor, this.#options.machine, message)));
   }
+
+  backup: NodeService["backup"] = (after, timeoutMs) => this.#backups.page(after, timeoutMs);
 
   status(): NodeStatus {
     const { stopped, votes } = this.#acceptor;

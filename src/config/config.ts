@@ -3,7 +3,6 @@
  * nothing else looks at either. What is wrong is told in one line that names the flag or variable.
  */
 import { isIP } from "node:net";
-import { sha256Hex } from "../auth/digest.ts";
 import type { Rate } from "../auth/rate.ts";
 import { type ClientToken, parseTokens } from "../auth/tokens.ts";
 import { LEARNERS_MAX, MEMBERS_MAX, RATE_BURST, RATE_PER_SECOND } from "../limits.ts";
@@ -47,6 +46,8 @@ export type NodeConfig = {
   readonly modes: readonly ModeRule[];
   /** Make the store a member before serving. */
   readonly init: boolean;
+  /** The backup whose records it then begins with; null: with none. */
+  readonly restore: string | null;
   /** None, one or two; the first signs, each is accepted. */
   readonly secrets: readonly string[];
   /** null: none are configured, and `host` is a loopback one. */
@@ -68,14 +69,6 @@ export type NodeConfig = {
 /** Those settings that may stand in files, and that a process reads again where it is told to. */
 export type Credentials = Pick<NodeConfig, "tls" | "ca" | "secrets" | "tokens">;
 
-/** What all members must agree on before they vote (PROTOCOL.md §3). URLs are not part of it: they may change. */
-export type ClusterConfig = {
-  readonly cluster: string;
-  readonly epoch: number;
-  readonly members: readonly NodeId[];
-  readonly modes: readonly ModeRule[];
-};
-
 const NODE_FLAGS = {
   id: "value",
   port: "value",
@@ -84,6 +77,7 @@ const NODE_FLAGS = {
   kv: "value",
   modes: "value",
   init: "switch",
+  restore: "value",
   learner: "switch",
   learners: "value",
   log: "value",
@@ -157,6 +151,7 @@ export async function parseConfig(
     kvToken: fromEnv(env, "QUORATE_KV_TOKEN")?.text.trim() ?? null,
     modes: modesOf(setting("modes", "QUORATE_MODES")),
     init: flags.init !== undefined,
+    restore: restoreOf(flags),
     secrets,
     tokens,
     rate,
@@ -175,16 +170,12 @@ export async function parseConfig(
   return config;
 }
 
-/** The ClusterConfig that init writes, with its canonical JSON text and the SHA-256 of that in hex. */
-export function clusterConfigOf(
-  { urls, modes }: Pick<NodeConfig, "urls" | "modes">,
-): ClusterConfig & { readonly text: string; readonly hash: string } {
-  const members = Object.keys(urls).sort();
-  const cluster = `q-${sha256Hex(members.join(",")).slice(0, 12)}`;
-  // Members in byte order, fields in this order, no spaces: every member has to get the same text.
-  const config: ClusterConfig = { cluster, epoch: 0, members, modes };
-  const text = JSON.stringify(config);
-  return { ...config, text, hash: sha256Hex(text) };
+function restoreOf({ init, restore }: { readonly init?: string; readonly restore?: string }): string | null {
+  if (restore === undefined) return null;
+  if (init === undefined) {
+    refuse("--restore", "needs --init: a store becomes a member's with what the backup has, or never");
+  }
+  return restore;
 }
 
 /** `PREFIX=MODE,…`, each prefix of keys such as `lock/jobs/`. */

@@ -83,6 +83,12 @@ export interface LockMachine extends Machine {
   ): { readonly place: Place; readonly position: number } | null;
 }
 
+/** The hash of all that a state says. Throws for one of a version that this code does not know. */
+export function wholeHashOf(machine: Pick<Machine, "hash" | "contentHash">, state: State): string {
+  keyState(state);
+  return machine.contentHash(state) ?? machine.hash(state);
+}
+
 /** `digest` is SHA-256 in hex. */
 export function createMachine({ digest }: { readonly digest: Digest }): LockMachine {
   const digests = { digest, named: remembering(digest) };

@@ -3,17 +3,23 @@ import { type Ballot, ballotOwner, compareBallots, type NodeId, recoveryOf, STAN
 import type { AcceptorRecord, AcceptorReply, FastBallot, Machine, Mode, Snapshot } from "./message.ts";
 import type { QuorumSystem } from "./quorum.ts";
 
-export type AcceptorRules = { readonly me: NodeId; readonly quorums: QuorumSystem; readonly machine: Machine };
+export type AcceptorRules = {
+  readonly me: NodeId;
+  readonly quorums: QuorumSystem;
+  readonly machine: Machine;
+  /** The instance behind which a key begins that has no record; the same for all members. Default 0. */
+  readonly floor?: number;
+};
 
 /** `record` is the very one passed in where nothing changed. */
 export type Transition = { readonly record: AcceptorRecord; readonly reply: AcceptorReply };
 
-/** The record of a key nobody has used: instance 1 is open, on the mode its prefix has. */
-export function freshRecord(machine: Machine, mode: Mode): AcceptorRecord {
+/** The record of a key nobody has used: the instance behind `floor` is open, 1 but in a restored cluster, on its prefix's mode. */
+export function freshRecord(machine: Machine, mode: Mode, floor = 0): AcceptorRecord {
   const state = machine.init(mode);
   return {
     epoch: 0,
-    instance: 1,
+    instance: floor + 1,
     state,
     stateHash: machine.hash(state),
     decidedBy: null,

@@ -354,7 +354,7 @@ export class AcceptorHost {
   }
 
   #fresh(key: string): AcceptorRecord {
-    return freshRecord(this.rules.machine, this.#modeOf(key));
+    return freshRecord(this.rules.machine, this.#modeOf(key), this.rules.floor);
   }
 
   /** As it is to be kept: where others serve the same store, with when its leases were first seen. */

@@ -7,6 +7,10 @@ import { QuorateError } from "../errors.ts";
 import type { Mode } from "../paxos/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { Clock } from "../ports.ts";
+import type { AcceptorHost } from "../replica/acceptor_host.ts";
+import { ownState } from "../replica/own_state.ts";
+import type { Peers } from "../replica/peers.ts";
 import { KEY_PREFIXES, type WatchedNoun } from "../nouns.ts";
 
 export type QuorumView = {
@@ -21,6 +25,24 @@ export type QuorumView = {
   /** How the key's standing ballot is used, as far as this node knows; null if it cannot say. */
   modeOf(key: string): Promise<Mode | null>;
 };
+
+/** A disk that hangs must not keep a request from being refused. */
+const LOOK_MS = 1_000;
+
+export function quorumViewOf({ acceptor, clock, peers }: {
+  readonly acceptor: AcceptorHost;
+  readonly clock: Clock;
+  readonly peers: Peers;
+}): QuorumView {
+  return {
+    me: acceptor.rules.me,
+    quorums: acceptor.rules.quorums,
+    down: () => peers.down(),
+    suspected: () => peers.suspected(),
+    askSuspected: () => peers.askSuspected(),
+    modeOf: async (key) => (await ownState({ acceptor, clock }, key, LOOK_MS))?.mode ?? null,
+  };
+}
 
 /** Answered from the own record alone. */
 const ASKS_NOBODY: ReadonlySet<string | symbol> = new Set(["owns"]);

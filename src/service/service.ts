@@ -24,6 +24,7 @@ import type {
   SessionGrant,
   SessionState,
 } from "../api.ts";
+import type { BackupRecord } from "../backup/backup_file.ts";
 import type { Conditions, Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
 import type { Accept } from "../paxos/message.ts";
@@ -217,6 +218,15 @@ export type Thing =
 export type Check = { readonly name: typeof CHECKS[number]; readonly fault: string | null };
 export const CHECKS = ["store", "membership", "quorum"] as const;
 
+/** Keys as a backup has them. */
+export type BackupPage = {
+  /** How many restores lie behind this cluster. */
+  readonly restored: number;
+  readonly items: readonly BackupRecord[];
+  /** What to go on after; null: there is nothing behind it. */
+  readonly cursor: string | null;
+};
+
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
@@ -237,6 +247,8 @@ export interface NodeService {
   /** One reply per message, in order. */
   acceptDirect(messages: readonly DirectAccept[]): Promise<readonly DirectReply[]>;
   status(): NodeStatus;
+  /** Keys after this one; rejects with `no-quorum` where one of them cannot be read in time. */
+  backup(after: string, timeoutMs: number): Promise<BackupPage>;
   /** Asks members of which nothing was heard for a while, so that `status` is not of then. Never rejects. */
   look(): Promise<void>;
   /** What readiness rests on, one by one; members are asked now. */

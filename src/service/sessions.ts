@@ -117,10 +117,10 @@ export class Sessions implements SessionService {
     });
     // Others may know what this node's record cannot say any more.
     if (view === null) return true;
-    const { instance, state } = view.snapshot;
+    const { decidedBy, state } = view.snapshot;
     const session = viewSession(state);
     // One that was opened just now this node may have voted for and not learned.
-    return session === null ? instance === 1 : session.subject === subject && session.ended === null;
+    return session === null ? decidedBy === null : session.subject === subject && session.ended === null;
   }
 
   /** What is asked of a session that neither the own record nor a read quorum shows alive is not decided. */

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { peerTo, signPeer } from "../../src/auth/peer_mac.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { clusterConfigOf } from "../../src/config/config.ts";
+import { clusterConfigOf } from "../../src/config/cluster_config.ts";
 import {
   BATCH_MAX_BYTES,
   BODY_MAX_BYTES,

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
-import { clusterConfigOf, isSharedKv, type NodeConfig, parseConfig, portOf } from "../../src/config/config.ts";
+import { clusterConfigOf } from "../../src/config/cluster_config.ts";
+import { isSharedKv, type NodeConfig, parseConfig, portOf } from "../../src/config/config.ts";
 import { parseFlags } from "../../src/config/settings.ts";
 import { QuorateError } from "../../src/errors.ts";
 
@@ -47,6 +48,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     learners: {},
     learner: false,
     init: false,
+    restore: null,
     secrets: [],
     rate: null,
     cors: [],

@@ -267,6 +267,7 @@ const scopesOf = (pattern: string, but: string | null) =>
 const TOKENS = parseTokens(JSON.stringify([
   { name: "other", scopes: scopesOf("other/*", null) },
   { name: "right", scopes: scopesOf("mine/*", null) },
+  { name: "everything", scopes: ["admin:*"] },
   ...ROLES.map((role) => ({ name: `just ${role}`, scopes: [`${role}:${patternOf(role.split(":")[0]!, "mine/*")}`] })),
   ...ROLES.map((role) => ({ name: `all but ${role}`, scopes: scopesOf("mine/*", role) })),
 ].map(({ name, scopes }) => ({ subject: "s", sha256: sha256Hex(tokenOf(name)), scopes }))));
@@ -330,6 +331,12 @@ Deno.test("document: who may what is as declared, for every route and kind of cr
         if (refused !== "in") assertEquals(`${status}`, refused);
       };
       for (const token of [null, "wrong"]) await expect(token, isPublic ? "in" : "401");
+      // What is about no noun takes a scope of all of them.
+      if (role?.startsWith("*:") === true) {
+        await expect("everything", "in");
+        for (const token of ["right", "other"]) await expect(token, "403");
+        continue;
+      }
       await expect("right", "in");
       const other = role === undefined ? "in" : isFiltered ? "in, shows nothing" : "403";
       // A stream of what one may not see begins all the same: with a resync, which tells nothing.

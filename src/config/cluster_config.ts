@@ -1,0 +1,29 @@
+/** What the members of a cluster have to have alike. */
+import { sha256Hex } from "../auth/digest.ts";
+import type { Restored } from "../backup/restored.ts";
+import type { ModeRule } from "../engine/modes.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import type { NodeConfig } from "./config.ts";
+
+/** What all members must agree on before they vote (PROTOCOL.md §3). URLs are not part of it: they may change. */
+export type ClusterConfig = {
+  readonly cluster: string;
+  readonly epoch: number;
+  readonly members: readonly NodeId[];
+  readonly modes: readonly ModeRule[];
+  /** The backup that the cluster was made of: that of all its members. Absent: none. */
+  readonly restored?: Restored;
+};
+
+/** The ClusterConfig that init writes, with its canonical JSON text and the SHA-256 of that in hex. */
+export function clusterConfigOf(
+  { urls, modes }: Pick<NodeConfig, "urls" | "modes">,
+  restored: Restored | null = null,
+): ClusterConfig & { readonly text: string; readonly hash: string } {
+  const members = Object.keys(urls).sort();
+  const cluster = `q-${sha256Hex(members.join(",")).slice(0, 12)}`;
+  // Members in byte order, fields in this order, no spaces: every member has to get the same text.
+  const config: ClusterConfig = { cluster, epoch: 0, members, modes, ...(restored === null ? {} : { restored }) };
+  const text = JSON.stringify(config);
+  return { ...config, text, hash: sha256Hex(text) };
+}

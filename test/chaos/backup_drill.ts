@@ -1,0 +1,156 @@
+/**
+ * A cluster is backed up while it is used, goes on for a while, and is lost with all of its disks; another is made of the backup.
+ * `deno run -A test/chaos/backup_drill.ts NAMES` runs it with so many names of each noun, and prints what it saw.
+ */
+import { Command, type Ended } from "../cli/command.ts";
+import { call, callAny, RealCluster } from "./real_cluster.ts";
+
+const BATCH = 100;
+const TTL_MS = 3_600_000;
+const TRIES = 20;
+
+export type Drill = {
+  /** What stood in the backup, by the command line. */
+  readonly keys: number;
+  readonly faults: readonly string[];
+  readonly fences: number;
+};
+
+type Operation = { readonly method: string; readonly path: string; readonly body?: unknown };
+type Result = { readonly status: number; readonly body: Record<string, unknown> };
+
+/** @param folder for the file of the backup */
+export async function drill(names: number, folder: string): Promise<Drill> {
+  const path = `${folder}/backup.jsonl`;
+  const faults: string[] = [];
+  /** The highest fence that was granted of each name, before the backup or after it. */
+  const granted = new Map<string, bigint>();
+  const old = await RealCluster.start(3);
+  let keys = 0;
+  try {
+    const url = old.url("a");
+    const all = Array.from({ length: names }, (_, i) => `n/${i}`);
+    await take(url, all, granted);
+    // Half of them are free again, and what they are is a fence.
+    await batch(url, all.filter((_, i) => i % 2 === 0).map((name) => release(name, granted)));
+    await batch(url, all.map((name) => ({ method: "PUT", path: `/v1/kv/${encoded(name)}`, body: `value of ${name}` })));
+    await call(url, "POST", "/v1/elections/main", { candidate: "host-1", value: "up", ttlMs: TTL_MS });
+    await call(url, "POST", "/v1/semaphores/gpu", { limit: 3, holder: "one", ttlMs: TTL_MS });
+    await call(url, "POST", "/v1/sessions", { holder: "worker", ttlMs: TTL_MS });
+    // Others write meanwhile.
+    let isBackedUp = false;
+    const writing = (async () => {
+      for (let i = 0; !isBackedUp && i < 10_000; i++) {
+        await call(old.url("b"), "PUT", `/v1/kv/busy-${i % 20}`, `${i}`);
+      }
+    })();
+    const told = await quorate(old, "backup", path);
+    isBackedUp = true;
+    await writing;
+    if (told.code !== 0) throw new Error(`backup: ${told.err.join("\n")}`);
+    keys = Number(/: (\d+) keys/.exec(told.out.join())?.[1]);
+    if ((await quorate(old, "verify", path)).code !== 0) {
+      faults.push("the backup of a cluster that goes on is not whole");
+    }
+    // Half of a file is gone on with, and comes to a whole one.
+    const half = `${folder}/half.jsonl`;
+    const text = await Deno.readTextFile(path);
+    await Deno.writeTextFile(half, text.slice(0, Math.floor(text.length / 2)));
+    if ((await quorate(old, "verify", half)).code === 0) faults.push("half a backup passes for a whole one");
+    const again = await quorate(old, "backup", half);
+    if (again.code !== 0) faults.push(`half a backup is not gone on with: ${again.err.join("\n")}`);
+    if ((await quorate(old, "backup", half)).code === 0) faults.push("a whole backup is written over");
+    // The cluster grants more after that: nobody will ever know.
+    await batch(url, all.filter((_, i) => i % 2 === 1).map((name) => release(name, granted)));
+    await take(url, [...all, ...Array.from({ length: 20 }, (_, i) => `late/${i}`)], granted);
+  } finally {
+    await old.stop();
+  }
+  const made = await RealCluster.start(3, 0, { isolates: 1, late: ["a", "b", "c"] });
+  try {
+    await Promise.all(made.ids.map((id) => made.startNode(id, ["--init", "--restore", path])));
+    const compared = await quorate(made, "verify", "--cluster", path);
+    if (compared.code !== 0) faults.push(`the restored cluster is another: ${compared.err.join("\n")}`);
+    // As after a crash: what it was made of stands in the store.
+    await made.kill("b");
+    await made.startNode("b");
+    const url = made.url("b");
+    const names = [...granted.keys()];
+    const forced = names.map((name) => ({ method: "DELETE", path: lock(name), body: { reason: "drill" } }));
+    await batch(url, forced);
+    const next = new Map<string, bigint>();
+    await take(url, names, next);
+    for (const [name, before] of granted) {
+      if (!((next.get(name) ?? 0n) > before)) faults.push(`${name}: ${next.get(name)} after ${before}`);
+    }
+    const value = await call(url, "GET", "/v1/elections/main");
+    if ((value?.body["leader"] as { value?: string } | null)?.value !== "up") faults.push("the leader is not there");
+    const second = await quorate(made, "backup", `${folder}/second.jsonl`);
+    const header = JSON.parse((await Deno.readTextFile(`${folder}/second.jsonl`)).split("\n")[0]!);
+    if (second.code !== 0 || header.restored !== 1) {
+      faults.push(`a backup of what was restored: ${JSON.stringify(header)}`);
+    }
+  } finally {
+    await made.stop();
+  }
+  return { keys, faults, fences: granted.size };
+}
+
+async function take(url: string, names: readonly string[], granted: Map<string, bigint>): Promise<void> {
+  const takes = names.map((name) => ({ method: "POST", path: lock(name), body: { holder: "drill", ttlMs: TTL_MS } }));
+  const results = await batch(url, takes);
+  results.forEach(({ status, body }, i) => {
+    if (status === 200) granted.set(names[i]!, BigInt(body["fence"] as string));
+    else if (body["code"] !== "held") throw new Error(`${names[i]}: ${JSON.stringify(body)}`);
+  });
+}
+
+function release(name: string, granted: ReadonlyMap<string, bigint>): Operation {
+  return { method: "DELETE", path: `${lock(name)}/${granted.get(name)}` };
+}
+
+function lock(name: string): string {
+  return `/v1/locks/${encoded(name)}`;
+}
+
+function encoded(name: string): string {
+  return encodeURIComponent(name);
+}
+
+async function batch(url: string, operations: readonly Operation[]): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  for (let at = 0; at < operations.length; at += BATCH) {
+    results.push(...await together(url, operations.slice(at, at + BATCH)));
+  }
+  return results;
+}
+
+/** What a busy node does not do at once is asked for again. */
+async function together(url: string, operations: readonly Operation[], tries = TRIES): Promise<readonly Result[]> {
+  const reply = await callAny([url], 0, "POST", "/v1/batch", operations, TRIES);
+  const results = reply?.body as unknown as Result[];
+  if (!Array.isArray(results)) throw new Error(`batch: ${JSON.stringify(reply)}`);
+  const late = results.flatMap(({ status }, i) => status >= 500 ? [i] : []);
+  if (late.length === 0) return results;
+  if (tries === 0) throw new Error(`batch: ${JSON.stringify(results[late[0]!])}`);
+  const again = await together(url, late.map((i) => operations[i]!), tries - 1);
+  return results.map((result, i) => late.includes(i) ? again[late.indexOf(i)]! : result);
+}
+
+async function quorate(cluster: RealCluster, ...args: readonly string[]): Promise<Ended> {
+  await using command = new Command(args, { QUORATE_URL: cluster.ids.map((id) => cluster.url(id)).join() });
+  return await command.ended();
+}
+
+if (import.meta.main) {
+  const folder = await Deno.makeTempDir();
+  const startedMs = performance.now();
+  try {
+    const told = await drill(Number(Deno.args[0] ?? 1_000), folder);
+    const { size } = await Deno.stat(`${folder}/backup.jsonl`);
+    console.log(JSON.stringify({ ...told, bytes: size, seconds: Math.round((performance.now() - startedMs) / 1_000) }));
+    Deno.exit(told.faults.length === 0 ? 0 : 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,46 @@
+/** Backup and restore, with real processes and the real command line. */
+import { assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { drill } from "./backup_drill.ts";
+import { pause, RealCluster } from "./real_cluster.ts";
+
+Deno.test({
+  name:
+    "backup: what a cluster held is in another, and no fence is granted twice, whatever was granted after the backup",
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const { keys, faults, fences } = await drill(150, folder);
+      assertEquals(faults, []);
+      assertGreater(keys, 300);
+      assertEquals(fences, 170);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "restore: a file that is not whole, and a store that is somebody's, are refused before anything is written",
+  fn: async () => {
+    const path = await Deno.makeTempFile();
+    await Deno.writeTextFile(path, '{"format":1,"cluster":"c","restored":0}\n');
+    const cluster = await RealCluster.start(1, 0, { isolates: 1, late: ["a"] });
+    try {
+      const start = async (expected: RegExp, ...flags: string[]) => {
+        await cluster.startNode("a", flags, { ready: false });
+        for (let i = 0; i < 1_000 && !expected.test(cluster.output("a")); i++) await pause(20);
+        assertMatch(cluster.output("a"), expected);
+        await cluster.kill("a");
+      };
+      await start(/--restore needs --init/, "--restore", path);
+      await start(/the backup lacks its end: it is not whole/, "--init", "--restore", path);
+      await cluster.startNode("a", ["--init"]);
+      await cluster.kill("a");
+      await start(/this store is a's already: start without --init/, "--init", "--restore", path);
+      await cluster.startNode("a");
+    } finally {
+      await cluster.stop();
+      await Deno.remove(path);
+    }
+  },
+});
