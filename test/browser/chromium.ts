@@ -193,13 +193,22 @@ export type TraceEvent = {
   readonly ts: number;
   readonly dur?: number;
   readonly tdur?: number;
-  readonly args?: { readonly name?: string };
+  readonly args?: Readonly<Record<string, unknown>>;
 };
 
-/** How long each task of a page's main thread took, by the clock and of CPU. */
-export function mainThreadTasks(events: readonly TraceEvent[]): readonly { wallMs: number; cpuMs: number }[] {
+/** How long each task of the main threads of this origin's pages took, by the clock and of CPU; not of the browser's own pages. */
+export function mainThreadTasks(
+  events: readonly TraceEvent[],
+  origin: string,
+): readonly { readonly wallMs: number; readonly cpuMs: number }[] {
+  const own = new Set(
+    events.filter(({ name, args }) => name === "ParseHTML" && JSON.stringify(args).includes(`"url":"${origin}/`))
+      .map(({ pid }) => pid),
+  );
   const mains = new Set(
-    events.filter(({ name, args }) => name === "thread_name" && args?.name === "CrRendererMain")
+    events.filter(({ name, args, pid }) =>
+      own.has(pid) && name === "thread_name" && args?.["name"] === "CrRendererMain"
+    )
       .map(({ pid, tid }) => `${pid}.${tid}`),
   );
   return events

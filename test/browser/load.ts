@@ -37,7 +37,7 @@ export async function measureLoad(program: string): Promise<number> {
           costs.watched.push(await share(cluster.pid("a")));
         }
       });
-      const tasks = mainThreadTasks(trace);
+      const tasks = mainThreadTasks(trace, cluster.url("a"));
       const usedMs = await page.evaluate<number>(NEXT_PAGE);
       const made = load.count;
       await load.stop();
