@@ -152,7 +152,7 @@ export const SERVICE_STEPS: Steps = {
   "status": async ({ a, b }) => {
     const known = [];
     for (const node of [a, b]) {
-      assertEquals(await node.said(200, "GET", "/healthz"), { ok: true });
+      for (const path of ["/livez", "/healthz"]) assertEquals(await node.said(200, "GET", path), { ok: true });
       assertEquals(await node.said(200, "GET", "/readyz"), { ready: true });
       const { id, voting, members, cluster } = await node.said(200, "GET", "/v1/status");
       assert(voting === true);
@@ -161,6 +161,21 @@ export const SERVICE_STEPS: Steps = {
     }
     assertEquals(known.map(([id]) => id), ["a", "b"]);
     assertEquals(known[0]?.[1], known[1]?.[1]);
+  },
+
+  "backup": async ({ a, b }) => {
+    await a.said(200, "PUT", "/v1/kv/backed-up", "x");
+    const { items } = await b.said(200, "GET", "/v1/backup?after=kv%2Fbacked-u");
+    assertEquals((items as readonly Json[])[0]?.["key"], "kv/backed-up");
+    await a.said(200, "GET", "/v1/backup?after=session%2Fz");
+  },
+
+  "metrics": async ({ a, b }) => {
+    for (const node of [a, b]) {
+      const { status, text } = await node.ask("GET", "/metrics");
+      assertEquals(status, 200);
+      assert(text.includes("quorate_quorum 1"), text);
+    }
   },
 
   "make a database a member's": async ({ a, b }) => {
