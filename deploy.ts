@@ -221,6 +221,13 @@ async function initialise(
   if (store.identity() !== null) {
     throw new QuorateError("invalid-request", `this store is ${store.identity()!.id}'s already: start without --init`);
   }
+  // Else it would be open below what the records of a restore stand above.
+  if (config.restore === null && (await store.keys("", "", 1)).length > 0) {
+    throw new QuorateError(
+      "invalid-request",
+      "this store is nobody's and has records: a restore of it was not ended; begin again with an empty one",
+    );
+  }
   await mustLast(config);
   const witness = await knownLife(transport, witnesses, id);
   if (witness !== null) {

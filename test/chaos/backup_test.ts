@@ -1,5 +1,9 @@
 /** Backup and restore, with real processes and the real command line. */
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { createMachine } from "../../src/machine/machine.ts";
+import { freshRecord } from "../../src/paxos/record.ts";
+import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { drill } from "./backup_drill.ts";
 import { pause, RealCluster } from "./real_cluster.ts";
 
@@ -34,6 +38,18 @@ Deno.test({
       };
       await start(/--restore needs --init/, "--restore", path);
       await start(/the backup lacks its end: it is not whole/, "--init", "--restore", path);
+      const machine = createMachine({ digest: sha256Hex });
+      const half = await openOwnerStore({ path: cluster.store("a"), apply: machine.apply, run: () => "half" });
+      await half.update("kv/x", () => ({ record: freshRecord(machine, { kind: "prepare" }, 5), reply: null }));
+      await half.close();
+      await start(/this store is nobody's and has records: a restore of it was not ended/, "--init");
+      await start(
+        /this store has records already: a backup is restored into an empty one/,
+        "--init",
+        "--restore",
+        path,
+      );
+      await Deno.remove(cluster.store("a"));
       await cluster.startNode("a", ["--init"]);
       await cluster.kill("a");
       await start(/this store is a's already: start without --init/, "--init", "--restore", path);
