@@ -221,11 +221,10 @@ async function initialise(
   if (store.identity() !== null) {
     throw new QuorateError("invalid-request", `this store is ${store.identity()!.id}'s already: start without --init`);
   }
-  // Else it would be open below what the records of a restore stand above.
+  // As a restore leaves it that was cut off: without the backup's floor its other names would begin at the first fence again.
   if (config.restore === null && (await store.keys("", "", 1)).length > 0) {
-    throw new QuorateError(
-      "invalid-request",
-      "this store is nobody's and has records: a restore of it was not ended; begin again with an empty one",
+    throw new StoreError(
+      "this store has records and is nobody's, as after a restore that was cut off: delete it first",
     );
   }
   await mustLast(config);

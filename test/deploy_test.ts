@@ -5,6 +5,8 @@ import { sha256Hex } from "../src/auth/digest.ts";
 import { type NodeConfig, parseConfig } from "../src/config/config.ts";
 import { QuorateError } from "../src/errors.ts";
 import { StoreError } from "../src/ports.ts";
+import { openOwnerStore } from "../src/store/kv_ballot_store.ts";
+import { apply, makeRecord, write } from "./store/ballot_store_contract.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const SECRET = "a secret of this test only";
@@ -158,6 +160,15 @@ Deno.test("deploy: who may ask other nodes over plain HTTP on a network is told 
       "--insecure-peers: what this node sends to b anybody on the way can read, names and values too",
     ]);
     assertEquals(await told(["--insecure-peers"], THREE), []);
+  }));
+
+Deno.test("deploy: a store with records that is nobody's is not initialised: its other names would have their fences again", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/a.sqlite`;
+    const store = await openOwnerStore({ path, apply, run: () => "restored" });
+    await store.update("lock/x", write(makeRecord(1)));
+    await store.close();
+    await assertRejects(async () => composed(await configOf(path, { init: true })), StoreError, "cut off");
   }));
 
 Deno.test("deploy: a store that has an identity is not initialised again, and one that has none never votes", () =>

@@ -45,7 +45,11 @@ export async function restoreInto({ store, lines, modes, machine, digest }: Part
     const { key } = found.record;
     const record = recordOf(found.record, floor, modes.initial(key), machine);
     const kept = { ...record, live: isListed(record.state) };
-    writing.push(store.update(key, () => ({ record: kept, reply: null })));
+    writing.push(store.update(key, (stored) => {
+      // On a shared store another process may have restored and begun to vote meanwhile: its votes stay.
+      if (stored !== null) throw new StoreError("another process fills this store: each is restored once");
+      return { record: kept, reply: null };
+    }));
     if (writing.length < AT_ONCE) continue;
     await Promise.all(writing);
     writing = [];
