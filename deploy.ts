@@ -81,7 +81,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
   });
   const store = await openStore(config, () => metrics.conflicted());
   try {
-    const restored = await restoredOf(config, store);
+    const restored = await restoredOf(config, store, report);
     const { cluster, text, hash, members, modes } = clusterConfigOf(config, restored);
     const holder: { node?: ReplicaNode } = {};
     const calls = {

@@ -126,6 +126,7 @@ async function goOn(path: string, digest: BackupDigest): Promise<Begun> {
   async function* noting(): AsyncGenerator<string, void> {
     for await (const each of linesIn(path)) yield line = each;
   }
+  const { size } = await Deno.stat(path);
   for await (const found of readBackup(noting(), { ...parts, mayLack: true })) {
     if (found.type === "end") throw new UsageError(`${path} is a whole backup: write to another file`);
     digest.add(line);
@@ -136,6 +137,8 @@ async function goOn(path: string, digest: BackupDigest): Promise<Begun> {
       last = found.record.key;
     }
   }
+  // Not even its first line is whole: it may be anything.
+  if (header === null && size > 0) throw new UsageError(`${path} is there, and is no backup: write to another file`);
   return { header, bytes, last };
 }
 

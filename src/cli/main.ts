@@ -12,7 +12,7 @@ const OLDEST = { deno: [2, 5], node: [20, 0] } as const;
 const USAGE = `usage:
   deno task start [--port 8701] [--data data]
       five nodes on this machine, ports 8701 to 8705, their files in ./data
-  deno task node --id ID --kv FILE [--host 127.0.0.1] [--port 8701] [--cluster a=URL,b=URL,…] [--init [--restore FILE]]
+  deno task node --id ID --kv FILE [--host 127.0.0.1] [--port 8701] [--cluster a=URL,b=URL,…] [--init [--restore FILE [--restore-number N]]]
                  [--modes PREFIX=MODE,…] [--learners f=URL,…] [--learner]
                  [--tls-cert FILE --tls-key FILE | --behind-proxy] [--tls-ca FILE] [--insecure-peers] [--trace]
                  [--log text|json] [--log-level debug|info|warn|error]

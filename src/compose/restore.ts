@@ -8,7 +8,8 @@ import type { NodeConfig } from "../config/config.ts";
 import { createModes, type Modes } from "../engine/modes.ts";
 import { createMachine, type LockMachine, wholeHashOf } from "../machine/machine.ts";
 import { isListed } from "../machine/view.ts";
-import { type BallotStore, StoreError } from "../ports.ts";
+import { QuorateError } from "../errors.ts";
+import { type BallotStore, type Report, StoreError } from "../ports.ts";
 
 /** Records that are written together. */
 const AT_ONCE = 64;
@@ -20,13 +21,15 @@ type Parts = {
   readonly modes: Pick<Modes, "initial">;
   readonly machine: LockMachine;
   readonly digest: Digest;
+  /** Above those of all clusters that were ever made of this backup, or of one before it. Default: one more than it has. */
+  readonly number?: number | null;
 };
 
 /**
  * Resolves once all records are durable. The file is read twice: nothing is written of one that is wrong somewhere. Rejects with
  * `invalid-request` for such a file, with StoreError for a store that has records already.
  */
-export async function restoreInto({ store, lines, modes, machine, digest }: Parts): Promise<Restored> {
+export async function restoreInto({ store, lines, modes, machine, digest, number = null }: Parts): Promise<Restored> {
   if ((await store.keys("", "", 1)).length > 0) {
     throw new StoreError("this store has records already: a backup is restored into an empty one");
   }
@@ -37,7 +40,13 @@ export async function restoreInto({ store, lines, modes, machine, digest }: Part
     if (found.type === "header") count = found.header.restored + 1;
     else if (found.type === "end") end = found.end;
   }
-  const restored = restoredFrom(count, end!.digest);
+  if (number !== null && number < count) {
+    throw new QuorateError(
+      "invalid-request",
+      `${count - 1} restores lie behind the backup: this one's number is above that`,
+    );
+  }
+  const restored = restoredFrom(number ?? count, end!.digest);
   const floor = floorOf(restored);
   let writing: Promise<unknown>[] = [];
   for await (const found of read()) {
@@ -59,8 +68,8 @@ export async function restoreInto({ store, lines, modes, machine, digest }: Part
 }
 
 /** What the cluster of this store was made of; now, if its settings say so. Rejects as `restoreInto`. */
-export async function restoredOf(config: NodeConfig, store: BallotStore): Promise<Restored | null> {
-  const { restore: path } = config;
+export async function restoredOf(config: NodeConfig, store: BallotStore, report: Report): Promise<Restored | null> {
+  const { restore: path, restoreNumber: number } = config;
   // Whose it is `initialise` finds out, and refuses.
   if (path === null || store.identity() !== null) return restoredIn(store.config());
   const { members, modes } = clusterConfigOf(config);
@@ -68,5 +77,11 @@ export async function restoredOf(config: NodeConfig, store: BallotStore): Promis
     yield* linesOf((await Deno.open(path)).readable, LINE_MAX_CHARS);
   };
   const machine = createMachine({ digest: sha256Hex });
-  return await restoreInto({ store, lines, modes: createModes(members, modes, sha256Hex), machine, digest: sha256Hex });
+  const modesOf = createModes(members, modes, sha256Hex);
+  const restored = await restoreInto({ store, lines, modes: modesOf, machine, digest: sha256Hex, number });
+  report(
+    `restored, as number ${restored.count}: where another cluster was made of this backup before, begin again with ` +
+      `--restore-number above that one's`,
+  );
+  return restored;
 }

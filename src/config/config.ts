@@ -48,6 +48,8 @@ export type NodeConfig = {
   readonly init: boolean;
   /** The backup whose records it then begins with; null: with none. */
   readonly restore: string | null;
+  /** Which restore it is of all of this line of clusters; null: one more than lie behind the backup. */
+  readonly restoreNumber: number | null;
   /** None, one or two; the first signs, each is accepted. */
   readonly secrets: readonly string[];
   /** null: none are configured, and `host` is a loopback one. */
@@ -78,6 +80,7 @@ const NODE_FLAGS = {
   modes: "value",
   init: "switch",
   restore: "value",
+  "restore-number": "value",
   learner: "switch",
   learners: "value",
   log: "value",
@@ -151,7 +154,7 @@ export async function parseConfig(
     kvToken: fromEnv(env, "QUORATE_KV_TOKEN")?.text.trim() ?? null,
     modes: modesOf(setting("modes", "QUORATE_MODES")),
     init: flags.init !== undefined,
-    restore: restoreOf(flags),
+    ...restoreOf(flags),
     secrets,
     tokens,
     rate,
@@ -170,12 +173,17 @@ export async function parseConfig(
   return config;
 }
 
-function restoreOf({ init, restore }: { readonly init?: string; readonly restore?: string }): string | null {
-  if (restore === undefined) return null;
-  if (init === undefined) {
+function restoreOf(
+  flags: Partial<Record<"init" | "restore" | "restore-number", string>>,
+): Pick<NodeConfig, "restore" | "restoreNumber"> {
+  const [restore, number] = [flags.restore ?? null, flags["restore-number"]];
+  if (restore !== null && flags.init === undefined) {
     refuse("--restore", "needs --init: a store becomes a member's with what the backup has, or never");
   }
-  return restore;
+  if (number === undefined) return { restore, restoreNumber: null };
+  if (restore === null) refuse("--restore-number", "needs --restore");
+  if (!/^[1-9][0-9]{0,2}$/.test(number)) refuse("--restore-number", "is not a number from 1 on");
+  return { restore, restoreNumber: Number(number) };
 }
 
 /** `PREFIX=MODE,…`, each prefix of keys such as `lock/jobs/`. */

@@ -29,6 +29,8 @@ _WAIT_MAX = 300.0
 # A node that says nothing for so long may be gone. The wait goes on in its place through another: places last ten seconds.
 _SILENCE = 8.0
 _RETRY_MIN, _RETRY_MAX = 0.05, 1.0
+# What a node that was not asked yet has at least.
+_LAST_TRY = 1.0
 # A hold ends so long before its guarantee, for what its holder still does: this share of it, and no more than the most.
 _MARGIN_SHARE, _MARGIN_MAX = 0.05, 0.25
 # Another node, or another time, may answer these.
@@ -77,6 +79,7 @@ class Client:
         self.timeout = timeout
         self._first = 0
         self._instances = {}
+        self._noting = threading.Lock()
 
     def lock(self, name, ttl=_TTL, blocking=True, blocking_timeout=None, holder=None, shared=False, metadata=None):
         """A lock that is not taken yet: see ``Lock``."""
@@ -89,9 +92,11 @@ class Client:
     def request(self, method, path, body=None, key=None, until=None):
         """One request, as JSON, repeated at node after node until one says what becomes of it.
 
-        Returns the answer's body. ``key`` makes a write one write, however often it is sent. Raises ``QuorateError``: with what a
+        Returns the answer's body. A write is one write, however often it is sent: it bears ``key``, or one made here. Raises ``QuorateError``: with what a
         node refuses it for, or once ``until`` (of ``time.monotonic()``; default: the client's timeout) is over.
         """
+        if method not in ("GET", "HEAD"):
+            key = key or _key()
         answer = self._ask(_Command(method, path, body, key), until or time.monotonic() + self.timeout)
         if answer.status != 200:
             raise answer.error()
@@ -103,7 +108,7 @@ class Client:
         ``until`` counts anew as long as a node that is there keeps it waiting. None: ``stop`` was set.
         """
         patience = until - time.monotonic()
-        pause, last = _RETRY_MIN, None
+        pause, last, failures = _RETRY_MIN, None, 0
         while True:
             if stop is not None and stop.is_set():
                 return None
@@ -111,7 +116,7 @@ class Client:
             asked = time.monotonic()
             # Half of what is left: a node that swallows requests must leave time for another.
             silence = max(0.05, min(self.timeout, (until - asked) / 2))
-            if wait_until is not None:
+            if wait_until is not None and wait_until > asked:
                 silence = _SILENCE
             try:
                 answer = node.ask(command, self._token, silence, wait_until)
@@ -123,14 +128,18 @@ class Client:
                 now = time.monotonic()
                 if wait_until is not None and asked + _SILENCE <= now < wait_until and node.is_alive():
                     # It was kept waiting without a word: that is what was asked for.
-                    until = now + patience
+                    until, failures = now + patience, 0
                     continue
                 last = QuorateError("not-ready", f"{node.origin}: {error}", outcome="unknown" if command.key else None)
             self._first += 1
+            failures += 1
             left = until - time.monotonic()
-            if left <= pause:
+            # However long one was silent, each of the others is asked once; but what renews has no time beyond its own.
+            if left <= pause and (wait_until is None or failures >= len(self._nodes)):
                 raise last
             pause = min(pause * 2, _RETRY_MAX, max(left, _RETRY_MIN))
+            if wait_until is not None and failures < len(self._nodes):
+                until = max(until, time.monotonic() + _LAST_TRY)
             if stop is None:
                 time.sleep(pause * (0.5 + secrets.randbelow(1000) / 2000))
             else:
@@ -139,10 +148,11 @@ class Client:
     def _note(self, path, instance):
         if instance is None:
             return
-        if len(self._instances) >= _INSTANCES_MAX:
-            self._instances.pop(next(iter(self._instances)), None)
         name = _name_in(path)
-        self._instances[name] = max(instance, self._instances.get(name, 0))
+        with self._noting:
+            if len(self._instances) >= _INSTANCES_MAX:
+                self._instances.pop(next(iter(self._instances)), None)
+            self._instances[name] = max(instance, self._instances.get(name, 0))
 
     def _born(self, path):
         """The instance last seen of a name: a write that says it is applied at most once, however late it is repeated."""
@@ -262,6 +272,9 @@ class _Hold:
         self._lost = lost
         self._bound = _Bound(answer)
         self._is_over = threading.Event()
+        # Set where the thread has to look again: it is over, or lasts less long than it did.
+        self._changed = threading.Event()
+        self._renewing = threading.Lock()
         self._is_known_lost = False
         # A child process does not hold what its parent does.
         self._pid = os.getpid()
@@ -275,26 +288,30 @@ class _Hold:
 
     def renew(self, body):
         """Renews now. Raises ``LockNotOwnedError`` if it is lost, and ``QuorateError`` where no node answers in time."""
-        if self.left() <= 0:
-            raise LockNotOwnedError("lock-lost", "it is not held any more")
-        until = time.monotonic() + min(self._client.timeout, self._bound.left())
-        answer = self._client._ask(_Command("PUT", self._path, body, _key()), until)
-        if answer.status in (404, 410):
-            self._is_known_lost = True
-            self._lost.set()
-            raise answer.error(LockNotOwnedError)
-        if answer.status != 200:
-            raise answer.error()
-        bound = _Bound(answer)
-        if bound.left() > self._bound.left():
-            self._bound = bound
+        # One at a time: an older answer must not undo what a newer one says.
+        with self._renewing:
+            if self.left() <= 0:
+                raise LockNotOwnedError("lock-lost", "it is not held any more")
+            until = time.monotonic() + min(self._client.timeout, self._bound.left())
+            answer = self._client._ask(_Command("PUT", self._path, body, _key()), until)
+            if answer.status in (404, 410):
+                self._is_known_lost = True
+                self._tell_lost()
+                raise answer.error(LockNotOwnedError)
+            if answer.status != 200:
+                raise answer.error()
+            bound = _Bound(answer)
+            # With another ttl it may be over sooner than it was.
+            if "ttlMs" in body or bound.left() > self._bound.left():
+                self._bound = bound
+                self._changed.set()
 
     def release(self):
         """Ends it here, then tells the nodes. Returns whether it was held until then; raises where no node answers."""
         if self._pid != os.getpid():
             return False
         was_held = self.left() > 0
-        self._is_over.set()
+        self.end()
         answer = self._client._ask(_Command("DELETE", self._path, None, _key()), time.monotonic() + self._client.timeout)
         if answer.status in (404, 410):
             return False
@@ -302,20 +319,30 @@ class _Hold:
             raise answer.error()
         return was_held and answer.body.get("outcome") == "released"
 
+    def end(self):
+        self._is_over.set()
+        self._changed.set()
+
+    def _tell_lost(self):
+        # What was given back is not lost, and the object may hold something else by now.
+        if not self._is_over.is_set():
+            self._lost.set()
+
     def _keep(self):
         """One failed renewal ends nothing: it is tried again for as long as the hold lasts."""
         wait = self._bound.left() / 3
-        while not self._is_over.wait(max(0.0, min(wait, self._bound.left()))):
+        while not self._is_over.is_set():
+            if self._changed.wait(max(0.0, min(wait, self._bound.left()))):
+                self._changed.clear()
+                wait = self._bound.left() / 3
+                continue
             if self.left() <= 0:
-                self._lost.set()
-                return
+                return self._tell_lost()
             try:
                 self.renew({})
-                wait = self._bound.left() / 3
             except LockNotOwnedError:
-                self._lost.set()
-                return
-            except QuorateError:
+                return self._tell_lost()
+            except Exception:  # Whatever it is, as of a proxy that answers: the hold's time goes on.
                 wait = min(1.0, max(0.02, self._bound.left() / 8))
 
 
@@ -344,7 +371,7 @@ class _Taker:
         if self.remaining() > 0:
             raise LockError("held", "this object holds it already: make one for each hold")
         if self._hold is not None:
-            self._hold._is_over.set()
+            self._hold.end()
         self._hold = self.fence = None
         self.lost.clear()
         wait_until = time.monotonic() + (float("inf") if wait is None else max(0.0, wait))
@@ -359,7 +386,10 @@ class _Taker:
                     if _Bound(answer).left() > 0:
                         self.fence = int(answer.body[self._number])
                         self._hold = _Hold(client, self._path, answer.body[self._number], answer, self.lost)
-                        return True
+                        if not self._cancelled.is_set():
+                            return True
+                        # Whoever cancelled may have ended it already.
+                        return self._given_up()
                     self._leave(command)
                 elif answer is not None and code not in ("held", "led", "cooling", "lost", "expired-command"):
                     raise answer.error()
@@ -390,6 +420,14 @@ class _Taker:
                 client._ask(_Command("DELETE", f"{self._path}/{answer.body['fence']}", None, _key()), until)
         except QuorateError:
             pass
+
+    def _given_up(self):
+        try:
+            self._give_back()
+        except QuorateError:
+            pass
+        self.lost.clear()
+        return False
 
     def _give_back(self, quietly=False):
         """Raises ``LockNotOwnedError`` if it was lost before. ``quietly``: not where no node answers; then it lapses by itself."""

@@ -94,8 +94,11 @@ export class Learning {
   async aheadOf(key: string): Promise<number | null> {
     const { snapshot: { instance: own } } = await this.#acceptor.view(key);
     let newest = own;
-    const isHeard = await this.#ask(key, ({ instance }) => void (newest = Math.max(newest, instance)));
-    if (!isHeard) throw new QuorateError("no-quorum", "no quorum of members says how far they are");
+    const hear = ({ instance }: Snapshot) => void (newest = Math.max(newest, instance));
+    // Twice: one message that is lost is no reason not to know.
+    if (!await this.#ask(key, hear) && !await this.#ask(key, hear)) {
+      throw new QuorateError("no-quorum", "no quorum of members says how far they are");
+    }
     return newest > own ? newest : null;
   }
 

@@ -85,6 +85,10 @@ export async function drill(names: number, folder: string): Promise<Drill> {
     }
     const value = await call(url, "GET", "/v1/elections/main");
     if ((value?.body["leader"] as { value?: string } | null)?.value !== "up") faults.push("the leader is not there");
+    const foreign = `${folder}/foreign.txt`;
+    await Deno.writeTextFile(foreign, "not a backup");
+    await quorate(made, "backup", foreign);
+    if (await Deno.readTextFile(foreign) !== "not a backup") faults.push("what was in the way is overwritten");
     const second = await quorate(made, "backup", `${folder}/second.jsonl`);
     const header = JSON.parse((await Deno.readTextFile(`${folder}/second.jsonl`)).split("\n")[0]!);
     if (second.code !== 0 || header.restored !== 1) {

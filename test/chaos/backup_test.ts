@@ -42,7 +42,7 @@ Deno.test({
       const half = await openOwnerStore({ path: cluster.store("a"), apply: machine.apply, run: () => "half" });
       await half.update("kv/x", () => ({ record: freshRecord(machine, { kind: "prepare" }, 5), reply: null }));
       await half.close();
-      await start(/this store is nobody's and has records: a restore of it was not ended/, "--init");
+      await start(/this store has records and is nobody's, as after a restore that was cut off/, "--init");
       await start(
         /this store has records already: a backup is restored into an empty one/,
         "--init",

@@ -49,6 +49,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     learner: false,
     init: false,
     restore: null,
+    restoreNumber: null,
     secrets: [],
     rate: null,
     cors: [],

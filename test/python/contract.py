@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -155,6 +156,42 @@ def extend_changes_the_ttl():
 
 
 @case
+def a_shorter_ttl_ends_sooner():
+    lock = client().lock("shorter", ttl=30)
+    lock.acquire()
+    lock.extend(1)
+    assert lock.remaining() <= 1.0
+    time.sleep(1.5)
+    assert lock.owned(), "it renews itself by the ttl that it has"
+    lock.release()
+    assert not lock.lost.is_set()
+
+
+@case
+def a_node_that_says_nothing_does_not_keep_one_from_the_others():
+    silent = socket.create_server(("127.0.0.1", 0))
+    urls = [f"http://127.0.0.1:{silent.getsockname()[1]}", *URLS.split(",")]
+    for blocking in (False, True):
+        one = client(urls, timeout=2)
+        one._instances["/v1/locks/silent"] = 0
+        lock = one.lock("silent", blocking=blocking, blocking_timeout=20 if blocking else None)
+        assert lock.acquire() is True
+        lock.release()
+    silent.close()
+
+
+@case
+def an_answer_that_is_none_ends_no_renewal():
+    with client().lock("proxy", ttl=1.5) as lock:
+        asked = quorate._Node.ask
+        quorate._Node.ask = lambda *rest, **more: quorate._Answer(200, {}, None, (0.0, 0.0))
+        time.sleep(0.7)
+        quorate._Node.ask = asked
+        time.sleep(1.5)
+        assert lock.owned() and not lock.lost.is_set()
+
+
+@case
 def shared_holders_hold_together():
     with client().lock("shared", shared=True), client().lock("shared", shared=True, holder="me", metadata="about"):
         holders = client().request("GET", "/v1/locks/shared")["holders"]
@@ -235,6 +272,23 @@ def what_a_leader_raises_comes_out_and_it_resigns():
 
     raised(KeyError, lambda: election.run(work))
     assert election.leader() is None
+
+
+@case
+def a_candidate_that_is_cancelled_as_it_is_granted_does_not_lead():
+    election = client().election("granted")
+    ask = election._client._ask
+
+    def cancelling(command, *rest):
+        answer = ask(command, *rest)
+        # Its answer is there, and the candidate does not know it yet.
+        election._cancelled.set()
+        return answer
+
+    election._client._ask = cancelling
+    assert election.run(lambda: "led") is None
+    election._client._ask = ask
+    assert election.leader() is None and not election.lost.is_set()
 
 
 @case
