@@ -147,11 +147,15 @@ export class Bodies {
 
 /**
  * HTTP/1.1, whose requests name their host in a header, says by two others whether there is a body; to look for one that is not
- * there costs as much as all else of a release. Not where a value could be lost: a proxy may have dropped the length.
+ * there costs as much as all else of a release. Not where something could be lost: a proxy, or HTTP/2, may have no length.
  */
-function hasNoBody({ method, headers }: Request): boolean {
-  return method === "DELETE" && headers.get("transfer-encoding") === null && headers.get("host") !== null;
+function hasNoBody({ method, url, headers }: Request): boolean {
+  return method === "DELETE" && SAYS_NOTHING.test(url) &&
+    headers.get("transfer-encoding") === null && headers.get("host") !== null;
 }
+
+/** Below a name, where a grant is given back or a queue is left: a body has nothing to add there. */
+const SAYS_NOTHING = /^[a-z]+:\/\/[^/]*\/v1\/[a-z]+\/[^/?#]+\/[^/?#]/;
 
 function tooLarge(maxBytes: number): QuorateError {
   return new QuorateError("too-large", `the body is over ${maxBytes} bytes`);

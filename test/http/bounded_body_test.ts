@@ -4,6 +4,7 @@ import { Bodies } from "../../src/http/bounded_body.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 
 const KIB = 1_024;
+const RELEASE = "/v1/locks/x/1025";
 
 function setUp(limits: { maxBytes?: number; deadlineMs?: number } = {}) {
   const clock = new ManualClock();
@@ -11,14 +12,14 @@ function setUp(limits: { maxBytes?: number; deadlineMs?: number } = {}) {
 }
 
 /** A request whose body the test sends piece by piece. */
-function sending(headers: Record<string, string> = {}, method = "POST") {
+function sending(headers: Record<string, string> = {}, method = "POST", path = "/") {
   const cancelled: unknown[] = [];
   let stream!: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => void (stream = controller),
     cancel: () => void cancelled.push(true),
   });
-  const request = new Request("http://localhost/", { method, headers, body });
+  const request = new Request(`http://localhost${path}`, { method, headers, body });
   return {
     request,
     cancelled,
@@ -50,16 +51,19 @@ Deno.test("Bodies.read: the bytes as they came, in any pieces, and no room taken
   assertEquals([bodies.bytes, clock.timers], [0, 0]);
 });
 
-Deno.test("Bodies.read: a DELETE of HTTP/1.1 that announces no body has none; any other request may have one", async () => {
+Deno.test("Bodies.read: a release of HTTP/1.1 that announces no body has none; any other request may have one", async () => {
   const { bodies } = setUp();
   const host = { host: "localhost" };
-  assertEquals(await bodies.read(sending(host, "DELETE").request, 10), new Uint8Array());
+  assertEquals(await bodies.read(sending(host, "DELETE", RELEASE).request, 10), new Uint8Array());
   const others = [
-    sending(host, "PUT"),
-    sending({ ...host, "transfer-encoding": "chunked" }, "DELETE"),
-    sending({ ...host, "content-length": "1" }, "DELETE"),
+    sending(host, "PUT", RELEASE),
+    sending({ ...host, "transfer-encoding": "chunked" }, "DELETE", RELEASE),
+    sending({ ...host, "content-length": "1" }, "DELETE", RELEASE),
     // As over HTTP/2, where nothing need say that a body comes.
-    sending({}, "DELETE"),
+    sending({}, "DELETE", RELEASE),
+    // A force: it needs a reason.
+    sending(host, "DELETE", "/v1/locks/x"),
+    sending(host, "DELETE", "/v1/kv/-?key=a/b/c"),
   ];
   for (const other of others) {
     const read = bodies.read(other.request, 10);
