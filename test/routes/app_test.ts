@@ -164,6 +164,7 @@ describe("/openapi.json", () => {
       "/openapi.json",
       "/readyz",
       "/v1/access",
+      "/v1/backup",
       "/v1/batch",
       "/v1/elections",
       "/v1/elections/events",
