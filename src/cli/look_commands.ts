@@ -1,6 +1,6 @@
 /** The commands that look at a cluster or write registers, with their flags. */
 import type { Command } from "commander";
-import { runBackup, runVerify, type VerifyFlags } from "./backup.ts";
+import type { VerifyFlags } from "./backup.ts";
 import { type CertFlags, runCertNew } from "./cert.ts";
 import { completionFor, SHELLS } from "./completion.ts";
 import { runDoctor } from "./doctor.ts";
@@ -8,7 +8,7 @@ import { kvDelete, kvGet, kvList, kvPut, kvWatch, type PutFlags, type WriteFlags
 import type { Common } from "./cluster.ts";
 import { LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
 import type { Parts } from "./program.ts";
-import { EXIT_USAGE } from "./report.ts";
+import { CommandError, EXIT_USAGE, reportFailure } from "./report.ts";
 import { runStatus } from "./status.ts";
 import { runTokenNew, type TokenFlags } from "./token.ts";
 import { verb } from "./verb.ts";
@@ -50,10 +50,12 @@ export function lookCommands({ program, does }: Parts): void {
     .requiredOption("--reason <text>", "why, for its history")
     .action((name: string, flags: OfNoun & { reason: string }) => does(() => runForce(name, flags)));
   verb(program, "backup <file>", "write all that the cluster holds to a file; goes on with one that was begun")
-    .action((file: string, flags: Common) => does(() => runBackup(file, flags)));
+    .action((file: string, flags: Common) => does(() => inDeno("backup", ({ runBackup }) => runBackup(file, flags))));
   verb(program, "verify <file>", "check a backup, line by line")
     .option("--cluster", "compare it with what the cluster holds, too")
-    .action((file: string, flags: VerifyFlags) => does(() => runVerify(file, flags)));
+    .action((file: string, flags: VerifyFlags) =>
+      does(() => inDeno("verify", ({ runVerify }) => runVerify(file, flags)))
+    );
   verb(program, "status", "print which nodes answer and vote")
     .action((flags: Common) => does(() => runStatus(flags)));
   verb(
@@ -88,4 +90,10 @@ export function localCommands({ program, does }: Parts): void {
         return Promise.resolve(script === undefined ? EXIT_USAGE : 0);
       })
     );
+}
+
+/** Loaded when it is asked for: the package for other runtimes has no code of nodes. The exit code. */
+async function inDeno(verb: string, run: (backups: typeof import("./backup.ts")) => Promise<number>): Promise<number> {
+  if ("Deno" in globalThis) return await run(await import("./backup.ts"));
+  return reportFailure(verb, new CommandError("runs in Deno alone, as the nodes do"));
 }

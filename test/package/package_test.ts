@@ -73,11 +73,13 @@ Deno.test({
         assertMatch(missing.err, /cannot start no-such-program-here/);
         assertEquals(node.code, 1);
         assertMatch(node.err, /^quorate node runs in Deno alone, [^\n]*\n$/);
-        const [cert, trusting] = await Promise.all([
+        const [cert, backup, trusting] = await Promise.all([
           run(["cert", "new", "x"]),
+          run(["backup", "x"]),
           run(["locks", "--tls-ca", "README.md"]),
         ]);
-        assertEquals([cert.code, trusting.code], [1, 1]);
+        assertEquals([cert.code, backup.code, trusting.code], [1, 1, 1]);
+        assertMatch(backup.err, /^quorate backup[: ]+runs in Deno alone[^\n]*\n$/);
         assertMatch(cert.err, /^quorate cert new: runs in Deno alone, [^\n]*\n$/);
         assertMatch(trusting.err, /--tls-ca/);
         assertEquals([...(await quorate.kv.get("k"))!.value], [...value]);
