@@ -9,6 +9,9 @@ const LINTER = "npm:@redocly/openapi-core@1.34.24";
 const TYPES = "npm:openapi-typescript@7.13.0";
 const CLIENT = "npm:oazapfts@7.5.0";
 
+/** A registry that swallows what it is asked must not hold the gate. */
+const FETCHED_WITHIN_MS = 60_000;
+
 const LINT = `
 import { createConfig, lintFromString } from "${LINTER}";
 const config = await createConfig({ extends: ["recommended"] });
@@ -57,7 +60,9 @@ async function script(folder: string, name: string, text: string, ...args: strin
 
 async function areThere(): Promise<boolean> {
   const args = ["cache", "--no-lock", "--no-config", LINTER, TYPES, CLIENT];
-  const { success } = await new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).output();
+  const signal = AbortSignal.timeout(FETCHED_WITHIN_MS);
+  const { success } = await new Deno.Command(Deno.execPath(), { args, signal, stdout: "null", stderr: "null" })
+    .output();
   return success;
 }
 
