@@ -1,6 +1,7 @@
 /**
- * A cluster that was made of a backup. Every name goes on above whatever was decided after the backup, in the cluster that is
- * gone, and a name that the backup does not have begins there too: so no fence that was ever granted is granted again.
+ * A cluster that was made of a backup. Every name goes on above whatever was decided after the backup in the cluster that is
+ * gone, and a name that the backup does not have begins there too. So no fence is granted again, if the restore has a higher
+ * number than every restore before it.
  */
 import { QuorateError } from "../errors.ts";
 import { RESTORE_STEP, RESTORES_MAX } from "../limits.ts";
@@ -8,15 +9,15 @@ import type { AcceptorRecord, Machine, Mode, State } from "../paxos/message.ts";
 import { STANDING } from "../paxos/ballot.ts";
 import type { BackupRecord } from "./backup_file.ts";
 
-/** `count`: how many restores lie behind the cluster, this one included. `digest`: what its backup's end has. */
+/** `count`: the number of this restore, from 1. `digest`: what the end of its backup has. */
 export type Restored = { readonly count: number; readonly digest: string };
 
-/** The instance that is the last which can have been decided in any cluster before; 0: there was none. */
+/** No cluster with a lower number has decided an instance above this one; 0 where nothing was restored. */
 export function floorOf(restored: Restored | null): number {
   return restored === null ? 0 : restored.count * RESTORE_STEP;
 }
 
-/** Throws `invalid-request` for more restores than instances have room for. */
+/** Throws `invalid-request` for a number for which instances have no room. */
 export function restoredFrom(count: number, digest: string): Restored {
   if (count > RESTORES_MAX) {
     throw new QuorateError("invalid-request", `a cluster can be restored ${RESTORES_MAX} times, one after the other`);

@@ -1,11 +1,20 @@
 /** Backup and restore, with real processes and the real command line. */
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
+import { BackupDigest } from "../../src/backup/backup_file.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { freshRecord } from "../../src/paxos/record.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { drill } from "./backup_drill.ts";
 import { pause, RealCluster } from "./real_cluster.ts";
+
+/** The backup of a cluster that holds nothing. */
+function wholeBackup(): string {
+  const digest = new BackupDigest(sha256Hex);
+  const header = JSON.stringify({ format: 1, cluster: "c", restored: 0 });
+  digest.add(header);
+  return `${header}\n${JSON.stringify(digest.end())}\n`;
+}
 
 Deno.test({
   name:
@@ -49,6 +58,10 @@ Deno.test({
         "--restore",
         path,
       );
+      await Deno.remove(cluster.store("a"));
+      await Deno.writeTextFile(path, wholeBackup());
+      await start(/--restore-number is not a number from 1 on/, "--init", "--restore", path, "--restore-number", "0");
+      await start(/restored, as number 5/, "--init", "--restore", path, "--restore-number", "5");
       await Deno.remove(cluster.store("a"));
       await cluster.startNode("a", ["--init"]);
       await cluster.kill("a");

@@ -62,6 +62,18 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
   });
 });
 
+Deno.test("config: a backup is for --init, and its number for a backup", async () => {
+  const of = async (flags: string) => {
+    const { restore, restoreNumber } = await parse(`--id a --kv data/a.sqlite ${flags}`);
+    return [restore, restoreNumber];
+  };
+  assertEquals(await of("--init --restore b.jsonl"), ["b.jsonl", null]);
+  assertEquals(await of("--init --restore b.jsonl --restore-number 12"), ["b.jsonl", 12]);
+  for (const flags of ["--restore b", "--init --restore-number 1", "--init --restore b --restore-number 0"]) {
+    await assertRejects(() => of(flags), QuorateError, "--restore");
+  }
+});
+
 Deno.test("parseConfig: everything from flags", async () => {
   const config = await parse(
     `--init --id b --port 443 --host 10.0.0.2 --cluster ${CLUSTER} --kv=b.sqlite --tls-cert /cert --tls-key /key`,
