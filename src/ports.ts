@@ -2,7 +2,8 @@
  * What a replica needs from the world. Each port has at least two real implementations
  * and one contract suite under test/ that all of them pass.
  */
-import type { NodeId } from "./paxos/ballot.ts";
+import type { ImportVote } from "./members/message.ts";
+import type { Ballot, NodeId } from "./paxos/ballot.ts";
 import type { PeerCause, Receipt } from "./api.ts";
 import type {
   Accepted,
@@ -34,6 +35,27 @@ export type Identity = {
   readonly run: string;
 };
 
+/** A set of members, as it was decided: what its members have to have alike, and where they are reached (PROTOCOL.md §9). */
+export type EpochConfig = {
+  readonly cluster: string;
+  readonly epoch: number;
+  /** In byte order of their ids. */
+  readonly members: readonly { readonly id: NodeId; readonly url: string }[];
+  /** As ClusterConfig has them. */
+  readonly modes: readonly { readonly prefix: string; readonly mode: string }[];
+  readonly restored?: { readonly count: number; readonly digest: string };
+};
+
+/** What a store says of epochs: that `before` is sealed, since `current` is in force. */
+export type EpochsRow = {
+  readonly before: EpochConfig;
+  /** The instance that a key without a record begins at in `before`. */
+  readonly beforeFirst: number;
+  readonly current: EpochConfig;
+  /** The same in `current`, once it is known that `before` is retired; until then null. */
+  readonly first: number | null;
+};
+
 /** Which records: those that may be listed, or those too that are kept only for their instances and fences. */
 export type Which = "live" | "all";
 
@@ -52,6 +74,8 @@ export type StoredRecord = AcceptorRecord & {
   readonly firstSeen?: Readonly<Record<string, number>>;
   /** False: there is nothing to list, and no vote that might bring it. One that does not say is live. */
   readonly live?: boolean;
+  /** The import of the key into `epoch`, in which it has no record yet: what this member has promised and voted there (PROTOCOL.md §9). */
+  readonly importing?: { readonly epoch: number; readonly promised: Ballot; readonly vote: ImportVote | null };
 };
 
 /** What moved a record on by one instance. */
@@ -90,6 +114,8 @@ export interface BallotStore {
   /** Writes the identity of a new member; rejects if the store has one. */
   init(
     identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
+    /** The epoch that it is made a member in, if it joins a cluster. Default: it is one of the first members. */
+    epochs?: EpochsRow,
   ): Promise<Identity>;
   /**
    * Whether enough others have this incarnation on record for it to vote (PROTOCOL.md §9); null: the store is of a version
@@ -100,6 +126,14 @@ export interface BallotStore {
   confirmLife(): Promise<void>;
   /** The ClusterConfig text written by init, or null. */
   config(): string | null;
+  /** What `seal` wrote last, durably; null: the first epoch is in force. */
+  epochs(): EpochsRow | null;
+  /**
+   * Seals the epoch before `current`, or notes that it is retired; resolves when that is durable. Nothing of that epoch may
+   * change any more from when this is called. Rejects with StoreError if it does not go on from what the store has, if the store
+   * belongs to nobody, and where others may serve it.
+   */
+  seal(row: EpochsRow): Promise<void>;
   /** Number of the last commit; it grows in every atomic. */
   seq(): number;
   /**

@@ -3,6 +3,8 @@ export const VERSION = "0.1.0";
 
 /** The format of rows that a store writes from now on; a row without a number is one of 0.1.0, whose format was 1. */
 export const ROW_FORMAT = 5;
+/** The format of the meta row of a store that has left the first epoch: to versions before it such a store is too new. */
+export const SEALED_FORMAT = 6;
 
 /** The language that nodes speak to each other; who names none speaks wire 1, as 0.1.0 does. */
 export const WIRE_VERSION = 5;

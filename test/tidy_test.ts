@@ -149,7 +149,7 @@ const RULES: readonly Rule[] = [
     mayTypes: ["src/paxos/"],
   },
   { room: "src/engine/", may: ["src/engine/", ...CORE] },
-  { room: "src/replica/", may: ["src/replica/", "src/engine/", ...CORE] },
+  { room: "src/replica/", may: ["src/replica/", "src/members/", "src/engine/", ...CORE] },
   { room: "src/leases/", may: ["src/leases/", "src/replica/", "src/engine/", ...CORE] },
   {
     room: "src/backup/",
@@ -214,7 +214,7 @@ const RULES: readonly Rule[] = [
   { room: "src/version.ts", may: [] },
   { room: "src/errors.ts", may: SHARED, mayTypes: ["src/api.ts"] },
   { room: "src/api.ts", may: SHARED },
-  { room: "src/ports.ts", may: SHARED, mayTypes: ["src/api.ts", "src/paxos/"] },
+  { room: "src/ports.ts", may: SHARED, mayTypes: ["src/api.ts", "src/paxos/", "src/members/"] },
   {
     room: "routes/",
     may: [

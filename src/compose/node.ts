@@ -12,28 +12,28 @@ import { CoordinatorHost } from "../replica/coordinator_host.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
 import { Submitters } from "../replica/submitters.ts";
 import { Bindings } from "../service/bindings.ts";
+import type { EpochPair } from "../replica/epoch_pair.ts";
 import { Elections } from "../service/elections.ts";
 import { Expiry } from "../leases/expiry.ts";
 import { Learning } from "../replica/learning.ts";
 import { Freshness } from "../replica/freshness.ts";
 import { LearnerHost } from "../replica/learner_host.ts";
 import { LeaseClock } from "../replica/lease_clock.ts";
-import { Lives, UNCONFIRMED_BOOT } from "../replica/lives.ts";
+import { Lives } from "../replica/lives.ts";
 import { Locks } from "../service/locks.ts";
 import { Names } from "../replica/names.ts";
 import type { Modes } from "../engine/modes.ts";
+import { Inbox } from "./inbox.ts";
 import { nodeStatus } from "./node_status.ts";
-import { isProbe, Peers } from "../replica/peers.ts";
+import { Peers } from "../replica/peers.ts";
 import {
   type Identity,
-  MAILBOX,
   type Mailbox,
   type Mark,
   NO_MARK,
   NO_METER,
   NO_TRACE,
   type PeerCause,
-  PeerError,
   type Ports,
   type Report,
   type WireMessage,
@@ -63,7 +63,7 @@ import type {
 } from "../service/service.ts";
 import { floorOf, type Restored } from "../backup/restored.ts";
 import { Backups } from "../service/backups.ts";
-import { ownMark, VoteGate } from "../replica/vote_gate.ts";
+import { VoteGate } from "../replica/vote_gate.ts";
 import { StoreHealth } from "../replica/store_health.ts";
 import { COLD_RTT_MS, Timing } from "../replica/timing.ts";
 import { traced } from "../service/traced.ts";
@@ -81,7 +81,10 @@ export type NodeOptions = {
   /** What cluster this one was made of a backup of. Default: none. */
   readonly restored?: Restored | null;
   readonly urls: Readonly<Record<NodeId, string>>;
+  /** Those of the epoch in force. */
   readonly quorums: QuorumSystem;
+  /** Default: the first epoch, and none before it. */
+  readonly epochs?: EpochPair;
   /** Nodes that do not vote, this one included if it is one. Default: none. */
   readonly learners?: readonly NodeId[];
   readonly machine: LockMachine;
@@ -106,19 +109,17 @@ export class ReplicaNode implements NodeService {
   readonly registers: RegisterService;
   readonly sessions: SessionService;
   readonly #options: NodeOptions;
+  readonly #epoch: number;
   readonly #ports: Ports;
   readonly #acceptor: AcceptorHost;
-  readonly #coordinator: CoordinatorHost;
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
-  readonly #submitters: Submitters;
-  readonly #names: Names;
   readonly #backups: Backups;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #sweep: Sweep;
   readonly #voteGate: VoteGate;
-  readonly #lives: Lives;
+  readonly #inbox: Inbox;
   readonly #peers: Peers;
   readonly #health: StoreHealth;
   readonly #presence: Presence;
@@ -130,6 +131,7 @@ export class ReplicaNode implements NodeService {
     const { store, clock, random, trace = NO_TRACE, meter = NO_METER } = ports;
     this.id = id;
     this.#options = options;
+    this.#epoch = options.epochs?.next.number ?? 0;
     this.#ports = ports;
     this.#health = new StoreHealth(store, clock, report, meter);
     this.#peers = new Peers({
@@ -144,7 +146,6 @@ export class ReplicaNode implements NodeService {
     const { transport } = this.#peers;
     const failed = (error: unknown) => void this.#health.told(error);
     this.#voteGate = new VoteGate({ id, cluster, config }, quorums, store, transport, clock, report, failed);
-    this.#lives = new Lives(store, quorums);
     const leases = new LeaseClock(clock, machine);
     const heard = new Freshness(clock);
     const rules: AcceptorRules = { me: id, quorums, machine, floor: floorOf(options.restored ?? null) };
@@ -163,8 +164,8 @@ export class ReplicaNode implements NodeService {
       trace,
       meter,
     });
-    this.#learning = new Learning(this.#acceptor, transport, clock, EPOCH, trace, learners);
-    this.#coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report, meter);
+    this.#learning = new Learning(this.#acceptor, transport, clock, this.#epoch, trace, learners);
+    const coordinator = new CoordinatorHost(this.#acceptor, transport, this.#learning, random, report, meter);
     this.ready = new Readiness({
       me: id,
       votes: this.#acceptor.votes,
@@ -178,7 +179,7 @@ export class ReplicaNode implements NodeService {
     this.#presence = new Presence(clock);
     const parts: SubmitterParts = {
       acceptor: this.#acceptor,
-      coordinator: this.#coordinator,
+      coordinator,
       learning: this.#learning,
       transport,
       clock,
@@ -190,27 +191,35 @@ export class ReplicaNode implements NodeService {
       contention,
       cameBackMs: () => this.#presence.cameBackMs(),
       digest,
-      epoch: EPOCH,
+      epoch: this.#epoch,
       report,
     };
     this.#learner = new LearnerHost({
       acceptor: this.#acceptor,
-      coordinator: this.#coordinator,
+      coordinator,
       transport,
       learning: this.#learning,
       clock,
       timing: parts.timing,
       contention,
-      epoch: EPOCH,
+      epoch: this.#epoch,
     });
     const submitters = new Submitters(parts);
-    this.#submitters = submitters;
-    this.#coordinator.onLosers((key, losers) => submitters.takeUp(key, losers));
+    coordinator.onLosers((key, losers) => submitters.takeUp(key, losers));
     const reader = new Reader(parts, submitters);
     const whyNot = () => this.#voteGate.reason();
     const names = new Names({ rules, store: this.#acceptor, transport, clock, timing: parts.timing, whyNot });
-    this.#names = names;
     this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
+    this.#inbox = new Inbox({
+      ...{ store, trace, names, coordinator, submitters },
+      health: this.#health,
+      peers: this.#peers,
+      lives: new Lives(store, quorums),
+      voteGate: this.#voteGate,
+      acceptor: this.#acceptor,
+      learner: this.#learner,
+      learning: this.#learning,
+    });
     const queueParts = { ...parts, submitters, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
@@ -247,6 +256,23 @@ export class ReplicaNode implements NodeService {
     if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
   }
 
+  /**
+   * Whether the key has a record of this epoch at a quorum of members, so that nobody needs the epoch before for it. Brings it
+   * there first, as far as that can be done now.
+   */
+  bring(_key: string): Promise<boolean> {
+    return Promise.resolve(this.#options.epochs === undefined);
+  }
+
+  /**
+   * As `close`; resolves once nothing of this node changes a record any more, so that the epoch may be sealed and another
+   * node begin on the same store. Rejects with StoreError if the store does not say.
+   */
+  async leave(): Promise<void> {
+    this.close();
+    await this.#acceptor.left();
+  }
+
   /** To be called before requests under way are cut off: those who wait have not gone away. */
   drain(): void {
     this.#isDraining = true;
@@ -275,20 +301,13 @@ export class ReplicaNode implements NodeService {
     return thing.noun === "session" ? isLiveFor(state, subject) : holdsFence(state, subject, thing.fence);
   }
 
-  async receive(
+  receive(
     from: NodeId,
     mailbox: Mailbox,
     messages: readonly WireMessage[],
     mark: Mark = NO_MARK,
   ): Promise<readonly WireReply[]> {
-    const refusal = await this.#meet(from, mark);
-    if (refusal === null) this.#peers.heard(from);
-    else if (refusal.why !== null) this.#peers.refused(from, refusal.why);
-    return await Promise.all(messages.map((message) => {
-      // Who is refused is told why, if it asks: its own start must find out what it is.
-      if (refusal === null || message.type === "marks") return this.#answer(from, mailbox, message);
-      return { type: "unavailable", reason: refusal.message.slice(0, REASON_MAX_CHARS) } as const;
-    }));
+    return this.#inbox.receive(from, mailbox, messages, mark);
   }
 
   /** A request that says it is of this peer was refused. */
@@ -300,28 +319,13 @@ export class ReplicaNode implements NodeService {
    * What a peer says of its last commit, in an answer; it is what finds out a store of its that was rolled back (§9).
    * Rejects with PeerError if nothing of that answer may be counted.
    */
-  async note(from: NodeId, mark: Mark): Promise<void> {
-    const refusal = await this.#meet(from, mark);
-    if (refusal !== null) throw refusal;
-  }
-
-  /** Why nothing of this peer may be taken, or null. What cannot be looked up cannot be taken either. */
-  async #meet(from: NodeId, mark: Mark): Promise<PeerError | null> {
-    try {
-      const reason = await this.#lives.meet(from, mark);
-      if (reason === null) this.#learning.heard(from, mark.run);
-      return reason === null ? null : new PeerError(reason, { why: "other-life" });
-    } catch (error) {
-      return new PeerError((this.#health.told(error) as Error).message);
-    }
+  note(from: NodeId, mark: Mark): Promise<void> {
+    return this.#inbox.note(from, mark);
   }
 
   /** This node's last commit, as peers are told it with every message. */
   mark(): Mark {
-    const { store } = this.#ports;
-    if (store.identity() === null) return NO_MARK;
-    if (this.#voteGate.speaks) return ownMark(store);
-    return { ...ownMark(store), boot: UNCONFIRMED_BOOT, run: "unconfirmed" };
+    return this.#inbox.mark();
   }
 
   identity(): Identity | null {
@@ -339,7 +343,7 @@ export class ReplicaNode implements NodeService {
     const reason = this.#health.fault ?? this.#voteGate.reason() ?? (votes ? null : "learner");
     const { store, transport, clock } = this.#ports;
     const own = { peers: this.#peers, health: this.#health, store, transport, clock, stopped, reason };
-    return { ...nodeStatus({ ...this.#options, ...own }), epoch: EPOCH };
+    return { ...nodeStatus({ ...this.#options, ...own }), epoch: this.#epoch };
   }
 
   async look(): Promise<void> {
@@ -353,47 +357,4 @@ export class ReplicaNode implements NodeService {
   checks(): Promise<readonly Check[]> {
     return this.ready.checks();
   }
-
-  async #answer(from: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
-    try {
-      if (MAILBOX[message.type] !== mailbox) {
-        return { type: "unavailable", reason: `${message.type} is not for the ${mailbox}` };
-      }
-      if (message.type === "marks") {
-        // Needs no vote: whoever has just started asks before it may give any. But a store that was rolled back has lost
-        // what it knew of others too, and must not count among those that confirm them.
-        const quarantined = this.#ports.store.quarantined();
-        if (quarantined !== null) return { type: "unavailable", reason: "quarantined" };
-        // It votes by this answer: what it rests on must not be forgotten again.
-        if (message.of === from && this.#ports.store.identity() !== null) await this.#ports.store.flush();
-        return { type: "marks", of: message.of, mark: await this.#ports.store.recall(message.of) };
-      }
-      if (message.type === "keys") return await this.#names.own(message);
-      // As far as anybody counts on it, a member that can write nothing is none.
-      const { fault } = this.#health;
-      if (fault !== null && isProbe(message)) return { type: "unavailable", reason: fault };
-      const { trace = NO_TRACE } = this.#ports;
-      const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
-        message.type === "outcomes";
-      if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
-      if (message.type === "collision" || message.type === "forward") {
-        // Who cannot vote cannot propose. Told so, the sender goes on elsewhere at once instead of waiting for it in vain.
-        const reason = this.#acceptor.votes ? this.#voteGate.reason() : "this node does not vote";
-        if (reason !== null) return { type: "unavailable", reason };
-      }
-      if (message.type === "collision") this.#coordinator.collision(message);
-      else if (message.type === "forward") this.#submitters.forwarded(from, message);
-      else if (message.type === "outcomes") this.#submitters.outcomes(from, message);
-      else if (message.type === "accepted") this.#learner.accepted(from, message);
-      else return await this.#acceptor.handle(message, from);
-      return { type: "noted" };
-    } catch (error) {
-      return { type: "unavailable", reason: (this.#health.told(error) as Error).message.slice(0, REASON_MAX_CHARS) };
-    }
-  }
 }
-
-const REASON_MAX_CHARS = 200;
-
-/** The only epoch until membership changes come in (§9). */
-const EPOCH = 0;

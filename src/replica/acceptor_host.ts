@@ -3,7 +3,6 @@
  * record changes, for messages of peers and of this node's own roles alike.
  */
 import { QuorateError } from "../errors.ts";
-import { STOOD_MAX_KEYS } from "../limits.ts";
 import { MACHINE_VERSION } from "../machine/state.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
 import { hasMet, isAsNew, leasesNamed, moveOf, valuesIn } from "../engine/acceptor_messages.ts";
@@ -37,8 +36,9 @@ import {
   type Trace,
   type Which,
 } from "../ports.ts";
-import { Remembered } from "../remembered.ts";
 import { sharedValueId } from "../engine/shared_value.ts";
+import { Moves } from "./moves.ts";
+import { OpenUpdates } from "./open_updates.ts";
 import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
 
@@ -79,12 +79,9 @@ export class AcceptorHost {
   readonly #isListed: (state: State) => boolean;
   readonly #health: StoreHealth;
   readonly #behind: WriteBehind;
+  readonly #open = new OpenUpdates();
   #voteListener: VoteListener = () => {};
-  readonly #listeners = new Map<string, Set<MoveListener>>();
-  #anyMoveListener: AnyMoveListener = () => {};
-  #listening: () => void = () => {};
-  /** Shared stores only: where this process has seen records stand. What stands further by now a twin has moved. */
-  readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
+  readonly #moves: Moves;
   /** Names that this node says nothing of. */
   readonly stopped: Stopped;
 
@@ -96,6 +93,7 @@ export class AcceptorHost {
     this.rules = rules;
     this.votes = rules.quorums.isMember(rules.me);
     this.#store = store;
+    this.#moves = new Moves(store.isShared);
     this.#leases = leases;
     this.#modeOf = modeOf;
     this.#whyNot = whyNot;
@@ -166,14 +164,19 @@ export class AcceptorHost {
     (voted as (() => void) | null)?.();
     if (moved !== null) {
       this.#meter.moved(key, found!.state, moved, value);
-      this.#moved(key, moved, found!.instance);
-    } else if (reply.type !== "stopped") this.#met(key, found!, false);
+      this.#moves.moved(key, moved, found!.instance);
+    } else if (reply.type !== "stopped") this.#moves.met(key, found!, false);
     return told;
   }
 
   /** Writes what it has learned and not written, and goes on writing at once. */
   close(): void {
-    this.#behind.close();
+    void this.#behind.close();
+  }
+
+  /** To be called after `close`: from now on no record changes; resolves when what was under way is over. */
+  left(): Promise<void> {
+    return this.#open.over();
   }
 
   /** The own record as it is now. Rejects with `not-ready` if nothing may be said of it. */
@@ -181,7 +184,7 @@ export class AcceptorHost {
     const now = this.viewNow(key);
     if (now !== null) return now;
     const record = await this.#own(key);
-    this.#met(key, record, false);
+    this.#moves.met(key, record, false);
     return viewOf(record);
   }
 
@@ -205,7 +208,7 @@ export class AcceptorHost {
    * @param isNews whether a key that this process has never met was not there before
    */
   async look(key: string, isNews: boolean): Promise<void> {
-    this.#met(key, await this.#own(key), isNews);
+    this.#moves.met(key, await this.#own(key), isNews);
   }
 
   async #own(key: string): Promise<AcceptorRecord> {
@@ -227,7 +230,7 @@ export class AcceptorHost {
 
   /** The newest state of a name, as others decided it: where the own record says nothing, it is told in its place. */
   follow(key: string, snapshot: Snapshot): void {
-    if (this.stopped.isNews(key, snapshot.instance)) this.#tell(key, snapshot, 1);
+    if (this.stopped.isNews(key, snapshot.instance)) this.#moves.tell(key, snapshot, 1);
   }
 
   /** As the store's; rejects with `not-ready` if that fails. */
@@ -243,33 +246,29 @@ export class AcceptorHost {
 
   /** Until the returned function is called. */
   onMove(key: string, listener: MoveListener): () => void {
-    const listeners = this.#listeners.get(key) ?? new Set();
-    this.#listeners.set(key, listeners.add(listener));
-    this.#listening();
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key);
-    };
+    return this.#moves.on(key, listener);
   }
 
   /** Keys whose moves somebody waits for. */
   get listened(): readonly string[] {
-    return [...this.#listeners.keys()];
+    return this.#moves.listened;
   }
 
   /** Called whenever somebody begins to. */
   onListen(listening: () => void): void {
-    this.#listening = listening;
+    this.#moves.onListen(listening);
   }
 
   /** One listener, for the moves of all keys. */
   onAnyMove(listener: AnyMoveListener): void {
-    this.#anyMoveListener = listener;
+    this.#moves.onAny(listener);
   }
 
   #update<R>(key: string, step: HeldStep<R>): Promise<R> {
     let isWrite = false;
     const sinceMs = this.#health.now();
+    const refusal = this.#open.begin();
+    if (refusal !== null) return Promise.reject(refusal);
     const update = this.#behind.begin(key, step);
     const updated = this.#store.update(key, (stored) => {
       if (stored !== null && !this.#isWhole(stored)) {
@@ -280,6 +279,7 @@ export class AcceptorHost {
       return next;
     });
     const failed = (error: unknown) => {
+      this.#open.end();
       update.failed();
       if (!(error instanceof DamagedRecord)) throw this.#health.told(error);
       this.stopped.note(key, error.message);
@@ -287,6 +287,7 @@ export class AcceptorHost {
     };
     return updated.then((reply) => {
       if (!update.done()) return failed(new StoreError("what was learned in the same turn was not kept"));
+      this.#open.end();
       if (isWrite) this.#health.wrote(sinceMs);
       return reply;
     }, failed);
@@ -328,29 +329,6 @@ export class AcceptorHost {
   #isShared(key: string, { id, commands, claims, nextMode, machine }: Value): boolean {
     return claims === undefined && nextMode === undefined && machine === undefined &&
       id === sharedValueId(this.#digest, key, commands);
-  }
-
-  /** The record stands where this process has seen it stand, or a twin has moved it meanwhile. */
-  #met(key: string, record: AcceptorRecord, isNews: boolean): void {
-    if (!this.#store.isShared) return;
-    const stood = this.#stood.get(key);
-    if (stood === undefined ? isNews : stood < record.instance) this.#moved(key, snapshotOf(record), stood ?? 1);
-    // Also where it stands as before: what somebody looks at again and again must not be what is forgotten for the rest.
-    else if (stood === undefined || stood === record.instance) this.#stood.set(key, record.instance);
-  }
-
-  #moved(key: string, snapshot: Snapshot, from: number): void {
-    if (!this.#store.isShared) return this.#tell(key, snapshot, from);
-    const stood = this.#stood.get(key) ?? from;
-    // Where two updates are answered out of order, the later one has told everything.
-    if (stood >= snapshot.instance) return;
-    this.#stood.set(key, snapshot.instance);
-    this.#tell(key, snapshot, Math.min(stood, from));
-  }
-
-  #tell(key: string, snapshot: Snapshot, from: number): void {
-    for (const listener of [...this.#listeners.get(key) ?? []]) listener(key, snapshot);
-    this.#anyMoveListener(key, snapshot, from);
   }
 
   #fresh(key: string): AcceptorRecord {

@@ -55,11 +55,11 @@ export class WriteBehind {
     return new HeldUpdate(this, key, step);
   }
 
-  /** Writes what is held, and holds nothing more. */
-  close(): void {
+  /** Writes what is held, and holds nothing more. Resolves when that is durable, or known to fail. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancel?.();
-    for (const key of [...this.#held.keys()]) this.#parts.write(key).catch(() => {});
+    await Promise.all([...this.#held.keys()].map((key) => this.#parts.write(key).catch(() => {})));
   }
 
   /** For its updates, as the rest is: the move that is held of the key, and the record with it; null of one that is past it. */

@@ -17,6 +17,8 @@ export const KEY_MAX_BYTES = NAME_MAX_BYTES + 32;
 export const IDENTITY_ROW: Deno.KvKey = ["q", "identity"];
 export const META_ROW: Deno.KvKey = ["q", "meta"];
 
+export const EPOCHS_ROW: Deno.KvKey = ["q", "epochs"];
+
 /** There once every live record has its row in the index. */
 export const INDEXED_ROW: Deno.KvKey = ["q", "indexed"];
 

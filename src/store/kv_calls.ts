@@ -68,3 +68,10 @@ export async function closeKv(
   const closed = kv.getMany([META_ROW]).catch(() => null).then(() => kv.close());
   await within(ms, path, closed, after).catch(() => {});
 }
+
+/** What is said after so many tries; `unknown`: what came of the last of them. */
+export function givenUp(name: string, unknown: StoreError | null, tries: number): StoreError {
+  return unknown === null
+    ? new StoreError(`${name}: other writers changed the record ${tries + 1} times`)
+    : new StoreError(`outcome of a commit unknown: ${unknown.message}`, { cause: unknown, fault: unknown.fault });
+}

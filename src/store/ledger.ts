@@ -3,9 +3,10 @@
  * identity, marks and quarantine (PROTOCOL.md §9). One atomic at a time; the caller sees to that.
  */
 import type { NodeId } from "../paxos/ballot.ts";
-import { type Identity, type Mark, StoreError } from "../ports.ts";
+import { type EpochsRow, type Identity, type Mark, StoreError } from "../ports.ts";
 import { asStoreError, within } from "./kv_calls.ts";
-import { IDENTITY_ROW, INDEXED_ROW, META_ROW, NOTHING } from "./key_space.ts";
+import { assertFollows, decodeEpochs, encodeEpochs } from "./epochs_row.ts";
+import { EPOCHS_ROW, IDENTITY_ROW, INDEXED_ROW, META_ROW, NOTHING } from "./key_space.ts";
 import { enter } from "./live_index.ts";
 import { Marks } from "./marks.ts";
 import { decodeIdentity, decodeMeta, encodeIdentity, encodeMeta, type IdentityRow, type MetaRow } from "./rows.ts";
@@ -37,7 +38,9 @@ export class Ledger {
   #quarantined: string | null = null;
   /** An identity that init asked for and no atomic has written yet. */
   #pending: IdentityRow | null = null;
+  #epochs: EpochsRow | null = null;
   /** Asked for, and no atomic has written it yet. */
+  #seals: EpochsRow | null = null;
   #confirmsLife = false;
   /** Counts changes asked for, and those of them that are durable. */
   #asked = 0;
@@ -146,11 +149,12 @@ export class Ledger {
   }
 
   /** Makes the next atomic write this identity. Throws StoreError if there is one. */
-  setIdentity(identity: IdentityRow): void {
+  setIdentity(identity: IdentityRow, epochs: EpochsRow | null): void {
     if (this.#identity !== null || this.#pending !== null) {
       throw new StoreError(`${this.#path}: this store already has an identity`);
     }
     encodeIdentity(identity);
+    if (epochs !== null) this.#asks(epochs);
     this.#pending = identity;
     this.#asked++;
   }
@@ -158,6 +162,24 @@ export class Ledger {
   /** After a failed `setIdentity`: nothing more is tried; whether it was written shows once settled. */
   dropPendingIdentity(): void {
     this.#pending = null;
+    this.#seals = null;
+  }
+
+  get epochs(): EpochsRow | null {
+    return this.#epochs;
+  }
+
+  /** Makes the next atomic write this. Throws StoreError if it does not go on from what was asked for last. */
+  seal(row: EpochsRow): void {
+    if (this.#identity === null) throw new StoreError(`${this.#path}: this store belongs to nobody`);
+    this.#asks(row);
+    this.#asked++;
+  }
+
+  #asks(row: EpochsRow): void {
+    assertFollows(this.#seals ?? this.#epochs, row);
+    encodeEpochs(row);
+    this.#seals = row;
   }
 
   /**
@@ -170,6 +192,7 @@ export class Ledger {
     const identity = this.#pending;
     const boot = identity === null ? this.#boot : 1;
     const confirmed = this.#confirmsLife && this.#identity !== null ? { ...this.#identity, confirmed: true } : null;
+    const seals = this.#seals;
     const seq = this.#seq + 1;
     const meta: MetaRow = {
       seq,
@@ -178,6 +201,7 @@ export class Ledger {
       run: this.#run,
       marks: this.#marks.all(),
       quarantined: this.#quarantined,
+      ...(seals === null && this.#epochs === null ? {} : { sealed: true }),
     };
     let result: Deno.KvCommitResult | Deno.KvCommitError;
     try {
@@ -191,6 +215,7 @@ export class Ledger {
       }
       // The chain of the meta row says that nobody else has written it since it was read.
       if (confirmed !== null) atomic.set(IDENTITY_ROW, encodeIdentity(confirmed));
+      if (seals !== null) atomic.set(EPOCHS_ROW, encodeEpochs(seals));
       if (this.#indexed) atomic.set(INDEXED_ROW, NOTHING);
       if (checks.length > 0) atomic.check(...checks);
       for (const [key, value] of sets) value === null ? atomic.delete(key) : atomic.set(key, value);
@@ -215,6 +240,10 @@ export class Ledger {
     if (identity !== null) {
       this.#identity = identity;
       this.#pending = null;
+    }
+    if (seals !== null) {
+      this.#epochs = seals;
+      if (this.#seals === seals) this.#seals = null;
     }
     if (confirmed !== null) {
       this.#identity = confirmed;
@@ -260,13 +289,18 @@ export class Ledger {
 
   /** Reads identity and meta from disk; sets what only the disk knows. */
   async #read(): Promise<MetaRow | null> {
-    const [identity, meta] = await within(
+    const [identity, meta, epochs] = await within(
       this.#deadlineMs,
       this.#path,
-      this.#kv.getMany<[unknown, unknown]>([IDENTITY_ROW, META_ROW]),
+      this.#kv.getMany<[unknown, unknown, unknown]>([IDENTITY_ROW, META_ROW, EPOCHS_ROW]),
     );
     this.#identity = identity.value === null ? null : decodeIdentity(identity.value, this.#path);
     const row = meta.value === null ? null : decodeMeta(meta.value, this.#path);
+    this.#epochs = decodeEpochs(epochs.value);
+    // Without its row a sealed epoch would be in force again.
+    if (row?.sealed === true && this.#epochs === null) {
+      throw new StoreError(`${this.#path}: the row of epochs is missing`);
+    }
     this.#seq = row?.seq ?? 0;
     this.#version = meta.versionstamp;
     return row;

@@ -9,6 +9,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
 import {
   type BallotStore,
+  type EpochsRow,
   type Identity,
   type Mark,
   type StepResult,
@@ -16,6 +17,7 @@ import {
   StoreError,
   type Which,
 } from "../ports.ts";
+import { assertFollows } from "./epochs_row.ts";
 import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
 import { encodeRecord, type IdentityRow, type MetaRow } from "./rows.ts";
@@ -77,7 +79,7 @@ function countRuns(): string {
   return `run-${++runs}`;
 }
 
-type DiskMeta = MetaRow & { readonly identity: IdentityRow | null };
+type DiskMeta = MetaRow & { readonly identity: IdentityRow | null; readonly epochs?: EpochsRow };
 
 type Waiter = {
   /** Null for a flush, which has no step and waits for the atomic alone. */
@@ -105,6 +107,8 @@ export class MemoryBallotStore implements BallotStore {
   readonly #watch: AtomicWatch;
   #identity: IdentityRow | null = null;
   #pending: IdentityRow | null = null;
+  #epochs: EpochsRow | null = null;
+  #seals: EpochsRow | null = null;
   #confirmsLife = false;
   #boot = 0;
   #seq = 0;
@@ -173,10 +177,12 @@ export class MemoryBallotStore implements BallotStore {
 
   async init(
     identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
+    epochs?: EpochsRow,
   ): Promise<Identity> {
     this.#assertOpen();
     if (this.#identity !== null || this.#pending !== null) throw new StoreError("this store already has an identity");
     const { cluster, id, incarnation, config } = identity;
+    if (epochs !== undefined) this.#asks(epochs);
     this.#pending = { cluster, id, incarnation, config, confirmed: false };
     try {
       await this.#ask<void>(null);
@@ -202,6 +208,22 @@ export class MemoryBallotStore implements BallotStore {
 
   config(): string | null {
     return this.#identity?.config ?? null;
+  }
+
+  epochs(): EpochsRow | null {
+    return this.#epochs;
+  }
+
+  async seal(row: EpochsRow): Promise<void> {
+    this.#assertOpen();
+    if (this.#identity === null) throw new StoreError("this store belongs to nobody");
+    this.#asks(row);
+    await this.#ask<void>(null);
+  }
+
+  #asks(row: EpochsRow): void {
+    assertFollows(this.#seals ?? this.#epochs, row);
+    this.#seals = row;
   }
 
   seq(): number {
@@ -315,8 +337,11 @@ export class MemoryBallotStore implements BallotStore {
   async #commit({ steps, writes, waiters }: Batch): Promise<void> {
     const known = this.#identity ?? this.#pending;
     const identity = known !== null && this.#confirmsLife ? { ...known, confirmed: true } : known;
+    const seals = this.#seals;
+    const epochs = seals ?? this.#epochs;
     const meta: DiskMeta = {
       identity,
+      ...(epochs === null ? {} : { epochs }),
       seq: this.#seq + 1,
       spoken: this.#confirmed ? this.#seq + 1 : this.#spoken,
       boot: this.#identity === null && identity !== null ? 1 : this.#boot,
@@ -334,6 +359,7 @@ export class MemoryBallotStore implements BallotStore {
       for (const [key, text] of writes) this.disk.records.set(key, text);
       this.disk.meta = JSON.stringify(meta);
       this.#reload();
+      if (this.#seals === seals) this.#seals = null;
       this.#watch("committed", steps);
       if (this.#crashed) return;
     } else {
@@ -358,6 +384,7 @@ export class MemoryBallotStore implements BallotStore {
     if (this.disk.meta === null) return null;
     const meta = JSON.parse(this.disk.meta) as DiskMeta;
     this.#identity = meta.identity;
+    this.#epochs = meta.epochs ?? null;
     this.#boot = meta.boot;
     this.#seq = meta.seq;
     this.#spoken = meta.spoken;

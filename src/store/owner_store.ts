@@ -3,14 +3,10 @@
  * changed goes into its log, a row for all; a record is written whole when it is new, and when the log is to be made shorter.
  * All updates that wait when a commit ends go together into the next atomic (PROTOCOL.md §3, "Durable step").
  */
-import { assert } from "../assert.ts";
-import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
 import {
   type BallotStore,
   DamagedRecord,
-  type Identity,
-  type Mark,
   type StepResult,
   type StoredRecord,
   StoreError,
@@ -26,13 +22,14 @@ import { type Entry, RecordCache } from "./record_cache.ts";
 import { again, play, written } from "./part.ts";
 import type { RecordLog } from "./record_log.ts";
 import { decodeRecord, writtenAt } from "./rows.ts";
+import { StoreWide } from "./store_wide.ts";
 import type { Part, Waiter } from "./updates.ts";
 
 /** Records written whole at a time to make the log shorter. */
 const SHORTEN_AT_ONCE = 8;
 
 /** Use `openOwnerStore`. */
-export class OwnerStore implements BallotStore {
+export class OwnerStore extends StoreWide implements BallotStore {
   readonly isShared = false;
   readonly #kv: Deno.Kv;
   readonly #path: string;
@@ -62,6 +59,7 @@ export class OwnerStore implements BallotStore {
     deadlineMs: number,
     cachedKeys: number,
   ) {
+    super(ledger);
     this.#kv = kv;
     this.#path = path;
     this.#ledger = ledger;
@@ -81,7 +79,7 @@ export class OwnerStore implements BallotStore {
 
   #queued<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>, isWhole: boolean): Promise<R> {
     return new Promise<R>((resolve, reject) => {
-      this.#assertUsable();
+      this.assertUsable();
       assertKey(key);
       const entry = this.#cache.use(key);
       entry.queue.push({ step, resolve: resolve as (reply: unknown) => void, reject, isWhole, refusals: 0, run: null });
@@ -96,95 +94,10 @@ export class OwnerStore implements BallotStore {
   }
 
   async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
-    this.#assertUsable();
+    this.assertUsable();
     // A commit of unknown outcome might add a key after it was listed.
     await this.#settle();
     return await within(this.#deadlineMs, this.#path, listKeys(this.#kv, prefix, after, limit, which));
-  }
-
-  identity(): Identity | null {
-    return this.#ledger.identity;
-  }
-
-  async init(
-    identity: { readonly cluster: string; readonly id: NodeId; readonly incarnation: string; readonly config: string },
-  ): Promise<Identity> {
-    this.#assertUsable();
-    await this.#ledger.settle();
-    const { cluster, id, incarnation, config } = identity;
-    this.#ledger.setIdentity({ cluster, id, incarnation, config, confirmed: false });
-    try {
-      await this.#flush();
-    } catch (error) {
-      this.#ledger.dropPendingIdentity();
-      throw error;
-    }
-    const written = this.#ledger.identity;
-    assert(written !== null, "a committed init leaves an identity");
-    return written;
-  }
-
-  lifeConfirmed(): boolean | null {
-    return this.#ledger.lifeConfirmed;
-  }
-
-  async confirmLife(): Promise<void> {
-    this.#assertUsable();
-    this.#ledger.confirmLife();
-    await this.#flush();
-  }
-
-  config(): string | null {
-    return this.#ledger.config;
-  }
-
-  seq(): number {
-    return this.#ledger.seq;
-  }
-
-  spokenSeq(): number {
-    return this.#ledger.spoken;
-  }
-
-  async confirm(): Promise<void> {
-    this.#assertUsable();
-    this.#ledger.confirm();
-    await this.#flush();
-  }
-
-  note(peer: NodeId, mark: Mark): void {
-    this.#ledger.note(peer, mark);
-  }
-
-  marks(): Readonly<Record<NodeId, Mark>> {
-    return this.#ledger.marks();
-  }
-
-  recall(peer: NodeId): Promise<Mark | null> {
-    return Promise.resolve(this.marks()[peer] ?? null);
-  }
-
-  async flush(): Promise<void> {
-    this.#assertUsable();
-    await this.#flush();
-  }
-
-  async probe(): Promise<boolean> {
-    this.#assertUsable();
-    this.#ledger.touch();
-    await this.#flush();
-    return true;
-  }
-
-  async quarantine(reason: string): Promise<void> {
-    this.#assertUsable();
-    // Known at once, before it is durable: a store under suspicion stops being trusted now.
-    this.#ledger.quarantine(reason.slice(0, 1_000));
-    await this.#flush();
-  }
-
-  quarantined(): string | null {
-    return this.#ledger.quarantined;
   }
 
   close(): Promise<void> {
@@ -196,12 +109,12 @@ export class OwnerStore implements BallotStore {
     // What was accepted before is finished: somebody may wait for it.
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle = resolve);
     // Marks are evidence against others; losing them when asked to close would be a pity but no fault.
-    await this.#flush().catch(() => {});
+    await this.settled().catch(() => {});
     await closeKv(this.#kv, this.#deadlineMs, this.#path);
     this.#lock?.release();
   }
 
-  #assertUsable(): void {
+  protected override assertUsable(): void {
     if (this.#closing !== null) throw new StoreError(`${this.#path}: this store is closed`);
     this.#ledger.assertOurs();
   }
@@ -215,7 +128,7 @@ export class OwnerStore implements BallotStore {
     if (this.#whenIdle !== null && this.#isIdle) this.#whenIdle();
   }
 
-  async #flush(): Promise<void> {
+  protected override async settled(): Promise<void> {
     const upTo = this.#ledger.asked;
     if (this.#ledger.durable >= upTo) return;
     const flushed = this.#flushes.wait(upTo);

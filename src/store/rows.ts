@@ -7,7 +7,7 @@
 import type { Ballot } from "../paxos/ballot.ts";
 import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../ports.ts";
 import { INLINE_STATE_MAX_BYTES, ROW_MAX_BYTES } from "../limits.ts";
-import { ROW_FORMAT } from "../version.ts";
+import { ROW_FORMAT, SEALED_FORMAT } from "../version.ts";
 import { checksum } from "./checksum.ts";
 import type { LogEntry } from "./log_entry.ts";
 import { pack } from "./packed.ts";
@@ -47,6 +47,8 @@ export type MetaRow = {
   readonly run: string;
   readonly marks: Readonly<Record<string, Mark>>;
   readonly quarantined: string | null;
+  /** There is a row of epochs. A version that does not know of it must not open the store: it would vote in a sealed epoch. */
+  readonly sealed?: true;
 };
 
 /** A record as it was read, and which rows there are of it besides the ballot's. */
@@ -216,8 +218,8 @@ export function decodeLog(value: unknown): readonly LogEntry[] {
 }
 
 /** UTF-8 JSON of at most ROW_MAX_BYTES beside its format and checksum; `what` is for the error. */
-function encodeRow(value: object, what: string): Uint8Array {
-  const text = JSON.stringify({ format: ROW_FORMAT, ...value }).slice(0, -1);
+export function encodeRow(value: object, what: string, format = ROW_FORMAT): Uint8Array {
+  const text = JSON.stringify({ format, ...value }).slice(0, -1);
   const bytes = encoder.encode(text + endOf(text));
   // These do not count: a record that filled its row when rows had none must fit still.
   const size = bytes.length - FRAME_BYTES;
@@ -235,9 +237,9 @@ function endOf(text: string | Uint8Array): string {
  *
  * @param defaults what is left out from format 4 on
  */
-function decodeRow(value: unknown, what: string, defaults: Fields = {}): Fields {
+export function decodeRow(value: unknown, what: string, defaults: Fields = {}, newest = ROW_FORMAT): Fields {
   const { format = 1, sum, ...fields } = parseRow(value, what);
-  checkFormat(format, what);
+  checkFormat(format, what, newest);
   // Also where the number says otherwise: it may be what has rotted.
   if ((format as number) >= SUMS_FORMAT || sum !== undefined) checkSum(value as Uint8Array, what);
   return (format as number) >= SUMS_FORMAT ? { ...defaults, ...fields } : fields;
@@ -260,14 +262,14 @@ function parseRow(value: unknown, what: string): Fields {
   throw new StoreError(`the ${what} is ${value === null ? "missing" : "damaged"}`);
 }
 
-function checkFormat(format: unknown, what: string): void {
+function checkFormat(format: unknown, what: string, newest = ROW_FORMAT): void {
   if (typeof format !== "number" || !Number.isSafeInteger(format) || format < 1) {
     throw new StoreError(`the ${what} is damaged: its format is no number`);
   }
   // Whatever this version made of it might be less than what it says.
-  if (format > ROW_FORMAT) {
+  if (format > newest) {
     throw new StoreError(
-      `the ${what} was written by a newer version, in format ${format}; this version reads formats up to ${ROW_FORMAT}`,
+      `the ${what} was written by a newer version, in format ${format}; this version reads formats up to ${newest}`,
     );
   }
 }
@@ -292,13 +294,13 @@ export function decodeIdentity(value: unknown, store: string): IdentityRow {
 }
 
 export function encodeMeta(row: MetaRow): Uint8Array {
-  return encodeRow(row, "meta row");
+  return encodeRow(row, "meta row", row.sealed === true ? SEALED_FORMAT : ROW_FORMAT);
 }
 
 /** @param store as decodeIdentity has it */
 export function decodeMeta(value: unknown, store: string): MetaRow {
   const what = `meta row of ${store}`;
-  const row = decodeRow(value, what);
+  const row = decodeRow(value, what, {}, SEALED_FORMAT);
   const { seq, spoken, boot, run } = row;
   if (![seq, spoken, boot].every(Number.isSafeInteger) || typeof run !== "string") {
     throw new StoreError(`the ${what} is damaged`);

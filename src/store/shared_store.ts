@@ -7,6 +7,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import {
   type BallotStore,
   type Clock,
+  type EpochsRow,
   type Identity,
   type Mark,
   type Randomness,
@@ -26,7 +27,7 @@ import {
   META_ROW,
   stateRow,
 } from "./key_space.ts";
-import { asStoreError, closeKv, within } from "./kv_calls.ts";
+import { asStoreError, closeKv, givenUp, within } from "./kv_calls.ts";
 import { enter, LiveIndex } from "./live_index.ts";
 import { Marks } from "./marks.ts";
 import { decodeIdentity, decodeMarks, encodeIdentity, encodeMarks, encodeRecord, type IdentityRow } from "./rows.ts";
@@ -167,8 +168,19 @@ class SharedStore implements BallotStore {
     return this.#identity?.config ?? null;
   }
 
-  async init({ cluster, id, incarnation, config }: Parameters<BallotStore["init"]>[0]): Promise<Identity> {
+  epochs(): null {
+    return null;
+  }
+
+  /** An epoch is left while no process still votes in it, and here nobody knows of all processes. */
+  seal(): Promise<void> {
+    return Promise.reject(new StoreError(`${this.#name}: members cannot be changed while one is on a shared database`));
+  }
+
+  async init(identity: Parameters<BallotStore["init"]>[0], epochs?: EpochsRow): Promise<Identity> {
     this.#assertOpen();
+    if (epochs !== undefined) await this.seal();
+    const { cluster, id, incarnation, config } = identity;
     const row: IdentityRow = { cluster, id, incarnation, config, confirmed: false };
     await this.#change(IDENTITY_ROW, (value) => {
       const known = this.#adopt(value);
@@ -284,12 +296,12 @@ class SharedStore implements BallotStore {
         const applied = attempts.get(rows.writeId ?? "");
         if (applied !== undefined) return applied;
         const isLate = this.#clock.now() - startMs >= this.#updateMs;
-        if (tries >= TRIES_MAX || isLate) throw this.#givenUp(unknown, tries);
+        if (tries >= TRIES_MAX || isLate) throw givenUp(this.#name, unknown, tries);
         const end = await this.#try(key, waiters, rows, attempts);
         if (end.type === "done") return end.answers;
         unknown = end.unknown;
       }
-      if (this.#clock.now() - startMs >= this.#updateMs) throw this.#givenUp(unknown, tries);
+      if (this.#clock.now() - startMs >= this.#updateMs) throw givenUp(this.#name, unknown, tries);
       await this.#pause(tries);
     }
   }
@@ -368,13 +380,7 @@ class SharedStore implements BallotStore {
       await this.#within(atomic.commit()).catch(() => {});
       await this.#pause(tries);
     }
-    throw this.#givenUp(null, TRIES_MAX);
-  }
-
-  #givenUp(unknown: StoreError | null, tries: number): StoreError {
-    return unknown === null
-      ? new StoreError(`${this.#name}: other writers changed the record ${tries + 1} times`)
-      : new StoreError(`outcome of a commit unknown: ${unknown.message}`, { cause: unknown, fault: unknown.fault });
+    throw givenUp(this.#name, null, TRIES_MAX);
   }
 
   #pause(tries: number): Promise<void> {

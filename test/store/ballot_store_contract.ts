@@ -6,6 +6,7 @@ import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
 import {
   type Apply,
   type BallotStore,
+  type EpochsRow,
   type Mark,
   type StepResult,
   type StoredRecord,
@@ -85,6 +86,14 @@ export function promise(n: number): (record: AcceptorRecord | null) => StepResul
   };
 }
 
+/** That `number` is in force, and the one before is not retired yet. */
+export function epochs(number: number): EpochsRow {
+  const members = ["a", "b", String.fromCharCode(99 + number)].map((id) => ({ id, url: `http://${id}.example` }));
+  const current = { cluster: "c1", epoch: number, members, modes: [] };
+  const before = number === 1 ? { ...current, epoch: 0, members: members.slice(0, 2) } : epochs(number - 1).current;
+  return { before, beforeFirst: 1, current, first: null };
+}
+
 const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const all = <T>(count: number, start: (i: number) => Promise<T>) =>
@@ -114,6 +123,64 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     assertEquals(store.isShared, isShared);
     return Promise.resolve();
   });
+
+  owned("what is sealed is there after a start, and only what goes on from it is taken", async (store, medium) => {
+    await assertRejects(() => store.seal(epochs(1)), StoreError, "belongs to nobody");
+    await store.init(IDENTITY);
+    assertEquals(store.epochs(), null);
+    await store.seal(epochs(1));
+    assertEquals(store.epochs(), epochs(1));
+    await store.update("k", increment);
+    await store.close();
+
+    const again = await medium.open();
+    assertEquals([again.epochs(), countOf(await again.update("k", look))], [epochs(1), 1]);
+    await again.seal(epochs(1));
+    const others = { ...epochs(1), current: { ...epochs(1).current, members: epochs(1).before.members } };
+    await assertRejects(() => again.seal(others), StoreError, "other members");
+    await assertRejects(() => again.seal({ ...epochs(2), before: others.current }), StoreError, "other members");
+    await assertRejects(() => again.seal({ ...epochs(3), before: epochs(1).before }), StoreError, "the one before");
+    await again.seal({ ...epochs(1), first: 7 });
+    await assertRejects(() => again.seal(epochs(1)), StoreError, "first instance is 7");
+    await assertRejects(() => again.seal(epochs(2)), StoreError, "begins at 7");
+    await again.seal({ ...epochs(2), beforeFirst: 7 });
+    await assertRejects(() => again.seal(epochs(1)), StoreError, "epoch 2 is in force");
+    await again.close();
+    const last = await medium.open();
+    assertEquals(last.epochs(), { ...epochs(2), beforeFirst: 7 });
+    await last.close();
+  });
+
+  owned("a seal whose outcome is not known rejects, and can be asked for again", async (store, medium) => {
+    await store.init(IDENTITY);
+    medium.failNext(store, "unknown-lost");
+    await assertRejects(() => store.seal(epochs(1)), StoreError);
+    await store.seal(epochs(1));
+    assertEquals(store.epochs(), epochs(1));
+    await store.close();
+    const again = await medium.open();
+    assertEquals(again.epochs(), epochs(1));
+    await again.close();
+  });
+
+  owned("a member that joins is written with its epoch, in one commit", async (store, medium) => {
+    const before = medium.atomics();
+    await store.init(IDENTITY, epochs(4));
+    assertEquals([store.epochs(), medium.atomics() - before], [epochs(4), 1]);
+    await store.close();
+    const again = await medium.open();
+    assertEquals(again.epochs(), epochs(4));
+    await again.close();
+  });
+
+  if (isShared) {
+    test("nothing is sealed, and nobody joins", async (store) => {
+      await assertRejects(() => store.init(IDENTITY, epochs(1)), StoreError, "members cannot be changed");
+      await store.init(IDENTITY);
+      await assertRejects(() => store.seal(epochs(1)), StoreError, "members cannot be changed");
+      assertEquals(store.epochs(), null);
+    });
+  }
 
   test("a key nobody wrote has no record, and asking writes nothing", async (store, medium) => {
     assertEquals(await store.update("k", look), null);

@@ -7,7 +7,15 @@ import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { State } from "../../src/paxos/message.ts";
 import { type Mark, type StoredRecord, StoreError } from "../../src/ports.ts";
-import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, META_ROW, stateRow } from "../../src/store/key_space.ts";
+import {
+  ballotRow,
+  EPOCHS_ROW,
+  firstSeenRow,
+  IDENTITY_ROW,
+  marksRow,
+  META_ROW,
+  stateRow,
+} from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import {
   decodeIdentity,
@@ -21,8 +29,19 @@ import {
   writeIdOf,
 } from "../../src/store/rows.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
-import { ROW_FORMAT } from "../../src/version.ts";
-import { apply, IDENTITY, increment, look, makeRecord, moveOn, promise, vote, write } from "./ballot_store_contract.ts";
+import { ROW_FORMAT, SEALED_FORMAT } from "../../src/version.ts";
+import {
+  apply,
+  epochs,
+  IDENTITY,
+  increment,
+  look,
+  makeRecord,
+  moveOn,
+  promise,
+  vote,
+  write,
+} from "./ballot_store_contract.ts";
 import { bytesOf } from "./old_rows.ts";
 import { unpackOldStore } from "./old_stores.ts";
 
@@ -30,7 +49,9 @@ const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
 const META = { seq: 3, spoken: 2, boot: 1, run: "r", marks: { b: MARK }, quarantined: null };
 /** Its state is too large for the ballot row. */
 const RECORD: StoredRecord = { ...makeRecord(4, ".".repeat(INLINE_STATE_MAX_BYTES)), firstSeen: { "a/x/1@a/x/2": 7 } };
-const NEWER = `written by a newer version, in format ${ROW_FORMAT + 1}; this version reads formats up to ${ROW_FORMAT}`;
+const newer = (newest: number) =>
+  `written by a newer version, in format ${newest + 1}; this version reads formats up to ${newest}`;
+const NEWER = newer(ROW_FORMAT);
 
 /** Which the record above has all. */
 type Rows = { readonly ballot: Uint8Array; readonly state: Uint8Array; readonly firstSeen: Uint8Array };
@@ -90,7 +111,8 @@ Deno.test("rows: a newer format is refused as such, one that is no number as dam
   ];
   for (const [what, read] of readers) {
     read(1);
-    assertThrows(() => read(ROW_FORMAT + 1), StoreError, `the ${what} was ${NEWER}`);
+    const newest = what.startsWith("meta") ? SEALED_FORMAT : ROW_FORMAT;
+    assertThrows(() => read(newest + 1), StoreError, `the ${what} was ${newer(newest)}`);
     for (const format of [0, -1, 1.5, 2 ** 60, "2", null, [2], true]) {
       // A map of marks without a number is one of 0.1.0, and holds marks of members.
       if (what === "row of marks" && typeof format !== "number") continue;
@@ -231,19 +253,41 @@ Deno.test("owner store: a file of 0.1.0 opens with every state and hash as they 
   }));
 
 Deno.test("owner store: whose own rows are of a newer version does not open, and is left as it is", async () => {
-  for (const [key, what] of [[META_ROW, "meta"], [IDENTITY_ROW, "identity"]] as const) {
+  for (
+    const [key, what, newest] of [[META_ROW, "meta", SEALED_FORMAT], [IDENTITY_ROW, "identity", ROW_FORMAT]] as const
+  ) {
     await inFolder(async (path) => {
       const store = await openOwnerStore({ apply, path, run: () => "r" });
       await store.init(IDENTITY);
       await store.close();
-      await edit(path, key, (row) => ({ ...row, format: ROW_FORMAT + 1 }));
+      await edit(path, key, (row) => ({ ...row, format: newest + 1 }));
       const before = await rowsIn(path);
       const open = () => openOwnerStore({ apply, path, run: () => "r" });
-      await assertRejects(open, StoreError, `the ${what} row of ${path} was ${NEWER}`);
+      await assertRejects(open, StoreError, `the ${what} row of ${path} was ${newer(newest)}`);
       assertEquals(await rowsIn(path), before);
     });
   }
 });
+
+Deno.test("owner store: one that has sealed an epoch is too new for versions that know of none, and needs its row", () =>
+  inFolder(async (path) => {
+    const open = () => openOwnerStore({ apply, path, run: () => "r" });
+    const store = await open();
+    await store.init(IDENTITY);
+    const formatOf = async () => (JSON.parse((await rowsIn(path)).get("q meta")!) as { format: number }).format;
+    assertEquals(await formatOf(), ROW_FORMAT);
+    await store.seal(epochs(1));
+    assertEquals(await formatOf(), SEALED_FORMAT);
+    await store.update("k", increment);
+    await store.close();
+    assertEquals(await formatOf(), SEALED_FORMAT);
+    await edit(path, EPOCHS_ROW, ({ first: _, ...row }) => row);
+    await assertRejects(open, StoreError, "the row of epochs is damaged");
+    const kv = await Deno.openKv(path);
+    await kv.delete(EPOCHS_ROW);
+    kv.close();
+    await assertRejects(open, StoreError, "the row of epochs is missing");
+  }));
 
 Deno.test("owner store: a record of a newer version is refused for its key alone, and is left as it is", () =>
   inFolder(async (path) => {
