@@ -8,6 +8,7 @@ import { gatewayBefore } from "./src/compose/gateway_before.ts";
 import { mustLast, openStore, storeBytes } from "./src/compose/open_store.ts";
 import { Outward } from "./src/compose/outward.ts";
 import { restoredOf } from "./src/compose/restore.ts";
+import { spansHere } from "./src/compose/spans_here.ts";
 import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
 import { clusterConfigOf } from "./src/config/cluster_config.ts";
 import {
@@ -79,6 +80,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     now: () => realClock.now(),
     storeBytes: () => storeBytes(config),
   });
+  const spans = spansHere(config.id, Deno.env.toObject(), report);
   const store = await openStore(config, () => metrics.conflicted());
   try {
     const restored = await restoredOf(config, store, report);
@@ -107,6 +109,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     const transport = createHttpTransport({
       ...calls,
       ...(lines === null ? {} : { lines }),
+      spans,
       ownMark: () => holder.node?.mark() ?? NO_MARK,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
     });
@@ -168,6 +171,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       after: (ms, run) => realClock.after(ms, run),
       tell: report,
       metrics,
+      spans,
       report: (error, { requestId, method, path }) =>
         report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`, {
           event: "request-failed",

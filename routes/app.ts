@@ -8,7 +8,7 @@ import { Bodies } from "../src/http/bounded_body.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
 import { rawPath, refuseBadHost, requestIdOf } from "../src/http/request_head.ts";
 import type { NodeMetrics } from "../src/observe/node_metrics.ts";
-import type { Report } from "../src/ports.ts";
+import { NO_SPANS, type Report, type Spans } from "../src/ports.ts";
 import type { NodeService } from "../src/service/service.ts";
 import { accessRoutes } from "./access.ts";
 import { withRoom } from "./admit.ts";
@@ -34,6 +34,7 @@ import type { PeerSide } from "./peer_head.ts";
 import { limitRequest, limitsOf } from "./rate_limit.ts";
 import { semaphoreRoutes } from "./semaphores.ts";
 import { sessionRoutes } from "./sessions.ts";
+import { withSpans } from "./spans.ts";
 import { METHODS, methodsAt } from "./templates.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
 import { watchRoutes } from "./watch.ts";
@@ -61,6 +62,8 @@ export type AppOptions = {
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
   /** Absent: nothing is counted, and there is no /metrics. */
   readonly metrics?: NodeMetrics;
+  /** Default: none. */
+  readonly spans?: Spans;
   /** For the operator: what the node keeps from its clients. Default: nobody is told. */
   readonly tell?: Report;
 };
@@ -70,7 +73,8 @@ export type AppOptions = {
  * sent (as `Deno.serve` gives it): a parsed one has lost `..` and `.` before names are checked.
  */
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
-  const { tokens, rate, peers, trace, init, newId, now, after, report, metrics, tell = () => {} } = options;
+  const { tokens, rate, peers, trace, init, newId, now, after, report, metrics } = options;
+  const { spans = NO_SPANS, tell = () => {} } = options;
   const notices = noticesOf(now, tell, metrics);
   const streams = new EventStreams(after, notices.cut);
   const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject), notices.limited);
@@ -88,6 +92,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     return counted(internal(c));
   };
 
+  if (spans.on) withSpans(app, spans);
   app.use("*", async (c, next) => {
     const started = now();
     c.set("elapsedMs", () => now() - started);

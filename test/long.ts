@@ -17,6 +17,7 @@ export const LONG: readonly string[] = [
   "test/chaos/secret_rotation_test.ts",
   "test/chaos/sessions_test.ts",
   "test/chaos/stalls_test.ts",
+  "test/chaos/spans_test.ts",
   "test/chaos/standing_files_test.ts",
   "test/chaos/telling_test.ts",
   "test/chaos/three_hosts_test.ts",

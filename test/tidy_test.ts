@@ -174,7 +174,7 @@ const RULES: readonly Rule[] = [
     room: "src/client/",
     may: ["src/client/", "src/http/", "src/api.ts", "src/paxos/ballot.ts", "src/paxos/quorum.ts", ...SHARED],
   },
-  { room: "src/gateway/", may: ["src/gateway/", "src/client/", "src/http/", ...SHARED] },
+  { room: "src/gateway/", may: ["src/gateway/", "src/client/", "src/http/", "src/ports.ts", ...SHARED] },
   {
     room: "src/auth/",
     may: ["src/auth/", "src/api.ts", "src/ports.ts", "node:crypto", "node:buffer", ...SHARED],
@@ -428,6 +428,7 @@ const RUNTIME_APIS: Readonly<Record<string, string>> = {
   "Deno.realPath": "1.0",
   "Deno.serve": "1.35",
   "Deno.stat": "1.0",
+  "Deno.telemetry": "2.2",
   "Deno.upgradeWebSocket": "1.9",
   "Deno.version": "1.0",
 };

@@ -51,6 +51,11 @@ export class Nearest {
     return known === Infinity ? 0 : known;
   }
 
+  /** Whether it gave no answer when it was last asked. */
+  hasFailed(node: string): boolean {
+    return this.#estimates.get(node) === Infinity;
+  }
+
   /** It is asked last, until it has been heard of again. */
   noteFailed(node: string): void {
     this.#estimates.set(node, Infinity);

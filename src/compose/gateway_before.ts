@@ -1,7 +1,10 @@
 /** A gateway of this process, with its own clock, randomness and fetch. */
 import { createGateway } from "../gateway/gateway.ts";
+import { GatewayMetrics } from "../observe/gateway_metrics.ts";
 import type { Report } from "../ports.ts";
+import { VERSION } from "../version.ts";
 import type { Outward } from "./outward.ts";
+import { spansHere } from "./spans_here.ts";
 import { realClock, realRandomness } from "./world.ts";
 
 /**
@@ -21,6 +24,8 @@ export function gatewayBefore(
     closing,
     nodes,
     fetch,
+    meter: new GatewayMetrics({ version: VERSION, deno: Deno.version.deno, nodes }),
+    spans: spansHere("gateway", Deno.env.toObject(), report),
     clock: realClock,
     newId: () => realRandomness.id(),
     report: (error, { requestId, method, path }) =>

@@ -7,9 +7,11 @@ import { Bodies } from "../http/bounded_body.ts";
 import { isLate, lateStream } from "../http/late_stream.ts";
 import { targetFor } from "../http/named.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
+import { NO_SPANS, type Spans } from "../ports.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "../client/failover.ts";
 import { askForInstance, Instances } from "../client/instances.ts";
+import { MetricsReaders } from "./metrics_readers.ts";
 import { leave, placesOf, untilLeft } from "./leaving.ts";
 import { type Clock, Nearest } from "../client/nearest.ts";
 import { type Outgoing, outgoingOf, PASSED_ON } from "../client/outgoing.ts";
@@ -26,12 +28,33 @@ export type GatewayOptions = {
   readonly newId: () => string;
   /** Told of every exception that became a 500; the caller is not told its text. */
   readonly report: (error: Error, request: { requestId: string; method: string; path: string }) => void;
+  /** Absent: nothing is counted, and there is no /metrics. */
+  readonly meter?: GatewayMeter;
+  /** Default: none. */
+  readonly spans?: Spans;
   /** Aborts when the gateway is told to stop: what is cancelled from then on is no sign that a client went away. */
   readonly closing?: AbortSignal;
 };
 
+/** What a gateway counts. */
+export type GatewayMeter = {
+  /** A request of a client was answered, after `ms`. */
+  answered(method: string, status: number, ms: number): void;
+  /** The gateway refused one by itself; `isUnknown`: it told a caller that nobody knows the outcome. */
+  refused(code: string, isUnknown: boolean): void;
+  /** A node was handed a request; false: it gave no answer. One that was given up meanwhile is not told of. */
+  asked(node: string, hasAnswered: boolean): void;
+  /** In Prometheus' text form. `rttMs`: of a node, 0: not known; null: it failed when it was last asked. */
+  text(rttMs: (node: string) => number | null): string;
+};
+
 /** What all requests have in common. */
-type Memory = { readonly nearest: Nearest; readonly instances: Instances; readonly bodies: Bodies };
+type Memory = {
+  readonly nearest: Nearest;
+  readonly instances: Instances;
+  readonly bodies: Bodies;
+  readonly readers: MetricsReaders;
+};
 
 /** What is known of one request, as it becomes so. */
 type Context = {
@@ -39,6 +62,8 @@ type Context = {
   readonly path: string;
   readonly requestId: string;
   readonly startedMs: number;
+  /** Its span as the nodes are told it; null: there is none that is recorded. */
+  readonly traceparent: string | null;
   outgoing?: Outgoing;
 };
 
@@ -47,30 +72,63 @@ const READY_WITHIN_MS = 2_000;
 const OWN = ["GET", "HEAD"] as const;
 
 /**
- * Answers `/healthz` and `/livez` for itself, `/readyz` for the nodes, and passes on `/v1`, `/openapi.json` and `/docs`. The URL of a
+ * Answers `/healthz`, `/livez` and `/metrics` for itself, `/readyz` for the nodes, and passes on `/v1`, `/openapi.json` and `/docs`. The URL of a
  * request has to be as it was sent, as for `createApp`.
  */
 export function createGateway(options: GatewayOptions): (request: Request) => Promise<Response> {
-  const { clock, newId, report } = options;
+  const { clock, newId, report, meter, spans = NO_SPANS } = options;
   const nearest = new Nearest(options.nodes, (node, signal) => probe(options.fetch, node, "/healthz", signal), clock);
-  const memory = { nearest, instances: new Instances(), bodies: new Bodies((ms, run) => clock.after(ms, run)) };
+  const memory = {
+    nearest,
+    instances: new Instances(),
+    bodies: new Bodies((ms, run) => clock.after(ms, run)),
+    readers: new MetricsReaders(),
+  };
   // Nodes without tokens listen on loopback only, and there they refuse by Host, which they cannot see through this.
   const isLocal = options.nodes.some((node) => isLoopback(new URL(node).host));
 
-  return async (request) => {
-    const requestId = requestIdOf(request, newId);
-    const context: Context = { request, path: rawPath(request), requestId, startedMs: clock.now() };
+  const answer = async (context: Context): Promise<Response> => {
+    const { request } = context;
     try {
       refuseBadHost(request);
       const { path } = context;
       if (path === "/healthz" || path === "/livez") return ownAnswer(context, { ok: true });
       if (path === "/readyz") return await readiness(options, context);
+      if (path === "/metrics" && meter !== undefined) {
+        if (isLocal) refuseWebPages(request, options.origins ?? []);
+        return await metrics(options, meter, memory, context);
+      }
       if (!isPassedOn(path)) throw new QuorateError("no-route", nothingAt(path));
       if (isLocal && isUnderV1(path)) refuseWebPages(request, options.origins ?? []);
       return await passOn(options, memory, context);
     } catch (error) {
-      return problemOf(context, error instanceof QuorateError ? error : internal(report, context, error as Error));
+      const told = error instanceof QuorateError ? error : internal(report, context, error as Error);
+      meter?.refused(told.code, (told.facts.outcome ?? PROBLEMS[told.code].outcome) === "unknown");
+      return problemOf(context, told);
     }
+  };
+  const counted = async (context: Context): Promise<Response> => {
+    const response = await answer(context);
+    if (isPassedOn(context.path)) {
+      meter?.answered(context.request.method, response.status, clock.now() - context.startedMs);
+    }
+    return response;
+  };
+
+  return (request) => {
+    const context: Context = {
+      request,
+      path: rawPath(request),
+      requestId: requestIdOf(request, newId),
+      startedMs: clock.now(),
+      traceparent: null,
+    };
+    if (!spans.on || !isPassedOn(context.path)) return counted(context);
+    return spans.serve(request.method, request.headers.get("traceparent"), async (span) => {
+      const response = await counted({ ...context, traceparent: span.traceparent });
+      span.end({ status: response.status });
+      return response;
+    });
   };
 }
 
@@ -92,6 +150,7 @@ function isUnderV1(path: string): boolean {
 async function passOn(options: GatewayOptions, memory: Memory, context: Context): Promise<Response> {
   const { request, requestId, startedMs } = context;
   const outgoing = context.outgoing = await outgoingOf(request, requestId, options.newId, memory.bodies);
+  if (context.traceparent !== null) outgoing.headers.set("traceparent", context.traceparent);
   // Let in here by name; a node would take it for any page's.
   if (options.origins?.includes(outgoing.headers.get("origin") ?? "")) {
     for (const name of ["origin", "sec-fetch-site"]) outgoing.headers.delete(name);
@@ -119,15 +178,20 @@ async function passOn(options: GatewayOptions, memory: Memory, context: Context)
 
 /** Every answer about the name, whoever asked for what, says what it has come to. */
 function partsFor(
-  { fetch, clock }: GatewayOptions,
+  { fetch, clock, meter }: GatewayOptions,
   { nearest, instances }: Memory,
   { named }: Outgoing,
 ): FailoverParts {
-  if (named === null) return { nearest, clock, fetch };
   const noting: Fetch = async (url, init) => {
-    const response = await fetch(url, init);
-    instances.note(named, response.headers);
-    return response;
+    try {
+      const response = await fetch(url, init);
+      meter?.asked(new URL(url).origin, true);
+      if (named !== null) instances.note(named, response.headers);
+      return response;
+    } catch (error) {
+      if (init.signal?.aborted !== true) meter?.asked(new URL(url).origin, false);
+      throw error;
+    }
   };
   return { nearest, clock, fetch: noting };
 }
@@ -181,6 +245,63 @@ async function readiness(options: GatewayOptions, context: Context): Promise<Res
   }
 }
 
+/**
+ * A gateway knows no token: who may read the metrics of a node may read these. The first node that answers says so, and
+ * whoever it let in stays let in while none answers, since then they are needed most.
+ */
+async function metrics(
+  options: GatewayOptions,
+  meter: GatewayMeter,
+  { nearest, readers }: Memory,
+  context: Context,
+): Promise<Response> {
+  const { request, requestId } = context;
+  refuseOtherMethods(request);
+  const authorization = request.headers.get("authorization") ?? "";
+  const verdict = await verdictOf(options, await nearest.order(), authorization);
+  if (verdict !== null) await readers.note(authorization, verdict.ok);
+  if (verdict?.ok !== true && !(verdict === null && await readers.has(authorization))) {
+    throw verdict === null
+      ? noAnswer(false)
+      : new QuorateError(verdict.code, "a node refuses its metrics to this token");
+  }
+  const text = meter.text((node) => nearest.hasFailed(node) ? null : nearest.rttMs(node));
+  const headers = {
+    "Content-Type": "text/plain; version=0.0.4; charset=utf-8",
+    "X-Request-Id": requestId,
+    "Cache-Control": "no-store",
+  };
+  return new Response(request.method === "HEAD" ? null : text, { status: 200, headers });
+}
+
+type Verdict = { readonly ok: true } | { readonly ok: false; readonly code: "unauthenticated" | "forbidden" };
+
+/** Null: none answered yes or no. */
+async function verdictOf(
+  { fetch, clock }: GatewayOptions,
+  nodes: readonly string[],
+  authorization: string,
+): Promise<Verdict | null> {
+  const abort = new AbortController();
+  const cancel = clock.after(READY_WITHIN_MS, () => abort.abort());
+  try {
+    for (const node of nodes) {
+      const headers = authorization === "" ? {} : { authorization };
+      const init = { method: "HEAD", redirect: "manual", headers, signal: abort.signal } as const;
+      const status = await fetch(`${node}/metrics`, init).then(async (response) => {
+        await response.body?.cancel();
+        return response.status;
+      }, () => 0);
+      if (status === 200) return { ok: true };
+      if (status === 401) return { ok: false, code: "unauthenticated" };
+      if (status === 403) return { ok: false, code: "forbidden" };
+    }
+    return null;
+  } finally {
+    cancel();
+  }
+}
+
 /** Rejects unless the node answers that it is well. */
 async function probe(fetch: Fetch, node: string, path: string, signal: AbortSignal): Promise<void> {
   const response = await fetch(`${node}${path}`, { redirect: "manual", signal });
@@ -190,12 +311,15 @@ async function probe(fetch: Fetch, node: string, path: string, signal: AbortSign
 
 /** What the gateway says for itself. */
 function ownAnswer({ request, requestId }: Context, body: object): Response {
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    throw new QuorateError("method-not-allowed", `${request.method} is not allowed here; allowed: ${OWN.join(", ")}`);
-  }
+  refuseOtherMethods(request);
   const text = JSON.stringify(body);
   const headers = { "Content-Type": "application/json", "X-Request-Id": requestId, "Cache-Control": "no-store" };
   return new Response(request.method === "HEAD" ? null : text, { status: 200, headers });
+}
+
+function refuseOtherMethods({ method }: Request): void {
+  if (method === "GET" || method === "HEAD") return;
+  throw new QuorateError("method-not-allowed", `${method} is not allowed here; allowed: ${OWN.join(", ")}`);
 }
 
 function problemOf({ request, path, requestId, outgoing }: Context, error: QuorateError): Response {

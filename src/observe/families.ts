@@ -4,6 +4,9 @@
  * and a digest that nothing here uses.
  */
 
+/** Buckets in seconds, from a round trip in one rack to a wait that nobody waits out. */
+export const SECONDS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 type Kind = "counter" | "gauge" | "histogram";
 export type Family = { readonly name: string; text(): string };
 

@@ -7,13 +7,11 @@ import { KEY_PREFIXES, nounOfKey, type WatchedNoun } from "../nouns.ts";
 import type { Snapshot, State, Value } from "../paxos/message.ts";
 import type { Meter, NodeId } from "../ports.ts";
 import { Census } from "./census.ts";
-import { Counter, type Family, Gauge, Histogram } from "./families.ts";
+import { Counter, type Family, Gauge, Histogram, SECONDS } from "./families.ts";
+import { METHODS } from "./http_methods.ts";
 
-/** In seconds, from a round trip in one rack to a wait that nobody waits out. */
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const NOUNS = Object.keys(KEY_PREFIXES) as WatchedNoun[];
 const GRANTED_NOUNS = ["lock", "election", "semaphore"] as const;
-const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]);
 
 export type NodeMetricsOptions = {
   readonly me: NodeId;

@@ -15,7 +15,10 @@ import {
   type Mailbox,
   MAILBOXES,
   type Mark,
+  NO_SPANS,
   PeerError,
+  type Span,
+  type Spans,
   type Transport,
   type WireMessage,
   type WireReply,
@@ -43,6 +46,8 @@ export type HttpTransportOptions = {
   readonly ownMark: () => Mark;
   /** Called with each answer's mark before any of its replies is handed out; none is if it rejects. */
   readonly onMark: (peer: NodeId, mark: Mark) => void | Promise<void>;
+  /** Default: none. What is recorded goes by POST, which has a header for it; a frame has none. */
+  readonly spans?: Spans;
   /** From `send` to its end; default PEER_DEADLINE_MS. */
   readonly deadlineMs?: number;
   /** Default PIPELINE_MS. */
@@ -63,6 +68,8 @@ type Outgoing = {
   json: string;
   readonly bytes: number;
   readonly isTelling: boolean;
+  /** The span it is sent for. */
+  readonly span: string | null;
   readonly resolve: (reply: WireReply) => void;
   readonly reject: (error: PeerError) => void;
   flight: Flight | null;
@@ -92,6 +99,7 @@ class HttpTransport implements Transport {
   readonly #options: HttpTransportOptions;
   readonly #deadlineMs: number;
   readonly #pipelineMs: number;
+  readonly #spans: Spans;
   readonly #peers: ReadonlyMap<NodeId, Peer>;
   #isClosed = false;
   /** What was written last in this turn. */
@@ -101,6 +109,7 @@ class HttpTransport implements Transport {
     this.#options = options;
     this.#deadlineMs = options.deadlineMs ?? PEER_DEADLINE_MS;
     this.#pipelineMs = options.pipelineMs ?? PIPELINE_MS;
+    this.#spans = options.spans ?? NO_SPANS;
     this.#peers = new Map(Object.entries(options.urls).map(([id, url]) => [id, this.#peer(id, url)]));
   }
 
@@ -122,6 +131,7 @@ class HttpTransport implements Transport {
         json,
         bytes: utf8Bytes(json) + 1,
         isTelling: isTelling(message),
+        span: this.#spans.on ? this.#spans.here() : null,
         resolve,
         reject,
         flight: null,
@@ -220,11 +230,13 @@ class HttpTransport implements Transport {
     peer.flights.add(flight);
     lane.underWay++;
     lane.latestAtMs = this.#options.clock.now();
+    const span = this.#spans.on ? this.#spanOf(peer, lane, batch) : null;
+    let failure: string | null = null;
     try {
       const { config, ownMark, onMark } = this.#options;
       const body = joinRequest(config, ownMark(), batch.map(({ json }) => json));
       for (const outgoing of batch) outgoing.json = "";
-      const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight);
+      const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight, span?.traceparent ?? null);
       const { replies, mark } = decoded(peer.id, text);
       // Which reply is whose is only known by position.
       if (replies.length !== batch.length) {
@@ -237,24 +249,39 @@ class HttpTransport implements Transport {
       batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(replies[index]!)));
     } catch (error) {
       const failed = error instanceof PeerError ? error : new PeerError(`${peer.id}: ${error}`, { cause: error });
+      failure = failed.why ?? "failed";
       for (const outgoing of batch) settle(peer, outgoing, () => outgoing.reject(failed));
     } finally {
+      span?.end({ error: failure });
       peer.flights.delete(flight);
       lane.underWay--;
       for (const other of Object.values(peer.lanes)) this.#depart(peer, other);
     }
   }
 
-  #ask(peer: Peer, mailbox: Mailbox, body: string, flight: Flight): Promise<PeerAnswer> {
+  /** Null: nobody's who is recorded is among them. */
+  #spanOf(peer: Peer, { mailbox }: Lane, batch: readonly Outgoing[]): Span | null {
+    const of = new Set(batch.flatMap(({ span }) => span ?? []));
+    return of.size === 0 ? null : this.#spans.ask(peer.id, mailbox, [...of]);
+  }
+
+  #ask(
+    peer: Peer,
+    mailbox: Mailbox,
+    body: string,
+    flight: Flight,
+    traceparent: string | null,
+  ): Promise<PeerAnswer> {
     const { lines } = this.#options;
-    const asking = lines?.ask(peer.id, mailbox, body) ?? null;
+    const asking = traceparent === null ? lines?.ask(peer.id, mailbox, body) ?? null : null;
     if (asking !== null) {
       flight.giveUp = asking.giveUp;
       return asking.answer;
     }
     const abort = new AbortController();
     flight.giveUp = (reason) => abort.abort(reason);
-    return callPeer(this.#options, peer, `/paxos/${mailbox}`, body, abort.signal, lines?.wish(peer.id));
+    const headers = { ...lines?.wish(peer.id), ...(traceparent !== null && { traceparent }) };
+    return callPeer(this.#options, peer, `/paxos/${mailbox}`, body, abort.signal, headers);
   }
 
   #expire(peer: Peer, outgoing: Outgoing): void {
