@@ -87,7 +87,8 @@ export type DirectEnd =
 
 /**
  * Sends one command to every acceptor and counts their votes. Resolves with `decided` once an open quorum has chosen it or an
- * acceptor says that it is decided, and with `unsettled` in every other case. No failure of an acceptor makes it reject; what
+ * acceptor says that it is decided, and with `unsettled` in every other case: whoever then asks a node for the same, as a hedged
+ * request, counts the times of its answer from when this one was sent. No failure of an acceptor makes it reject; what
  * `digest` rejects with does, and so does a number of members that is not 1 or 3 to 9.
  *
  * @param key noun and name: `lock/NAME`, `election/NAME`, `semaphore/NAME` or `kv/NAME`

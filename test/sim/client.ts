@@ -134,6 +134,7 @@ export class Client {
 
   async #acquire(key: string, id: string, request: AcquireRequest, how: How): Promise<Taken | null> {
     const call: Call<Grant> = (node, caller) => node.locks.acquire(key, request, caller);
+    const firstMs = this.#now();
     const ask = async (hedge?: number): Promise<Taken | null> => {
       const told = await this.#asker.ask(id, call, { key: `lock/${key}`, ...(hedge === undefined ? {} : { hedge }) });
       if (told === null) return null;
@@ -146,7 +147,8 @@ export class Client {
       const { fence } = body;
       this.#history.answered(id, fence);
       this.#sawInstance(key, receipt.instance);
-      return { fence, bounds: body, sentMs: told.sentMs, node: told.node };
+      // A direct try that went before is a copy of the same request, and the time of all counts from the first.
+      return { fence, bounds: body, sentMs: hedge === undefined ? told.sentMs : firstMs, node: told.node };
     };
     const born = this.#instances.get(key) ?? 0;
     switch (how) {
