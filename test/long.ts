@@ -15,6 +15,7 @@ export const LONG: readonly string[] = [
   "test/chaos/old_stores_test.ts",
   "test/chaos/second_life_test.ts",
   "test/chaos/secret_rotation_test.ts",
+  "test/chaos/service_files_test.ts",
   "test/chaos/sessions_test.ts",
   "test/chaos/stalls_test.ts",
   "test/chaos/spans_test.ts",
