@@ -13,6 +13,7 @@ export const LONG: readonly string[] = [
   "test/chaos/learner_test.ts",
   "test/chaos/metrics_test.ts",
   "test/chaos/old_stores_test.ts",
+  "test/chaos/runbook_test.ts",
   "test/chaos/second_life_test.ts",
   "test/chaos/secret_rotation_test.ts",
   "test/chaos/service_files_test.ts",

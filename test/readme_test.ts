@@ -13,8 +13,8 @@ import { withApps } from "./routes/memory_apps.ts";
 const FROM_NOTHING = "docs/recipes/README.md";
 /** Which test runs the blocks of a page, by their language. */
 const RUN_BY: Readonly<Record<string, readonly string[]>> = {
-  // That of three hosts in test/chaos/three_hosts_test.ts.
-  sh: [...SESSION_PAGES, FROM_NOTHING, "docs/cli.md", "docs/operating.md"],
+  // That of three hosts in test/chaos/three_hosts_test.ts, the last in test/chaos/runbook_test.ts.
+  sh: [...SESSION_PAGES, FROM_NOTHING, "docs/cli.md", "docs/operating.md", "docs/runbook.md"],
   // The last two in test/package/pages_test.ts.
   ts: ["README.md", "docs/hono.md", "docs/testing.md"],
   // test/python/python_client_test.ts

@@ -1,6 +1,7 @@
 /** `deno task bench`: this project and its peers side by side, on real files, in one run; and what each part of it costs. */
 import { compare } from "./compare.ts";
 import { count, countsTable } from "./counts.ts";
+import { disk, diskTable, withStores } from "./disk.ts";
 import { ETCD } from "./etcd.ts";
 import { EFFORT, growth, growthTable, sizesUpTo, withCluster } from "./growth.ts";
 import { LOADS } from "./loads.ts";
@@ -21,6 +22,7 @@ deno task bench --counts [--nodes 3] [--workers 1,16,64] [--cycles 100] [--only 
 deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 15] [--only LOAD] [--json FILE]
 deno task bench --overload [--nodes 3] [--workers 64] [--rounds 5] [--seconds 6] [--warm-up 15] [--json FILE]
 deno task bench --growth [--nodes 3] [--names 100000] [--json FILE]
+deno task bench --disk [--nodes 3] [--names 20000] [--cycles 200000] [--workers 64] [--json FILE]
 deno task bench --wan [--cycles 50] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints
@@ -38,8 +40,10 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --overload  of this project alone: four times as many lock cycles begun as the workers get done when each waits for its
               answers; how many still get through, what the others are told, and whether holders keep their locks
   --growth    of this project alone: 10 names, 100 and so on up to --names
+  --disk      of this project alone: bytes of a node's store for each name of a kind, and what --cycles lock cycles on the
+              same names add to it
   --wan       of this project alone: five nodes, all links as slow as between the regions of PROTOCOL.md §11
-  --cycles    that each worker does while they are counted or timed
+  --cycles    that each worker does while they are counted or timed; with --disk all of them together
 
 etcd is Debian's etcd-server, or what QUORATE_BENCH_ETCD names; denokv, for nodes of two processes on one database each, is
 what QUORATE_DENOKV names, or on PATH; ZooKeeper is Debian's zookeeper, or on the class path QUORATE_BENCH_ZOOKEEPER.
@@ -130,6 +134,13 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
     );
     console.log(`\nby the smallest; ${GROWTH_LEGEND}\n\n${growthTable(sizes)}`);
     return { ...head, sizes };
+  },
+  async disk(options, head) {
+    await own(head);
+    const effort = { names: options.names, cycles: options.cycles, workers: options.workers[0]! };
+    const found = await withStores(options.nodes[0]!, (measured) => disk(measured, effort, console.log));
+    console.log(`\n${diskTable(found)}`);
+    return { ...head, found };
   },
   async wan(options, head) {
     await own(head);

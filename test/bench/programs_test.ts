@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { memoryApps } from "../routes/memory_apps.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
+import { disk, diskTable, type Measured, perMillion } from "./disk.ts";
 import { Flood } from "./flood.ts";
 import { growth, growthTable, sizesUpTo } from "./growth.ts";
 import { parseOptions } from "./options.ts";
@@ -136,6 +137,29 @@ Deno.test("Flood: what is refused is counted by status and code, and a connectio
   assertEquals(flood.refused.get("503 no-quorum"), 1);
   assertEquals(flood.refused.get("no answer"), 7);
   assertEquals(flood.done, 0);
+});
+
+Deno.test("--disk: each name of a kind is made once, and what a million cycles add is told by the later half", async () => {
+  const apps = await memoryApps(1);
+  try {
+    let bytes = 1_000;
+    const measured: Measured = { url: apps.url("a"), bytes: () => Promise.resolve(bytes += 500) };
+    const found = await disk(measured, { names: 10, cycles: 8, workers: 3 });
+    assertEquals(found.empty, 1_500);
+    assertEquals(found.kinds.map(({ perName }) => perName), [50, 50, 50, 50, 500]);
+    assertEquals(found.cycles.map(({ done }) => done), [0, 2, 4, 6, 8]);
+    assertEquals(perMillion(found), 250_000_000);
+    const count = async (noun: string, wanted: (item: { state: string }) => boolean) =>
+      (await (await apps.ask("a", `/v1/${noun}?limit=100`)).json()).items.filter(wanted).length;
+    // Those that were used in cycles are free, and free ones are not listed.
+    assertEquals(await count("locks", ({ state }) => state === "held"), 10);
+    assertEquals(await count("kv", () => true), 11);
+    assertEquals(await count("elections", () => true), 10);
+    assertStringIncludes(diskTable(found), "| a register of 10,000 bytes | 500 bytes |");
+  } finally {
+    await apps.close();
+  }
+  assertEquals(parseOptions(["--disk", "--names", "5"])?.names, 5);
 });
 
 Deno.test("--growth: each size is filled up, worked on, watched and restarted, and told by the smallest", async () => {

@@ -8,13 +8,16 @@ const READY_TRIES = 600;
 
 export type GatewayProcess = { readonly url: string; output(): string; stop(): Promise<number> };
 
-export async function startGateway(nodes: readonly string[]): Promise<GatewayProcess> {
+export async function startGateway(
+  nodes: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<GatewayProcess> {
   const [, ...args] = TASKS["gateway"]!.split(" ");
   const kept = Object.entries(Deno.env.toObject()).filter(([name]) => !name.startsWith("QUORATE_"));
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args, "--nodes", nodes.join(","), "--port", "0"],
     cwd: ROOT,
-    env: { ...Object.fromEntries(kept), NO_COLOR: "1" },
+    env: { ...Object.fromEntries(kept), NO_COLOR: "1", ...more },
     clearEnv: true,
     stdin: "null",
     stdout: "piped",

@@ -1,5 +1,6 @@
 /** Spans of real nodes, as a receiver of OTLP gets them: the runtime's exporter is a process's own, so these are processes. */
 import { assert, assertEquals } from "@std/assert";
+import { startGateway } from "./gateway_process.ts";
 import { attribute, type Exported, Otlp } from "./otlp.ts";
 import { call, RealCluster } from "./real_cluster.ts";
 
@@ -84,6 +85,30 @@ Deno.test("spans: an acquire is one trace over three nodes, by route, and no nam
     for (const { path: to, text } of otlp.bodies) assert(!text.includes(HIDDEN), `${to}: ${text}`);
     assert(otlp.bodies.some(({ path: to }) => to === "/v1/traces"));
     assert(!cluster.output("a").includes("the runtime's own spans"), cluster.output("a"));
+  }));
+
+Deno.test("spans: through a gateway too it is one trace, and what it says of itself is in none", () =>
+  withTraced({}, async (cluster, otlp) => {
+    const gateway = await startGateway(cluster.ids.map((id) => cluster.url(id)), otlp.env);
+    try {
+      const path = `/v1/locks/${HIDDEN}`;
+      assertEquals((await call(gateway.url, "POST", path, {}, { traceparent }))?.status, 200);
+      assertEquals((await call(gateway.url, "GET", "/readyz", undefined, { traceparent }))?.status, 200);
+      const spans = await otlp.until("the gateway's span and a node's", (all) => {
+        const trace = within(all, TRACE);
+        return of(trace, SERVER, "gateway").length > 0 &&
+          ["a", "b", "c"].every((id) => of(trace, SERVER, id).length > 0);
+      });
+      const trace = within(spans, TRACE);
+      const [door, ...others] = of(trace, SERVER, "gateway");
+      assertEquals([door!.name, door!.parentSpanId, others], ["POST", CALLER, []]);
+      // The question for the name's instance, and the write.
+      const behind = trace.filter(({ parentSpanId }) => parentSpanId === door!.spanId);
+      assert(behind.some(({ name }) => name === "POST /v1/locks/{name}"), JSON.stringify(behind));
+      for (const { path: to, text } of otlp.bodies) assert(!text.includes(HIDDEN), `${to}: ${text}`);
+    } finally {
+      await gateway.stop();
+    }
   }));
 
 Deno.test("spans: off they are sent to nobody, and a node says so if the runtime's own would show names", async () => {

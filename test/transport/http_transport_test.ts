@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ANSWER_HEADER, peerKeys } from "../../src/auth/peer_mac.ts";
-import { type Mark, type PeerCause, PeerError, type WireReply } from "../../src/ports.ts";
+import { type Mark, NO_SPANS, type PeerCause, PeerError, type Spans, type WireReply } from "../../src/ports.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
 import { decodeRequest, encodeResponse, type ReceivedRequest } from "../../src/transport/wire.ts";
 import { WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";
@@ -97,6 +97,48 @@ Deno.test("a request is a POST to the peer's mailbox that no redirect can carry 
   }
   assertEquals(calls.map((call) => call.headers.get("quorate-to")), ["b.?.0", "c.?.0"]);
   assertEquals(await Promise.all(sent), [{ type: "noted" }, { type: "noted" }]);
+  transport.close();
+});
+
+Deno.test("a request for recorded spans bears its own, linked to all of them, and says how it ended; others bear none", async () => {
+  let here: string | null = null;
+  const asked: unknown[] = [];
+  const ended: unknown[] = [];
+  const spans: Spans = {
+    ...NO_SPANS,
+    on: true,
+    here: () => here,
+    ask: (peer, mailbox, of) => {
+      asked.push([peer, mailbox, of]);
+      return { traceparent: `of ${of.length}`, end: ({ error }) => ended.push(error) };
+    },
+  };
+  const { calls, transport } = setUp({ spans });
+  const sendFor = (span: string | null, instance: number) => {
+    here = span;
+    return transport.send("b", readAt(instance));
+  };
+  const sent = [sendFor("one", 1), sendFor(null, 2), sendFor("two", 3), sendFor("one", 4)];
+  here = "a later one";
+  await settled();
+  assertEquals(asked, [["b", "acceptor", ["one", "two"]]]);
+  assertEquals(calls.map(({ headers }) => headers.get("traceparent")), ["of 2"]);
+  calls[0]!.answer(noted(calls[0]!));
+  await Promise.all(sent);
+  assertEquals(ended, [null]);
+
+  const alone = sendFor(null, 5);
+  await settled();
+  calls[1]!.answer(noted(calls[1]!));
+  await alone;
+  assertEquals([asked.length, calls[1]!.headers.get("traceparent")], [1, null]);
+
+  const failing = assertRejects(() => sendFor("three", 6), PeerError);
+  await settled();
+  calls[2]!.answer(new Response(null, { status: 502 }));
+  await failing;
+  await settled();
+  assertEquals(ended, [null, "failed"]);
   transport.close();
 });
 
