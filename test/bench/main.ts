@@ -22,7 +22,7 @@ deno task bench --counts [--nodes 3] [--workers 1,16,64] [--cycles 100] [--only 
 deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 15] [--only LOAD] [--json FILE]
 deno task bench --overload [--nodes 3] [--workers 64] [--rounds 5] [--seconds 6] [--warm-up 15] [--json FILE]
 deno task bench --growth [--nodes 3] [--names 100000] [--json FILE]
-deno task bench --disk [--nodes 3] [--names 20000] [--cycles 200000] [--workers 64] [--json FILE]
+deno task bench --disk [--nodes 3] [--names 10000] [--cycles 100000] [--workers 16] [--json FILE]
 deno task bench --wan [--cycles 50] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints

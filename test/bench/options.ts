@@ -25,7 +25,7 @@ const PROGRAMS = {
   profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
   overload: { nodes: "3", workers: "64", rounds: "5", seconds: "6", "warm-up": "15", json: "" },
   growth: { nodes: "3", names: "100000", json: "" },
-  disk: { nodes: "3", names: "20000", cycles: "200000", workers: "64", json: "" },
+  disk: { nodes: "3", names: "10000", cycles: "100000", workers: "16", json: "" },
   wan: { cycles: "50", json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { NODE_RUN } from "../../src/cli/node_process.ts";
 import { shellWord } from "../../src/cli/shell_word.ts";
-import { page, quoted, ROOT } from "../pages.ts";
+import { page, quoted, ROOT, tableRows } from "../pages.ts";
 import { call, pause, RealCluster } from "./real_cluster.ts";
 import { deployFile } from "./service_files.ts";
 
@@ -69,6 +69,16 @@ Deno.test("docs/runbook.md: the symptoms that other pages tell of have a section
   );
   assert(codes.size >= 2, [...codes].join());
   for (const code of [...codes, "no-quorum", "rate-limited"]) assert(all.includes(code), code);
+});
+
+Deno.test("docs/runbook.md: whatever the doctor looks at leads somewhere", async () => {
+  const source = await Deno.readTextFile(new URL("src/operate/diagnose.ts", ROOT));
+  const checks = new Set(
+    [...source.matchAll(/\bcheck: "(\w+)"|\bsay\(\s*"\w+",\s*"(\w+)"/g)].map(([, named, said]) => named ?? said!),
+  );
+  assert(checks.size > 10, [...checks].join());
+  const [, ...rows] = tableRows(SECTIONS[0]!.text);
+  assertEquals(rows.flatMap(([said]) => quoted(said!)).sort(), [...checks].sort());
 });
 
 class Typed {

@@ -14,6 +14,9 @@ import { blocksOf, Host, type Id, IDS, ThreeHosts } from "./three_hosts.ts";
 const UNIT = unitOf(await deployFile("quorate.service"));
 const NODE_ENV = envOf(await deployFile("node.env"));
 const IMAGE = instructionsOf(await deployFile("Containerfile"));
+const HEALTH = JSON.parse(
+  /CMD (\[.*\])$/.exec(IMAGE.find(({ name }) => name === "HEALTHCHECK")!.rest)![1]!,
+) as readonly string[];
 const COMPOSE = composeOf(await deployFile("compose.yml"));
 const PEM = "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n";
 const PERMISSIONS = /--allow-\S+|--no-prompt/g;
@@ -206,8 +209,7 @@ Deno.test("Containerfile: a pinned base, no root, and all that a node needs with
       QUORATE_PORT: `${port}`,
       QUORATE_CLUSTER: `a=http://127.0.0.1:${port}`,
     };
-    const health = JSON.parse(/CMD (\[.*\])$/.exec(of("HEALTHCHECK")[0]!)![1]!) as string[];
-    assertEquals((await run(health, settings)).code, 1, "nobody answers yet");
+    assertEquals((await run(HEALTH, settings)).code, 1, "nobody answers yet");
     const words = [...entry, ...command, "--init", "--kv", `${folder}/a.sqlite`].slice(1);
     const url = `http://127.0.0.1:${port}`;
     const script = `exec ${[Deno.execPath(), ...words].map(shellWord).join(" ")}`;
@@ -217,7 +219,7 @@ Deno.test("Containerfile: a pinned base, no root, and all that a node needs with
         "ready",
         () => fetch(`${url}/readyz`).then(async (r) => (await r.text()) !== "" && r.ok, () => false),
       );
-      const healthy = await run(health, settings);
+      const healthy = await run(HEALTH, settings);
       assertEquals(healthy.code, 0, healthy.said);
     } finally {
       await node.stop();
@@ -279,7 +281,15 @@ Deno.test("compose.yml: its three command lines are a cluster, and are one again
       };
     };
     await formCluster(hosts, (id) => started(id, { QUORATE_INIT: "--init" }), async () => {});
-    await formCluster(hosts, (id) => started(id, {}), async () => {});
+    await formCluster(hosts, (id) => started(id, {}), async () => {
+      const { env, cwd } = started("b", {});
+      const options = { args: HEALTH.slice(1), cwd, env, stderr: "piped" } as const;
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), options).output();
+      assertEquals(code, 0, new TextDecoder().decode(stderr));
+      // Without its CA it believes nobody, as its node would not.
+      const other = { ...options, env: { ...env, QUORATE_TLS_CA: new URL("nothing.pem", DEPLOY).pathname } };
+      assertEquals((await new Deno.Command(Deno.execPath(), other).output()).code, 1);
+    });
   }));
 
 async function copy(from: string, to: string): Promise<void> {
