@@ -1,5 +1,5 @@
-/** The release; CHANGELOG.md tells what is in it. */
-export const VERSION = "0.1.0";
+/** The release; between two of them the next one, and `-dev`. CHANGELOG.md tells what is in it. */
+export const VERSION = "0.3.0-dev";
 
 /** The format of rows that a store writes from now on; a row without a number is one of 0.1.0, whose format was 1. */
 export const ROW_FORMAT = 5;
