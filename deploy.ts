@@ -37,6 +37,7 @@ import { ReplicaNode } from "./src/compose/node.ts";
 import { type BallotStore, NO_MARK, NO_TRACE, type Report, StoreError, type Transport } from "./src/ports.ts";
 import { knownLife, type Membership, strangerIn } from "./src/replica/vote_gate.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
+import { PeerVersions } from "./src/transport/peer_versions.ts";
 import { Lines } from "./src/transport/lines.ts";
 import { VERSION } from "./src/version.ts";
 import { createApp } from "./routes/app.ts";
@@ -86,9 +87,11 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     const restored = await restoredOf(config, store, report);
     const { cluster, text, hash, members, modes } = clusterConfigOf(config, restored);
     const holder: { node?: ReplicaNode } = {};
+    const versions = new PeerVersions({ now: () => realClock.now(), report });
     const calls = {
       urls: { ...config.urls, ...config.learners },
       config: hash,
+      versions,
       keys: peerKeys({
         cluster,
         id: config.id,
@@ -157,6 +160,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
         config: () => hash,
         identity: () => node.identity(),
         mark: () => node.mark(),
+        versions,
         refused: (from, why) => node.refused(from, why),
         ...(lines === null ? {} : { lines }),
       },

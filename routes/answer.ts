@@ -5,7 +5,7 @@ import type { Client } from "../src/auth/tokens.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import type { ClusterFaults } from "../src/http/problem.ts";
 import type { ReadAnswer } from "../src/service/service.ts";
-import { WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
+import { VERSION_HEADER, WIRE_HEADER } from "../src/version.ts";
 
 export type Env = {
   /** `isOperation`: it is one of a batch. */
@@ -27,8 +27,8 @@ export type Env = {
     cluster?: () => ClusterFaults;
     /** Set once a write has one. */
     idempotencyKey?: string;
-    /** Set under /paxos. */
-    isWire?: true;
+    /** Set under /paxos: what the answer is in, and what this node says of itself. */
+    wire?: { readonly wire: number; readonly version: string };
   };
 };
 export type Ctx = Context<Env>;
@@ -53,7 +53,11 @@ export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers:
   const key = c.get("idempotencyKey");
   if (key !== undefined) headers["Idempotency-Key"] = key;
   // On refusals too: by it the sender tells why from who else might have refused.
-  if (c.get("isWire") === true) headers[WIRE_HEADER] = `${WIRE_VERSION}`;
+  const wire = c.get("wire");
+  if (wire !== undefined) {
+    headers[WIRE_HEADER] = `${wire.wire}`;
+    headers[VERSION_HEADER] = wire.version;
+  }
   // One plain Response: headers set through the context are copied twice.
   return new Response(body, { status, headers });
 }

@@ -15,7 +15,7 @@ import { answerDirect } from "./direct.ts";
 import { clientOf, type Door } from "./gate.ts";
 
 import { lineRoutes } from "./line.ts";
-import { answerPeer, type PeerSide, refuse, refuseOtherConfig, signedBody, verified } from "./peer_head.ts";
+import { answeredIn, answerPeer, type PeerSide, refuse, refuseOtherConfig, signedBody, verified } from "./peer_head.ts";
 import type { Limits } from "./rate_limit.ts";
 
 /**
@@ -33,11 +33,11 @@ export function paxosRoutes(
   report: (error: Error, mailbox: Mailbox) => void,
 ): void {
   app.use("/paxos/*", async (c, next) => {
-    c.set("isWire", true);
+    c.set("wire", answeredIn(c, peers));
     c.set("route", MAILBOXES.some((mailbox) => c.req.path === `/paxos/${mailbox}`) ? c.req.path : "/paxos");
     await next();
   });
-  const serve = async (from: NodeId, mailbox: Mailbox, body: string): Promise<string> => {
+  const serve = async (from: NodeId, mailbox: Mailbox, body: string, wire: number): Promise<string> => {
     const request = decodeRequest(body);
     refuseOtherConfig(request.config, from, node.id, peers);
     const replies = await answered(
@@ -45,7 +45,7 @@ export function paxosRoutes(
       (messages) => node.receive(from, mailbox, messages, request.mark),
     );
     // Read after the work: replies may rest on commits it made (PROTOCOL.md §9).
-    return encodeResponse({ mark: peers.mark(), replies });
+    return encodeResponse({ mark: peers.mark(), replies }, wire);
   };
   for (const mailbox of MAILBOXES) {
     app.post(`/paxos/${mailbox}`, async (c) => {
@@ -60,14 +60,15 @@ export function paxosRoutes(
       const body = await signedBody(c, verdict, peers, PAXOS_BODY_MAX_BYTES);
       if (body instanceof Response) return body;
       if (headers.get(LINE_HEADER) !== null) peers.lines?.wanted(verdict.from);
-      return answerPeer(c, await serve(verdict.from, mailbox, body), verdict);
+      return answerPeer(c, await serve(verdict.from, mailbox, body, verdict.wire), verdict);
     });
   }
   const { lines } = peers;
   if (lines === undefined) return;
   lineRoutes(app, node.id, peers, lines);
   lines.serve((from, mailbox, body) =>
-    serve(from, mailbox, body).catch((error) => {
+    // A connection lasts no longer than the process that it is with, so what that has said of itself holds.
+    serve(from, mailbox, body, peers.versions.wireTo(from)).catch((error) => {
       if (!(error instanceof QuorateError)) report(error, mailbox);
       throw error;
     })

@@ -14,7 +14,18 @@ import { QuorateError } from "../src/errors.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import type { Mark, NodeId, PeerCause } from "../src/ports.ts";
 import type { Lines } from "../src/transport/lines.ts";
-import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../src/version.ts";
+import type { PeerVersions } from "../src/transport/peer_versions.ts";
+import {
+  otherWire,
+  readWire,
+  speaks,
+  VERSION_HEADER,
+  versionText,
+  WIRE_ADVICE,
+  WIRE_HEADER,
+  WIRE_OF_VERSIONS,
+  wireWords,
+} from "../src/version.ts";
 import { type Ctx, sendText } from "./answer.ts";
 import { decodeUtf8 } from "./body.ts";
 import { invalid, problem } from "./error_response.ts";
@@ -32,6 +43,7 @@ export type PeerSide = {
   identity(): { readonly incarnation: string; readonly boot: number } | null;
   /** This node's last commit, as it may be told. */
   mark(): Mark;
+  readonly versions: PeerVersions;
   /** Lasting connections; absent: this node has none, as where several processes are one node. */
   readonly lines?: Lines;
   /** A request was refused that says it is from `from`; which causes prove that it is, isProven says. */
@@ -42,8 +54,23 @@ export type Verified = PeerVerdict & { readonly ok: true };
 
 /** Throws `wire-mismatch`. Of a body nothing is read. */
 export function verified(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
-  refuseOtherWire(c.req.raw.headers, id, peers);
-  return verify(c, id, peers);
+  const { headers } = c.req.raw;
+  refuseOtherWire(headers, id, peers);
+  const verdict = verify(c, id, peers);
+  if (verdict.ok) {
+    const said = { wire: headers.get(WIRE_HEADER), version: headers.get(VERSION_HEADER) };
+    peers.versions.note(verdict.from, said, verdict.wire >= WIRE_OF_VERSIONS);
+  }
+  return verdict;
+}
+
+/** The wire of an answer: that of its request, or the newest where this node does not speak that. */
+export function answeredIn(
+  c: Ctx,
+  { versions: { own } }: PeerSide,
+): { readonly wire: number; readonly version: string } {
+  const asked = readWire(c.req.raw.headers.get(WIRE_HEADER));
+  return { wire: speaks(own.wires, asked) ? asked : own.wires.most, version: versionText(own) };
 }
 
 /** The text of the body whose digest was signed, or the refusal of another. */
@@ -69,16 +96,18 @@ export function refuseOtherConfig(config: string, from: NodeId, id: NodeId, peer
 
 /** 200, under the MAC of its request. */
 export function answerPeer(c: Ctx, text: string, { secret }: Verified): Response {
-  return sendText(c, 200, text, { [ANSWER_HEADER]: signAnswer(c.req.raw.headers.get(MAC_HEADER)!, text, secret) });
+  const mac = c.req.raw.headers.get(MAC_HEADER)!;
+  return sendText(c, 200, text, { [ANSWER_HEADER]: signAnswer(mac, text, secret, c.get("wire")!) });
 }
 
 /** Before anything else of a peer's request is looked at: in another wire its MAC and its body may mean anything. */
 function refuseOtherWire(headers: Headers, id: NodeId, peers: PeerSide): void {
   // Who does not say that it is a peer is refused as a stranger.
-  const wire = headers.get(PEER_HEADER) !== null ? otherWire(headers.get(WIRE_HEADER)) : null;
+  const { wires } = peers.versions.own;
+  const wire = headers.get(PEER_HEADER) !== null ? otherWire(headers.get(WIRE_HEADER), wires) : null;
   if (wire === null) return;
   peers.refused(headers.get(PEER_HEADER)!, "other-wire");
-  throw new QuorateError("wire-mismatch", `the sender speaks ${wire}, ${id} wire ${WIRE_VERSION}: ${WIRE_ADVICE}`);
+  throw new QuorateError("wire-mismatch", `this is in ${wire}, and ${id} speaks ${wireWords(wires)}: ${WIRE_ADVICE}`);
 }
 
 function verify(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
@@ -93,6 +122,7 @@ function verify(c: Ctx, id: NodeId, peers: PeerSide): PeerVerdict {
     me: { id, incarnation, boot },
     members: peers.members(),
     secrets: peers.secrets(),
+    version: peers.versions.own,
   });
 }
 

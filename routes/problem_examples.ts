@@ -1,7 +1,7 @@
 /** One example of each problem document, as /openapi.json shows it. */
 import type { ErrorCode } from "../src/errors.ts";
 import { PROBLEMS, RETRY_AFTER_MS } from "../src/http/problem.ts";
-import { WIRE_ADVICE, WIRE_VERSION } from "../src/version.ts";
+import { WIRE_ADVICE, WIRES, wireWords } from "../src/version.ts";
 
 type Example = Readonly<Record<string, unknown>> & { readonly detail: string };
 
@@ -40,7 +40,7 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "cooling": { detail: "deploy/api is cooling after a lapse", holders: [], queue: 0, retryAfterMs: 1_200 },
   "expired-command": { detail: "too much was decided since this command was first tried" },
   "config-mismatch": { detail: "a runs another ClusterConfig than b" },
-  "wire-mismatch": { detail: `the sender speaks wire 1, a wire ${WIRE_VERSION}: ${WIRE_ADVICE}` },
+  "wire-mismatch": { detail: `this is in wire 1, and a speaks ${wireWords(WIRES)}: ${WIRE_ADVICE}` },
   "lost": { detail: "fence 31745 is no longer held", fence: "31745" },
   "request-timeout": { detail: "the body did not come to its end within 10000 ms" },
   "too-large": { detail: "the body is over 65536 bytes" },

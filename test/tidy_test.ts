@@ -145,7 +145,7 @@ const RULES: readonly Rule[] = [
   { room: "src/members/", may: ["src/members/", "src/paxos/"] },
   {
     room: "src/machine/",
-    may: ["src/machine/", "src/assert.ts", "src/limits.ts", "src/remembered.ts"],
+    may: ["src/machine/", "src/assert.ts", "src/limits.ts", "src/remembered.ts", "src/version.ts"],
     mayTypes: ["src/paxos/"],
   },
   { room: "src/engine/", may: ["src/engine/", ...CORE] },
@@ -231,6 +231,7 @@ const RULES: readonly Rule[] = [
       "src/observe/",
       "src/transport/wire.ts",
       "src/transport/lines.ts",
+      "src/transport/peer_versions.ts",
       ...SHARED,
     ],
     mayTypes: ["src/machine/", "src/replica/"],

@@ -7,22 +7,33 @@
  *     Quorate-To: b.INCARNATION.BOOT       the receiver; `b.?.0` from a sender that has not met it
  *     Quorate-Count: 17                    counts the sender's requests
  *     Quorate-Digest: HEX                  SHA-256 of the body
- *     Quorate-Wire: 5                      which wire the sender speaks; a receiver of another refuses before all else
+ *     Quorate-Wire: 6                      the wire it is in; a receiver that does not speak it refuses before all else
+ *     Quorate-Version: 0.3.0; wire=5-6; machine=3   what the sender says of itself (version.ts); wire 5 has none
  *     Quorate-Cluster: q-3f…               the sender's cluster; well signed of another is told apart from badly signed
  *     Quorate-Mac: v1=HEX                  HMAC-SHA256 with the peer secret
  *
- * The MAC is over nine lines, each ended by "\n" and holding no other, so no two requests have the same text:
+ * The MAC is over ten lines, each ended by "\n" and holding no other, so no two requests have the same text:
  * `quorate-peer-v1`, method, path (with its query, if any), cluster, Quorate-Peer, Quorate-To, Quorate-Count,
- * Quorate-Digest, Quorate-Wire. On wire 1 there were eight, so a node of 0.1.0 takes nothing of a later one; up to wire 2
- * the digest was in no header.
+ * Quorate-Digest, Quorate-Wire, Quorate-Version. On wire 5 the last is not among them: the header is there for who wants to go on
+ * in a newer wire, and proves nothing.
  *
  * An answer that counts (200) has one too, `Quorate-Answer: v1=HEX`, with the secret that the request was signed with. It is
- * over three lines, `quorate-answer-v1`, the request's Quorate-Mac and the SHA-256 of the body: so it answers that request and
- * no other. Refusals have none, as who refuses may have another secret; they can end a request, and no more.
+ * over four lines, `quorate-answer-v1`, the request's Quorate-Mac, the SHA-256 of the body and, from wire 6 on, the answer's
+ * Quorate-Version: so it answers that request and no other. Refusals have none, as who refuses may have another secret; they can end a request, and no more.
  */
 import { assert } from "../assert.ts";
 import type { Identity } from "../ports.ts";
-import { otherWire, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
+import {
+  type NodeVersion,
+  OWN_VERSION,
+  readVersion,
+  readWire,
+  speaks,
+  VERSION_HEADER,
+  versionText,
+  WIRE_HEADER,
+  WIRE_OF_VERSIONS,
+} from "../version.ts";
 import { FrameMac, type LineNames } from "./frame_mac.ts";
 import { equalDigests, hmacSha256Hex, sha256Hex } from "./digest.ts";
 
@@ -50,15 +61,19 @@ export type SignedRequest = {
   /** Hex. */
   readonly bodySha256: string;
 };
+/** The wire that a request is in, and `Quorate-Version` of its sender. */
+type Speaking = { readonly wire: number; readonly version: string };
+const SPEAKING: Speaking = { wire: OWN_VERSION.wires.most, version: versionText(OWN_VERSION) };
 
 export type PeerVerdict =
-  /** `from` sends it, if the SHA-256 of its body is this; `secret` is the one that it signed with. */
+  /** `from` sends it in this wire, if the SHA-256 of its body is this; `secret` is the one that it signed with. */
   | {
     readonly ok: true;
     readonly from: string;
     readonly count: number;
     readonly bodySha256: string;
     readonly secret: string;
+    readonly wire: number;
   }
   /** But for the first these are well signed: by a node with another list of members, by none of ours, for another node. */
   | {
@@ -78,15 +93,16 @@ export function peerTo(id: string, met: Omit<PeerIdentity, "id"> | null): string
 }
 
 /** The headers of a request. */
-export function signPeer(request: SignedRequest, secret: string): Record<string, string> {
+export function signPeer(request: SignedRequest, secret: string, speaking = SPEAKING): Record<string, string> {
   return {
     [PEER_HEADER]: request.from,
     [TO_HEADER]: request.to,
     [COUNT_HEADER]: String(request.count),
     [DIGEST_HEADER]: request.bodySha256,
-    [WIRE_HEADER]: `${WIRE_VERSION}`,
+    [WIRE_HEADER]: `${speaking.wire}`,
+    [VERSION_HEADER]: speaking.version,
     [CLUSTER_HEADER]: request.cluster,
-    [MAC_HEADER]: `v1=${mac(request, secret)}`,
+    [MAC_HEADER]: `v1=${mac(request, secret, speaking)}`,
   };
 }
 
@@ -95,7 +111,12 @@ export function signPeer(request: SignedRequest, secret: string): Record<string,
  * `secrets` is read each time: they may be changed while the node runs.
  */
 export function peerKeys(
-  node: { readonly cluster: string; readonly id: string; readonly secrets: readonly string[] },
+  node: {
+    readonly cluster: string;
+    readonly id: string;
+    readonly secrets: readonly string[];
+    readonly version?: NodeVersion;
+  },
 ): {
   sign(request: {
     readonly peer: string;
@@ -104,6 +125,7 @@ export function peerKeys(
     readonly path: string;
     readonly count: number;
     readonly body: string | Uint8Array;
+    readonly wire: number;
   }): Record<string, string>;
   isAnswer(
     request: Readonly<Record<string, string>>,
@@ -116,29 +138,37 @@ export function peerKeys(
   const signing = () => checkedSecrets(node.secrets)[0];
   // What is wrong from the beginning is said before the first request.
   signing();
+  const version = versionText(node.version ?? OWN_VERSION);
   return {
-    sign: ({ peer, to, method, path, count, body }) =>
-      signPeer({
-        method,
-        path,
-        cluster: node.cluster,
-        from: node.id,
-        to: to ?? peerTo(peer, null),
-        count,
-        bodySha256: sha256Hex(body),
-      }, signing()),
-    // It has the secret of its request, and that may be the second one by now.
-    isAnswer: (request, answer, body) =>
-      checkedSecrets(node.secrets).some((secret) =>
-        equalDigests(answer.get(ANSWER_HEADER) ?? "", signAnswer(request[MAC_HEADER]!, body, secret))
+    sign: ({ peer, to, method, path, count, body, wire }) =>
+      signPeer(
+        {
+          method,
+          path,
+          cluster: node.cluster,
+          from: node.id,
+          to: to ?? peerTo(peer, null),
+          count,
+          bodySha256: sha256Hex(body),
+        },
+        signing(),
+        { wire, version },
       ),
+    // It has the secret of its request, and that may be the second one by now.
+    isAnswer: (request, answer, body) => {
+      const by = { wire: Number(request[WIRE_HEADER]), version: answer.get(VERSION_HEADER) ?? "" };
+      return checkedSecrets(node.secrets).some((secret) =>
+        equalDigests(answer.get(ANSWER_HEADER) ?? "", signAnswer(request[MAC_HEADER]!, body, secret, by))
+      );
+    },
     frames: (line) => new FrameMac({ ...line, cluster: node.cluster, dialler: node.id }, signing()),
   };
 }
 
 /** `Quorate-Answer` of a body that answers the request with this Quorate-Mac. */
-export function signAnswer(requestMac: string, body: string, secret: string): string {
-  return `v1=${hmacSha256Hex(secret, `quorate-answer-v1\n${requestMac}\n${sha256Hex(body)}\n`)}`;
+export function signAnswer(requestMac: string, body: string, secret: string, { wire, version } = SPEAKING): string {
+  const more = wire < WIRE_OF_VERSIONS ? "" : `${version}\n`;
+  return `v1=${hmacSha256Hex(secret, `quorate-answer-v1\n${requestMac}\n${sha256Hex(body)}\n${more}`)}`;
 }
 
 /**
@@ -155,9 +185,10 @@ export function verifyPeer(
     readonly me: PeerIdentity;
     readonly members: readonly string[];
     readonly secrets: readonly string[];
+    readonly version?: NodeVersion;
   },
 ): PeerVerdict {
-  const { method, path, headers, cluster, me } = request;
+  const { method, path, headers, cluster, me, version: own = OWN_VERSION } = request;
   const from = headers.get(PEER_HEADER);
   const to = headers.get(TO_HEADER);
   const countText = headers.get(COUNT_HEADER);
@@ -167,7 +198,10 @@ export function verifyPeer(
   if (!from || !to || countText === null || given === undefined) return unauthenticated;
   if (bodySha256 === null || !/^[0-9a-f]{64}$/.test(bodySha256)) return unauthenticated;
   // Whoever receives says more of that, and before (routes/peer_head.ts).
-  if (otherWire(headers.get(WIRE_HEADER)) !== null) return unauthenticated;
+  const wire = readWire(headers.get(WIRE_HEADER));
+  if (!speaks(own.wires, wire)) return unauthenticated;
+  const version = headers.get(VERSION_HEADER) ?? "";
+  if (wire >= WIRE_OF_VERSIONS && readVersion(version) === null) return unauthenticated;
   if (to.length > TO_MAX_CHARS || !/^(0|[1-9][0-9]{0,15})$/.test(countText)) return unauthenticated;
   const count = Number(countText);
   if (!Number.isSafeInteger(count)) return unauthenticated;
@@ -175,11 +209,12 @@ export function verifyPeer(
   // Who names none has ours, or is not understood.
   const claimed = headers.get(CLUSTER_HEADER) ?? cluster;
   const signed: SignedRequest = { method, path, cluster: claimed, from, to, count, bodySha256 };
-  if (lines(signed).some((line) => line.includes("\n"))) return unauthenticated;
+  const speaking = { wire, version };
+  if (lines(signed, speaking).some((line) => line.includes("\n"))) return unauthenticated;
   let authentic: string | null = null;
   // Every secret is tried, and only then is anything said: a stranger learns neither members nor the current boot.
   for (const secret of checkedSecrets(request.secrets)) {
-    if (equalDigests(given, mac(signed, secret))) authentic = secret;
+    if (equalDigests(given, mac(signed, secret, speaking))) authentic = secret;
   }
   if (authentic === null) return unauthenticated;
 
@@ -193,19 +228,20 @@ export function verifyPeer(
   if (claimed !== cluster) return { ok: false, code: "config-mismatch" };
   const now = peerTo(me.id, me);
   return to === now
-    ? { ok: true, from, count, bodySha256, secret: authentic }
+    ? { ok: true, from, count, bodySha256, secret: authentic, wire }
     : { ok: false, code: "peer-hello", to: now };
 }
 
-function mac(request: SignedRequest, secret: string): string {
-  const parts = lines(request);
+function mac(request: SignedRequest, secret: string, speaking: Speaking): string {
+  const parts = lines(request, speaking);
   assert(parts.every((line) => !line.includes("\n")), "no signed field holds a newline");
   return hmacSha256Hex(secret, parts.map((line) => `${line}\n`).join(""));
 }
 
-function lines(request: SignedRequest): readonly string[] {
+function lines(request: SignedRequest, { wire, version }: Speaking): readonly string[] {
   const { method, path, cluster, from, to, count, bodySha256 } = request;
-  return ["quorate-peer-v1", method, path, cluster, from, to, String(count), bodySha256, `${WIRE_VERSION}`];
+  const parts = ["quorate-peer-v1", method, path, cluster, from, to, String(count), bodySha256, String(wire)];
+  return wire < WIRE_OF_VERSIONS ? parts : [...parts, version];
 }
 
 function checkedSecrets(secrets: readonly string[]): readonly [string, ...string[]] {

@@ -10,6 +10,7 @@ import { numberOf } from "./fence.ts";
 import type { Ended, Hold } from "./op.ts";
 import type { PlaceRow } from "./place.ts";
 import { trimToRow } from "./size.ts";
+import { MACHINE_VERSION } from "../version.ts";
 
 const ENDED_SESSION_CHARS = 16;
 
@@ -94,7 +95,6 @@ export type KeyState = State & {
  * 3: states are chained; the window is a list.
  */
 export type MachineVersion = 1 | 2 | 3;
-export const MACHINE_VERSION = 3;
 
 /** The working copy that one value changes; it never leaves `apply`. */
 export type Draft = {

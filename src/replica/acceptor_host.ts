@@ -3,7 +3,6 @@
  * record changes, for messages of peers and of this node's own roles alike.
  */
 import { QuorateError } from "../errors.ts";
-import { MACHINE_VERSION } from "../machine/state.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
 import { hasMet, isAsNew, leasesNamed, moveOf, valuesIn } from "../engine/acceptor_messages.ts";
 import type { NodeId } from "../paxos/ballot.ts";
@@ -41,6 +40,7 @@ import { Moves } from "./moves.ts";
 import { OpenUpdates } from "./open_updates.ts";
 import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
+import { MACHINE_VERSION } from "../version.ts";
 
 export type AcceptorHostParts = {
   readonly rules: AcceptorRules;

@@ -1,10 +1,10 @@
 /** The value that a node proposes next for the commands that wait, in the order in which they came. */
-import { MACHINE_VERSION } from "../machine/state.ts";
 import { fitting } from "../paxos/batch.ts";
 import type { Snapshot, Value } from "../paxos/message.ts";
 import type { SubmitterParts } from "./submitter.ts";
 import { type Pending, stamped } from "./pending.ts";
 import { sharedValueId } from "../engine/shared_value.ts";
+import { MACHINE_VERSION } from "../version.ts";
 
 /** Null: nothing waits. Notes of each command that it is sent, and where first. */
 export function nextValue(

@@ -27,6 +27,7 @@ import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Lines } from "./lines.ts";
 import { type Acquaintance, callPeer, type Fetch, type PeerAnswer, type PeerKeys, unusable } from "./peer_call.ts";
+import type { PeerVersions } from "./peer_versions.ts";
 import { isTelling, RoundTrips } from "./round_trips.ts";
 import { decodeResponse, encodeMessage, ITEMS_MAX_BYTES, joinRequest, type PeerResponseBody } from "./wire.ts";
 
@@ -38,6 +39,7 @@ export type HttpTransportOptions = {
   /** Hex SHA-256 of this node's ClusterConfig. */
   readonly config: string;
   readonly keys: PeerKeys;
+  readonly versions: PeerVersions;
   /** Lasting connections to peers, used while they stand; closed with the transport. Absent: every request is a POST. */
   readonly lines?: Lines;
   readonly fetch: Fetch;
@@ -66,6 +68,7 @@ type Outgoing = {
   readonly lane: Lane;
   /** Emptied when it leaves: the list of deadlines keeps its entry longer than the text is needed. */
   json: string;
+  readonly wire: number;
   readonly bytes: number;
   readonly isTelling: boolean;
   /** The span it is sent for. */
@@ -103,7 +106,7 @@ class HttpTransport implements Transport {
   readonly #peers: ReadonlyMap<NodeId, Peer>;
   #isClosed = false;
   /** What was written last in this turn. */
-  #last: { readonly message: WireMessage; readonly json: string } | null = null;
+  #last: { readonly message: WireMessage; readonly wire: number; readonly json: string } | null = null;
 
   constructor(options: HttpTransportOptions) {
     this.#options = options;
@@ -119,9 +122,10 @@ class HttpTransport implements Transport {
       const peer = this.#peers.get(to);
       if (peer === undefined) return reject(new PeerError(`${to} is no peer of this node`));
       if (peer.deadlines.open >= PEER_MAX_OPEN) return reject(new PeerError(`too many messages wait for ${to}`));
+      const wire = this.#options.versions.wireTo(to);
       let json: string;
       try {
-        json = this.#encoded(message);
+        json = this.#encoded(message, wire);
       } catch (error) {
         return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
       }
@@ -129,6 +133,7 @@ class HttpTransport implements Transport {
       const outgoing = {
         lane,
         json,
+        wire,
         bytes: utf8Bytes(json) + 1,
         isTelling: isTelling(message),
         span: this.#spans.on ? this.#spans.here() : null,
@@ -144,11 +149,11 @@ class HttpTransport implements Transport {
   }
 
   /** Now, not when the request leaves: what the caller changes later is not what it sent. For all peers it is sent to, once. */
-  #encoded(message: WireMessage): string {
-    if (this.#last?.message === message) return this.#last.json;
-    const json = encodeMessage(message);
+  #encoded(message: WireMessage, wire: number): string {
+    if (this.#last?.message === message && this.#last.wire === wire) return this.#last.json;
+    const json = encodeMessage(message, wire);
     if (this.#last === null) queueMicrotask(() => this.#last = null);
-    this.#last = { message, json };
+    this.#last = { message, wire, json };
     return json;
   }
 
@@ -233,7 +238,11 @@ class HttpTransport implements Transport {
     const span = this.#spans.on ? this.#spanOf(peer, lane, batch) : null;
     let failure: string | null = null;
     try {
-      const { config, ownMark, onMark } = this.#options;
+      const { config, ownMark, onMark, versions } = this.#options;
+      // What was written for a newer one may say what the peer does not understand.
+      if (batch.some(({ wire }) => wire > versions.wireTo(peer.id))) {
+        throw new PeerError(`not sent to ${peer.id}: it speaks less than it did`);
+      }
       const body = joinRequest(config, ownMark(), batch.map(({ json }) => json));
       for (const outgoing of batch) outgoing.json = "";
       const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight, span?.traceparent ?? null);

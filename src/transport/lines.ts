@@ -225,9 +225,10 @@ export class Lines {
 
   /** Resolves when it stands, or never will. */
   #connect(peer: Peer, ticket: string, frames: Frames, lifeThen: string, signal: AbortSignal): Promise<void> {
-    const { clock, keys, connect, life } = this.#options;
+    const { clock, keys, connect, life, versions } = this.#options;
     const path = `${LINE_PATH}?ticket=${ticket}`;
-    const head = keys.sign({ peer: peer.id, to: peer.to, method: "GET", path, count: ++peer.count, body: "" });
+    const wire = versions.wireTo(peer.id);
+    const head = keys.sign({ peer: peer.id, to: peer.to, method: "GET", path, count: ++peer.count, body: "", wire });
     const socket = connect(peer.url.replace(/^http/, "ws") + path, head);
     const line = { ticket, socket, frames, sinceMs: clock.now() };
     return new Promise((resolve) => {

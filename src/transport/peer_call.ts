@@ -2,8 +2,18 @@
 import { BODY_MAX_BYTES, PAXOS_BODY_MAX_BYTES } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { type Clock, PeerError } from "../ports.ts";
-import { otherWire, WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../version.ts";
+import {
+  readWire,
+  speaks,
+  VERSION_HEADER,
+  WIRE_ADVICE,
+  WIRE_HEADER,
+  WIRE_OF_VERSIONS,
+  wiresSaid,
+  wireWords,
+} from "../version.ts";
 import { causeOfCode, causeOfFailure, textOf } from "./peer_cause.ts";
+import type { PeerVersions } from "./peer_versions.ts";
 
 /** What is signed; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
 export type UnsignedRequest = {
@@ -14,6 +24,7 @@ export type UnsignedRequest = {
   readonly path: string;
   readonly count: number;
   readonly body: string | Uint8Array;
+  readonly wire: number;
 };
 
 /** `peerKeys` of auth/peer_mac.ts. */
@@ -36,7 +47,12 @@ export type Frames = {
 /** The global `fetch`, as far as it is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-export type CallPorts = { readonly fetch: Fetch; readonly clock: Clock; readonly keys: PeerKeys };
+export type CallPorts = {
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly keys: PeerKeys;
+  readonly versions: PeerVersions;
+};
 
 export type PeerAnswer = { readonly text: string; readonly rttMs: number };
 
@@ -47,7 +63,7 @@ const TO_MAX_CHARS = 512;
 
 /**
  * The text of the answer and how long it took. Rejects with PeerError, which says why; its `cause` is `{status, code}` if the
- * peer answered and refused.
+ * peer answered and refused. Where the peer speaks less than it did, the call is lost, and the next is in its wire.
  *
  * @param headers more of them, which nothing vouches for
  */
@@ -64,7 +80,16 @@ export async function callPeer(
     for (let retried = false;; retried = true) {
       const to = peer.to;
       const startedAt = ports.clock.now();
-      const signed = ports.keys.sign({ peer: peer.id, to, method: "POST", path, count: ++peer.count, body: bytes });
+      const wire = ports.versions.wireTo(peer.id);
+      const signed = ports.keys.sign({
+        peer: peer.id,
+        to,
+        method: "POST",
+        path,
+        count: ++peer.count,
+        body: bytes,
+        wire,
+      });
       const response = await ports.fetch(peer.url + path, {
         method: "POST",
         headers: { ...headers, ...signed, "content-type": "application/json" },
@@ -73,22 +98,24 @@ export async function callPeer(
         redirect: "manual",
         signal,
       });
-      const wire = otherWire(response.headers.get(WIRE_HEADER));
+      const said = { wire: response.headers.get(WIRE_HEADER), version: response.headers.get(VERSION_HEADER) };
+      const isOther = !speaks(ports.versions.own.wires, readWire(said.wire));
       if (response.status === 200) {
-        if (wire !== null) {
+        if (isOther) {
           await response.body?.cancel();
-          throw wireError(peer.id, wire, 200);
+          throw otherWire(ports.versions, peer.id, wire, said, 200);
         }
         const text = await readText(response, PAXOS_BODY_MAX_BYTES);
         if (!ports.keys.isAnswer(signed, response.headers, text)) {
           throw new PeerError(`${peer.id}'s answer is not under the MAC of its request`, { why: "failed" });
         }
+        ports.versions.note(peer.id, said, wire >= WIRE_OF_VERSIONS);
         return { text, rttMs: ports.clock.now() - startedAt };
       }
       const code = await problemCode(response);
       // To a node of 0.1.0 a request of a later wire is unsigned. Whoever else answers between the two names no wire either.
-      if (wire !== null && (code === "wire-mismatch" || code === "peer-unauthenticated")) {
-        throw wireError(peer.id, wire, response.status);
+      if (code === "wire-mismatch" || (isOther && code === "peer-unauthenticated")) {
+        throw otherWire(ports.versions, peer.id, wire, said, response.status);
       }
       const told = code === "peer-hello" ? response.headers.get("quorate-to") : null;
       // Once only: a peer that never likes what it told itself must not keep this going.
@@ -111,9 +138,26 @@ export function unusable(peer: NodeId, error: unknown): PeerError {
   return new PeerError(`${peer} gave no usable answer: ${textOf(error)}`, { cause: error, why });
 }
 
-function wireError(peer: NodeId, wire: string, status: number): PeerError {
-  const what = `${peer} speaks ${wire}, this node wire ${WIRE_VERSION}: ${WIRE_ADVICE}`;
-  return new PeerError(what, { cause: { status, code: "wire-mismatch" }, why: "other-wire" });
+/** What it says goes unproven: it can make this node try another of its own wires, and no more. */
+function otherWire(
+  versions: PeerVersions,
+  peer: NodeId,
+  sentIn: number,
+  said: { readonly wire: string | null; readonly version: string | null },
+  status: number,
+): PeerError {
+  versions.note(peer, said, false);
+  const cause = { status, code: "wire-mismatch" };
+  const theirs = wiresSaid(said);
+  const inAnother = versions.wireTo(peer);
+  if (theirs !== null && speaks(theirs, inAnother) && inAnother !== sentIn) {
+    return new PeerError(`${peer} speaks ${wireWords(theirs)}: what is sent from now on is in wire ${inAnother}`, {
+      cause,
+    });
+  }
+  const words = theirs === null ? "a wire without a proper number" : wireWords(theirs);
+  const what = `${peer} speaks ${words}, this node ${wireWords(versions.own.wires)}: ${WIRE_ADVICE}`;
+  return new PeerError(what, { cause, why: "other-wire" });
 }
 
 /** An unsigned word of the network: it can make this node sign for another boot of that peer, for no other node. */

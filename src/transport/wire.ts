@@ -42,6 +42,8 @@ import {
   checkVote,
   checkVoteKind,
 } from "./wire_values.ts";
+import { messageIn, replyIn } from "./wire_changes.ts";
+import { WIRES } from "../version.ts";
 
 export type PeerRequestBody = {
   readonly config: string;
@@ -256,7 +258,7 @@ export async function answered(
 }
 
 export function encodeRequest(body: PeerRequestBody): string {
-  return joinRequest(body.config, body.mark, body.messages.map(encodeMessage));
+  return joinRequest(body.config, body.mark, body.messages.map((message) => encodeMessage(message)));
 }
 
 /** As encodeRequest, of messages that encodeMessage made; with what they weigh known, the body's limit can be kept. */
@@ -264,8 +266,10 @@ export function joinRequest(config: string, mark: Mark, messages: readonly strin
   return `{"config":${JSON.stringify(config)},"mark":${JSON.stringify(mark)},"messages":[${messages.join(",")}]}`;
 }
 
-/** JSON of one message. Throws as decodeMessages if no peer would take it. */
-export function encodeMessage(message: WireMessage): string {
+/** JSON of one message in this wire. Throws as decodeMessages if no peer would take it. */
+export function encodeMessage(given: WireMessage, wire = WIRES.most): string {
+  const message = messageIn(wire, given);
+  if (message === null) return refuse("message", `${given.type} is not in wire ${wire}`);
   const json = JSON.stringify(message);
   checkMessage(message, "message", isLightText(json));
   if (exceeds(json, ITEMS_MAX_BYTES)) refuse("message", `is above ${ITEMS_MAX_BYTES} bytes`);
@@ -276,11 +280,11 @@ export function encodeMessage(message: WireMessage): string {
  * Never above PAXOS_BODY_MAX_BYTES: replies that find no room are `unavailable`, as if lost, so a peer that asks
  * again for those gets on, where refusing the whole answer would have it ask for all of them for ever.
  */
-export function encodeResponse(body: PeerResponseBody): string {
+export function encodeResponse(body: PeerResponseBody, wire = WIRES.most): string {
   const lost = JSON.stringify(TOO_LARGE);
   let room = ITEMS_MAX_BYTES - body.replies.length * (lost.length + 1);
   const replies = body.replies.map((reply) => {
-    const json = encodeReply(reply);
+    const json = encodeReply(reply, wire);
     const more = utf8Bytes(json) - lost.length;
     if (more > room) return lost;
     room -= Math.max(0, more);
@@ -290,8 +294,10 @@ export function encodeResponse(body: PeerResponseBody): string {
 }
 
 /** A reply that no peer would take is a bug of this node; the others of the answer must not suffer for it. */
-function encodeReply(reply: WireReply): string {
+function encodeReply(given: WireReply, wire: number): string {
   try {
+    const reply = replyIn(wire, given);
+    if (reply === null) refuse("reply", `${given.type} is not in wire ${wire}`);
     checkReply(reply, "reply");
     return JSON.stringify(reply);
   } catch (error) {

@@ -12,7 +12,7 @@ import {
   verifyPeer,
 } from "../../src/auth/peer_mac.ts";
 import { InvariantError } from "../../src/assert.ts";
-import { WIRE_VERSION } from "../../src/version.ts";
+import { OWN_VERSION, VERSION_HEADER, versionText, WIRES } from "../../src/version.ts";
 
 const ME: PeerIdentity = { id: "b", incarnation: "inc1", boot: 7 };
 const REQUEST: SignedRequest = {
@@ -40,7 +40,14 @@ function verify(headers: Record<string, string>, changed: Partial<Verified> = {}
   });
 }
 
-const VERIFIED = { ok: true, from: "a", count: 3, bodySha256: REQUEST.bodySha256, secret: "new" } as const;
+const VERIFIED = {
+  ok: true,
+  from: "a",
+  count: 3,
+  bodySha256: REQUEST.bodySha256,
+  secret: "new",
+  wire: WIRES.most,
+} as const;
 const UNAUTHENTICATED = { ok: false, code: "peer-unauthenticated" } as const;
 
 Deno.test("a request signed with either secret is from its sender", () => {
@@ -52,20 +59,32 @@ Deno.test("a request signed with either secret is from its sender", () => {
 Deno.test("the first secret signs", () => {
   const { sign } = peerKeys({ cluster: "blue", id: "a", secrets: ["new", "old"] });
   const body = new TextEncoder().encode("[]");
-  const headers = sign({ peer: "b", to: REQUEST.to, method: "POST", path: REQUEST.path, count: 3, body });
+  const headers = sign({
+    peer: "b",
+    to: REQUEST.to,
+    method: "POST",
+    path: REQUEST.path,
+    count: 3,
+    body,
+    wire: WIRES.most,
+  });
   assertEquals(headers, signPeer(REQUEST, "new"));
 });
 
 Deno.test("peer MAC: secrets that are changed hold from the next request on; an answer to one before is known by the second", () => {
   const node = { cluster: "blue", id: "a", secrets: ["old", "new"] };
   const keys = peerKeys(node);
-  const sign = () => keys.sign({ peer: "b", to: null, method: "POST", path: "/paxos/acceptor", count: 1, body: "x" });
+  const request = { peer: "b", to: null, method: "POST", path: "/paxos/acceptor", count: 1, body: "x" };
+  const sign = () => keys.sign({ ...request, wire: WIRES.most });
   const before = sign();
   node.secrets = ["new", "old"];
   const after = sign();
   assertNotEquals(before[MAC_HEADER], after[MAC_HEADER]);
-  const isAnswer = (request: Record<string, string>, secret: string) =>
-    keys.isAnswer(request, new Headers({ [ANSWER_HEADER]: signAnswer(request[MAC_HEADER]!, "y", secret) }), "y");
+  const isAnswer = (request: Record<string, string>, secret: string) => {
+    const mac = signAnswer(request[MAC_HEADER]!, "y", secret);
+    const answer = new Headers({ [ANSWER_HEADER]: mac, [VERSION_HEADER]: versionText(OWN_VERSION) });
+    return keys.isAnswer(request, answer, "y");
+  };
   assertEquals([isAnswer(before, "old"), isAnswer(after, "new")], [true, true]);
   node.secrets = ["new"];
   assertEquals([isAnswer(before, "old"), isAnswer(after, "new")], [false, true]);
@@ -73,7 +92,17 @@ Deno.test("peer MAC: secrets that are changed hold from the next request on; an 
 
 Deno.test("an unsigned request is nobody's, whichever header is missing", () => {
   assertEquals(verify({}), UNAUTHENTICATED);
-  for (const name of ["quorate-peer", "quorate-to", "quorate-count", "quorate-digest", "quorate-wire", "quorate-mac"]) {
+  for (
+    const name of [
+      "quorate-peer",
+      "quorate-to",
+      "quorate-count",
+      "quorate-digest",
+      "quorate-wire",
+      "quorate-version",
+      "quorate-mac",
+    ]
+  ) {
     const { [name]: _, ...rest } = signPeer(REQUEST, "new");
     assertEquals(verify(rest), UNAUTHENTICATED, name);
   }
@@ -84,8 +113,47 @@ Deno.test("a MAC without the wire, as nodes of 0.1.0 make it, is nobody's", () =
   const lines = ["quorate-peer-v1", method, path, cluster, from, to, count, bodySha256];
   const macOf = (parts: readonly unknown[]) => `v1=${hmacSha256Hex("new", parts.map((line) => `${line}\n`).join(""))}`;
   const headers = signPeer(REQUEST, "new");
-  assertEquals(headers["quorate-mac"], macOf([...lines, WIRE_VERSION]));
+  assertEquals(headers["quorate-mac"], macOf([...lines, WIRES.most, versionText(OWN_VERSION)]));
   assertEquals(verify({ ...headers, "quorate-mac": macOf(lines) }), UNAUTHENTICATED);
+});
+
+/** Made by `signPeer` and `signAnswer` of 0.2.0 for REQUEST. */
+const OF_0_2_0 = {
+  headers: {
+    "quorate-peer": "a",
+    "quorate-to": "b.inc1.7",
+    "quorate-count": "3",
+    "quorate-digest": REQUEST.bodySha256,
+    "quorate-wire": "5",
+    "quorate-cluster": "blue",
+    "quorate-mac": "v1=4f082ea773ea114ce09b005a35d6cd39aab8858677e233fa862127f7fd2ab5ce",
+  },
+  answer: "v1=2d5db0a53a1044a9d014b8e24f73eb1d47165a92dfff0dccd222a5f294583357",
+};
+
+Deno.test("wire 5: requests and answers are signed and known as 0.2.0 has them; what it says of versions is under no MAC", () => {
+  const { [VERSION_HEADER]: version, ...headers } = signPeer(REQUEST, "new", {
+    wire: 5,
+    version: "x; wire=5-5; machine=3",
+  });
+  assertEquals([headers, version], [OF_0_2_0.headers, "x; wire=5-5; machine=3"]);
+  assertEquals(verify(OF_0_2_0.headers), { ...VERIFIED, wire: 5 });
+  assertEquals(verify({ ...OF_0_2_0.headers, [VERSION_HEADER]: "whatever" }), { ...VERIFIED, wire: 5 });
+  const keys = peerKeys({ cluster: "blue", id: "a", secrets: ["new"] });
+  const isAnswer = (more: Record<string, string>, body = "[]") =>
+    keys.isAnswer(OF_0_2_0.headers, new Headers({ [ANSWER_HEADER]: OF_0_2_0.answer, ...more }), body);
+  assertEquals([isAnswer({}), isAnswer({ [VERSION_HEADER]: "whatever" }), isAnswer({}, "[ ]")], [true, true, false]);
+  assertEquals(signAnswer(OF_0_2_0.headers[MAC_HEADER], "[]", "new", { wire: 5, version: "x" }), OF_0_2_0.answer);
+});
+
+Deno.test("an answer of wire 6 is under a MAC with what its sender says of itself", () => {
+  const keys = peerKeys({ cluster: "blue", id: "a", secrets: ["new"] });
+  const request = signPeer(REQUEST, "new");
+  const version = versionText({ ...OWN_VERSION, machine: 7 });
+  const mac = signAnswer(request[MAC_HEADER]!, "[]", "new", { wire: WIRES.most, version });
+  const isAnswer = (said: string) =>
+    keys.isAnswer(request, new Headers({ [ANSWER_HEADER]: mac, [VERSION_HEADER]: said }), "[]");
+  assertEquals([isAnswer(version), isAnswer(versionText(OWN_VERSION)), isAnswer("")], [true, false, false]);
 });
 
 Deno.test("whatever is changed after signing, it is nobody's", () => {
@@ -106,9 +174,12 @@ Deno.test("whatever is changed after signing, it is nobody's", () => {
     { "quorate-digest": REQUEST.bodySha256.toUpperCase() },
     { "quorate-digest": "" },
     { "quorate-wire": "1" },
-    { "quorate-wire": `${WIRE_VERSION - 1}` },
-    { "quorate-wire": `${WIRE_VERSION + 1}` },
-    { "quorate-wire": `0${WIRE_VERSION}` },
+    { "quorate-wire": `${WIRES.least}` },
+    { "quorate-wire": `${WIRES.least - 1}` },
+    { "quorate-wire": `${WIRES.most + 1}` },
+    { "quorate-wire": `0${WIRES.most}` },
+    { "quorate-version": versionText({ ...OWN_VERSION, machine: 99 }) },
+    { "quorate-version": "" },
     { "quorate-count": "4" },
     { "quorate-count": "03" },
     { "quorate-count": "-3" },

@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { createMachine } from "../../src/machine/machine.ts";
-import { type KeyState, MACHINE_VERSION } from "../../src/machine/state.ts";
-import { ROW_FORMAT } from "../../src/version.ts";
+import type { KeyState } from "../../src/machine/state.ts";
+import { MACHINE_VERSION, ROW_FORMAT } from "../../src/version.ts";
 import { type Expected, expectedOfOldStores, type Told, unpackOldStore } from "../store/old_stores.ts";
 import { pause, RealCluster, type Reply } from "./real_cluster.ts";
 import { recordsIn, recordsOf } from "./store_files.ts";

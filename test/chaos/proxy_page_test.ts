@@ -8,6 +8,7 @@ import { echo, realClock } from "../transport/contract.ts";
 import { CLUSTER, startPeer } from "../transport/peer_server.ts";
 import { CONFIG, MARK, MESSAGES } from "../transport/samples.ts";
 import { findProxy, type Program, withProxy } from "./reverse_proxy.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const PATH = "/v1/kv/a%2Fb%20c";
 
@@ -61,6 +62,7 @@ for (const program of ["nginx", "caddy"] as const) {
         const transport = createHttpTransport({
           urls: { b: `http://127.0.0.1:${port}` },
           config: CONFIG,
+          versions: new PeerVersions(),
           keys: peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
           fetch,
           clock: realClock,

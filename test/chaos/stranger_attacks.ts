@@ -1,6 +1,6 @@
 /** What somebody without a credential can do to a node's door: each returns what the door made of it, once `hold` is over. */
 
-import { WIRE_VERSION } from "../../src/version.ts";
+import { WIRES } from "../../src/version.ts";
 
 const CHUNK = new TextEncoder().encode("1\r\n{\r\n");
 /** Chunks in one write; less of a connection than the server takes in before it has refused. */
@@ -18,7 +18,7 @@ const UPGRADE = [
   "Quorate-To: a.?.0",
   "Quorate-Count: 1",
   `Quorate-Digest: ${"0".repeat(64)}`,
-  `Quorate-Wire: ${WIRE_VERSION}`,
+  `Quorate-Wire: ${WIRES.least}`,
   `Quorate-Mac: v1=${"0".repeat(64)}`,
   "\r\n",
 ].join("\r\n");

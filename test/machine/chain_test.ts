@@ -1,7 +1,7 @@
 /** Hashes of states: whole before version 3, a chain from the value that raises it on (PROTOCOL.md §3). */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { FOLD_INSTANCES } from "../../src/limits.ts";
-import { type KeyState, MACHINE_VERSION } from "../../src/machine/state.ts";
+import type { KeyState } from "../../src/machine/state.ts";
 import type { Certificate, Snapshot, Value } from "../../src/paxos/message.ts";
 import type { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
@@ -11,6 +11,7 @@ import { acceptorHost } from "../replica/acceptor_parts.ts";
 import { expectedOfOldStores, unpackOldStore } from "../store/old_stores.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 import { contentOf, digest, KeyLog, machine } from "./key_log.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 
 const hashOf = (text: string) => digest(text).slice(0, 32);
 

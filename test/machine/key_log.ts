@@ -4,8 +4,9 @@ import { assert } from "@std/assert";
 import { createMachine } from "../../src/machine/machine.ts";
 import type { Acquire, Hold, Op, Place, Result } from "../../src/machine/op.ts";
 import { unpackPlace } from "../../src/machine/place.ts";
-import { type KeyState, MACHINE_VERSION } from "../../src/machine/state.ts";
+import type { KeyState } from "../../src/machine/state.ts";
 import type { Command, LeaseName, Mode, Value } from "../../src/paxos/message.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 
 export const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 export const machine = createMachine({ digest });

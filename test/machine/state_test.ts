@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import type { Mode } from "../../src/paxos/message.ts";
-import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { contentOf, FAST, KeyLog, machine } from "./key_log.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 
 Deno.test("a fresh key", () => {
   assertEquals(

@@ -7,8 +7,8 @@ import {
   WINDOW_SUBJECTS,
 } from "../../src/limits.ts";
 import type { Command } from "../../src/paxos/message.ts";
-import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { digest, KeyLog, machine } from "./key_log.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 
 const KEPT = DEDUP_WINDOW + WINDOW_INSTANCES;
 

@@ -4,7 +4,6 @@ import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../src/paxos/message.ts";
 import { createMachine } from "../../src/machine/machine.ts";
-import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { BallotStore, WireMessage } from "../../src/ports.ts";
 import { sharedValueId } from "../../src/engine/shared_value.ts";
@@ -13,6 +12,7 @@ import { ballotOf, certificateOf, command, fast, KEY, machine, reportsOf, rulesO
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { memoryCluster } from "./memory_cluster.ts";
 import { acceptorHost } from "./acceptor_parts.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 
 const MODE = fast("c");
 const AT = { key: KEY, epoch: 0, instance: 1 } as const;

@@ -7,7 +7,6 @@ import { INLINE_STATE_MAX_BYTES } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
-import { MACHINE_VERSION } from "../../src/machine/state.ts";
 import { ballotRow, LOG, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { decodeRecord } from "../../src/store/rows.ts";
@@ -15,6 +14,7 @@ import { oldRowsOf } from "../store/old_rows.ts";
 import { ballotOf, fast, rulesOf } from "../paxos/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 import { acceptorHost } from "./acceptor_parts.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 
 const KEY = "kv/x";
 const MODE = fast("a");

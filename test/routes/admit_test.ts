@@ -10,6 +10,7 @@ import { VirtualClock } from "../../src/testing/virtual_clock.ts";
 import { until } from "../replica/clocks.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { answer, GRANT, type Json, scripted } from "./scripted_node.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const MARK = { incarnation: "i", boot: 1, run: "r", seq: 0 };
 /** So that there is a door for direct clients. */
@@ -20,6 +21,7 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
+  versions: new PeerVersions(),
   refused: () => {},
 };
 /** Timers of a process that has too much to do. */

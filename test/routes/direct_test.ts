@@ -8,6 +8,7 @@ import { until } from "../replica/clocks.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { tell } from "./noun_requests.ts";
 import type { Json } from "./scripted_node.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const MARK = { incarnation: "i", boot: 1, run: "r", seq: 0 };
 const PEERS: PeerSide = {
@@ -17,6 +18,7 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
+  versions: new PeerVersions(),
   refused: () => {},
 };
 

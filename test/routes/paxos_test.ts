@@ -7,9 +7,10 @@ import { BATCH_MAX_BYTES, BODIES_MAX_BYTES, BODY_DEADLINE_MS, PAXOS_BODY_MAX_BYT
 import { type Mark, NO_MARK, type WireMessage } from "../../src/ports.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
-import { WIRE_VERSION } from "../../src/version.ts";
+import { OWN_VERSION, versionText, WIRE_ADVICE, WIRES } from "../../src/version.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { raw, type Script, scripted, serving } from "./scripted_node.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const MINE: Mark = { incarnation: "i", boot: 4, run: "r", seq: 10 };
 const THEIRS: Mark = { incarnation: "j", boot: 1, run: "s", seq: 5 };
@@ -39,6 +40,7 @@ function side(changes: Partial<PeerSide> = {}): PeerSide {
     config: () => CONFIG,
     identity: () => MINE,
     mark: () => MINE,
+    versions: new PeerVersions(),
     refused: () => {},
     ...changes,
   };
@@ -80,7 +82,7 @@ describe("a peer's call", () => {
     const node = peered({ receive }, { mark: () => ({ ...MINE, seq }) });
     const { status, text, headers } = await post(node, BODY, signed(BODY));
     assertEquals(status, 200);
-    assertEquals(headers.get("quorate-wire"), `${WIRE_VERSION}`);
+    assertEquals(headers.get("quorate-wire"), `${WIRES.most}`);
     const answer = decodeResponse(text);
     assertEquals(answer.replies, [{ type: "noted" }]);
     assertEquals(node.calls, [{ method: "receive", args: ["b", "acceptor", [READ], THEIRS] }]);
@@ -122,6 +124,7 @@ it("http_transport.ts is understood, and learns the boot it was not told of", as
   const transport = createHttpTransport({
     urls: { a: "http://a.example:8701" },
     config: CONFIG,
+    versions: new PeerVersions(),
     keys: peerKeys({ cluster: "test", id: "b", secrets: ["secret"] }),
     fetch: async (url, init) => {
       const { length } = init.body as Uint8Array;
@@ -167,6 +170,11 @@ it("a message that is refused is answered by itself, and those beside it reach t
   assertEquals(node.reports, []);
 });
 
+/** The wire of a request, or the newest where it names none that there is. */
+function wireOf(headers: Record<string, string>): string {
+  return headers["quorate-wire"] === "5" ? "5" : `${WIRES.most}`;
+}
+
 describe("a call that is refused reaches nobody", () => {
   async function refused(
     body: BodyInit,
@@ -179,7 +187,8 @@ describe("a call that is refused reaches nobody", () => {
     const [, , field] = expected;
     assertEquals([status, problem.code, problem.field], [expected[0], expected[1], field], JSON.stringify(problem));
     assertEquals(answered.get("content-type"), "application/problem+json");
-    assertEquals(answered.get("quorate-wire"), `${WIRE_VERSION}`);
+    assertEquals(answered.get("quorate-wire"), expected[1] === "wire-mismatch" ? `${WIRES.most}` : wireOf(headers));
+    assertEquals(answered.get("quorate-version"), versionText(OWN_VERSION));
     assertEquals([node.calls, node.reports], [[], []]);
     return { problem, headers: answered };
   }
@@ -209,7 +218,7 @@ describe("a call that is refused reaches nobody", () => {
     const strangers: [Record<string, string>, [number, string, string?]][] = [
       [{}, [401, "peer-unauthenticated"]],
       [sized, [401, "peer-unauthenticated"]],
-      [{ ...sized, "quorate-peer": "b", "quorate-wire": `${WIRE_VERSION}` }, [401, "peer-unauthenticated"]],
+      [{ ...sized, "quorate-peer": "b", "quorate-wire": `${WIRES.most}` }, [401, "peer-unauthenticated"]],
       [{ ...sized, ...without }, [401, "peer-unauthenticated"]],
       [{ ...sized, ...signed(BODY, { secret: "other" }) }, [401, "peer-unauthenticated"]],
       [{ ...sized, ...signed(BODY, { from: "z" }) }, [403, "unknown-peer"]],
@@ -231,8 +240,8 @@ describe("a call that is refused reaches nobody", () => {
     const node = peered({});
     for (
       const [method, path, status, wire] of [
-        ["POST", "/paxos/nobody", 404, `${WIRE_VERSION}`],
-        ["GET", "/paxos/acceptor", 405, `${WIRE_VERSION}`],
+        ["POST", "/paxos/nobody", 404, `${WIRES.most}`],
+        ["GET", "/paxos/acceptor", 405, `${WIRES.most}`],
         ["GET", "/v1/nothing", 404, null],
         ["GET", "/v1/locks/a", 200, null],
       ] as const
@@ -330,8 +339,8 @@ describe("a call that is refused reaches nobody", () => {
     const others: [Record<string, string>, string][] = [
       [silent, "wire 1"],
       [{ ...silent, "quorate-wire": "1" }, "wire 1"],
-      [{ ...silent, "quorate-wire": `${WIRE_VERSION - 1}` }, `wire ${WIRE_VERSION - 1}`],
-      [{ ...silent, "quorate-wire": `${WIRE_VERSION + 1}` }, `wire ${WIRE_VERSION + 1}`],
+      [{ ...silent, "quorate-wire": `${WIRES.least - 1}` }, `wire ${WIRES.least - 1}`],
+      [{ ...silent, "quorate-wire": `${WIRES.most + 1}` }, `wire ${WIRES.most + 1}`],
       ...["", "two", "03", "3.0", "-3", "3, 3", "9".repeat(99)].map((wire): [Record<string, string>, string] => [
         { ...silent, "quorate-wire": wire },
         "a wire without a proper number",
@@ -340,8 +349,7 @@ describe("a call that is refused reaches nobody", () => {
     for (const [headers, wire] of others) {
       const { problem } = await refused(BODY, headers, [409, "wire-mismatch"]);
       assertEquals(problem.retryable, false);
-      const advice = "stop all nodes, then start all of them with the same version";
-      assertEquals(problem.detail, `the sender speaks ${wire}, a wire ${WIRE_VERSION}: ${advice}`);
+      assertEquals(problem.detail, `this is in ${wire}, and a speaks wires 5 to 6: ${WIRE_ADVICE}`);
       await refused("{", { ...headers, "quorate-mac": "v2=what" }, [409, "wire-mismatch"]);
       await refused(BODY, headers, [409, "wire-mismatch"], { changes: { identity: () => null } });
     }

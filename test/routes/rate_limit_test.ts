@@ -6,6 +6,7 @@ import { parseTokens } from "../../src/auth/tokens.ts";
 import { NO_MARK } from "../../src/ports.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { type Json, scripted } from "./scripted_node.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const BURST = 5;
 const TOKENS = parseTokens(JSON.stringify(["one", "two"].map((subject) => ({
@@ -175,6 +176,7 @@ Deno.test("rate limit: a direct client's acquires count, its renewals and releas
     config: () => "",
     identity: () => null,
     mark: () => NO_MARK,
+    versions: new PeerVersions(),
     refused: () => {},
   };
   const isHeld = ({ fence }: Json, subject: string) => fence === "1025" && subject === "one";

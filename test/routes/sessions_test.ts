@@ -11,6 +11,7 @@ import { parseTokens } from "../../src/auth/tokens.ts";
 import { type Apps, withApps } from "./memory_apps.ts";
 import { refuseAll, tell } from "./noun_requests.ts";
 import type { Json } from "./scripted_node.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const ABSENT = "0123456789abcdef".repeat(2);
 
@@ -279,6 +280,7 @@ const PEERS: PeerSide = {
   config: () => "",
   identity: () => MARK,
   mark: () => MARK,
+  versions: new PeerVersions(),
   refused: () => {},
 };
 

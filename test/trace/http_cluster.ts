@@ -23,6 +23,7 @@ import {
 } from "../../src/ports.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { createHttpTransport, type Fetch } from "../../src/transport/http_transport.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const SECRETS = ["a secret of this test only"];
 const CONFIG = sha256Hex("this test's");
@@ -110,6 +111,7 @@ export class HttpCluster {
     return createHttpTransport({
       urls: Object.fromEntries(this.ids.filter((other) => other !== id).map((other) => [other, this.url(other)])),
       config: CONFIG,
+      versions: new PeerVersions(),
       keys: peerKeys({ cluster: "test", id, secrets: SECRETS }),
       fetch: carry,
       clock: realClock,
@@ -169,6 +171,7 @@ export class HttpCluster {
         config: () => CONFIG,
         identity: () => node.identity(),
         mark: () => node.mark(),
+        versions: new PeerVersions(),
         refused: () => {},
       },
       newId: () => realRandomness.id(),

@@ -3,11 +3,12 @@ import { ANSWER_HEADER, peerKeys } from "../../src/auth/peer_mac.ts";
 import { type Mark, NO_SPANS, type PeerCause, PeerError, type Spans, type WireReply } from "../../src/ports.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
 import { decodeRequest, encodeResponse, type ReceivedRequest } from "../../src/transport/wire.ts";
-import { WIRE_ADVICE, WIRE_HEADER, WIRE_VERSION } from "../../src/version.ts";
+import { VERSION_HEADER, WIRE_ADVICE, WIRE_HEADER, WIRES } from "../../src/version.ts";
 import { echo, readAt, realClock } from "./contract.ts";
 import { ManualClock, settled } from "./manual_clock.ts";
 import { CLUSTER, type PeerServer, startPeer } from "./peer_server.ts";
 import { CONFIG, MARK, MESSAGES, REPLIES } from "./samples.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 /** Stands for the MAC of an answer where a test makes the answers. */
 const BY_PEER = "by the peer";
@@ -38,6 +39,7 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
   const transport = createHttpTransport({
     urls: { b: "http://b.test/", c: "http://c.test:1/base" },
     config: CONFIG,
+    versions: new PeerVersions(),
     keys: {
       ...peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
       isAnswer: (_request, answer) => answer.get(ANSWER_HEADER) === BY_PEER,
@@ -50,7 +52,7 @@ function setUp(changes: Partial<HttpTransportOptions> = {}) {
         init,
         headers: new Headers(init.headers),
         body: decodeRequest(new TextDecoder().decode(init.body as Uint8Array)),
-        answer: (response, wire = `${WIRE_VERSION}`) => {
+        answer: (response, wire = new Headers(init.headers).get(WIRE_HEADER)) => {
           if (wire !== null) response.headers.set(WIRE_HEADER, wire);
           response.headers.set(ANSWER_HEADER, BY_PEER);
           resolve(response);
@@ -359,15 +361,15 @@ Deno.test("a peer of another wire is known by what it answers, as every other ca
     [problem(503, "not-ready"), null, null, "not-ready"],
     [new Response("<html>", { status: 502 }), null, null, "failed"],
     // Its secret is another one, its wire is not.
-    [problem(401, "peer-unauthenticated"), `${WIRE_VERSION}`, null, "other-secret"],
-    [problem(403, "unknown-peer"), `${WIRE_VERSION}`, null, "no-member"],
-    [problem(409, "config-mismatch"), `${WIRE_VERSION}`, null, "other-members"],
-    [problem(421, "peer-misdirected"), `${WIRE_VERSION}`, null, "wrong-node"],
-    [problem(500, "constructor"), `${WIRE_VERSION}`, null, "failed"],
+    [problem(401, "peer-unauthenticated"), `${WIRES.least}`, null, "other-secret"],
+    [problem(403, "unknown-peer"), `${WIRES.least}`, null, "no-member"],
+    [problem(409, "config-mismatch"), `${WIRES.least}`, null, "other-members"],
+    [problem(421, "peer-misdirected"), `${WIRES.least}`, null, "wrong-node"],
+    [problem(500, "constructor"), `${WIRES.least}`, null, "failed"],
   ];
   for (const [refusal, wire, speaks, why = "other-wire"] of cases) {
     const { calls, transport } = setUp();
-    const says = speaks === null ? "b answered " : `b speaks ${speaks}, this node wire ${WIRE_VERSION}: ${WIRE_ADVICE}`;
+    const says = speaks === null ? "b answered " : `b speaks ${speaks}, this node wires 5 to 6: ${WIRE_ADVICE}`;
     const sent = assertRejects(() => transport.send("b", MESSAGES.read), PeerError, says);
     await settled();
     const call = calls.at(-1)!;
@@ -377,6 +379,37 @@ Deno.test("a peer of another wire is known by what it answers, as every other ca
     assert(response.bodyUsed, says);
     transport.close();
   }
+});
+
+Deno.test("a peer is asked in the oldest wire until it has said more, and then in the newest that both speak", async () => {
+  const { calls, transport } = setUp();
+  const wires: (string | null)[] = [];
+  const ask = async (says: string | null, refusal?: { readonly speaks: string }) => {
+    const sent = transport.send("b", MESSAGES.read).then(({ type }) => type, (error) => error as PeerError);
+    await settled();
+    const call = calls.at(-1)!;
+    wires.push(call.headers.get(WIRE_HEADER));
+    const response = refusal === undefined ? noted(call) : Response.json({ code: "wire-mismatch" }, { status: 409 });
+    if (says !== null) response.headers.set(VERSION_HEADER, says);
+    call.answer(response, refusal?.speaks);
+    return await sent;
+  };
+  assertEquals(await ask(null), "noted");
+  assertEquals(await ask("0.3.0; wire=5-6; machine=3"), "noted");
+  assertEquals(await ask("0.3.0; wire=5-6; machine=3"), "noted");
+  assertEquals(await ask("9.0.0; wire=6-9; machine=3"), "noted");
+  // Its process is an older one by now: what was on its way is lost, which says nothing of the peer.
+  const lost = await ask(null, { speaks: "5" }) as PeerError;
+  assertEquals([lost.message, lost.why], ["b speaks wire 5: what is sent from now on is in wire 5", null]);
+  assertEquals(await ask(null), "noted");
+  // One that speaks none of this node's wires is refused for good.
+  const never = await ask("9.0.0; wire=7-9; machine=3", { speaks: "9" }) as PeerError;
+  assertEquals([never.message, never.why], [
+    `b speaks wires 7 to 9, this node wires 5 to 6: ${WIRE_ADVICE}`,
+    "other-wire",
+  ]);
+  assertEquals(wires, ["5", "5", "6", "6", "6", "5", "5"]);
+  transport.close();
 });
 
 Deno.test("a refusal tells its status and code", async () => {
@@ -445,6 +478,7 @@ function transportTo(
   return createHttpTransport({
     urls: { b: peer.url },
     config,
+    versions: new PeerVersions(),
     keys: peerKeys({ cluster: CLUSTER, id: "a", secrets }),
     fetch,
     clock: realClock,

@@ -10,6 +10,7 @@ import { scripted } from "../routes/scripted_node.ts";
 import { echo, realClock } from "./contract.ts";
 import { CLUSTER } from "./peer_server.ts";
 import { CONFIG, MARK } from "./samples.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 export type PairOptions = Partial<Pick<HttpTransportOptions, "deadlineMs" | "onMark" | "ownMark">> & {
   readonly secrets?: { readonly a: readonly string[]; readonly b: readonly string[] };
@@ -90,7 +91,15 @@ export function startNode(
   secrets: readonly string[],
   options: PairOptions,
 ): LineNode {
-  const calls = { urls, config: CONFIG, keys: peerKeys({ cluster: CLUSTER, id, secrets }), fetch, clock: realClock };
+  const versions = new PeerVersions();
+  const calls = {
+    urls,
+    config: CONFIG,
+    versions,
+    keys: peerKeys({ cluster: CLUSTER, id, secrets }),
+    fetch,
+    clock: realClock,
+  };
   const me = () => ({ incarnation: `inc-${id}`, boot: node.boot });
   const lines = new Lines({
     ...calls,
@@ -106,6 +115,7 @@ export function startNode(
     config: () => CONFIG,
     identity: me,
     mark: () => MARK,
+    versions,
     refused: (...args) => node.refusals.push(args),
     lines,
   };

@@ -5,6 +5,7 @@ import type { Receive } from "../../src/transport/local_transport.ts";
 import { scripted } from "../routes/scripted_node.ts";
 import { realClock } from "./contract.ts";
 import { CONFIG, MARK } from "./samples.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 export type PeerServer = {
   readonly url: string;
@@ -25,11 +26,13 @@ export function startPeer(receive: Receive, secrets: readonly string[]): PeerSer
     config: () => CONFIG,
     identity: () => server.me,
     mark: () => MARK,
+    versions: new PeerVersions(),
     refused: () => {},
     // A door for connections; whom it dials is nobody.
     lines: new Lines({
       urls: {},
       config: CONFIG,
+      versions: new PeerVersions(),
       keys: peerKeys({ cluster: CLUSTER, id: "b", secrets }),
       fetch,
       clock: realClock,

@@ -6,6 +6,7 @@ import { realClock, transportContract } from "./contract.ts";
 import { LinePair } from "./line_pair.ts";
 import { CLUSTER, startPeer } from "./peer_server.ts";
 import { CONFIG, MARK } from "./samples.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 transportContract("local", (receive, deadlineMs) => {
   const network = createLocalNetwork({ clock: realClock, deadlineMs });
@@ -36,6 +37,7 @@ transportContract("http", (receive, deadlineMs) => {
     // A port nobody can listen on.
     urls: { b: peer.url, c: "http://127.0.0.1:1" },
     config: CONFIG,
+    versions: new PeerVersions(),
     keys: peerKeys({ cluster: CLUSTER, id: "a", secrets: ["secret"] }),
     fetch,
     clock: realClock,
