@@ -114,6 +114,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       ...(lines === null ? {} : { lines }),
       spans,
       ownMark: () => holder.node?.mark() ?? NO_MARK,
+      understood: (reply) => holder.node?.understood(reply) ?? reply,
       onMark: (peer, mark) => holder.node?.note(peer, mark),
     });
     const member: Membership = { id: config.id, cluster, config: text };
@@ -143,6 +144,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       clock: realClock,
       random: realRandomness,
       machine: createMachine({ digest: sha256Hex }),
+      versions,
       trace,
       meter: metrics,
     });

@@ -14,6 +14,7 @@ import { accessRoutes } from "./access.ts";
 import { withRoom } from "./admit.ts";
 import type { Ctx, Env } from "./answer.ts";
 import { backupRoutes } from "./backup.ts";
+import { raiseRoutes } from "./raise.ts";
 import { batchRoutes } from "./batch.ts";
 import { dashboardRoutes, noPage } from "./dashboard.ts";
 import { docsRoutes } from "./docs.ts";
@@ -131,6 +132,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   batchRoutes(app, limits);
   accessRoutes(app);
   backupRoutes(app, node);
+  raiseRoutes(app, node);
   if (init !== undefined) initRoutes(app, init);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);

@@ -9,6 +9,7 @@ import { QuorateError } from "../src/errors.ts";
 import type { Bodies } from "../src/http/bounded_body.ts";
 import { BODY_MAX_BYTES } from "../src/limits.ts";
 import { FRESH_TEXT, LINE_PATH, type Lines } from "../src/transport/lines.ts";
+import { versionText } from "../src/version.ts";
 import type { Env } from "./answer.ts";
 import { invalid } from "./error_response.ts";
 import { answerPeer, type PeerSide, refuse, refuseOtherConfig, signedBody, verified } from "./peer_head.ts";
@@ -24,14 +25,15 @@ export function lineRoutes(
     if (!verdict.ok) return refuse(c, verdict, peers);
     const body = await signedBody(c, verdict, peers, BODY_MAX_BYTES);
     if (body instanceof Response) return body;
-    const { config, nonce } = wish(body);
+    const { config, nonce, version } = wish(body);
     refuseOtherConfig(config, verdict.from, id, peers);
+    peers.versions.said(verdict.from, version);
     const ticket = lines.invite(verdict.from, (ticket) =>
       new FrameMac(
         { cluster: peers.cluster, dialler: verdict.from, acceptor: id, nonce, ticket },
         verdict.secret,
       ));
-    return answerPeer(c, JSON.stringify({ ticket }), verdict);
+    return answerPeer(c, JSON.stringify({ ticket, version: versionText(peers.versions.own) }), verdict);
   });
 
   app.get(LINE_PATH, (c) => {
@@ -46,10 +48,14 @@ export function lineRoutes(
   });
 }
 
-function wish(body: string): { readonly config: string; readonly nonce: string } {
+type Wish = { readonly config: string; readonly nonce: string; readonly version: unknown };
+
+function wish(body: string): Wish {
   try {
-    const { config, nonce } = JSON.parse(body);
-    if (typeof config === "string" && typeof nonce === "string" && FRESH_TEXT.test(nonce)) return { config, nonce };
+    const { config, nonce, version } = JSON.parse(body);
+    if (typeof config === "string" && typeof nonce === "string" && FRESH_TEXT.test(nonce)) {
+      return { config, nonce, version };
+    }
   } catch {
     // It is refused below, as what is JSON and no wish.
   }

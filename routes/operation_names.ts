@@ -64,6 +64,7 @@ const NAMES: Readonly<Record<string, string>> = {
   "get /v1/sessions/events": "watchSessions",
   "post /v1/batch": "batch",
   "get /v1/backup": "getBackupPage",
+  "post /v1/raise": "raiseMachine",
   "get /v1/status": "getStatus",
   "get /v1/access": "getAccess",
   "get /v1/trace/{name}": "getTrace",

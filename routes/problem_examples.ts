@@ -41,6 +41,7 @@ const FACTS: Readonly<Record<ErrorCode, Example>> = {
   "expired-command": { detail: "too much was decided since this command was first tried" },
   "config-mismatch": { detail: "a runs another ClusterConfig than b" },
   "wire-mismatch": { detail: `this is in wire 1, and a speaks ${wireWords(WIRES)}: ${WIRE_ADVICE}` },
+  "not-upgraded": { detail: "not all nodes know version 4 of the machine: b knows up to 3", behind: ["b"] },
   "lost": { detail: "fence 31745 is no longer held", fence: "31745" },
   "request-timeout": { detail: "the body did not come to its end within 10000 ms" },
   "too-large": { detail: "the body is over 65536 bytes" },

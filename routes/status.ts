@@ -22,6 +22,10 @@ const StatusShape = z.strictObject({
     heardAgoMs: z.number().nullable().openapi({
       description: "How long ago it answered last; null: never, or it is this node.",
     }),
+    version: z.string().optional().openapi({ description: "Its release, where it has said so." }),
+    wire: z.int().optional().openapi({
+      description: "The wire that the two speak; of this node the newest it speaks.",
+    }),
     fault: z.strictObject(faultShape).optional(),
   })),
   others: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional(),
@@ -40,6 +44,9 @@ const StatusShape = z.strictObject({
     names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),
   }).optional(),
   version: z.string(),
+  machine: z.strictObject({ version: z.int(), knows: z.int() }).optional().openapi({
+    description: "The version of the machine that names are raised to, and the newest that this node knows.",
+  }),
 }).openapi("NodeStatus");
 const status = createRoute({
   method: "get",

@@ -224,6 +224,10 @@ export type NodeStatus = {
     rttMs: number;
     /** How long ago it answered last; null: never, or it is this node. */
     heardAgoMs: number | null;
+    /** Its release; absent: it has said nothing yet, or is of one that does not say. */
+    version?: string;
+    /** The wire that the two speak, of the node itself the newest it speaks; absent: it has said nothing yet. */
+    wire?: number;
     /** Absent: all is well between the two. */
     fault?: PeerFault;
   }[];
@@ -243,6 +247,8 @@ export type NodeStatus = {
   /** Names of which this node says nothing, until a person has looked at its record of them; absent if there are none. */
   stopped?: StoppedNames;
   version: string;
+  /** `version`: what names are raised to; `knows`: what this node could apply. Absent before 0.3.0. */
+  machine?: { version: number; knows: number };
 };
 /** `count` is of all, as far as this process has met them; `names` are the first that the caller may know of. */
 export type StoppedNames = { count: number; names: { noun: string; name: string; reason: string }[] };

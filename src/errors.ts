@@ -20,6 +20,7 @@ export type ErrorCode =
   | "expired-command"
   | "config-mismatch"
   | "wire-mismatch"
+  | "not-upgraded"
   | "lost"
   | "precondition-failed"
   | "fence-too-low"

@@ -20,6 +20,7 @@ import type {
   State,
   Value,
 } from "./paxos/message.ts";
+import type { Versions } from "./version.ts";
 
 export type { NodeId, PeerCause };
 
@@ -377,6 +378,8 @@ export type Ports = {
   readonly clock: Clock;
   readonly random: Randomness;
   readonly machine: Machine;
+  /** Default: those of nodes that are all of this version. */
+  readonly versions?: Versions;
   /** Default: none. */
   readonly trace?: Trace;
   /** Default: none. */

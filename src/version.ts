@@ -84,3 +84,20 @@ export function wireWords({ least, most }: Wires): string {
 /** What an operator has to do where two nodes have no wire in common. */
 export const WIRE_ADVICE =
   "upgrade by one release at a time, or stop all nodes and start all of them with the same version";
+
+/** What is known of the versions of other nodes, by what they say with their messages. */
+export interface Versions {
+  /** This node's. */
+  readonly own: NodeVersion;
+  /** Null: that one has said nothing yet. `version` null: it is of a release that does not say. */
+  of(peer: string): { readonly version: string | null; readonly machine: number } | null;
+  /** The wire that it is sent. */
+  wireTo(peer: string): number;
+}
+
+/** Where all nodes are of this version. */
+export const SAME_VERSIONS: Versions = {
+  own: OWN_VERSION,
+  of: () => OWN_VERSION,
+  wireTo: () => OWN_VERSION.wires.most,
+};

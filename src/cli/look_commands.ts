@@ -9,6 +9,7 @@ import type { Common } from "./cluster.ts";
 import { LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
 import type { Parts } from "./program.ts";
 import { CommandError, EXIT_USAGE, reportFailure } from "./report.ts";
+import { runRaise } from "./raise.ts";
 import { runStatus } from "./status.ts";
 import { runTokenNew, type TokenFlags } from "./token.ts";
 import { verb } from "./verb.ts";
@@ -56,6 +57,8 @@ export function lookCommands({ program, does }: Parts): void {
     .action((file: string, flags: VerifyFlags) =>
       does(() => inDeno("verify", ({ runVerify }) => runVerify(file, flags)))
     );
+  verb(program, "raise", "end an upgrade: let nodes use what older ones do not know; needs the scope admin:*")
+    .action((flags: Common) => does(() => runRaise(flags)));
   verb(program, "status", "print which nodes answer and vote")
     .action((flags: Common) => does(() => runStatus(flags)));
   verb(

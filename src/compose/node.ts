@@ -40,6 +40,9 @@ import {
   type WireReply,
 } from "../ports.ts";
 import { Presence } from "../replica/presence.ts";
+import { SAME_VERSIONS } from "../version.ts";
+import { RaisedMachine, recallRaised } from "../replica/raised_machine.ts";
+import { Raising } from "../service/raising.ts";
 import { Queues } from "../leases/queue.ts";
 import { holdsFence, isLiveFor } from "../service/read_answers.ts";
 import { Readiness } from "./readiness.ts";
@@ -56,6 +59,7 @@ import type {
   ElectionService,
   LockService,
   NodeService,
+  Raised,
   RegisterService,
   SemaphoreService,
   SessionService,
@@ -119,6 +123,8 @@ export class ReplicaNode implements NodeService {
   readonly #ends: SessionEnds;
   readonly #sweep: Sweep;
   readonly #voteGate: VoteGate;
+  readonly #raised: RaisedMachine;
+  readonly #raising: Raising;
   readonly #inbox: Inbox;
   readonly #peers: Peers;
   readonly #health: StoreHealth;
@@ -128,12 +134,13 @@ export class ReplicaNode implements NodeService {
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
-    const { store, clock, random, trace = NO_TRACE, meter = NO_METER } = ports;
+    const { store, clock, random, trace = NO_TRACE, meter = NO_METER, versions = SAME_VERSIONS } = ports;
     this.id = id;
     this.#options = options;
     this.#epoch = options.epochs?.next.number ?? 0;
     this.#ports = ports;
     this.#health = new StoreHealth(store, clock, report, meter);
+    this.#raised = new RaisedMachine(versions.own, report);
     this.#peers = new Peers({
       id,
       members: quorums.members,
@@ -146,6 +153,7 @@ export class ReplicaNode implements NodeService {
     const { transport } = this.#peers;
     const failed = (error: unknown) => void this.#health.told(error);
     this.#voteGate = new VoteGate({ id, cluster, config }, quorums, store, transport, clock, report, failed);
+    this.#voteGate.unless(() => this.#raised.reason());
     const leases = new LeaseClock(clock, machine);
     const heard = new Freshness(clock);
     const rules: AcceptorRules = { me: id, quorums, machine, floor: floorOf(options.restored ?? null) };
@@ -161,6 +169,7 @@ export class ReplicaNode implements NodeService {
       report,
       isListed,
       health: this.#health,
+      raised: this.#raised,
       trace,
       meter,
     });
@@ -209,6 +218,9 @@ export class ReplicaNode implements NodeService {
     const reader = new Reader(parts, submitters);
     const whyNot = () => this.#voteGate.reason();
     const names = new Names({ rules, store: this.#acceptor, transport, clock, timing: parts.timing, whyNot });
+    const { members } = quorums;
+    const raising = { me: id, members, learners, raised: this.#raised, versions, peers: this.#peers };
+    this.#raising = new Raising({ ...raising, submitters, store, clock });
     this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
     this.#inbox = new Inbox({
       ...{ store, trace, names, coordinator, submitters },
@@ -249,7 +261,9 @@ export class ReplicaNode implements NodeService {
 
   /** Resolves when this node may vote, or never will. */
   async start(): Promise<void> {
+    await recallRaised(this.#ports.store, this.#raised).catch(() => {});
     await this.#voteGate.confirm();
+    this.#raising.raiseIfFresh();
     if (this.#acceptor.votes) this.#sweep.start();
     const { store } = this.#ports;
     // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
@@ -281,6 +295,7 @@ export class ReplicaNode implements NodeService {
   close(): void {
     this.drain();
     this.#voteGate.close();
+    this.#raising.close();
     this.#peers.close();
     this.#health.close();
     this.#presence.close();
@@ -323,6 +338,11 @@ export class ReplicaNode implements NodeService {
     return this.#inbox.note(from, mark);
   }
 
+  /** A peer's reply, as far as this node can make something of it. */
+  understood(reply: WireReply): WireReply {
+    return this.#raised.understood(reply);
+  }
+
   /** This node's last commit, as peers are told it with every message. */
   mark(): Mark {
     return this.#inbox.mark();
@@ -341,9 +361,23 @@ export class ReplicaNode implements NodeService {
   status(): NodeStatus {
     const { stopped, votes } = this.#acceptor;
     const reason = this.#health.fault ?? this.#voteGate.reason() ?? (votes ? null : "learner");
-    const { store, transport, clock } = this.#ports;
-    const own = { peers: this.#peers, health: this.#health, store, transport, clock, stopped, reason };
+    const { store, transport, clock, versions = SAME_VERSIONS } = this.#ports;
+    const own = {
+      versions,
+      raised: this.#raised,
+      peers: this.#peers,
+      health: this.#health,
+      store,
+      transport,
+      clock,
+      stopped,
+      reason,
+    };
     return { ...nodeStatus({ ...this.#options, ...own }), epoch: this.#epoch };
+  }
+
+  raise(timeoutMs: number): Promise<Raised> {
+    return this.#raising.raise(timeoutMs);
   }
 
   async look(): Promise<void> {

@@ -4,14 +4,18 @@ import type { NodeId } from "../paxos/ballot.ts";
 import { nounOfKey } from "../nouns.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { Peers } from "../replica/peers.ts";
+import type { RaisedMachine } from "../replica/raised_machine.ts";
 import type { StoreHealth } from "../replica/store_health.ts";
 import type { BallotStore, Clock, Transport } from "../ports.ts";
+import type { Versions } from "../version.ts";
 import type { Stopped } from "../replica/stopped.ts";
 
 export type StatusParts = {
   readonly id: NodeId;
   readonly cluster: string;
   readonly version: string;
+  readonly versions: Versions;
+  readonly raised: Pick<RaisedMachine, "decided" | "knows">;
   readonly quorums: QuorumSystem;
   readonly urls: Readonly<Record<NodeId, string>>;
   readonly peers: Peers;
@@ -26,6 +30,7 @@ export type StatusParts = {
 
 export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
   const { id: me, cluster, version, quorums, urls, peers, transport, store, health, clock, stopped, reason } = parts;
+  const { versions, raised } = parts;
   const others = peers.others();
   return {
     id: me,
@@ -38,6 +43,7 @@ export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
         reachable: id === me || peers.isReachable(id),
         rttMs: id === me ? 0 : Math.round(transport.rttMs(id) * 10) / 10,
         heardAgoMs: peers.heardAgoMs(id),
+        ...(id === me ? { version, wire: versions.own.wires.most } : saidBy(id, versions)),
         ...(fault === null ? {} : { fault }),
       };
     }),
@@ -50,7 +56,15 @@ export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
     store: { ...(health.fault === null ? {} : { fault: health.fault }), slow: health.isSlow },
     ...stoppedStatus(stopped),
     version,
+    machine: { version: raised.decided, knows: raised.knows },
   };
+}
+
+/** What a peer said of itself; nothing before it has. */
+function saidBy(id: NodeId, versions: Versions): Pick<NodeStatus["members"][number], "version" | "wire"> {
+  const known = versions.of(id);
+  if (known === null) return {};
+  return { ...(known.version === null ? {} : { version: known.version }), wire: versions.wireTo(id) };
 }
 
 function stoppedStatus({ count, shown }: Stopped): Pick<NodeStatus, "stopped"> {

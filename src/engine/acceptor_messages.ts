@@ -1,7 +1,15 @@
 /** What a message to an acceptor is about, and what one did to the record. */
 import { sameBallot } from "../paxos/ballot.ts";
-import type { AcceptorMessage, AcceptorRecord, AcceptorReply, LeaseName, Value, Vote } from "../paxos/message.ts";
-import type { Move } from "../ports.ts";
+import type {
+  AcceptorMessage,
+  AcceptorRecord,
+  AcceptorReply,
+  LeaseName,
+  Snapshot,
+  Value,
+  Vote,
+} from "../paxos/message.ts";
+import type { Move, WireReply } from "../ports.ts";
 
 /** What moved the record on by one instance, if a decided value did and not a state that somebody sent. */
 export function moveOf(before: AcceptorRecord, after: AcceptorRecord, message: AcceptorMessage): Move | null {
@@ -46,6 +54,22 @@ export function leasesNamed(message: AcceptorMessage): readonly LeaseName[] {
     default:
       return valuesIn(message).flatMap(({ claims = [] }) => claims);
   }
+}
+
+/** The newest version of the machine that a value or state of the message is of; 0: it has neither, or they do not say. */
+export function neededVersion(message: AcceptorMessage): number {
+  const values = valuesIn(message).map(({ machine = 0 }) => machine);
+  return Math.max("snapshot" in message ? versionOf(message.snapshot) : 0, ...values);
+}
+
+/** As neededVersion, of a reply. */
+export function neededByReply(reply: WireReply): number {
+  const vote = "vote" in reply ? reply.vote?.value.machine ?? 0 : 0;
+  return Math.max("snapshot" in reply ? versionOf(reply.snapshot) : 0, vote);
+}
+
+function versionOf(snapshot: Snapshot | undefined): number {
+  return (snapshot?.state as { readonly version?: number } | undefined)?.version ?? 0;
 }
 
 /** What this node may vote for, or move by, because of the message. */

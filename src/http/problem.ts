@@ -32,6 +32,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, Row>> = {
   "expired-command": { status: 409, title: "Command expired", retryable: false, outcome: "unknown" },
   "config-mismatch": { status: 409, title: "Another ClusterConfig", retryable: false },
   "wire-mismatch": { status: 409, title: "Another wire", retryable: false },
+  "not-upgraded": { status: 409, title: "Nodes of an older version", retryable: true },
   "lost": { status: 410, title: "Lost", retryable: false },
   "precondition-failed": { status: 412, title: "Precondition failed", retryable: false },
   "fence-too-low": { status: 412, title: "Fence too low", retryable: false },

@@ -62,6 +62,7 @@ export function diagnose(examined: readonly Examined[]): readonly Finding[] {
     ...answered.flatMap(ownFaults),
     ...peers(answered),
     ...versions(answered),
+    ...unraised(answered),
     ...clocks(answered),
     ...extras(examined, answered),
   ];
@@ -215,6 +216,21 @@ function versions(answered: readonly Answered[]): readonly Finding[] {
     nodes,
     what: `nodes run different versions: ${what.join("; ")}`,
     advice: "upgrade all of them: nodes of different wires refuse each other",
+  }];
+}
+
+/** All know a newer machine than names are raised to; while some do not, their versions differ, which is told. */
+function unraised(answered: readonly Answered[]): readonly Finding[] {
+  const machines = answered.flatMap(({ status: { id, machine } }) => machine === undefined ? [] : [{ id, ...machine }]);
+  const knows = Math.min(...machines.map((one) => one.knows));
+  const below = machines.filter(({ version }) => version < knows);
+  if (below.length === 0 || machines.length < answered.length) return [];
+  return [{
+    severity: "info",
+    check: "raise",
+    nodes: below.map(({ id }) => id),
+    what: `all know version ${knows} of the machine, and names are at version ${below[0]!.version}`,
+    advice: "when nobody wants to go back to the version before: quorate raise",
   }];
 }
 

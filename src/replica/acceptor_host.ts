@@ -4,7 +4,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
-import { hasMet, isAsNew, leasesNamed, moveOf, valuesIn } from "../engine/acceptor_messages.ts";
+import { hasMet, isAsNew, leasesNamed, moveOf, neededVersion } from "../engine/acceptor_messages.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
   type AcceptorMessage,
@@ -20,6 +20,7 @@ import {
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import { type AnyMoveListener, type MoveListener, type View, viewOf, type VoteListener } from "./own_record.ts";
 import type { LeaseClock } from "./lease_clock.ts";
+import type { RaisedMachine } from "./raised_machine.ts";
 import { type HeldStep, WriteBehind } from "./write_behind.ts";
 import {
   type BallotStore,
@@ -40,7 +41,6 @@ import { Moves } from "./moves.ts";
 import { OpenUpdates } from "./open_updates.ts";
 import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
-import { MACHINE_VERSION } from "../version.ts";
 
 export type AcceptorHostParts = {
   readonly rules: AcceptorRules;
@@ -59,12 +59,14 @@ export type AcceptorHostParts = {
   /** Whether a state has anything that a list shows. */
   readonly isListed: (state: State) => boolean;
   readonly health: StoreHealth;
+  readonly raised: RaisedMachine;
   readonly trace?: Trace;
   readonly meter?: Meter;
 };
 
 export class AcceptorHost {
   readonly rules: AcceptorRules;
+  readonly raised: RaisedMachine;
   /** False: no member, so nothing it says is counted; its record holds what it has learned. */
   readonly votes: boolean;
   readonly #store: BallotStore;
@@ -86,14 +88,14 @@ export class AcceptorHost {
   readonly stopped: Stopped;
 
   constructor(
-    { rules, store, leases, clock, modeOf, whyNot, digest, heard, report, isListed, health, ...more }:
+    { rules, store, leases, clock, modeOf, whyNot, digest, heard, report, isListed, health, raised, ...more }:
       AcceptorHostParts,
   ) {
     this.stopped = new Stopped(report);
     this.rules = rules;
     this.votes = rules.quorums.isMember(rules.me);
     this.#store = store;
-    this.#moves = new Moves(store.isShared);
+    this.#moves = new Moves(store.isShared, raised);
     this.#leases = leases;
     this.#modeOf = modeOf;
     this.#whyNot = whyNot;
@@ -103,6 +105,7 @@ export class AcceptorHost {
     this.#heard = heard;
     this.#isListed = isListed;
     this.#health = health;
+    this.raised = raised;
     this.#behind = new WriteBehind({
       clock,
       again: (key, stored, move) => this.#movedAgain(key, stored, move),
@@ -120,9 +123,11 @@ export class AcceptorHost {
     // Whoever took a vote, a promise or a view of it for an acceptor's would count to a quorum that is none.
     if (!this.votes && message.type !== "learn") return { type: "rejected", reason: "this node does not vote" };
     // By rules that this node does not know it could only guess what comes of it (§3).
-    const needed = Math.max(0, ...valuesIn(message).map(({ machine = 0 }) => machine));
-    if (needed > MACHINE_VERSION) {
-      return { type: "rejected", reason: `the value needs version ${needed} of the machine` };
+    const needed = neededVersion(message);
+    // A client may say what it likes; a member that proposes it knows that it is decided.
+    if (from !== "") this.raised.note(needed);
+    if (needed > this.raised.knows) {
+      return { type: "rejected", reason: `this needs version ${needed} of the machine` };
     }
     if (message.type === "accept" && message.value.proposer === "" && !this.#isShared(key, message.value)) {
       return { type: "rejected", reason: "the value's id is not the digest of its content" };

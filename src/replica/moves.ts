@@ -3,18 +3,22 @@ import { STOOD_MAX_KEYS } from "../limits.ts";
 import type { AcceptorRecord, Snapshot } from "../paxos/message.ts";
 import { snapshotOf } from "../paxos/record.ts";
 import { Remembered } from "../remembered.ts";
+import type { RaisedMachine } from "./raised_machine.ts";
 import type { AnyMoveListener, MoveListener } from "./own_record.ts";
 
 export class Moves {
   readonly #isShared: boolean;
+  readonly #raised: Pick<RaisedMachine, "noteState">;
   readonly #listeners = new Map<string, Set<MoveListener>>();
   #anyMoveListener: AnyMoveListener = () => {};
   #listening: () => void = () => {};
   /** Shared stores only: where this process has seen records stand. What stands further by now a twin has moved. */
   readonly #stood = new Remembered<number>(STOOD_MAX_KEYS);
 
-  constructor(isShared: boolean) {
+  /** @param raised what is decided of the machine is noted there */
+  constructor(isShared: boolean, raised: Pick<RaisedMachine, "noteState">) {
     this.#isShared = isShared;
+    this.#raised = raised;
   }
 
   /** Until the returned function is called. */
@@ -59,6 +63,7 @@ export class Moves {
   }
 
   tell(key: string, snapshot: Snapshot, from: number): void {
+    this.#raised.noteState(key, snapshot.state);
     for (const listener of [...this.#listeners.get(key) ?? []]) listener(key, snapshot);
     this.#anyMoveListener(key, snapshot, from);
   }

@@ -4,7 +4,6 @@ import type { Snapshot, Value } from "../paxos/message.ts";
 import type { SubmitterParts } from "./submitter.ts";
 import { type Pending, stamped } from "./pending.ts";
 import { sharedValueId } from "../engine/shared_value.ts";
-import { MACHINE_VERSION } from "../version.ts";
 
 /** Null: nothing waits. Notes of each command that it is sent, and where first. */
 export function nextValue(
@@ -35,7 +34,7 @@ export function nextValue(
     commands,
     ...(claims === undefined ? {} : { claims }),
     ...(nextMode === null ? {} : { nextMode }),
-    ...(machine.versionOf(state) < MACHINE_VERSION ? { machine: MACHINE_VERSION } : {}),
+    ...(machine.versionOf(state) < acceptor.raised.most ? { machine: acceptor.raised.most } : {}),
   };
 }
 

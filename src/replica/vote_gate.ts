@@ -26,6 +26,7 @@ export class VoteGate {
   readonly #others: readonly NodeId[];
   readonly #store: BallotStore;
   readonly #transport: Transport;
+  #further: () => string | null = () => null;
   readonly #clock: Clock;
   /** The last commit that anybody can have been told of. */
   readonly #lastSeq: number;
@@ -70,8 +71,17 @@ export class VoteGate {
     return this.#checked || (this.#store.isShared && this.#votes && this.#mayVote);
   }
 
+  /** Whatever its store says, it does not vote while this says why not. */
+  unless(reason: () => string | null): void {
+    this.#further = reason;
+  }
+
   /** Why this node's store cannot be used, in one line, or null if it can: to vote with, if the node is a member. */
   reason(): string | null {
+    return this.#storeReason() ?? this.#further();
+  }
+
+  #storeReason(): string | null {
     const quarantined = this.#store.quarantined();
     if (quarantined !== null) return `quarantined: ${quarantined}`;
     if (this.#store.identity() === null) return "this store belongs to no member: run once with --init";

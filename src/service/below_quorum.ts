@@ -14,6 +14,8 @@ import type { Peers } from "../replica/peers.ts";
 import { KEY_PREFIXES, type WatchedNoun } from "../nouns.ts";
 
 export type QuorumView = {
+  /** Why this node can make nothing of what the others decide, or null. */
+  cannot(): string | null;
   readonly me: NodeId;
   readonly quorums: QuorumSystem;
   /** Members that failed when they were last asked, a moment ago. */
@@ -35,6 +37,7 @@ export function quorumViewOf({ acceptor, clock, peers }: {
   readonly peers: Peers;
 }): QuorumView {
   return {
+    cannot: () => acceptor.raised.reason(),
     me: acceptor.rules.me,
     quorums: acceptor.rules.quorums,
     down: () => peers.down(),
@@ -49,13 +52,18 @@ const ASKS_NOBODY: ReadonlySet<string | symbol> = new Set(["owns"]);
 
 type Call = (...args: readonly unknown[]) => Promise<unknown>;
 
-/** `service`, whose every method refuses with `no-quorum` what no quorum could be reached for. */
+/**
+ * `service`, whose every method refuses with `no-quorum` what no quorum could be reached for, and with `not-ready` all that needs
+ * a newer version of this node.
+ */
 export function refusingBelowQuorum<S extends object>(noun: WatchedNoun, service: S, view: QuorumView): S {
   return new Proxy(service, {
     get(target, what) {
       const call = (Reflect.get(target, what) as Call).bind(target);
       if (ASKS_NOBODY.has(what)) return call;
       return (...args: readonly unknown[]) => {
+        const reason = view.cannot();
+        if (reason !== null) return Promise.reject(new QuorateError("not-ready", reason, { outcome: "none" }));
         // Nearly always; who is not refused pays no turn of the event loop.
         if (!isBelow(view, view.suspected())) return call(...args);
         return refusedOr(() => call(...args), args, noun, view);

@@ -227,6 +227,9 @@ export type BackupPage = {
   readonly cursor: string | null;
 };
 
+/** The version of the machine that is decided now, and the one before. */
+export type Raised = { readonly machine: number; readonly before: number };
+
 export interface NodeService {
   readonly id: NodeId;
   readonly locks: LockService;
@@ -249,6 +252,11 @@ export interface NodeService {
   status(): NodeStatus;
   /** Keys after this one; rejects with `no-quorum` where one of them cannot be read in time. */
   backup(after: string, timeoutMs: number): Promise<BackupPage>;
+  /**
+   * Raises the machine to what this node knows, for good. Rejects with `not-upgraded` where a node knows less or does not answer;
+   * as a write besides.
+   */
+  raise(timeoutMs: number): Promise<Raised>;
   /** Asks members of which nothing was heard for a while, so that `status` is not of then. Never rejects. */
   look(): Promise<void>;
   /** What readiness rests on, one by one; members are asked now. */

@@ -50,6 +50,8 @@ export type HttpTransportOptions = {
   readonly onMark: (peer: NodeId, mark: Mark) => void | Promise<void>;
   /** Default: none. What is recorded goes by POST, which has a header for it; a frame has none. */
   readonly spans?: Spans;
+  /** What is handed out of each reply. Default: all of it. */
+  readonly understood?: (reply: WireReply) => WireReply;
   /** From `send` to its end; default PEER_DEADLINE_MS. */
   readonly deadlineMs?: number;
   /** Default PIPELINE_MS. */
@@ -238,7 +240,7 @@ class HttpTransport implements Transport {
     const span = this.#spans.on ? this.#spanOf(peer, lane, batch) : null;
     let failure: string | null = null;
     try {
-      const { config, ownMark, onMark, versions } = this.#options;
+      const { config, ownMark, onMark, versions, understood = (reply) => reply } = this.#options;
       // What was written for a newer one may say what the peer does not understand.
       if (batch.some(({ wire }) => wire > versions.wireTo(peer.id))) {
         throw new PeerError(`not sent to ${peer.id}: it speaks less than it did`);
@@ -255,7 +257,7 @@ class HttpTransport implements Transport {
       }
       if (batch.some((outgoing) => outgoing.isTelling)) peer.roundTrips.note(rttMs);
       await onMark(peer.id, mark);
-      batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(replies[index]!)));
+      batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(understood(replies[index]!))));
     } catch (error) {
       const failed = error instanceof PeerError ? error : new PeerError(`${peer.id}: ${error}`, { cause: error });
       failure = failed.why ?? "failed";

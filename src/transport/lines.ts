@@ -22,6 +22,7 @@ import { type Mailbox, PeerError } from "../ports.ts";
 import { frameOf, frameText, HEAD_MAX_CHARS, type LineFrame } from "./line_frame.ts";
 import { type Acquaintance, callPeer, type CallPorts, type Frames, type PeerAnswer } from "./peer_call.ts";
 import { causeOfCode } from "./peer_cause.ts";
+import { versionText } from "../version.ts";
 
 export type LinesOptions = CallPorts & {
   /** Base url of each peer. */
@@ -199,17 +200,19 @@ export class Lines {
   }
 
   async #dial(peer: Peer): Promise<void> {
-    const { clock, newId, config, life } = this.#options;
+    const { clock, newId, config, life, versions } = this.#options;
     if (this.#isClosed || peer.dialling !== null || clock.now() < peer.dialAtMs) return;
     const dialling = peer.dialling = new AbortController();
     const cancelDeadline = clock.after(LINE_DIAL_MS, () => dialling.abort());
     try {
       const nonce = newId();
       const lifeNow = life();
-      const body = JSON.stringify({ config, nonce });
+      // Frames have no heads: what the two say of themselves they say here, under the MAC of every wire.
+      const body = JSON.stringify({ config, nonce, version: versionText(versions.own) });
       const { text } = await callPeer(this.#options, peer, LINE_PATH, body, dialling.signal);
-      const { ticket } = JSON.parse(text) as { readonly ticket: string };
+      const { ticket, version } = JSON.parse(text) as { readonly ticket: string; readonly version?: unknown };
       if (!FRESH_TEXT.test(ticket)) return;
+      versions.said(peer.id, version);
       const frames = this.#options.keys.frames({ acceptor: peer.id, nonce, ticket });
       await this.#connect(peer, ticket, frames, lifeNow, dialling.signal);
     } catch {

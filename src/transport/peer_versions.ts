@@ -24,11 +24,15 @@ export type PeerVersion = {
   readonly isProven: boolean;
 };
 
-type Known = PeerVersion & {
-  /** Until then nothing above its wires is tried, whatever it says: several processes may be this peer, old ones among them. */
-  readonly heldMs: number;
-};
+/** Until then nothing above this wire is tried, whatever it says: several processes may be this peer, old ones among them. */
+type Cap = { readonly most: number; readonly untilMs: number };
+type Known = PeerVersion & { readonly cap: Cap | null };
 
+type Told = { readonly line: string; readonly atMs: readonly number[] };
+
+/** Lines of one peer within this time; what it says in between is told with the next that has room. */
+const LINES_MS = 60_000;
+const LINES_MAX = 4;
 /** After a peer was seen to speak less than before. */
 const HELD_MS = 5_000;
 
@@ -37,7 +41,7 @@ export class PeerVersions {
   readonly #now: () => number;
   readonly #report: Report;
   readonly #known = new Map<NodeId, Known>();
-  readonly #told = new Map<NodeId, string>();
+  readonly #told = new Map<NodeId, Told>();
 
   constructor(options: { own?: NodeVersion; now?: () => number; report?: Report } = {}) {
     this.own = options.own ?? OWN_VERSION;
@@ -54,7 +58,10 @@ export class PeerVersions {
   wireTo(peer: NodeId): number {
     const { least, most } = this.own.wires;
     const known = this.#known.get(peer);
-    return known === undefined ? least : Math.max(least, Math.min(most, known.wires.most));
+    if (known === undefined) return least;
+    const { cap, wires } = known;
+    const theirs = cap !== null && this.#now() < cap.untilMs ? Math.min(cap.most, wires.most) : wires.most;
+    return Math.max(least, Math.min(most, theirs));
   }
 
   /**
@@ -70,7 +77,6 @@ export class PeerVersions {
     const said = readVersion(headers.version);
     const wires = wiresSaid(headers);
     if (wires === null) return;
-    const now = this.#now();
     const before = this.#known.get(peer);
     const next = {
       wires,
@@ -78,14 +84,17 @@ export class PeerVersions {
       machine: isProven && said !== null ? said.machine : MACHINE_OF_ALL,
       isProven,
     };
-    if (before !== undefined) {
-      if (next.wires.most > before.wires.most && now < before.heldMs) return;
-      // What was proven stands until it is another that speaks.
-      if (before.isProven && !isProven && before.version === next.version) return;
-    }
+    // What was proven stands until it is another that speaks.
+    if (before?.isProven === true && !isProven && before.version === next.version) return;
     const isLess = before !== undefined && next.wires.most < before.wires.most;
-    this.#known.set(peer, { ...next, heldMs: isLess ? now + HELD_MS : before?.heldMs ?? 0 });
+    const cap = isLess ? { most: next.wires.most, untilMs: this.#now() + HELD_MS } : before?.cap ?? null;
+    this.#known.set(peer, { ...next, cap });
     this.#tell(peer);
+  }
+
+  /** As `note`, of a text under a MAC in a message's body; a node of 0.2.0 has none there. */
+  said(peer: NodeId, version: unknown): void {
+    if (typeof version === "string" && readVersion(version) !== null) this.note(peer, { wire: null, version }, true);
   }
 
   /** One line where a peer's newest wire is another than this node's, and one when it no longer is. */
@@ -98,8 +107,11 @@ export class PeerVersions {
       : `${peer}: ${runs}speaks ${wireWords(wires)}, this node ${wireWords(this.own.wires)}; ` +
         `what it is sent is in wire ${this.wireTo(peer)}`;
     const told = this.#told.get(peer);
-    if (told === line || (told === undefined && wires.most === most)) return;
-    this.#told.set(peer, line);
+    if (told?.line === line || (told === undefined && wires.most === most)) return;
+    const now = this.#now();
+    const atMs = (told?.atMs ?? []).filter((ms) => now - ms < LINES_MS);
+    if (atMs.length >= LINES_MAX) return;
+    this.#told.set(peer, { line, atMs: [...atMs, now] });
     this.#report(line, { event: "peer-version", facts: { peer, version, wire: this.wireTo(peer) } });
   }
 }

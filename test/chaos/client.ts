@@ -17,6 +17,8 @@ export type ClientOptions = {
   readonly nodes: ReadonlyMap<string, string>;
   readonly history: Pick<History, "now" | "add">;
   readonly random: () => number;
+  /** Default: TRIES_MAX. */
+  readonly tries?: number;
 };
 
 type Request = { readonly method: string; readonly path: string; readonly body?: unknown; readonly waitMs?: number };
@@ -57,7 +59,7 @@ export class Client {
     request: Request,
     through?: string,
   ): Promise<Operation> {
-    const { nodes, history, random } = this.#options;
+    const { nodes, history, random, tries: triesMax = TRIES_MAX } = this.#options;
     const ids = through === undefined ? [...nodes.keys()] : [through];
     const first = Math.floor(random() * ids.length);
     const idempotencyKey = `${this.name}-${this.#count++}`;
@@ -65,8 +67,8 @@ export class Client {
     let node = "";
     let reply: Reply | null = null;
     let tries = 0;
-    while (tries < TRIES_MAX) {
-      if (tries > 0) await pause(random() * BACK_OFF_MS * 2 ** (tries - 1));
+    while (tries < triesMax) {
+      if (tries > 0) await pause(random() * BACK_OFF_MS * 2 ** (Math.min(tries, TRIES_MAX) - 1));
       node = ids[(first + tries++) % ids.length]!;
       reply = await send(nodes.get(node)!, request, idempotencyKey);
       if (reply !== null && isDefinite(reply)) break;

@@ -37,7 +37,12 @@ export const ISOLATES = Number(Deno.env.get("QUORATE_TEST_ISOLATES") ?? 1);
 
 /** Where one process of a node runs, or does not. */
 type Place = { readonly port: number; process: NodeProcess | null };
-type StartOptions = { readonly ready?: boolean; readonly env?: Readonly<Record<string, string>> };
+type StartOptions = {
+  readonly ready?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: that of the cluster. */
+  readonly main?: readonly string[];
+};
 
 export class RealCluster {
   readonly folder: string;
@@ -171,7 +176,7 @@ export class RealCluster {
     id: string,
     which: number,
     more: readonly string[] = [],
-    { ready = true, env = {} }: StartOptions = {},
+    { ready = true, env = {}, main = this.#options.main }: StartOptions = {},
   ): Promise<void> {
     const place = this.#places.get(id)![which]!;
     const link = (to: string) => to === id ? this.url(id) : this.#link(id, to);
@@ -186,7 +191,7 @@ export class RealCluster {
     const token: Record<string, string> = this.databases === null
       ? {}
       : { QUORATE_KV_TOKEN: this.databases.accessToken };
-    const { through = [], main } = this.#options;
+    const { through = [] } = this.#options;
     const process = new NodeProcess(args, { ...token, ...this.#options.env, ...env }, through, main);
     place.process = process;
     const isListed = this.#list(id, place, process);

@@ -129,7 +129,7 @@ async function play(
 }
 
 /** Every lock through every node that may vote, and how its grants ended. */
-async function readBack(
+export async function readBack(
   history: History,
   nodes: ReadonlyMap<string, string>,
   through: readonly string[],

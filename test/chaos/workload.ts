@@ -17,6 +17,8 @@ export type WorkloadOptions = Omit<ClientOptions, "random"> & {
   /** Both are used at each visit: what differs is only whether the fence is looked at. */
   readonly guarded: Resource;
   readonly unguarded: Resource;
+  /** How many users. Default: CLIENTS. */
+  readonly clients?: number;
 };
 
 export function lockName(index: number): string {
@@ -31,7 +33,7 @@ export class Workload {
   /** Starts at once. */
   constructor(options: WorkloadOptions) {
     this.#options = options;
-    this.#clients = Array.from({ length: CLIENTS }, (_, i) => this.#run(i));
+    this.#clients = Array.from({ length: options.clients ?? CLIENTS }, (_, i) => this.#run(i));
   }
 
   /** Resolves when every client has come to the end of what it was at. */

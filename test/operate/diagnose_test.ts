@@ -143,3 +143,14 @@ Deno.test("diagnose: of statuses that make no sense it says something, and never
   const { store: _, ...old } = statusOf("a");
   diagnose([{ ...well("a"), status: old as NodeStatus }]);
 });
+
+Deno.test("diagnose: an upgrade that all nodes have been through and nobody has ended is told, with what ends it", () => {
+  const machine = (version: number, knows: number) => ({ machine: { version, knows } });
+  const all = (...machines: readonly Partial<NodeStatus>[]) => IDS.map((id, i) => well(id, machines[i]));
+  assertEquals(brief(all(machine(3, 4), machine(3, 4), machine(3, 4))), ["info raise a,b,c"]);
+  assertEquals(isHealthy(diagnose(all(machine(3, 4), machine(3, 4), machine(3, 4)))), true);
+  assertEquals(brief(all(machine(4, 4), machine(4, 4), machine(4, 5))), []);
+  assertEquals(brief(all(machine(3, 4), machine(3, 3), machine(3, 4))), []);
+  // One of a release that does not say knows no more than that.
+  assertEquals(brief(all(machine(3, 4), {}, machine(3, 4))), []);
+});

@@ -12,7 +12,9 @@ import { ballotOf, certificateOf, command, fast, KEY, machine, reportsOf, rulesO
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { memoryCluster } from "./memory_cluster.ts";
 import { acceptorHost } from "./acceptor_parts.ts";
-import { MACHINE_VERSION } from "../../src/version.ts";
+import type { AcceptorHostParts } from "../../src/replica/acceptor_host.ts";
+import { RaisedMachine } from "../../src/replica/raised_machine.ts";
+import { MACHINE_VERSION, OWN_VERSION } from "../../src/version.ts";
 
 const MODE = fast("c");
 const AT = { key: KEY, epoch: 0, instance: 1 } as const;
@@ -25,14 +27,14 @@ function prepareOf(node: string, n = 1): Prepare {
   return { type: "prepare", ...AT, ballot: ballotOf(n, node) };
 }
 
-async function rig() {
+async function rig(more: Partial<AcceptorHostParts> = {}) {
   const disk = new MemoryDisk();
   const gate = { open: Promise.resolve() };
   const store = await openMemoryStore({ disk, schedule: () => gate.open });
   const clock = new ManualClock();
   let whyNot: string | null = null;
   const leases = new LeaseClock(clock, machine);
-  const host = acceptorHost({ store, leases, whyNot: () => whyNot });
+  const host = acceptorHost({ store, leases, whyNot: () => whyNot, ...more });
   return {
     host,
     store,
@@ -187,10 +189,35 @@ Deno.test("acceptor host: what needs a newer machine is not voted for, also wher
   ];
   for (const message of messages) {
     const reply = await host.handle(message, "b");
-    const wanted = { type: "rejected", reason: `the value needs version ${MACHINE_VERSION + 1} of the machine` };
+    const wanted = { type: "rejected", reason: `this needs version ${MACHINE_VERSION + 1} of the machine` };
     assertEquals(reply, wanted as AcceptorReply, message.type);
   }
   assertEquals(disk.records.size, 0);
+});
+
+Deno.test("acceptor host: a state of a newer machine is not taken either, and it is known from then on that there is one", async () => {
+  const raised = new RaisedMachine(OWN_VERSION, () => {});
+  const { host, disk } = await rig({ raised });
+  const { snapshot } = await host.view(AT.key);
+  const newer = {
+    ...snapshot,
+    instance: 2,
+    state: { ...snapshot.state, version: MACHINE_VERSION + 1 } as typeof snapshot.state,
+  };
+  const message = { type: "prepare", ...AT, instance: 2, ballot: [1, "b/n", 0], snapshot: newer } as const;
+  assertEquals(await host.handle(message, "b"), {
+    type: "rejected",
+    reason: `this needs version ${MACHINE_VERSION + 1} of the machine`,
+  });
+  assertEquals([disk.records.size, raised.decided], [0, MACHINE_VERSION + 1]);
+});
+
+Deno.test("acceptor host: what a client says of a newer machine keeps this node from nothing", async () => {
+  const raised = new RaisedMachine(OWN_VERSION, () => {});
+  const { host } = await rig({ raised });
+  const value = { ...valueOf("b"), proposer: "", machine: MACHINE_VERSION + 1 };
+  assertEquals((await host.handle({ type: "accept", ...AT, ballot: STANDING, value }, "")).type, "rejected");
+  assertEquals([raised.decided, raised.reason()], [MACHINE_VERSION, null]);
 });
 
 Deno.test("acceptor host: who may not vote says nothing at all of a record, and writes nothing", async () => {

@@ -3,6 +3,8 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { AcceptorHost, type AcceptorHostParts } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { Clock } from "../../src/ports.ts";
+import { RaisedMachine } from "../../src/replica/raised_machine.ts";
+import { OWN_VERSION } from "../../src/version.ts";
 import { StoreHealth } from "../../src/replica/store_health.ts";
 import { fast, machine, rulesOf } from "../paxos/samples.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
@@ -22,6 +24,7 @@ export function acceptorHost({ store, clock = new ManualClock(), ...more }: Give
     heard: () => {},
     report: () => {},
     isListed: () => true,
+    raised: new RaisedMachine(OWN_VERSION, () => {}),
     health: new StoreHealth(store, clock, () => {}),
     ...more,
   });

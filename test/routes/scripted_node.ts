@@ -100,6 +100,7 @@ export function scripted(script: Script = {}, options: Partial<AppOptions> = {},
     readiness: later("readiness"),
     checks: later("checks"),
     look: later("look"),
+    raise: later("raise"),
   } as unknown as NodeService;
   let ids = 0;
   let clock = 0;

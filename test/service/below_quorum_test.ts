@@ -114,6 +114,7 @@ Deno.test("below a quorum, what a coordinator that answers proposes is not refus
   const view: QuorumView = {
     me: "a",
     quorums: new QuorumSystem(["a", "b", "c", "d", "e"]),
+    cannot: () => null,
     suspected: () => gone,
     down: () => gone,
     askSuspected() {

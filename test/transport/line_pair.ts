@@ -11,6 +11,7 @@ import { echo, realClock } from "./contract.ts";
 import { CLUSTER } from "./peer_server.ts";
 import { CONFIG, MARK } from "./samples.ts";
 import { PeerVersions } from "../../src/transport/peer_versions.ts";
+import { type NodeVersion, OWN_VERSION } from "../../src/version.ts";
 
 export type PairOptions = Partial<Pick<HttpTransportOptions, "deadlineMs" | "onMark" | "ownMark">> & {
   readonly secrets?: { readonly a: readonly string[]; readonly b: readonly string[] };
@@ -18,6 +19,8 @@ export type PairOptions = Partial<Pick<HttpTransportOptions, "deadlineMs" | "onM
   readonly before?: (id: string, request: Request) => Response | null;
   /** In place of `new WebSocket`. */
   readonly connect?: (url: string, headers: Readonly<Record<string, string>>) => WebSocket;
+  /** What both say of themselves. */
+  readonly version?: NodeVersion;
 };
 
 export type LineNode = {
@@ -25,6 +28,7 @@ export type LineNode = {
   readonly url: string;
   readonly lines: Lines;
   readonly transport: Transport;
+  readonly versions: PeerVersions;
   /** Boot of this node, as its door and its own connections see it. */
   boot: number;
   /** Mailboxes that requests came to by POST. */
@@ -91,12 +95,13 @@ export function startNode(
   secrets: readonly string[],
   options: PairOptions,
 ): LineNode {
-  const versions = new PeerVersions();
+  const { version = OWN_VERSION } = options;
+  const versions = new PeerVersions({ own: version });
   const calls = {
     urls,
     config: CONFIG,
     versions,
-    keys: peerKeys({ cluster: CLUSTER, id, secrets }),
+    keys: peerKeys({ cluster: CLUSTER, id, secrets, version }),
     fetch,
     clock: realClock,
   };
@@ -138,6 +143,7 @@ export function startNode(
     url: door.url,
     lines,
     transport,
+    versions,
     boot: 7,
     posts,
     statuses,

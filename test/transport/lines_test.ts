@@ -12,6 +12,7 @@ import { echo, readAt } from "./contract.ts";
 import { type LineNode, LinePair, type PairOptions } from "./line_pair.ts";
 import { CLUSTER } from "./peer_server.ts";
 import { CONFIG, MARK, MESSAGES } from "./samples.ts";
+import { OWN_VERSION } from "../../src/version.ts";
 
 async function withPair(
   receive: Receive,
@@ -92,6 +93,30 @@ Deno.test("the first request is a POST, and brings about both connections; the n
     assertEquals(b.posts.length, posts);
     assertEquals(seen, [1, 2, 3, 4, 5].map((i) => ["a", "acceptor", i] as const));
     assertEquals([a.refusals, b.refusals, a.reports, b.reports], [[], [], [], []]);
+  });
+});
+
+Deno.test("whoever has a connection knows for certain what the other is, also where the heads of their wire prove nothing", async () => {
+  const version = { version: "7.0.0", wires: { least: 5, most: 5 }, machine: 9 };
+  await withPair(echo, async ({ transport, a, b }) => {
+    await transport.send("b", readAt(1));
+    await until("both stand", () => a.lines.stands("b") && b.lines.stands("a"));
+    for (const known of [a.versions.of("b")!, b.versions.of("a")!]) {
+      assertEquals([known.version, known.wires, known.machine, known.isProven], ["7.0.0", version.wires, 9, true]);
+    }
+  }, { version });
+});
+
+Deno.test("what a peer that dials says of itself is passed over where it is no such text", async () => {
+  await withPair(echo, async ({ b }) => {
+    for (const version of [9, null, {}, "", "x".repeat(10_000), "7.0.0; wire=5-5"]) {
+      const body = JSON.stringify({ config: CONFIG, nonce: "n".repeat(16), version });
+      const post = { method: "POST", path: "/paxos/line", cluster: CLUSTER, from: "a", to: "b.inc-b.7", count: 1 };
+      const headers = signPeer({ ...post, bodySha256: sha256Hex(body) }, "secret");
+      const answer = await fetch(`${b.url}/paxos/line`, { method: "POST", body, headers });
+      assertEquals([answer.status, typeof (await answer.json()).ticket], [200, "string"]);
+    }
+    assertEquals(b.versions.of("a")!.version, OWN_VERSION.version);
   });
 });
 

@@ -46,9 +46,9 @@ Deno.test("peer versions: a peer that spoke less is not taken for a newer one ag
   versions.note("b", of(7, 8), true);
   versions.note("b", { wire: "7", version: null }, true);
   versions.note("b", of(7, 8), true);
-  assertEquals(versions.wireTo("b"), 7);
+  assertEquals([versions.wireTo("b"), versions.of("b")!.machine], [7, 9]);
+  // It need not say so again: on a connection nothing of it is said.
   pass(5_000);
-  versions.note("b", of(7, 8), true);
   assertEquals(versions.wireTo("b"), 8);
 });
 
@@ -64,6 +64,18 @@ Deno.test("peer versions: one line where a peer's newest wire is another, and on
     "b: speaks wire 7, this node wires 7 to 8; what it is sent is in wire 7",
     "b: runs 2.0.0 and speaks wire 8, as this node does",
     "c: runs 3.0.0 and speaks wires 8 to 9, this node wires 7 to 8; what it is sent is in wire 8",
+  ]);
+});
+
+Deno.test("peer versions: who says something else each time is told of four times a minute", () => {
+  const { versions, lines, pass } = setUp();
+  for (let i = 0; i < 100; i++) versions.note("b", of(6, 7, 9, `1.0.${i}`), true);
+  assertEquals(lines.length, 4);
+  pass(60_000);
+  versions.note("b", of(6, 7, 9, "1.0.99"), true);
+  assertEquals([lines.length, lines.at(-1)], [
+    5,
+    "b: runs 1.0.99 and speaks wires 6 to 7, this node wires 7 to 8; what it is sent is in wire 7",
   ]);
 });
 

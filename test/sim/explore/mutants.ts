@@ -410,6 +410,22 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     test: "lives: of a second life nothing is taken, neither what it asks nor what it answers, and it is told once",
   },
   {
+    name: "the machine is raised though a node knows less",
+    file: "service/raising.ts",
+    edits: edit("    if (behind.length > 0) {\n", "    if (behind.length > 99) {\n"),
+    of: "test/service/raising_test.ts",
+    test:
+      "raising: refused while a member or a learner knows less, says nothing or does not answer; nothing is decided",
+  },
+  {
+    name: "a state of a newer machine is taken",
+    file: "replica/acceptor_host.ts",
+    edits: edit("    if (needed > this.raised.knows) {\n", "    if (needed > this.raised.knows + 1) {\n"),
+    of: "test/replica/acceptor_host_test.ts",
+    test:
+      "acceptor host: a state of a newer machine is not taken either, and it is known from then on that there is one",
+  },
+  {
     name: "a client's value under any id",
     file: "replica/acceptor_host.ts",
     edits: edit("&& !this.#isShared(key, message.value)", "&& !this.#isShared(key, message.value) && key === ''"),

@@ -1,0 +1,97 @@
+/**
+ * The end of a rolling upgrade, on real processes under load: today's nodes are exchanged for those of a release to come, and back until
+ * the machine is raised.
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { MACHINE_VERSION, VERSION, WIRES } from "../../src/version.ts";
+import { Command, type Ended } from "../cli/command.ts";
+import { call, pause, RealCluster } from "./real_cluster.ts";
+import { nodeOfChanged } from "./releases.ts";
+import { inFolder, knowsAll, LOADED_MS, speaking, TODAY, Upgrade } from "./upgrade.ts";
+
+const LOOKS_MAX = 600;
+/** What the next release may bring: a wire more and one less, and a machine more. */
+const NEXT = "9.0.0";
+const CHANGES: Readonly<Record<string, (text: string) => string>> = {
+  "src/version.ts": (text) =>
+    text.replace(`VERSION = "${VERSION}"`, `VERSION = "${NEXT}"`)
+      .replace(`MACHINE_VERSION = ${MACHINE_VERSION}`, `MACHINE_VERSION = ${MACHINE_VERSION + 1}`)
+      .replace(
+        `WIRES: Wires = { least: ${WIRES.least}, most: ${WIRES.most} }`,
+        `WIRES: Wires = { least: ${WIRES.most}, most: ${WIRES.most + 1} }`,
+      ),
+  "src/machine/size.ts": (text) =>
+    text.replace(
+      `${MACHINE_VERSION}: FIXED_V2_BYTES`,
+      `${MACHINE_VERSION}: FIXED_V2_BYTES, ${MACHINE_VERSION + 1}: FIXED_V2_BYTES`,
+    ),
+};
+
+/** The command line of today. */
+async function quorate(...args: readonly string[]): Promise<Ended> {
+  await using command = new Command(args);
+  return await command.ended();
+}
+
+Deno.test("upgrade: to a release to come, and back until the machine is raised; from then on who knows less does not vote", () =>
+  inFolder(async (folder, later) => {
+    const next = await nodeOfChanged(`${folder}/next`, CHANGES);
+    const upgrade = await Upgrade.start(TODAY, later);
+    const { cluster } = upgrade;
+    await upgrade.exchange(["c", "a"], next);
+    const mixed = await upgrade.said("c", knowsAll);
+    assertEquals(speaking(mixed), {
+      a: [NEXT, WIRES.most + 1],
+      b: [VERSION, WIRES.most],
+      c: [NEXT, WIRES.most + 1],
+    });
+    assertEquals(mixed.machine, { version: MACHINE_VERSION, knows: MACHINE_VERSION + 1 });
+    assertEquals(await upgrade.raise("c", ["b"]), [409, "not-upgraded", ["b"]]);
+    assertEquals(await upgrade.raise("b"), [200, MACHINE_VERSION, MACHINE_VERSION]);
+    const refused = await quorate("raise", "--url", cluster.url("a"));
+    assertEquals([refused.code === 0, refused.out], [false, []]);
+    assertMatch(refused.err.join("\n"), /not all nodes know version 4 of the machine: .*b knows up to 3/);
+
+    // All are upgraded, and one goes back: nothing was written that today's nodes do not read.
+    await upgrade.exchange(["b"], next);
+    await upgrade.exchange(["c"], TODAY);
+    await upgrade.exchange(["c"], next);
+    await upgrade.said("a", (status) => status.members.every(({ wire }) => wire === WIRES.most + 1));
+    const raised = await quorate("raise", "--url", cluster.url("a"));
+    assertEquals([raised.code, raised.out], [0, ["the machine is at version 4, was 3"]], raised.err.join("\n"));
+    for (const id of cluster.ids) await upgrade.said(id, ({ machine }) => machine?.version === MACHINE_VERSION + 1);
+    assertEquals(await upgrade.raise("b"), [200, MACHINE_VERSION + 1, MACHINE_VERSION + 1]);
+    await pause(LOADED_MS);
+
+    // A node that knows less says so, and is none of a quorum; with the newer version it is one again.
+    await cluster.end("b");
+    await cluster.startNode("b", [], { main: TODAY, ready: false });
+    const behind = await upgrade.said("b", ({ reason }) => reason?.includes("machine") === true);
+    assertEquals(behind.voting, false);
+    assertMatch(behind.reason!, /raised to version 4, and this node \(.*\) knows up to 3: start a newer version$/);
+    assertStringIncludes(cluster.output("b"), behind.reason!);
+    await pause(LOADED_MS);
+    await cluster.end("b");
+    await cluster.startNode("b", [], { main: next });
+    await upgrade.judge();
+    const { body } = (await call(cluster.url("a"), "GET", "/v1/backup"))!;
+    const newer = (body["items"] as { state: { version: number } }[]).filter(({ state }) =>
+      state.version > MACHINE_VERSION
+    );
+    assert(newer.length > 0, "names are raised by what is decided of them next");
+  }));
+
+Deno.test("upgrade: a new cluster begins with all that its nodes know, and nobody has to raise it", () =>
+  inFolder(async (folder, later) => {
+    const next = await nodeOfChanged(`${folder}/next`, CHANGES);
+    const cluster = await RealCluster.start(3, 0, { isolates: 1, main: next });
+    later.defer(() => cluster.stop());
+    for (const id of cluster.ids) {
+      let machine: unknown;
+      for (let i = 0; i < LOOKS_MAX && JSON.stringify(machine) !== '{"version":4,"knows":4}'; i++) {
+        machine = (await call(cluster.url(id), "GET", "/v1/status"))?.body["machine"];
+        await pause(50);
+      }
+      assertEquals(machine, { version: MACHINE_VERSION + 1, knows: MACHINE_VERSION + 1 }, id);
+    }
+  }));
