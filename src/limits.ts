@@ -179,6 +179,8 @@ export const STOOD_MAX_KEYS = 100_000;
 export const CENSUS_MAX_NAMES = 100_000;
 /** Names that changed lately; whoever was away for more changes than that has to list again. */
 export const RECENT_MAX_NAMES = 1_024;
+/** For so long the import of a key is tried, for whoever waits for it. */
+export const IMPORT_TRY_MS = 5_000;
 /** Records that nothing is under way for, kept in memory. */
 export const CACHED_RECORDS_MAX = 10_000;
 /** Between rounds of the sweep, up to twice this; on a shared store, whose reads cost money, that one. */

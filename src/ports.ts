@@ -2,7 +2,7 @@
  * What a replica needs from the world. Each port has at least two real implementations
  * and one contract suite under test/ that all of them pass.
  */
-import type { ImportVote } from "./members/message.ts";
+import type { ImportReply, ImportVote, SentImport } from "./members/message.ts";
 import type { Ballot, NodeId } from "./paxos/ballot.ts";
 import type { PeerCause, Receipt } from "./api.ts";
 import type {
@@ -76,7 +76,13 @@ export type StoredRecord = AcceptorRecord & {
   /** False: there is nothing to list, and no vote that might bring it. One that does not say is live. */
   readonly live?: boolean;
   /** The import of the key into `epoch`, in which it has no record yet: what this member has promised and voted there (PROTOCOL.md §9). */
-  readonly importing?: { readonly epoch: number; readonly promised: Ballot; readonly vote: ImportVote | null };
+  readonly importing?: {
+    readonly epoch: number;
+    readonly promised: Ballot;
+    readonly vote: ImportVote | null;
+    /** What it had voted for in the import into the epoch before, if that left no record here. */
+    readonly before?: ImportVote;
+  };
 };
 
 /** What moved a record on by one instance. */
@@ -198,8 +204,8 @@ export type AskKeys = {
 };
 /** As many as the limit: there may be further ones after the last. */
 export type KeysReply = { readonly type: "keys"; readonly keys: readonly string[] };
-export type WireMessage = PeerMessage | Collision | Forward | Outcomes | Accepted | AskMarks | AskKeys;
-export type WireReply = AcceptorReply | MarksReply | KeysReply | { readonly type: "noted" } | {
+export type WireMessage = PeerMessage | SentImport | Collision | Forward | Outcomes | Accepted | AskMarks | AskKeys;
+export type WireReply = AcceptorReply | ImportReply | MarksReply | KeysReply | { readonly type: "noted" } | {
   readonly type: "unavailable";
   readonly reason: string;
 };
@@ -211,6 +217,9 @@ export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
   accept: "acceptor",
   learn: "acceptor",
   read: "acceptor",
+  "import-prepare": "acceptor",
+  "import-accept": "acceptor",
+  "import-learn": "acceptor",
   "lapsed?": "acceptor",
   marks: "acceptor",
   keys: "acceptor",
@@ -271,7 +280,7 @@ export type Sighting =
   | {
     readonly type: "handled";
     readonly from: NodeId;
-    readonly message: AcceptorMessage | Collision | Forward | Outcomes | Accepted;
+    readonly message: AcceptorMessage | SentImport | Collision | Forward | Outcomes | Accepted;
     readonly reply: WireReply;
   }
   /** This node knows a decision: it drove the ballot, or it counted the votes others told it. */

@@ -166,7 +166,7 @@ const RULES: readonly Rule[] = [
   {
     room: "src/transport/",
     may: ["src/transport/", "src/ports.ts", "node:buffer", ...SHARED],
-    mayTypes: ["src/paxos/"],
+    mayTypes: ["src/paxos/", "src/members/"],
   },
   { room: "src/http/", may: ["src/http/", ...SHARED], mayTypes: ["src/api.ts"] },
   // A direct client is a learner, and only QuorumSystem compares counts. A gateway is one more door for requests.

@@ -1,9 +1,7 @@
 /** One node: its roles, their hosts and what the routes call, put together. */
 import type { NodeStatus } from "../api.ts";
-import type { LockMachine } from "../machine/machine.ts";
 import { isListed } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import { AcceptorHost } from "../replica/acceptor_host.ts";
 import { quorumViewOf, refusingBelowQuorum } from "../service/below_quorum.ts";
@@ -12,7 +10,6 @@ import { CoordinatorHost } from "../replica/coordinator_host.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
 import { Submitters } from "../replica/submitters.ts";
 import { Bindings } from "../service/bindings.ts";
-import type { EpochPair } from "../replica/epoch_pair.ts";
 import { Elections } from "../service/elections.ts";
 import { Expiry } from "../leases/expiry.ts";
 import { Learning } from "../replica/learning.ts";
@@ -20,10 +17,13 @@ import { Freshness } from "../replica/freshness.ts";
 import { LearnerHost } from "../replica/learner_host.ts";
 import { LeaseClock } from "../replica/lease_clock.ts";
 import { Lives } from "../replica/lives.ts";
+import type { Imports } from "../replica/imports.ts";
+import { MemberRecords } from "../replica/member_records.ts";
 import { Locks } from "../service/locks.ts";
 import { Names } from "../replica/names.ts";
-import type { Modes } from "../engine/modes.ts";
 import { Inbox } from "./inbox.ts";
+import { beforeOf, enteringOf, gateOf } from "./entering.ts";
+import type { NodeOptions } from "./node_options.ts";
 import { nodeStatus } from "./node_status.ts";
 import { Peers } from "../replica/peers.ts";
 import {
@@ -35,7 +35,6 @@ import {
   NO_TRACE,
   type PeerCause,
   type Ports,
-  type Report,
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
@@ -65,7 +64,7 @@ import type {
   SessionService,
   Thing,
 } from "../service/service.ts";
-import { floorOf, type Restored } from "../backup/restored.ts";
+import { floorOf } from "../backup/restored.ts";
 import { Backups } from "../service/backups.ts";
 import { VoteGate } from "../replica/vote_gate.ts";
 import { StoreHealth } from "../replica/store_health.ts";
@@ -77,28 +76,7 @@ import { ownState } from "../replica/own_state.ts";
 import { Sweep } from "../leases/sweep.ts";
 import { Watching } from "../watch/watching.ts";
 
-export type NodeOptions = {
-  readonly id: NodeId;
-  readonly cluster: string;
-  /** ClusterConfig as text, for a store to be compared with. Default: not compared. */
-  readonly config?: string;
-  /** What cluster this one was made of a backup of. Default: none. */
-  readonly restored?: Restored | null;
-  readonly urls: Readonly<Record<NodeId, string>>;
-  /** Those of the epoch in force. */
-  readonly quorums: QuorumSystem;
-  /** Default: the first epoch, and none before it. */
-  readonly epochs?: EpochPair;
-  /** Nodes that do not vote, this one included if it is one. Default: none. */
-  readonly learners?: readonly NodeId[];
-  readonly machine: LockMachine;
-  readonly modes: Modes;
-  /** SHA-256 in hex. */
-  readonly digest: (text: string) => string;
-  readonly version: string;
-  /** One line for the operator. */
-  readonly report: Report;
-};
+export type { NodeOptions };
 
 /** A disk that hangs must not keep a request from being counted; what is known of the members is news for so long. */
 const [LOOK_MS, NEWS_MS] = [1_000, 2_000];
@@ -126,6 +104,7 @@ export class ReplicaNode implements NodeService {
   readonly #raised: RaisedMachine;
   readonly #raising: Raising;
   readonly #inbox: Inbox;
+  readonly #imports: Imports | null;
   readonly #peers: Peers;
   readonly #health: StoreHealth;
   readonly #presence: Presence;
@@ -134,6 +113,7 @@ export class ReplicaNode implements NodeService {
 
   constructor(options: NodeOptions, ports: Ports) {
     const { id, cluster, config = null, quorums, learners = [], machine, modes, digest, report } = options;
+    const { epochs = null, resumes = false } = options;
     const { store, clock, random, trace = NO_TRACE, meter = NO_METER, versions = SAME_VERSIONS } = ports;
     this.id = id;
     this.#options = options;
@@ -146,16 +126,19 @@ export class ReplicaNode implements NodeService {
       members: quorums.members,
       learners,
       transport: ports.transport,
+      epoch: this.#epoch,
       clock,
       report,
       meter,
     });
     const { transport } = this.#peers;
     const failed = (error: unknown) => void this.#health.told(error);
-    this.#voteGate = new VoteGate({ id, cluster, config }, quorums, store, transport, clock, report, failed);
+    const { gated, more } = gateOf(id, quorums, epochs, resumes);
+    this.#voteGate = new VoteGate({ id, cluster, config }, gated, store, transport, clock, report, failed, more);
     this.#voteGate.unless(() => this.#raised.reason());
     const leases = new LeaseClock(clock, machine);
     const heard = new Freshness(clock);
+    const records = epochs === null ? null : new MemberRecords(id, machine, epochs, (key) => modes.initial(key));
     const rules: AcceptorRules = { me: id, quorums, machine, floor: floorOf(options.restored ?? null) };
     this.#acceptor = new AcceptorHost({
       rules,
@@ -170,6 +153,7 @@ export class ReplicaNode implements NodeService {
       isListed,
       health: this.#health,
       raised: this.#raised,
+      ...(records === null ? {} : { members: records }),
       trace,
       meter,
     });
@@ -215,9 +199,21 @@ export class ReplicaNode implements NodeService {
     });
     const submitters = new Submitters(parts);
     coordinator.onLosers((key, losers) => submitters.takeUp(key, losers));
-    const reader = new Reader(parts, submitters);
+    const { timing } = parts;
+    const importing = { transport, clock, random, timing, machine, acceptor: this.#acceptor, learning: this.#learning };
+    const { imports, entering } = enteringOf(records, importing);
+    this.#imports = imports;
+    const reader = new Reader(parts, submitters, entering);
     const whyNot = () => this.#voteGate.reason();
-    const names = new Names({ rules, store: this.#acceptor, transport, clock, timing: parts.timing, whyNot });
+    const names = new Names({
+      rules,
+      before: () => beforeOf(epochs),
+      store: this.#acceptor,
+      transport,
+      clock,
+      timing,
+      whyNot,
+    });
     const { members } = quorums;
     const raising = { me: id, members, learners, raised: this.#raised, versions, peers: this.#peers };
     this.#raising = new Raising({ ...raising, submitters, store, clock });
@@ -226,7 +222,10 @@ export class ReplicaNode implements NodeService {
       ...{ store, trace, names, coordinator, submitters },
       health: this.#health,
       peers: this.#peers,
-      lives: new Lives(store, quorums),
+      // Those that vote no more report what they voted for.
+      lives: new Lives(store, {
+        isMember: (one) => quorums.isMember(one) || epochs?.old.quorums.isMember(one) === true,
+      }),
       voteGate: this.#voteGate,
       acceptor: this.#acceptor,
       learner: this.#learner,
@@ -274,8 +273,8 @@ export class ReplicaNode implements NodeService {
    * Whether the key has a record of this epoch at a quorum of members, so that nobody needs the epoch before for it. Brings it
    * there first, as far as that can be done now.
    */
-  bring(_key: string): Promise<boolean> {
-    return Promise.resolve(this.#options.epochs === undefined);
+  bring(key: string): Promise<boolean> {
+    return this.#imports?.bring(key) ?? Promise.resolve(true);
   }
 
   /**
@@ -287,6 +286,11 @@ export class ReplicaNode implements NodeService {
     await this.#acceptor.left();
   }
 
+  /** Whether it has found its store whole, and so what another node of this process may go on from. */
+  get speaks(): boolean {
+    return this.#voteGate.speaks;
+  }
+
   /** To be called before requests under way are cut off: those who wait have not gone away. */
   drain(): void {
     this.#isDraining = true;
@@ -296,6 +300,7 @@ export class ReplicaNode implements NodeService {
     this.drain();
     this.#voteGate.close();
     this.#raising.close();
+    this.#imports?.close();
     this.#peers.close();
     this.#health.close();
     this.#presence.close();

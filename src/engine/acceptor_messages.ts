@@ -64,11 +64,23 @@ export function neededVersion(message: AcceptorMessage): number {
 
 /** As neededVersion, of a reply. */
 export function neededByReply(reply: WireReply): number {
+  if ("report" in reply || reply.type === "import-refused") return neededByImport(reply);
   const vote = "vote" in reply ? reply.vote?.value.machine ?? 0 : 0;
   return Math.max("snapshot" in reply ? versionOf(reply.snapshot) : 0, vote);
 }
 
-function versionOf(snapshot: Snapshot | undefined): number {
+function neededByImport(
+  reply: Extract<WireReply, { readonly type: "unimported" | "import-promise" | "import-refused" }>,
+) {
+  const report = "report" in reply ? reply.report : null;
+  const imported = [reply.vote, report?.importVote ?? null];
+  const values = [...imported, report?.vote ?? null].map((vote) => vote?.value.machine ?? 0);
+  const states = [report?.snapshot ?? undefined, ...imported.map((vote) => vote?.base)].map(versionOf);
+  return Math.max(...values, ...states);
+}
+
+/** The version of the machine that a state is of; 0: it does not say. */
+export function versionOf(snapshot: Snapshot | undefined): number {
   return (snapshot?.state as { readonly version?: number } | undefined)?.version ?? 0;
 }
 

@@ -53,7 +53,7 @@ export class Sweep {
   /** What cannot be read or decided now is found by a later round. */
   async #look(key: string): Promise<void> {
     const { acceptor, leases, machine, ends, random } = this.#parts;
-    const { state } = (await acceptor.view(key)).snapshot;
+    const { state } = (await acceptor.shown(key)).snapshot;
     const terms = machine.leases(state);
     const lapsed = lapsedOf(leases, key, terms);
     const session = viewSession(state);

@@ -60,7 +60,11 @@ function stepUnimported(
   const unimported: MemberTransition = { record, reply: { type: "unimported", promised, vote, first, report } };
   if (message.type === "read") return unimported;
   if (!rules.next.quorums.isMember(rules.me)) {
-    return { record, reply: { type: "rejected", reason: "no member of this epoch" } };
+    // Who votes in neither epoch has nothing to report that a state could take the place of.
+    const learned = message.type === "learn" && !rules.old.quorums.isMember(rules.me)
+      ? learnState(rules, record, message) ?? unimported
+      : null;
+    return learned ?? { record, reply: { type: "rejected", reason: "no member of this epoch" } };
   }
   switch (message.type) {
     case "import-prepare":
@@ -93,7 +97,7 @@ function stepImported(
   return { record, reply: { type: "ahead", snapshot: sentSnapshot(rules.machine, snapshotOf(record)) } };
 }
 
-function isImport(message: MemberMessage): message is ImportMessage {
+export function isImport(message: MemberMessage): message is ImportMessage {
   switch (message.type) {
     case "import-prepare":
     case "import-accept":
@@ -109,7 +113,9 @@ function isImport(message: MemberMessage): message is ImportMessage {
 function sealedReport({ me, machine, old, next, sealed }: MemberRules, record: Unimported): SealedReport | null {
   const isRetired = next.first !== null;
   if (!sealed || isRetired || !old.quorums.isMember(me)) return null;
-  if (record.old === null) return { snapshot: null, vote: null };
+  if (record.old === null) {
+    return { snapshot: null, vote: null, ...(record.oldVote === undefined ? {} : { importVote: record.oldVote }) };
+  }
   // A record that contradicts what a peer proved says nothing more (§3).
   if (record.old.stopped !== undefined) return null;
   return { snapshot: sentSnapshot(machine, snapshotOf(record.old)), vote: record.old.vote };

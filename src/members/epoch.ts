@@ -50,6 +50,8 @@ export type Unimported = {
   /** Promise and vote in the import, which is one single-decree instance and knows no instance number. */
   readonly promised: Ballot;
   readonly vote: ImportVote | null;
+  /** What it voted for in the import into e, of a key that has no record of e here. It stays too. */
+  readonly oldVote?: ImportVote;
 };
 
 /** What a member keeps of a key: once it is imported that is an ordinary record, of epoch e+1. */

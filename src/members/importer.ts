@@ -96,7 +96,7 @@ function prepare({ me, key, next, old }: ImportContext, state: ImportState, nonc
   const out = [
     ...next.quorums.members.map((to) => send(to, { type: "import-prepare", key, epoch, ballot })),
     // They promise nothing in e+1, but their reports of e count.
-    ...leavers.map((to) => send(to, { type: "read", key, epoch, instance: 0 })),
+    ...leavers.map((to) => send(to, { type: "read", key, epoch, instance: 1 })),
   ];
   return {
     state: { ...state, phase: "prepare", ballot, highestN: ballot[0], promises: [], proposal: null, accepted: [] },

@@ -38,19 +38,34 @@ export type ImportLearn = Addressed & {
  */
 export type Fresh = Addressed & { readonly type: "fresh"; readonly message: Accept | Decide | Recover | PickOwn };
 
-export type ImportMessage = ImportPrepare | ImportAccept | ImportLearn | Fresh;
+/** What nodes send each other of them: explicit ballots only. */
+export type SentImport = ImportPrepare | ImportAccept | ImportLearn;
+export type ImportMessage = SentImport | Fresh;
+/** What a node hands to its acceptor, where it has heard of e+1 as whoever sends it has. */
+export type SentMessage = AcceptorMessage | SentImport;
 /** Messages of e+1 bear its number; a `read` of e+1 also asks a member of e for its sealed report. */
 export type MemberMessage = AcceptorMessage | ImportMessage;
 
 /** The record of e as it was when the seal was durable; no snapshot: it had none. */
-export type SealedReport = { readonly snapshot: Snapshot | null; readonly vote: Vote | null };
+export type SealedReport = {
+  readonly snapshot: Snapshot | null;
+  readonly vote: Vote | null;
+  /** Without a record of e: the vote in the import into e, which may have been decided with it. */
+  readonly importVote?: ImportVote;
+};
 
-export type MemberReply =
-  | AcceptorReply
+export type MemberReply = AcceptorReply | EpochReply | ImportReply;
+export type SentReply = AcceptorReply | ImportReply;
+
+/** How two nodes meet of which one has not heard of e+1 yet. On the wire the hash of their configurations says as much. */
+export type EpochReply =
   /** Sealed: ask in `epoch`. */
   | { readonly type: "moved"; readonly epoch: number }
   /** It has to learn of `epoch` and to seal the one before it first. */
   | { readonly type: "unsealed"; readonly epoch: number }
+  | { readonly type: "fresh"; readonly reply: AcceptorReply };
+
+export type ImportReply =
   /** 1b, with the sealed report of who has been a member of e. */
   | ({ readonly type: "import-promise"; readonly ballot: Ballot; readonly report: SealedReport | null } & ImportWord)
   /** 2b */
@@ -62,7 +77,6 @@ export type MemberReply =
     readonly promised: Ballot;
     readonly vote: ImportVote | null;
   }
-  | { readonly type: "fresh"; readonly reply: AcceptorReply }
   /** The key is not imported here. That has no instance number: it is neither behind nor ahead of anything. */
   | ({ readonly type: "unimported"; readonly promised: Ballot; readonly report: SealedReport | null } & ImportWord);
 

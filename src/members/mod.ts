@@ -1,6 +1,6 @@
 /**
- * Membership by sealed epochs, as pure functions beside those of src/paxos (PROTOCOL.md §9). No node calls them yet; the
- * explorer searches them.
+ * Membership by sealed epochs, as pure functions beside those of src/paxos (PROTOCOL.md §9), which the explorer searches. Their
+ * hosts are in src/replica.
  *
  * | role | file | says | hears |
  * |---|---|---|---|

@@ -63,20 +63,40 @@ export function pickSealed(
 ): ImportPick {
   if (!old.quorums.isPhase1(new Set(reports.map(({ from }) => from)))) return MORE;
   const fresh = sentSnapshot(machine, snapshotOf(freshIn(machine, old)));
-  const views = reports.map(({ from, snapshot, vote }) => ({ from, snapshot: snapshot ?? fresh, vote }));
+  const views = reports.flatMap(({ from, snapshot, vote }) => snapshot === null ? [] : [{ from, snapshot, vote }]);
+  // Who has no record has no vote beside one that has, wherever that stands: it may be below where fresh keys begin.
+  if (views.length === 0) return pickEntering(old, fresh, reports, refused);
   const states = newestStates(views);
   const newest = states.length === 1 ? states[0]! : agreedState(old.quorums, states);
   if (newest === null) return MORE;
   const base = newest[0]!.snapshot;
   // Whoever is not at the newest instance has no vote in it, and will have none.
-  const promises = views.map(({ from, snapshot, vote }) => {
-    return byName(from, vote !== null && snapshot.instance === base.instance ? { ...vote, base } : null);
+  const promises = reports.map(({ from, snapshot, vote }) => {
+    return byName(from, vote !== null && snapshot?.instance === base.instance ? { ...vote, base } : null);
   });
   const pick = pickAvoiding(old.quorums, promises, refused);
   if (pick.type === "ambiguous") return MORE;
   const values = new Map(reports.flatMap(({ vote }) => vote === null ? [] : [[nameOf({ ...vote, base }), vote.value]]));
   if (pick.type === "forced") return { type: "forced", base, value: values.get(pick.value.id)! };
   return { type: "free", base, collided: pick.collided.map(({ id }) => values.get(id)!) };
+}
+
+/** What the import into e may have decided of a key that nobody has a record of there, by the votes in it. */
+function pickEntering(
+  { quorums }: Epochs["old"],
+  fresh: Snapshot,
+  reports: readonly ReportOf[],
+  refused: ReadonlySet<string>,
+): ImportPick {
+  const votes = reports.flatMap(({ importVote }) => importVote === undefined ? [] : [importVote]);
+  const named = new Map(votes.map((vote) => [nameOf(vote), vote]));
+  const pick = pickAvoiding(quorums, reports.map(({ from, importVote = null }) => byName(from, importVote)), refused);
+  if (pick.type === "ambiguous") return MORE;
+  if (pick.type === "free") {
+    return { type: "free", base: fresh, collided: pick.collided.map(({ id }) => named.get(id)!.value) };
+  }
+  const { base, value } = named.get(pick.value.id)!;
+  return { type: "forced", base, value };
 }
 
 /** A value under another base is another one. */

@@ -44,8 +44,7 @@ export function judgeMemberRead(
   if (isFresh) return { type: "state", snapshot: freshBase(epochs, first)! };
   const reports = views.flatMap((view): ReportOf[] => {
     if ("snapshot" in view || view.report === null) return [];
-    const { from, report: { snapshot, vote } } = view;
-    return [{ from, snapshot, vote }];
+    return [{ from: view.from, ...view.report }];
   });
   const pick = pickSealed(epochs, reports);
   if (pick.type === "free") return { type: "state", snapshot: pick.base };

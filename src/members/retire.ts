@@ -20,7 +20,7 @@ export function isSettled(
   if (next.quorums.isPhase1(imported)) return true;
   if (!old.quorums.isPhase1(new Set(reports.map(({ from }) => from)))) return false;
   // In nobody's list: nothing was decided, or ever will be.
-  if (reports.every(({ snapshot }) => snapshot === null)) return true;
+  if (reports.every(({ snapshot, importVote }) => snapshot === null && importVote === undefined)) return true;
   const pick = pickSealed({ old, next, machine }, reports);
   return pick.type === "free" && pick.collided.length === 0 && pick.base.instance <= floor &&
     isTombstone(pick.base.state);

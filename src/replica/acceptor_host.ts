@@ -4,65 +4,56 @@
  */
 import { QuorateError } from "../errors.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
-import { hasMet, isAsNew, leasesNamed, moveOf, neededVersion } from "../engine/acceptor_messages.ts";
+import { moveOf } from "../engine/acceptor_messages.ts";
+import { isImport } from "../members/acceptor.ts";
+import type { SentMessage, SentReply } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
   type AcceptorMessage,
   type AcceptorRecord,
-  type AcceptorReply,
   type Envelope,
   leaseKey,
   type Mode,
   type Snapshot,
-  type State,
   type Value,
+  type Vote,
 } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
-import { type AnyMoveListener, type MoveListener, type View, viewOf, type VoteListener } from "./own_record.ts";
+import {
+  type AnyMoveListener,
+  isAsNewAs,
+  movedAgain,
+  type MoveListener,
+  type View,
+  viewOf,
+  type VoteListener,
+  whyTold,
+} from "./own_record.ts";
+import type { AcceptorHostParts } from "./acceptor_host_parts.ts";
+import { KeptRecords } from "./kept_records.ts";
+import { faultIn } from "./faulty_message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import type { RaisedMachine } from "./raised_machine.ts";
 import { type HeldStep, WriteBehind } from "./write_behind.ts";
 import {
   type BallotStore,
-  type Clock,
   DamagedRecord,
   type Meter,
   type Move,
   NO_METER,
   NO_TRACE,
-  type Report,
   type StoredRecord,
   StoreError,
   type Trace,
   type Which,
 } from "../ports.ts";
-import { sharedValueId } from "../engine/shared_value.ts";
+import { leasesOf, type MemberRecords, type MemberStep } from "./member_records.ts";
 import { Moves } from "./moves.ts";
 import { OpenUpdates } from "./open_updates.ts";
 import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
 
-export type AcceptorHostParts = {
-  readonly rules: AcceptorRules;
-  readonly store: BallotStore;
-  readonly leases: LeaseClock;
-  readonly clock: Clock;
-  /** How a key's standing ballot is used at first. */
-  readonly modeOf: (key: string) => Mode;
-  /** Why nothing may be said of the store, or null. */
-  readonly whyNot: () => string | null;
-  readonly digest: (text: string) => string;
-  /** Called when the own record is known to be as new as a member's. */
-  readonly heard: (key: string) => void;
-  /** One line for the operator. */
-  readonly report: Report;
-  /** Whether a state has anything that a list shows. */
-  readonly isListed: (state: State) => boolean;
-  readonly health: StoreHealth;
-  readonly raised: RaisedMachine;
-  readonly trace?: Trace;
-  readonly meter?: Meter;
-};
+export type { AcceptorHostParts };
 
 export class AcceptorHost {
   readonly rules: AcceptorRules;
@@ -78,12 +69,14 @@ export class AcceptorHost {
   readonly #trace: Trace;
   readonly #meter: Meter;
   readonly #heard: (key: string) => void;
-  readonly #isListed: (state: State) => boolean;
+  readonly #kept: KeptRecords;
   readonly #health: StoreHealth;
   readonly #behind: WriteBehind;
   readonly #open = new OpenUpdates();
   #voteListener: VoteListener = () => {};
   readonly #moves: Moves;
+  readonly #members: MemberRecords | null;
+  #ensure: (key: string) => Promise<void> = () => Promise.resolve();
   /** Names that this node says nothing of. */
   readonly stopped: Stopped;
 
@@ -102,76 +95,98 @@ export class AcceptorHost {
     this.#digest = digest;
     this.#trace = more.trace ?? NO_TRACE;
     this.#meter = more.meter ?? NO_METER;
+    this.#members = more.members ?? null;
     this.#heard = heard;
-    this.#isListed = isListed;
+    this.#kept = new KeptRecords(rules.machine, leases, isListed, store.isShared);
     this.#health = health;
     this.raised = raised;
     this.#behind = new WriteBehind({
       clock,
-      again: (key, stored, move) => this.#movedAgain(key, stored, move),
+      again: (key, stored, move) => {
+        const again = movedAgain(this.rules, key, stored, move);
+        return again === null ? null : this.#kept.kept(again, stored);
+      },
       write: (key) =>
         this.#update(key, (record) => ({ record: this.#behind.isHeld(key) ? record : null, reply: null })),
     });
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
-  async handle(message: AcceptorMessage, from: NodeId | ""): Promise<AcceptorReply> {
+  async handle(message: SentMessage, from: NodeId | ""): Promise<SentReply> {
     // Not even a view: a store that is empty or was rolled back would answer for votes it does not remember.
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const { key } = message;
     // Whoever took a vote, a promise or a view of it for an acceptor's would count to a quorum that is none.
-    if (!this.votes && message.type !== "learn") return { type: "rejected", reason: "this node does not vote" };
-    // By rules that this node does not know it could only guess what comes of it (§3).
-    const needed = neededVersion(message);
-    // A client may say what it likes; a member that proposes it knows that it is decided.
-    if (from !== "") this.raised.note(needed);
-    if (needed > this.raised.knows) {
-      return { type: "rejected", reason: `this needs version ${needed} of the machine` };
-    }
-    if (message.type === "accept" && message.value.proposer === "" && !this.#isShared(key, message.value)) {
-      return { type: "rejected", reason: "the value's id is not the digest of its content" };
-    }
+    const isHeard = this.votes || message.type === "learn" ||
+      (message.type === "read" && this.#members?.isLeaver === true);
+    if (!isHeard) return { type: "rejected", reason: "this node does not vote" };
+    const fault = faultIn(message, from, this.raised, this.#digest);
+    if (fault !== null) return { type: "rejected", reason: fault };
     let moved: Snapshot | null = null;
     let value: Value | null = null;
     let found: AcceptorRecord | null = null;
     let voted: (() => void) | null = null;
-    const reply = await this.#update(key, (stored) => {
+    const reply = await this.#update<SentReply>(key, (stored) => {
+      if (this.#members !== null && (!this.#members.isImported(stored) || isImport(message))) {
+        const { record, entered, reply } = this.#outside(this.#members, key, stored, message, from);
+        found = this.#members.shown(key, stored);
+        moved = entered === null ? null : snapshotOf(entered);
+        voted = entered === null ? null : this.#voteTold(key, null, entered, message, from);
+        return { record, reply };
+      }
+      if (isImport(message)) return { record: null, reply: { type: "rejected", reason: "another epoch" } };
       const record = stored ?? this.#fresh(key);
       found = record;
       this.#leases.see(key, record, stored?.firstSeen);
       const next = stepAcceptor(this.rules, record, message, this.#envelope(message, from));
       this.#note(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
-      const { vote, instance } = next.record;
-      const fast = fastBallotOf(next.record);
-      // An own value that its own record has no vote for has met nobody: it stays at home.
-      const why = vote === null
-        ? null
-        : vote !== record.vote
-        ? "cast"
-        : hasMet(vote, message) && from !== this.rules.me
-        ? "met"
-        : null;
-      voted = why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
-      const isKept = next.record === record && !this.#isDead(stored);
+      voted = this.#voteTold(key, record.vote, next.record, message, from);
+      const isKept = next.record === record && !this.#kept.isDead(stored);
       const move = moveOf(record, next.record, message);
       value = move?.value ?? null;
       const reply = next.reply;
       if (isKept) return { record: null, reply };
       const moving = move === null ? {} : { move, mayWait: this.#mayWait(message, from, record, move) };
-      return { record: this.#stored(next.record, stored), reply, ...moving };
+      return { record: this.#kept.kept(next.record, stored), reply, ...moving };
     });
     const told = this.#unsavedTold(key, reply);
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply: told });
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
-    if (moved !== null || (from !== "" && isAsNew(message, reply, from === this.rules.me))) this.#heard(key);
+    if (moved !== null || (from !== "" && isAsNewAs(message, reply, from === this.rules.me))) this.#heard(key);
     (voted as (() => void) | null)?.();
     if (moved !== null) {
       this.#meter.moved(key, found!.state, moved, value);
       this.#moves.moved(key, moved, found!.instance);
     } else if (reply.type !== "stopped") this.#moves.met(key, found!, false);
     return told;
+  }
+
+  /** Without a record of this epoch: a step of the key's import, with what it leaves. */
+  #outside(
+    members: MemberRecords,
+    key: string,
+    stored: StoredRecord | null,
+    message: SentMessage,
+    from: NodeId | "",
+  ): MemberStep {
+    this.#leases.see(key, members.isImported(stored) ? stored : members.shown(key, stored));
+    // Claims of a forced value are of leases in the base, which a new member times from now on.
+    if (message.type === "import-accept") this.#leases.see(key, message.base);
+    const step = members.step(key, stored, message, this.#envelope(message, from));
+    const { record, entered } = step;
+    if (entered !== null) this.#leases.see(key, entered);
+    const cast = record?.importing?.vote ?? null;
+    if (cast !== null) this.#leases.voted(key, cast.base.instance, cast.value.id);
+    return record === null ? step : { ...step, record: this.#kept.kept(record, stored) };
+  }
+
+  #voteTold(key: string, before: Vote | null, after: AcceptorRecord, message: SentMessage, from: NodeId | "") {
+    const { vote, instance } = after;
+    const fast = fastBallotOf(after);
+    const why = whyTold(before, vote, message, from === this.rules.me);
+    return why === null ? null : () => this.#voteListener({ key, instance, vote: vote!, fast }, why);
   }
 
   /** Writes what it has learned and not written, and goes on writing at once. */
@@ -184,20 +199,45 @@ export class AcceptorHost {
     return this.#open.over();
   }
 
-  /** The own record as it is now. Rejects with `not-ready` if nothing may be said of it. */
+  /**
+   * The own record as it is now, of this epoch: a key that has none yet is imported first. Rejects with `not-ready` if nothing may
+   * be said of it, and as an import does.
+   */
   async view(key: string): Promise<View> {
     const now = this.viewNow(key);
     if (now !== null) return now;
-    const record = await this.#own(key);
+    const own = await this.#own(key);
+    if (own.isImported) return this.#seen(key, own.record);
+    await this.#ensure(key);
+    const { isImported, record } = await this.#own(key);
+    if (!isImported) throw new QuorateError("not-ready", "this node has not imported it yet");
+    return this.#seen(key, record);
+  }
+
+  /** As `view`, but of a key that is not imported what the epoch before left. To be shown only: nothing may be proposed on it. */
+  async shown(key: string): Promise<View> {
+    return this.viewNow(key) ?? this.#seen(key, (await this.#own(key)).record);
+  }
+
+  #seen(key: string, record: AcceptorRecord): View {
     this.#moves.met(key, record, false);
     return viewOf(record);
   }
 
+  /** `import` brings a key into this epoch; resolves when the own record is of it, or rejects. */
+  onUnimported(ensure: (key: string) => Promise<void>): void {
+    this.#ensure = ensure;
+  }
+
   /** As `view`, where that is known at once; null: it has to be waited for, or is refused. */
   viewNow(key: string): View | null {
-    if (this.#whyNot() !== null) return null;
+    // What is there by then may be of another epoch.
+    if (this.#whyNot() !== null || this.#open.isOver) return null;
     const stored = this.#store.peek(key);
-    if (stored === undefined || (stored !== null && !this.#isWhole(stored)) || this.#isDead(stored)) return null;
+    if (this.#members !== null && (stored === undefined || !this.#members.isImported(stored))) return null;
+    if (stored === undefined || (stored !== null && !this.#kept.isWhole(stored)) || this.#kept.isDead(stored)) {
+      return null;
+    }
     const held = this.#behind.on(key, stored);
     // Something else has written it since: the move that is held may have to be made again.
     if (held !== null && held.record === null) return null;
@@ -213,24 +253,27 @@ export class AcceptorHost {
    * @param isNews whether a key that this process has never met was not there before
    */
   async look(key: string, isNews: boolean): Promise<void> {
-    this.#moves.met(key, await this.#own(key), isNews);
+    this.#moves.met(key, (await this.#own(key)).record, isNews);
   }
 
-  async #own(key: string): Promise<AcceptorRecord> {
+  async #own(key: string): Promise<{ readonly record: AcceptorRecord; readonly isImported: boolean }> {
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const own = await this.#update(key, (stored) => {
-      const record = stored ?? this.#fresh(key);
+      const isImported = this.#members?.isImported(stored) ?? true;
+      const record = isImported ? stored ?? this.#fresh(key) : this.#members!.shown(key, stored);
       this.#leases.see(key, record, stored?.firstSeen);
-      return { record: this.#isDead(stored) ? this.#stored(record, stored) : null, reply: record };
+      const isToWrite = isImported && this.#kept.isDead(stored);
+      return { record: isToWrite ? this.#kept.kept(record, stored) : null, reply: { record, isImported } };
     });
-    if (own.stopped === undefined) {
+    const { stopped } = own.record;
+    if (stopped === undefined) {
       this.stopped.forget(key);
       return own;
     }
     // It contradicts what a peer proved: to whoever asks this node it would pass for one of a read quorum.
-    this.stopped.note(key, own.stopped);
-    throw new QuorateError("not-ready", `this node's record of it has stopped: ${own.stopped}`);
+    this.stopped.note(key, stopped);
+    throw new QuorateError("not-ready", `this node's record of it has stopped: ${stopped}`);
   }
 
   /** The newest state of a name, as others decided it: where the own record says nothing, it is told in its place. */
@@ -276,7 +319,7 @@ export class AcceptorHost {
     if (refusal !== null) return Promise.reject(refusal);
     const update = this.#behind.begin(key, step);
     const updated = this.#store.update(key, (stored) => {
-      if (stored !== null && !this.#isWhole(stored)) {
+      if (stored !== null && !this.#kept.isWhole(stored)) {
         throw new DamagedRecord(`the record of ${JSON.stringify(key)}: its state is not what its hash is of`);
       }
       const next = update.run(stored);
@@ -309,58 +352,19 @@ export class AcceptorHost {
     return vote?.value.id === certificate.valueId;
   }
 
-  #movedAgain(key: string, stored: StoredRecord, { certificate, value }: Move): StoredRecord | null {
-    const { epoch, instance, vote } = stored;
-    // The commit of that vote was lost, and whoever learned of it in the same turn has not heard of that yet.
-    if (vote?.value.id !== value.id) return null;
-    const learn = { type: "learn", key, epoch, instance, certificate, value } as const;
-    const { record } = stepAcceptor(this.rules, stored, learn, { from: this.rules.me, seenMs: {} });
-    if (record.instance === instance) return null;
-    return this.#stored(record, stored);
-  }
-
   /** A Learn is answered before what it made is durable; then the answer says so (PROTOCOL.md §5). */
-  #unsavedTold(key: string, reply: AcceptorReply): AcceptorReply {
+  #unsavedTold(key: string, reply: SentReply): SentReply {
     if (reply.type !== "learned" || !this.#behind.isHeld(key)) return reply;
     return { ...reply, unsaved: { run: this.#store.identity()!.run, ...this.#behind.numbers } };
-  }
-
-  /** A state that is not the one that was written would spread with the next snapshot. */
-  #isWhole({ state, stateHash }: StoredRecord): boolean {
-    return this.rules.machine.hash(state) === stateHash;
-  }
-
-  /** Two contents under one id would be two values that vote as one. */
-  #isShared(key: string, { id, commands, claims, nextMode, machine }: Value): boolean {
-    return claims === undefined && nextMode === undefined && machine === undefined &&
-      id === sharedValueId(this.#digest, key, commands);
   }
 
   #fresh(key: string): AcceptorRecord {
     return freshRecord(this.rules.machine, this.#modeOf(key), this.rules.floor);
   }
 
-  /** As it is to be kept: where others serve the same store, with when its leases were first seen. */
-  #stored(record: AcceptorRecord, before: StoredRecord | null): StoredRecord {
-    const kept = { ...record, live: this.#isLive(record) };
-    return this.#store.isShared
-      ? { ...kept, firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }
-      : kept;
-  }
-
-  /** Whether there is something to list, or a vote that may bring it: what votes decide is not in the state yet. */
-  #isLive({ vote, state }: AcceptorRecord): boolean {
-    return vote !== null || this.#isListed(state);
-  }
-
-  /** Whether the index of live records has it for nothing, as it may have what was written before there was one. */
-  #isDead(stored: StoredRecord | null): boolean {
-    return stored !== null && stored.live !== false && !this.#isLive(stored);
-  }
-
-  #envelope(message: AcceptorMessage, from: NodeId | ""): Envelope {
+  #envelope(message: SentMessage, from: NodeId | ""): Envelope {
     const seenMs: Record<string, number> = {};
-    for (const lease of leasesNamed(message)) seenMs[leaseKey(lease)] = this.#leases.seenMs(message.key, lease);
+    for (const lease of leasesOf(message)) seenMs[leaseKey(lease)] = this.#leases.seenMs(message.key, lease);
     return { from, seenMs };
   }
 

@@ -11,7 +11,7 @@ import { RECOVERIES_MAX_KEYS } from "../limits.ts";
 import type { AcceptorMessage, AcceptorReply, Collision, Snapshot, Value } from "../paxos/message.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
-import { isAcceptorReply } from "./peer_reply.ts";
+import { acceptorReplyIn } from "./peer_reply.ts";
 import { type Meter, NO_METER, type Randomness, type Report, type Transport } from "../ports.ts";
 
 /** Called with what lost a recovery of this node's, once its own record has moved on. */
@@ -139,7 +139,10 @@ export class CoordinatorHost {
       ? this.#transport.send(to, message)
       : Promise.reject(new Error("the coordinator sends Accept! only"));
     sent.then(
-      (reply) => isAcceptorReply(reply) ? this.#reply(recovery, to, reply) : undefined,
+      (said) => {
+        const reply = acceptorReplyIn(said);
+        return reply === null ? undefined : this.#reply(recovery, to, reply);
+      },
       // No answer from another is no vote. But an own pick of unknown outcome, or before this node may vote, must not keep
       // later reports from asking again: the record knows whether it was made.
       () => to === me && this.#forget(recovery),

@@ -16,6 +16,8 @@ import { type Clock, NO_TRACE, type Trace, type Transport } from "../ports.ts";
 const AGAIN_MS = 500;
 /** Keys sent to a returning node in one go. */
 const AGAIN_MAX_KEYS = 256;
+/** Where a key stands that has no record of this epoch: below all that do. */
+const NOWHERE = 0;
 
 export class Learning {
   readonly #acceptor: AcceptorHost;
@@ -92,7 +94,7 @@ export class Learning {
    * `no-quorum` if no read quorum answers.
    */
   async aheadOf(key: string): Promise<number | null> {
-    const { snapshot: { instance: own } } = await this.#acceptor.view(key);
+    const { snapshot: { instance: own } } = await this.#acceptor.shown(key);
     let newest = own;
     const hear = ({ instance }: Snapshot) => void (newest = Math.max(newest, instance));
     // Twice: one message that is lost is no reason not to know.
@@ -110,8 +112,9 @@ export class Learning {
     const heard = new Set([me]);
     const asked = quorums.members.filter((member) => member !== me).map(async (member) => {
       const reply = await this.#transport.send(member, ask).catch(() => null);
-      if (reply?.type !== "view") return;
-      await hear(reply.snapshot);
+      // Without a record of this epoch it has nothing to say that could be newer.
+      if (reply?.type !== "view" && reply?.type !== "unimported") return;
+      if (reply.type === "view") await hear(reply.snapshot);
       heard.add(member);
       if (quorums.isPhase1(heard)) resolve();
     });
@@ -159,7 +162,7 @@ export class Learning {
   /** The instance the own record stands at afterwards; null if it cannot tell. */
   #own(learn: Learn): Promise<number | null> {
     return this.#acceptor.handle(learn, this.#acceptor.rules.me).then(
-      (reply) => reply.type === "learned" ? reply.instance : null,
+      (reply) => reply.type === "learned" ? reply.instance : reply.type === "unimported" ? NOWHERE : null,
       () => null,
     );
   }
@@ -169,11 +172,12 @@ export class Learning {
     try {
       const reply = await this.#transport.send(to, learn);
       if (reply.type === "unavailable") this.#remember(to, key);
+      if (reply.type === "unimported" && !await this.sendState(to, key)) this.#remember(to, key);
       if (reply.type !== "learned") return;
       this.#noteLearned(to, key, reply);
       if (reply.instance > instance) return;
       // It missed more than this one decision: only the whole state helps.
-      if (!await this.#sendState(to, key)) this.#remember(to, key);
+      if (!await this.sendState(to, key)) this.#remember(to, key);
     } catch {
       // Leases are timed by every acceptor from when it learns of them, so nobody may be left out for long (§7).
       this.#remember(to, key);
@@ -207,14 +211,15 @@ export class Learning {
     const some = [...keys].slice(0, AGAIN_MAX_KEYS);
     const [first, ...more] = some;
     // One key shows whether the node is back; only then the rest goes out.
-    if (first === undefined || !await this.#sendState(to, first)) return;
-    const delivered = await Promise.all(more.map((key) => this.#sendState(to, key)));
+    if (first === undefined || !await this.sendState(to, first)) return;
+    const delivered = await Promise.all(more.map((key) => this.sendState(to, key)));
     keys.delete(first);
     more.forEach((key, i) => delivered[i] && keys.delete(key));
     if (keys.size === 0) this.#lagging.delete(to);
   }
 
-  async #sendState(to: NodeId, key: string): Promise<boolean> {
+  /** Whether the node has taken note of where the key stands here. */
+  async sendState(to: NodeId, key: string): Promise<boolean> {
     try {
       const { snapshot: own } = await this.#acceptor.view(key);
       const { instance } = own;

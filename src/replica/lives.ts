@@ -14,11 +14,12 @@ export const UNCONFIRMED_BOOT = 0;
 
 export class Lives {
   readonly #store: BallotStore;
-  readonly #quorums: QuorumSystem;
+  readonly #quorums: Pick<QuorumSystem, "isMember">;
   /** As last recalled: no store takes another life of a member for one that it has on record. */
   readonly #recalled = new Map<NodeId, string>();
 
-  constructor(store: BallotStore, quorums: QuorumSystem) {
+  /** @param quorums whose members' words are counted */
+  constructor(store: BallotStore, quorums: Pick<QuorumSystem, "isMember">) {
     this.#store = store;
     this.#quorums = quorums;
   }

@@ -6,12 +6,15 @@
 import { QuorateError } from "../errors.ts";
 import { compareKeys } from "../key_order.ts";
 import { KEYS_PER_REPLY } from "../limits.ts";
+import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { AcceptorRules } from "../paxos/record.ts";
 import type { AskKeys, BallotStore, Clock, KeysReply, NodeId, Transport, Which } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 export type NamesParts = {
   readonly rules: AcceptorRules;
+  /** The epoch before, as long as names of it may not be known in this one. Default: none. */
+  readonly before?: () => QuorumSystem | null;
   readonly store: Pick<BallotStore, "keys">;
   readonly transport: Transport;
   readonly clock: Clock;
@@ -37,10 +40,15 @@ export class Names {
     this.#parts = parts;
   }
 
+  get #before(): QuorumSystem | null {
+    return this.#parts.before?.() ?? null;
+  }
+
   /** What this member answers; rejects with `not-ready` where it may not speak of its store. */
   async own({ prefix, after, limit, which }: Omit<AskKeys, "type">): Promise<KeysReply> {
     const { rules, store, whyNot } = this.#parts;
-    const reason = rules.quorums.isMember(rules.me) ? whyNot() : "this node does not vote";
+    const isAsked = rules.quorums.isMember(rules.me) || this.#before?.isMember(rules.me) === true;
+    const reason = isAsked ? whyNot() : "this node does not vote";
     if (reason !== null) throw new QuorateError("not-ready", reason);
     return { type: "keys", keys: await store.keys(prefix, after, limit, which) };
   }
@@ -70,7 +78,7 @@ export class Names {
       const { pages, failure } = await this.#ask({ type: "keys", ...range }, leftMs);
       if (pages !== null) return merged(pages, range.limit);
       // There is nobody else to ask.
-      if (failure !== null && quorums.members.length === 1) throw failure;
+      if (failure !== null && quorums.members.length === 1 && this.#before === null) throw failure;
       await new Promise<void>((resolve) => clock.after(Math.min(leftMs, timing.loserMs()), resolve));
     }
   }
@@ -81,12 +89,14 @@ export class Names {
     withinMs: number,
   ): Promise<{ readonly pages: readonly KeysReply[] | null; readonly failure: unknown }> {
     const { rules: { me, quorums }, transport, clock } = this.#parts;
+    const before = this.#before;
     const heard = new Map<NodeId, KeysReply>();
-    let open = quorums.members.length;
+    const asks = [...new Set([...quorums.members, ...before?.members ?? []])];
+    let open = asks.length;
     let failure: unknown = null;
     const { promise, resolve } = Promise.withResolvers<readonly KeysReply[] | null>();
     const cancel = clock.after(withinMs, () => resolve(null));
-    for (const to of quorums.members) {
+    for (const to of asks) {
       const asked = to === me ? this.own(message) : transport.send(to, message);
       asked.catch((error) => {
         if (to === me) failure = error;
@@ -94,7 +104,8 @@ export class Names {
       }).then((reply) => {
         open--;
         if (reply?.type === "keys") heard.set(to, reply);
-        if (quorums.isPhase1(new Set(heard.keys()))) resolve([...heard.values()]);
+        const said = new Set(heard.keys());
+        if (quorums.isPhase1(said) && (before === null || before.isPhase1(said))) resolve([...heard.values()]);
         else if (open === 0) resolve(null);
       });
     }

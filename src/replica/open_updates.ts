@@ -6,6 +6,10 @@ export class OpenUpdates {
   #isOver = false;
   #none: (() => void) | null = null;
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** `not-ready` once no more are let in; else null. */
   begin(): QuorateError | null {
     if (this.#isOver) return new QuorateError("not-ready", "this node goes over to another set of members");

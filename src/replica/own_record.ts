@@ -1,6 +1,12 @@
 /** What the own record shows, and how those are called who are told of it. */
+import { hasMet, isAsNew } from "../engine/acceptor_messages.ts";
+import { isImport } from "../members/acceptor.ts";
+import type { SentMessage, SentReply } from "../members/message.ts";
 import type { AcceptorRecord, FastBallot, Snapshot, Vote } from "../paxos/message.ts";
-import { fastBallotOf, snapshotOf } from "../paxos/record.ts";
+import { stepAcceptor } from "../paxos/acceptor.ts";
+import { type AcceptorRules, fastBallotOf, snapshotOf } from "../paxos/record.ts";
+import type { Move } from "../ports.ts";
+import { acceptorReplyIn } from "./peer_reply.ts";
 
 export type View = {
   readonly snapshot: Snapshot;
@@ -20,6 +26,20 @@ export type OwnVote = {
   readonly vote: Vote;
   readonly fast: FastBallot | null;
 };
+
+/** Why whoever listens is told of the vote that a message left; null: it is no news. */
+export function whyTold(
+  before: Vote | null,
+  vote: Vote | null,
+  message: SentMessage,
+  isOwn: boolean,
+): "cast" | "met" | null {
+  if (vote === null) return null;
+  if (vote !== before) return "cast";
+  // An own value that its own record has no vote for has met nobody: it stays at home.
+  return !isImport(message) && hasMet(vote, message) && !isOwn ? "met" : null;
+}
+
 /** Called after a record has moved to a later instance, once that is durable. */
 export type MoveListener = (key: string, snapshot: Snapshot) => void;
 /** The same for every key; `from` is the instance the record stood at before. */
@@ -27,4 +47,25 @@ export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) =>
 
 export function viewOf(record: AcceptorRecord): View {
   return { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) };
+}
+
+/** Whether the record stands where the sender of the message stood. */
+export function isAsNewAs(message: SentMessage, said: SentReply, isOwn: boolean): boolean {
+  const reply = acceptorReplyIn(said);
+  return !isImport(message) && reply !== null && isAsNew(message, reply, isOwn);
+}
+
+/** A held move made again on the record as it is stored by now; null: it does not follow on it. */
+export function movedAgain(
+  rules: AcceptorRules,
+  key: string,
+  stored: AcceptorRecord,
+  { certificate, value }: Move,
+): AcceptorRecord | null {
+  const { epoch, instance, vote } = stored;
+  // The commit of that vote was lost, and whoever learned of it in the same turn has not heard of that yet.
+  if (vote?.value.id !== value.id) return null;
+  const learn = { type: "learn", key, epoch, instance, certificate, value } as const;
+  const { record } = stepAcceptor(rules, stored, learn, { from: rules.me, seenMs: {} });
+  return record.instance === instance ? null : record;
 }

@@ -14,6 +14,6 @@ export function ownState(
   if (now !== null) return Promise.resolve(now.snapshot.state);
   const { promise, resolve } = Promise.withResolvers<State | null>();
   const cancel = clock.after(ms, () => resolve(null));
-  acceptor.view(key).then(({ snapshot }) => resolve(snapshot.state), () => resolve(null));
+  acceptor.shown(key).then(({ snapshot }) => resolve(snapshot.state), () => resolve(null));
   return promise.finally(cancel);
 }

@@ -7,7 +7,7 @@ import { PEER_DEADLINE_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { Remembered } from "../remembered.ts";
 import { detailOf, isProven, isThere, mayPass } from "./peer_causes.ts";
-import { isAcceptorReply } from "./peer_reply.ts";
+import { isOfAcceptor } from "./peer_reply.ts";
 import {
   type Clock,
   type Meter,
@@ -38,8 +38,10 @@ const SHOWN_MS = 60_000;
 /** Nodes that are neither members nor learners; only who holds the secret can become one. */
 const STRANGERS_MAX = 16;
 
-/** Changes nothing, and only a node that votes answers it with a view. */
-export const PROBE: WireMessage = { type: "read", key: "readyz", epoch: 0, instance: 1 };
+/** Changes nothing, and only a node that votes answers it with a view, or with the word that it has not imported this key. */
+export function probeOf(epoch: number): WireMessage {
+  return { type: "read", key: "readyz", epoch, instance: 1 };
+}
 
 export function isProbe(message: WireMessage): boolean {
   return message.type === "read" && message.key === "readyz";
@@ -74,6 +76,8 @@ export type PeersOptions = {
   readonly members: readonly NodeId[];
   readonly learners: readonly NodeId[];
   readonly transport: Transport;
+  /** Default: the first. */
+  readonly epoch?: number;
   readonly clock: Clock;
   readonly report: Report;
   /** Default: nothing is counted. */
@@ -82,6 +86,7 @@ export type PeersOptions = {
 
 export class Peers {
   readonly #options: PeersOptions;
+  readonly #probe: WireMessage;
   /** The members but this node. */
   readonly #members: readonly NodeId[];
   readonly #known: ReadonlyMap<NodeId, Known>;
@@ -96,6 +101,7 @@ export class Peers {
   constructor(options: PeersOptions) {
     const { id, members, learners, transport } = options;
     this.#options = options;
+    this.#probe = probeOf(options.epoch ?? 0);
     this.#meter = options.meter ?? NO_METER;
     this.#members = members.filter((member) => member !== id);
     const peers = [...this.#members, ...learners.filter((learner) => learner !== id)];
@@ -227,7 +233,10 @@ export class Peers {
 
   /** Whether it votes. */
   #ask(member: NodeId): Promise<boolean> {
-    return this.transport.send(member, PROBE).then(({ type }) => type === "view", () => false);
+    return this.transport.send(member, this.#probe).then(
+      ({ type }) => type === "view" || type === "unimported",
+      () => false,
+    );
   }
 
   #answered(from: NodeId, sentMs: number, message: WireMessage, reply: WireReply): void {
@@ -242,7 +251,7 @@ export class Peers {
     // That it is well may not have been told yet, for want of room.
     if (known.fault === null) return this.#tell(known);
     // Other answers of a node that does not vote say nothing of its vote.
-    if (isThere(known.fault.cause) && !isAcceptorReply(reply)) return;
+    if (isThere(known.fault.cause) && !isOfAcceptor(reply)) return;
     known.fault = null;
     this.#tell(known);
   }

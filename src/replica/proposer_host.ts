@@ -2,6 +2,7 @@
  * The proposer's host: sends what the proposer says, feeds back what comes, keeps its timers. One call drives one
  * instance of one key until it is over or the caller gives up.
  */
+import type { SentReply } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorMessage, Certificate, Snapshot, Value } from "../paxos/message.ts";
 import { stepProposer } from "../paxos/proposer.ts";
@@ -16,8 +17,16 @@ import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import type { Learning } from "./learning.ts";
-import { isAcceptorReply } from "./peer_reply.ts";
-import { type Clock, type Meter, NO_METER, type Randomness, type Report, type Transport } from "../ports.ts";
+import { acceptorReplyIn } from "./peer_reply.ts";
+import {
+  type Clock,
+  type Meter,
+  NO_METER,
+  type Randomness,
+  type Report,
+  type Transport,
+  type WireReply,
+} from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
 export type Ending =
@@ -182,7 +191,7 @@ class InstanceDrive {
     const { me } = this.#context;
     if (to === me) {
       acceptor.handle(message, me).then(
-        (reply) => this.#feed({ type: "reply", from: me, reply }),
+        (reply) => this.#heard(me, reply),
         // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.
         () => {},
       );
@@ -192,10 +201,15 @@ class InstanceDrive {
     this.#drive.learning.superseded(message.key, message.instance);
     this.#drive.learning.along(to);
     transport.send(to, message).then(
-      (reply) => isAcceptorReply(reply) && this.#feed({ type: "reply", from: to, reply }),
+      (reply) => this.#heard(to, reply),
       // Silence is neither a vote nor "did not vote".
       () => {},
     );
+  }
+
+  #heard(from: NodeId, said: WireReply | SentReply): void {
+    const reply = acceptorReplyIn(said);
+    if (reply !== null) this.#feed({ type: "reply", from, reply });
   }
 
   #losers(winner: Value): readonly NodeId[] {

@@ -2,28 +2,46 @@
 import { QuorateError } from "../errors.ts";
 import { CONTRADICTED_MAX_KEYS } from "../limits.ts";
 import { agreedState, judgeRead, newestStates, type ReadJudgement, type View } from "../paxos/learner.ts";
-import type { Snapshot } from "../paxos/message.ts";
+import type { Read, Snapshot } from "../paxos/message.ts";
 import { sentSnapshot } from "../paxos/record.ts";
+import type { Epochs } from "../members/epoch.ts";
+import { judgeMemberRead, type MemberView } from "../members/read.ts";
+import { type NodeId, STANDING } from "../paxos/ballot.ts";
+import type { WireReply } from "../ports.ts";
 import { Remembered } from "../remembered.ts";
 import type { SubmitterParts } from "./submitter.ts";
 import type { Submitters } from "./submitters.ts";
 import { driveInstance } from "./proposer_host.ts";
 
 type Settled = Exclude<ReadJudgement, { readonly type: "contradicted" }>;
+type Judgement = ReturnType<typeof judgeMemberRead>;
+
+/** `isOfBefore`: it was decided in the epoch before, or never; no record of this one may be made of it. */
+export type Newest = Snapshot & { readonly isOfBefore?: true };
+
+/** What reads have to know where a key may have no record of this epoch. */
+export type Entering = {
+  readonly epochsOf: (key: string) => Epochs;
+  /** Brings the key into this epoch, or rejects. */
+  readonly ensure: (key: string) => Promise<void>;
+};
 
 export class Reader {
   readonly #parts: SubmitterParts;
   readonly #submitters: Submitters;
+  readonly #entering: Entering | null;
   /** By key, at which instance its members were last found to hold different states. */
   readonly #contradicted = new Remembered<number>(CONTRADICTED_MAX_KEYS);
 
-  constructor(parts: SubmitterParts, submitters: Submitters) {
+  /** @param entering null: there is no epoch before this one */
+  constructor(parts: SubmitterParts, submitters: Submitters, entering: Entering | null = null) {
+    this.#entering = entering;
     this.#parts = parts;
     this.#submitters = submitters;
   }
 
   /** The newest decided state; every write that was answered before the call is in it. Rejects with `no-quorum`. */
-  async read(key: string, timeoutMs: number): Promise<Snapshot> {
+  async read(key: string, timeoutMs: number): Promise<Newest> {
     const { clock, acceptor, learning } = this.#parts;
     const untilMs = clock.now() + timeoutMs;
     const late = new AbortController();
@@ -38,10 +56,14 @@ export class Reader {
           await this.#pause(late.signal);
           continue;
         }
+        if (judgement.type === "import") {
+          await Promise.race([this.#entering!.ensure(key), aborted(late.signal)]).catch(() => this.#pause(late.signal));
+          continue;
+        }
         const snapshot = await this.#conclude(key, judgement, late.signal, untilMs);
         if (snapshot === null) continue;
         // What a learner missed while it was away it has now.
-        if (!acceptor.votes) await learning.install(key, snapshot);
+        if (!acceptor.votes && snapshot.isOfBefore === undefined) await learning.install(key, snapshot);
         return snapshot;
       }
     } finally {
@@ -51,39 +73,44 @@ export class Reader {
   }
 
   /** Asks everybody; a read quorum is enough unless what it saw settles nothing, then more views may. */
-  #ask(key: string, giveUp: AbortSignal): Promise<ReadJudgement | null> {
-    const { acceptor, transport, clock, epoch, timing, machine } = this.#parts;
+  #ask(key: string, giveUp: AbortSignal): Promise<Judgement> {
+    const { acceptor, transport, clock, epoch, timing } = this.#parts;
     const { me, quorums } = acceptor.rules;
     const views: View[] = [];
-    const { promise, resolve } = Promise.withResolvers<ReadJudgement | null>();
+    /** What those say that have no record of this epoch. */
+    const words: MemberView[] = [];
+    const epochs = this.#entering?.epochsOf(key) ?? null;
+    const asks = epochs === null ? quorums.members : membersOf(epochs);
+    const { promise, resolve } = Promise.withResolvers<Judgement>();
     let cancelPatience = () => {};
-    let open = quorums.members.length;
-    const heard = (view: View | null) => {
+    let open = asks.length;
+    const heard = (from: NodeId, reply: WireReply | null) => {
       open--;
-      if (view !== null) views.push(view);
-      const judgement = judgeRead(quorums, views);
+      if (reply?.type === "view") views.push({ from, snapshot: reply.snapshot, vote: reply.vote });
+      if (reply?.type === "unimported") words.push({ from, ...reply });
+      const judgement = epochs === null ? judgeRead(quorums, views) : judgeEntering(epochs, views, words);
       if (judgement === null) return open === 0 ? resolve(null) : undefined;
-      this.#expose(key, views);
+      if (views.length > 0) this.#expose(key, views);
       const isOpen = judgement.type === "unsettled" || judgement.type === "contradicted";
       if (!isOpen || open === 0) return resolve(judgement);
       cancelPatience();
       cancelPatience = clock.after(timing.loserMs(), () => resolve(judgement));
     };
     const message = { type: "read", key, epoch, instance: 1 } as const;
-    for (const to of quorums.members) {
-      const asked = to === me
-        ? acceptor.view(key).then(({ snapshot, vote }) => ({
-          from: me,
-          snapshot: sentSnapshot(machine, snapshot),
-          vote,
-        }))
-        : transport.send(to, message).then((reply) =>
-          reply.type === "view" ? { from: to, snapshot: reply.snapshot, vote: reply.vote } : null
-        );
-      asked.then(heard, () => heard(null));
+    for (const to of asks) {
+      const asked = to === me ? this.#own(key, message) : transport.send(to, message);
+      asked.then((reply) => heard(to, reply), () => heard(to, null));
     }
     giveUp.addEventListener("abort", () => resolve(null), { once: true });
     return promise.finally(() => cancelPatience());
+  }
+
+  /** As a peer would answer, from memory where that can be. */
+  async #own(key: string, message: Read): Promise<WireReply> {
+    const { acceptor, machine } = this.#parts;
+    if (this.#entering !== null) return await acceptor.handle(message, acceptor.rules.me);
+    const { snapshot, vote } = await acceptor.view(key);
+    return { type: "view", snapshot: sentSnapshot(machine, snapshot), promised: STANDING, vote };
   }
 
   /**
@@ -132,7 +159,7 @@ export class Reader {
     judgement: Settled,
     giveUp: AbortSignal,
     untilMs: number,
-  ): Promise<Snapshot | null> {
+  ): Promise<Newest | null> {
     const { acceptor, machine, epoch, random, clock } = this.#parts;
     const { me, quorums } = acceptor.rules;
     const { snapshot } = judgement;
@@ -167,4 +194,18 @@ export class Reader {
       }
     }
   }
+}
+
+function membersOf({ old, next }: Epochs): readonly NodeId[] {
+  return [...new Set([...next.quorums.members, ...old.quorums.members])];
+}
+
+function judgeEntering(epochs: Epochs, views: readonly View[], words: readonly MemberView[]): Judgement {
+  const judgement = judgeMemberRead(epochs, [...views, ...words]);
+  if (judgement?.type !== "state" || views.length > 0) return judgement;
+  return { type: "state", snapshot: { ...judgement.snapshot, isOfBefore: true } as Newest };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -20,9 +20,17 @@ const RECORD_AGAIN_MS = 1_000;
 /** A node that waits longer than a cluster takes to start says so to its operator. */
 const TELL_AFTER_MS = 5_000;
 
+export type GateOptions = {
+  /** The epoch before, as long as this store's votes in it may be asked for. Default: none. */
+  readonly before?: () => QuorumSystem | null;
+  /** In this process the store was found whole before. Default: it was not. */
+  readonly resumes?: boolean;
+};
+
 export class VoteGate {
   readonly #member: Membership;
   readonly #quorums: QuorumSystem;
+  readonly #before: () => QuorumSystem | null;
   readonly #others: readonly NodeId[];
   readonly #store: BallotStore;
   readonly #transport: Transport;
@@ -31,7 +39,7 @@ export class VoteGate {
   /** The last commit that anybody can have been told of. */
   readonly #lastSeq: number;
   /** Since this start nobody who answered has known of anything against this store. */
-  #checked = false;
+  #checked: boolean;
   /** Others may know of commits of this store; they may count on votes, if it is of a version that asked nobody. */
   #hasSpoken: boolean;
   /** Others that knew nothing against this new store when they were asked. One round need not reach all of them. */
@@ -52,11 +60,15 @@ export class VoteGate {
     clock: Clock,
     report: Report,
     failed: (error: unknown) => void = () => {},
+    { before = () => null, resumes = false }: GateOptions = {},
   ) {
+    this.#before = before;
+    this.#checked = resumes;
     this.#member = member;
     this.#quorums = quorums;
-    this.#others = quorums.members.filter((id) => id !== member.id);
-    this.#missing = this.#others;
+    const asked = new Set([...quorums.members, ...before()?.members ?? []]);
+    this.#others = [...asked].filter((id) => id !== member.id);
+    this.#missing = quorums.members.filter((id) => id !== member.id);
     this.#store = store;
     this.#transport = transport;
     this.#clock = clock;
@@ -181,7 +193,7 @@ export class VoteGate {
       agreed.add(peer);
       if (mark !== null) noted.add(peer);
     }
-    this.#missing = this.#others.filter((peer) => !(speaks ? noted : agreed).has(peer));
+    this.#missing = this.#others.filter((peer) => this.#quorums.isMember(peer) && !(speaks ? noted : agreed).has(peer));
     if (!speaks) return await this.#begin(agreed, isNew);
     if (store.lifeConfirmed() === true || !this.#quorums.areWitnesses(noted, this.#member.id)) return false;
     await store.confirmLife();
@@ -191,7 +203,9 @@ export class VoteGate {
   /** From here on peers note what this process says, and hold it against a later start: durable before the first word. */
   async #begin(agreed: ReadonlySet<NodeId>, isNew: boolean): Promise<boolean> {
     const { id } = this.#member;
-    if (!this.#quorums.isPhase1(new Set([id, ...agreed]))) return false;
+    const said = new Set([id, ...agreed]);
+    // What it voted for in the epoch before only members of that one may have heard of.
+    if (!this.#quorums.isPhase1(said) || this.#before()?.isPhase1(said) === false) return false;
     // What is noted of a new store anywhere can never be another's: not while it may still have to be given up.
     if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;
     await this.#store.confirm();

@@ -36,7 +36,7 @@ export class Reads {
   async get(name: string, { stale, timeoutMs }: ReadOptions): Promise<Found & { readonly staleMs?: number }> {
     const { acceptor, reader, heard } = this.#parts;
     const key = this.#prefix + name;
-    const snapshot = stale ? (await acceptor.view(key)).snapshot : await reader.read(key, timeoutMs);
+    const snapshot = stale ? (await acceptor.shown(key)).snapshot : await reader.read(key, timeoutMs);
     const { state, decidedBy } = snapshot;
     const found = { key, snapshot, state, receipt: { ...receiptOf(decidedBy), path: "read" } } as const;
     const staleMs = stale ? heard.ageMs(key) : null;

@@ -17,6 +17,7 @@ import type { FileLock } from "./file_lock.ts";
 import { Flushes } from "./flushes.ts";
 import { assertKey, ballotRow, listKeys, stateRow } from "./key_space.ts";
 import { asStoreError, closeKv, within } from "./kv_calls.ts";
+import { apartKeys, isApart, together } from "./import_rows.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Entry, RecordCache } from "./record_cache.ts";
 import { again, play, written } from "./part.ts";
@@ -144,7 +145,8 @@ export class OwnerStore extends StoreWide implements BallotStore {
       await this.#settle();
       const rows = this.#kv.getMany<[unknown, unknown]>([ballotRow(entry.key), stateRow(entry.key)]);
       const [ballot, state] = await within(this.#deadlineMs, this.#path, rows);
-      const base = decodeRecord(entry.key, ballot.value, state.value);
+      const found = decodeRecord(entry.key, ballot.value, state.value);
+      const base = isApart(found) ? await this.#together(entry.key, found) : found;
       entry.record = this.#log.newest(entry.key, base, writtenAt(ballot.value));
       entry.version = ballot.versionstamp;
       entry.loaded = true;
@@ -153,6 +155,11 @@ export class OwnerStore extends StoreWide implements BallotStore {
     }
     entry.loading = false;
     this.#enqueue(entry);
+  }
+
+  async #together(key: string, record: StoredRecord): Promise<StoredRecord> {
+    const rows = await within(this.#deadlineMs, this.#path, this.#kv.getMany<unknown[]>([...apartKeys(key)]));
+    return together(key, record, rows.map(({ value }) => value));
   }
 
   /** After an entry's queue, or what it may do with it, changed. */

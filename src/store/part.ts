@@ -5,6 +5,7 @@ import { type Move, type StoredRecord, StoreError } from "../ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
 import { encodeEntry } from "./log_entry.ts";
 import type { Entry } from "./record_cache.ts";
+import { apartKeys, mayBeApart } from "./import_rows.ts";
 import { encodeRecord, liveChange, type RecordRows } from "./rows.ts";
 import type { Part, Run, Waiter } from "./updates.ts";
 
@@ -107,6 +108,12 @@ export function written(part: Part, at: number): Part | null {
     return null;
   }
   const state = rows.state === "none" ? null : rows.state;
-  const changes = [[ballotRow(entry.key), rows.ballot], [stateRow(entry.key), state]] as const;
-  return { ...part, json: null, rows: changes, bytes: rows.ballot.length + (state?.length ?? 0) + keyBytes };
+  const { apart } = rows;
+  const gone = apart === undefined && mayBeApart(entry.record) ? [null, null, null, null] : [];
+  const keys = apartKeys(entry.key);
+  const imports = (apart ?? gone).map((row, n) => [keys[n]!, row] as const);
+  const changes = [[ballotRow(entry.key), rows.ballot], [stateRow(entry.key), state], ...imports] as const;
+  const bytes = changes.reduce((sum, [, row]) => sum + (row?.length ?? 0), 0);
+  const weight = keyBytes * (imports.length > 0 ? 2 : 1);
+  return { ...part, json: null, rows: changes, bytes: bytes + weight, keyBytes: weight };
 }

@@ -9,6 +9,7 @@ import { DamagedRecord, type Mark, type StoredRecord, StoreError } from "../port
 import { INLINE_STATE_MAX_BYTES, ROW_MAX_BYTES } from "../limits.ts";
 import { ROW_FORMAT, SEALED_FORMAT } from "../version.ts";
 import { checksum } from "./checksum.ts";
+import { takenApart } from "./import_rows.ts";
 import type { LogEntry } from "./log_entry.ts";
 import { pack } from "./packed.ts";
 import { isPackedRow, packedRow, unpackRow } from "./packed_row.ts";
@@ -24,6 +25,8 @@ export type RecordRows = {
   readonly firstSeen: RowChange;
   /** Whether the index of live records is to have it; null if it says so already. */
   readonly live: boolean | null;
+  /** Votes of an import that the ballot row has no room for. */
+  readonly apart?: readonly Uint8Array[];
 };
 
 /** Written by init; again when its incarnation is confirmed, and of a shared store when it is quarantined. */
@@ -87,16 +90,27 @@ export function encodeRecord(
   const base = disk?.record ?? null;
   // A chained state bears its hash itself.
   const hash = stateHash === chainOf(state) ? {} : { stateHash };
-  const votes = { ...ballot, ...written };
+  const { importing } = ballot;
   const what = `ballot row of ${JSON.stringify(key)}`;
+  const fitting = (encode: (votes: object) => Uint8Array): Pick<RecordRows, "ballot" | "apart"> => {
+    const votes = { ...ballot, ...written };
+    try {
+      return { ballot: encode(votes) };
+    } catch (error) {
+      if (!(error instanceof StoreError) || importing === undefined) throw error;
+      const { said, rows } = takenApart(key, importing);
+      return { ballot: encode({ ...votes, importing: said }), apart: rows };
+    }
+  };
   const rest = { firstSeen: firstSeenRow(key, record, disk), live: liveChange(record, base) };
   const small = pack({ epoch, state, ...hash, decidedBy }, INLINE_STATE_MAX_BYTES);
   if (small !== null) {
-    return { ballot: packedRow([pack(votes)!, small], what), state: disk?.hasState === false ? null : "none", ...rest };
+    const votes = fitting((votes) => packedRow([pack(votes)!, small], what));
+    return { ...votes, state: disk?.hasState === false ? null : "none", ...rest };
   }
   const isThere = disk?.hasState === true && base !== null && sameState(record, base);
   return {
-    ballot: encodeRow(without(BALLOT_DEFAULTS, votes), what),
+    ...fitting((votes) => encodeRow(without(BALLOT_DEFAULTS, votes as Fields), what)),
     state: isThere ? null : encodeRow(
       without(STATE_DEFAULTS, { epoch, instance, state, ...hash, decidedBy }),
       `state row of ${JSON.stringify(key)}`,

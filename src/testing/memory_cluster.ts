@@ -1,11 +1,20 @@
 /** A whole cluster in this process: the shipped nodes on memory stores, over a network that can be told to misbehave. */
 import { sha256Hex } from "../auth/digest.ts";
+import { epochOptions } from "../compose/epoch_options.ts";
 import { realClock, realRandomness } from "../compose/world.ts";
 import { createMachine } from "../machine/machine.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 import { createModes, type ModeRule } from "../engine/modes.ts";
 import { ReplicaNode } from "../compose/node.ts";
-import { type BallotStore, type Clock, NO_TRACE, type Randomness, type Trace, type Transport } from "../ports.ts";
+import {
+  type BallotStore,
+  type Clock,
+  type EpochsRow,
+  NO_TRACE,
+  type Randomness,
+  type Trace,
+  type Transport,
+} from "../ports.ts";
 import { tracingTransport } from "../observe/tracing_transport.ts";
 import { type AtomicWatch, type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../store/memory_ballot_store.ts";
 import { createLocalNetwork, type LocalNetwork, type Receive } from "../transport/local_transport.ts";
@@ -26,6 +35,10 @@ export type MemoryCluster = {
   kill(id: string): void;
   /** Resolves once it is up; it votes as soon as a quorum has confirmed its store. */
   restart(id: string): Promise<void>;
+  /** The node leaves its epoch, seals it, and another begins on its store; or it notes that the one before is retired. */
+  adopt(id: string, row: EpochsRow): Promise<void>;
+  /** A new member with an empty store, which begins in this epoch; resolves once it is up. */
+  join(id: string, row: EpochsRow): Promise<void>;
   close(): void;
 };
 
@@ -72,6 +85,8 @@ export type MemoryClusterOptions = {
   readonly trace?: (id: string) => Trace;
   /** Default: every node has a store of its own. */
   readonly shared?: Shared;
+  /** Hears where a message is refused because its sender is in another epoch. Default: nobody. */
+  readonly otherEpoch?: (from: string, to: string) => void;
   /** Hears the lines that a node has for its operator. Default: nobody. */
   readonly report?: (id: string, line: string) => void;
 };
@@ -90,6 +105,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     sending = (_id, transport) => transport,
     learners: learnerCount = 0,
     shared,
+    otherEpoch = () => {},
     report = () => {},
   } = options;
   const group = shared ?? UNSHARED;
@@ -101,6 +117,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
   const disks = new Map(all.filter((id) => id === group.memberOf(id)).map((id) => [id, new MemoryDisk()]));
   const nodes = new Map<string, ReplicaNode>();
   const stores = new Map<string, MemoryBallotStore>();
+  const joining = new Map<string, EpochsRow>();
   /** Counts starts and kills, so that a start that was killed on its way puts nothing on the network. */
   const lives = new Map<string, number>();
   const turn = (id: string) => lives.set(id, (lives.get(id) ?? 0) + 1).get(id)!;
@@ -112,22 +129,45 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       ...(schedule === undefined ? {} : { schedule: () => schedule(id) }),
       ...(watch === undefined ? {} : { watch: watch(id) }),
     });
+    const joins = joining.get(id);
     if (store.identity() === null) {
-      await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" });
+      await store.init({ cluster: "test", id, incarnation: random.id(), config: "{}" }, joins);
     }
     stores.set(id, store);
     return store;
   }
+
+  /** As the hash of the configurations does between processes. */
+  function sameEpoch(id: string, receive: Receive): Receive {
+    return (from, mailbox, messages, mark) => {
+      const own = epochOf(id);
+      const isOther = messages.some((message) => "epoch" in message ? message.epoch !== own : epochOf(from) !== own);
+      if (!isOther) return receive(from, mailbox, messages, mark);
+      otherEpoch(from, id);
+      return Promise.reject(new Error("another epoch"));
+    };
+  }
+
+  const epochOf = (id: string) => stores.get(id)?.epochs()?.current.epoch ?? 0;
 
   /** @param id of a process, where many serve a member */
   async function start(id: string): Promise<Promise<void>> {
     const life = turn(id);
     const store = disks.has(id) ? await openOwn(id) : await shared!.open(id);
     if (lives.get(id) !== life) throw new Error(`${id} was killed while it started`);
+    return build(id, store, false);
+  }
+
+  /** @param resumes another node of this process has used the store */
+  function build(id: string, store: BallotStore, resumes: boolean): Promise<void> {
+    const row = store.epochs();
+    const epochs = row === null
+      ? { quorums, modes: createModes(ids, modes, sha256Hex) }
+      : epochOptions(row, () => store.epochs()!.first, sha256Hex);
     const holder: { node?: ReplicaNode } = {};
     const receive: Receive = (from, mailbox, messages, mark) =>
       holder.node!.receive(group.memberOf(from), mailbox, messages, mark);
-    network.connect(id, received(id, receive), {
+    network.connect(id, received(id, shared === undefined ? sameEpoch(id, receive) : receive), {
       own: () => holder.node!.mark(),
       seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
     });
@@ -138,10 +178,10 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       id: group.memberOf(id),
       cluster: "test",
       urls: {},
-      quorums,
+      ...epochs,
+      resumes,
       learners,
       machine,
-      modes: createModes(ids, modes, sha256Hex),
       digest: sha256Hex,
       version: "test",
       report: (line) => report(id, line),
@@ -165,16 +205,33 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     kill(id) {
       turn(id);
       network.disconnect(id);
-      nodes.get(id)!.close();
+      nodes.get(id)?.close();
       // The store that is open, which is not its node's yet while it starts.
       disks.get(id)?.owner?.crash();
       group.crash(id);
     },
     restart: (id) => start(id).then(() => {}),
+    async adopt(id, row) {
+      const store = stores.get(id)!;
+      const life = lives.get(id);
+      const node = nodes.get(id)!;
+      // The store may have it already, where it could not say so when it was asked: then only the node is of before.
+      if (node.status().epoch === row.current.epoch) return await store.seal(row);
+      await node.leave();
+      await store.seal(row);
+      if (lives.get(id) === life) build(id, store, node.speaks);
+    },
+    async join(id, row) {
+      disks.set(id, new MemoryDisk());
+      joining.set(id, row);
+      all.push(id);
+      await start(id);
+    },
     close() {
       for (const id of all) {
         network.disconnect(id);
-        nodes.get(id)!.close();
+        // One that joins may not be there yet.
+        nodes.get(id)?.close();
       }
     },
   };

@@ -8,6 +8,12 @@ import { QuorateError } from "../errors.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
+export type Of<U extends { type: string }, T extends U["type"]> = Required<Extract<U, { type: T }>>;
+/** `isLight`: what it is a part of weighs no more than a value may. */
+type Check = (fields: Fields, at: string, isLight: boolean) => void;
+/** By the type of what is checked, the fields it may have, and what they must be. */
+export type Checks<U extends { type: string }> = { readonly [T in U["type"]]: readonly [ReadonlySet<string>, Check] };
+
 /** Depth left to a part the roles do not look into, so that one that travelled in a vote also travels in a report. */
 const OPAQUE_MAX_DEPTH = 16;
 

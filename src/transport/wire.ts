@@ -10,12 +10,14 @@ import type { Alignment } from "../paxos/message.ts";
 import type { Mark, WireMessage, WireReply } from "../ports.ts";
 import {
   anyRecord,
+  type Checks,
   duration,
   exceeds,
   type Fields,
   fieldsOf,
   integer,
   list,
+  type Of,
   oneOf,
   parseJson,
   record,
@@ -23,6 +25,7 @@ import {
   text,
   utf8Bytes,
 } from "./checks.ts";
+import { IMPORT_MESSAGES, IMPORT_REPLIES } from "./wire_imports.ts";
 import {
   checkBallot,
   checkCertificate,
@@ -64,11 +67,6 @@ export const ITEMS_MAX_BYTES = PAXOS_BODY_MAX_BYTES - 4 * 1024;
 const REASON_MAX_CHARS = 1_000;
 const TOO_LARGE: Unavailable = { type: "unavailable", reason: "the answers are too large together: ask again" };
 
-type Of<U extends { type: string }, T extends U["type"]> = Required<Extract<U, { type: T }>>;
-/** `isLight`: what it is a part of weighs no more than a value may. */
-type Check = (fields: Fields, at: string, isLight: boolean) => void;
-type Checks<U extends { type: string }> = { readonly [T in U["type"]]: readonly [ReadonlySet<string>, Check] };
-
 const ADDRESS = { type: 1, key: 1, epoch: 1, instance: 1 } as const;
 const ALIGNMENT = { decided: 1, snapshot: 1 } as const;
 
@@ -107,6 +105,7 @@ const MESSAGES: Checks<WireMessage> = {
     },
   ],
   read: [fieldsOf<Of<WireMessage, "read">>(ADDRESS), checkAddress],
+  ...IMPORT_MESSAGES,
   "lapsed?": [fieldsOf<Of<WireMessage, "lapsed?">>({ ...ADDRESS, leases: 1 }), (message, at) => {
     checkAddress(message, at);
     checkLeases(message["leases"], `${at}.leases`);
@@ -192,6 +191,7 @@ const REPLIES: Checks<SentReply> = {
     checkBallot(reply["promised"], `${at}.promised`);
     checkVote(reply["vote"], `${at}.vote`);
   }],
+  ...IMPORT_REPLIES,
   lapsed: [fieldsOf<Of<WireReply, "lapsed">>({ type: 1, instance: 1, remainingMs: 1 }), (reply, at) => {
     checkInstance(reply, at);
     duration(reply["remainingMs"], `${at}.remainingMs`);

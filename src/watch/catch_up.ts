@@ -49,8 +49,8 @@ async function look({ acceptor, reader, learning, expire }: CatchUpParts, key: s
     const newest = await reader.read(key, READ_WITHIN_MS);
     // Where the own record has stopped nothing else tells those who watch.
     if (acceptor.stopped.has(key)) return acceptor.follow(key, newest);
-    const { snapshot } = await acceptor.view(key);
-    if (newest.instance > snapshot.instance) await learning.install(key, newest);
+    const { snapshot } = await acceptor.shown(key);
+    if (newest.isOfBefore === undefined && newest.instance > snapshot.instance) await learning.install(key, newest);
     expire(key);
   } catch {
     // No quorum now; a later round gets it.

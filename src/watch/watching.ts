@@ -18,7 +18,12 @@ import type { BallotStore } from "../ports.ts";
 import type { Poller, Target } from "../replica/poller.ts";
 import { SharedStorePoller } from "../replica/shared_store_poller.ts";
 
-export type WatchParts = CatchUpParts & { readonly store: BallotStore; readonly views: NounViews };
+export type WatchParts = CatchUpParts & {
+  readonly store: BallotStore;
+  readonly views: NounViews;
+  /** Default: the first. */
+  readonly epoch?: number;
+};
 
 /** A change as both kinds of watchers are told it; bodies are made once, for the first who needs one. */
 type Change = {
@@ -121,7 +126,7 @@ export class Watching implements WatchService {
     };
     try {
       // A node that must not speak of its own record, as one that was rolled back, would fall silent after the first event.
-      await this.#parts.acceptor.view(key);
+      await this.#parts.acceptor.shown(key);
       // Listening first and reading then: what is decided between the two is in one of them.
       const read = this.#change(key, await this.#parts.reader.read(key, timeoutMs), 0);
       const first = watcher.early !== null && watcher.early.revision > read.revision ? watcher.early : read;
@@ -156,13 +161,13 @@ export class Watching implements WatchService {
     };
     try {
       const views = await Promise.all((missed ?? []).map(({ key }) =>
-        acceptor.view(key).catch((error) => {
+        acceptor.shown(key).catch((error) => {
           if (acceptor.stopped.has(key)) return null;
           throw error;
         })
       ));
       // Also where nothing was missed: a node that must not speak of its record cannot tell of its changes.
-      if (views.length === 0) await acceptor.view(KEY_PREFIXES[noun]);
+      if (views.length === 0) await acceptor.shown(KEY_PREFIXES[noun]);
       // Before the `resync`: what is there by now is what the watcher reads when told so, and only the rest is news.
       await Promise.all(ranges.map(({ prefix }) => this.#sharedStore?.meet(KEY_PREFIXES[noun] + prefix)));
       // Where the name's record has stopped here, it cannot be said what it missed.
@@ -228,7 +233,13 @@ export class Watching implements WatchService {
   }
 
   #idOf(n: number): string {
-    return `${this.#me}.${this.#boot}.${n}`;
+    return `${this.#me}.${this.#run}.${n}`;
+  }
+
+  /** Who counts: another node that begins in the same process counts anew, and does so in another epoch. */
+  get #run(): string {
+    const { epoch = 0 } = this.#parts;
+    return epoch === 0 ? `${this.#boot}` : `${this.#boot}e${epoch}`;
   }
 
   get #boot(): number {
@@ -236,9 +247,9 @@ export class Watching implements WatchService {
   }
 
   #missedSince(after: string | null): readonly { readonly key: string; readonly n: number }[] | null {
-    const [, node, boot, n] = /^([^.]+)\.([1-9][0-9]*)\.(0|[1-9][0-9]{0,14})$/.exec(after ?? "") ?? [];
+    const [, node, run, n] = /^([^.]+)\.([1-9][0-9]*(?:e[1-9][0-9]*)?)\.(0|[1-9][0-9]{0,14})$/.exec(after ?? "") ?? [];
     // A shared store is at boot 0 for ever: nobody can tell one process that counts from another.
-    if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return null;
+    if (n === undefined || node !== this.#me || run !== this.#run) return null;
     return this.#recent.since(Number(n));
   }
 

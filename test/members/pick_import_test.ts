@@ -35,6 +35,26 @@ Deno.test("sealed reports: no record counts as the first instance of e without a
   assertEquals(show(pickSealed(epochsOf(), [reportOf("a", null), reportOf("b", AFTER_A)])), "free at 2");
 });
 
+Deno.test("sealed reports: who has no record has none that is newer, wherever fresh keys begin in e", () => {
+  const epochs = epochsOf();
+  const late = { ...epochs, old: { ...epochs.old, first: 100 } };
+  assertEquals(show(pickSealed(late, [reportOf("a", null), reportOf("b", AFTER_A)])), "free at 2");
+  assertEquals(show(pickSealed(late, [reportOf("a", null), reportOf("b", AFTER_A, V("a", 2))])), "forced a/v/2 at 2");
+  assertEquals(show(pickSealed(late, [reportOf("a", null), reportOf("b", null)])), "free at 100");
+});
+
+Deno.test("sealed reports: an import into e that nobody has heard the end of may be decided, so its vote is followed", () => {
+  const entering = (from: string, vote: ImportVote) => ({ ...reportOf(from, null), importVote: vote });
+  const low = entering("a", importVote(ballotOf(1, "a"), valueOf("a"), AFTER_A));
+  const high = entering("b", importVote(ballotOf(2, "b"), valueOf("b")));
+  assertEquals(show(pickSealed(epochsOf(), [low, reportOf("c", null)])), "forced a/v/1 at 2");
+  // The ballot says which, not the instance of its base.
+  assertEquals(show(pickSealed(epochsOf(), [low, high])), "forced b/v/1 at 1");
+  // A record of e is where the import has led to.
+  assertEquals(show(pickSealed(epochsOf(), [high, reportOf("c", AFTER_A)])), "free at 2");
+  assertEquals(show(pickSealed(epochsOf(), [low])), "more");
+});
+
 Deno.test("sealed reports: the highest instance counts, and votes below it are over", () => {
   const low = reportOf("b", EMPTY, V("b"));
   assertEquals(show(pickSealed(epochsOf(), [low, reportOf("a", AFTER_A)])), "free at 2");

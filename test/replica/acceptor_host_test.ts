@@ -2,7 +2,8 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import type { AcceptorMessage, AcceptorReply, Prepare, Snapshot } from "../../src/paxos/message.ts";
+import type { SentReply } from "../../src/members/message.ts";
+import type { AcceptorMessage, Prepare, Snapshot } from "../../src/paxos/message.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import type { BallotStore, WireMessage } from "../../src/ports.ts";
@@ -61,7 +62,7 @@ Deno.test("acceptor host: nothing is said of a vote or promise before its commit
   for (const message of [acceptOf("b"), prepareOf("b")]) {
     const { host, disk, hold } = await rig();
     const commit = hold();
-    const seen = watched<AcceptorReply>(host.handle(message, "b"));
+    const seen = watched<SentReply>(host.handle(message, "b"));
     await settled();
     assertEquals(seen, { reply: null, error: null });
     assertEquals(disk.records.size, 0);
@@ -190,7 +191,7 @@ Deno.test("acceptor host: what needs a newer machine is not voted for, also wher
   for (const message of messages) {
     const reply = await host.handle(message, "b");
     const wanted = { type: "rejected", reason: `this needs version ${MACHINE_VERSION + 1} of the machine` };
-    assertEquals(reply, wanted as AcceptorReply, message.type);
+    assertEquals(reply, wanted as SentReply, message.type);
   }
   assertEquals(disk.records.size, 0);
 });

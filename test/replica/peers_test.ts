@@ -1,6 +1,6 @@
 /** How peers are, as one node sees it, in time that the test moves. */
 import { assert, assertEquals } from "@std/assert";
-import { Peers, PROBE, PROBE_MS } from "../../src/replica/peers.ts";
+import { Peers, PROBE_MS, probeOf } from "../../src/replica/peers.ts";
 import { type PeerCause, PeerError, type Transport, type WireMessage, type WireReply } from "../../src/ports.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 
@@ -122,7 +122,7 @@ Deno.test("Peers: only members are asked again while they are not well; what ans
   await ask("v");
   sent.length = 0;
   await clock.pass(PROBE_MS * 4);
-  assertEquals(sent, Array(4).fill(["b", PROBE]));
+  assertEquals(sent, Array(4).fill(["b", probeOf(0)]));
   assertEquals(peers.others().map(({ id, cause }) => [id, cause]), [["v", "refused"]]);
   answers["b"] = { type: "unavailable", reason: "the disk of this node is full" };
   await clock.pass(PROBE_MS);
@@ -213,7 +213,7 @@ Deno.test("Peers: who is heard of again is asked at once, and not for each of it
   peers.heard("b");
   await settled();
   for (let i = 0; i < 100; i++) peers.heard("b");
-  assertEquals(sent, [["b", PROBE]]);
+  assertEquals(sent, [["b", probeOf(0)]]);
   answers["b"] = VIEW;
   await clock.pass(PROBE_MS);
   assertEquals(peers.faultOf("b"), null);

@@ -66,6 +66,44 @@ Deno.test("standing: with too few answers it waits, asks again, and begins to vo
   assertEquals([it.reason(), confirmed.done], [null, true]);
 });
 
+Deno.test("standing: between two epochs a quorum of each must know nothing against it, until the old one is retired", async () => {
+  const gateOf = async (answers: Answers, isRetired = false) => {
+    const store = await storeAt(3);
+    const clock = new ManualClock();
+    const next = new QuorumSystem(["a", "b", "d"]);
+    const before = () => isRetired ? null : new QuorumSystem(["a", "b", "c"]);
+    const peers = peersAnswering(answers);
+    const it = new VoteGate(MEMBER, next, store, peers, clock, () => {}, () => {}, { before });
+    void it.confirm();
+    await settled();
+    it.close();
+    return it.reason();
+  };
+  assertEquals(await gateOf({ b: "silent", c: OLD, d: null }), null);
+  assertEquals((await gateOf({ b: "silent", c: "silent", d: null }))?.startsWith("waiting for a quorum"), true);
+  assertEquals(await gateOf({ b: "silent", d: null }, true), null);
+  // What it voted for in the old epoch, a new member has not heard of.
+  assertEquals((await gateOf({ b: "silent", c: { ...OLD, boot: 9 }, d: null }))?.startsWith("quarantined"), true);
+});
+
+Deno.test("standing: a node that goes on from one that was found whole in this process asks nobody", async () => {
+  const store = await storeAt(3);
+  const next = new QuorumSystem(["a", "b", "d"]);
+  const it = new VoteGate(
+    MEMBER,
+    next,
+    store,
+    peersAnswering({ b: "silent", d: "silent" }),
+    new ManualClock(),
+    () => {},
+    () => {},
+    {
+      resumes: true,
+    },
+  );
+  assertEquals([it.speaks, it.reason()], [true, null]);
+});
+
 Deno.test("standing: one lost question does not keep it from voting for the whole deadline of it", async () => {
   const store = await storeAt(3);
   const clock = new ManualClock();

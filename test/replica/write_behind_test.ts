@@ -2,8 +2,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { LEARN_SAVE_MS, UNSAVED_MAX_KEYS } from "../../src/limits.ts";
+import type { SentReply } from "../../src/members/message.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import type { AcceptorReply, Value } from "../../src/paxos/message.ts";
+import type { Value } from "../../src/paxos/message.ts";
 import type { BallotStore } from "../../src/ports.ts";
 import { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LOG } from "../../src/store/key_space.ts";
@@ -30,7 +31,7 @@ const IDENTITY = { cluster: "test", id: "a", incarnation: "i", config: "{}" };
 /** Standing classic ballots of c, so that c may send anything. */
 const MODE = classic("c");
 
-function vote(host: AcceptorHost, instance = 1, value = valueOf("c", instance), key = KEY): Promise<AcceptorReply> {
+function vote(host: AcceptorHost, instance = 1, value = valueOf("c", instance), key = KEY): Promise<SentReply> {
   const decided = instance === 1 ? {} : { decided: certificate(instance - 1) };
   return host.handle({ type: "accept", key, epoch: 0, instance, ballot: STANDING, value, ...decided }, "c");
 }
@@ -114,7 +115,7 @@ Deno.test("write behind: a vote that rests on such a move is told only when both
   await learn(host);
   const { promise, resolve } = Promise.withResolvers<void>();
   gate = promise;
-  let reply: AcceptorReply | null = null;
+  let reply: SentReply | null = null;
   const voting = vote(host, 2).then((said) => reply = said);
   await settled();
   assertEquals([reply, onDisk()], [null, 1]);
@@ -191,7 +192,7 @@ Deno.test("write behind: who saw what was learned in a turn whose commit failed 
     return Promise.resolve();
   });
   await vote(host);
-  const seen = Promise.withResolvers<AcceptorReply>();
+  const seen = Promise.withResolvers<SentReply>();
   during = () => {
     during = () => {};
     learn(host, 1, "b").then(seen.resolve, seen.reject);

@@ -8,6 +8,7 @@ import { type Mark, NO_MARK, type WireMessage } from "../../src/ports.ts";
 import { createHttpTransport } from "../../src/transport/http_transport.ts";
 import { decodeResponse, encodeRequest } from "../../src/transport/wire.ts";
 import { OWN_VERSION, versionText, WIRE_ADVICE, WIRES } from "../../src/version.ts";
+import { MESSAGES, REPLIES } from "../transport/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { raw, type Script, scripted, serving } from "./scripted_node.ts";
 import { PeerVersions } from "../../src/transport/peer_versions.ts";
@@ -106,6 +107,25 @@ describe("a peer's call", () => {
     const request = { method: "POST", path: "/paxos/acceptor", cluster: "test", from: "b", to, count: 1 };
     const { status, text } = await post(node, marks, signPeer({ ...request, bodySha256: sha256Hex(marks) }, "secret"));
     assertEquals([status, decodeResponse(text)], [200, { mark: NO_MARK, replies: [reply] }]);
+  });
+
+  it("brings imports and their answers as they are, and what is none of them is refused alone", async () => {
+    const messages = [MESSAGES["import-prepare"], MESSAGES["import-accept"], MESSAGES["import-learn"], MESSAGES.read];
+    const replies = [
+      REPLIES["import-promise"],
+      REPLIES["import-accepted"],
+      REPLIES["import-refused"],
+      REPLIES.unimported,
+    ];
+    const node = peered({ receive: replies });
+    const body = encodeRequest({ config: CONFIG, mark: THEIRS, messages });
+    const { status, text } = await post(node, body, signed(body));
+    assertEquals([status, decodeResponse(text).replies], [200, replies]);
+    assertEquals(node.calls[0]?.args[2], messages);
+
+    const bad = body.replace('"epoch":1', '"epoch":0');
+    const answer = decodeResponse((await post(peered({ receive: replies.slice(1) }), bad, signed(bad))).text);
+    assertEquals(answer.replies.map(({ type }) => type), ["unavailable", ...replies.slice(1).map(({ type }) => type)]);
   });
 
   it("comes over a real socket", async () => {

@@ -45,6 +45,8 @@ export class Faults {
 
   #happens(fault: FaultEvent): void {
     const world = this.#world;
+    // One that is to join may not be there yet.
+    if ("node" in fault && !world.nodes.includes(fault.node) && !world.ids.includes(fault.node)) return;
     world.digest.add(world.clock.now(), JSON.stringify(fault));
     switch (fault.kind) {
       case "kill":

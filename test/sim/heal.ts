@@ -63,6 +63,7 @@ export class Heal {
       ),
     );
     this.figures.quarantined = rolledBack.size;
+    await this.#world.changes.settled(this.allowedMs);
     await Promise.all(plan.keys.map((key) => this.#key(key)));
   }
 

@@ -3,6 +3,7 @@
  * checkers that catch none of them would be worth nothing (PROTOCOL.md §10). Those of one instance are the explorer's.
  */
 import { ISOLATE_MUTANTS } from "./mutants_isolates.ts";
+import { MEMBERS_MUTANTS } from "./mutants_members.ts";
 import { STANDING_MUTANTS } from "./mutants_standing.ts";
 import { type Kind, planOf } from "./plan.ts";
 import { play } from "./simulator.ts";
@@ -263,9 +264,8 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     name: "a watch of a prefix that goes on where it was never begun",
     edits: [{
       file: "watch/watching.ts",
-      text: "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return null;",
-      replacement:
-        "if (n === undefined || node !== this.#me || Number(boot) !== this.#boot) return after === null ? null : [];",
+      text: "if (n === undefined || node !== this.#me || run !== this.#run) return null;",
+      replacement: "if (n === undefined || node !== this.#me || run !== this.#run) return after === null ? null : [];",
     }],
     seeds: 200,
   },
@@ -329,7 +329,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS = [...OWNER_MUTANTS, ...STANDING_MUTANTS, ...ISOLATE_MUTANTS];
+export const MUTANTS = [...OWNER_MUTANTS, ...STANDING_MUTANTS, ...ISOLATE_MUTANTS, ...MEMBERS_MUTANTS];
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;
 

@@ -120,7 +120,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
     name: "nobody notes beside a record when its leases were first seen",
     kind: "isolates",
     edits: [{
-      file: "replica/acceptor_host.ts",
+      file: "replica/kept_records.ts",
       text: "firstSeen: this.#leases.firstSeen(record.state, before?.firstSeen) }",
       replacement: "firstSeen: {} }",
     }],

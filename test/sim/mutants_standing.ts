@@ -33,8 +33,8 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
     name: "a second life on a file: silence of the others is taken for their consent",
     edits: [VOTES_UNCONFIRMED, {
       file: STANDING,
-      text: "if (!this.#quorums.isPhase1(new Set([id, ...agreed]))) return false;",
-      replacement: "if (!this.#quorums.isMember(id)) return false;",
+      text: "if (!this.#quorums.isPhase1(said) || this.#before()?.isPhase1(said) === false) return false;",
+      replacement: "if (!this.#quorums.isMember(id) || said.size === 0) return false;",
     }, {
       file: STANDING,
       text: "if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;",

@@ -1,5 +1,6 @@
 /** What one run is made of, drawn from its seed before it begins: plain data, so that a run can be made smaller and run again. */
-import { MODE_NAMES } from "../../src/engine/modes.ts";
+import { MODE_NAMES, type ModeRule } from "../../src/engine/modes.ts";
+import { KEY_PREFIXES } from "../../src/nouns.ts";
 import type { Fault as DiskFault } from "../../src/store/memory_ballot_store.ts";
 import { CRASH_POINTS, type CrashPoint, RARE_POINTS, SHARED_POINTS } from "./crash_points.ts";
 import { COMMIT_FAULTS, type KvFault, READ_FAULTS } from "./fake_kv.ts";
@@ -102,11 +103,19 @@ export type Plan = {
   readonly isolates: number;
   /** How long such a process lives on average; it is replaced. Null: until a fault ends it. */
   readonly lifeMs: number | null;
+  /** Who are to be members from some time on, one after the other: each begins when the one before is done. */
+  readonly changes: readonly Change[];
 };
 
-/** Whether every node has a store to itself, or some or all members are served by many processes each. */
-export type Kind = "owners" | "isolates";
+export type Change = { readonly atMs: number; readonly members: string };
 
+/** Whether every node has a store to itself, and members change, or some or all members are served by many processes each. */
+export type Kind = "owners" | "isolates" | "members";
+
+/** How keys use their standing ballot, by the beginning of their names. */
+export const MODE_RULES: readonly ModeRule[] = Object.values(KEY_PREFIXES).flatMap((noun) =>
+  MODE_NAMES.map((mode) => ({ prefix: `${noun}${mode}/`, mode }))
+);
 export const KEYS = 4;
 const CLIENTS = 6;
 /** Streams of randomness: what else is drawn from a seed does not hang on its nouns. */
@@ -116,23 +125,56 @@ const SELDOM_STREAM = 202;
 const STALL_STREAM = 203;
 const HOT_STREAM = 204;
 const LOST_STREAM = 205;
+const CHANGE_STREAM = 206;
 /** Such faults in a run that has any. */
 const STALLS_MAX = 4;
 const FAULTY_MS = 6_000;
 export const MEMBERS = "abcdefg";
+/** New members, in the order in which they come. */
+const JOINERS = "hijklmn";
 export const LEARNERS = "vw";
 const WALL_JUMP_MS = 3_600_000;
 /** Wall clocks of the processes of one member are within this of their platform's: no two of them more than 2 s apart (§7). */
 export const WALL_APART_MS = 1_000;
 
-/** @param kind by default every fourth seed is one of isolates */
+/** @param kind by default every fourth seed is one of isolates, and every fourth changes its members */
 export function planOf(seed: number, kind: Kind = kindOfSeed(seed)): Plan {
   const plan = ownersPlanOf(seed);
-  return kind === "owners" ? plan : withIsolates(plan);
+  return kind === "owners" ? plan : kind === "members" ? withChanges(plan) : withIsolates(plan);
 }
 
 function kindOfSeed(seed: number): Kind {
-  return seed % 4 === 3 ? "isolates" : "owners";
+  return seed % 4 === 3 ? "isolates" : seed % 4 === 1 ? "members" : "owners";
+}
+
+/** The same run with members that change, and with deaths while they do; from randomness of its own. */
+function withChanges(plan: Plan): Plan {
+  const random = seededRandomness(plan.seed, CHANGE_STREAM);
+  const changes: Change[] = [];
+  let members = MEMBERS.slice(0, plan.n);
+  let joined = 0;
+  const faults: FaultEvent[] = plan.faults.filter(({ kind }) => kind !== "rollback" && kind !== "lost");
+  for (let atMs = random.next() * 1_500; atMs < FAULTY_MS * 0.7; atMs += 500 + random.next() * 3_000) {
+    const [leaves, joins] = random.pick([[1, 1], [1, 1], [0, 1], [1, 0], [0, 2], [2, 0], [2, 2]] as const);
+    const size = members.length - leaves + joins;
+    if (size < 3 || size > 6 || joined + joins > JOINERS.length) continue;
+    const stay = [...members];
+    for (let i = 0; i < leaves; i++) stay.splice(random.below(stay.length), 1);
+    members = [...stay, ...JOINERS.slice(joined, joined + joins)].sort().join("");
+    joined += joins;
+    changes.push({ atMs, members });
+    const near = [...members, ...MEMBERS.slice(0, plan.n)];
+    for (let i = random.below(4); i > 0; i--) {
+      const [node, forMs] = [random.pick(near), 50 + random.next() * 800];
+      faults.push({ kind: "kill", atMs: atMs + random.next() * 1_500, node, forMs });
+    }
+    const disk = random.pick(["conflict", "unknown-applied", "unknown-lost"] as const);
+    if (random.chance(0.5)) {
+      faults.push({ kind: "disk", atMs: atMs + random.next() * 500, node: random.pick(near), fault: disk });
+    }
+  }
+  const rates = [...plan.rates, ...Array.from({ length: joined }, () => random.pick(plan.rates))];
+  return { ...plan, rates, changes, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
 function ownersPlanOf(seed: number): Plan {
@@ -158,6 +200,7 @@ function ownersPlanOf(seed: number): Plan {
     shared: [],
     isolates: 0,
     lifeMs: null,
+    changes: [],
   };
 }
 

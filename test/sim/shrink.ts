@@ -33,6 +33,7 @@ export async function shrink(plan: Plan, fault: string, run = play): Promise<Shr
   await fails({ learners: 0, rates: plan.rates.slice(0, plan.n) });
   await fails({ lifeMs: null });
   await fails({ rates: plan.rates.map(() => 1) });
+  await fewer(plan.changes, (changes) => fails({ changes }));
   await fewer(plan.faults, (faults) => fails({ faults }));
   await fewer(plan.nouns, (nouns) => fails({ nouns }));
   await fewer(plan.clients, (clients) => fails({ clients }));
@@ -58,8 +59,23 @@ async function fewer<T>(all: readonly T[], fails: (left: readonly T[]) => Promis
 
 /** For people: one line per part, then one per fault that happens. */
 export function showPlan(plan: Plan): string {
-  const { seed, n, learners, shared, isolates, lifeMs, clients, keys, nouns, faultyMs, rates, link, links, faults } =
-    plan;
+  const {
+    seed,
+    n,
+    learners,
+    shared,
+    isolates,
+    lifeMs,
+    clients,
+    keys,
+    nouns,
+    faultyMs,
+    rates,
+    link,
+    links,
+    faults,
+    changes,
+  } = plan;
   const rate = rates.map((one) => one.toFixed(3)).join(" ");
   return [
     `seed ${seed}: n=${n}, ${learners} learners, clients ${clients}, keys ${keys}, nouns ${nouns}, ${
@@ -67,6 +83,7 @@ export function showPlan(plan: Plan): string {
     } ms of trouble`,
     ...(isolates === 0 ? [] : [`${isolates} isolates each of ${shared}, which live ${lifeMs ?? "any number of"} ms`]),
     `clock rates ${rate}; links ${JSON.stringify(link)}${Object.keys(links).length === 0 ? "" : JSON.stringify(links)}`,
+    ...changes.map(({ atMs, members }) => `${atMs.toFixed(0).padStart(6)} ms members are to be ${members}`),
     ...faults.map(({ atMs, ...fault }) => `${atMs.toFixed(0).padStart(6)} ms ${JSON.stringify(fault)}`),
   ].join("\n");
 }

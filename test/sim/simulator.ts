@@ -19,6 +19,8 @@ export type SimFigures = ClientCounts & FaultCounts & HealFigures & KvCounts & {
   /** 1 of a run whose members are served by many processes each, some of them at least. */
   readonly isolates: number;
   readonly evictions: number;
+  /** Times that the members became others, and the epoch before was retired. */
+  readonly memberChanges: number;
   readonly decisions: Decisions;
   readonly grants: number;
   readonly handOvers: number;
@@ -87,6 +89,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       ...world.isolates.counts,
       isolates: plan.isolates > 0 ? 1 : 0,
       evictions,
+      memberChanges: world.changes.done,
       decisions: monitor.decisions,
       grants: history.grants,
       handOvers: order.handOvers,

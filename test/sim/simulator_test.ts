@@ -15,7 +15,7 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
   const totals = new Totals();
   const paths = new Set<string>();
   let [kills, collided, hedged, direct, handOvers] = [0, 0, 0, 0, 0];
-  let [isolates, evictions, unknownCommits, hungCalls, conflicts] = [0, 0, 0, 0, 0];
+  let [isolates, evictions, unknownCommits, hungCalls, conflicts, memberChanges] = [0, 0, 0, 0, 0, 0];
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { figures, faults } = await simulate(seed);
     assertEquals(faults, [], `seed ${seed}: deno task sim --seed ${seed}`);
@@ -31,12 +31,15 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
     unknownCommits += figures.unknownCommits;
     hungCalls += figures.hungCalls;
     conflicts += figures.conflicts;
+    memberChanges += figures.memberChanges;
   }
   // A run in which nothing died and nothing collided would show nothing.
   assert(kills > 2 * SEEDS && collided > 0 && hedged > SEEDS && direct > SEEDS && handOvers > SEEDS);
   // Every fourth is of members that many processes serve each.
   assertEquals(isolates, SEEDS / 4);
   assert(evictions > 10 * isolates && unknownCommits > isolates && hungCalls > isolates && conflicts > isolates);
+  // And every fourth changes its members, most of them more than once.
+  assert(memberChanges > SEEDS / 4, `${memberChanges}`);
   for (const path of ["fast", "open-fast", "classic", "recovered"]) assert(paths.has(path), path);
   assert(totals.missed().length < 12, totals.missed().join("; "));
   assertEquals(totals.idle(), [], "every noun is used");
@@ -51,6 +54,8 @@ Deno.test("simulator: the same seed is the same run, event by event; another is 
   ];
   assertEquals(again, first);
   assertNotEquals(other.digest, first.digest);
+  const members = await play(planOf(21), true);
+  assertEquals([members, members.figures.memberChanges], [await play(planOf(21), true), 3]);
   // Watching closely changes nothing.
   assertEquals((await play(planOf(7))).figures, first.figures);
 });

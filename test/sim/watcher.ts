@@ -106,10 +106,10 @@ export class Watcher {
   }
 }
 
-/** A node that may not move its record any more tells nothing new: its clients are to go elsewhere. */
+/** A node that may not move its record any more, or hears of nothing, tells nothing new: its clients are to go elsewhere. */
 export async function stay(world: World, id: string, atLeastMs: number, isDone: () => boolean): Promise<void> {
   const { clock } = world;
-  const isUseless = () => world.isQuarantined(id);
+  const isUseless = () => world.isQuarantined(id) || world.changes.hasLeft(id);
   await clock.sleep(atLeastMs);
   while (!world.isFaulty && !isDone() && !isUseless()) await clock.sleep(PAUSE_MS);
 }

@@ -2,14 +2,12 @@
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import { QuorateError } from "../../src/errors.ts";
 import type { KeyState } from "../../src/machine/state.ts";
-import { MODE_NAMES } from "../../src/engine/modes.ts";
 import type { ReplicaNode } from "../../src/compose/node.ts";
-import { KEY_PREFIXES } from "../../src/nouns.ts";
-import { isAcceptorReply } from "../../src/replica/peer_reply.ts";
-import type { Sighting, Trace } from "../../src/ports.ts";
+import type { EpochsRow, Sighting, StoredRecord, Trace } from "../../src/ports.ts";
 import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_store.ts";
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";
+import { Changes } from "./changes.ts";
 import { AcceptorMonitor } from "./check/acceptor_monitor.ts";
 import { Answers } from "./check/answers.ts";
 import { DecidedLog } from "./check/decided.ts";
@@ -19,7 +17,7 @@ import { changeOf, type CrashPoint, CrashPoints } from "./crash_points.ts";
 import { Digest } from "./digest.ts";
 import { Leftovers } from "./leftovers.ts";
 import { Isolates, type IsolateWatch } from "./isolates.ts";
-import { LEARNERS, type Link, MEMBERS, type Plan, WALL_APART_MS } from "./plan.ts";
+import { LEARNERS, type Link, MEMBERS, MODE_RULES, type Plan, WALL_APART_MS } from "./plan.ts";
 import { isolatesOf, memberOf } from "./processes.ts";
 import { Stalls } from "../../src/testing/stalls.ts";
 import { MachineClock, type Seeded, seededRandomness, VirtualClock } from "./virtual_time.ts";
@@ -61,9 +59,10 @@ export class World {
   readonly monitor: AcceptorMonitor;
   readonly digest: Digest;
   /** Every process; a node that has its store to itself is one of its own name. */
-  readonly nodes: readonly string[];
-  /** Members and nodes that do not vote. */
-  readonly ids: readonly string[];
+  readonly nodes: string[];
+  /** Members, those that were and will be none too once they are there, and nodes that do not vote. */
+  readonly ids: string[];
+  readonly changes: Changes;
   readonly isolates: Isolates;
   /** Processes that are not there. */
   readonly down = new Set<string>();
@@ -82,6 +81,7 @@ export class World {
   readonly #walls = new Map<string, number>();
   readonly #lives = new Map<string, Life>();
   readonly #starting = new Set<string>();
+  readonly #left = new Map<string, PromiseWithResolvers<void>>();
   readonly #coordinators = new Map<string, string>();
   readonly #records = new Map<string, AcceptorRecord>();
   readonly #network: Seeded;
@@ -92,6 +92,7 @@ export class World {
   static async make(plan: Plan, digest: Digest): Promise<World> {
     const world = new World(plan, digest);
     await world.clock.run(world.#start(), 10_000);
+    world.changes.begin();
     return world;
   }
 
@@ -119,7 +120,9 @@ export class World {
     this.monitor = new AcceptorMonitor(
       members,
       (key, instance, valueId) => this.decided.chose(key, instance, valueId, this.clock.now()),
+      (id) => this.epochOf(id),
     );
+    this.changes = new Changes(this, members);
     this.startMs = this.clock.now();
   }
 
@@ -130,9 +133,7 @@ export class World {
       learners,
       clock: this.clock,
       random: seededRandomness(seed, NODES),
-      modes: Object.values(KEY_PREFIXES).flatMap((noun) =>
-        MODE_NAMES.map((mode) => ({ prefix: `${noun}${mode}/`, mode }))
-      ),
+      modes: MODE_RULES,
       clockOf: (id) => this.machine(id),
       schedule: (id) => this.#disk(id),
       watch: (id) => this.#watch(id),
@@ -144,6 +145,7 @@ export class World {
         rttMs: (to) => transport.rttMs(to),
         close: () => transport.close(),
       }),
+      otherEpoch: (from, to) => this.changes.met(memberOf(from), memberOf(to)),
       ...(shared.length === 0 ? {} : { shared: this.isolates }),
     });
     for (const process of this.nodes) this.#livesFor(process);
@@ -188,9 +190,13 @@ export class World {
     return this.#cluster.store(id).quarantined() !== null;
   }
 
-  /** Nodes that are up; some may not vote yet, or any more. Once all works nobody asks one whom others take nothing from. */
+  /**
+   * Nodes that are up; some may not vote yet, or any more. Once all works nobody asks one whom others take nothing from, or
+   * that is no member any more.
+   */
   get up(): readonly string[] {
-    return this.nodes.filter((id) => !this.down.has(id) && (this.isFaulty || !this.monitor.hasLost(memberOf(id))));
+    const isAsked = (id: string) => !this.monitor.hasLost(id) && !this.changes.hasLeft(id);
+    return this.nodes.filter((id) => !this.down.has(id) && (this.isFaulty || isAsked(memberOf(id))));
   }
 
   machine(id: string): MachineClock {
@@ -222,6 +228,25 @@ export class World {
   /** Who coordinates this key, as the record that was committed last has it. */
   coordinatorOf(key: string): string | undefined {
     return this.#coordinators.get(key);
+  }
+
+  /** The epoch that is in force at a node, durably. */
+  epochOf(id: string): number {
+    return this.plan.shared.includes(id) ? 0 : this.#cluster?.store(id)?.epochs()?.current.epoch ?? 0;
+  }
+
+  /** A new member, on a machine of its own; not awaited to its end either. */
+  join(id: string, row: EpochsRow): void {
+    this.digest.add(this.clock.now(), `join ${id}`);
+    this.#clocks.set(id, this.#clockOf(id, this.plan.rates[this.ids.length] ?? 1));
+    this.#lives.set(id, newLife());
+    this.ids.push(id);
+    this.nodes.push(id);
+    this.#cluster.join(id, row).catch((error: Error) => {
+      if (!error.message.endsWith("was killed while it started")) {
+        this.faults.push(`${id} did not join: ${error.message}`);
+      }
+    });
   }
 
   /** Not awaited to its end: it may have to wait for others to confirm its store. */
@@ -287,9 +312,24 @@ export class World {
     return process !== memberOf(process);
   }
 
-  /** Resolves when it dies, this time. */
+  /** Resolves when it dies, or another node begins on its store: either way what it has to say ends. */
   deathOf(id: string): Promise<void> {
-    return this.#lives.get(id)!.died.catch(() => {});
+    return Promise.race([this.#lives.get(id)!.died.catch(() => {}), this.#leftOf(id)]);
+  }
+
+  /** Resolves when another node begins on its store: what was asked of the one before is cut off, as its sockets are. */
+  #leftOf(id: string): Promise<void> {
+    const left = this.#left.get(id) ?? Promise.withResolvers<void>();
+    this.#left.set(id, left);
+    return left.promise;
+  }
+
+  async adopt(id: string, row: EpochsRow): Promise<void> {
+    const isOther = this.epochOf(id) !== row.current.epoch;
+    await this.#cluster.adopt(id, row);
+    if (!isOther) return;
+    this.#left.get(id)?.resolve();
+    this.#left.delete(id);
   }
 
   /** What a client hears of a node: nothing more from the moment it dies. */
@@ -299,10 +339,15 @@ export class World {
     const { died } = this.#lives.get(id)!;
     const asked = async () => {
       await this.stalls.awake(id);
-      return await this.stalls.told(id, call(this.#cluster.node(id)));
+      const node = this.#cluster.node(id) as ReplicaNode | undefined;
+      if (node === undefined) throw new QuorateError("not-ready", "it has not begun");
+      return await this.stalls.told(id, call(node));
     };
     try {
-      return await Promise.race([asked(), died, promise]);
+      const left = this.#leftOf(id).then(() => {
+        throw new QuorateError("outcome-unknown", "another node has begun there");
+      });
+      return await Promise.race([asked(), died, promise, left]);
     } finally {
       cancel();
     }
@@ -328,7 +373,7 @@ export class World {
     const isArmed = isAlive && this.points.isArmed(process);
     if (moment === "ready" && !isArmed) return;
     const id = memberOf(process);
-    const records = steps.map(([key, text]) => [key, JSON.parse(text) as AcceptorRecord] as const);
+    const records = steps.map(([key, text]) => [key, JSON.parse(text) as StoredRecord] as const);
     const changes = !isArmed
       ? []
       : records.map(([key, record]) => changeOf(this.#records.get(`${id} ${key}`) ?? null, record));
@@ -339,10 +384,12 @@ export class World {
     if (isAlive) this.points.atomic(process, moment, changes);
   }
 
-  #committed(id: string, key: string, record: AcceptorRecord): void {
+  #committed(id: string, key: string, record: StoredRecord): void {
     this.#records.set(`${id} ${key}`, record);
-    const { instance, vote } = record;
+    const { instance, vote, importing } = record;
     this.decided.committed(key, record);
+    const imported = importing?.vote ?? null;
+    if (imported !== null) this.decided.committed(key, { ...imported.base, vote: imported });
     const newest = this.decided.newest(key);
     this.monitor.committed(id, key, record);
     for (const command of vote?.value.commands ?? []) this.none.voted(command.id);
@@ -382,9 +429,8 @@ export class World {
       if (life.isOver) return await life.died;
       messages.forEach((message, i) => {
         const reply = replies[i];
-        if ("key" in message && reply !== undefined && isAcceptorReply(reply)) {
-          this.monitor.replied(memberOf(id), message.key, reply);
-        }
+        if (!("key" in message) || reply === undefined) return;
+        this.monitor.replied(memberOf(id), message.key, reply, message.epoch);
       });
       this.points.reached(id, "replies ready, not sent");
       return life.isOver ? await life.died : replies;

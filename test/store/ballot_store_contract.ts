@@ -94,6 +94,7 @@ export function epochs(number: number): EpochsRow {
   return { before, beforeFirst: 1, current, first: null };
 }
 
+const COMMAND = { subject: "s", id: "c", born: 0 };
 const MARK: Mark = { incarnation: "inc1", boot: 1, run: "r1", seq: 5 };
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const all = <T>(count: number, start: (i: number) => Promise<T>) =>
@@ -172,6 +173,50 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     assertEquals(again.epochs(), epochs(4));
     await again.close();
   });
+
+  owned(
+    "votes of an import are there after a start, however heavy they are beside a vote and a state",
+    async (store, medium) => {
+      const heavy = (id: string) => ({
+        id,
+        proposer: "a",
+        commands: [{ ...COMMAND, op: { type: "put", bytes: "x".repeat(44_000) } }],
+      });
+      const base = (count: number) => {
+        const { instance, state, stateHash, decidedBy } = makeRecord(count, ".".repeat(50_000));
+        return { instance, state, stateHash, decidedBy };
+      };
+      const importVote = (n: number) =>
+        ({ ballot: [n, "a/x", 0], kind: "classic", base: base(n), value: heavy(`i${n}`) }) as const;
+      const record: StoredRecord = {
+        ...makeRecord(3, ".".repeat(50_000)),
+        vote: { ballot: STANDING, kind: "fast", value: heavy("v") },
+        importing: { epoch: 2, promised: [9, "b/y", 0], vote: importVote(7), before: importVote(6) },
+      };
+      const light: StoredRecord = { ...record, importing: { epoch: 2, promised: [4, "b/y", 0], vote: null } };
+      const { before: _, ...rest } = record.importing!;
+      const promised: StoredRecord = { ...record, importing: { ...rest, promised: [12, "c/z", 0] } };
+      let open = store;
+      for (
+        const [key, steps] of [["k", [record]], ["l", [light, record]], ["m", [
+          record,
+          promised,
+          light,
+          promised,
+        ]]] as const
+      ) {
+        for (const step of steps) await open.update(key, write(step));
+        await open.close();
+        open = await medium.open();
+        assertEquals(await open.update(key, look), steps.at(-1)!, key);
+      }
+      await open.update("m", write(makeRecord(8)));
+      await open.close();
+      open = await medium.open();
+      assertEquals(await open.update("m", look), makeRecord(8));
+      await open.close();
+    },
+  );
 
   if (isShared) {
     test("nothing is sealed, and nobody joins", async (store) => {

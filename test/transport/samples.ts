@@ -1,5 +1,6 @@
 /** One well formed message, and one reply, of each type. */
 import type { Ballot } from "../../src/paxos/ballot.ts";
+import type { ImportVote } from "../../src/members/message.ts";
 import type { Certificate, Snapshot, Value, Vote } from "../../src/paxos/message.ts";
 import type { Mark, WireMessage, WireReply } from "../../src/ports.ts";
 
@@ -31,6 +32,9 @@ export const SNAPSHOT: Snapshot = {
   decidedBy: CERTIFICATE,
 };
 
+export const IMPORT_VOTE: ImportVote = { ballot: BALLOT, kind: "classic", base: SNAPSHOT, value: VALUE };
+
+const IMPORT = { key: "lock/deploy", epoch: 1 };
 const ADDRESS = { key: "lock/deploy", epoch: 0, instance: 5 };
 
 export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessage, { type: T }> } = {
@@ -39,6 +43,14 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
   accept: { type: "accept", ...ADDRESS, ballot: STANDING, value: VALUE, decided: CERTIFICATE },
   learn: { type: "learn", ...ADDRESS, certificate: { ...CERTIFICATE, instance: 5 }, value: VALUE },
   read: { type: "read", ...ADDRESS },
+  "import-prepare": { type: "import-prepare", ...IMPORT, ballot: BALLOT },
+  "import-accept": { type: "import-accept", ...IMPORT, ballot: BALLOT, base: SNAPSHOT, value: VALUE },
+  "import-learn": {
+    type: "import-learn",
+    ...IMPORT,
+    certificate: { ...CERTIFICATE, ballot: BALLOT, kind: "classic" },
+    baseHash: "d".repeat(64),
+  },
   "lapsed?": { type: "lapsed?", ...ADDRESS, leases: [{ id: "1024", by: "a/n0/1" }] },
   collision: {
     type: "collision",
@@ -66,6 +78,22 @@ export const REPLIES: { readonly [T in Sent["type"]]: Extract<WireReply, { type:
   learned: { type: "learned", instance: 5, unsaved: { run: "r1", last: 7, saved: 4 } },
   view: { type: "view", snapshot: { ...SNAPSHOT, decidedBy: null }, promised: STANDING, vote: VOTE },
   lapsed: { type: "lapsed", instance: 5, remainingMs: 0 },
+  "import-promise": {
+    type: "import-promise",
+    ballot: BALLOT,
+    report: { snapshot: SNAPSHOT, vote: VOTE },
+    vote: IMPORT_VOTE,
+    first: null,
+  },
+  "import-accepted": { type: "import-accepted", ballot: BALLOT, valueId: "a/n1/1" },
+  "import-refused": { type: "import-refused", ballot: BALLOT, promised: [3, "b/n2", 0], vote: IMPORT_VOTE },
+  unimported: {
+    type: "unimported",
+    promised: STANDING,
+    report: { snapshot: null, vote: null, importVote: IMPORT_VOTE },
+    vote: null,
+    first: 7,
+  },
   rejected: { type: "rejected", reason: "no such ballot" },
   stopped: { type: "stopped", reason: "two values in one classic ballot" },
   unavailable: { type: "unavailable", reason: "starting" },

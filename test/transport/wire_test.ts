@@ -54,7 +54,11 @@ const OPTIONAL = new Set(["decided", "snapshot", "value", "claims", "nextMode", 
 /** Whether a field may be absent; `value` may be in `learn` only, `snapshot` everywhere but in replies. */
 function isOptional(type: string, path: Path): boolean {
   const name = String(path.at(-1));
-  if (name === "contentHash") return true;
+  if (name === "contentHash" || name === "importVote") return true;
+  // An import's base, and what is reported, are whole.
+  if (path.includes("report") || path[0] === "base" || path[0] === "vote") {
+    return name === "claims" || name === "nextMode";
+  }
   if (!OPTIONAL.has(name) || type === "ahead" || type === "view") return name === "claims" || name === "nextMode";
   return name !== "value" || (type === "learn" && path.length === 1);
 }

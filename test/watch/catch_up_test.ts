@@ -24,7 +24,7 @@ function rig(live: readonly string[], targets: readonly Target[], dead: readonly
     clock,
     random: { next: () => 0, id: () => "" },
     acceptor: {
-      view: () => Promise.resolve({ snapshot: { instance: 3 } }),
+      shown: () => Promise.resolve({ snapshot: { instance: 3 } }),
       stopped: new Stopped(() => {}),
     } as unknown as AcceptorHost,
     reader: {

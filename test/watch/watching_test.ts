@@ -26,7 +26,7 @@ function alone(clock: ManualClock, parts: Partial<WatchParts>): Watching {
     acceptor: {
       rules: { me: "a" },
       onAnyMove: () => {},
-      view: () => Promise.resolve(null),
+      shown: () => Promise.resolve(null),
     } as unknown as AcceptorHost,
     reader: {} as Reader,
     learning: {} as Learning,
@@ -276,7 +276,7 @@ Deno.test("watching: what is deleted is told as such, to those who watch the nam
     acceptor: {
       rules: { me: "a" },
       onAnyMove: (listener: AnyMoveListener) => void (moved = listener),
-      view: () => Promise.resolve({ snapshot: newest, vote: null }),
+      shown: () => Promise.resolve({ snapshot: newest, vote: null }),
     } as unknown as AcceptorHost,
     reader: { read: () => Promise.resolve(newest) } as unknown as Reader,
     // There while its revision is odd.

@@ -2,21 +2,14 @@
  * Watches every acceptor: each record as it is committed, each reply as it leaves. It keeps its own tally of votes and
  * its own idea of quorums, and knows nothing of the code it checks but the shape of what it is shown.
  */
-import type {
-  AcceptorRecord,
-  AcceptorReply,
-  Ballot,
-  Certificate,
-  Report,
-  Snapshot,
-  Vote,
-} from "../../../src/paxos/mod.ts";
-import type { WireMessage } from "../../../src/ports.ts";
+import type { AcceptorRecord, Ballot, Certificate, Report, Snapshot, Vote } from "../../../src/paxos/mod.ts";
+import type { ImportVote, SealedReport } from "../../../src/members/message.ts";
+import type { StoredRecord, WireMessage, WireReply } from "../../../src/ports.ts";
 import { type QuorumRow, quorumRow } from "./quorum_table.ts";
 
 /** What one acceptor has committed of one key. */
 type Seen = {
-  last: AcceptorRecord | null;
+  last: StoredRecord | null;
   /** Promise and vote together, as they stood in some committed record. */
   readonly ballotParts: Set<string>;
   /** `instance stateHash` of some committed record. */
@@ -26,7 +19,16 @@ type Seen = {
   readonly voted: Map<number, string>;
   /** `instance ballot` of each explicit ballot that some committed record has open. */
   readonly opened: Set<string>;
+  /** What it had promised and voted in the import into an epoch, as it stood in some committed record. */
+  readonly importParts: Set<string>;
+  /** Its last record of each epoch, which is the sealed one of those before. */
+  readonly ofEpoch: Map<number, StoredRecord>;
 };
+
+/** The members of an epoch. */
+type Epoch = { readonly members: ReadonlySet<string>; readonly quorums: QuorumRow };
+
+type Importing = NonNullable<StoredRecord["importing"]>;
 
 /** Everybody's votes for one value in one ballot. */
 type Tally = { readonly voters: Set<string>; readonly vote: Vote };
@@ -44,8 +46,7 @@ export type Decisions = {
 
 export class AcceptorMonitor {
   readonly decisions: Decisions = { inclusive: 0, open: 0, classic: 0, recovered: 0, collided: 0 };
-  readonly #members: ReadonlySet<string>;
-  readonly #quorums: QuorumRow;
+  readonly #epochs = new Map<number, Epoch>();
   readonly #seen = new Map<string, Seen>();
   /** Value by acceptor, key, instance and ballot: one for ever. */
   readonly #votes = new Map<string, string>();
@@ -60,15 +61,25 @@ export class AcceptorMonitor {
   readonly #lost = new Set<string>();
 
   readonly #onChosen: (key: string, instance: number, valueId: string) => void;
+  readonly #epochOf: (node: string) => number;
 
-  /** @param onChosen told once for each instance that a value is chosen in */
+  /**
+   * @param onChosen told once for each instance that a value is chosen in
+   * @param epochOf the epoch that is in force at a node, durably; those before it are sealed
+   */
   constructor(
     members: readonly string[],
     onChosen: (key: string, instance: number, valueId: string) => void = () => {},
+    epochOf: (node: string) => number = () => 0,
   ) {
-    this.#members = new Set(members);
     this.#onChosen = onChosen;
-    this.#quorums = quorumRow(members.length);
+    this.#epochOf = epochOf;
+    this.entered(0, members);
+  }
+
+  /** There is an epoch with these members. */
+  entered(epoch: number, members: readonly string[]): void {
+    this.#epochs.set(epoch, { members: new Set(members), quorums: quorumRow(members.length) });
   }
 
   faults(): readonly string[] {
@@ -76,16 +87,22 @@ export class AcceptorMonitor {
   }
 
   /** `node`'s record of `key` is durable. */
-  committed(node: string, key: string, record: AcceptorRecord): void {
+  committed(node: string, key: string, record: StoredRecord): void {
+    const { epoch } = record;
     const seen = this.#of(node, key);
     const where = `${node} ${key}/${record.instance}`;
     if (this.#lost.has(node)) this.#fault(`${where}: its store was lost, and it votes again`);
     if (record.stopped !== undefined) this.#fault(`${where} has stopped: ${record.stopped}`);
     if (seen.last !== null) this.#compare(where, seen.last, record);
-    if (record.vote !== null) this.#vote(node, key, record.instance, record.vote, where);
-    if (record.decidedBy !== null) this.#decision(key, record.decidedBy, where);
-    this.#state(key, record, where);
+    if (epoch < this.#epochOf(node) && !isFrozen(seen.last, record)) {
+      this.#fault(`${where}: changed in epoch ${epoch}, which is sealed`);
+    }
+    if (record.importing !== undefined) this.#importing(node, key, seen, record.importing, where);
+    if (record.vote !== null) this.#vote(node, key, epoch, record.instance, record.vote, where);
+    if (record.decidedBy !== null) this.#decision(key, epoch, record.decidedBy, where);
+    this.#state(key, epoch, record, where);
     seen.last = record;
+    seen.ofEpoch.set(epoch, record);
     seen.ballotParts.add(ballotPart(record.instance, record.promised, record.vote));
     seen.stateParts.add(`${record.instance} ${record.stateHash}`);
     seen.instances.add(record.instance);
@@ -97,8 +114,8 @@ export class AcceptorMonitor {
    * `node` says this of `key` to somebody: it must be so in a record that is durable, or in what that comes to by the value
    * chosen in its instance, if its vote is for it: a Learn of it needs not be durable.
    */
-  replied(node: string, key: string, reply: AcceptorReply): void {
-    const { ballotParts, stateParts, instances, voted, opened } = this.#of(node, key);
+  replied(node: string, key: string, reply: WireReply, epoch = 0): void {
+    const { ballotParts, stateParts, instances, voted, opened, importParts, ofEpoch } = this.#of(node, key);
     const learned = (instance: number) => {
       const value = voted.get(instance - 1);
       return value !== undefined && this.#chosen.get(`${key}/${instance - 1}`) === value;
@@ -107,7 +124,7 @@ export class AcceptorMonitor {
       if (!holds) this.#fault(`${node} ${key}: its ${reply.type} rests on nothing committed: ${JSON.stringify(reply)}`);
     };
     const knows = (snapshot: Snapshot) => {
-      this.#state(key, snapshot, `a ${reply.type} of ${node}`);
+      this.#state(key, epoch, snapshot, `a ${reply.type} of ${node}`);
       const { instance, stateHash } = snapshot;
       return instance === 1 || stateParts.has(`${instance} ${stateHash}`) || learned(instance);
     };
@@ -119,7 +136,20 @@ export class AcceptorMonitor {
       case "promise":
         return rests(ballotParts.has(ballotPart(reply.instance, reply.ballot, reply.vote)));
       case "accepted":
-        return rests(this.#votes.get(`${node} ${key} ${reply.instance} ${reply.ballot}`) === reply.valueId);
+        return rests(this.#votes.get(`${node} ${key} ${epoch} ${reply.instance} ${reply.ballot}`) === reply.valueId);
+      case "import-promise":
+        rests(importParts.has(importPart(epoch, reply.ballot, reply.vote)));
+        return rests(isReported(ofEpoch.get(epoch - 1) ?? null, reply.report));
+      case "import-accepted":
+        return rests(importParts.has(`${epoch} ${reply.ballot} ${reply.valueId}`));
+      case "import-refused":
+        return rests(importParts.has(importPart(epoch, reply.promised, reply.vote)));
+      case "unimported":
+        rests(
+          importParts.has(importPart(epoch, reply.promised, reply.vote)) ||
+            importPart(epoch, reply.promised, reply.vote) === importPart(epoch, [0, "", 0], null),
+        );
+        return rests(isReported(ofEpoch.get(epoch - 1) ?? null, reply.report));
       case "opened":
         return rests(opened.has(`${reply.instance} ${reply.ballot}`));
       case "refused":
@@ -145,6 +175,10 @@ export class AcceptorMonitor {
       case "lapsed":
       case "undecided":
       case "rejected":
+      case "noted":
+      case "unavailable":
+      case "marks":
+      case "keys":
         return;
     }
   }
@@ -153,11 +187,11 @@ export class AcceptorMonitor {
   sent(node: string, message: WireMessage): void {
     switch (message.type) {
       case "accept": {
-        const { key, instance, ballot, value, decided } = message;
-        if (decided !== undefined) this.#decision(key, decided, `an Accept! of ${node}`);
+        const { key, epoch, instance, ballot, value, decided } = message;
+        if (decided !== undefined) this.#decision(key, epoch, decided, `an Accept! of ${node}`);
         // R1, and that no process sends two values in a ballot it owns: its own vote came first. An open value is nobody's.
         if (value.proposer === "" && ballot[0] === 0) return;
-        if (this.#votes.get(`${node} ${key} ${instance} ${ballot}`) === value.id) return;
+        if (this.#votes.get(`${node} ${key} ${epoch} ${instance} ${ballot}`) === value.id) return;
         return this.#fault(`${node} ${key}/${instance}: sends ${value.id} in ${ballot} without its own vote for it`);
       }
       case "any": {
@@ -168,7 +202,16 @@ export class AcceptorMonitor {
       }
       case "learn":
         if (message.certificate === null) return;
-        return this.#decision(message.key, message.certificate, `a Learn of ${node}`);
+        return this.#decision(message.key, message.epoch, message.certificate, `a Learn of ${node}`);
+      case "import-learn":
+        return this.#decision(message.key, message.epoch, message.certificate, `a Learn of ${node}`);
+      case "import-accept": {
+        const { key, epoch, ballot, base, value } = message;
+        if (this.#votes.get(`${node} ${key} ${epoch} ${base.instance} ${ballot}`) === value.id) return;
+        return this.#fault(
+          `${node} ${key}/${base.instance}: sends ${value.id} in import ${ballot} without its own vote`,
+        );
+      }
       case "accepted":
         return this.#claims(node, message, [{ from: node, vote: message.vote }]);
       case "collision":
@@ -193,9 +236,15 @@ export class AcceptorMonitor {
     return this.#lost.has(node);
   }
 
-  #claims(node: string, { key, instance }: { key: string; instance: number }, reports: readonly Report[]): void {
+  #claims(
+    node: string,
+    { key, epoch, instance }: { key: string; epoch: number; instance: number },
+    reports: readonly Report[],
+  ): void {
     for (const { from, vote } of reports) {
-      if (vote === null || this.#votes.get(`${from} ${key} ${instance} ${vote.ballot}`) === vote.value.id) continue;
+      if (vote === null || this.#votes.get(`${from} ${key} ${epoch} ${instance} ${vote.ballot}`) === vote.value.id) {
+        continue;
+      }
       this.#fault(`${node} ${key}/${instance}: tells of a vote of ${from} in ${vote.ballot} that was never cast`);
     }
   }
@@ -210,12 +259,35 @@ export class AcceptorMonitor {
       instances: new Set([1]),
       voted: new Map<number, string>(),
       opened: new Set<string>(),
+      importParts: new Set<string>(),
+      ofEpoch: new Map<number, StoredRecord>(),
     };
     this.#seen.set(name, seen);
     return seen;
   }
 
+  /** The import of the key into an epoch: a promise and a vote, like those of an instance. */
+  #importing(node: string, key: string, seen: Seen, now: Importing, where: string): void {
+    const { epoch, promised, vote } = now;
+    const before = seen.last?.importing;
+    if (before?.epoch === epoch) {
+      if (isBelow(promised, before.promised)) this.#fault(`${where}: its promise in the import sank to ${promised}`);
+      if (before.vote !== null && (vote === null || isBelow(vote.ballot, before.vote.ballot))) {
+        this.#fault(`${where}: its vote in the import sank, or is gone`);
+      }
+      if (vote !== null && isBelow(vote.ballot, before.promised) && !isSameVote(before.vote, vote)) {
+        this.#fault(`${where}: voted in import ${vote.ballot} after it had promised ${before.promised}`);
+      }
+    }
+    seen.importParts.add(importPart(epoch, promised, vote));
+    if (vote === null) return;
+    seen.importParts.add(`${epoch} ${vote.ballot} ${vote.value.id}`);
+    this.#vote(node, key, epoch, vote.base.instance, vote, where);
+  }
+
   #compare(where: string, before: AcceptorRecord, after: AcceptorRecord): void {
+    if (after.epoch < before.epoch) return this.#fault(`${where} was in epoch ${before.epoch}`);
+    if (after.epoch > before.epoch) return;
     if (after.instance < before.instance) return this.#fault(`${where} was at instance ${before.instance}`);
     if (after.instance > before.instance) return;
     if (isBelow(after.promised, before.promised)) {
@@ -230,9 +302,10 @@ export class AcceptorMonitor {
     }
   }
 
-  #vote(node: string, key: string, instance: number, vote: Vote, where: string): void {
-    if (!this.#members.has(node)) this.#fault(`${where}: ${node} has no vote`);
-    const ballot = `${node} ${key} ${instance} ${vote.ballot}`;
+  #vote(node: string, key: string, epoch: number, instance: number, vote: Vote, where: string): void {
+    const { members, quorums } = this.#epochs.get(epoch)!;
+    if (!members.has(node)) this.#fault(`${where}: ${node} has no vote`);
+    const ballot = `${node} ${key} ${epoch} ${instance} ${vote.ballot}`;
     const known = this.#votes.get(ballot);
     if (known === vote.value.id) return;
     if (known !== undefined) {
@@ -240,12 +313,12 @@ export class AcceptorMonitor {
     }
     this.#votes.set(ballot, vote.value.id);
     if (vote.ballot[0] === 0 && vote.ballot[2] === 0) this.#noteStanding(`${key} ${instance}`, vote.value.id);
-    const name = `${key} ${instance} ${vote.ballot} ${vote.value.id}`;
+    const name = `${key} ${epoch} ${instance} ${vote.ballot} ${vote.value.id}`;
     const tally = this.#tallies.get(name) ?? { voters: new Set<string>(), vote };
     this.#tallies.set(name, tally);
     if (tally.vote.kind !== vote.kind) this.#fault(`${where}: a ${vote.kind} vote where others are ${tally.vote.kind}`);
     tally.voters.add(node);
-    const needed = vote.kind === "classic" ? this.#quorums.classic : this.#quorums.open;
+    const needed = vote.kind === "classic" ? quorums.classic : quorums.open;
     if (tally.voters.size >= needed) this.#choose(key, instance, vote.value.id, `votes of ${[...tally.voters]}`);
   }
 
@@ -266,9 +339,15 @@ export class AcceptorMonitor {
   }
 
   /** A decision that a record names must rest on votes that were cast, enough of them, by the rule it names. */
-  #decision(key: string, { instance, ballot, kind, valueId, acceptors }: Certificate, where: string): void {
+  #decision(
+    key: string,
+    epoch: number,
+    { instance, ballot, kind, valueId, acceptors }: Certificate,
+    where: string,
+  ): void {
+    const { members, quorums } = this.#epochs.get(epoch)!;
     this.#choose(key, instance, valueId, `the word of ${where}`);
-    const name = `${key} ${instance} ${ballot} ${valueId}`;
+    const name = `${key} ${epoch} ${instance} ${ballot} ${valueId}`;
     const claim = `${name} ${kind} ${acceptors}`;
     if (this.#decided.has(claim)) return;
     const isFirst = !this.#decided.has(`${key} ${instance}`);
@@ -277,7 +356,7 @@ export class AcceptorMonitor {
     const cast = acceptors.filter((acceptor) => tally?.voters.has(acceptor));
     const told = `${where} calls ${valueId} decided (${kind}) by ${acceptors}`;
     if (cast.length < acceptors.length) this.#fault(`${told}, of whom only ${cast.join() || "nobody"} voted for it`);
-    if (new Set(acceptors).size < this.#quorums[kind]) this.#fault(`${told}: too few of ${this.#members.size}`);
+    if (new Set(acceptors).size < quorums[kind]) this.#fault(`${told}: too few of ${members.size}`);
     if (tally !== undefined && (kind === "classic") !== (tally.vote.kind === "classic")) {
       this.#fault(`${told}, whose votes are ${tally.vote.kind}`);
     }
@@ -290,8 +369,14 @@ export class AcceptorMonitor {
     if (!isFast && (ballot[0] > 0 || ballot[2] > 0)) this.decisions.recovered++;
   }
 
-  #state(key: string, { instance, stateHash }: Pick<Snapshot, "instance" | "stateHash">, where: string): void {
-    const name = `${key}/${instance}`;
+  /** In each epoch by itself: the next one may go on from a state in another mode. */
+  #state(
+    key: string,
+    epoch: number,
+    { instance, stateHash }: Pick<Snapshot, "instance" | "stateHash">,
+    where: string,
+  ): void {
+    const name = epoch === 0 ? `${key}/${instance}` : `${key}/${epoch}.${instance}`;
     const known = this.#hashes.get(name) ?? stateHash;
     this.#hashes.set(name, known);
     if (known !== stateHash) this.#fault(`${name}: ${where} has state ${stateHash}, others ${known}`);
@@ -304,6 +389,26 @@ export class AcceptorMonitor {
 
 function ballotPart(instance: number, promised: Ballot, vote: Vote | null): string {
   return `${instance} ${promised} ${vote === null ? "-" : `${vote.ballot} ${vote.value.id}`}`;
+}
+
+function importPart(epoch: number, promised: Ballot, vote: ImportVote | null): string {
+  const voted = vote === null ? "-" : `${vote.ballot} ${vote.value.id} ${vote.base.instance} ${vote.base.stateHash}`;
+  return `${epoch} ${promised} ${voted}`;
+}
+
+/** Whether what a sealed member reports is the record that it has; null: it reports nothing. */
+function isReported(record: StoredRecord | null, report: SealedReport | null): boolean {
+  if (report === null) return true;
+  if (report.snapshot === null) return record === null || (record.vote === null && record.importing !== undefined);
+  return record !== null && record.instance === report.snapshot.instance &&
+    record.stateHash === report.snapshot.stateHash && record.vote?.value.id === report.vote?.value.id;
+}
+
+/** Whether a record of a sealed epoch is as it was; one that is laid under an import votes for nothing. */
+function isFrozen(before: StoredRecord | null, after: StoredRecord): boolean {
+  if (before === null || before.epoch !== after.epoch) return after.vote === null && `${after.promised}` === "0,,0";
+  return before.instance === after.instance && before.stateHash === after.stateHash &&
+    ballotPart(0, before.promised, before.vote) === ballotPart(0, after.promised, after.vote);
 }
 
 function isSameVote(a: Vote | null, b: Vote): boolean {

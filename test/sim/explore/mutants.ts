@@ -255,16 +255,16 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "a stopped record read as if it were sound",
     file: "replica/acceptor_host.ts",
-    edits: edit("    if (own.stopped === undefined) {\n", "    if (true as boolean) {\n"),
+    edits: edit("    if (stopped === undefined) {\n", "    if (true as boolean) {\n"),
     of: "test/routes/status_test.ts",
     test: "status: a record that contradicts the others' answers nothing, reads are the others', and it is told",
   },
   {
     name: "a state that is not what its hash is of",
-    file: "replica/acceptor_host.ts",
+    file: "replica/kept_records.ts",
     edits: edit(
-      "return this.rules.machine.hash(state) === stateHash;",
-      "return this.rules.machine.hash(state) !== undefined;",
+      "return this.#machine.hash(state) === stateHash;",
+      "return this.#machine.hash(state) !== stateHash || stateHash.length > 0;",
     ),
     of: "test/replica/stopped_test.ts",
     test:
@@ -376,8 +376,8 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     name: "a reply before the commit, in the host",
     file: "replica/acceptor_host.ts",
     edits: edit(
-      "    const reply = await this.#update(key, (stored) => {",
-      "    const { promise, resolve, reject } = Promise.withResolvers<AcceptorReply>();\n    void this.#update<AcceptorReply>(key, (stored) => {",
+      "    const reply = await this.#update<SentReply>(key, (stored) => {",
+      "    const { promise, resolve, reject } = Promise.withResolvers<SentReply>();\n    void this.#update<SentReply>(key, (stored) => {",
     ).concat(edit(
       "      const reply = next.reply;\n",
       "      const reply = next.reply;\n      resolve(reply);\n",
@@ -419,16 +419,19 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   },
   {
     name: "a state of a newer machine is taken",
-    file: "replica/acceptor_host.ts",
-    edits: edit("    if (needed > this.raised.knows) {\n", "    if (needed > this.raised.knows + 1) {\n"),
+    file: "replica/faulty_message.ts",
+    edits: edit("  if (needed > raised.knows) return", "  if (needed > raised.knows + 1) return"),
     of: "test/replica/acceptor_host_test.ts",
     test:
       "acceptor host: a state of a newer machine is not taken either, and it is known from then on that there is one",
   },
   {
     name: "a client's value under any id",
-    file: "replica/acceptor_host.ts",
-    edits: edit("&& !this.#isShared(key, message.value)", "&& !this.#isShared(key, message.value) && key === ''"),
+    file: "replica/faulty_message.ts",
+    edits: edit(
+      "&& !isShared(digest, message.key, message.value)",
+      "&& !isShared(digest, message.key, message.value) && message.key === ''",
+    ),
     of: "test/replica/acceptor_host_test.ts",
     test: "acceptor host: a value of nobody is voted for only under the id that its commands make",
   },

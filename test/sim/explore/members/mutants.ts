@@ -62,8 +62,8 @@ export const MEMBERS_MUTANTS: readonly MembersMutant[] = [
         "if (reports.length === 0) return MORE;",
       ),
       ...edit(
-        "const views = reports.map(",
-        "const silent = old.quorums.members.filter((member) => !reports.some(({ from }) => from === member)).map((from) => ({ from, snapshot: null, vote: null }));\n  const views = [...reports, ...silent].map(",
+        "const views = reports.flatMap(",
+        "const silent = old.quorums.members.filter((member) => !reports.some(({ from }) => from === member)).map((from) => ({ from, snapshot: null, vote: null }));\n  reports = [...reports, ...silent];\n  const views = reports.flatMap(",
       ),
     ],
     caughtBy: "F 3→3', one import",

@@ -1,0 +1,36 @@
+/** What a node has besides where it goes from one epoch into the next (PROTOCOL.md §9); with the first epoch alone, nothing. */
+import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { EpochPair } from "../replica/epoch_pair.ts";
+import { type ImportParts, Imports } from "../replica/imports.ts";
+import type { MemberRecords } from "../replica/member_records.ts";
+import type { Entering } from "../replica/reader.ts";
+import type { GateOptions } from "../replica/vote_gate.ts";
+
+/** The epoch before, as long as it is not known to be retired. */
+export function beforeOf(epochs: EpochPair | null): QuorumSystem | null {
+  return epochs === null || epochs.first() !== null ? null : epochs.old.quorums;
+}
+
+/** Whoever has voted in the epoch before gives reports of its votes, and must not have lost any either. */
+export function gateOf(
+  id: string,
+  quorums: QuorumSystem,
+  epochs: EpochPair | null,
+  resumes: boolean,
+): { readonly gated: QuorumSystem; readonly more: GateOptions } {
+  const wasMember = epochs !== null && epochs.old.quorums.isMember(id);
+  const gated = wasMember && !quorums.isMember(id) ? epochs.old.quorums : quorums;
+  return { gated, more: { before: () => wasMember ? beforeOf(epochs) : null, resumes } };
+}
+
+export function enteringOf(
+  records: MemberRecords | null,
+  parts: Omit<ImportParts, "epochsOf">,
+): { readonly imports: Imports | null; readonly entering: Entering | null } {
+  if (records === null) return { imports: null, entering: null };
+  const epochsOf = (key: string) => records.epochsOf(key);
+  const imports = new Imports({ ...parts, epochsOf });
+  const ensure = (key: string) => imports.ensure(key);
+  parts.acceptor.onUnimported(ensure);
+  return { imports, entering: { epochsOf, ensure } };
+}
