@@ -213,6 +213,30 @@ export type PeerFault = {
   since: string;
 };
 
+/** Names that have to move from the epoch `from` into `to`, and members of `from` that are needed until then. */
+export type Changing = {
+  from: number;
+  to: number;
+  /** Members of `from` that are in `to`, as far as this node has heard. */
+  sealed: number;
+  of: number;
+  /** Names that this node has seen to. */
+  moved: number;
+  /** Null: this node does not move them, or has not counted them yet. */
+  total: number | null;
+  /** Members of `from` that may fail until all names have moved. */
+  spare: number;
+};
+
+/** The members; `changing` is absent once all names are theirs. */
+export type MembersState = {
+  cluster: string;
+  epoch: number;
+  members: { id: string; url: string }[];
+  changing?: Changing;
+};
+export type MembersChanged = MembersState & { outcome: "changed" | "unchanged" };
+
 export type NodeStatus = {
   id: string;
   cluster: string;
@@ -234,6 +258,8 @@ export type NodeStatus = {
   /** Nodes that are no members and that something is wrong with: learners, and strangers that were refused. */
   others?: (PeerFault & { id: string })[];
   epoch: number;
+  /** Absent: no name has to move from the epoch before. */
+  changing?: Changing;
   /** Votes and promises are given. */
   voting: boolean;
   /** Why not, or why this node is not ready; absent if all is well. */

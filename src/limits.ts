@@ -197,6 +197,17 @@ export const STOPPED_SHOWN_MAX = 100;
 export const CONTRADICTED_MAX_KEYS = 1_000;
 
 export const MEMBERS_MAX = 9;
+/** What nodes tell each other of epochs, and what one epoch may weigh. */
+export const EPOCHS_MAX_BYTES = 64 * 1024;
+/** An exchange of epochs waits so long, as a node that hears of a new one answers when it is in it. */
+export const EPOCH_DEADLINE_MS = 5_000;
+/** Between rounds of telling others of an epoch that they are not in yet: doubled with each, up to the second. */
+export const EPOCH_TELL_MIN_MS = 250;
+export const EPOCH_TELL_MAX_MS = 5_000;
+/** Names that a member moves into a new epoch at a time, and when it tries again; others help once that has lasted so long. */
+export const SWEEP_EPOCH_AT_ONCE = 16;
+export const SWEEP_EPOCH_RETRY_MS = 500;
+export const SWEEP_EPOCH_OTHERS_MS = 60_000;
 /** Nodes that do not vote; every member sends each of them every decision. */
 export const LEARNERS_MAX = 16;
 

@@ -152,6 +152,19 @@ const RULES: readonly Rule[] = [
   { room: "src/replica/", may: ["src/replica/", "src/members/", "src/engine/", ...CORE] },
   { room: "src/leases/", may: ["src/leases/", "src/replica/", "src/engine/", ...CORE] },
   {
+    room: "src/epochs/",
+    may: [
+      "src/epochs/",
+      "src/replica/",
+      "src/engine/",
+      "src/transport/checks.ts",
+      "src/auth/digest.ts",
+      "src/backup/restored.ts",
+      "node:buffer",
+      ...CORE,
+    ],
+  },
+  {
     room: "src/backup/",
     may: ["src/backup/", "src/paxos/ballot.ts", ...SHARED],
     mayTypes: ["src/paxos/"],
@@ -197,7 +210,7 @@ const RULES: readonly Rule[] = [
       "node:",
       ...SHARED,
     ],
-    mayTypes: ["src/paxos/"],
+    mayTypes: ["src/paxos/", "src/ports.ts"],
   },
   // The one place that sees all rooms of a node; only the entry points see it.
   { room: "src/compose/", may: ["src/"] },
@@ -224,6 +237,7 @@ const RULES: readonly Rule[] = [
       "@hono/zod-openapi",
       "node:buffer",
       "src/service/",
+      "src/epochs/",
       "src/api.ts",
       "src/ports.ts",
       "src/auth/",

@@ -3,6 +3,7 @@ import { sha256Hex } from "../auth/digest.ts";
 import type { Restored } from "../backup/restored.ts";
 import type { ModeRule } from "../engine/modes.ts";
 import type { NodeId } from "../paxos/ballot.ts";
+import type { EpochConfig } from "../ports.ts";
 import type { NodeConfig } from "./config.ts";
 
 /** What all members must agree on before they vote (PROTOCOL.md §3). URLs are not part of it: they may change. */
@@ -26,4 +27,16 @@ export function clusterConfigOf(
   const config: ClusterConfig = { cluster, epoch: 0, members, modes, ...(restored === null ? {} : { restored }) };
   const text = JSON.stringify(config);
   return { ...config, text, hash: sha256Hex(text) };
+}
+
+/** The first epoch, as the settings of a node have it. */
+export function genesisOf(settings: Pick<NodeConfig, "urls" | "modes">, restored: Restored | null): EpochConfig {
+  const { cluster, epoch, members, modes } = clusterConfigOf(settings, restored);
+  return {
+    cluster,
+    epoch,
+    members: members.map((id) => ({ id, url: settings.urls[id]! })),
+    modes,
+    ...(restored === null ? {} : { restored }),
+  };
 }

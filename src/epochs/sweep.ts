@@ -1,0 +1,119 @@
+/**
+ * Moves all names of the epoch before into this one, and then retires that (PROTOCOL.md §9). Every member could, and no harm
+ * comes of several; the first of those that can be reached does it.
+ */
+import { QuorateError } from "../errors.ts";
+import {
+  KEYS_PER_REPLY,
+  SWEEP_EPOCH_AT_ONCE,
+  SWEEP_EPOCH_OTHERS_MS,
+  SWEEP_EPOCH_RETRY_MS,
+  TIMEOUT_DEFAULT_MS,
+} from "../limits.ts";
+import type { Clock } from "../ports.ts";
+import type { KeyRange, KeysPage } from "../replica/names.ts";
+import { PREFIXES, type ReservedKeys } from "./reserved_keys.ts";
+
+export type SweepParts = {
+  readonly clock: Clock;
+  readonly keys: Pick<ReservedKeys, "retired" | "retire">;
+  /**
+   * Keys of this prefix after `after`, in byte order, as n−f sealed members of the epoch before list them too, each after its
+   * seal. Rejects with `no-quorum`.
+   */
+  readonly page: (range: Omit<KeyRange, "which">, timeoutMs: number) => Promise<KeysPage>;
+  /** Whether the key has a record of this epoch at a quorum by now. */
+  readonly bring: (key: string) => Promise<boolean>;
+  /** The first instance of names without a record, in both epochs. */
+  readonly first: number;
+  /** Whether no member before this one can be reached. */
+  readonly isMine: () => boolean;
+  /** Told once, when it is decided that the epoch before is retired, by whomever. */
+  readonly onRetired: (first: number) => void;
+};
+
+/** Null: not counted yet. */
+export type Progress = { readonly moved: number; readonly total: number | null };
+
+export class EpochSweep {
+  readonly #parts: SweepParts;
+  #cancel: () => void = () => {};
+  #isClosed = false;
+  #moved = 0;
+  #total: number | null = null;
+  #sinceMs = 0;
+
+  constructor(parts: SweepParts) {
+    this.#parts = parts;
+  }
+
+  get progress(): Progress {
+    return { moved: this.#moved, total: this.#total };
+  }
+
+  /** Until it is retired, or `close`. */
+  start(): void {
+    this.#sinceMs = this.#parts.clock.now();
+    this.#later(SWEEP_EPOCH_RETRY_MS);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancel();
+  }
+
+  #later(ms: number): void {
+    if (!this.#isClosed) this.#cancel = this.#parts.clock.after(ms, () => void this.#round());
+  }
+
+  async #round(): Promise<void> {
+    const { keys, onRetired } = this.#parts;
+    try {
+      const first = await keys.retired(TIMEOUT_DEFAULT_MS) ?? (this.#isDue() ? await this.#sweep() : null);
+      if (this.#isClosed) return;
+      if (first !== null) return onRetired(first);
+    } catch (error) {
+      // What cannot be done now is tried again: members may be away for a while.
+      if (!(error instanceof QuorateError)) throw error;
+    }
+    this.#later(SWEEP_EPOCH_RETRY_MS);
+  }
+
+  /** Who can be reached may yet be unable to go on. */
+  #isDue(): boolean {
+    return this.#parts.isMine() || this.#parts.clock.now() - this.#sinceMs > SWEEP_EPOCH_OTHERS_MS;
+  }
+
+  /** Null: some name could not be moved yet. */
+  async #sweep(): Promise<number | null> {
+    const { keys, first } = this.#parts;
+    const all = await this.#list();
+    this.#total = all.length;
+    this.#moved = 0;
+    let next = 0;
+    const work = async () => {
+      while (next < all.length && !this.#isClosed) {
+        if (await this.#parts.bring(all[next++]!)) this.#moved++;
+      }
+    };
+    await Promise.all(Array.from({ length: SWEEP_EPOCH_AT_ONCE }, work));
+    if (this.#isClosed || this.#moved < all.length) return null;
+    return await keys.retire(first, TIMEOUT_DEFAULT_MS);
+  }
+
+  /** All before any is moved: whoever lists is sealed, so none is added to them. */
+  async #list(): Promise<readonly string[]> {
+    const all: string[] = [];
+    for (const prefix of PREFIXES) {
+      for (let after = ""; !this.#isClosed;) {
+        const range = { prefix, after, limit: KEYS_PER_REPLY };
+        const { keys, more } = await this.#parts.page(range, TIMEOUT_DEFAULT_MS);
+        all.push(...keys);
+        const last = keys.at(-1);
+        if (!more || last === undefined) break;
+        after = last;
+      }
+    }
+    return all;
+  }
+}

@@ -1,0 +1,11 @@
+/** Epochs for tests. */
+import type { EpochConfig, EpochsRow } from "../../src/ports.ts";
+
+export function epochOf(epoch: number, ids: string, more: Partial<EpochConfig> = {}): EpochConfig {
+  const members = [...ids].map((id) => ({ id, url: `http://127.0.0.1:${8_000 + id.charCodeAt(0)}` }));
+  return { cluster: "q-0123456789ab", epoch, members, modes: [], ...more };
+}
+
+export function rowOf(before: EpochConfig, current: EpochConfig, first: number | null = null): EpochsRow {
+  return { before, beforeFirst: 1, current, first };
+}
