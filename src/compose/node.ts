@@ -11,6 +11,7 @@ import type { SubmitterParts } from "../replica/submitter.ts";
 import { Submitters } from "../replica/submitters.ts";
 import { Bindings } from "../service/bindings.ts";
 import { Elections } from "../service/elections.ts";
+import { ReservedKeys } from "../epochs/reserved_keys.ts";
 import { Expiry } from "../leases/expiry.ts";
 import { Learning } from "../replica/learning.ts";
 import { Freshness } from "../replica/freshness.ts";
@@ -20,11 +21,11 @@ import { Lives } from "../replica/lives.ts";
 import type { Imports } from "../replica/imports.ts";
 import { MemberRecords } from "../replica/member_records.ts";
 import { Locks } from "../service/locks.ts";
-import { Names } from "../replica/names.ts";
+import { type KeyRange, type KeysPage, Names } from "../replica/names.ts";
 import { Inbox } from "./inbox.ts";
 import { beforeOf, enteringOf, gateOf } from "./entering.ts";
 import type { NodeOptions } from "./node_options.ts";
-import { nodeStatus } from "./node_status.ts";
+import { goneSince, nodeStatus } from "./node_status.ts";
 import { Peers } from "../replica/peers.ts";
 import {
   type Identity,
@@ -90,6 +91,8 @@ export class ReplicaNode implements NodeService {
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
   readonly sessions: SessionService;
+  /** What is decided of epochs. */
+  readonly reserved: ReservedKeys;
   readonly #options: NodeOptions;
   readonly #epoch: number;
   readonly #ports: Ports;
@@ -97,6 +100,7 @@ export class ReplicaNode implements NodeService {
   readonly #learning: Learning;
   readonly #learner: LearnerHost;
   readonly #backups: Backups;
+  readonly #names: Names;
   readonly #expiry: Expiry;
   readonly #ends: SessionEnds;
   readonly #sweep: Sweep;
@@ -117,7 +121,7 @@ export class ReplicaNode implements NodeService {
     const { store, clock, random, trace = NO_TRACE, meter = NO_METER, versions = SAME_VERSIONS } = ports;
     this.id = id;
     this.#options = options;
-    this.#epoch = options.epochs?.next.number ?? 0;
+    this.#epoch = epochs?.next.number ?? 0;
     this.#ports = ports;
     this.#health = new StoreHealth(store, clock, report, meter);
     this.#raised = new RaisedMachine(versions.own, report);
@@ -165,7 +169,7 @@ export class ReplicaNode implements NodeService {
       quorums,
       clock,
       storeFault: () => this.#health.fault,
-      gateFault: () => this.#voteGate.reason(),
+      gateFault: () => this.#gateFault(),
       voting: () => this.#peers.voting(),
     });
     const contention = new Contention();
@@ -205,31 +209,20 @@ export class ReplicaNode implements NodeService {
     this.#imports = imports;
     const reader = new Reader(parts, submitters, entering);
     const whyNot = () => this.#voteGate.reason();
-    const names = new Names({
-      rules,
-      before: () => beforeOf(epochs),
-      store: this.#acceptor,
-      transport,
-      clock,
-      timing,
-      whyNot,
-    });
+    const before = () => beforeOf(epochs);
+    const names = new Names({ rules, before, store: this.#acceptor, transport, clock, timing, whyNot });
+    this.#names = names;
+    this.reserved = new ReservedKeys({ ...parts, submitters, reader });
     const { members } = quorums;
     const raising = { me: id, members, learners, raised: this.#raised, versions, peers: this.#peers };
     this.#raising = new Raising({ ...raising, submitters, store, clock });
     this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
     this.#inbox = new Inbox({
       ...{ store, trace, names, coordinator, submitters },
-      health: this.#health,
-      peers: this.#peers,
+      ...{ health: this.#health, peers: this.#peers, voteGate: this.#voteGate },
+      ...{ acceptor: this.#acceptor, learner: this.#learner, learning: this.#learning },
       // Those that vote no more report what they voted for.
-      lives: new Lives(store, {
-        isMember: (one) => quorums.isMember(one) || epochs?.old.quorums.isMember(one) === true,
-      }),
-      voteGate: this.#voteGate,
-      acceptor: this.#acceptor,
-      learner: this.#learner,
-      learning: this.#learning,
+      lives: new Lives(store, { isMember: (id) => quorums.isMember(id) || epochs?.old.quorums.isMember(id) === true }),
     });
     const queueParts = { ...parts, submitters, leases };
     this.#ends = new SessionEnds({ ...queueParts, reader });
@@ -264,9 +257,9 @@ export class ReplicaNode implements NodeService {
     await this.#voteGate.confirm();
     this.#raising.raiseIfFresh();
     if (this.#acceptor.votes) this.#sweep.start();
-    const { store } = this.#ports;
+    const [{ store }, { resumes }] = [this.#ports, this.#options];
     // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
-    if (store.isShared || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
+    if (store.isShared || resumes || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
   }
 
   /**
@@ -276,6 +269,10 @@ export class ReplicaNode implements NodeService {
   bring(key: string): Promise<boolean> {
     return this.#imports?.bring(key) ?? Promise.resolve(true);
   }
+
+  /** Keys, those of the epoch before as its sealed members list them too; rejects with `no-quorum`. */
+  list = (range: Omit<KeyRange, "which">, timeoutMs: number): Promise<KeysPage> =>
+    this.#names.page({ ...range, which: "all" }, timeoutMs);
 
   /**
    * As `close`; resolves once nothing of this node changes a record any more, so that the epoch may be sealed and another
@@ -365,20 +362,14 @@ export class ReplicaNode implements NodeService {
 
   status(): NodeStatus {
     const { stopped, votes } = this.#acceptor;
-    const reason = this.#health.fault ?? this.#voteGate.reason() ?? (votes ? null : "learner");
+    const reason = this.#health.fault ?? this.#gateFault() ?? (votes ? null : "learner");
     const { store, transport, clock, versions = SAME_VERSIONS } = this.#ports;
-    const own = {
-      versions,
-      raised: this.#raised,
-      peers: this.#peers,
-      health: this.#health,
-      store,
-      transport,
-      clock,
-      stopped,
-      reason,
-    };
-    return { ...nodeStatus({ ...this.#options, ...own }), epoch: this.#epoch };
+    const own = { peers: this.#peers, health: this.#health, raised: this.#raised, versions, epoch: this.#epoch };
+    return nodeStatus({ ...this.#options, ...own, store, transport, clock, stopped, reason });
+  }
+
+  #gateFault(): string | null {
+    return this.#voteGate.reason() ?? goneSince(this.#options, this.#acceptor.votes);
   }
 
   raise(timeoutMs: number): Promise<Raised> {

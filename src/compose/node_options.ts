@@ -1,4 +1,5 @@
 /** What one node is told of itself and of its cluster. */
+import type { Changing } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { EpochPair } from "../replica/epoch_pair.ts";
@@ -21,6 +22,8 @@ export type NodeOptions = {
   readonly epochs?: EpochPair;
   /** Another node of this process, which has left, had found the store whole, and has spoken with it. Default: none. */
   readonly resumes?: boolean;
+  /** What still has to move into this epoch. Default: nothing. */
+  readonly changing?: () => Changing | undefined;
   /** Nodes that do not vote, this one included if it is one. Default: none. */
   readonly learners?: readonly NodeId[];
   readonly machine: LockMachine;

@@ -1,8 +1,9 @@
 /** What a node says of itself: its peers, its store, and the names that have stopped. */
-import type { NodeStatus } from "../api.ts";
+import type { Changing, NodeStatus } from "../api.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { nounOfKey } from "../nouns.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { NodeOptions } from "./node_options.ts";
 import type { Peers } from "../replica/peers.ts";
 import type { RaisedMachine } from "../replica/raised_machine.ts";
 import type { StoreHealth } from "../replica/store_health.ts";
@@ -26,12 +27,15 @@ export type StatusParts = {
   readonly stopped: Stopped;
   /** Why it does not vote, or null. */
   readonly reason: string | null;
+  readonly epoch: number;
+  readonly changing?: () => Changing | undefined;
 };
 
-export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
+export function nodeStatus(parts: StatusParts): NodeStatus {
   const { id: me, cluster, version, quorums, urls, peers, transport, store, health, clock, stopped, reason } = parts;
   const { versions, raised } = parts;
   const others = peers.others();
+  const changing = parts.changing?.();
   return {
     id: me,
     cluster,
@@ -48,6 +52,8 @@ export function nodeStatus(parts: StatusParts): Omit<NodeStatus, "epoch"> {
       };
     }),
     ...(others.length === 0 ? {} : { others: [...others] }),
+    epoch: parts.epoch,
+    ...(changing === undefined ? {} : { changing }),
     voting: reason === null,
     ...(reason === null ? {} : { reason }),
     seq: store.seq(),
@@ -65,6 +71,14 @@ function saidBy(id: NodeId, versions: Versions): Pick<NodeStatus["members"][numb
   const known = versions.of(id);
   if (known === null) return {};
   return { ...(known.version === null ? {} : { version: known.version }), wire: versions.wireTo(id) };
+}
+
+/** Why a node that was a member serves no more, or null. */
+export function goneSince(
+  { id, epochs, learners = [] }: Pick<NodeOptions, "id" | "epochs" | "learners">,
+  votes: boolean,
+): string | null {
+  return epochs === undefined || votes || learners.includes(id) ? null : `no member since epoch ${epochs.next.number}`;
 }
 
 function stoppedStatus({ count, shown }: Stopped): Pick<NodeStatus, "stopped"> {

@@ -33,8 +33,9 @@ export function detailOf(cause: PeerCause, direction: "asked" | "refused"): stri
   return (direction === "refused" ? REFUSED[cause] : undefined) ?? ASKED[cause];
 }
 
-/** These pass by themselves where nodes start and stop; one is told once it lasts. */
+/** These pass by themselves where nodes start and stop, or members change; one is told once it lasts. */
 const TRANSIENT: ReadonlySet<PeerCause> = new Set([
+  "other-members",
   "refused",
   "timed-out",
   "unreachable",
