@@ -5,12 +5,23 @@
 import { peerKeys, peerTo } from "./src/auth/peer_mac.ts";
 import { sha256Hex } from "./src/auth/digest.ts";
 import { gatewayBefore } from "./src/compose/gateway_before.ts";
-import { mustLast, openStore, storeBytes } from "./src/compose/open_store.ts";
+import { openStore, storeBytes } from "./src/compose/open_store.ts";
 import { Outward } from "./src/compose/outward.ts";
 import { restoredOf } from "./src/compose/restore.ts";
 import { spansHere } from "./src/compose/spans_here.ts";
 import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
-import { clusterConfigOf } from "./src/config/cluster_config.ts";
+import { begin, faultOf, initByRequest, initialise, join, mayJoin, mustBelong } from "./src/compose/init.ts";
+import { idsOf, InEpoch, modesOf, pairOf, untilWritten } from "./src/compose/in_epoch.ts";
+import { beginningOf, urlsIn } from "./src/epochs/beginning.ts";
+import type { Standing } from "./src/epochs/change.ts";
+import { MemberChanges } from "./src/epochs/changes.ts";
+import { clusterConfigIn } from "./src/epochs/epoch_config.ts";
+import { Epochs } from "./src/epochs/epochs.ts";
+import { EPOCH_PATH } from "./src/epochs/exchange.ts";
+import { Herald, meetingTransport } from "./src/epochs/herald.ts";
+import type { Known } from "./src/epochs/news.ts";
+import type { MembersState } from "./src/api.ts";
+import { genesisOf } from "./src/config/cluster_config.ts";
 import {
   corsOf,
   type Credentials,
@@ -21,7 +32,7 @@ import {
   portOf,
 } from "./src/config/config.ts";
 import { fromEnv, readerOf } from "./src/config/settings.ts";
-import { caOf } from "./src/config/tls.ts";
+import { caOf, inTheClear } from "./src/config/tls.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
 import { nodesOf } from "./src/config/gateway_config.ts";
@@ -32,23 +43,32 @@ import { QuorumSystem } from "./src/paxos/quorum.ts";
 import { NodeMetrics } from "./src/observe/node_metrics.ts";
 import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
-import { createModes } from "./src/engine/modes.ts";
 import { ReplicaNode } from "./src/compose/node.ts";
-import { type BallotStore, NO_MARK, NO_TRACE, type Report, StoreError, type Transport } from "./src/ports.ts";
-import { knownLife, type Membership, strangerIn } from "./src/replica/vote_gate.ts";
+import { NO_MARK, NO_TRACE, type Report, StoreError } from "./src/ports.ts";
+import type { Membership } from "./src/replica/vote_gate.ts";
+import type { Check } from "./src/service/service.ts";
 import { createHttpTransport } from "./src/transport/http_transport.ts";
 import { PeerVersions } from "./src/transport/peer_versions.ts";
 import { Lines } from "./src/transport/lines.ts";
+import { type Acquaintance, callPeer } from "./src/transport/peer_call.ts";
 import { VERSION } from "./src/version.ts";
-import { createApp } from "./routes/app.ts";
+import { type AppOptions, createApp } from "./routes/app.ts";
+import type { HearEpoch } from "./routes/epoch.ts";
+import { createJoiningApp } from "./routes/joining.ts";
 import { withCors } from "./routes/cors.ts";
+import { UnderWay } from "./routes/under_way.ts";
 
 /** A node that is put together, and how it is asked and ended. */
 export type Composed = {
   readonly handler: (request: Request) => Response | Promise<Response>;
+  /** The one that runs now: another one after the members have changed. Throws while it waits to be made a member. */
   readonly node: ReplicaNode;
+  /** Which check fails first of those it takes to serve; null: none. */
+  failing(): Promise<Check | null>;
   /** False: the store belongs to no member, so nothing here votes and /readyz says so. */
   readonly initialised: boolean;
+  /** It waits to be made a member of this cluster; null: it does not. */
+  readonly joins: string | null;
   /**
    * What makes these the node's tokens, secrets and CA from then on. Throws QuorateError if the CA is no certificate. Which
    * certificate is shown is up to whoever listens.
@@ -59,6 +79,18 @@ export type Composed = {
   close(): Promise<void>;
 };
 
+/** A node in its epoch, with its door. */
+type Running = {
+  readonly node: ReplicaNode;
+  readonly inEpoch: InEpoch;
+  readonly handler: Composed["handler"];
+  readonly underWay: UnderWay;
+  readonly lines: Lines | null;
+};
+
+/** What is under way when the members change has so long to come to its end; most of it takes a few milliseconds. */
+const CHANGE_GRACE_MS = 200;
+
 const newId = () => realRandomness.id();
 
 /**
@@ -68,6 +100,7 @@ const newId = () => realRandomness.id();
  * @param report one line for the operator
  */
 export async function compose(config: NodeConfig, report: Report): Promise<Composed> {
+  const { id } = config;
   const learners = Object.keys(config.learners);
   const outward = new Outward(config.ca);
   let { secrets, tokens } = config;
@@ -75,136 +108,261 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
   const unused = [newId()];
   warnInTheClear(config, report);
   const metrics = new NodeMetrics({
-    me: config.id,
+    me: id,
     version: VERSION,
     deno: Deno.version.deno,
     now: () => realClock.now(),
     storeBytes: () => storeBytes(config),
   });
-  const spans = spansHere(config.id, Deno.env.toObject(), report);
+  // This process's own, not the cluster's: each node may be traced or not.
+  const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(id, realClock) : null;
+  const trace = ring ?? NO_TRACE;
+  const spans = spansHere(id, Deno.env.toObject(), report);
+  const versions = new PeerVersions({ now: () => realClock.now(), report });
   const store = await openStore(config, () => metrics.conflicted());
   try {
-    const restored = await restoredOf(config, store, report);
-    const { cluster, text, hash, members, modes } = clusterConfigOf(config, restored);
-    const holder: { node?: ReplicaNode } = {};
-    const versions = new PeerVersions({ now: () => realClock.now(), report });
-    const calls = {
-      urls: { ...config.urls, ...config.learners },
-      config: hash,
-      versions,
-      keys: peerKeys({
-        cluster,
-        id: config.id,
-        get secrets() {
-          return secrets.length === 0 ? unused : secrets;
-        },
-      }),
-      fetch: outward.fetch,
-      clock: realClock,
-    };
-    // Several processes on one store are one node, and a peer's connection would be to one of them.
-    const lines = store.isShared ? null : new Lines({
-      ...calls,
-      connect: outward.connect,
-      newId,
-      life: () => peerTo(config.id, store.identity()),
-    });
-    const transport = createHttpTransport({
-      ...calls,
-      ...(lines === null ? {} : { lines }),
-      spans,
-      ownMark: () => holder.node?.mark() ?? NO_MARK,
-      understood: (reply) => holder.node?.understood(reply) ?? reply,
-      onMark: (peer, mark) => holder.node?.note(peer, mark),
-    });
-    const member: Membership = { id: config.id, cluster, config: text };
-    // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
-    const init = () => initialise(config, member, config.learner ? [] : members, store, transport);
-    if (config.init) await init();
-    mustBelong(member, store);
-    // This process's own, not the cluster's: each node may be traced or not.
-    const ring = Deno.env.get("QUORATE_TRACE") === "1" ? new TraceRing(config.id, realClock) : null;
-    const trace = ring ?? NO_TRACE;
-    const node = new ReplicaNode({
-      id: config.id,
+    const waits = config.join !== null && store.identity() === null;
+    if (waits) await mayJoin(store);
+    const genesis = genesisOf(config, waits ? null : await restoredOf(config, store, report));
+    const known = waits ? null : beginningOf({ genesis, isGiven: config.isClusterGiven }, store.epochs());
+    const cluster = known?.current.cluster ?? config.join!;
+    const keys = peerKeys({
       cluster,
-      config: text,
-      restored,
-      urls: config.urls,
-      quorums: new QuorumSystem(members),
-      learners,
-      machine: createMachine({ digest: sha256Hex }),
-      modes: createModes(members, modes, sha256Hex),
-      digest: sha256Hex,
-      version: VERSION,
-      report,
-    }, {
-      store,
-      transport: tracingTransport(transport, trace),
-      clock: realClock,
-      random: realRandomness,
-      machine: createMachine({ digest: sha256Hex }),
+      id,
+      get secrets() {
+        return secrets.length === 0 ? unused : secrets;
+      },
+    });
+    const own = (): Standing => ({
+      cluster,
+      id,
+      incarnation: store.identity()?.incarnation ?? null,
+      isJoining: running === null,
+      isShared: store.isShared,
+    });
+    const peerSide = {
+      cluster,
+      secrets: () => secrets,
+      identity: () => store.identity(),
       versions,
-      trace,
-      meter: metrics,
-    });
-    holder.node = node;
-    const app = createApp(node, {
-      get tokens() {
-        return tokens;
+    };
+    const failedRequest = (error: Error, { requestId, method, path }: Parameters<AppOptions["report"]>[1]) =>
+      report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`, {
+        event: "request-failed",
+        level: "error",
+        names: [path],
+        facts: { requestId, method },
+      });
+    const after = (ms: number, run: () => void) => realClock.after(ms, run);
+    const now = () => realClock.now();
+    const meeting = new Acquaintances();
+    let running: Running | null = null;
+    let isClosed = false;
+    const isOver = () => isClosed;
+    const epochs: Epochs = new Epochs({
+      id,
+      cluster,
+      known,
+      report,
+      retire: (row) => store.seal(row),
+      enter: async (row) => {
+        const before = running;
+        const why = `the members of the cluster change, to epoch ${row.current.epoch}`;
+        handler = (request) => notReady(request, why, newId);
+        before?.inEpoch.close();
+        before?.node.drain();
+        await before?.underWay.end(CHANGE_GRACE_MS, why);
+        const resumes = before?.node.speaks === true;
+        if (before !== null) await untilWritten(() => before.node.leave(), realClock, report, isOver);
+        const write = () => before === null ? join(store, id, clusterConfigIn(row.current).text, row) : store.seal(row);
+        await untilWritten(write, realClock, report, isOver);
+        if (isClosed) return;
+        running = await run({ current: row.current, row }, resumes);
+        handler = running.handler;
+        void begin(running.node, report);
       },
-      origins: config.cors,
-      rate: config.rate,
-      peers: members.length + learners.length === 1 ? null : {
-        cluster,
-        secrets: () => secrets,
-        members: () => [...members, ...learners],
-        config: () => hash,
-        identity: () => node.identity(),
-        mark: () => node.mark(),
-        versions,
-        refused: (from, why) => node.refused(from, why),
+    });
+    const herald = new Herald({
+      id,
+      epochs,
+      clock: realClock,
+      ask: async (peer, body, withinMs) => {
+        const signal = AbortSignal.timeout(withinMs);
+        return (await callPeer(
+          { fetch: outward.fetch, clock: realClock, keys, versions },
+          meeting.of(peer),
+          EPOCH_PATH,
+          body,
+          signal,
+        ))
+          .text;
+      },
+    });
+    const changes = new MemberChanges({
+      epochs,
+      herald,
+      keys: () => running!.node.reserved,
+      learners,
+      own,
+      isMet: async (peer) => await store.recall(peer) !== null,
+      refuseUrl: (url) => !config.mayBeInsecure && inTheClear({ url }).length > 0,
+      hasSecret: () => secrets.length > 0,
+    });
+    const hear: HearEpoch = async (from, { row }) => {
+      await epochs.hear(row, from);
+      return { ...own(), row: epochs.row };
+    };
+    const changing = () => epochs.known === null ? undefined : running?.inEpoch.changing(epochs.known, herald);
+    const membersState = (): MembersState => {
+      const now = changing();
+      return { ...changes.state(), ...(now === undefined ? {} : { changing: now }) };
+    };
+
+    const run = async (known: Known, resumes: boolean, prepare?: BeforeNode): Promise<Running> => {
+      const { current } = known;
+      const { text, hash } = clusterConfigIn(current);
+      const members = idsOf(current);
+      const holder: { node?: ReplicaNode } = {};
+      const urls = { ...urlsIn(known), ...config.learners };
+      const calls = { urls, config: hash, versions, keys, fetch: outward.fetch, clock: realClock };
+      // Several processes on one store are one node, and a peer's connection would be to one of them.
+      const lines = store.isShared ? null : new Lines({
+        ...calls,
+        connect: outward.connect,
+        newId,
+        life: () => peerTo(id, store.identity()),
+      });
+      const transport = createHttpTransport({
+        ...calls,
         ...(lines === null ? {} : { lines }),
-      },
-      ...(ring === null ? {} : { trace: ring }),
-      init: {
-        member,
-        run: () => initByRequest(store, init, () => begin(node, report), report),
-        identity: () => store.identity(),
-      },
+        spans,
+        ownMark: () => holder.node?.mark() ?? NO_MARK,
+        understood: (reply) => holder.node?.understood(reply) ?? reply,
+        onMark: (peer, mark) => holder.node?.note(peer, mark),
+      });
+      // What init wrote is of the first epoch; later ones are the store's own word.
+      const member: Membership = { id, cluster, config: known.row === null ? text : null };
+      // A learner answers for no vote, so a second life of it can do no harm and nobody is asked about a first one.
+      const init = () =>
+        initialise(config, { ...member, config: text }, config.learner ? [] : members, store, transport);
+      await prepare?.(init);
+      mustBelong(member, store);
+      const pair = pairOf(known, () => epochs.row, sha256Hex);
+      const node = new ReplicaNode({
+        id,
+        cluster,
+        ...(member.config === null ? {} : { config: member.config }),
+        restored: current.restored ?? null,
+        urls,
+        quorums: new QuorumSystem(members),
+        ...(pair === null ? {} : { epochs: pair }),
+        resumes,
+        changing,
+        learners,
+        machine: createMachine({ digest: sha256Hex }),
+        modes: modesOf(current, sha256Hex),
+        digest: sha256Hex,
+        version: VERSION,
+        report,
+      }, {
+        store,
+        transport: tracingTransport(meetingTransport(transport, (peer) => herald.meet(peer)), trace),
+        clock: realClock,
+        random: realRandomness,
+        machine: createMachine({ digest: sha256Hex }),
+        versions,
+        trace,
+        meter: metrics,
+      });
+      holder.node = node;
+      const underWay = new UnderWay(after);
+      const app = createApp(node, {
+        underWay,
+        get tokens() {
+          return tokens;
+        },
+        origins: config.cors,
+        rate: config.rate,
+        peers: Object.keys(urls).length === 1 ? null : {
+          ...peerSide,
+          members: () => Object.keys(urls),
+          config: () => hash,
+          mark: () => node.mark(),
+          refused: (from, why) => {
+            node.refused(from, why);
+            if (why === "other-members") herald.meet(from);
+          },
+          ...(lines === null ? {} : { lines }),
+        },
+        ...(ring === null ? {} : { trace: ring }),
+        init: {
+          member,
+          run: () => initByRequest(store, init, () => begin(node, report), report),
+          identity: () => store.identity(),
+        },
+        members: { state: membersState, change: (request, timeoutMs) => changes.change(request, timeoutMs) },
+        hearEpoch: hear,
+        newId,
+        now,
+        after,
+        tell: report,
+        metrics,
+        spans,
+        report: failedRequest,
+      });
+      const inEpoch = new InEpoch({ node, known, epochs, clock: realClock, report });
+      return { node, inEpoch, underWay, lines, handler: (request) => app.fetch(request) };
+    };
+
+    const joining = createJoiningApp({
+      id,
+      peers: { ...peerSide, members: () => [], config: () => "", mark: () => NO_MARK, refused: () => {} },
+      hear,
       newId,
-      now: () => realClock.now(),
-      after: (ms, run) => realClock.after(ms, run),
-      tell: report,
-      metrics,
-      spans,
-      report: (error, { requestId, method, path }) =>
-        report(`${method} ${path} failed (request ${requestId}): ${error.stack ?? error.message}`, {
-          event: "request-failed",
-          level: "error",
-          names: [path],
-          facts: { requestId, method },
-        }),
+      now,
+      after,
+      report: (error) => failedRequest(error, { requestId: newId(), method: "POST", path: EPOCH_PATH }),
     });
-    const confirmed = begin(node, report);
-    // Alone it has nobody to wait for, and its first caller should not have to either.
-    if (members.length === 1) await confirmed;
+    let handler: Composed["handler"] = (request) => joining.fetch(request);
+    if (known !== null) {
+      running = await run(known, false, async (init) => {
+        if (config.init) await init();
+      });
+      handler = running.handler;
+      const confirmed = begin(running.node, report);
+      // Alone it has nobody to wait for, and its first caller should not have to either.
+      if (known.current.members.length === 1) await confirmed;
+    }
+    herald.start();
     return {
-      handler: (request) => app.fetch(request),
-      node,
-      initialised: store.identity() !== null,
+      handler: (request) => handler(request),
+      get node() {
+        if (running === null) throw new QuorateError("not-ready", "this node waits to be made a member");
+        return running.node;
+      },
+      failing: async () => {
+        if (running !== null) return await running.node.ready.failing();
+        return { name: "membership", fault: `waiting to be made a member of cluster ${cluster}` };
+      },
+      get initialised() {
+        return store.identity() !== null;
+      },
+      joins: waits ? cluster : null,
       prepare(next) {
         const trustNext = outward.prepare(next.ca);
         return () => {
           trustNext();
           // A connection lasts as long as the processes do: whoever knows only a secret that is gone is to have none.
-          if (secrets.some((secret) => !next.secrets.includes(secret))) lines?.endAll();
+          if (secrets.some((secret) => !next.secrets.includes(secret))) running?.lines?.endAll();
           ({ secrets, tokens } = next);
         };
       },
-      drain: () => node.drain(),
+      drain: () => running?.node.drain(),
       async close() {
-        node.close();
+        isClosed = true;
+        herald.close();
+        running?.inEpoch.close();
+        running?.node.close();
         await store.close();
       },
     };
@@ -214,76 +372,26 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
   }
 }
 
+/** To be done once the transport is there and the node is not yet. */
+type BeforeNode = (init: () => Promise<void>) => Promise<void>;
+
+/** What is known of the nodes that epochs are talked of with, wherever they are. */
+class Acquaintances {
+  readonly #met = new Map<string, Acquaintance>();
+
+  of({ id, url }: { readonly id: NodeId; readonly url: string }): Acquaintance {
+    const name = `${id} ${url}`;
+    const known = this.#met.get(name) ?? { id, url, to: null, count: 0 };
+    this.#met.set(name, known);
+    return known;
+  }
+}
+
 function warnInTheClear({ insecurePeers }: NodeConfig, report: Report): void {
   if (insecurePeers.length === 0) return;
   const peers = insecurePeers.join(", ");
   const about = { event: "insecure-peers", level: "warn", facts: { peers } } as const;
   report(`--insecure-peers: what this node sends to ${peers} anybody on the way can read, names and values too`, about);
-}
-
-async function initialise(
-  config: NodeConfig,
-  { id, cluster, config: text }: Membership,
-  witnesses: readonly NodeId[],
-  store: BallotStore,
-  transport: Transport,
-): Promise<void> {
-  if (store.identity() !== null) {
-    throw new QuorateError("invalid-request", `this store is ${store.identity()!.id}'s already: start without --init`);
-  }
-  // As a restore leaves it that was cut off: without the backup's floor its other names would begin at the first fence again.
-  if (config.restore === null && (await store.keys("", "", 1)).length > 0) {
-    throw new StoreError(
-      "this store has records and is nobody's, as after a restore that was cut off: delete it first",
-    );
-  }
-  await mustLast(config);
-  const witness = await knownLife(transport, witnesses, id);
-  if (witness !== null) {
-    throw new QuorateError(
-      "invalid-request",
-      `${witness} has another store of member ${id} on record: a second life of it could vote twice`,
-    );
-  }
-  await store.init({ cluster, id, incarnation: realRandomness.id(), config: text ?? "" });
-}
-
-/** Where no operator is at hand to start a node once with --init. */
-async function initByRequest(
-  store: BallotStore,
-  init: () => Promise<void>,
-  then: () => unknown,
-  report: Report,
-): Promise<void> {
-  // Such a node begins with what its store was when it opened it.
-  if (!store.isShared) {
-    throw new QuorateError("invalid-request", "this store is a file of the node: start it with --init");
-  }
-  try {
-    await init();
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    report(`the store could not be made a member's: ${error.message}`, STORE_FAILED);
-    throw new QuorateError("not-ready", faultOf(error));
-  }
-  then();
-}
-
-const STORE_FAILED = { event: "store", level: "error", facts: { failing: true } } as const;
-
-/** Resolves when the node may vote, or never will, with this store. */
-async function begin(node: ReplicaNode, report: Report): Promise<void> {
-  await node.start().catch((error: Error) => report(`the store cannot be used: ${error.message}`, STORE_FAILED));
-}
-
-/** For anybody: where a store is, its message says, and that is for the operator. */
-function faultOf({ fault }: StoreError): string {
-  return fault ?? "the store of this node cannot be used; its log has the reason";
-}
-
-function mustBelong(member: Membership, store: BallotStore): void {
-  const stranger = strangerIn(store, member);
-  if (stranger !== null) throw new QuorateError("invalid-request", stranger);
 }
 
 /** A platform kills 5 s after it asked for an end; what is still under way then is cut off, and asked again with its key. */

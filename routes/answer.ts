@@ -25,6 +25,8 @@ export type Env = {
     leave?: () => void;
     /** Set where a 503 or 504 tells what is wrong between members: under /v1, and at /readyz, which needs no credential. */
     cluster?: () => ClusterFaults;
+    /** Set once it was answered though its work goes on: what becomes of that is told to nobody. */
+    isCutOff?: true;
     /** Set once a write has one. */
     idempotencyKey?: string;
     /** Set under /paxos: what the answer is in, and what this node says of itself. */

@@ -19,6 +19,7 @@ import { batchRoutes } from "./batch.ts";
 import { dashboardRoutes, noPage } from "./dashboard.ts";
 import { docsRoutes } from "./docs.ts";
 import { answerError, type Explain, internal, problem } from "./error_response.ts";
+import { epochRoutes, type HearEpoch } from "./epoch.ts";
 import { EventStreams } from "./event_stream.ts";
 import { electionRoutes } from "./elections.ts";
 import { clientOf } from "./gate.ts";
@@ -28,6 +29,7 @@ import { hintFor } from "./hints.ts";
 import { type Init, initRoutes } from "./init.ts";
 import { kvRoutes } from "./kv.ts";
 import { lockRoutes } from "./locks.ts";
+import { MEMBERS_PATH, membersRoutes, type MembersService } from "./members.ts";
 import { paxosRoutes } from "./paxos.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { noticesOf } from "./notices.ts";
@@ -38,6 +40,7 @@ import { sessionRoutes } from "./sessions.ts";
 import { withSpans } from "./spans.ts";
 import { METHODS, methodsAt } from "./templates.ts";
 import { traceRoutes, type TraceSource } from "./trace.ts";
+import type { UnderWay } from "./under_way.ts";
 import { watchRoutes } from "./watch.ts";
 
 export type AppOptions = {
@@ -53,6 +56,12 @@ export type AppOptions = {
   readonly trace?: TraceSource;
   /** Absent: there is no /v1/init. */
   readonly init?: Init;
+  /** Absent: there is no /v1/members. */
+  readonly members?: MembersService;
+  /** What a node that gives way to another answers its requests by. Absent: it never does. */
+  readonly underWay?: UnderWay;
+  /** Told of epochs by other nodes; absent, or without peers: nobody can. */
+  readonly hearEpoch?: HearEpoch;
   /** A fresh id of visible ASCII, at most 64 characters: for X-Request-Id and Idempotency-Key. */
   readonly newId: () => string;
   /** Monotonic, in ms. */
@@ -76,9 +85,11 @@ export type AppOptions = {
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
   const { tokens, rate, peers, trace, init, newId, now, after, report, metrics } = options;
   const { spans = NO_SPANS, tell = () => {} } = options;
+  const { members, hearEpoch, underWay } = options;
   const notices = noticesOf(now, tell, metrics);
   const streams = new EventStreams(after, notices.cut);
   const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject), notices.limited);
+  underWay?.onOver(() => streams.endAll());
   const bodies = new Bodies(after);
   const admission = new Admission(now, after);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
@@ -89,7 +100,9 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   };
   const explain: Explain = (c, error) => {
     if (error instanceof QuorateError) return counted(error);
-    report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
+    if (c.get("isCutOff") !== true) {
+      report(error, { requestId: c.get("requestId"), method: c.req.method, path: c.req.path });
+    }
     return counted(internal(c));
   };
 
@@ -116,7 +129,9 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     await limitRequest(c, limits);
     // A batch is let in as one.
     if (c.env?.isOperation === true) return next();
-    await withRoom(c, admission, next);
+    const answered = () => withRoom(c, admission, next);
+    // Who changes the members is answered by the node that did it.
+    await (underWay === undefined || c.req.path === MEMBERS_PATH ? answered() : underWay.during(c, answered));
   });
 
   probeRoutes(app, node);
@@ -134,6 +149,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   backupRoutes(app, node);
   raiseRoutes(app, node);
   if (init !== undefined) initRoutes(app, init);
+  if (members !== undefined) membersRoutes(app, members);
   if (trace !== undefined) traceRoutes(app, node, trace);
   docsRoutes(app, () => node.status().version, tokens === null);
   dashboardRoutes(app, {
@@ -151,6 +167,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
         report(error, { requestId: newId(), method: "frame", path: `/paxos/${mailbox}` });
       },
     );
+    if (hearEpoch !== undefined) epochRoutes(app, node.id, { ...peers, bodies: new Bodies(after) }, hearEpoch);
   }
 
   app.notFound((c) => notFound(app, c, counted));

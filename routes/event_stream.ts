@@ -54,6 +54,11 @@ export class EventStreams {
     return sendBody(c, 200, stream.body, headers);
   }
 
+  /** Ends all that are open, once what was sent is read: whoever watches comes back. */
+  endAll(): void {
+    for (const stream of [...this.#open]) stream.end();
+  }
+
   /** How many are open. */
   get count(): number {
     return this.#open.size;

@@ -65,6 +65,8 @@ const NAMES: Readonly<Record<string, string>> = {
   "post /v1/batch": "batch",
   "get /v1/backup": "getBackupPage",
   "post /v1/raise": "raiseMachine",
+  "get /v1/members": "getMembers",
+  "post /v1/members": "changeMembers",
   "get /v1/status": "getStatus",
   "get /v1/access": "getAccess",
   "get /v1/trace/{name}": "getTrace",

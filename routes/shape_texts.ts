@@ -7,6 +7,7 @@ const FIELDS: Readonly<Record<string, string>> = {
   bound: "What lives as long as this session.",
   candidate: "Who campaigns, as it calls itself.",
   cause: "Why, as a word that stays the same.",
+  changing: "Names that have to move from the epoch before into this one; left out once they have.",
   cluster: "The cluster that its store belongs to; empty before it is initialised.",
   code: "What went wrong, as a word that stays the same. Decide by it, never by the text.",
   contentType: "The Content-Type that it was put with.",
@@ -71,6 +72,8 @@ const FIELDS: Readonly<Record<string, string>> = {
   waiters: "Who waits, in order; at most 100.",
   yours: "The fence of what you hold of it already, under this holder.",
   "Problem.outcome": "What became of a write: nothing was done (`none`), or nobody can tell (`unknown`).",
+  "Changing.from": "The epoch that names have to leave.",
+  "Changing.to": "The epoch in force, which they go into.",
   "NodeStatus.reason": "Why this node does not vote.",
   "Force.reason": "Why it is ended, for the history.",
 };
@@ -116,6 +119,10 @@ const STATES = {
   },
 } as const;
 
+const MEMBERS = ["a", "b", "d"].map((id, i) => ({ id, url: `https://10.0.0.${i + 1}:8701` }));
+const CHANGING = { from: 0, to: 1, sealed: 2, of: 3, moved: 1_024, total: 48_211, spare: 0 };
+const IN_FORCE = { cluster: "q-8e5f2c1d7a90", epoch: 1, members: MEMBERS, changing: CHANGING };
+
 const ENDED = {
   subject: "local",
   from: "2026-11-28T09:00:00.000Z",
@@ -136,6 +143,9 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
     items: [{ key: "kv/config", instance: 2, hash: "0f".repeat(16), state: {} }],
     cursor: "lock/",
   },
+  Members: IN_FORCE,
+  MembersChanged: { outcome: "changed", ...IN_FORCE },
+  ChangeMembers: { expect: 0, members: MEMBERS },
   KvPage: page({ key: "config", revision: "1025", contentType: "text/plain", sizeBytes: 2 }),
   History: { items: [{ ...held("ci-1", "1025"), ...ENDED }], revision: "3073" },
   ElectionHistory: { items: [{ candidate: "host-1", term: "1025", ...ENDED }], revision: "3073" },

@@ -7,6 +7,7 @@ import type { NodeService } from "../src/service/service.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
 import { publish } from "./docs.ts";
 import { queryOf } from "./input.ts";
+import { ChangingShape } from "./members.ts";
 import { faultShape, NoQuery, responses } from "./schemas.ts";
 
 const StatusShape = z.strictObject({
@@ -30,6 +31,7 @@ const StatusShape = z.strictObject({
   })),
   others: z.array(z.strictObject({ id: z.string(), ...faultShape })).optional(),
   epoch: z.int(),
+  changing: ChangingShape.optional(),
   voting: z.boolean(),
   reason: z.string().optional(),
   seq: z.int(),

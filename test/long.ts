@@ -11,6 +11,7 @@ export const LONG: readonly string[] = [
   "test/chaos/hosted_test.ts",
   "test/chaos/hot_test.ts",
   "test/chaos/learner_test.ts",
+  "test/chaos/members_test.ts",
   "test/chaos/metrics_test.ts",
   "test/chaos/old_stores_test.ts",
   "test/chaos/raise_test.ts",

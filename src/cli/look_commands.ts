@@ -7,6 +7,14 @@ import { runDoctor } from "./doctor.ts";
 import { kvDelete, kvGet, kvList, kvPut, kvWatch, type PutFlags, type WriteFlags } from "./kv.ts";
 import type { Common } from "./cluster.ts";
 import { LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
+import {
+  type MemberFlags,
+  type ReplaceFlags,
+  runMemberAdd,
+  runMemberList,
+  runMemberRemove,
+  runMemberReplace,
+} from "./member.ts";
 import type { Parts } from "./program.ts";
 import { CommandError, EXIT_USAGE, reportFailure } from "./report.ts";
 import { runRaise } from "./raise.ts";
@@ -68,6 +76,28 @@ export function lookCommands({ program, does }: Parts): void {
     "quorate doctor http://10.0.0.1:8701 http://10.0.0.2:8701 http://10.0.0.3:8701",
   )
     .action((urls: string[], flags: Common) => does(() => runDoctor(urls, flags)));
+}
+
+export function memberCommands({ program, does }: Parts): void {
+  const member = program.command("member").description("list members, and change them; needs the scope admin");
+  const change = (usage: string, summary: string, ...examples: readonly string[]) =>
+    verb(member, usage, summary, ...examples).option(
+      "--no-wait",
+      "end once the members have changed; names move later",
+    );
+  verb(member, "list", "print the members, and what still has to move to them")
+    .action((flags: Common) => does(() => runMemberList(flags)));
+  change("add <members...>", "make nodes members that wait to join", "quorate member add d=http://10.0.0.4:8701")
+    .action((added: string[], flags: MemberFlags) => does(() => runMemberAdd(added, flags)));
+  change("remove <ids...>", "make these no members any more")
+    .action((ids: string[], flags: MemberFlags) => does(() => runMemberRemove(ids, flags)));
+  change(
+    "replace <id>",
+    "put a node that waits to join in the place of a member",
+    "quorate member replace c --with d=http://10.0.0.4:8701",
+  )
+    .requiredOption("--with <member>", "its id and URL")
+    .action((id: string, flags: ReplaceFlags) => does(() => runMemberReplace(id, flags)));
 }
 
 export function localCommands({ program, does }: Parts): void {

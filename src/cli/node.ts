@@ -57,7 +57,7 @@ async function serveNode(
   let check = "";
   const stopTelling = tellReadiness({
     readiness: async () => {
-      const failing = await node.node.ready.failing();
+      const failing = await node.failing();
       check = failing?.name ?? "";
       return failing?.fault ?? null;
     },
@@ -69,7 +69,11 @@ async function serveNode(
       log.report(`not ready: ${reason}`, { event: "not-ready", level: "error", facts: { check, reason } }),
     clock: realClock,
   });
-  if (!node.initialised) {
+  if (node.joins !== null) {
+    const line =
+      `waits to be made a member of cluster ${node.joins}: quorate member add or replace, with this id and URL`;
+    log.say(line, { event: "joining", facts: { cluster: node.joins } });
+  } else if (!node.initialised) {
     const again = ["--init", ...args].map(shellWord).join(" ");
     log.report(
       `${kv} is not initialised, so this node does not ${config.learner ? "learn" : "vote"}; ` +

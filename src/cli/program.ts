@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
 import { type ElectFlags, type LockFlags, runElect, runLock, runSemaphore, type SemaphoreFlags } from "./hold.ts";
-import { kvCommands, localCommands, lookCommands } from "./look_commands.ts";
+import { kvCommands, localCommands, lookCommands, memberCommands } from "./look_commands.ts";
 import { type OnceFlags, runOnce } from "./once.ts";
 import { EXIT_USAGE } from "./report.ts";
 import { verb } from "./verb.ts";
@@ -55,6 +55,7 @@ function programOf(does: Parts["does"], command: readonly string[]): Command {
   holdCommands(parts);
   kvCommands(parts);
   lookCommands(parts);
+  memberCommands(parts);
   localCommands(parts);
   for (const [name, summary] of OWN) program.command(name).description(summary);
   return program;

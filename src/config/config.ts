@@ -9,6 +9,7 @@ import { LEARNERS_MAX, MEMBERS_MAX, RATE_BURST, RATE_PER_SECOND } from "../limit
 import { MODE_NAMES, type ModeRule } from "../engine/modes.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from "../observe/log.ts";
 import type { NodeId } from "../paxos/ballot.ts";
+import { joinOf, restoreOf } from "./becoming.ts";
 import {
   type Env,
   fromEnv,
@@ -44,8 +45,12 @@ export type NodeConfig = {
   readonly kvToken: string | null;
   /** How keys use their standing ballot, by prefix; read at init only. */
   readonly modes: readonly ModeRule[];
+  /** Whether it was said who the members are; else this node is one alone. */
+  readonly isClusterGiven: boolean;
   /** Make the store a member before serving. */
   readonly init: boolean;
+  /** The cluster that a store which is nobody's waits to be made a member of; null: none. */
+  readonly join: string | null;
   /** The backup whose records it then begins with; null: with none. */
   readonly restore: string | null;
   /** Which restore it is of all of this line of clusters; null: one more than lie behind the backup. */
@@ -66,6 +71,8 @@ export type NodeConfig = {
   readonly behindProxy: boolean;
   /** Other nodes that are asked over plain HTTP on a network, since the operator wants it so. */
   readonly insecurePeers: readonly NodeId[];
+  /** Others may be asked so too, that become members later. */
+  readonly mayBeInsecure: boolean;
 };
 
 /** Those settings that may stand in files, and that a process reads again where it is told to. */
@@ -79,6 +86,7 @@ const NODE_FLAGS = {
   kv: "value",
   modes: "value",
   init: "switch",
+  join: "value",
   restore: "value",
   "restore-number": "value",
   learner: "switch",
@@ -153,7 +161,9 @@ export async function parseConfig(
     kv,
     kvToken: fromEnv(env, "QUORATE_KV_TOKEN")?.text.trim() ?? null,
     modes: modesOf(setting("modes", "QUORATE_MODES")),
+    isClusterGiven: cluster !== null,
     init: flags.init !== undefined,
+    ...joinOf(setting("join", "QUORATE_JOIN"), flags, secrets),
     ...restoreOf(flags),
     secrets,
     tokens,
@@ -164,6 +174,7 @@ export async function parseConfig(
     ca,
     behindProxy,
     insecurePeers,
+    mayBeInsecure,
   };
   refuseStrangers(config);
   const [insecure] = insecurePeers;
@@ -171,19 +182,6 @@ export async function parseConfig(
     refuseInTheClear((Object.hasOwn(learners, insecure) ? listed : cluster)!.name, insecure, others[insecure]!);
   }
   return config;
-}
-
-function restoreOf(
-  flags: Partial<Record<"init" | "restore" | "restore-number", string>>,
-): Pick<NodeConfig, "restore" | "restoreNumber"> {
-  const [restore, number] = [flags.restore ?? null, flags["restore-number"]];
-  if (restore !== null && flags.init === undefined) {
-    refuse("--restore", "needs --init: a store becomes a member's with what the backup has, or never");
-  }
-  if (number === undefined) return { restore, restoreNumber: null };
-  if (restore === null) refuse("--restore-number", "needs --restore");
-  if (!/^[1-9][0-9]{0,2}$/.test(number)) refuse("--restore-number", "is not a number from 1 on");
-  return { restore, restoreNumber: Number(number) };
 }
 
 /** `PREFIX=MODE,…`, each prefix of keys such as `lock/jobs/`. */

@@ -59,6 +59,7 @@ export function diagnose(examined: readonly Examined[]): readonly Finding[] {
     ...silent(examined, answered),
     ...oneCluster(answered),
     ...quorum(examined, answered),
+    ...moving(answered),
     ...answered.flatMap(ownFaults),
     ...peers(answered),
     ...versions(answered),
@@ -141,7 +142,23 @@ function quorum(examined: readonly Examined[], answered: readonly Answered[]): r
     check: "spare",
     nodes: lost,
     what,
-    advice: "bring them back before the next one fails",
+    advice: "bring them back before the next one fails; if a disk is lost: quorate member replace",
+  }];
+}
+
+/** Names that have to move to members that changed, as whoever moves them counts. */
+function moving(answered: readonly Answered[]): readonly Finding[] {
+  const all = answered.flatMap(({ status: { id, changing } }) => changing === undefined ? [] : [{ id, ...changing }]);
+  const [furthest] = all.toSorted((a, b) => b.moved - a.moved);
+  if (furthest === undefined) return [];
+  const { from, to, moved, total, spare } = furthest;
+  const names = `${moved} of ${total ?? "all"} names have moved from epoch ${from} to ${to}`;
+  return [{
+    severity: spare === 0 ? "warning" : "info",
+    check: "members",
+    nodes: all.map(({ id }) => id),
+    what: `${names}; until all have, ${spare} of the members before may fail`,
+    advice: "end and change none of the members before until then",
   }];
 }
 
@@ -163,6 +180,8 @@ function ownFaults({ status, failing }: Answered): readonly Finding[] {
     say("critical", "store", `has a store that fails: ${fault}`, "make room, or mend the disk; it goes on by itself");
   } else if (reason === "learner") {
     say("info", "voting", "is a learner: it does not vote, and is not to", "nothing");
+  } else if (reason?.startsWith("no member since") === true) {
+    say("info", "voting", `is ${reason}`, "end it, once all names have moved");
   } else if (!voting) {
     const isOver = reason?.startsWith("quarantined") === true;
     say(
@@ -170,7 +189,7 @@ function ownFaults({ status, failing }: Answered): readonly Finding[] {
       "voting",
       `does not vote: ${reason ?? "it does not say why"}`,
       isOver
-        ? "its store was rolled back or exchanged: it never votes again; run more members where that matters"
+        ? "its store was rolled back or exchanged: it never votes again; quorate member replace puts another in its place"
         : "do what its reason says; --init only if it never was a member",
     );
   }

@@ -170,6 +170,15 @@ export const SERVICE_STEPS: Steps = {
     await a.said(200, "GET", "/v1/backup?after=session%2Fz");
   },
 
+  "members": async ({ a, b }) => {
+    const { epoch, members } = await a.said(200, "GET", "/v1/members");
+    assertEquals((members as readonly Json[]).map(({ id }) => id), ["a", "b", "c"]);
+    assertEquals((await b.said(200, "POST", "/v1/members", { expect: epoch, members }))["outcome"], "unchanged");
+    assertEquals((await a.said(412, "POST", "/v1/members", { expect: 7, members }))["epoch"], epoch);
+    const refused = await b.ask("POST", "/v1/members", { json: { expect: epoch, members }, as: "other" });
+    assertEquals(refused.body["code"], "forbidden");
+  },
+
   "metrics": async ({ a, b }) => {
     for (const node of [a, b]) {
       const { status, text } = await node.ask("GET", "/metrics");

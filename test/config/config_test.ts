@@ -47,7 +47,9 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     modes: [],
     learners: {},
     learner: false,
+    isClusterGiven: false,
     init: false,
+    join: null,
     restore: null,
     restoreNumber: null,
     secrets: [],
@@ -59,6 +61,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     ca: null,
     behindProxy: false,
     insecurePeers: [],
+    mayBeInsecure: false,
   });
 });
 

@@ -111,6 +111,18 @@ Deno.test("diagnose: votes, stores, stopped names, versions, clusters, clocks, s
   assertEquals(brief([well("a", {}, { rateLimited: null }), well("b"), well("c")]), ["info metrics a"]);
 });
 
+Deno.test("diagnose: while names move it says how many members are needed; who is none any more is no fault", () => {
+  const changing = { from: 0, to: 1, sealed: 2, of: 3, moved: 0, total: null, spare: 0 };
+  const on = { epoch: 1, changing };
+  const counting = { epoch: 1, changing: { ...changing, moved: 7, total: 9 } };
+  const left = well("d", { epoch: 1, changing, voting: false, reason: "no member since epoch 1" });
+  const all = [well("a", on), well("b", counting), well("c", on), left];
+  assertEquals(brief(all), ["warning members a,b,c,d", "info voting d"]);
+  assertStringIncludes(diagnose(all)[0]!.what, "7 of 9 names have moved from epoch 0 to 1; until all have, 0 of");
+  const spare = { epoch: 1, changing: { ...changing, spare: 1 } };
+  assertEquals(brief([well("a", spare), well("b", spare), well("c", spare)]), ["info members a,b,c"]);
+});
+
 Deno.test("diagnose: clocks count as apart only beyond what the time of the answers leaves open", () => {
   const at = (id: string, aheadMs: number, withinMs: number) => well(id, {}, { clock: { aheadMs, withinMs } });
   assertEquals(brief([at("a", 0, 100), at("b", 1_199, 100), well("c")]), []);

@@ -1,5 +1,6 @@
 /** /openapi.json is complete and true: generated requests get documented answers only, and who may what is as declared. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
+import type { AppOptions } from "../../routes/app.ts";
 import type { OpenApi, Operation } from "../../routes/document.ts";
 import { exampleOf, type Schema, shapeIn } from "../../routes/schema_words.ts";
 import { PROBLEMS } from "../../src/http/problem.ts";
@@ -15,7 +16,11 @@ import { type Apps, withApps } from "./memory_apps.ts";
 const REQUESTS = 10_000;
 const AT_ONCE = 24;
 /** So that their routes are in the document too. */
-const TRACED = {
+const TRACED: Partial<AppOptions> = {
+  members: {
+    state: () => ({ cluster: "q-0123456789ab", epoch: 0, members: [] }),
+    change: () => Promise.resolve("unchanged"),
+  },
   trace: { events: () => [] },
   metrics: new NodeMetrics({ me: "a", version: "1", deno: "2", now: () => 0 }),
 };

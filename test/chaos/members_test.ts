@@ -1,0 +1,235 @@
+/** Members change, on real processes. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { quoted, section } from "../pages.ts";
+import { type MemberCluster, until, withMembers } from "./member_cluster.ts";
+import { MemberLoad } from "./member_load.ts";
+import { call, pause } from "./real_cluster.ts";
+
+/** A few of each sort, and what they answer with wherever they are asked. */
+async function written(cluster: MemberCluster, via: string): Promise<(ids: string) => Promise<void>> {
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const reply = await call(cluster.url(via), method, path, body);
+    assertEquals(reply?.status, 200, `${method} ${path} ${JSON.stringify(reply?.body)}`);
+    return reply!.body;
+  };
+  const { fence } = await ask("POST", "/v1/locks/held", { ttlMs: 600_000 });
+  const { term } = await ask("POST", "/v1/elections/led", { ttlMs: 600_000, candidate: "me" });
+  for (let i = 0; i < 30; i++) await ask("PUT", `/v1/kv/k${i}`, { i });
+  const gone = await ask("POST", "/v1/locks/gone", {});
+  await ask("DELETE", `/v1/locks/gone/${gone["fence"]}`);
+  return async (ids) => {
+    for (const id of ids) {
+      const read = async (path: string) => (await call(cluster.url(id), "GET", path))?.body;
+      assertEquals((await read("/v1/locks/held"))?.["lastFence"], fence);
+      assertEquals((await read("/v1/elections/led"))?.["lastTerm"], term);
+      assertEquals((await read("/v1/locks/gone"))?.["lastFence"], gone["fence"]);
+      for (let i = 0; i < 30; i++) assertEquals(await read(`/v1/kv/k${i}`), { i });
+    }
+  };
+}
+
+/** A command as docs/operating.md shows it, with this URL for that of a new member. */
+function shown(verb: string, url: string): readonly string[] {
+  const begin = `quorate member ${verb} `;
+  const command = quoted(section("docs/operating.md", "Members")).find((text) => text.startsWith(begin));
+  assert(command !== undefined, begin);
+  return command.replace(/https:\S+/, url).split(" ").slice(1);
+}
+
+Deno.test("members: a lost disk is replaced, and three vote again; and again, and once more after all have started anew", () =>
+  withMembers("abc", async (cluster) => {
+    const isAll = await written(cluster, "a");
+    await cluster.loseDisk("c");
+    await cluster.join("d");
+    const replaced = await cluster.quorate("ab", ...shown("replace", cluster.url("d")));
+    assertEquals(replaced.code, 0, replaced.text);
+    assertMatch(replaced.text, /^epoch 1: the members are a, b, d\n/);
+    assertMatch(replaced.text, /epoch 1: all names have moved; who is no member any more can be ended\n$/);
+    await cluster.moved(1, "abd");
+    await isAll("abd");
+    // Any two are enough now.
+    await cluster.kill("a");
+    const lock = await call(cluster.url("d"), "POST", "/v1/locks/new", {});
+    assertEquals(lock?.status, 200, JSON.stringify(lock?.body));
+    await isAll("bd");
+    await cluster.startNode("a");
+    await cluster.loseDisk("b");
+    await cluster.join("e");
+    const again = await cluster.quorate("ad", "member", "replace", "b", "--with", `e=${cluster.url("e")}`, "--json");
+    assertEquals(again.code, 0, again.text);
+    await cluster.moved(2, "ade");
+    await isAll("ade");
+    for (const id of "ade") await cluster.kill(id);
+    await Promise.all([..."ade"].map((id) => cluster.startNode(id)));
+    await isAll("ade");
+    const listed = await cluster.quorate("ade", "member", "list");
+    assertEquals(listed.text, [..."ade"].map((id) => `${id}\t${cluster.url(id)}\n`).join(""));
+    // With an empty store under an old id a member would forget what it has voted.
+    await cluster.loseDisk("a");
+    await cluster.startNode("a", ["--join", cluster.cluster], false);
+    await until("a listens", () => cluster.output("a").includes("listening on"));
+    const reply = await call(cluster.url("d"), "POST", "/v1/members", {
+      expect: 2,
+      members: [...cluster.members("de"), { id: "b", url: cluster.url("a") }],
+    });
+    assertEquals([reply?.status, reply?.body["detail"]], [
+      400,
+      "members lists b, which was a member before: take an id that was never used",
+    ]);
+    await until(
+      "a says that it is none",
+      () => cluster.output("a").includes("a is a member already, with another store"),
+    );
+  }));
+
+Deno.test("members: what may not be is refused with its reason, and nothing has changed", () =>
+  withMembers("abc", async (cluster) => {
+    const refused = async (ids: string, expect = 0) => {
+      const { status, body } = (await cluster.change("a", expect, ids))!;
+      return [status, body["code"], body["detail"]] as const;
+    };
+    await cluster.join("d", "q-ffffffffffff");
+    assertEquals(await refused("abd"), [
+      503,
+      "not-ready",
+      `d does not answer at ${cluster.url("d")}: d answered 409 config-mismatch`,
+    ]);
+    await cluster.kill("d");
+    assertMatch(`${(await refused("abd"))[2]}`, /^d does not answer at /);
+    assertEquals((await refused("abc", 1))[0], 412);
+    assertEquals((await refused("ab"))[0], 400);
+    await cluster.join("d");
+    await cluster.kill("c");
+    await cluster.kill("b");
+    assertEquals((await refused("abd"))[0], 503);
+    await cluster.startNode("b");
+    await cluster.startNode("c");
+    const { epoch, members } = (await cluster.status("a"))!;
+    assertEquals([epoch, members.map(({ id }) => id)], [0, ["a", "b", "c"]]);
+    assertEquals((await call(cluster.url("a"), "POST", "/v1/locks/x", {}))?.status, 200);
+    // It waits in vain, and says so.
+    const waiting = await call(cluster.url("d"), "POST", "/v1/locks/x", {});
+    assertEquals([waiting?.status, waiting?.body["code"]], [503, "not-ready"]);
+  }));
+
+Deno.test("members: of two changes one wins, the other is told so; repeated, each is what it was", () =>
+  withMembers("abc", async (cluster) => {
+    await cluster.join("d");
+    await cluster.join("e");
+    const both = await Promise.all([cluster.change("a", 0, "abd"), cluster.change("b", 0, "abce")]);
+    const won = both.findIndex((reply) => reply?.status === 200);
+    assert(won >= 0, JSON.stringify(both));
+    const [winner, loser] = won === 0 ? ["abd", "abce"] : ["abce", "abd"];
+    await until(
+      "both know",
+      async () => (await cluster.status("a"))?.epoch === 1 && (await cluster.status("b"))?.epoch === 1,
+    );
+    for (const via of ["a", "b"]) {
+      assertEquals((await cluster.change(via, 0, winner))?.body["outcome"], "unchanged");
+      const lost = await cluster.change(via, 0, loser);
+      assertEquals([lost?.status, lost?.body["epoch"]], [412, 1]);
+    }
+    const { members } = (await cluster.status("b"))!;
+    assertEquals(members.map(({ id }) => id), [...winner]);
+  }));
+
+Deno.test("members: whoever was away finds out, and all go on after they are started again with what they were started with", () =>
+  withMembers("abc", async (cluster) => {
+    await cluster.join("d");
+    await cluster.kill("c");
+    assertEquals((await cluster.change("a", 0, "abcd"))?.status, 200);
+    await cluster.startNode("c", [], false);
+    for (const id of "abcd") {
+      await until(`${id} votes in epoch 1`, async () => {
+        const status = await cluster.status(id);
+        return status?.epoch === 1 && status.voting;
+      });
+    }
+    for (const id of "abcd") await cluster.kill(id);
+    await Promise.all([..."abcd"].map((id) => cluster.startNode(id)));
+    for (const id of "abcd") assertEquals((await cluster.status(id))?.epoch, 1);
+    // A list that is neither the first nor the new one would be somebody's mistake.
+    await cluster.kill("a");
+    await cluster.startNode("a", [], true);
+  }));
+
+Deno.test("members: one becomes three, and another of them is one alone in the end; who left says so", () =>
+  withMembers("a", async (cluster) => {
+    const isAll = await written(cluster, "a");
+    await cluster.join("b");
+    await cluster.join("c");
+    assertEquals((await cluster.change("a", 0, "abc"))?.status, 200);
+    await cluster.moved(1, "abc");
+    await isAll("abc");
+    await cluster.kill("a");
+    await isAll("bc");
+    await cluster.startNode("a");
+    assertEquals((await cluster.change("b", 1, "c"))?.status, 200);
+    await cluster.moved(2, "abc");
+    await isAll("c");
+    const { reason, voting } = (await cluster.status("a"))!;
+    assertEquals([reason, voting], ["no member since epoch 2", false]);
+    const ready = await call(cluster.url("a"), "GET", "/readyz");
+    assertEquals([ready?.status, ready?.body["detail"]], [503, "no member since epoch 2"]);
+    await cluster.kill("a");
+    await cluster.kill("b");
+    await isAll("c");
+    await cluster.kill("c");
+    await cluster.startNode("c");
+    await isAll("c");
+    assertEquals((await call(cluster.url("c"), "POST", "/v1/locks/alone", {}))?.status, 200);
+  }));
+
+Deno.test("members: who stood still while they changed goes over when it wakes, and what it sends from before counts for nothing", () =>
+  withMembers("abc", async (cluster) => {
+    const isAll = await written(cluster, "c");
+    await cluster.join("d");
+    cluster.signal("c", "SIGSTOP");
+    assertEquals((await cluster.change("a", 0, "abcd"))?.status, 200);
+    await isAll("abd");
+    cluster.signal("c", "SIGCONT");
+    await cluster.moved(1, "abcd");
+    await isAll("abcd");
+  }));
+
+Deno.test("members: three, four, five, three while clients work and nodes are killed; nothing is lost, nothing granted twice", () =>
+  withMembers("abc", async (cluster) => {
+    let members = "abc";
+    const load = new MemberLoad(() => [...members].map((id) => cluster.url(id)), 6);
+    let isOver = false;
+    // One at a time, so that there is a quorum of each epoch whenever it is.
+    const killing = (async () => {
+      for (let i = 0; !isOver; i++) {
+        await pause(300 + Math.random() * 1_200);
+        const id = members[Math.floor(Math.random() * members.length)]!;
+        if (isOver || !cluster.isRunning(id)) continue;
+        await cluster.kill(id);
+        await cluster.startNode(id, [], false);
+        await until(`${id} is back`, async () => !members.includes(id) || (await cluster.status(id))?.voting === true);
+      }
+    })();
+    const change = async (epoch: number, ids: string) => {
+      await until(`the members are ${ids}`, async () => {
+        for (const via of members) if ((await cluster.change(via, epoch - 1, ids))?.status === 200) return true;
+        return false;
+      });
+      members = ids;
+      await cluster.moved(epoch, ids);
+    };
+    await cluster.join("d");
+    await change(1, "abcd");
+    await cluster.join("e");
+    await change(2, "abcde");
+    await change(3, "bde");
+    isOver = true;
+    await killing;
+    const { count } = load;
+    await until("clients are still served", () => load.count > count + 60);
+    await load.end();
+    assertEquals(load.faults, []);
+    for (const [key, value] of load.values) {
+      const reply = await call(cluster.url("d"), "GET", `/v1/kv/${key}`);
+      assertEquals(JSON.stringify(reply?.body), value, key);
+    }
+    console.log(`${load.count} requests, ${load.values.size} values`);
+  }));
