@@ -201,7 +201,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     const changes = new MemberChanges({
       epochs,
       herald,
-      keys: () => running!.node.reserved,
+      here: () => ({ keys: running!.node.reserved, left: running!.inEpoch.left }),
       learners,
       own,
       isMet: async (peer) => await store.recall(peer) !== null,

@@ -53,10 +53,14 @@ type Parts = {
 };
 
 export class InEpoch {
+  /** Resolves with `close`. */
+  readonly left: Promise<void>;
+  readonly #leave: () => void;
   readonly #stop: () => void;
   readonly #sweep: EpochSweep | null;
 
   constructor({ node, known, epochs, clock, report }: Parts) {
+    ({ promise: this.left, resolve: this.#leave } = Promise.withResolvers<void>());
     const { row, current } = known;
     const failed = (error: Error) =>
       report(`the change of members cannot be written: ${error.message}`, { event: "store", level: "error" });
@@ -88,6 +92,7 @@ export class InEpoch {
   }
 
   close(): void {
+    this.#leave();
     this.#stop();
     this.#sweep?.close();
   }

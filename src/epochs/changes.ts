@@ -4,7 +4,6 @@ import { QuorateError } from "../errors.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { EpochConfig } from "../ports.ts";
 import { type ChangeFacts, type ChangeRequest, isDone, objection, refusalOf, type Standing } from "./change.ts";
-import { clusterConfigIn } from "./epoch_config.ts";
 import type { Epochs } from "./epochs.ts";
 import type { Herald } from "./herald.ts";
 import { type Known, rowInto } from "./news.ts";
@@ -13,8 +12,8 @@ import type { ReservedKeys } from "./reserved_keys.ts";
 export type ChangesParts = {
   readonly epochs: Epochs;
   readonly herald: Herald;
-  /** Those of the node that runs now. */
-  readonly keys: () => ReservedKeys;
+  /** Keys of the node that runs now, and what resolves once it leaves its epoch. */
+  readonly here: () => { readonly keys: ReservedKeys; readonly left: Promise<void> };
   readonly learners: readonly NodeId[];
   /** This node, as it is now. */
   readonly own: () => Standing;
@@ -25,6 +24,10 @@ export type ChangesParts = {
   /** Whether a store of this id was met. */
   readonly isMet: (id: NodeId) => Promise<boolean>;
 };
+
+/** Each time this node goes over to another epoch it looks at the request anew. */
+const TRIES_MAX = 5;
+const WENT_OVER = new Error("this node went over to another epoch");
 
 export class MemberChanges {
   readonly #parts: ChangesParts;
@@ -45,23 +48,35 @@ export class MemberChanges {
    * as a write of a register does.
    */
   async change(request: ChangeRequest, timeoutMs: number): Promise<"changed" | "unchanged"> {
-    const { epochs } = this.#parts;
-    if (this.#isNothing(request)) return "unchanged";
-    // What somebody asked for before may have been decided, and whoever did may be gone.
-    await this.#follow(await this.#parts.keys().next(timeoutMs));
-    if (this.#isNothing(request)) return "unchanged";
-    const facts = await this.#facts(request);
-    const { current } = facts;
-    const objected = objection(request, facts);
-    if (objected !== null) throw objected;
-    const next = { ...current, epoch: current.epoch + 1, members: request.members };
-    const decided = await this.#parts.keys().decideNext(next, timeoutMs);
-    await this.#follow(decided);
-    if (clusterConfigIn(decided).text === clusterConfigIn(next).text) return "changed";
-    const epoch = epochs.known?.current.epoch ?? decided.epoch;
-    throw new QuorateError("precondition-failed", `other members were decided for epoch ${decided.epoch} meanwhile`, {
-      more: { epoch },
+    let hasProposed = false;
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      if (this.#isNothing(request)) return hasProposed ? "changed" : "unchanged";
+      try {
+        // What somebody asked for before may have been decided, and whoever did may be gone.
+        await this.#follow(await this.#whileHere((keys) => keys.next(timeoutMs)));
+        if (this.#isNothing(request)) return "unchanged";
+        const facts = await this.#facts(request);
+        const objected = objection(request, facts);
+        if (objected !== null) throw objected;
+        const next = { ...facts.current, epoch: facts.current.epoch + 1, members: request.members };
+        hasProposed = true;
+        await this.#follow(await this.#whileHere((keys) => keys.decideNext(next, timeoutMs)));
+      } catch (error) {
+        if (error !== WENT_OVER) throw error;
+        // Others brought this node into another epoch meanwhile: that one's members are what is asked about now.
+        await this.#parts.epochs.settled();
+      }
+    }
+    throw new QuorateError("not-ready", "the members changed again and again meanwhile");
+  }
+
+  /** Rejects with WENT_OVER if this node leaves its epoch before: what it is asked for then never comes. */
+  async #whileHere<T>(work: (keys: ReservedKeys) => Promise<T>): Promise<T> {
+    const { keys, left } = this.#parts.here();
+    const gone = left.then(() => {
+      throw WENT_OVER;
     });
+    return await Promise.race([work(keys), gone]);
   }
 
   /** Goes into the epoch that was decided; null: none was. */

@@ -58,6 +58,11 @@ export class Epochs {
     return taken;
   }
 
+  /** Resolves once what this node has heard so far is done or has failed. */
+  settled(): Promise<void> {
+    return this.#going;
+  }
+
   async #take(row: EpochsRow, from: NodeId): Promise<void> {
     const known = this.#known;
     if (known === null) return await this.#join(row);
