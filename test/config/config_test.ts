@@ -65,6 +65,27 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
   });
 });
 
+Deno.test("config: who joins names a cluster, is made a member by others, and has their secret", async () => {
+  const env = { QUORATE_PEER_SECRET: "a secret of this test" };
+  const of = async (flags: string, more = {}) =>
+    await parse(`--id d --kv d.sqlite ${flags}`.trim(), { ...env, ...more });
+  const { join, isClusterGiven } = await of("--join q-0123456789ab");
+  assertEquals([join, isClusterGiven], ["q-0123456789ab", false]);
+  assertEquals((await of("", { QUORATE_JOIN: "q-0123456789ab" })).join, "q-0123456789ab");
+  assertEquals((await of("")).join, null);
+  for (
+    const [flags, what] of [
+      ["--join q-0123", "--join"],
+      ["--join http://127.0.0.1:8701", "--join"],
+      ["--join q-0123456789ab --init", "--join"],
+      ["--join q-0123456789ab --learner --cluster a=http://127.0.0.1:1 --learners d=http://127.0.0.1:2", "--join"],
+    ]
+  ) {
+    await assertRejects(() => of(flags!), QuorateError, what);
+  }
+  await assertRejects(() => parse("--id d --kv d --join q-0123456789ab"), QuorateError, "QUORATE_PEER_SECRET");
+});
+
 Deno.test("config: a backup is for --init, and its number for a backup", async () => {
   const of = async (flags: string) => {
     const { restore, restoreNumber } = await parse(`--id a --kv data/a.sqlite ${flags}`);
