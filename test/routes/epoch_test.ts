@@ -8,6 +8,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { decodeAnswer, encodeTold, EPOCH_PATH, type EpochTold } from "../../src/epochs/exchange.ts";
 import { EPOCHS_MAX_BYTES } from "../../src/limits.ts";
 import { NO_MARK } from "../../src/ports.ts";
+import { PeerVersions } from "../../src/transport/peer_versions.ts";
 import { epochOf, rowOf } from "../epochs/samples.ts";
 import { scripted } from "./scripted_node.ts";
 
@@ -23,6 +24,7 @@ function side(changes: Partial<PeerSide> = {}): PeerSide {
     config: () => "",
     identity: () => IDENTITY,
     mark: () => NO_MARK,
+    versions: new PeerVersions(),
     refused: () => {},
     ...changes,
   };
