@@ -132,6 +132,7 @@ const ENDED = {
 
 /** One valid instance of each shape that a client sends or is told. */
 const EXAMPLES: Readonly<Record<string, unknown>> = {
+  Raised: { machine: 3, before: 2 },
   ...STATES,
   LockPage: page(STATES.LockState),
   ElectionPage: page(STATES.ElectionState),

@@ -46,7 +46,10 @@ const StatusShape = z.strictObject({
     names: z.array(z.strictObject({ noun: z.string(), name: z.string(), reason: z.string() })),
   }).optional(),
   version: z.string(),
-  machine: z.strictObject({ version: z.int(), knows: z.int() }).optional().openapi({
+  machine: z.strictObject({
+    version: z.int().openapi({ description: "What names are raised to." }),
+    knows: z.int().openapi({ description: "The newest that this node could apply." }),
+  }).optional().openapi({
     description: "The version of the machine that names are raised to, and the newest that this node knows.",
   }),
 }).openapi("NodeStatus");

@@ -170,6 +170,13 @@ export const SERVICE_STEPS: Steps = {
     await a.said(200, "GET", "/v1/backup?after=session%2Fz");
   },
 
+  "end of an upgrade": async ({ a, b }) => {
+    const { machine: before } = await a.said(200, "POST", "/v1/raise");
+    assertEquals(await b.said(200, "POST", "/v1/raise"), { machine: before, before });
+    const refused = await b.ask("POST", "/v1/raise", { as: "other" });
+    assertEquals([refused.status, refused.body["code"]], [403, "forbidden"]);
+  },
+
   "members": async ({ a, b }) => {
     const { epoch, members } = await a.said(200, "GET", "/v1/members");
     assertEquals((members as readonly Json[]).map(({ id }) => id), ["a", "b", "c"]);

@@ -29,10 +29,14 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/hot_test.ts": "it records what stores with an owner commit, which is what it judges the answers by",
   "chaos/idle_test.ts": "it asks nothing of a node, and measures what one process costs",
   "chaos/old_stores_test.ts": "its stores are files that an older version wrote",
+  "chaos/raise_test.ts": "nodes of two versions on files; all processes of a database are of one version",
+  "chaos/runbook_test.ts": "its page's commands ask a URL, not who serves it, and look at files",
+  "chaos/spans_test.ts": "each process has its own telemetry, and a trace says which node it was",
   "chaos/standing_files_test.ts":
     "it rolls back and copies files; a rollback of a shared store is not found out (PROTOCOL.md §9)",
   "chaos/stranger_test.ts":
     "a stranger comes no further than the head of a request, and its node is in the test's own process",
+  "chaos/upgrade_test.ts": "the version before ran each node on a file of its own",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
     "a balancer takes in what a watcher does not read",
   "cli/cert_test.ts": "it makes files, and asks no node but one about its certificate",
