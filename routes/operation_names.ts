@@ -67,6 +67,8 @@ const NAMES: Readonly<Record<string, string>> = {
   "post /v1/raise": "raiseMachine",
   "get /v1/members": "getMembers",
   "post /v1/members": "changeMembers",
+  "get /v1/repair": "getRepairPlan",
+  "post /v1/repair": "repair",
   "get /v1/status": "getStatus",
   "get /v1/access": "getAccess",
   "get /v1/trace/{name}": "getTrace",

@@ -1,6 +1,6 @@
 /** A span for each request, but for those of probes and scrapers, and of peers that work for none. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { Spans } from "../src/ports.ts";
+import type { Spans } from "../src/spans.ts";
 import type { Env } from "./answer.ts";
 
 /** They come every few seconds, for nobody. */

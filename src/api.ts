@@ -278,3 +278,25 @@ export type NodeStatus = {
 };
 /** `count` is of all, as far as this process has met them; `names` are the first that the caller may know of. */
 export type StoppedNames = { count: number; names: { noun: string; name: string; reason: string }[] };
+
+/** One member's record of a name. `stopped`: it answers nothing, and may be damaged; `silent`: nothing is known of it. */
+export type RepairMember = {
+  id: string;
+  record: "sound" | "stopped" | "damaged" | "silent";
+  /** The instance that is open there, and the hash of all that its state says; absent where neither can be read from here. */
+  instance?: number;
+  hash?: string;
+  reason?: string;
+};
+/**
+ * What a repair of one node's record of a name would do. `none`: it is sound; `repair`: it can be repaired now; `wait`: too few
+ * others answer; `accept`: a person has to say which state it is to be.
+ */
+export type RepairPlan = {
+  members: readonly RepairMember[];
+  action: "none" | "repair" | "wait" | "accept";
+  /** The same in a sentence. */
+  detail: string;
+};
+/** `sound`: it was so already. */
+export type Repaired = { outcome: "repaired" | "accepted" | "sound"; instance: number; hash: string };

@@ -31,6 +31,8 @@ export const BACKUP_PAGE_BYTES = 1024 * 1024;
 /** Instances that one life of a cluster has room for, from a restore to the next: at 10,000 a second of one name 3 years. */
 export const RESTORE_STEP = 2 ** 40;
 export const RESTORES_MAX = 900;
+/** How far a state is raised that a person chose for a name: above whatever records may have said that nobody can read any more. */
+export const ACCEPT_STEP = 2 ** 32;
 export const BATCH_MAX_OPERATIONS = 100;
 export const BATCH_MAX_BYTES = 256 * 1024;
 /** Names of one batch that are worked on at a time. */

@@ -85,6 +85,15 @@ export type StoredRecord = AcceptorRecord & {
   };
 };
 
+/** What a store has of a key, also where that is no record that can be trusted. */
+export type Found = {
+  readonly record: StoredRecord | null;
+  /** What is wrong with what is there, which is then no record; null: nothing, as far as a store can tell. */
+  readonly damage: string | null;
+  /** Another one as soon as another process has written it; null: no other process can. */
+  readonly version: string | null;
+};
+
 /** What moved a record on by one instance. */
 export type Move = { readonly certificate: Certificate; readonly value: Value };
 /** S(instance) from S(instance − 1) and the value decided there, as the machine has it. */
@@ -109,6 +118,8 @@ export interface BallotStore {
    */
   readonly isShared: boolean;
   update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R>;
+  /** As `update`, also of a key whose record is damaged: what `step` writes takes the place of all that there is of it. */
+  mend<R>(key: string, step: (found: Found) => StepResult<R>): Promise<R>;
   /**
    * What a step that writes nothing would see, where that is known at once: the committed record, or null for none. Undefined:
    * `update` has to find it out.
@@ -351,34 +362,6 @@ export interface Trace {
 }
 
 export const NO_TRACE: Trace = { on: false, record: () => {} };
-
-/** How a request ended: `route` as the document has its path, null for what has none; `error` is a word for what failed. */
-export type SpanEnd = { readonly route?: string | null; readonly status?: number; readonly error?: string | null };
-export type Span = {
-  /** As a header says it; null: the span is not recorded, and what is done for it is not either. */
-  readonly traceparent: string | null;
-  end(how: SpanEnd): void;
-};
-
-/** Spans of OpenTelemetry. Callers ask `on` first, so that those that are off cost nothing. */
-export interface Spans {
-  readonly on: boolean;
-  /** The recorded span that the caller runs in, as `traceparent`; null: none. */
-  here(): string | null;
-  /** Runs `run` in the span of a request that came, which `run` ends; `traceparent` is what came with it. */
-  serve<T>(method: string, traceparent: string | null, run: (span: Span) => T): T;
-  /** The span of a request to a peer, for work of these spans, the first of which is its parent. */
-  ask(peer: NodeId, mailbox: Mailbox, of: readonly string[]): Span;
-}
-
-const NO_SPAN: Span = { traceparent: null, end: () => {} };
-
-export const NO_SPANS: Spans = {
-  on: false,
-  here: () => null,
-  serve: (_method, _traceparent, run) => run(NO_SPAN),
-  ask: () => NO_SPAN,
-};
 
 /** What every part of one node shares. */
 export type Ports = {

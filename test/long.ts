@@ -15,6 +15,7 @@ export const LONG: readonly string[] = [
   "test/chaos/metrics_test.ts",
   "test/chaos/old_stores_test.ts",
   "test/chaos/raise_test.ts",
+  "test/chaos/repair_test.ts",
   "test/chaos/runbook_test.ts",
   "test/chaos/second_life_test.ts",
   "test/chaos/secret_rotation_test.ts",

@@ -135,6 +135,7 @@ const SHARED = [
   "src/remembered.ts",
   "src/key_order.ts",
   "src/nouns.ts",
+  "src/spans.ts",
 ];
 /** What stands below a node's rooms; each may import what stands before it. */
 const CORE = ["src/paxos/", "src/machine/", "src/api.ts", "src/ports.ts", ...SHARED];

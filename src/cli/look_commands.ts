@@ -1,6 +1,7 @@
 /** The commands that look at a cluster or write registers, with their flags. */
 import type { Command } from "commander";
 import type { VerifyFlags } from "./backup.ts";
+import { type RepairFlags, runRepair } from "./repair.ts";
 import { type CertFlags, runCertNew } from "./cert.ts";
 import { completionFor, SHELLS } from "./completion.ts";
 import { runDoctor } from "./doctor.ts";
@@ -58,6 +59,11 @@ export function lookCommands({ program, does }: Parts): void {
   ofNoun("force <name>", "end whatever is held of one name; needs the scope admin")
     .requiredOption("--reason <text>", "why, for its history")
     .action((name: string, flags: OfNoun & { reason: string }) => does(() => runForce(name, flags)));
+  verb(program, "repair <name>", "print whose records of one name are wrong, and what a repair will do; --yes does it")
+    .option("--noun <noun>", "lock, election, semaphore, kv or session", "lock")
+    .option("--yes", "do what was printed")
+    .option("--accept <hash>", "the state that it is to be, where the nodes cannot agree: at one node, named by --url")
+    .action((name: string, flags: RepairFlags) => does(() => runRepair(name, flags)));
   verb(program, "backup <file>", "write all that the cluster holds to a file; goes on with one that was begun")
     .action((file: string, flags: Common) => does(() => inDeno("backup", ({ runBackup }) => runBackup(file, flags))));
   verb(program, "verify <file>", "check a backup, line by line")

@@ -61,11 +61,13 @@ import type {
   NodeService,
   Raised,
   RegisterService,
+  RepairService,
   SemaphoreService,
   SessionService,
   Thing,
 } from "../service/service.ts";
 import { floorOf } from "../backup/restored.ts";
+import { Repairer } from "../replica/repairer.ts";
 import { Backups } from "../service/backups.ts";
 import { VoteGate } from "../replica/vote_gate.ts";
 import { StoreHealth } from "../replica/store_health.ts";
@@ -93,6 +95,7 @@ export class ReplicaNode implements NodeService {
   readonly sessions: SessionService;
   /** What is decided of epochs. */
   readonly reserved: ReservedKeys;
+  readonly repairs: RepairService;
   readonly #options: NodeOptions;
   readonly #epoch: number;
   readonly #ports: Ports;
@@ -140,6 +143,7 @@ export class ReplicaNode implements NodeService {
     const { gated, more } = gateOf(id, quorums, epochs, resumes);
     this.#voteGate = new VoteGate({ id, cluster, config }, gated, store, transport, clock, report, failed, more);
     this.#voteGate.unless(() => this.#raised.reason());
+    const whyNot = () => this.#voteGate.reason();
     const leases = new LeaseClock(clock, machine);
     const heard = new Freshness(clock);
     const records = epochs === null ? null : new MemberRecords(id, machine, epochs, (key) => modes.initial(key));
@@ -150,7 +154,7 @@ export class ReplicaNode implements NodeService {
       leases,
       clock,
       modeOf: (key) => modes.initial(key),
-      whyNot: () => this.#voteGate.reason(),
+      whyNot,
       digest,
       heard: (key) => heard.note(key),
       report,
@@ -208,7 +212,6 @@ export class ReplicaNode implements NodeService {
     const { imports, entering } = enteringOf(records, importing);
     this.#imports = imports;
     const reader = new Reader(parts, submitters, entering);
-    const whyNot = () => this.#voteGate.reason();
     const before = () => beforeOf(epochs);
     const names = new Names({ rules, before, store: this.#acceptor, transport, clock, timing, whyNot });
     this.#names = names;
@@ -217,6 +220,7 @@ export class ReplicaNode implements NodeService {
     const raising = { me: id, members, learners, raised: this.#raised, versions, peers: this.#peers };
     this.#raising = new Raising({ ...raising, submitters, store, clock });
     this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
+    this.repairs = new Repairer({ ...parts, whyNot });
     this.#inbox = new Inbox({
       ...{ store, trace, names, coordinator, submitters },
       ...{ health: this.#health, peers: this.#peers, voteGate: this.#voteGate },
@@ -228,8 +232,8 @@ export class ReplicaNode implements NodeService {
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);
-    const isDraining = () => this.#isDraining;
-    const grantParts = { ...sessionParts, bindings, queues: new Queues(sessionParts), names, heard, isDraining };
+    const queues = new Queues(sessionParts);
+    const grantParts = { ...sessionParts, bindings, queues, names, heard, isDraining: () => this.#isDraining };
     const view = quorumViewOf({ ...parts, peers: this.#peers });
     const shown = <S extends object>(noun: WatchedNoun, service: S) => {
       const refusing = refusingBelowQuorum(noun, service, view);

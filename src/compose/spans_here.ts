@@ -1,6 +1,7 @@
 /** The spans of this process, where OpenTelemetry is turned on for it by the runtime's own variables. */
 import { createSpans, type Telemetry } from "../observe/spans.ts";
-import type { Report, Spans } from "../ports.ts";
+import type { Report } from "../ports.ts";
+import type { Spans } from "../spans.ts";
 import { VERSION } from "../version.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -7,7 +7,7 @@ import { Bodies } from "../http/bounded_body.ts";
 import { isLate, lateStream } from "../http/late_stream.ts";
 import { targetFor } from "../http/named.ts";
 import { PROBLEM_TYPE, problemDocument, PROBLEMS, retryAfter } from "../http/problem.ts";
-import { NO_SPANS, type Spans } from "../ports.ts";
+import { NO_SPANS, type Spans } from "../spans.ts";
 import { isLoopback, rawPath, refuseBadHost, refuseWebPages, requestIdOf, VISIBLE } from "../http/request_head.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from "../client/failover.ts";
 import { askForInstance, Instances } from "../client/instances.ts";

@@ -3,7 +3,7 @@
  * a name, a key or a subject: those that the runtime makes by itself hold URLs, so these stand in their place.
  */
 import { METHODS } from "./http_methods.ts";
-import { NO_SPANS, type Span, type SpanEnd, type Spans } from "../ports.ts";
+import { NO_SPANS, type Span, type SpanEnd, type Spans } from "../spans.ts";
 
 type Identified = { readonly traceId: string; readonly spanId: string; readonly traceFlags: number };
 type RuntimeSpan = {

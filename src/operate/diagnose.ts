@@ -202,7 +202,7 @@ function ownFaults({ status, failing }: Answered): readonly Finding[] {
       "critical",
       "stopped",
       `answers nothing of ${stopped.count} names${shown === "" ? "" : `, as ${shown}`}`,
-      "ask through other nodes; keep its store as it is",
+      "quorate repair NAME --noun NOUN says what can be done; other nodes answer meanwhile",
     );
   }
   return found;

@@ -22,4 +22,5 @@ export * from "./proposer.ts";
 export * from "./proposer_state.ts";
 export * from "./quorum.ts";
 export * from "./record.ts";
+export * from "./repair.ts";
 export * from "./split.ts";

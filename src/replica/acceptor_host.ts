@@ -34,6 +34,7 @@ import { KeptRecords } from "./kept_records.ts";
 import { faultIn } from "./faulty_message.ts";
 import type { LeaseClock } from "./lease_clock.ts";
 import type { RaisedMachine } from "./raised_machine.ts";
+import { Mending } from "./mending.ts";
 import { type HeldStep, WriteBehind } from "./write_behind.ts";
 import {
   type BallotStore,
@@ -77,6 +78,7 @@ export class AcceptorHost {
   readonly #moves: Moves;
   readonly #members: MemberRecords | null;
   #ensure: (key: string) => Promise<void> = () => Promise.resolve();
+  readonly mending: Mending;
   /** Names that this node says nothing of. */
   readonly stopped: Stopped;
 
@@ -100,6 +102,16 @@ export class AcceptorHost {
     this.#kept = new KeptRecords(rules.machine, leases, isListed, store.isShared);
     this.#health = health;
     this.raised = raised;
+    this.mending = new Mending({
+      ...{ store, health, open: this.#open, kept: this.#kept, stopped: this.stopped },
+      fresh: (key) => this.#fresh(key),
+      installed: (key, record) => {
+        this.#leases.see(key, record);
+        this.stopped.forget(key);
+        this.#heard(key);
+        this.#moves.moved(key, snapshotOf(record), 1);
+      },
+    });
     this.#behind = new WriteBehind({
       clock,
       again: (key, stored, move) => {
@@ -112,7 +124,11 @@ export class AcceptorHost {
   }
 
   /** Rejects with `not-ready` if this node may not vote, or if its store failed: then nothing may be said of a vote. */
-  async handle(message: SentMessage, from: NodeId | ""): Promise<SentReply> {
+  handle(message: SentMessage, from: NodeId | ""): Promise<SentReply> {
+    return this.mending.told(message, this.#handle(message, from));
+  }
+
+  async #handle(message: SentMessage, from: NodeId | ""): Promise<SentReply> {
     // Not even a view: a store that is empty or was rolled back would answer for votes it does not remember.
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
@@ -233,7 +249,7 @@ export class AcceptorHost {
   viewNow(key: string): View | null {
     // What is there by then may be of another epoch.
     if (this.#whyNot() !== null || this.#open.isOver) return null;
-    const stored = this.#store.peek(key);
+    const stored = this.mending.isShut(key) ? undefined : this.#store.peek(key);
     if (this.#members !== null && (stored === undefined || !this.#members.isImported(stored))) return null;
     if (stored === undefined || (stored !== null && !this.#kept.isWhole(stored)) || this.#kept.isDead(stored)) {
       return null;
@@ -319,6 +335,8 @@ export class AcceptorHost {
     if (refusal !== null) return Promise.reject(refusal);
     const update = this.#behind.begin(key, step);
     const updated = this.#store.update(key, (stored) => {
+      // Whatever it promised or voted would be lost with it.
+      if (this.mending.isShut(key)) throw new QuorateError("not-ready", "its record here is being repaired");
       if (stored !== null && !this.#kept.isWhole(stored)) {
         throw new DamagedRecord(`the record of ${JSON.stringify(key)}: its state is not what its hash is of`);
       }

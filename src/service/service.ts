@@ -17,6 +17,8 @@ import type {
   NodeStatus,
   Page,
   Released,
+  Repaired,
+  RepairPlan,
   Resigned,
   SemaphoreGrant,
   SemaphoreState,
@@ -229,6 +231,17 @@ export type BackupPage = {
 
 /** The version of the machine that is decided now, and the one before. */
 export type Raised = { readonly machine: number; readonly before: number };
+/** This node's records that are damaged, or have stopped. Rejects with `not-ready` where it may not vote. */
+export interface RepairService {
+  /** What members hold of the key, and what `repair` would do here; changes nothing. */
+  plan(key: string): Promise<RepairPlan>;
+  /**
+   * Resolves once the record of this node is sound: with what enough other members hold or, with `accept`, with the state that has
+   * this hash. Rejects with `no-quorum` where too few agree in time, with `precondition-failed` where it is for a person to say, or
+   * is not. It has then changed nothing here.
+   */
+  repair(key: string, accept: string | null, timeoutMs: number): Promise<Repaired>;
+}
 
 export interface NodeService {
   readonly id: NodeId;
@@ -238,6 +251,7 @@ export interface NodeService {
   readonly semaphores: SemaphoreService;
   readonly registers: RegisterService;
   readonly sessions: SessionService;
+  readonly repairs: RepairService;
   /** Whether this node's own record shows it held by that subject: a look, which asks nobody and writes nothing. */
   isHeld(thing: Thing, subject: string): Promise<boolean>;
   /** One reply per message, in order; one that is not for this mailbox, or fails, is `unavailable` by itself. */

@@ -10,6 +10,7 @@ import type { AcceptorRecord } from "../paxos/message.ts";
 import {
   type BallotStore,
   type EpochsRow,
+  type Found,
   type Identity,
   type Mark,
   type StepResult,
@@ -20,7 +21,11 @@ import {
 import { assertFollows } from "./epochs_row.ts";
 import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
+import { type AtomicStep, type AtomicWatch, recordIn } from "./memory_records.ts";
+import { soundOnly } from "./sound_only.ts";
 import { encodeRecord, type IdentityRow, type MetaRow } from "./rows.ts";
+
+export type { AtomicStep, AtomicWatch };
 
 /** What a disk held at one moment. Never changes. */
 export type MemoryImage = { readonly records: ReadonlyMap<string, string>; readonly meta: string | null };
@@ -45,14 +50,6 @@ export class MemoryDisk {
 
 /** How one atomic fails: a check says no; or nothing is heard of it, applied or not. */
 export type Fault = "conflict" | "unknown-applied" | "unknown-lost";
-
-/**
- * The two moments of an atomic in which a process may die with a difference: what was made ready is not on disk yet; it is,
- * and nobody has heard of it. `steps` are all that it makes of its records, in order, as JSON text, those too that later
- * steps of the same atomic overwrite: each of them is answered for. Empty where only the store's own row is written.
- */
-export type AtomicWatch = (moment: "ready" | "committed", steps: readonly AtomicStep[]) => void;
-export type AtomicStep = readonly [key: string, record: string];
 
 export type MemoryStoreOptions = {
   readonly disk?: MemoryDisk;
@@ -83,7 +80,7 @@ type DiskMeta = MetaRow & { readonly identity: IdentityRow | null; readonly epoc
 
 type Waiter = {
   /** Null for a flush, which has no step and waits for the atomic alone. */
-  readonly change: { readonly key: string; readonly step: (r: AcceptorRecord | null) => StepResult<unknown> } | null;
+  readonly change: { readonly key: string; readonly step: (found: Found) => StepResult<unknown> } | null;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
   refusals: number;
@@ -150,12 +147,19 @@ export class MemoryBallotStore implements BallotStore {
   async update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
     this.#assertOpen();
     assertKey(key);
+    return await this.#ask<R>({ key, step: soundOnly(step) });
+  }
+
+  async mend<R>(key: string, step: (found: Found) => StepResult<R>): Promise<R> {
+    this.#assertOpen();
+    assertKey(key);
     return await this.#ask<R>({ key, step });
   }
 
   peek(key: string): StoredRecord | null | undefined {
     const isAtRest = !this.#closed && this.#pump === null;
-    return isAtRest ? parse(this.disk.records.get(key)) : undefined;
+    const { record, damage } = recordIn(key, isAtRest ? this.disk.records.get(key) : undefined);
+    return isAtRest && damage === null ? record : undefined;
   }
 
   async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
@@ -164,7 +168,7 @@ export class MemoryBallotStore implements BallotStore {
     const { records } = this.disk;
     return [...records.keys()]
       .filter((key) => key.startsWith(prefix) && compareKeys(key, after) > 0)
-      .filter((key) => which === "all" || parse(records.get(key))?.live !== false)
+      .filter((key) => which === "all" || recordIn(key, records.get(key)).record?.live !== false)
       .sort(compareKeys)
       .slice(0, Math.max(0, limit));
   }
@@ -317,7 +321,7 @@ export class MemoryBallotStore implements BallotStore {
       }
       const { key, step } = waiter.change;
       try {
-        const { record, reply } = step(parse(writes.get(key) ?? this.disk.records.get(key)));
+        const { record, reply } = step(recordIn(key, writes.get(key) ?? this.disk.records.get(key)));
         if (record !== null) {
           // For the sizes of the rows it would have on disk.
           encodeRecord(key, record, null);
@@ -390,8 +394,4 @@ export class MemoryBallotStore implements BallotStore {
     this.#spoken = meta.spoken;
     return meta;
   }
-}
-
-function parse(text: string | undefined): StoredRecord | null {
-  return text === undefined ? null : JSON.parse(text) as StoredRecord;
 }

@@ -7,6 +7,7 @@ import type { AcceptorRecord } from "../paxos/message.ts";
 import {
   type BallotStore,
   DamagedRecord,
+  type Found,
   type StepResult,
   type StoredRecord,
   StoreError,
@@ -71,19 +72,31 @@ export class OwnerStore extends StoreWide implements BallotStore {
   }
 
   update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
-    return this.#queued(key, step, false);
+    return this.#queued(key, () => step, {});
+  }
+
+  mend<R>(key: string, step: (found: Found) => StepResult<R>): Promise<R> {
+    const mending = (entry: Entry<Waiter>) => (record: AcceptorRecord | null) =>
+      step({ record, damage: record === null ? entry.damage : null, version: null });
+    return this.#queued(key, mending, { mends: true });
   }
 
   peek(key: string): StoredRecord | null | undefined {
     return this.#closing === null && this.#ledger.isOurs ? this.#cache.resting(key)?.record : undefined;
   }
 
-  #queued<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>, isWhole: boolean): Promise<R> {
+  #queued<R>(
+    key: string,
+    stepOn: (entry: Entry<Waiter>) => (record: AcceptorRecord | null) => StepResult<R>,
+    { isWhole = false, mends = false }: { readonly isWhole?: boolean; readonly mends?: boolean },
+  ): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       this.assertUsable();
       assertKey(key);
       const entry = this.#cache.use(key);
-      entry.queue.push({ step, resolve: resolve as (reply: unknown) => void, reject, isWhole, refusals: 0, run: null });
+      const step = stepOn(entry);
+      const settle = { resolve: resolve as (reply: unknown) => void, reject };
+      entry.queue.push({ step, ...settle, isWhole, mends, refusals: 0, run: null });
       if (!entry.loaded) this.#load(entry);
       else if (!entry.flying) {
         // Alone on a committed record: a step that changes nothing is answered without waiting for anybody's
@@ -140,18 +153,29 @@ export class OwnerStore extends StoreWide implements BallotStore {
   async #load(entry: Entry<Waiter>): Promise<void> {
     if (entry.loading) return;
     entry.loading = true;
+    let version: string | null = null;
     try {
       // Before that, a commit of unknown outcome may still change what is read here.
       await this.#settle();
       const rows = this.#kv.getMany<[unknown, unknown]>([ballotRow(entry.key), stateRow(entry.key)]);
       const [ballot, state] = await within(this.#deadlineMs, this.#path, rows);
+      version = ballot.versionstamp;
       const found = decodeRecord(entry.key, ballot.value, state.value);
       const base = isApart(found) ? await this.#together(entry.key, found) : found;
       entry.record = this.#log.newest(entry.key, base, writtenAt(ballot.value));
-      entry.version = ballot.versionstamp;
+      entry.version = version;
+      entry.damage = null;
       entry.loaded = true;
     } catch (error) {
-      this.#rejectQueue(entry, asStoreError(this.#path, error));
+      const mending = error instanceof DamagedRecord ? entry.queue.filter(({ mends }) => mends) : [];
+      reject(entry.queue.filter((waiter) => !mending.includes(waiter)), asStoreError(this.#path, error));
+      entry.queue = mending;
+      if (mending.length > 0) {
+        entry.record = null;
+        entry.version = version;
+        entry.damage = (error as DamagedRecord).message;
+        entry.loaded = true;
+      }
     }
     entry.loading = false;
     this.#enqueue(entry);
@@ -166,6 +190,8 @@ export class OwnerStore extends StoreWide implements BallotStore {
   #enqueue(entry: Entry<Waiter>): void {
     if (entry.queue.length === 0) {
       this.#ready.delete(entry);
+      // It must never be taken for no record.
+      if (entry.damage !== null && !entry.flying) entry.loaded = false;
       this.#cache.rest(entry);
       this.#rested();
     } else if (!entry.loaded) {
@@ -254,7 +280,10 @@ export class OwnerStore extends StoreWide implements BallotStore {
       entry.flying = false;
       if (version !== null) {
         entry.record = record;
+        entry.damage = null;
         if (rows !== null) entry.version = version;
+        // As whatever its log had of it: it can be written whole again, if it was damaged.
+        if (rows !== null) this.#shortening.delete(entry.key);
         for (const waiter of taken) waiter.resolve(waiter.run?.result.reply);
       } else {
         // What this process believes of the key is no longer known to be so.
@@ -286,7 +315,7 @@ export class OwnerStore extends StoreWide implements BallotStore {
       if (this.#shortening.has(key)) continue;
       this.#shortening.add(key);
       // One that is damaged stays as it is: its rows and what the log has of it are all that is left of it.
-      const whole = this.#queued(key, (record) => ({ record, reply: null }), true);
+      const whole = this.#queued(key, () => (record) => ({ record, reply: null }), { isWhole: true });
       whole.then(() => this.#shortening.delete(key), (error) => {
         if (!(error instanceof DamagedRecord)) this.#shortening.delete(key);
       });

@@ -1,7 +1,7 @@
 /** What the queued steps of one key come to: its share of the next atomic of an owner store. */
 import { Buffer } from "node:buffer";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import { type Move, type StoredRecord, StoreError } from "../ports.ts";
+import { DamagedRecord, type Move, type StoredRecord, StoreError } from "../ports.ts";
 import { ballotRow, keyWeightBytes, stateRow } from "./key_space.ts";
 import { encodeEntry } from "./log_entry.ts";
 import type { Entry } from "./record_cache.ts";
@@ -52,7 +52,8 @@ export function again(waiters: readonly Waiter[], path: string): Waiter[] {
 
 /** @param before the last run that wrote something; null: the committed record is as it was */
 function runStep(entry: Entry<Waiter>, waiter: Waiter, before: Run | null): Run {
-  const { key, record: base } = entry;
+  const { key, record: base, damage } = entry;
+  if (damage !== null && before === null && !waiter.mends) throw new DamagedRecord(damage);
   const saw = before === null ? base : before.result.record;
   const last = waiter.run;
   if (last !== null && last.base === base && last.saw === saw) return last;
@@ -80,7 +81,8 @@ function movesTo(
 
 function makePart(entry: Entry<Waiter>, { result, json }: Run, isWhole: boolean): Part {
   const record = result.record!;
-  const live = liveChange(record, entry.record);
+  // What the index has of a damaged one is not known.
+  const live = entry.damage === null ? liveChange(record, entry.record) : record.live ?? true;
   const keyBytes = keyWeightBytes(entry.key);
   return {
     entry,

@@ -11,6 +11,8 @@ export class Entry<Waiter> {
   flying = false;
   /** As committed; meaningful while `loaded`. */
   record: AcceptorRecord | null = null;
+  /** What is wrong with what is on disk: then there is no record, and only who mends it may go on. */
+  damage: string | null = null;
   /** Versionstamp of the ballot row. */
   version: string | null = null;
   queue: Waiter[] = [];

@@ -8,6 +8,7 @@ import {
   type BallotStore,
   type Clock,
   type EpochsRow,
+  type Found,
   type Identity,
   type Mark,
   type Randomness,
@@ -31,27 +32,10 @@ import { asStoreError, closeKv, givenUp, within } from "./kv_calls.ts";
 import { enter, LiveIndex } from "./live_index.ts";
 import { Marks } from "./marks.ts";
 import { decodeIdentity, decodeMarks, encodeIdentity, encodeMarks, encodeRecord, type IdentityRow } from "./rows.ts";
+import type { SharedKv, SharedStoreOptions } from "./shared_store_options.ts";
 import { readRows, type Rows, rowsOf } from "./shared_rows.ts";
+import { soundOnly } from "./sound_only.ts";
 import { recalled, withNews } from "./shared_marks.ts";
-
-/** What is used of a database. Reads are strong ones; none of `watch`, `sum` and the database's own expiry. */
-export type SharedKv = Pick<Deno.Kv, "getMany" | "atomic" | "list" | "close">;
-
-export type SharedStoreOptions = {
-  readonly kv: SharedKv;
-  /** For errors; no secret. */
-  readonly name: string;
-  /** Unlike that of any other process that serves this database. */
-  readonly run: string;
-  readonly clock: Clock;
-  readonly random: Randomness;
-  /** After this long without an answer from the database the outcome of a call counts as unknown: its client never gives up. */
-  readonly callMs?: number;
-  /** Called where a commit found its record changed by another process. */
-  readonly onConflict?: () => void;
-  /** After this long an update gives up. */
-  readonly updateMs?: number;
-};
 
 /** Commits that one update tries while others change the record under it. */
 const TRIES_MAX = 20;
@@ -63,7 +47,7 @@ const LOOK_AGAIN_MS = 1_000;
 const REASON_MAX_CHARS = 1_000;
 
 type Waiter = {
-  readonly step: (record: StoredRecord | null) => StepResult<unknown>;
+  readonly step: (found: Found) => StepResult<unknown>;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -116,6 +100,10 @@ class SharedStore implements BallotStore {
   }
 
   async update<R>(key: string, step: (record: StoredRecord | null) => StepResult<R>): Promise<R> {
+    return await this.mend(key, soundOnly(step));
+  }
+
+  async mend<R>(key: string, step: (found: Found) => StepResult<R>): Promise<R> {
     this.#assertOpen();
     assertKey(key);
     return await new Promise<R>((resolve, reject) => {
@@ -315,9 +303,11 @@ class SharedStore implements BallotStore {
     { readonly type: "done"; readonly answers: Answers } | { readonly type: "again"; unknown: StoreError | null }
   > {
     const writeId = `${this.#run}.${++this.#writes}`;
-    const { answers, record } = this.#play(key, waiters, rows.record);
+    const { answers, record } = this.#play(key, waiters, rows);
     if (record === null) return { type: "done", answers };
-    const { ballot, state, firstSeen, live } = encodeRecord(key, record, rows, { writeId });
+    const { ballot, state, firstSeen, live: change } = encodeRecord(key, record, rows, { writeId });
+    // What the index has of a damaged one is not known.
+    const live = rows.damage === null ? change : record.live ?? true;
     // A database that is another's, or nobody's any more, must not get a vote: its row is checked in every commit.
     const atomic = this.#kv.atomic().check(...rows.checks).set(ballotRow(key), ballot);
     for (const [row, value] of [[stateRow(key), state], [firstSeenRow(key), firstSeen]] as const) {
@@ -339,12 +329,12 @@ class SharedStore implements BallotStore {
   }
 
   /** Each step on what the one before left; one that throws fails its own update alone. `record` is null if none wrote. */
-  #play(key: string, waiters: readonly Waiter[], committed: StoredRecord | null) {
+  #play(key: string, waiters: readonly Waiter[], committed: Found) {
     let record: StoredRecord | null = null;
     const answers: [Waiter, unknown][] = [];
     for (const waiter of waiters) {
       try {
-        const next = waiter.step(record ?? committed);
+        const next = waiter.step(record === null ? committed : { ...committed, record, damage: null });
         if (next.record !== null) {
           if (this.#identity?.quarantined !== undefined) {
             throw new StoreError(`quarantined: ${this.#identity.quarantined}`);

@@ -11,6 +11,8 @@ export type Waiter = {
   readonly reject: (error: unknown) => void;
   /** The record is to be written whole, whatever the step makes of it. */
   readonly isWhole: boolean;
+  /** Its step knows what to make of a damaged record. */
+  readonly mends: boolean;
   /** Commits refused so far with this update in them. */
   refusals: number;
   /** The step's last run, good as long as it would see the same again. */

@@ -15,14 +15,12 @@ import {
   type Mailbox,
   MAILBOXES,
   type Mark,
-  NO_SPANS,
   PeerError,
-  type Span,
-  type Spans,
   type Transport,
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
+import { NO_SPANS, type Span, type Spans } from "../spans.ts";
 import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Lines } from "./lines.ts";

@@ -6,6 +6,7 @@ import { QuorateError } from "../../src/errors.ts";
 import { INLINE_STATE_MAX_BYTES } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
+import type { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { ballotRow, LOG, stateRow } from "../../src/store/key_space.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
@@ -130,7 +131,6 @@ async function isDamaged({ shortenBytes, find, isOld = false, bytes = SMALL, ver
     for (
       const said of [
         () => host.view(KEY),
-        () => host.handle({ type: "read", ...at }, "b"),
         () => host.handle({ type: "prepare", ...at, ballot: ballotOf(1, "b") }, "b"),
         () => host.handle({ type: "lapsed?", ...at, leases: [] }, "b"),
       ]
@@ -138,12 +138,44 @@ async function isDamaged({ shortenBytes, find, isOld = false, bytes = SMALL, ver
       const error = await assertRejects(said, QuorateError, "damaged");
       assertEquals(error.code, "not-ready");
     }
+    assertEquals((await host.handle({ type: "read", ...at }, "b")).type, "stopped");
     assertEquals((await host.view("kv/well")).snapshot.instance, 2);
     assertEquals(lines.length, 1);
     assertStringIncludes(lines[0]!, says);
     assertEquals(host.stopped.shown.map(({ key }) => key), [KEY]);
+    await isMended(host);
     await store.close();
+    const again = await open();
+    assertEquals((await again.host.view(KEY)).snapshot.instance, MENDED_AT);
+    await again.store.close();
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+const MENDED_AT = 9;
+
+/** Silent until another record stands in its place, and from then on as that one says. */
+async function isMended(host: AcceptorHost): Promise<void> {
+  const { snapshot } = await host.view("kv/well");
+  const record = { ...snapshot, epoch: 0, instance: MENDED_AT, promised: STANDING, vote: null };
+  const read = { type: "read", key: KEY, epoch: 0, instance: 1 } as const;
+  assertEquals((await host.mending.look(KEY)).type, "damaged");
+  const done = await host.mending.mend(KEY, async (own, install) => {
+    assertEquals(own.type, "damaged");
+    assertEquals(await host.handle(read, "b"), { type: "stopped", reason: "its record is damaged" });
+    await assertRejects(() => host.mending.mend(KEY, () => Promise.resolve(0)), QuorateError, "already");
+    assertEquals(await install(record), true);
+    // It stands, and may be used once nobody mends it any more.
+    await assertRejects(() => host.view(KEY), QuorateError, "is being repaired");
+    return "mended";
+  });
+  assertEquals(done, "mended");
+  assertEquals(host.stopped.count, 0);
+  const promised = { ...read, type: "prepare", instance: MENDED_AT, ballot: ballotOf(1, "a") } as const;
+  assertEquals((await host.handle(promised, "a")).type, "promise");
+  assertEquals(await host.mending.mend(KEY, () => Promise.resolve("again")), {
+    type: "sound",
+    snapshot: (await host.view(KEY)).snapshot,
+  });
 }

@@ -185,6 +185,7 @@ describe("/openapi.json", () => {
       "/v1/locks/{name}/queue/{key}",
       "/v1/locks/{name}/{fence}",
       "/v1/raise",
+      "/v1/repair",
       "/v1/semaphores",
       "/v1/semaphores/events",
       "/v1/semaphores/{name}",

@@ -2,7 +2,7 @@
  * A database for the simulator, with what the shared store uses of Deno KV: any number of clients, every call there and back
  * in virtual time, and every way in which a call of a remote one may end. Deterministic, and for nothing but simulation.
  */
-import type { SharedKv } from "../../src/store/shared_store.ts";
+import type { SharedKv } from "../../src/store/shared_store_options.ts";
 import type { Seeded, VirtualClock } from "./virtual_time.ts";
 
 /**

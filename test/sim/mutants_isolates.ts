@@ -25,8 +25,8 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
     kind: "isolates",
     edits: [...REMEMBERS, {
       file: STORE,
-      text: "this.#play(key, waiters, rows.record);",
-      replacement: "this.#play(key, waiters, this.#memory.get(key) ?? rows.record);",
+      text: "this.#play(key, waiters, rows);",
+      replacement: "this.#play(key, waiters, { ...rows, record: this.#memory.get(key) ?? rows.record });",
     }],
     from: 21,
     seeds: 20,
@@ -38,7 +38,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       file: STORE,
       text: "    let unknown: StoreError | null = null;\n",
       replacement:
-        "    let unknown: StoreError | null = null;\n    const known = this.#memory.get(key);\n    const remembered = known === undefined ? null : this.#play(key, waiters, known);\n    if (remembered?.record === null) return remembered.answers;\n",
+        "    let unknown: StoreError | null = null;\n    const known = this.#memory.get(key);\n    const remembered = known === undefined ? null : this.#play(key, waiters, { record: known, damage: null, version: null });\n    if (remembered?.record === null) return remembered.answers;\n",
     }],
     from: 13,
     seeds: 50,
@@ -48,9 +48,9 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
     kind: "isolates",
     edits: [{
       file: STORE,
-      text: "const { answers, record } = this.#play(key, waiters, rows.record);",
+      text: "const { answers, record } = this.#play(key, waiters, rows);",
       replacement:
-        "const memo = attempts as Map<string, Answers> & { first?: { answers: [Waiter, unknown][]; record: StoredRecord | null } };\n    const { answers, record } = memo.first ??= this.#play(key, waiters, rows.record);",
+        "const memo = attempts as Map<string, Answers> & { first?: { answers: [Waiter, unknown][]; record: StoredRecord | null } };\n    const { answers, record } = memo.first ??= this.#play(key, waiters, rows);",
     }],
     from: 21,
     seeds: 50,

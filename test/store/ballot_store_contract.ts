@@ -6,7 +6,9 @@ import type { AcceptorRecord, State } from "../../src/paxos/message.ts";
 import {
   type Apply,
   type BallotStore,
+  DamagedRecord,
   type EpochsRow,
+  type Found,
   type Mark,
   type StepResult,
   type StoredRecord,
@@ -23,6 +25,8 @@ export type Medium = {
   hold(): () => void;
   /** Atomics that reached the medium so far. */
   atomics(): number;
+  /** Leaves junk where this key's record was; no store is open. */
+  spoil(key: string): Promise<void>;
   dispose(): Promise<void>;
 };
 
@@ -252,6 +256,67 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     assertEquals(await again.update("k", look), record);
     await again.close();
   });
+
+  test(
+    "a damaged record is never none: only who mends it may write, and what it writes takes its place",
+    async (first, medium) => {
+      await first.update("k", increment);
+      await first.update("other", increment);
+      await first.close();
+      await medium.spoil("k");
+      const store = await medium.open();
+      const see = ({ record, damage }: Found) => ({ record: null, reply: [record, damage === null] });
+      const fresh = (record: StoredRecord | null) => ({ record: record ?? makeRecord(1), reply: "voted" });
+      const tries = [store.update("k", fresh), store.mend("k", see), store.update("k", fresh)];
+      const [before, seen, after] = await Promise.allSettled(tries);
+      assertEquals(seen, { status: "fulfilled", value: [null, false] });
+      for (const one of [before, after]) {
+        assert(one?.status === "rejected" && one.reason instanceof DamagedRecord, JSON.stringify(one));
+      }
+      await assertRejects(() => store.update("k", look), DamagedRecord);
+      // It comes while who mends has seen it and waits for another commit.
+      const release = medium.hold();
+      const other = store.update("other", increment);
+      await sleep(5);
+      const waits = store.mend("k", see);
+      await sleep(20);
+      const late = store.update("k", fresh).catch((error) => error);
+      await sleep(5);
+      release();
+      assert(await late instanceof DamagedRecord);
+      await Promise.allSettled([other, waits]);
+      const sound = makeRecord(7);
+      const mend = () => ({ record: sound, reply: "mended" });
+      assertEquals(await store.mend("k", mend), "mended");
+      assertEquals(await store.mend("k", see), [sound, true]);
+      assertEquals(await store.update("k", increment), 8);
+      assertEquals(await store.keys("", "", 9, "live"), ["k", "other"]);
+      await store.close();
+      const again = await medium.open();
+      assertEquals(countOf(await again.update("k", look)), 8);
+      await again.close();
+    },
+  );
+
+  test(
+    "what is to take the place of a damaged record and does not get there leaves it damaged",
+    async (first, medium) => {
+      await first.update("k", increment);
+      await first.close();
+      await medium.spoil("k");
+      const store = await medium.open();
+      const mend = () => ({ record: makeRecord(7), reply: "mended" });
+      const failing = () => {
+        throw new Error("not this one");
+      };
+      await assertRejects(() => store.mend("k", failing), Error, "not this one");
+      await assertRejects(() => store.update("k", increment), DamagedRecord);
+      medium.failNext(store, "conflict");
+      assertEquals(await store.mend("k", mend), "mended");
+      assertEquals(countOf(await store.update("k", look)), 7);
+      await store.close();
+    },
+  );
 
   test("votes and states written in turn all survive reopening", async (store, medium) => {
     await store.update("k", increment);

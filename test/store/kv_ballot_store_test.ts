@@ -62,6 +62,10 @@ async function makeMedium(): Promise<Medium> {
       return resolve;
     },
     atomics: () => opened.reduce((sum, kv) => sum + kv.atomics, 0),
+    spoil: async (key) => {
+      using kv = await Deno.openKv(path);
+      await kv.set(ballotRow(key), new TextEncoder().encode("junk"));
+    },
     dispose: () => Deno.remove(folder, { recursive: true }),
   };
 }

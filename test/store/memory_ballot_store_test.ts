@@ -25,6 +25,10 @@ function makeMedium(): Promise<Medium> {
       return resolve;
     },
     atomics: () => atomics,
+    spoil: (key) => {
+      disk.records.set(key, "junk");
+      return Promise.resolve();
+    },
     dispose: () => Promise.resolve(),
   });
 }

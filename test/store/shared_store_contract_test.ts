@@ -6,6 +6,7 @@ import { assertEquals } from "@std/assert";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
 import type { BallotStore } from "../../src/ports.ts";
 import type { Fault } from "../../src/store/memory_ballot_store.ts";
+import { ballotRow } from "../../src/store/key_space.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import { DENOKV_CHECKS_MAX, findDenokv, startDenokv } from "../kv_connect/denokv.ts";
 import type { Fault as ServerFault } from "../kv_connect/faults.ts";
@@ -42,16 +43,21 @@ function clientsOf(url: string, accessToken: string) {
       return await openStore(client.asKv());
     },
     atomics: () => clients.reduce((sum, { atomics }) => sum + atomics, 0),
+    spoil: async (key: string) => {
+      using kv = await openWith(url, accessToken);
+      await kv.set(ballotRow(key), new TextEncoder().encode("junk"));
+    },
   };
 }
 
 function onStandIn(): Promise<Medium> {
   const server = startKvConnect({ checksMax: DENOKV_CHECKS_MAX });
   const { faults } = server.database("db");
-  const { open, atomics } = clientsOf(server.url("db"), server.accessToken);
+  const { open, atomics, spoil } = clientsOf(server.url("db"), server.accessToken);
   return Promise.resolve({
     open,
     atomics,
+    spoil,
     failNext: (_, fault) => faults.next("write", SERVER_FAULTS[fault]),
     hold: () => {
       faults.chance("write", "hang-before", 1);
@@ -63,10 +69,11 @@ function onStandIn(): Promise<Medium> {
 
 async function onDenokv(program: string): Promise<Medium> {
   const server = await startDenokv(program);
-  const { open, atomics, clients } = clientsOf(server.url, server.accessToken);
+  const { open, atomics, spoil, clients } = clientsOf(server.url, server.accessToken);
   return {
     open,
     atomics,
+    spoil,
     failNext: (_, fault) => {
       for (const client of clients) client.fault = fault;
     },

@@ -79,6 +79,9 @@ async function makeMedium(): Promise<Medium> {
       return resolve;
     },
     atomics: () => shared.clients.reduce((sum, client) => sum + client.atomics, 0),
+    spoil: async (key) => {
+      await shared.raw.set(ballotRow(key), new TextEncoder().encode("junk"));
+    },
     dispose: () => {
       shared.raw.close();
       return Promise.resolve();

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ANSWER_HEADER, peerKeys } from "../../src/auth/peer_mac.ts";
-import { type Mark, NO_SPANS, type PeerCause, PeerError, type Spans, type WireReply } from "../../src/ports.ts";
+import { type Mark, type PeerCause, PeerError, type WireReply } from "../../src/ports.ts";
+import { NO_SPANS, type Spans } from "../../src/spans.ts";
 import { createHttpTransport, type HttpTransportOptions, PEER_MAX_OPEN } from "../../src/transport/http_transport.ts";
 import { decodeRequest, encodeResponse, type ReceivedRequest } from "../../src/transport/wire.ts";
 import { VERSION_HEADER, WIRE_ADVICE, WIRE_HEADER, WIRES } from "../../src/version.ts";

@@ -30,6 +30,7 @@ import {
   type CoordinatorThing,
   type ProposerThing,
   type ReaderThing,
+  type RecordThing,
   type ReplyThing,
   type RequestThing,
   type Thing,
@@ -100,7 +101,8 @@ export class Model {
     this.#picksIn = picksIn(plan);
     this.#quorums = new core.QuorumSystem(this.nodes);
     const owners = explicitOf(plan).map(({ x }) => x);
-    const busy = new Set([plan.coordinator, ...owners, ...this.#actors.map(({ node }) => node)]);
+    const { coordinator, damages = coordinator } = plan;
+    const busy = new Set([coordinator, damages, ...owners, ...this.#actors.map(({ node }) => node)]);
     const idle = renamings(this.nodes.filter((node) => !busy.has(node)));
     this.names = Object.values(reductions).every((on) => on) ? idle.length : 1;
     this.things = new Things((thing) => {
@@ -112,7 +114,7 @@ export class Model {
   }
 
   initial(): Row {
-    const records = this.nodes.map((node) => this.#firstRecord(node));
+    const records = this.nodes.map((node) => this.#isBehind(node) ? this.#firstRecord(node) : this.#recordSoFar(node));
     const sent: number[] = [];
     const actors = this.#actors.map((actor, index) => {
       if (actor.role === "proposer") {
@@ -132,9 +134,37 @@ export class Model {
         },
       );
     });
-    const decided = this.things.id({ kind: "decided", values: Array(this.#plan.instances).fill(null) });
+    const { instances } = this.#plan;
+    const known = this.#decidedBefore().map(({ id }) => id);
+    const decided = this.things.id({
+      kind: "decided",
+      values: [...known, ...Array(instances - known.length).fill(null)],
+    });
     const ids = records.map((record, i) => this.things.id({ kind: "record", at: this.nodes[i]!, record }));
     return { parts: [...ids, ...actors, decided], sent };
+  }
+
+  /** Before the search begins, where somebody is behind. */
+  #decidedBefore(): readonly Value[] {
+    const { behind, proposers, instances } = this.#plan;
+    if (behind === undefined) return [];
+    return Array.from({ length: instances - 1 }, (_, i) => valueOf(this.#plan, proposers[0]!, i + 1));
+  }
+
+  #isBehind(at: NodeId): boolean {
+    return this.#plan.behind === undefined || this.#plan.behind === at;
+  }
+
+  #recordSoFar(at: NodeId): AcceptorRecord {
+    const acceptors = this.nodes.filter((node) => !this.#isBehind(node));
+    return this.#decidedBefore().reduce((record, value) => {
+      const { instance } = record;
+      const kind = "inclusive" as const;
+      const certificate = { instance, ballot: this.#core.STANDING, kind, valueId: value.id, acceptors };
+      const state = logMachine.apply(record.state, instance, value);
+      const stateHash = logMachine.hash(state);
+      return { ...record, instance: instance + 1, state, stateHash, decidedBy: certificate };
+    }, this.#firstRecord(at));
   }
 
   /** Fresh, but for a ballot opened before. */
@@ -162,6 +192,43 @@ export class Model {
     });
     if (this.#picksIn.length > 0) this.nodes.forEach((_, part) => this.#picks(row, part, visit));
     if (this.#plan.forgets) this.nodes.forEach((_, part) => this.#forgets(row, part, visit));
+    if (this.#plan.damages !== undefined) this.#damages(row, this.nodes.indexOf(this.#plan.damages), visit);
+  }
+
+  /** Its record is found damaged; the others tell how far it may have voted; it takes what they hold above that. */
+  #damages(row: Row, part: number, visit: Visit): void {
+    const id = row.parts[part]!;
+    const thing = this.#recordThing(id);
+    const { at, damage } = thing;
+    const isNow = (effect: Effect, what: string) => visit(part, effect, () => `${at} ${what}`);
+    if (damage === undefined) {
+      const lost = () => this.things.id({ ...thing, damage: { voted: null } });
+      return isNow(this.#step(`${id} is damaged`, id, () => ({ ...nothing(lost()), seen: ["damaged"] })), "is damaged");
+    }
+    if (damage === "repaired") return;
+    const some = this.nodes.flatMap((from, other) => other === part ? [] : [{ from, id: row.parts[other]! }]);
+    for (let mask = 1; mask < 1 << some.length; mask++) {
+      const asked = some.filter((_, i) => (mask >> i & 1) === 1);
+      const memo = `${id} asks ${asked.map((other) => other.id).join()}`;
+      const effect = this.#step(memo, id, () => {
+        const snapshotOf = (other: number) => this.#core.snapshotOf(this.record(other));
+        const standings = asked.map(({ from, id }) => ({ from, snapshot: snapshotOf(id) }));
+        // What cannot be read passes for no record, where it is counted.
+        standings.push({ from: at, snapshot: this.#core.snapshotOf(this.#firstRecord(at)) });
+        const { voted } = damage;
+        if (voted === null) {
+          const known = this.#core.lastVoted(this.#quorums, at, standings);
+          return nothing(known === null ? id : this.things.id({ ...thing, damage: { voted: known } }));
+        }
+        const snapshot = this.#core.stateAbove(this.#quorums, at, voted, standings);
+        const record = snapshot === null ? null : this.#core.recordAnew(logMachine, 0, snapshot);
+        if (record === null) return nothing(id);
+        const concluded = decidedIn(record.state).map((value, i) => ({ instance: i + 1, value }));
+        const next = this.things.id({ ...thing, record, damage: "repaired" });
+        return { ...nothing(next), concluded, seen: ["repaired"] };
+      });
+      isNow(effect, damage.voted === null ? "asks how far it may have voted" : "takes what the others hold");
+    }
   }
 
   /**
@@ -221,9 +288,19 @@ export class Model {
   }
 
   record(id: number): AcceptorRecord {
+    return this.#recordThing(id).record;
+  }
+
+  #recordThing(id: number): RecordThing {
     const thing = this.#thing(id);
     if (thing.kind !== "record") throw new Error(`${thing.kind} ${id} is no record`);
-    return thing.record;
+    return thing;
+  }
+
+  /** Nothing is said of it, and its own node reads nothing in it. */
+  #isLost(id: number): boolean {
+    const { damage } = this.#recordThing(id);
+    return damage !== undefined && damage !== "repaired";
   }
 
   vote(id: number): VoteThing | null {
@@ -300,9 +377,10 @@ export class Model {
 
   #acceptorStep(part: number, request: RequestThing): Effect {
     const { actor, attempt, instance, to } = request;
+    if (this.#isLost(part)) return nothing(part);
     const before = this.record(part);
     const { record, reply } = this.#handled(to, before, request);
-    const effect = this.#recorded(to, before, record);
+    const effect = this.#recorded(part, before, record);
     const seen = [...effect.seen];
     if (reply.type === "ahead") seen.push("ahead");
     if (reply.type === "behind") seen.push("behind");
@@ -312,7 +390,9 @@ export class Model {
   }
 
   /** What follows for all to see from what an acceptor has made durable. */
-  #recorded(at: NodeId, before: AcceptorRecord, record: AcceptorRecord): Effect {
+  #recorded(part: number, before: AcceptorRecord, record: AcceptorRecord): Effect {
+    const thing = this.#recordThing(part);
+    const { at } = thing;
     const added: number[] = [];
     const seen: Sometimes[] = [];
     const { vote, instance } = record;
@@ -325,7 +405,7 @@ export class Model {
     if (moved && before.vote?.value.id !== decidedIn(record.state)[before.instance - 1]) seen.push("installed");
     const concluded = moved ? decidedIn(record.state).map((value, i) => ({ instance: i + 1, value })) : [];
     const fault = record.stopped === undefined ? null : `acceptor ${at} stopped: ${record.stopped}`;
-    return { next: this.things.id({ kind: "record", at, record }), added, concluded, seen, fault };
+    return { next: this.things.id({ ...thing, record }), added, concluded, seen, fault };
   }
 
   #replyStep(part: number, message: ReplyThing, opening: Snapshot | null): Effect {
@@ -342,7 +422,8 @@ export class Model {
     const own = row.parts[this.nodes.indexOf(this.#actors[thing.actor]!.node)]!;
     return this.#step(`${row.parts[part]} behind ${id} ${own}`, row.parts[part]!, () => {
       const snapshot = this.#core.snapshotOf(this.record(own));
-      return this.#replyStep(row.parts[part]!, thing, snapshot.instance === thing.instance ? snapshot : null);
+      const isThere = snapshot.instance === thing.instance && !this.#isLost(own);
+      return this.#replyStep(row.parts[part]!, thing, isThere ? snapshot : null);
     });
   }
 
@@ -391,7 +472,8 @@ export class Model {
       }
     }
     const own = row.parts[this.nodes.indexOf(actor.node)]!;
-    if (thing.mustOpen !== undefined || !this.#beginsAnew(thing, actor, this.record(own))) return;
+    if (thing.mustOpen !== undefined || this.#isLost(own)) return;
+    if (!this.#beginsAnew(thing, actor, this.record(own))) return;
     const effect = this.#step(`${id} on ${own}`, id, () => this.#begin(thing.actor, this.record(own)));
     const { instance } = this.record(own);
     visit(part, effect, () => `${this.#nameOf(thing.actor)} begins at instance ${instance} as its record stands`);
@@ -463,7 +545,7 @@ export class Model {
     outputs.added.push(this.things.id({ kind: "request", actor, attempt: attemptOf(from), instance, to, message }));
   }
 
-  /** With a Learn to everybody, the own record too; where no later instance follows nothing would come of it. */
+  /** With a Learn to everybody, the own record too; where no later instance follows nothing but a repair would come of it. */
   #conclude(
     outputs: Outputs,
     by: ProposerThing | CoordinatorThing,
@@ -472,7 +554,8 @@ export class Model {
   ): void {
     const { instance } = certificate;
     outputs.concluded.push({ instance, value: certificate.valueId });
-    if (instance === this.#plan.instances) return;
+    const { instances, damages } = this.#plan;
+    if (instance === instances && (damages === undefined || instances === 1)) return;
     const message = { type: "learn", key: KEY, epoch: 0, instance, certificate, value } as const;
     for (const to of this.nodes) this.#send(outputs, by, to, message);
   }
@@ -540,6 +623,7 @@ export class Model {
     const id = row.parts[part]!;
     const at = this.nodes[part]!;
     const before = this.record(id);
+    if (this.#isLost(id)) return;
     for (const [ballot, instance, votes] of this.#fastVotes(row, at)) {
       if (instance !== before.instance || !this.#picksIn.includes(ballot[0] === 0 ? "standing" : "opened")) continue;
       for (const ids of this.#enough(votes)) {
@@ -547,7 +631,7 @@ export class Model {
           const reports = this.#reportsOf(ids);
           const message = { type: "pick", key: KEY, epoch: 0, instance, ballot, reports } as const;
           const { record } = this.#core.stepAcceptor(this.#rules(at), before, message, { from: at, seenMs: {} });
-          return this.#recorded(at, before, record);
+          return this.#recorded(id, before, record);
         });
         visit(part, effect, () => `${at} picks from the votes ${this.#showVotes(ids)}`);
       }
@@ -602,6 +686,7 @@ export class Model {
     this.nodes.forEach((node, at) => {
       if (thing.views.some(({ from }) => from === node)) return;
       const record = row.parts[at]!;
+      if (this.#isLost(record)) return;
       const effect = this.#step(`${id} views ${record} from ${mustOpen}`, id, () => {
         const { vote } = this.record(record);
         const view = { from: node, snapshot: this.#core.snapshotOf(this.record(record)), vote };

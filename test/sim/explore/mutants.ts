@@ -227,6 +227,26 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
     ),
     caughtBy: "FUX n=3 2+0, a finishes",
   },
+  {
+    name: "a repair without a value decided before it",
+    file: "paxos/repair.ts",
+    edits: edit("snapshot.instance > voted", "snapshot.instance > Math.min(voted, 0)"),
+    caughtBy: "FX n=3 2+0, c finishes, a is damaged",
+  },
+  {
+    name: "a repair one instance too low",
+    file: "paxos/repair.ts",
+    edits: edit("snapshot.instance)) + 1;", "snapshot.instance));"),
+    caughtBy: "KX n=3 2+0, two instances, a coordinates, b finishes, a is damaged",
+    passes: "FX n=3 2+0, c finishes, a is damaged",
+  },
+  {
+    name: "a repair that counts the record it is to replace",
+    file: "paxos/repair.ts",
+    edits: edit("return standings.filter(({ from }) => from !== me);", "return me === '' ? [] : standings;"),
+    caughtBy: "F n=3 2+0, the third instance, c is behind, a is damaged",
+    passes: "F n=3 2+0, two instances, a is damaged",
+  },
 ];
 
 export const HOST_MUTANTS: readonly HostMutant[] = [
@@ -258,6 +278,29 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     edits: edit("    if (stopped === undefined) {\n", "    if (true as boolean) {\n"),
     of: "test/routes/status_test.ts",
     test: "status: a record that contradicts the others' answers nothing, reads are the others', and it is told",
+  },
+  {
+    name: "a vote cast while the record is repaired",
+    file: "replica/acceptor_host.ts",
+    edits: edit("if (this.mending.isShut(key)) throw", 'if (this.mending.isShut(key) && key === "") throw'),
+    of: "test/replica/mending_test.ts",
+    test:
+      "mending: a record that can be read again while it is repaired says nothing until that is over, and is not replaced",
+  },
+  {
+    name: "a repair at the instance in which the record stood",
+    file: "replica/mending.ts",
+    edits: edit("own.snapshot.instance < record.instance", "own.snapshot.instance <= record.instance"),
+    of: "test/replica/mending_test.ts",
+    test: "mending: of one that has stopped nothing takes the place that does not stand above it",
+  },
+  {
+    name: "a damaged record taken for none",
+    file: "store/part.ts",
+    edits: edit("damage !== null && before === null && !waiter.mends", "damage === ''"),
+    of: "test/store/kv_ballot_store_test.ts",
+    test:
+      "owner store: a damaged record is never none: only who mends it may write, and what it writes takes its place",
   },
   {
     name: "a state that is not what its hash is of",

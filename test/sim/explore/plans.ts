@@ -31,6 +31,9 @@ export const SOMETIMES = [
   /** A linearizable read answered, from views alone or by a ballot of its own. */
   "read",
   "read settled",
+  /** A record that was damaged, and one that was taken in its place. */
+  "damaged",
+  "repaired",
 ] as const;
 export type Sometimes = typeof SOMETIMES[number];
 
@@ -54,11 +57,15 @@ export type Plan = {
   readonly proposers: readonly NodeId[];
   /** Direct clients, each with one value for instance 1, sent to every acceptor. */
   readonly clients: number;
-  readonly instances: 1 | 2;
+  readonly instances: 1 | 2 | 3;
   /** Said by the values of instance 1: the mode of instance 2. */
   readonly nextMode?: Mode;
   /** An acceptor may die before it has written what it learned of the value that it voted for, and after it has spoken of it. */
   readonly forgets?: true;
+  /** This node's record may be found damaged at any time, once, and is then repaired from the others'. */
+  readonly damages?: NodeId;
+  /** All instances but the last were decided without this node before the search begins. */
+  readonly behind?: NodeId;
   /** A linearizable read through this node, which settles by an explicit ballot what it must. */
   readonly reader?: NodeId;
   readonly sometimes: readonly Sometimes[];
@@ -69,6 +76,7 @@ const CARRIED: readonly Sometimes[] = ["classic", "carried"];
 const RECOVERED: readonly Sometimes[] = ["recovery", "recovered"];
 const FOLLOWED: readonly Sometimes[] = ["behind", "installed", "later instance decided"];
 const READ: readonly Sometimes[] = ["read", "read settled"];
+const REPAIRED: readonly Sometimes[] = ["damaged", "repaired"];
 
 const x = (node: NodeId, then?: "C" | "U"): PlanBallot => then === undefined ? { x: node } : { x: node, then };
 const o = (node: NodeId, then?: "C" | "U"): PlanBallot => ({
@@ -84,7 +92,7 @@ function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Pa
     ballot === "C" || ballot === "U" || (typeof ballot === "object" && ballot.then)
   );
   const isExplicit = ballots.some((ballot) => typeof ballot === "object" && !ballot.isOpen);
-  const { instances = 1, reader, proposers = ["a", "b"] } = more;
+  const { instances = 1, reader, damages, proposers = ["a", "b"] } = more;
   const opens = isFast &&
     ballots.some((ballot) => typeof ballot === "object" && !ballot.isOpen && !proposers.includes(ballot.x));
   return {
@@ -102,6 +110,8 @@ function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Pa
       ...(opens ? ["opened" as const] : []),
       ...(instances > 1 ? FOLLOWED : []),
       ...(reader === undefined ? [] : READ),
+      // It takes what is above the instance after the one at which the others are found.
+      ...(damages === undefined ? [] : instances > 1 ? REPAIRED : ["damaged" as const]),
     ],
     ...more,
   };
@@ -170,6 +180,32 @@ export const PLANS = {
     instances: 2,
     clients: 1,
     nextMode: { kind: "classic", coordinator: "a" },
+  }),
+
+  "FX n=3 2+0, c finishes, a is damaged": plan(3, ["F", x("c")], "c", { damages: "a" }),
+  "F n=3 2+0, two instances, a is damaged": plan(3, ["F"], "c", { instances: 2, damages: "a" }),
+  "F n=3 2+0, two instances, c is damaged": plan(3, ["F"], "c", { instances: 2, damages: "c" }),
+  "F n=3 1+0, three instances, a is damaged": plan(3, ["F"], "c", {
+    instances: 3,
+    proposers: ["a"],
+    damages: "a",
+    sometimes: ["inclusive", "open", "ahead", ...FOLLOWED, ...REPAIRED],
+  }),
+  "F n=3 1+0 of b, three instances, a is damaged": plan(3, ["F"], "c", {
+    instances: 3,
+    proposers: ["b"],
+    damages: "a",
+    sometimes: ["inclusive", "open", "ahead", ...FOLLOWED, ...REPAIRED],
+  }),
+  "F n=3 2+0, the third instance, c is behind, a is damaged": plan(3, ["F"], "c", {
+    instances: 3,
+    behind: "c",
+    damages: "a",
+    sometimes: ["inclusive", "collision", "behind", "ahead", "installed", "damaged"],
+  }),
+  "KX n=3 2+0, two instances, a coordinates, b finishes, a is damaged": plan(3, ["K", x("b")], "a", {
+    instances: 2,
+    damages: "a",
   }),
 
   "FX n=4 2+1, a finishes": plan(4, ["F", x("a")], "a", { clients: 1 }),

@@ -75,8 +75,18 @@ export type VoteThing = {
   readonly epoch?: number;
   readonly base?: string;
 };
+export type RecordThing = {
+  readonly kind: "record";
+  readonly at: NodeId;
+  readonly record: AcceptorRecord;
+  /**
+   * Nothing of it can be read any more: what is still here is for the search alone, which knows that no vote of it is taken back.
+   * `voted` is the last instance in which it may have voted, as far as the others have told; once it is repaired, null.
+   */
+  readonly damage?: { readonly voted: number | null } | "repaired";
+};
 export type Thing =
-  | { readonly kind: "record"; readonly at: NodeId; readonly record: AcceptorRecord }
+  | RecordThing
   | ProposerThing
   | CoordinatorThing
   | ReaderThing
