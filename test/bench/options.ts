@@ -25,6 +25,7 @@ const PROGRAMS = {
   profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
   overload: { nodes: "3", workers: "64", rounds: "5", seconds: "6", "warm-up": "15", json: "" },
   growth: { nodes: "3", names: "100000", json: "" },
+  leftovers: { nodes: "3", names: "100000", rounds: "2", json: "" },
   disk: { nodes: "3", names: "10000", cycles: "100000", workers: "16", json: "" },
   wan: { cycles: "50", json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
@@ -48,7 +49,7 @@ export type Options = {
   readonly svg: string | null;
 };
 
-const ONE_CELL: readonly Program[] = ["profile", "overload", "growth", "disk"];
+const ONE_CELL: readonly Program[] = ["profile", "overload", "growth", "leftovers", "disk"];
 const FLAGS = Object.keys(PROGRAMS).filter((program) => program !== "compare") as Exclude<Program, "compare">[];
 
 /** Null: help is asked for. Throws UsageError. */

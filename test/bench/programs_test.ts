@@ -5,6 +5,7 @@ import { count, countsTable } from "./counts.ts";
 import { disk, diskTable, type Measured, perMillion } from "./disk.ts";
 import { Flood } from "./flood.ts";
 import { growth, growthTable, sizesUpTo } from "./growth.ts";
+import { leftovers, leftoversTable } from "./leftovers.ts";
 import { parseOptions } from "./options.ts";
 import { overload, overloadTable } from "./overload.ts";
 import { partsOf, partsTable, profile } from "./profile.ts";
@@ -160,6 +161,30 @@ Deno.test("--disk: each name of a kind is made once, and what a million cycles a
     await apps.close();
   }
   assertEquals(parseOptions(["--disk", "--names", "5"])?.names, 5);
+});
+
+Deno.test("--leftovers: each name is taken and given back once a round, and what is kept is told as it grows", async () => {
+  const apps = await memoryApps(3);
+  try {
+    const kept = {
+      urls: apps.cluster.ids.map((id) => apps.url(id)),
+      memory: () => Promise.resolve(null),
+      file: () => Promise.resolve(2 ** 20),
+    };
+    const found = await leftovers(kept, { names: 8, rounds: 2, calmMs: 0 });
+    assertEquals(
+      found.map(({ round, cycles }) => [round, cycles]),
+      [1, 2].flatMap((round) => [2, 4, 6, 8].map((cycles) => [round, cycles])),
+    );
+    const { items } = await (await apps.ask("a", "/v1/locks/once-7/history")).json();
+    assertEquals(items.map(({ holder, end }: Record<string, string>) => [holder, end]), [["once", "released"], [
+      "once",
+      "released",
+    ]]);
+    assert(leftoversTable(found).includes("| 2 | 8 | – | 1.0 |"));
+  } finally {
+    await apps.close();
+  }
 });
 
 Deno.test("--growth: each size is filled up, worked on, watched and restarted, and told by the smallest", async () => {
