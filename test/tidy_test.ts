@@ -225,6 +225,7 @@ const RULES: readonly Rule[] = [
   { room: "src/remembered.ts", may: [] },
   { room: "src/key_order.ts", may: [] },
   { room: "src/nouns.ts", may: [] },
+  { room: "src/spans.ts", may: [] },
   { room: "src/version.ts", may: [] },
   { room: "src/errors.ts", may: SHARED, mayTypes: ["src/api.ts"] },
   { room: "src/api.ts", may: SHARED },

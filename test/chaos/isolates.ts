@@ -30,6 +30,7 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/idle_test.ts": "it asks nothing of a node, and measures what one process costs",
   "chaos/old_stores_test.ts": "its stores are files that an older version wrote",
   "chaos/raise_test.ts": "nodes of two versions on files; all processes of a database are of one version",
+  "chaos/repair_test.ts": "it writes junk into a node's own file",
   "chaos/runbook_test.ts": "its page's commands ask a URL, not who serves it, and look at files",
   "chaos/spans_test.ts": "each process has its own telemetry, and a trace says which node it was",
   "chaos/standing_files_test.ts":

@@ -67,10 +67,11 @@ export class RequestGenerator {
   constructor(document: OpenApi, random: () => number) {
     this.#document = document;
     this.#random = random;
-    // Those without a name have little to vary.
+    // Those without a name have less to vary, those without a body besides next to nothing.
     this.#operations = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.entries(item).flatMap(([method, operation]) =>
-        Array(/\{(name|key)\}/.test(path) ? 6 : 1).fill({ path, method, operation })
+        Array(/\{(name|key)\}/.test(path) ? 6 : operation.requestBody === undefined ? 1 : 3)
+          .fill({ path, method, operation })
       )
     );
   }
