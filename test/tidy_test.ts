@@ -174,12 +174,12 @@ const RULES: readonly Rule[] = [
   { room: "src/watch/", may: ["src/watch/", "src/service/", "src/replica/", "src/engine/", ...CORE] },
   {
     room: "src/store/",
-    may: ["src/store/", "src/ports.ts", "node:", ...SHARED],
+    may: ["src/store/", "src/ports.ts", "src/end_of_turn.ts", "node:", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   {
     room: "src/transport/",
-    may: ["src/transport/", "src/ports.ts", "node:buffer", ...SHARED],
+    may: ["src/transport/", "src/ports.ts", "src/end_of_turn.ts", "node:buffer", ...SHARED],
     mayTypes: ["src/paxos/", "src/members/"],
   },
   { room: "src/http/", may: ["src/http/", ...SHARED], mayTypes: ["src/api.ts"] },
@@ -223,6 +223,7 @@ const RULES: readonly Rule[] = [
   { room: "src/assert.ts", may: [] },
   { room: "src/limits.ts", may: ["src/assert.ts"] },
   { room: "src/remembered.ts", may: [] },
+  { room: "src/end_of_turn.ts", may: ["node:timers"] },
   { room: "src/key_order.ts", may: [] },
   { room: "src/nouns.ts", may: [] },
   { room: "src/spans.ts", may: [] },

@@ -13,6 +13,7 @@ import {
   StoreError,
   type Which,
 } from "../ports.ts";
+import { atEndOfTurn } from "../end_of_turn.ts";
 import { AtomicRoom } from "./atomic_room.ts";
 import type { FileLock } from "./file_lock.ts";
 import { Flushes } from "./flushes.ts";
@@ -202,11 +203,11 @@ export class OwnerStore extends StoreWide implements BallotStore {
     }
   }
 
-  /** Starts the pump after the current callers had their say, so that what they ask for shares one commit. */
+  /** Starts the pump after all who came in this turn had their say, so that what they ask for shares one commit. */
   #kick(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    queueMicrotask(() => this.#pump());
+    atEndOfTurn(() => this.#pump());
   }
 
   async #pump(): Promise<void> {
@@ -221,7 +222,9 @@ export class OwnerStore extends StoreWide implements BallotStore {
       }
       const parts = this.#assemble();
       this.#finishFlushes();
-      if (parts.length > 0 || !this.#flushes.isEmpty) await this.#commit(parts);
+      if (parts.length === 0 && this.#flushes.isEmpty) continue;
+      await this.#commit(parts);
+      await new Promise<void>(atEndOfTurn);
     }
     this.#pumping = false;
   }

@@ -2,11 +2,12 @@
  * Transport over HTTP: messages for one mailbox of one peer share requests, each a POST or, while lasting connections to the
  * peer stand, a frame (lines.ts).
  *
- * What is sent within one turn of the event loop travels together, and what is sent while a request is under way
+ * What is sent within one turn of the event loop travels together, whatever it was asked for by, and what is sent while a request is under way
  * waits for the next. With only ever one under way, a message that just missed one to a peer 175 ms off would wait up to
  * a whole round trip more; so once the latest request is older than `pipelineMs`, the next starts beside it, up to
  * PIPELINE_MAX to a peer. On a local network answers come sooner than that, and one is all there is.
  */
+import { atEndOfTurn } from "../end_of_turn.ts";
 import { PAXOS_MAX_MESSAGES, PEER_DEADLINE_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
@@ -199,11 +200,11 @@ class HttpTransport implements Transport {
     return peer;
   }
 
-  /** A microtask later the senders that run now have all sent. */
+  /** At the end of the turn all that arrived in it has sent what it sends. */
   #gather(peer: Peer, lane: Lane): void {
     if (lane.isGathering) return;
     lane.isGathering = true;
-    queueMicrotask(() => {
+    atEndOfTurn(() => {
       lane.isGathering = false;
       this.#depart(peer, lane);
     });

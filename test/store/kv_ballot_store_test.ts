@@ -111,6 +111,18 @@ Deno.test("owner store: a small state is in the row of its votes, a large one ha
     }
   }, { cachedKeys: 1, shortenBytes: -1 }));
 
+Deno.test("owner store: what is asked for in one turn of the event loop shares a commit, however late in it", () =>
+  withStore(async ({ store }) => {
+    // In memory from here on: what is read first comes when it comes.
+    await Promise.all(["a", "b"].map((key) => store.update(key, increment)));
+    const seq = store.seq();
+    const updates = [store.update("a", increment)];
+    for (let i = 0; i < 10; i++) await null;
+    updates.push(store.update("b", increment));
+    await Promise.all(updates);
+    assertEquals(store.seq(), seq + 1);
+  }));
+
 Deno.test("owner store: a read of a committed record waits for nobody's commit", () =>
   withStore(async ({ store, kv }) => {
     await store.update("quiet", increment);

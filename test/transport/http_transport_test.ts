@@ -196,6 +196,16 @@ Deno.test("16 requests are under way to a peer, one more only for a mailbox that
   transport.close();
 });
 
+Deno.test("what is sent in one turn of the event loop is one request, however late in it", async () => {
+  const { calls, transport } = setUp();
+  sendMany(transport, 2);
+  for (let i = 0; i < 10; i++) await null;
+  sendMany(transport, 3);
+  await settled();
+  assertEquals(sizes(calls), [5]);
+  transport.close();
+});
+
 Deno.test("a request holds 1,000 messages and 2 MiB at most", async () => {
   const { calls, transport } = setUp({ pipelineMs: 0 });
   sendMany(transport, 1_500);

@@ -1,3 +1,4 @@
+import { atEndOfTurn } from "../../src/end_of_turn.ts";
 import type { Clock } from "../../src/ports.ts";
 
 /** Time that passes when the test says so. */
@@ -39,7 +40,8 @@ export class ManualClock implements Clock {
   }
 }
 
-/** A turn of the event loop: every microtask there is has run. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+/** A turn of the event loop: every microtask there is has run, and what waited for the end of the turn. */
+export async function settled(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  await new Promise<void>(atEndOfTurn);
 }
