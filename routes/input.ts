@@ -199,13 +199,20 @@ export async function whileConnected<T>(request: Request, run: (signal: AbortSig
   request.signal.addEventListener("abort", tell, { once: true });
   if (request.signal.aborted) tell();
   try {
-    return await run(gone.signal);
-  } catch (error) {
-    if (!gone.signal.aborted || error instanceof QuorateError) throw error;
-    // To give up with the signal's own reason is what a waiter should do, and no failure of the node.
-    throw new QuorateError("outcome-unknown", "the client went away");
+    return await unlessGone(gone.signal, run);
   } finally {
     request.signal.removeEventListener("abort", tell);
+  }
+}
+
+/** As `whileConnected`, of what only looks whether the signal is aborted: a request's own costs a tenth of another one. */
+export async function unlessGone<T>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  try {
+    return await run(signal);
+  } catch (error) {
+    if (!signal.aborted || error instanceof QuorateError) throw error;
+    // To give up with the signal's own reason is what a waiter should do, and no failure of the node.
+    throw new QuorateError("outcome-unknown", "the client went away");
   }
 }
 

@@ -5,7 +5,7 @@ import type { Caller } from "../src/service/service.ts";
 import { type Ctx, sendAnswer } from "./answer.ts";
 import { type Explain, toldOf } from "./error_response.ts";
 import { eventBytes, type EventStreams } from "./event_stream.ts";
-import { accepts, refuseToWait, whileConnected } from "./input.ts";
+import { accepts, refuseToWait, unlessGone, whileConnected } from "./input.ts";
 
 export type WaitParts = { readonly streams: EventStreams; readonly explain: Explain };
 
@@ -23,7 +23,9 @@ export async function answerWaiting(
   if (waitMs === 0 && anonymous !== true) return sendAnswer(c, await ask({}));
   // Once it has a place it waits for whoever holds, and no more for this node.
   const onPosition = () => c.get("leave")?.();
-  return sendAnswer(c, await whileConnected(c.req.raw, (signal) => ask({ signal, onPosition })));
+  const waiting = (signal: AbortSignal) => ask({ signal, onPosition });
+  const { raw } = c.req;
+  return sendAnswer(c, await (waitMs === 0 ? unlessGone(raw.signal, waiting) : whileConnected(raw, waiting)));
 }
 
 /**

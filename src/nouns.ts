@@ -22,11 +22,16 @@ export function goneBody(noun: WatchedNoun, name: string, revision: string): obj
   return { [NAME_FIELDS[noun]]: name, revision };
 }
 
-/** Whose key this is; null: none that can be watched. */
-export function nounOfKey(key: string): { readonly noun: WatchedNoun; readonly name: string } | null {
-  for (const noun of Object.keys(KEY_PREFIXES) as WatchedNoun[]) {
-    const prefix = KEY_PREFIXES[noun];
-    if (key.startsWith(prefix)) return { noun, name: key.slice(prefix.length) };
-  }
+const NOUNS = Object.keys(KEY_PREFIXES) as WatchedNoun[];
+
+/** What the key is a name of; null: nothing that can be watched. */
+export function nounOf(key: string): WatchedNoun | null {
+  for (const noun of NOUNS) if (key.startsWith(KEY_PREFIXES[noun])) return noun;
   return null;
+}
+
+/** The same, with the name. */
+export function nounOfKey(key: string): { readonly noun: WatchedNoun; readonly name: string } | null {
+  const noun = nounOf(key);
+  return noun === null ? null : { noun, name: key.slice(KEY_PREFIXES[noun].length) };
 }

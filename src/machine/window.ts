@@ -23,28 +23,41 @@ export function trimWindow(window: Window, instance: number, version: number): W
   // A value that only repeats what was decided leaves the state as it was.
   if (window.added === 0) return window;
   const older = countBefore(items, instance - WINDOW_INSTANCES + 1);
-  const gone = new Set<number>();
+  // Nearly always one or two.
+  const gone: number[] = [];
   const own: number[] = [];
   for (let i = 0; i < older; i++) {
-    if (items[i]!.endsWith(REPEATABLE_TAG)) gone.add(i);
+    if (items[i]!.endsWith(REPEATABLE_TAG)) gone.push(i);
     else own.push(i);
   }
-  for (const i of firstToGo(items, own, own.length - DEDUP_WINDOW)) gone.add(i);
-  if ((items.length - gone.size) * ENTRY_MAX_BYTES > WINDOW_MAX_BYTES) dropToBytes(items, instance, version, gone);
-  if (gone.size === 0) return window;
-  return { ...window, items: items.filter((_, i) => !gone.has(i)), ...floorsAfter(window, gone) };
+  if (own.length > DEDUP_WINDOW) gone.push(...firstToGo(items, own, own.length - DEDUP_WINDOW));
+  if ((items.length - gone.length) * ENTRY_MAX_BYTES > WINDOW_MAX_BYTES) dropToBytes(items, instance, version, gone);
+  if (gone.length === 0) return window;
+  const { evicted, floors } = floorsAfter(window, gone);
+  return { items: without(items, gone), evicted, floors, added: window.added };
+}
+
+function without(items: readonly string[], gone: readonly number[]): string[] {
+  if (gone.length > 8) {
+    const places = new Set(gone);
+    return items.filter((_, i) => !places.has(i));
+  }
+  const left: string[] = [];
+  for (let i = 0; i < items.length; i++) if (!gone.includes(i)) left.push(items[i]!);
+  return left;
 }
 
 /** Adds to what is gone until the rest has room. */
-function dropToBytes(items: readonly string[], instance: number, version: number, gone: Set<number>): void {
+function dropToBytes(items: readonly string[], instance: number, version: number, gone: number[]): void {
+  const places = new Set(gone);
   let bytes = 0;
-  for (const [i, item] of items.entries()) if (!gone.has(i)) bytes += bytesOf(item, version);
+  for (const [i, item] of items.entries()) if (!places.has(i)) bytes += bytesOf(item, version);
   if (bytes <= WINDOW_MAX_BYTES) return;
   // The results of this instance's commands are read from the window, so its entries stay; they always have room.
   const before = countBefore(items, instance);
-  const left = Array.from({ length: before }, (_, i) => i).filter((i) => !gone.has(i));
+  const left = Array.from({ length: before }, (_, i) => i).filter((i) => !places.has(i));
   for (const i of firstToGo(items, left, left.length)) {
-    gone.add(i);
+    gone.push(i);
     bytes -= bytesOf(items[i]!, version);
     if (bytes <= WINDOW_MAX_BYTES) return;
   }
@@ -65,11 +78,11 @@ function countBefore(items: readonly string[], instance: number): number {
  * At most so many of these places, one after another: the oldest of the tag that has most left; of equal tags the oldest.
  * @param places rising
  */
-function* firstToGo(items: readonly string[], places: readonly number[], most: number): Generator<number> {
-  if (most <= 0) return;
+function firstToGo(items: readonly string[], places: readonly number[], most: number): readonly number[] {
+  if (most <= 0) return [];
   const mark = `|${tagOf(items[places[0]!]!)}`;
   // One subject has the name to itself, as nearly always.
-  if (places.every((place) => items[place]!.endsWith(mark))) return yield* places.slice(0, most);
+  if (places.every((place) => items[place]!.endsWith(mark))) return places.slice(0, most);
   const byTag = new Map<string, { readonly places: number[]; at: number }>();
   for (const place of places) {
     const tag = tagOf(items[place]!);
@@ -77,7 +90,8 @@ function* firstToGo(items: readonly string[], places: readonly number[], most: n
     if (own === undefined) byTag.set(tag, { places: [place], at: 0 });
     else own.places.push(place);
   }
-  for (let i = 0; i < most; i++) {
+  const order: number[] = [];
+  while (order.length < most) {
     let chosen: { readonly places: number[]; at: number } | null = null;
     for (const own of byTag.values()) {
       const left = own.places.length - own.at;
@@ -86,9 +100,10 @@ function* firstToGo(items: readonly string[], places: readonly number[], most: n
       const isOlder = () => own.places[own.at]! < chosen!.places[chosen!.at]!;
       if (lead > 0 || (lead === 0 && isOlder())) chosen = own;
     }
-    if (chosen === null) return;
-    yield chosen.places[chosen.at++]!;
+    if (chosen === null) break;
+    order.push(chosen.places[chosen.at++]!);
   }
+  return order;
 }
 
 /** Raised by what is gone. Of more subjects than are kept the floors of those raised longest ago become everybody's. */

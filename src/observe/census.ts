@@ -1,7 +1,7 @@
 /** Who holds and who waits, of the names that this process has seen move: of the others it says nothing until they do. */
 import { CENSUS_MAX_NAMES } from "../limits.ts";
 import { type Occupied, occupiedOf } from "../machine/changes.ts";
-import { nounOfKey, type WatchedNoun } from "../nouns.ts";
+import { nounOf, type WatchedNoun } from "../nouns.ts";
 import type { State } from "../paxos/message.ts";
 import { Remembered } from "../remembered.ts";
 
@@ -28,8 +28,8 @@ export class Census {
   moved(key: string, state: State): void {
     const occupied = occupiedOf(state);
     if (occupied === null) return this.#names.delete(key);
-    const noun = nounOfKey(key)?.noun;
-    if (noun === undefined) return;
+    const noun = nounOf(key);
+    if (noun === null) return;
     const known = this.#names.get(key);
     const now = this.#now();
     this.#names.set(key, {

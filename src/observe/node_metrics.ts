@@ -3,7 +3,7 @@ import type { NodeStatus, Receipt } from "../api.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import type { QuorateError } from "../errors.ts";
 import { changesOf } from "../machine/changes.ts";
-import { KEY_PREFIXES, nounOfKey, type WatchedNoun } from "../nouns.ts";
+import { KEY_PREFIXES, nounOf, type WatchedNoun } from "../nouns.ts";
 import type { Snapshot, State, Value } from "../paxos/message.ts";
 import type { Meter, NodeId } from "../ports.ts";
 import { Census } from "./census.ts";
@@ -120,8 +120,8 @@ export class NodeMetrics implements Meter {
 
   moved(key: string, before: State, { state, decidedBy }: Snapshot, value: Value | null): void {
     this.#census.moved(key, state);
-    const noun = nounOfKey(key)?.noun;
-    if (noun === undefined || value === null || decidedBy === null || !this.#isOwn(value, before)) return;
+    const noun = nounOf(key);
+    if (noun === null || value === null || decidedBy === null || !this.#isOwn(value, before)) return;
     const { path } = receiptOf(decidedBy);
     this.#decisions.add(1, noun, named(path));
     if (decidedBy.kind === "open" && path === "recovered") this.#recoveries.add(1, "uncoordinated");

@@ -41,8 +41,9 @@ export class LeaseClock {
   see(key: string, { instance, state, stateHash }: Opening, firstSeen?: FirstSeen): void {
     const known = this.#keys.get(key);
     if (known?.stateHash === stateHash && known.instance === instance && firstSeen === undefined) return;
-    const now = this.#clock.now();
     const leases = this.#machine.leases(state);
+    if (known === undefined && leases.length === 0) return;
+    const now = this.#clock.now();
     const isFrom = (lease: LeaseTerm, ownMs: number) => ({
       sinceMs: Math.min(ownMs, now - this.#notedMs(firstSeen?.[leaseKey(lease)])),
       ttlMs: lease.ttlMs,

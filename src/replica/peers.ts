@@ -8,6 +8,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import { Remembered } from "../remembered.ts";
 import { detailOf, isProven, isThere, mayPass } from "./peer_causes.ts";
 import { isOfAcceptor } from "./peer_reply.ts";
+import { TurnClock } from "./turn_clock.ts";
 import {
   type Clock,
   type Meter,
@@ -46,6 +47,8 @@ export function probeOf(epoch: number): WireMessage {
 export function isProbe(message: WireMessage): boolean {
   return message.type === "read" && message.key === "readyz";
 }
+
+const NOBODY: ReadonlySet<NodeId> = new Set();
 
 type Fault = PeerFault & {
   readonly sinceMs: number;
@@ -92,6 +95,7 @@ export class Peers {
   readonly #known: ReadonlyMap<NodeId, Known>;
   readonly #strangers = new Remembered<Known>(STRANGERS_MAX);
   readonly #meter: Pick<Meter, "peerAnswered" | "peerFailed">;
+  readonly #turn: TurnClock;
   #cancel: (() => void) | null = null;
   #isClosed = false;
   #asking: Promise<void> | null = null;
@@ -102,6 +106,7 @@ export class Peers {
     const { id, members, learners, transport } = options;
     this.#options = options;
     this.#probe = probeOf(options.epoch ?? 0);
+    this.#turn = new TurnClock(options.clock);
     this.#meter = options.meter ?? NO_METER;
     this.#members = members.filter((member) => member !== id);
     const peers = [...this.#members, ...learners.filter((learner) => learner !== id)];
@@ -196,6 +201,8 @@ export class Peers {
 
   /** Members that could not be reached when they were last asked, a moment ago; each is asked again all the time. */
   suspected(): ReadonlySet<NodeId> {
+    // As nearly always: nothing is wrong with any of them.
+    if (!this.#members.some((member) => this.#known.get(member)!.fault !== null)) return NOBODY;
     const now = this.#options.clock.now();
     return new Set(this.#members.filter((member) => {
       const { fault, failedMs } = this.#known.get(member)!;
@@ -222,7 +229,7 @@ export class Peers {
   }
 
   #send(to: NodeId, message: WireMessage): Promise<WireReply> {
-    const sentMs = this.#options.clock.now();
+    const sentMs = this.#turn.now();
     const sent = this.#options.transport.send(to, message);
     sent.then(
       (reply) => this.#answered(to, sentMs, message, reply),
@@ -242,7 +249,7 @@ export class Peers {
   #answered(from: NodeId, sentMs: number, message: WireMessage, reply: WireReply): void {
     const known = this.#known.get(from);
     if (known === undefined) return;
-    known.answeredMs = this.#options.clock.now();
+    known.answeredMs = this.#turn.now();
     // A Learn may be answered late on purpose: it says nothing of the way.
     if (message.type !== "learn") this.#meter.peerAnswered(from, known.answeredMs - sentMs);
     if (isProbe(message) && reply.type === "unavailable") {
@@ -266,7 +273,7 @@ export class Peers {
 
   #note(known: Known, sentMs: number, why: PeerCause, detail: string, line = ""): void {
     const isNew = known.fault === null;
-    known.failedMs = this.#options.clock.now();
+    known.failedMs = this.#turn.now();
     if (isNew) known.sinceMs = known.failedMs;
     known.isConfirmed = !isNew && (known.isConfirmed || sentMs >= known.sinceMs);
     known.fault = this.#fault(known.fault, why, detail, line);
@@ -285,9 +292,9 @@ export class Peers {
   /** Said of a change only, and of what may pass only if it does not. */
   #tell(known: Known): void {
     if (this.#isClosed) return;
-    const now = this.#options.clock.now();
     const fault = foremost(known.fault, known.refusal);
     if ((fault?.cause ?? null) === known.told) return;
+    const now = this.#options.clock.now();
     if (fault !== null && mayPass(fault.cause) && now - fault.sinceMs < SETTLED_MS) return;
     const toldMs = known.toldMs.filter((atMs) => now - atMs < LINES_MS);
     if (toldMs.length >= LINES_MAX) return;

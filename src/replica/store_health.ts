@@ -6,6 +6,7 @@ import { QuorateError } from "../errors.ts";
 import { Remembered } from "../remembered.ts";
 import { type BallotStore, type Clock, type Meter, NO_METER, type Report, StoreError } from "../ports.ts";
 import { Slowness } from "./slowness.ts";
+import { TurnClock } from "./turn_clock.ts";
 
 const PROBE_MS = 500;
 /** Each text of a failure that is not the store's as a whole is told once; so many are remembered. */
@@ -17,6 +18,7 @@ const NAMED = /the record of ("(?:[^"\\]|\\.)*")/g;
 export class StoreHealth {
   readonly #store: Pick<BallotStore, "probe">;
   readonly #clock: Clock;
+  readonly #turn: TurnClock;
   readonly #report: Report;
   readonly #slowness: Slowness;
   readonly #meter: Pick<Meter, "committed">;
@@ -31,6 +33,7 @@ export class StoreHealth {
   constructor(store: Pick<BallotStore, "probe">, clock: Clock, report: Report, meter = NO_METER) {
     this.#store = store;
     this.#clock = clock;
+    this.#turn = new TurnClock(clock);
     this.#report = report;
     this.#meter = meter;
     this.#slowness = new Slowness(report);
@@ -47,7 +50,7 @@ export class StoreHealth {
 
   /** Monotonic, in ms: for `wrote`. */
   now(): number {
-    return this.#clock.now();
+    return this.#turn.now();
   }
 
   /** A write that was asked for at `sinceMs` is durable. */

@@ -57,17 +57,23 @@ type Call = (...args: readonly unknown[]) => Promise<unknown>;
  * a newer version of this node.
  */
 export function refusingBelowQuorum<S extends object>(noun: WatchedNoun, service: S, view: QuorumView): S {
+  const made = new Map<string | symbol, Call>();
+  const refusing = (target: S, what: string | symbol): Call => {
+    const call = (Reflect.get(target, what) as Call).bind(target);
+    if (ASKS_NOBODY.has(what)) return call;
+    return (...args) => {
+      const reason = view.cannot();
+      if (reason !== null) return Promise.reject(new QuorateError("not-ready", reason, { outcome: "none" }));
+      // Nearly always; who is not refused pays no turn of the event loop.
+      if (!isBelow(view, view.suspected())) return call(...args);
+      return refusedOr(() => call(...args), args, noun, view);
+    };
+  };
   return new Proxy(service, {
     get(target, what) {
-      const call = (Reflect.get(target, what) as Call).bind(target);
-      if (ASKS_NOBODY.has(what)) return call;
-      return (...args: readonly unknown[]) => {
-        const reason = view.cannot();
-        if (reason !== null) return Promise.reject(new QuorateError("not-ready", reason, { outcome: "none" }));
-        // Nearly always; who is not refused pays no turn of the event loop.
-        if (!isBelow(view, view.suspected())) return call(...args);
-        return refusedOr(() => call(...args), args, noun, view);
-      };
+      let call = made.get(what);
+      if (call === undefined) made.set(what, call = refusing(target, what));
+      return call;
     },
   });
 }

@@ -9,7 +9,7 @@ import { keyState } from "../machine/state.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Snapshot, State } from "../paxos/message.ts";
 import { catchUp, type CatchUpParts } from "./catch_up.ts";
-import { goneBody, KEY_PREFIXES, nounOfKey, type WatchedNoun } from "../nouns.ts";
+import { goneBody, KEY_PREFIXES, nounOf, nounOfKey, type WatchedNoun } from "../nouns.ts";
 import { isVisibleTo, type NounViews } from "../service/views/nouns.ts";
 import type { NameRange, Polled, Push, Stop, WatchEvent, WatchService } from "../service/watch_service.ts";
 import { receiptOf } from "../engine/receipt.ts";
@@ -188,9 +188,9 @@ export class Watching implements WatchService {
 
   /** Costs nothing but a note where nobody watches. */
   #moved(key: string, snapshot: Snapshot, from: number): void {
-    const noun = nounOfKey(key)?.noun;
+    const noun = nounOf(key);
     // Renewals of places move a record too, and no reader sees them.
-    if (noun === undefined || revisionOf(snapshot) < BigInt(from) * BigInt(GRANTS_PER_INSTANCE)) return;
+    if (noun === null || !isChangedSince(snapshot, from)) return;
     const n = this.#recent.note(key);
     const named = this.#names.get(key);
     if (named === undefined && this.#ranges.size === 0) return;
@@ -285,6 +285,14 @@ function isInRange({ noun, ranges }: RangeWatcher, key: string): boolean {
   if (!key.startsWith(kind)) return false;
   const name = key.slice(kind.length);
   return ranges.some(({ prefix, exact }) => exact ? name === prefix : name.startsWith(prefix));
+}
+
+function isChangedSince(snapshot: Snapshot, from: number): boolean {
+  const { revision } = keyState(snapshot.state);
+  // Where the numbers are exact, as nearly always.
+  const least = from * GRANTS_PER_INSTANCE;
+  if (Number.isSafeInteger(least) && Number.isSafeInteger(Number(revision))) return Number(revision) >= least;
+  return revisionOf(snapshot) >= BigInt(from) * BigInt(GRANTS_PER_INSTANCE);
 }
 
 function revisionOf({ state }: Snapshot): bigint {
