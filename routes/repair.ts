@@ -65,7 +65,7 @@ const repair = createRoute({
   method: "post",
   path: "/v1/repair",
   summary: "Repair this node's record of a name that is damaged or has stopped, from what enough other members hold",
-  request: { query: WholeQuery, body: json(Body) },
+  request: { query: WholeQuery, body: { ...json(Body), required: true } },
   security: needs(ACCESS),
   responses: responses(RepairedShape, [...READ, "precondition-failed", "request-timeout", "too-large"]),
 });
