@@ -119,7 +119,7 @@ export class RequestGenerator {
     if ($ref !== undefined) return this.valueOf(this.#resolved($ref), name);
     if (schema.enum !== undefined) return this.#pick(schema.enum);
     if (schema.const !== undefined) return schema.const;
-    if (schema.examples !== undefined && this.#chance(0.7)) return this.#pick(schema.examples);
+    if (schema.examples !== undefined && this.#chance(0.7)) return this.#impatient(this.#pick(schema.examples));
     // What only the clock would end is kept short.
     if (name === "waitMs") return Math.floor(this.#random() * 4);
     if (name === "session") return this.#session();
@@ -146,6 +146,13 @@ export class RequestGenerator {
       default:
         return this.#pick([{}, null, 1, "x"]);
     }
+  }
+
+  /** A copy, as whoever asked may spoil it. An example's wait is one that a person would ask for. */
+  #impatient(example: unknown): unknown {
+    const copy = structuredClone(example);
+    const waits = typeof copy === "object" && copy !== null && "waitMs" in copy;
+    return waits ? { ...copy, waitMs: this.valueOf({}, "waitMs") } : copy;
   }
 
   /** One that does not, in one place. */
