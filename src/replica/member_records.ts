@@ -59,13 +59,13 @@ export class MemberRecords {
 
   /** What is shown of a key that is not imported: where it stood in the epoch before, as far as this node knows. */
   shown(key: string, stored: StoredRecord | null): AcceptorRecord {
-    return this.#unimported(stored).old ?? freshIn(this.#machine, this.epochsOf(key).old);
+    return this.#unimported(key, stored).old ?? freshIn(this.#machine, this.epochsOf(key).old);
   }
 
   step(key: string, stored: StoredRecord | null, message: SentMessage, envelope: Envelope): MemberStep {
     // There is such a node only once the seal is durable.
     const rules: MemberRules = { ...this.epochsOf(key), me: this.#me, sealed: true };
-    const before: KeyRecord = this.isImported(stored) ? stored : this.#unimported(stored);
+    const before: KeyRecord = this.isImported(stored) ? stored : this.#unimported(key, stored);
     const { record, reply: said } = stepMember(rules, before, message, envelope);
     const isPlain = said.type !== "moved" && said.type !== "unsealed" && said.type !== "fresh";
     const reply: SentReply = isPlain ? said : { type: "rejected", reason: "another epoch" };
@@ -75,7 +75,7 @@ export class MemberRecords {
     return { record: record === before ? null : this.#stored(key, stored, record), entered: null, reply };
   }
 
-  #unimported(stored: StoredRecord | null): Unimported {
+  #unimported(key: string, stored: StoredRecord | null): Unimported {
     const { old, next } = this.#pair;
     const importing = stored?.importing;
     const isOld = stored?.epoch === old.number;
@@ -83,12 +83,19 @@ export class MemberRecords {
     // An import into the epoch before that this member has not heard the end of.
     const oldVote = importing?.epoch === old.number ? importing.vote : isHere ? importing.before ?? null : null;
     return {
-      // One that was only laid under a promise or a vote is none, to every pick.
-      old: isOld && oldVote === null ? stored : null,
+      // One that was only laid under a promise or a vote is none: beside a record, votes in the import into e count for nothing.
+      old: isOld && oldVote === null && !this.#isLaid(key, stored) ? stored : null,
       promised: isHere ? importing.promised : STANDING,
       vote: isHere ? importing.vote : null,
       ...(oldVote === null ? {} : { oldVote }),
     };
+  }
+
+  /** Whether it says no more than no record would. */
+  #isLaid(key: string, { instance, stateHash, decidedBy, vote, stopped }: StoredRecord): boolean {
+    const fresh = freshIn(this.#machine, this.epochsOf(key).old);
+    return vote === null && decidedBy === null && stopped === undefined && instance === fresh.instance &&
+      stateHash === fresh.stateHash;
   }
 
   #stored(key: string, stored: StoredRecord | null, { promised, vote, oldVote }: Unimported): StoredRecord {

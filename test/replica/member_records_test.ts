@@ -134,6 +134,15 @@ Deno.test("member records: a vote in an import into e that was not heard the end
   assertEquals(await report(), [null, valueOf("b").id, null]);
 });
 
+Deno.test("member records: a promise of who has nothing of e hides no vote that another cast in the import into e", async () => {
+  const host = await hostOf("b", new MemoryDisk(), pairOf(2, "abd", "abe"));
+  for (const message of [READ, { ...PREPARE, ballot: ballotOf(1, "a") }, READ]) {
+    const reply = await host.handle({ ...message, epoch: 2 }, "a");
+    assert(reply.type === "unimported" || reply.type === "import-promise");
+    assertEquals(reply.report, { snapshot: null, vote: null });
+  }
+});
+
 Deno.test("member records: a message of e is refused, and so is every change once the node has left", async () => {
   const disk = diskWith(RECORD);
   const host = await hostOf("a", disk);
