@@ -98,9 +98,9 @@ export function runVerify(path: string, flags: VerifyFlags): Promise<number> {
   });
 }
 
-/** As JSON. How a name is decided belongs to its cluster. */
+/** As JSON. How a name is decided belongs to its cluster; the chain has decisions too that changed nothing, as of names that moved. */
 function plain(state: State): string {
-  return JSON.stringify({ ...state, mode: null });
+  return JSON.stringify({ ...state, mode: null, chain: null });
 }
 
 async function* pagesOf(calls: Calls, after: string): AsyncGenerator<Page, void> {
