@@ -204,7 +204,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       here: () => ({ keys: running!.node.reserved, left: running!.inEpoch.left }),
       learners,
       own,
-      isMet: async (peer) => await store.recall(peer) !== null,
+      isMet: async (peer) => await store.recall(peer) !== null || await running?.node.isKnown(peer) === true,
       refuseUrl: (url) => !config.mayBeInsecure && inTheClear({ url }).length > 0,
       hasSecret: () => secrets.length > 0,
     });

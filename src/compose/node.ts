@@ -69,7 +69,7 @@ import type {
 import { floorOf } from "../backup/restored.ts";
 import { Repairer } from "../replica/repairer.ts";
 import { Backups } from "../service/backups.ts";
-import { VoteGate } from "../replica/vote_gate.ts";
+import { knownLife, VoteGate } from "../replica/vote_gate.ts";
 import { StoreHealth } from "../replica/store_health.ts";
 import { COLD_RTT_MS, Timing } from "../replica/timing.ts";
 import { traced } from "../service/traced.ts";
@@ -290,6 +290,12 @@ export class ReplicaNode implements NodeService {
   /** Whether it has found its store whole, and so what another node of this process may go on from. */
   get speaks(): boolean {
     return this.#voteGate.speaks;
+  }
+
+  /** Whether a member that answers has a store of this id on record. */
+  async isKnown(id: NodeId): Promise<boolean> {
+    const others = this.#options.quorums.members.filter((member) => member !== this.id);
+    return await knownLife(this.#ports.transport, others, id) !== null;
   }
 
   /** To be called before requests under way are cut off: those who wait have not gone away. */

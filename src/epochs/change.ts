@@ -29,7 +29,7 @@ export type ChangeFacts = {
   readonly learners: readonly NodeId[];
   /** By id, all of the old list and the new one; null: no usable answer came, and why. */
   readonly standings: ReadonlyMap<NodeId, Standing | string>;
-  /** Ids whose stores this node has met. */
+  /** Ids whose stores this node has met, or a member that answers. */
   readonly met: ReadonlySet<NodeId>;
 };
 

@@ -21,7 +21,7 @@ export type ChangesParts = {
   readonly refuseUrl: (url: string) => boolean;
   /** Whether it can be talked to by others at all. */
   readonly hasSecret: () => boolean;
-  /** Whether a store of this id was met. */
+  /** Whether this node, or a member that answers, has met a store of this id. */
   readonly isMet: (id: NodeId) => Promise<boolean>;
 };
 
