@@ -289,8 +289,9 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
           config: () => hash,
           mark: () => node.mark(),
           refused: (from, why) => {
-            node.refused(from, why);
             if (why === "other-members") herald.meet(from);
+            // Who left and has not heard of it yet is told now, and is no operator's matter.
+            if (why !== "other-members" || members.includes(from) || learners.includes(from)) node.refused(from, why);
           },
           ...(lines === null ? {} : { lines }),
         },

@@ -112,6 +112,45 @@ Deno.test("members: what may not be is refused with its reason, and nothing has 
     assertEquals([waiting?.status, waiting?.body["code"]], [503, "not-ready"]);
   }));
 
+Deno.test("members: after a change a backup from before still compares, and doctor says nothing of who left but that it did", () =>
+  withMembers("abc", async (cluster) => {
+    await written(cluster, "a");
+    const file = `${cluster.folder}/backup`;
+    assertEquals((await cluster.quorate("abc", "backup", file)).code, 0);
+    await cluster.join("d");
+    await cluster.kill("c");
+    const replaced = await cluster.quorate("ab", "member", "replace", "c", "--with", `d=${cluster.url("d")}`);
+    assertEquals(replaced.code, 0, replaced.text);
+    const verified = await cluster.quorate("abd", "verify", file, "--cluster");
+    assertEquals(verified.code, 0, verified.text);
+    await cluster.startNode("c", [], false);
+    await until("c finds out", async () => (await cluster.status("c"))?.epoch === 1);
+    // Its first messages after the start were of the epoch that it had left off in.
+    for (const id of "ab") assertEquals((await cluster.status(id))?.others, undefined);
+    const { text } = await cluster.quorate("abdc", "doctor");
+    assertMatch(text, /^info\tvoting\tc is no member since epoch 1\nhealthy: /);
+  }));
+
+Deno.test("members: an id is not used again, though the node that is asked never met it", () =>
+  withMembers("abc", async (cluster) => {
+    const change = async (via: string, epoch: number, ids: string) => {
+      assertEquals((await cluster.change(via, epoch - 1, ids))?.status, 200);
+      await cluster.moved(epoch, ids);
+    };
+    await change("a", 1, "a");
+    await cluster.join("d");
+    await cluster.join("e");
+    await change("a", 2, "ade");
+    await cluster.loseDisk("c");
+    await cluster.startNode("c", ["--join", cluster.cluster], false);
+    await until("c listens", () => cluster.output("c").includes("listening on"));
+    const reply = await cluster.change("d", 2, "adec");
+    assertEquals([reply?.status, reply?.body["detail"]], [
+      400,
+      "members lists c, which was a member before: take an id that was never used",
+    ]);
+  }));
+
 Deno.test("members: of two changes one wins, the other is told so; repeated, each is what it was", () =>
   withMembers("abc", async (cluster) => {
     await cluster.join("d");
