@@ -159,10 +159,13 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     let running: Running | null = null;
     let isClosed = false;
     const isOver = () => isClosed;
+    const lifeOf = async (peer: NodeId) =>
+      (peer === id ? store.identity() : await store.recall(peer))?.incarnation ?? null;
     const epochs: Epochs = new Epochs({
       id,
       cluster,
       known,
+      lifeOf,
       report,
       retire: (row) => store.seal(row),
       enter: async (row) => {
@@ -204,7 +207,8 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       here: () => ({ keys: running!.node.reserved, left: running!.inEpoch.left }),
       learners,
       own,
-      isMet: async (peer) => await store.recall(peer) !== null || await running?.node.isKnown(peer) === true,
+      lifeOf,
+      isMet: async (peer) => await lifeOf(peer) !== null || await running?.node.isKnown(peer) === true,
       refuseUrl: (url) => !config.mayBeInsecure && inTheClear({ url }).length > 0,
       hasSecret: () => secrets.length > 0,
     });

@@ -21,6 +21,8 @@ export type ChangesParts = {
   readonly refuseUrl: (url: string) => boolean;
   /** Whether it can be talked to by others at all. */
   readonly hasSecret: () => boolean;
+  /** As that of Epochs. */
+  readonly lifeOf: (id: NodeId) => Promise<string | null>;
   /** Whether this node, or a member that answers, has met a store of this id. */
   readonly isMet: (id: NodeId) => Promise<boolean>;
 };
@@ -58,7 +60,9 @@ export class MemberChanges {
         const facts = await this.#facts(request);
         const objected = objection(request, facts);
         if (objected !== null) throw objected;
-        const next = { ...facts.current, epoch: facts.current.epoch + 1, members: request.members };
+        const { current } = facts;
+        const origin = current.origin ?? await this.#origin(current);
+        const next = { ...current, epoch: current.epoch + 1, members: request.members, origin };
         hasProposed = true;
         await this.#follow(await this.#whileHere((keys) => keys.decideNext(next, timeoutMs)));
       } catch (error) {
@@ -68,6 +72,15 @@ export class MemberChanges {
       }
     }
     throw new QuorateError("not-ready", "the members changed again and again meanwhile");
+  }
+
+  /** The stores that the cluster began with, as this node has met them. */
+  async #origin({ members }: EpochConfig): Promise<NonNullable<EpochConfig["origin"]>> {
+    const lives = await Promise.all(members.map(async ({ id }) => {
+      const incarnation = await this.#parts.lifeOf(id);
+      return incarnation === null ? [] : [{ id, incarnation }];
+    }));
+    return lives.flat();
   }
 
   /** Rejects with WENT_OVER if this node leaves its epoch before: what it is asked for then never comes. */

@@ -24,13 +24,14 @@ const URL_MAX_CHARS = 512;
 const PREFIX_MAX_CHARS = 1_024;
 
 /** Fields in this order, members in byte order, no spaces. */
-export function epochText({ cluster, epoch, members, modes, restored }: EpochConfig): string {
+export function epochText({ cluster, epoch, members, modes, restored, origin }: EpochConfig): string {
   return JSON.stringify({
     cluster,
     epoch,
     members: sorted(members).map(({ id, url }) => ({ id, url })),
     modes: modes.map(({ prefix, mode }) => ({ prefix, mode })),
     ...(restored === undefined ? {} : { restored: { count: restored.count, digest: restored.digest } }),
+    ...(origin === undefined ? {} : { origin: originIn(origin) }),
   });
 }
 
@@ -60,7 +61,8 @@ export function rowText({ before, beforeFirst, current, first }: EpochsRow): str
 }
 
 const ROW = fieldsOf<EpochsRow>({ before: 1, beforeFirst: 1, current: 1, first: 1 });
-const EPOCH = fieldsOf<EpochConfig>({ cluster: 1, epoch: 1, members: 1, modes: 1, restored: 1 });
+const EPOCH = fieldsOf<EpochConfig>({ cluster: 1, epoch: 1, members: 1, modes: 1, restored: 1, origin: 1 });
+const LIFE = fieldsOf<NonNullable<EpochConfig["origin"]>[number]>({ id: 1, incarnation: 1 });
 const MEMBER = fieldsOf<EpochConfig["members"][number]>({ id: 1, url: 1 });
 const MODE = fieldsOf<ModeRule>({ prefix: 1, mode: 1 });
 const RESTORED = fieldsOf<NonNullable<EpochConfig["restored"]>>({ count: 1, digest: 1 });
@@ -80,7 +82,7 @@ export function readRow(value: unknown, field: string): EpochsRow {
 }
 
 function readEpoch(value: unknown, field: string): EpochConfig {
-  const { cluster, epoch, members, modes, restored } = record(value, field, EPOCH);
+  const { cluster, epoch, members, modes, restored, origin } = record(value, field, EPOCH);
   const read = list(members, `${field}.members`, MEMBERS_MAX).map((member, i) =>
     readMember(member, `${field}.members[${i}]`)
   );
@@ -93,6 +95,7 @@ function readEpoch(value: unknown, field: string): EpochConfig {
     members: sorted(read),
     modes: list(modes, `${field}.modes`, MODES_MAX).map((rule, i) => readMode(rule, `${field}.modes[${i}]`)),
     ...(restored === undefined ? {} : { restored: readRestored(restored, `${field}.restored`) }),
+    ...(origin === undefined ? {} : { origin: readOrigin(origin, `${field}.origin`) }),
   };
 }
 
@@ -131,6 +134,22 @@ function readRestored(value: unknown, field: string): NonNullable<EpochConfig["r
   return { count: count as number, digest: text(digest, `${field}.digest`, 1, 128) };
 }
 
-function sorted(members: EpochConfig["members"]): EpochConfig["members"] {
+function readOrigin(value: unknown, field: string): NonNullable<EpochConfig["origin"]> {
+  const lives = list(value, field, MEMBERS_MAX).map((one, i) => {
+    const { id, incarnation } = record(one, `${field}[${i}]`, LIFE);
+    return {
+      id: memberId(id, `${field}[${i}].id`),
+      incarnation: text(incarnation, `${field}[${i}].incarnation`, 1, 64),
+    };
+  });
+  distinct(lives.map(({ id }) => id), field);
+  return originIn(lives);
+}
+
+function originIn(origin: NonNullable<EpochConfig["origin"]>): NonNullable<EpochConfig["origin"]> {
+  return sorted(origin).map(({ id, incarnation }) => ({ id, incarnation }));
+}
+
+function sorted<T extends { readonly id: string }>(members: readonly T[]): readonly T[] {
   return [...members].sort((a, b) => a.id < b.id ? -1 : 1);
 }

@@ -2,7 +2,7 @@
 import type { NodeId } from "../paxos/ballot.ts";
 import type { EpochConfig, EpochsRow, Report } from "../ports.ts";
 import { urlsIn } from "./beginning.ts";
-import { type Known, newsIn } from "./news.ts";
+import { type Known, mayBegin, newsIn, OTHER_ORIGIN } from "./news.ts";
 
 export type EpochsParts = {
   readonly id: NodeId;
@@ -16,6 +16,8 @@ export type EpochsParts = {
   readonly enter: (row: EpochsRow) => Promise<void>;
   /** Writes that the epoch before is retired. Rejects with StoreError. */
   readonly retire: (row: EpochsRow) => Promise<void>;
+  /** Which store of the member this node has on record, by its incarnation; null: none. */
+  readonly lifeOf: (id: NodeId) => Promise<string | null>;
   readonly report: Report;
 };
 
@@ -83,8 +85,18 @@ export class Epochs {
         return this.#onNews();
       }
       case "next":
+        if (await this.#isOther(known.current, news.row.current)) {
+          return this.#tellOnce(`what ${from} says of the cluster's members is not taken: ${OTHER_ORIGIN}`);
+        }
         await this.#enter(news.row);
     }
+  }
+
+  /** Who is in epoch 0 has met the stores that its cluster began with, or some of them. */
+  async #isOther(current: EpochConfig, { origin }: EpochConfig): Promise<boolean> {
+    if (current.epoch > 0 || origin === undefined) return false;
+    const lives = await Promise.all(origin.map(async ({ id }) => [id, await this.#parts.lifeOf(id)] as const));
+    return !mayBegin(origin, new Map(lives.flatMap(([id, life]) => life === null ? [] : [[id, life] as const])));
   }
 
   async #join(row: EpochsRow): Promise<void> {

@@ -1,5 +1,6 @@
 /** What a node makes of epochs that it is told of: pure. */
 import { floorOf } from "../backup/restored.ts";
+import type { NodeId } from "../paxos/ballot.ts";
 import type { EpochConfig, EpochsRow } from "../ports.ts";
 import { clusterConfigIn } from "./epoch_config.ts";
 
@@ -17,6 +18,22 @@ export function firstIn({ restored }: EpochConfig): number {
 /** How the store goes on into the next epoch. */
 export function rowInto({ current, row }: Known, next: EpochConfig): EpochsRow {
   return { before: row?.current ?? current, beforeFirst: firstIn(current), current: next, first: null };
+}
+
+/** A cluster was made anew of the same ids, and a node of the one before is still about. */
+export const OTHER_ORIGIN = "it is of another cluster, whose first members had the same ids and other stores";
+
+/**
+ * Whether these may be the stores that this cluster began with. @param lives as this node has them on record; of a store that
+ * was lost it may be another one than others have
+ */
+export function mayBegin(
+  origin: NonNullable<EpochConfig["origin"]>,
+  lives: ReadonlyMap<NodeId, string>,
+): boolean {
+  const known = origin.filter(({ id }) => lives.has(id));
+  const same = known.filter(({ id, incarnation }) => lives.get(id) === incarnation).length;
+  return same >= known.length - same;
 }
 
 export type News =
@@ -38,6 +55,10 @@ export function newsIn({ current, row: own }: Known, heard: EpochsRow | null): N
   if (heard === null) return { type: "none" };
   if (heard.current.cluster !== current.cluster) return { type: "contradiction", what: "it is of another cluster" };
   if (heard.current.epoch < current.epoch) return { type: "none" };
+  const [ours, theirs] = [current.origin, heard.current.origin];
+  if (ours !== undefined && JSON.stringify(ours) !== JSON.stringify(theirs)) {
+    return { type: "contradiction", what: OTHER_ORIGIN };
+  }
   if (heard.current.epoch > current.epoch) {
     const follows = heard.before.epoch === current.epoch;
     if (!follows || hasSameMembers(heard.before, current)) return { type: "next", row: heard };

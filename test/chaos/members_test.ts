@@ -151,6 +151,27 @@ Deno.test("members: an id is not used again, though the node that is asked never
     ]);
   }));
 
+Deno.test("members: who is left of a cluster before brings none of its epochs into one that was made anew of the same ids", () =>
+  withMembers("abc", async (cluster) => {
+    await cluster.join("d");
+    assertEquals((await cluster.change("a", 0, "abd"))?.status, 200);
+    await cluster.moved(1, "abd");
+    await cluster.kill("d");
+    for (const id of "abc") await cluster.loseDisk(id);
+    await Promise.all([..."abc"].map((id) => cluster.startNode(id, ["--init"])));
+    assertEquals((await call(cluster.url("a"), "PUT", "/v1/kv/k", { i: 1 }))?.status, 200);
+    await cluster.startNode("d", [], false);
+    await until("d is refused", () => cluster.output("a").includes("it is of another cluster"));
+    for (const id of "abc") {
+      assertEquals((await cluster.status(id))?.epoch, 0);
+      assertEquals((await call(cluster.url(id), "GET", "/v1/kv/k"))?.body, { i: 1 });
+    }
+    await cluster.join("e");
+    assertEquals((await cluster.change("a", 0, "abce"))?.status, 200);
+    await cluster.moved(1, "abce");
+    assertEquals((await call(cluster.url("e"), "GET", "/v1/kv/k"))?.body, { i: 1 });
+  }));
+
 Deno.test("members: of two changes one wins, the other is told so; repeated, each is what it was", () =>
   withMembers("abc", async (cluster) => {
     await cluster.join("d");

@@ -14,6 +14,8 @@ const request = (ids: string, expect = 0) => ({ expect, members: epochOf(0, ids)
 /** Node a of a, b and c, with d and e waiting; `decided` is what the register of the next epoch holds. */
 function standing(more: { readonly hasSecret?: boolean; readonly met?: string; readonly refuseUrl?: boolean } = {}) {
   const it = { decided: null as EpochConfig | null, hangs: false, proposed: 0 };
+  // It never met c.
+  const lifeOf = (id: string) => Promise.resolve(id === "c" ? null : `life of ${id}`);
   let left = Promise.withResolvers<void>();
   const epochs = new Epochs({
     id: "a",
@@ -21,6 +23,7 @@ function standing(more: { readonly hasSecret?: boolean; readonly met?: string; r
     known: { current: E0, row: null },
     report: () => {},
     retire: () => Promise.resolve(),
+    lifeOf,
     enter: () => {
       left.resolve();
       left = Promise.withResolvers();
@@ -46,6 +49,7 @@ function standing(more: { readonly hasSecret?: boolean; readonly met?: string; r
     here: () => ({ keys, left: left.promise }),
     learners: [],
     own: () => standingOf("a"),
+    lifeOf,
     refuseUrl: () => more.refuseUrl === true,
     hasSecret: () => more.hasSecret !== false,
     isMet: (id) => Promise.resolve(id === more.met),
@@ -63,7 +67,8 @@ const refusedWith = async (asked: Promise<unknown>, code: string) => {
 Deno.test("changes: what is asked for is decided and followed, and asked for again it is there", async () => {
   const { change, state, it, epochs } = standing();
   assertEquals([await change("abd"), state(), it.proposed], ["changed", "abd", 1]);
-  assertEquals(epochs.row, rowOf(E0, E1));
+  const origin = [..."ab"].map((id) => ({ id, incarnation: `life of ${id}` }));
+  assertEquals(epochs.row, rowOf(E0, { ...E1, origin }));
   assertEquals([await change("abd"), await change("abd", 1), it.proposed], ["unchanged", "unchanged", 1]);
   await refusedWith(change("abe", 1), "not-ready");
 });

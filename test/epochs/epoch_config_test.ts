@@ -10,9 +10,13 @@ const MODES = [{ prefix: "lock/jobs/", mode: "multi" }];
 const RESTORED = { count: 3, digest: "ab" };
 
 Deno.test("epochs: one text, whatever the order of members, which parses to the same epoch", () => {
-  const config = epochOf(4, "bca", { modes: MODES, restored: RESTORED });
+  const life = (id: string) => ({ id, incarnation: `life of ${id}` });
+  const config = epochOf(4, "bca", { modes: MODES, restored: RESTORED, origin: [life("b"), life("a")] });
   const text = epochText(config);
-  assertEquals(text, epochText(epochOf(4, "abc", { restored: RESTORED, modes: MODES })));
+  assertEquals(
+    text,
+    epochText(epochOf(4, "abc", { origin: [life("a"), life("b")], restored: RESTORED, modes: MODES })),
+  );
   const parsed = parseEpoch(text);
   assertEquals(parsed.members.map(({ id }) => id), ["a", "b", "c"]);
   assertEquals(epochText(parsed), text);
@@ -79,6 +83,16 @@ const BAD: readonly (readonly [string, (config: Record<string, unknown>) => void
     "row.current.members[0].url",
   ],
   ["a mode that is none", (config) => config["modes"] = [{ prefix: "x", mode: "slow" }], "row.current.modes[0].mode"],
+  [
+    "a store of the origin without an incarnation",
+    (config) => config["origin"] = [{ id: "a" }],
+    "row.current.origin[0].incarnation",
+  ],
+  [
+    "two stores of one first member",
+    (config) => config["origin"] = [{ id: "a", incarnation: "i" }, { id: "a", incarnation: "j" }],
+    "row.current.origin",
+  ],
   ["a restore of number 0", (config) => config["restored"] = { count: 0, digest: "a" }, "row.current.restored.count"],
   ["a restore beyond all", (config) => config["restored"] = { count: 901, digest: "a" }, "row.current.restored.count"],
   ["half a surrogate pair", (config) => config["cluster"] = "\ud800", "row.current.cluster"],

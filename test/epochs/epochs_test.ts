@@ -6,7 +6,7 @@ import { epochOf, rowOf } from "./samples.ts";
 
 const [E0, E1, E2] = [epochOf(0, "abc"), epochOf(1, "abd"), epochOf(2, "abe")];
 
-function standing(known: Known | null, id = "a") {
+function standing(known: Known | null, id = "a", lives: Readonly<Record<string, string>> = {}) {
   const steps: string[] = [];
   const lines: string[] = [];
   const it = { fails: false };
@@ -17,7 +17,8 @@ function standing(known: Known | null, id = "a") {
     steps.push(`done ${epoch}`);
   };
   const report = (line: string) => void lines.push(line);
-  const parts = { id, cluster: E0.cluster, known, enter: write("enter"), retire: write("retire"), report };
+  const lifeOf = (id: string) => Promise.resolve(lives[id] ?? null);
+  const parts = { id, cluster: E0.cluster, known, enter: write("enter"), retire: write("retire"), lifeOf, report };
   return { epochs: new Epochs(parts), steps, lines, it };
 }
 
@@ -45,6 +46,28 @@ Deno.test("epochs: what contradicts its own is told once, and nothing is written
   for (let i = 0; i < 3; i++) await epochs.hear(rowOf(E0, epochOf(1, "abe")), "b");
   assertEquals(steps, []);
   assertEquals(lines, ["what b says of the cluster's members is not taken: it has other members in epoch 1"]);
+});
+
+Deno.test("epochs: those of a cluster before, of the same ids, are not taken; of a second life of one member they are", async () => {
+  const origin = [..."abc"].map((id) => ({ id, incarnation: `${id}1` }));
+  const of = (epoch: number, ids: string) => epochOf(epoch, ids, { origin });
+  const rows = [rowOf(E0, of(1, "abd"), 1), rowOf(of(1, "abd"), of(2, "abe"), 1)];
+  for (const row of rows) {
+    for (const lives of [{ a: "a2" }, { a: "a2", b: "b2" }, { a: "a2", b: "b2", c: "c1" }]) {
+      const { epochs, steps, lines } = standing({ current: E0, row: null }, "a", lives);
+      await epochs.hear(row, "d");
+      assertEquals([steps, lines.length], [[], 1]);
+    }
+    for (const lives of [{}, { a: "a1" }, { a: "a1", b: "b1", c: "c2" }]) {
+      const { epochs, steps } = standing({ current: E0, row: null }, "a", lives);
+      await epochs.hear(row, "d");
+      assertEquals(steps.length, 2);
+    }
+  }
+  const ours = epochOf(1, "abd", { origin: [{ id: "a", incarnation: "a2" }] });
+  const { epochs, steps, lines } = standing({ current: ours, row: rowOf(E0, ours) }, "a");
+  for (const row of rows) await epochs.hear(row, "d");
+  assertEquals([steps, lines.length], [[], 1]);
 });
 
 Deno.test("epochs: who waits goes into the first epoch of its cluster that has it, and into no other", async () => {

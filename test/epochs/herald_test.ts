@@ -23,6 +23,7 @@ function standing(known: Known, rows: Record<string, EpochsRow | null | undefine
     known,
     enter: (row) => Promise.resolve(void entered.push(row)),
     retire: (row) => Promise.resolve(void retired.push(row)),
+    lifeOf: () => Promise.resolve(null),
     report: (line) => lines.push(line),
   });
   const herald = new Herald({
