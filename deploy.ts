@@ -166,6 +166,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       cluster,
       known,
       lifeOf,
+      isNobodys: () => store.identity() === null,
       report,
       retire: (row) => store.seal(row),
       enter: async (row) => {

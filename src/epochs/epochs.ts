@@ -18,6 +18,8 @@ export type EpochsParts = {
   readonly retire: (row: EpochsRow) => Promise<void>;
   /** Which store of the member this node has on record, by its incarnation; null: none. */
   readonly lifeOf: (id: NodeId) => Promise<string | null>;
+  /** Whether its store belongs to nobody: then it can write nothing of epochs, unless it waits. */
+  readonly isNobodys: () => boolean;
   readonly report: Report;
 };
 
@@ -85,6 +87,13 @@ export class Epochs {
         return this.#onNews();
       }
       case "next":
+        if (this.#parts.isNobodys()) {
+          const { epoch, members } = news.row.current;
+          const ids = members.map((member) => member.id).join(", ");
+          return this.#tellOnce(
+            `this store is nobody's, and takes no part in epoch ${epoch}, whose members are ${ids}`,
+          );
+        }
         if (await this.#isOther(known.current, news.row.current)) {
           return this.#tellOnce(`what ${from} says of the cluster's members is not taken: ${OTHER_ORIGIN}`);
         }

@@ -172,6 +172,26 @@ Deno.test("members: who is left of a cluster before brings none of its epochs in
     assertEquals((await call(cluster.url("e"), "GET", "/v1/kv/k"))?.body, { i: 1 });
   }));
 
+Deno.test("members: an empty disk that is started as a member says that it is nobody's, whatever the members are by now", () =>
+  withMembers("abc", async (cluster) => {
+    await cluster.join("d");
+    assertEquals((await cluster.change("a", 0, "abd"))?.status, 200);
+    await cluster.moved(1, "abd");
+    await cluster.loseDisk("b");
+    await cluster.startNode("b", [], false);
+    await until(
+      "b is told",
+      () => cluster.output("b").includes("this store is nobody's, and takes no part in epoch 1"),
+    );
+    const { reason, epoch } = (await cluster.status("b"))!;
+    assertEquals([reason, epoch], ["this store belongs to no member: run once with --init", 0]);
+    // Nor does it become a member again by that.
+    await cluster.kill("b");
+    await cluster.startNode("b", ["--init"], false);
+    await until("b is refused", () => cluster.output("b").includes("it is of another cluster"));
+    assertEquals((await cluster.status("b"))?.voting, false);
+  }));
+
 Deno.test("members: of two changes one wins, the other is told so; repeated, each is what it was", () =>
   withMembers("abc", async (cluster) => {
     await cluster.join("d");

@@ -24,6 +24,7 @@ function standing(more: { readonly hasSecret?: boolean; readonly met?: string; r
     report: () => {},
     retire: () => Promise.resolve(),
     lifeOf,
+    isNobodys: () => false,
     enter: () => {
       left.resolve();
       left = Promise.withResolvers();

@@ -18,7 +18,16 @@ function standing(known: Known | null, id = "a", lives: Readonly<Record<string, 
   };
   const report = (line: string) => void lines.push(line);
   const lifeOf = (id: string) => Promise.resolve(lives[id] ?? null);
-  const parts = { id, cluster: E0.cluster, known, enter: write("enter"), retire: write("retire"), lifeOf, report };
+  const parts = {
+    id,
+    cluster: E0.cluster,
+    known,
+    enter: write("enter"),
+    retire: write("retire"),
+    lifeOf,
+    isNobodys: () => false,
+    report,
+  };
   return { epochs: new Epochs(parts), steps, lines, it };
 }
 

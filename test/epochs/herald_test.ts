@@ -24,6 +24,7 @@ function standing(known: Known, rows: Record<string, EpochsRow | null | undefine
     enter: (row) => Promise.resolve(void entered.push(row)),
     retire: (row) => Promise.resolve(void retired.push(row)),
     lifeOf: () => Promise.resolve(null),
+    isNobodys: () => false,
     report: (line) => lines.push(line),
   });
   const herald = new Herald({
