@@ -216,9 +216,9 @@ export class ReplicaNode implements NodeService {
     const names = new Names({ rules, before, store: this.#acceptor, transport, clock, timing, whyNot });
     this.#names = names;
     this.reserved = new ReservedKeys({ ...parts, submitters, reader });
-    const { members } = quorums;
-    const raising = { me: id, members, learners, raised: this.#raised, versions, peers: this.#peers };
-    this.#raising = new Raising({ ...raising, submitters, store, clock });
+    const isMoving = () => before() !== null;
+    const raising = { me: id, members: quorums.members, learners, raised: this.#raised, versions, isMoving };
+    this.#raising = new Raising({ ...raising, peers: this.#peers, submitters, store, clock });
     this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
     this.repairs = new Repairer({ ...parts, whyNot });
     this.#inbox = new Inbox({
@@ -293,10 +293,8 @@ export class ReplicaNode implements NodeService {
   }
 
   /** Whether a member that answers has a store of this id on record. */
-  async isKnown(id: NodeId): Promise<boolean> {
-    const others = this.#options.quorums.members.filter((member) => member !== this.id);
-    return await knownLife(this.#ports.transport, others, id) !== null;
-  }
+  isKnown = async (id: NodeId): Promise<boolean> =>
+    await knownLife(this.#ports.transport, this.#options.quorums.members, id) !== null;
 
   /** To be called before requests under way are cut off: those who wait have not gone away. */
   drain(): void {

@@ -24,6 +24,8 @@ export type RaisingParts = {
   readonly raised: RaisedMachine;
   readonly versions: Versions;
   readonly peers: Pick<Peers, "voting" | "isReachable">;
+  /** Whether members of an epoch before still have to say what they hold. */
+  readonly isMoving: () => boolean;
   readonly submitters: Pick<Submitters, "submit">;
   readonly store: Pick<BallotStore, "isShared" | "identity" | "recall">;
   readonly clock: Clock;
@@ -38,12 +40,18 @@ export class Raising {
     this.#parts = parts;
   }
 
-  /** Rejects with `not-upgraded` where a node knows less than this one or does not say; as a write of a register besides. */
+  /**
+   * Rejects with `not-upgraded` where a node knows less than this one or does not say; with `not-ready` while names move; as a write of a register besides.
+   */
   async raise(timeoutMs: number): Promise<Raised> {
-    const { raised, peers, clock } = this.#parts;
+    const { raised, peers, clock, isMoving } = this.#parts;
     const untilMs = clock.now() + timeoutMs;
     const before = raised.decided;
     if (before >= raised.knows) return { machine: before, before };
+    // A member that left and knows less would say nothing of what it holds any more.
+    if (isMoving()) {
+      throw new QuorateError("not-ready", "names still have to move to the new members: raise once they have");
+    }
     await peers.voting();
     const behind = this.#behind();
     if (behind.length > 0) {

@@ -12,8 +12,13 @@ const mark = (boot: number) => ({ incarnation: "i", boot, run: "r", seq: 1 });
 
 function setUp(
   knows: Readonly<Record<string, number>>,
-  { silent = [] as string[], boots = {} as Record<string, number>, outcome = "written", learners = [] as string[] } =
-    {},
+  {
+    silent = [] as string[],
+    boots = {} as Record<string, number>,
+    outcome = "written",
+    learners = [] as string[],
+    isMoving = false,
+  } = {},
 ) {
   const raised = new RaisedMachine(own, () => {});
   const submitted: string[] = [];
@@ -24,6 +29,7 @@ function setUp(
       members: ["a", "b", "c"],
       learners,
       raised,
+      isMoving: () => isMoving,
       versions: {
         own,
         of: (id) => knows[id] === undefined ? null : { version: "2.0.0", machine: knows[id] },
@@ -64,6 +70,12 @@ Deno.test("raising: once all nodes know it, each version up to it is decided in 
     assertEquals(await raising.raise(1_000), { machine: NEW, before: NEW });
     assertEquals(submitted.length, 2);
   }
+});
+
+Deno.test("raising: not while names move from members that left, who may know less and have to say what they hold", async () => {
+  const { raising, submitted } = setUp({ b: NEW, c: NEW }, { isMoving: true });
+  assertEquals((await assertRejects(() => raising.raise(1_000), QuorateError)).code, "not-ready");
+  assertEquals(submitted, []);
 });
 
 Deno.test("raising: refused while a member or a learner knows less, says nothing or does not answer; nothing is decided", async () => {
