@@ -35,7 +35,7 @@ import { fromEnv, readerOf } from "./src/config/settings.ts";
 import { caOf, inTheClear } from "./src/config/tls.ts";
 import { QuorateError } from "./src/errors.ts";
 import { createMachine } from "./src/machine/machine.ts";
-import { nodesOf } from "./src/config/gateway_config.ts";
+import { learnsIn, nodesOf } from "./src/config/gateway_config.ts";
 import { notReady } from "./src/http/not_ready.ts";
 import { isLoopback } from "./src/http/request_head.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
@@ -282,6 +282,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       holder.node = node;
       const underWay = new UnderWay(after);
       const app = createApp(node, {
+        epoch: current.epoch,
         underWay,
         get tokens() {
           return tokens;
@@ -429,7 +430,10 @@ async function composeHosted(): Promise<Served> {
     const ca = await caOf(fromEnv(env, "QUORATE_TLS_CA"), readerOf((path) => Deno.readTextFile(path)));
     const log = logOf(fromEnv(env, "QUORATE_LOG"), fromEnv(env, "QUORATE_LOG_LEVEL"));
     const { report } = consoleLog(log, "gateway", { gateway: "hosted" });
-    const handler = withCors(cors, gatewayBefore(origins, cors, new Outward(ca), closing.signal, report));
+    const handler = withCors(
+      cors,
+      gatewayBefore({ nodes: origins, learnMembers: learnsIn(env) }, cors, new Outward(ca), closing.signal, report),
+    );
     return { handler, drain: () => closing.abort(), close: () => Promise.resolve() };
   }
   refusePreview(env);

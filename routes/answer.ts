@@ -19,6 +19,8 @@ export type Env = {
     bodies: Bodies;
     /** Set under /v1. */
     client: Client;
+    /** Set under /v1: the epoch that this node is in, where its answers tell it. */
+    epoch?: number;
     /** Set under /v1 but for operations of a batch, of what has a body: waits for room to work on the request. */
     admit?: (bytes: number) => Promise<void>;
     /** Set where there is room for the request: it waits for something other than this node from now on. */
@@ -54,6 +56,9 @@ export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers:
   headers["Cache-Control"] = "no-store";
   const key = c.get("idempotencyKey");
   if (key !== undefined) headers["Idempotency-Key"] = key;
+  // By it clients see that members have changed. A stranger is not told.
+  const epoch = c.get("epoch");
+  if (epoch !== undefined) headers["Quorate-Epoch"] = `${epoch}`;
   // On refusals too: by it the sender tells why from who else might have refused.
   const wire = c.get("wire");
   if (wire !== undefined) {

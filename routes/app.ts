@@ -58,6 +58,8 @@ export type AppOptions = {
   readonly trace?: TraceSource;
   /** Absent: there is no /v1/init. */
   readonly init?: Init;
+  /** The epoch that the node is in, for as long as it is asked through this. Absent: answers do not say it. */
+  readonly epoch?: number;
   /** Absent: there is no /v1/members. */
   readonly members?: MembersService;
   /** What a node that gives way to another answers its requests by. Absent: it never does. */
@@ -87,7 +89,7 @@ export type AppOptions = {
 export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<Env> {
   const { tokens, rate, peers, trace, init, newId, now, after, report, metrics } = options;
   const { spans = NO_SPANS, tell = () => {} } = options;
-  const { members, hearEpoch, underWay } = options;
+  const { members, hearEpoch, underWay, epoch } = options;
   const notices = noticesOf(now, tell, metrics);
   const streams = new EventStreams(after, notices.cut);
   const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject), notices.limited);
@@ -127,6 +129,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   // Not over /paxos, where each call says whether it is a peer's or a client's; here a peer's MAC counts for nothing.
   app.use("/v1/*", async (c, next) => {
     c.set("client", clientOf(c, options));
+    if (epoch !== undefined) c.set("epoch", epoch);
     c.set("cluster", () => faultsOf(node));
     await limitRequest(c, limits);
     // A batch is let in as one.

@@ -199,6 +199,7 @@ export const STOPPED_SHOWN_MAX = 100;
 export const CONTRADICTED_MAX_KEYS = 1_000;
 
 export const MEMBERS_MAX = 9;
+export const MEMBER_URL_MAX_CHARS = 512;
 /** What nodes tell each other of epochs, and what one epoch may weigh. */
 export const EPOCHS_MAX_BYTES = 64 * 1024;
 /** An exchange of epochs waits so long, as a node that hears of a new one answers when it is in it. */

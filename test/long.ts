@@ -10,6 +10,7 @@ export const LONG: readonly string[] = [
   "test/chaos/gateway_test.ts",
   "test/chaos/hosted_test.ts",
   "test/chaos/hot_test.ts",
+  "test/chaos/learned_members_test.ts",
   "test/chaos/learner_test.ts",
   "test/chaos/members_test.ts",
   "test/chaos/metrics_test.ts",

@@ -28,7 +28,7 @@ async function serveGateway(read: () => Promise<GatewayConfig>, hangups: Hangups
   const listener = listen(config);
   const closing = new AbortController();
   const log = consoleLog(config.log, "gateway", { gateway: listener.url });
-  listener.open(gatewayBefore(config.nodes, config.cors, outward, closing.signal, log.report));
+  listener.open(gatewayBefore(config, config.cors, outward, closing.signal, log.report));
   hangups.follow(async () => {
     const { tls, ca } = await read();
     const trustNext = outward.prepare(ca);

@@ -28,6 +28,7 @@ const USAGE = `usage:
       --trace or QUORATE_TRACE=1: remember the newest messages of each name, to be drawn
   deno task gateway --nodes URL,URL,… [--host 127.0.0.1] [--port 8700]
                     [--tls-cert FILE --tls-key FILE | --behind-proxy] [--tls-ca FILE]
+                    [--fixed-nodes]
                     [--log text|json] [--log-level …]
       hands requests to the nearest of these nodes, and to the next if it fails; or QUORATE_URL, comma between
   deno run --allow-net --allow-env src/cli/main.ts trace NAME [--noun NOUN] [--svg]

@@ -9,6 +9,7 @@ import { problemError, QuorateError } from "./error.ts";
 import { askInTurn, type FailoverParts, type Fetch, isStream } from "./failover.ts";
 import { askForInstance, bornAnew, instanceIn, Instances } from "./instances.ts";
 import { endWhatIsOver, type Moment, momentOf } from "./lease.ts";
+import { LearnedNodes } from "./members.ts";
 import { Nearest } from "./nearest.ts";
 import { wasNeverSent } from "./never_sent.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -74,6 +75,8 @@ export type CallsOptions = {
   readonly nodes: readonly string[];
   readonly token: string | undefined;
   readonly timeoutMs: number;
+  /** Nodes that become members are asked too. */
+  readonly learnMembers: boolean;
 };
 
 export class Calls {
@@ -82,15 +85,17 @@ export class Calls {
   readonly #world: World;
   readonly #token: string | undefined;
   readonly #nearest: Nearest;
+  readonly #learned: LearnedNodes | null;
   readonly #instances = new Instances();
   readonly #alive = new Map<string, { readonly atMs: number; readonly isAlive: Promise<boolean> }>();
 
-  constructor(world: World, { nodes, token, timeoutMs }: CallsOptions) {
+  constructor(world: World, { nodes, token, timeoutMs, learnMembers }: CallsOptions) {
     this.#world = world;
     this.clock = world.clock;
     this.timeoutMs = timeoutMs;
     this.#token = token;
     this.#nearest = new Nearest(nodes, (node, signal) => this.#probe(node, signal), world.clock);
+    this.#learned = learnMembers ? new LearnedNodes(world, nodes, (all) => this.#nearest.become(all)) : null;
   }
 
   /** Nearest first. */
@@ -215,11 +220,13 @@ export class Calls {
     const { fetch, clock } = this.#world;
     const named = namedOf(target);
     const noting: Fetch = async (url, init) => {
-      onNode?.(url.slice(0, url.indexOf(target)));
+      const node = url.slice(0, url.indexOf(target));
+      onNode?.(node);
       if (command !== undefined) command.sent++;
       try {
         const response = await fetch(url, init);
         if (named !== null) this.#instances.note(named, response.headers);
+        this.#learned?.note(node, response.headers, this.#token === undefined ? null : `Bearer ${this.#token}`);
         return response;
       } catch (error) {
         if (command !== undefined && wasNeverSent(error)) command.sent--;

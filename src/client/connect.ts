@@ -15,6 +15,12 @@ export interface ConnectOptions {
   readonly token?: string;
   /** How long a call is tried, over all nodes, before it fails; waiting in a queue does not count. In ms, default 30,000. */
   readonly timeout?: number;
+  /**
+   * Whether nodes that become members of the cluster are asked too, once a node behind these URLs has told of them. They are
+   * sent the token as the others are. Only a URL that is a member's own is asked for members, so behind a gateway or a proxy
+   * nothing is learned; https never becomes http. Default: true, but false in a page, which may ask no other origins.
+   */
+  readonly learnMembers?: boolean;
 }
 
 /** A client of a cluster. It has nothing open while nothing is asked of it and nothing is held. */
@@ -64,11 +70,11 @@ export function connectIn(world: World, urls: string | readonly string[], option
 export function callsTo(
   world: World,
   urls: string | readonly string[],
-  { token, timeout = TIMEOUT_MS }: ConnectOptions = {},
+  { token, timeout = TIMEOUT_MS, learnMembers = !isInPage() }: ConnectOptions = {},
 ): Calls {
   const nodes = (typeof urls === "string" ? [urls] : urls).map(originOf);
   if (nodes.length === 0) throw new TypeError("connect needs a URL");
-  return new Calls(lookingFirst(world), { nodes: [...new Set(nodes)], token, timeoutMs: timeout });
+  return new Calls(lookingFirst(world), { nodes: [...new Set(nodes)], token, timeoutMs: timeout, learnMembers });
 }
 
 /** A client that asks through these. */
@@ -82,6 +88,12 @@ export function clientOf(calls: Calls): Quorate {
     sessions: createSessions(calls),
     register: (key, value, options) => register(calls, kv, key, value, options),
   };
+}
+
+/** A page or a worker of one. */
+function isInPage(): boolean {
+  const { location } = globalThis as { location?: { readonly protocol?: string } };
+  return location?.protocol === "http:" || location?.protocol === "https:";
 }
 
 /** What `/v1` is put behind. */

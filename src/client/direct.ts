@@ -6,11 +6,15 @@
  */
 import { type Ballot, compareBallots, STANDING } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
+import { readMembers } from "./members.ts";
+import { webWorld } from "./world.ts";
 
 /** Where the acceptors are, who asks, and what the runtime gives. */
 export type DirectOptions = {
   /** Base url of every member, by id: all of them, as a quorum is counted among them. */
   readonly members: Readonly<Record<string, string>>;
+  /** The epoch that has these members, as `directMembers` tells it. In another one no command is decided. Default: 0. */
+  readonly epoch?: number;
   /** Who the token speaks for; `local` without tokens on loopback. */
   readonly subject: string;
   /** Sent as `Authorization: Bearer`. Default: none, as nodes on loopback want. */
@@ -80,10 +84,26 @@ export type DirectEnd =
     readonly result: { readonly outcome: string; readonly fence?: string; readonly revision?: string };
   }
   /**
-   * Nobody knows yet: it collided, or too few acceptors answered. Send the same through a node, with this
+   * Nobody knows yet: it collided, too few acceptors answered, or other members are in force. Send the same through a node, with this
    * Idempotency-Key and `Quorate-Hedge: BORN`: it is decided once, and the node says how.
    */
   | { readonly type: "unsettled" };
+
+/**
+ * The members as one of the nodes has them, for `members` and `epoch` of `submitDirect`. Resolves with null if this node gives
+ * no answer that can be believed within two seconds. Whoever sends a token to these URLs trusts this node to name them.
+ */
+export async function directMembers(
+  { fetch, token }: Pick<DirectOptions, "fetch" | "token">,
+  url: string,
+): Promise<Required<Pick<DirectOptions, "members" | "epoch">> | null> {
+  const listed = await readMembers(
+    { fetch, clock: webWorld.clock },
+    url,
+    token === undefined ? null : `Bearer ${token}`,
+  );
+  return listed === null ? null : { members: listed.members, epoch: listed.epoch };
+}
 
 /**
  * Sends one command to every acceptor and counts their votes. Resolves with `decided` once an open quorum has chosen it or an
@@ -108,11 +128,12 @@ export async function submitDirect(
   // The name of the value is the digest of its content, so the same bytes are the same value at every acceptor.
   const id = await options.digest(JSON.stringify([key, [command.subject, command.id, command.born, fields]]));
   const instance = lastInstance + 1;
+  const { epoch = 0 } = options;
   const value = { id, proposer: "", commands: [command] };
   let ballot: Ballot = STANDING;
   // Each Any opens a higher ballot; who still finds none open after a few is better served by a node.
   for (let attempt = 0; attempt < BALLOTS_MAX; attempt++) {
-    const message = { type: "accept", key, epoch: 0, instance, ballot, value };
+    const message = { type: "accept", key, epoch, instance, ballot, value };
     const end = await propose(options, JSON.stringify({ messages: [message] }), { id, instance, lastInstance });
     if (end.type !== "open" || compareBallots(end.ballot, ballot) <= 0) return end.type === "open" ? UNSETTLED : end;
     ballot = end.ballot;

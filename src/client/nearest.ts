@@ -18,7 +18,7 @@ const FAILED_EVERY_MS = 1_000;
 const NEWEST_SHARE = 0.25;
 
 export class Nearest {
-  readonly #nodes: readonly string[];
+  #nodes: readonly string[];
   readonly #probe: Probe;
   readonly #clock: Clock;
   /** Round trips in ms; Infinity: it failed when last asked. */
@@ -30,6 +30,18 @@ export class Nearest {
     this.#nodes = nodes;
     this.#probe = probe;
     this.#clock = clock;
+  }
+
+  /** In no order. */
+  get nodes(): readonly string[] {
+    return this.#nodes;
+  }
+
+  /** From now on it is these; what was measured of one that is among them still counts. */
+  become(nodes: readonly string[]): void {
+    this.#nodes = nodes;
+    for (const node of this.#estimates.keys()) if (!nodes.includes(node)) this.#estimates.delete(node);
+    this.#measuredAtMs = -Infinity;
   }
 
   /** Nearest first, failed ones last. Only the first caller waits for a measurement, until one node has answered. */
@@ -58,7 +70,7 @@ export class Nearest {
 
   /** It is asked last, until it has been heard of again. */
   noteFailed(node: string): void {
-    this.#estimates.set(node, Infinity);
+    if (this.#nodes.includes(node)) this.#estimates.set(node, Infinity);
   }
 
   #isDue(): boolean {
@@ -92,6 +104,7 @@ export class Nearest {
   }
 
   #note(node: string, rttMs: number): void {
+    if (!this.#nodes.includes(node)) return;
     const known = this.#estimates.get(node) ?? Infinity;
     this.#estimates.set(node, known === Infinity ? rttMs : known + (rttMs - known) * NEWEST_SHARE);
   }

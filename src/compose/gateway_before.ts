@@ -1,4 +1,5 @@
 /** A gateway of this process, with its own clock, randomness and fetch. */
+import type { GatewayConfig } from "../config/gateway_config.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { GatewayMetrics } from "../observe/gateway_metrics.ts";
 import type { Report } from "../ports.ts";
@@ -9,11 +10,12 @@ import { realClock, realRandomness } from "./world.ts";
 
 /**
  * @param nodes origins
+ * @param learnMembers whether nodes that become members are asked too
  * @param origins whose pages are let in though nodes are on loopback
  * @param closing aborts when the process is told to stop
  */
 export function gatewayBefore(
-  nodes: readonly string[],
+  { nodes, learnMembers }: Pick<GatewayConfig, "nodes" | "learnMembers">,
   origins: readonly string[],
   { fetch }: Pick<Outward, "fetch">,
   closing: AbortSignal,
@@ -23,8 +25,9 @@ export function gatewayBefore(
     origins,
     closing,
     nodes,
+    learnMembers,
     fetch,
-    meter: new GatewayMetrics({ version: VERSION, deno: Deno.version.deno, nodes }),
+    meter: new GatewayMetrics({ version: VERSION, deno: Deno.version.deno }),
     spans: spansHere("gateway", Deno.env.toObject(), report),
     clock: realClock,
     newId: () => realRandomness.id(),

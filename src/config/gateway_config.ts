@@ -1,6 +1,6 @@
 /** Settings of a gateway from flags and environment; flags win. What is wrong is told in one line that names its setting. */
 import { corsOf, hostOf, isLoopbackHost, logOf, type NodeConfig, originOf, portOf } from "./config.ts";
-import { type Env, fromEnv, parseFlags, readerOf, refuse, type Setting } from "./settings.ts";
+import { type Env, fromEnv, parseFlags, readerOf, refuse, type Setting, switchOf } from "./settings.ts";
 import { caOf, tlsOf } from "./tls.ts";
 import { isLoopback } from "../http/request_head.ts";
 import { LEARNERS_MAX, MEMBERS_MAX } from "../limits.ts";
@@ -10,10 +10,13 @@ export const GATEWAY_PORT_DEFAULT = 8700;
 export type GatewayConfig = Pick<NodeConfig, "host" | "port" | "tls" | "ca" | "cors" | "log"> & {
   /** Origins, at least one. */
   readonly nodes: readonly string[];
+  /** Whether nodes that become members are asked too. */
+  readonly learnMembers: boolean;
 };
 
 const GATEWAY_FLAGS = {
   nodes: "value",
+  "fixed-nodes": "switch",
   host: "value",
   port: "value",
   log: "value",
@@ -49,7 +52,13 @@ export async function parseGatewayConfig(
     flag("log") ?? fromEnv(env, "QUORATE_LOG"),
     flag("log-level") ?? fromEnv(env, "QUORATE_LOG_LEVEL"),
   );
-  return { nodes, host, cors, log, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls, ca };
+  const learnMembers = flags["fixed-nodes"] === undefined && learnsIn(env);
+  return { nodes, learnMembers, host, cors, log, port: port === null ? GATEWAY_PORT_DEFAULT : portOf(port), tls, ca };
+}
+
+/** Whether `QUORATE_FIXED_NODES` lets a gateway learn of nodes. Throws QuorateError `invalid-request`. */
+export function learnsIn(env: Env): boolean {
+  return !switchOf(fromEnv(env, "QUORATE_FIXED_NODES"));
 }
 
 /** `URL,URL,…` of nodes, as origins. Throws QuorateError `invalid-request`. */

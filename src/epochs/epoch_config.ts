@@ -4,7 +4,7 @@
  */
 import { sha256Hex } from "../auth/digest.ts";
 import { MODE_NAMES, type ModeRule } from "../engine/modes.ts";
-import { EPOCHS_MAX_BYTES, MEMBERS_MAX, RESTORES_MAX } from "../limits.ts";
+import { EPOCHS_MAX_BYTES, MEMBER_URL_MAX_CHARS, MEMBERS_MAX, RESTORES_MAX } from "../limits.ts";
 import type { EpochConfig, EpochsRow } from "../ports.ts";
 import {
   distinct,
@@ -20,7 +20,6 @@ import {
 } from "../transport/checks.ts";
 
 const MODES_MAX = 256;
-const URL_MAX_CHARS = 512;
 const PREFIX_MAX_CHARS = 1_024;
 
 /** Fields in this order, members in byte order, no spaces. */
@@ -113,7 +112,7 @@ export function memberId(value: unknown, field: string): string {
 
 /** An origin, as `--cluster` takes them. */
 export function memberUrl(value: unknown, field: string): string {
-  const url = text(value, field, 1, URL_MAX_CHARS);
+  const url = text(value, field, 1, MEMBER_URL_MAX_CHARS);
   if (!/^https?:\/\//.test(url) || !URL.canParse(url) || new URL(url).origin !== url) {
     refuse(field, "is no http or https URL of a host alone, as in http://10.0.0.4:8701");
   }

@@ -13,6 +13,7 @@ import { askInTurn, type FailoverParts, type Fetch, isStream, type Start } from 
 import { askForInstance, Instances } from "../client/instances.ts";
 import { MetricsReaders } from "./metrics_readers.ts";
 import { leave, placesOf, untilLeft } from "./leaving.ts";
+import { LearnedNodes } from "../client/members.ts";
 import { type Clock, Nearest } from "../client/nearest.ts";
 import { type Outgoing, outgoingOf, PASSED_ON } from "../client/outgoing.ts";
 
@@ -20,6 +21,8 @@ import { type Outgoing, outgoingOf, PASSED_ON } from "../client/outgoing.ts";
 export type GatewayOptions = {
   /** Origins of nodes, in any order: `http://10.0.0.1:8701`. */
   readonly nodes: readonly string[];
+  /** Whether nodes that become members are asked too, as those that are trusted tell of them. Default: true. */
+  readonly learnMembers?: boolean;
   readonly fetch: Fetch;
   /** Origins of pages that are let in though nodes are on loopback. Default: none but the gateway's own. */
   readonly origins?: readonly string[];
@@ -44,13 +47,14 @@ export type GatewayMeter = {
   refused(code: string, isUnknown: boolean): void;
   /** A node was handed a request; false: it gave no answer. One that was given up meanwhile is not told of. */
   asked(node: string, hasAnswered: boolean): void;
-  /** In Prometheus' text form. `rttMs`: of a node, 0: not known; null: it failed when it was last asked. */
-  text(rttMs: (node: string) => number | null): string;
+  /** In Prometheus' text form. `rttMs`: of each node, 0: not known; null: it failed when it was last asked. */
+  text(rttMs: ReadonlyMap<string, number | null>): string;
 };
 
 /** What all requests have in common. */
 type Memory = {
   readonly nearest: Nearest;
+  readonly learned: LearnedNodes | null;
   readonly instances: Instances;
   readonly bodies: Bodies;
   readonly readers: MetricsReaders;
@@ -76,10 +80,11 @@ const OWN = ["GET", "HEAD"] as const;
  * request has to be as it was sent, as for `createApp`.
  */
 export function createGateway(options: GatewayOptions): (request: Request) => Promise<Response> {
-  const { clock, newId, report, meter, spans = NO_SPANS } = options;
+  const { clock, newId, report, meter, spans = NO_SPANS, learnMembers = true } = options;
   const nearest = new Nearest(options.nodes, (node, signal) => probe(options.fetch, node, "/healthz", signal), clock);
   const memory = {
     nearest,
+    learned: learnMembers ? new LearnedNodes(options, options.nodes, (all) => nearest.become(all)) : null,
     instances: new Instances(),
     bodies: new Bodies((ms, run) => clock.after(ms, run)),
     readers: new MetricsReaders(),
@@ -93,7 +98,7 @@ export function createGateway(options: GatewayOptions): (request: Request) => Pr
       refuseBadHost(request);
       const { path } = context;
       if (path === "/healthz" || path === "/livez") return ownAnswer(context, { ok: true });
-      if (path === "/readyz") return await readiness(options, context);
+      if (path === "/readyz") return await readiness(options, nearest.nodes, context);
       if (path === "/metrics" && meter !== undefined) {
         if (isLocal) refuseWebPages(request, options.origins ?? []);
         return await metrics(options, meter, memory, context);
@@ -167,6 +172,8 @@ async function passOn(options: GatewayOptions, memory: Memory, context: Context)
   // That one node did nothing does not say so of another.
   if (isWrite && isUnknown) throw unknownOutcome(idempotencyKey, born);
   if (response === null) throw noAnswer(isWrite);
+  // It is about nodes, and this is none: whoever is before a gateway stays there.
+  response.headers.delete("quorate-epoch");
   if (response.status >= 500 && isLate(request, context.path, noAnswer(isWrite))) {
     await response.body?.cancel();
     throw noAnswer(isWrite);
@@ -179,13 +186,15 @@ async function passOn(options: GatewayOptions, memory: Memory, context: Context)
 /** Every answer about the name, whoever asked for what, says what it has come to. */
 function partsFor(
   { fetch, clock, meter }: GatewayOptions,
-  { nearest, instances }: Memory,
-  { named }: Outgoing,
+  { nearest, learned, instances }: Memory,
+  { named, headers }: Outgoing,
 ): FailoverParts {
   const noting: Fetch = async (url, init) => {
     try {
       const response = await fetch(url, init);
-      meter?.asked(new URL(url).origin, true);
+      const { origin } = new URL(url);
+      meter?.asked(origin, true);
+      learned?.note(origin, response.headers, headers.get("authorization"));
       if (named !== null) instances.note(named, response.headers);
       return response;
     } catch (error) {
@@ -230,8 +239,8 @@ function tellKey(headers: Headers, { idempotencyKey }: Outgoing): void {
   if (idempotencyKey !== undefined && VISIBLE.test(idempotencyKey)) headers.set("Idempotency-Key", idempotencyKey);
 }
 
-async function readiness(options: GatewayOptions, context: Context): Promise<Response> {
-  const { fetch, clock, nodes } = options;
+async function readiness(options: GatewayOptions, nodes: readonly string[], context: Context): Promise<Response> {
+  const { fetch, clock } = options;
   const abort = new AbortController();
   const cancel = clock.after(READY_WITHIN_MS, () => abort.abort());
   try {
@@ -265,7 +274,9 @@ async function metrics(
       ? noAnswer(false)
       : new QuorateError(verdict.code, "a node refuses its metrics to this token");
   }
-  const text = meter.text((node) => nearest.hasFailed(node) ? null : nearest.rttMs(node));
+  const text = meter.text(
+    new Map(nearest.nodes.map((node) => [node, nearest.hasFailed(node) ? null : nearest.rttMs(node)])),
+  );
   const headers = {
     "Content-Type": "text/plain; version=0.0.4; charset=utf-8",
     "X-Request-Id": requestId,

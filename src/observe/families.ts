@@ -74,6 +74,11 @@ export class Gauge extends Labelled<Sum> {
     this.cell(values, zero).value = value;
   }
 
+  /** For what is not there any more. */
+  clear(): void {
+    this.cells.clear();
+  }
+
   protected series(labels: string, { value }: Sum): string {
     return line(this.name, labels, value);
   }

@@ -6,12 +6,9 @@ export type GatewayMetricsOptions = {
   readonly version: string;
   /** The version of the runtime. */
   readonly deno: string;
-  /** Origins. */
-  readonly nodes: readonly string[];
 };
 
 export class GatewayMetrics {
-  readonly #nodes: readonly string[];
   readonly #build = new Gauge("quorate_build_info", "What runs here; always 1.", ["version", "deno"]);
   readonly #seconds = new Histogram(
     "quorate_gateway_request_duration_seconds",
@@ -37,14 +34,8 @@ export class GatewayMetrics {
     ["node"],
   );
 
-  constructor({ version, deno, nodes }: GatewayMetricsOptions) {
-    this.#nodes = nodes;
+  constructor({ version, deno }: GatewayMetricsOptions) {
     this.#build.set(1, version, deno);
-    // A rate of what first appears at 1 would be none.
-    for (const node of nodes) {
-      this.#requests.add(0, node);
-      this.#failures.add(0, node);
-    }
   }
 
   answered(method: string, status: number, ms: number): void {
@@ -62,9 +53,11 @@ export class GatewayMetrics {
   }
 
   /** In Prometheus' text form. */
-  text(rttMs: (node: string) => number | null): string {
-    for (const node of this.#nodes) {
-      const ms = rttMs(node);
+  text(rttMs: ReadonlyMap<string, number | null>): string {
+    for (const gauge of [this.#up, this.#roundTrip]) gauge.clear();
+    for (const [node, ms] of rttMs) {
+      // A rate of what first appears at 1 would be none.
+      for (const counter of [this.#requests, this.#failures]) counter.add(0, node);
       this.#up.set(ms === null ? 0 : 1, node);
       if (ms !== null && ms > 0) this.#roundTrip.set(ms / 1_000, node);
     }

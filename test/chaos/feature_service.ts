@@ -96,6 +96,14 @@ export const SERVICE_STEPS: Steps = {
     await until(read, (answer) => answer.body["lastFence"] === fence && isTold(answer));
   },
 
+  "epoch": async ({ a, b }) => {
+    const { epoch } = await b.said(200, "GET", "/v1/status");
+    for (const node of [a, b]) {
+      const read = await node.ask("GET", "/v1/locks/epoch");
+      assertEquals([read.status, read.headers.get("quorate-epoch")], [200, `${epoch}`]);
+    }
+  },
+
   "receipt": async ({ a, b }) => {
     const taken = await a.ask("POST", "/v1/locks/receipt", { json: { ttlMs: LONG_MS } });
     const read = await b.ask("GET", "/v1/locks/receipt");

@@ -103,6 +103,18 @@ export class MemberCluster {
     return call(this.url(via), "POST", "/v1/members?timeoutMs=20000", { expect, members: this.members(ids) });
   }
 
+  /** Puts `next` in the place of one of `members`. Resolves with those there are then, once all names have moved. */
+  async replace(members: string, gone: string, next: string): Promise<string> {
+    const via = [...members].find((id) => id !== gone)!;
+    const { epoch } = (await this.status(via))!;
+    await this.join(next);
+    const after = members.replace(gone, next);
+    const reply = await this.change(via, epoch, after);
+    assert(reply?.status === 200, JSON.stringify(reply?.body));
+    await this.moved(epoch + 1, after);
+    return after;
+  }
+
   members(ids: string): MembersState["members"] {
     return [...ids].map((id) => ({ id, url: this.url(id) }));
   }

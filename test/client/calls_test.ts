@@ -47,7 +47,7 @@ async function withCalls(
       if (!url.endsWith("/healthz")) return fetch(url, init);
       return url.startsWith(`${nodes[0]!.url}/`) ? Promise.resolve(new Response()) : new Promise(() => {});
     },
-  }, { nodes: nodes.map(({ url }) => url), token: "secret", timeoutMs });
+  }, { nodes: nodes.map(({ url }) => url), token: "secret", timeoutMs, learnMembers: false });
   try {
     await run(calls, clock);
   } finally {

@@ -50,7 +50,7 @@ Deno.test("events: a stream that breaks off goes on behind its last event", asyn
       headers: { "Content-Type": "text/event-stream" },
     });
   });
-  const calls = new Calls(webWorld, { nodes: [node.url], token: undefined, timeoutMs: 1_000 });
+  const calls = new Calls(webWorld, { nodes: [node.url], token: undefined, timeoutMs: 1_000, learnMembers: false });
   const gone = new AbortController();
   const seen: unknown[] = [];
   for await (const { data } of endlessEvents(calls, { target: "/v1/locks/x/events" }, gone.signal)) {
@@ -73,7 +73,12 @@ Deno.test("events: who is told when to come back to a stream does not come befor
     return Promise.resolve(new Response(body, { headers: { ...headers, "Content-Type": "text/event-stream" } }));
   };
   const nodes = ["http://a.example"];
-  const one = new Calls({ ...webWorld, clock, fetch }, { nodes, token: undefined, timeoutMs: 1_000 });
+  const one = new Calls({ ...webWorld, clock, fetch }, {
+    nodes,
+    token: undefined,
+    timeoutMs: 1_000,
+    learnMembers: false,
+  });
   const gone = new AbortController();
   const next = endlessEvents(one, { target: "/v1/locks/x/events" }, gone.signal).next();
   await until("it waits", () => asked === 1 && clock.timers === 1);

@@ -22,7 +22,7 @@ function watched(lists: readonly (readonly object[])[]) {
   });
   const send = (event: string, data: object) =>
     stream!.enqueue(encoder.encode(`event: ${event}\nid: 1\ndata: ${JSON.stringify(data)}\n\n`));
-  const calls = new Calls(webWorld, { nodes: [node.url], token: undefined, timeoutMs: 1_000 });
+  const calls = new Calls(webWorld, { nodes: [node.url], token: undefined, timeoutMs: 1_000, learnMembers: false });
   return { node, send, watch: createKv(calls).watch("p/"), isOpen: () => stream !== null };
 }
 
@@ -51,7 +51,7 @@ Deno.test("kv.watch: what is older than what is known changes nothing, and a lis
 
 Deno.test("kv.watch: what it is refused with ends it, and is told to whoever waits for it", async () => {
   const node = scriptedNode(({ target }) => target === "/healthz" ? new Response() : problem(403, "forbidden"));
-  const calls = new Calls(webWorld, { nodes: [node.url], token: undefined, timeoutMs: 1_000 });
+  const calls = new Calls(webWorld, { nodes: [node.url], token: undefined, timeoutMs: 1_000, learnMembers: false });
   const watch = createKv(calls).watch("p/");
   assertEquals((await assertRejects(() => watch.ready, QuorateError)).code, "forbidden");
   await assertRejects(async () => {

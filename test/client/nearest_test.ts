@@ -40,6 +40,29 @@ Deno.test("nearest: the first caller waits until one node has answered, and that
   assertEquals(await nearest.order(), ["b", "c", "a"]);
 });
 
+Deno.test("nearest: with others than before, what was measured of one that stays counts, and who is gone is not asked", async () => {
+  const { clock, nearest, open, probe } = rig("a", "b");
+  const asked = nearest.order();
+  await clock.pass(10);
+  await probe("a").answer();
+  await asked;
+  await probe("b").fail();
+  nearest.become(["a", "c", "d"]);
+  // Whoever asked it before may hear from it yet.
+  nearest.noteFailed("b");
+  assertEquals([await nearest.order(), nearest.nodes, nearest.hasFailed("b")], [
+    ["a", "c", "d"],
+    ["a", "c", "d"],
+    false,
+  ]);
+  assertEquals(open.map(({ node }) => node), ["a", "c", "d"]);
+  await clock.pass(1);
+  await probe("d").answer();
+  assertEquals(await nearest.order(), ["d", "a", "c"]);
+  await probe("a").answer();
+  await probe("c").answer();
+});
+
 Deno.test("nearest: with all silent it gives up after a second, and they are asked in the order given", async () => {
   const { clock, nearest, open } = rig("a", "b");
   const asked = nearest.order();

@@ -30,13 +30,15 @@ async function refused(line: string, field: string, why: string, env: Record<str
 
 Deno.test("parseGatewayConfig: nodes by flag or variable, the flag wins; origins as fetch has them", async () => {
   const log = { format: "text", level: "info" } as const;
-  const plain = { log, cors: [], host: "127.0.0.1", port: 8700, tls: null, ca: null };
+  const plain = { learnMembers: true, log, cors: [], host: "127.0.0.1", port: 8700, tls: null, ca: null };
   assertEquals(await parse(`--nodes ${NEAR}`), { ...plain, nodes: NEAR.split(",") });
   assertEquals(await parse("", { QUORATE_URL: " http://LOCALHOST:8701/ , https://node.example:443 " }), {
     ...plain,
     nodes: ["http://localhost:8701", "https://node.example"],
   });
   assertEquals((await parse(`--nodes ${FAR} --port 0`, { QUORATE_URL: NEAR })).nodes, FAR.split(","));
+  assertEquals((await parse(`--nodes ${FAR} --fixed-nodes`)).learnMembers, false);
+  assertEquals((await parse(`--nodes ${FAR}`, { QUORATE_FIXED_NODES: "1" })).learnMembers, false);
   // Variables of a node are none of its own.
   const env = { QUORATE_URL: FAR, QUORATE_PORT: "1", QUORATE_HOST: "0.0.0.0", QUORATE_PEER_SECRET: "short" };
   assertEquals(await parse("", env), { ...plain, nodes: FAR.split(",") });
@@ -45,6 +47,7 @@ Deno.test("parseGatewayConfig: nodes by flag or variable, the flag wins; origins
 Deno.test("parseGatewayConfig: what cannot be is one line that names its setting", async () => {
   await refused("", "--nodes", "or QUORATE_URL is needed");
   await refused("", "QUORATE_URL", "is empty", { QUORATE_URL: " " });
+  await refused(`--nodes ${FAR}`, "QUORATE_FIXED_NODES", "is 1 or not set", { QUORATE_FIXED_NODES: "true" });
   for (const text of ["nodes", "ftp://a", "http://a,", "a=http://a", "http://a/v1", "http://a?x", "http://a#"]) {
     await refused(`--nodes ${text}`, "--nodes", "URL");
   }
@@ -53,7 +56,7 @@ Deno.test("parseGatewayConfig: what cannot be is one line that names its setting
   await refused(`--nodes ${Array.from({ length: 26 }, (_, i) => `http://n${i}`)}`, "--nodes", "26");
   await refused(`--nodes ${FAR} --port 70000`, "--port", "not a port");
   await refused(`--nodes ${FAR} --host a/b`, "--host", "not an address");
-  await refused(`--nodes ${FAR} --id a`, "--id", "is not a flag; flags are --nodes, --host");
+  await refused(`--nodes ${FAR} --id a`, "--id", "is not a flag; flags are --nodes, --fixed-nodes, --host");
   await refused(`--nodes ${FAR} --tls-cert /cert`, "--tls-cert", "needs --tls-key");
   await refused(`--nodes ${FAR} --tls-ca /none`, "--tls-ca", "cannot read /none");
   await refused(`--nodes ${FAR}`, "QUORATE_TLS_CA", "holds no PEM certificate: /key", { QUORATE_TLS_CA: "/key" });

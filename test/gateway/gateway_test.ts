@@ -778,3 +778,60 @@ Deno.test("gateway: a node that tells who watches to come back is passed by for 
     });
   }
 });
+
+const TOKEN = "Bearer of-a-caller";
+const STATUS = "/v1/status";
+
+/** In epoch 1, with these members; `isMember` false: it answers nothing else any more. */
+function memberNode(members: () => readonly string[], state: { isMember: boolean }): Scripted {
+  return scriptedNode(({ target, headers }) => {
+    if (headers.get("authorization") !== TOKEN) return problem(401, "unauthenticated");
+    const told = { "Quorate-Epoch": "1" };
+    if (target === STATUS) {
+      const listed = members().map((url, i) => ({ id: `n${i}`, url }));
+      return Response.json({ cluster: "q-0123456789ab", epoch: 1, members: listed }, { headers: told });
+    }
+    if (!state.isMember) return problem(503, "not-ready", {}, told);
+    return Response.json({ state: "free" }, { headers: told });
+  });
+}
+
+const askedFor = ({ seen }: Scripted, target: string) => seen.filter((one) => one.target.startsWith(target));
+
+async function readAs({ ask }: Rig, headers: Record<string, string> = { authorization: TOKEN }): Promise<Response> {
+  const response = await ask("GET", "/v1/locks/x", { headers });
+  await response.body?.cancel();
+  return response;
+}
+
+for (const learnMembers of [true, false]) {
+  Deno.test(`gateway: with learnMembers ${learnMembers} a new member is ${learnMembers ? "" : "not "}asked`, async () => {
+    const state = { isMember: true };
+    const members: string[] = [];
+    const a = memberNode(() => members, state);
+    const d = memberNode(() => members, { isMember: true });
+    members.push(a.url, d.url);
+    try {
+      await withGateway([a], async (rig) => {
+        const stranger = await readAs(rig, {});
+        assertEquals([stranger.status, stranger.headers.get("quorate-epoch")], [401, null]);
+        // Who is before a gateway learns nothing of what is behind it.
+        const first = await readAs(rig);
+        assertEquals([first.status, first.headers.get("quorate-epoch")], [200, null]);
+        if (learnMembers) await until("it has asked", () => askedFor(a, STATUS).length === 1);
+        state.isMember = false;
+        for (let i = 0; i < 100 && d.seen.length === 0; i++) await readAs(rig);
+        const last = await readAs(rig);
+        assertEquals([last.status, askedFor(d, "/v1/locks").length > 0], learnMembers ? [200, true] : [503, false]);
+        // With the token of a caller who was let in; it asks nobody by itself.
+        assertEquals(
+          askedFor(a, STATUS).map(({ headers }) => headers.get("authorization")),
+          learnMembers ? [TOKEN] : [],
+        );
+        assertEquals(askedFor(d, STATUS), []);
+      }, { learnMembers });
+    } finally {
+      await d.close();
+    }
+  });
+}

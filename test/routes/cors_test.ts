@@ -71,7 +71,13 @@ Deno.test("cors: what is not a page is answered as before, and what is between n
 
 Deno.test("cors: a gateway lets in the pages of its own list, also before nodes that would refuse them", () =>
   withApps(1, async (apps) => {
-    const before = gatewayBefore([apps.url("a")], [PAGE], new Outward(null), new AbortController().signal, () => {});
+    const before = gatewayBefore(
+      { nodes: [apps.url("a")], learnMembers: true },
+      [PAGE],
+      new Outward(null),
+      new AbortController().signal,
+      () => {},
+    );
     const gateway = withCors([PAGE], before);
     assertEquals((await preflight(gateway, PAGE)).headers.get(ALLOWED), PAGE);
     const taken = await gateway(fromPage(PAGE, "POST", "/v1/locks/deploy", { body: "{}" }));

@@ -155,3 +155,27 @@ Deno.test("status: whoever may not read a name is not told that it has stopped, 
     assertEquals((await tell(apps, "a", "GET", "/v1/status")).status, 401);
   }, { tokens });
 });
+
+Deno.test("status: every answer to a caller that is known says the epoch, refusals and streams too; no stranger is told", () => {
+  const tokens = parseTokens(JSON.stringify([
+    { subject: "mine", sha256: sha256Hex("mine"), scopes: ["lock:read,write:mine/*"] },
+  ]));
+  return withApps(1, async (apps) => {
+    const epochOf = async (method: string, path: string, more: Record<string, string> = {}, token = "mine") => {
+      const headers = { authorization: `Bearer ${token}`, ...more };
+      const response = await apps.ask("a", path, { method, headers, ...(method === "POST" ? { body: "{}" } : {}) });
+      await response.body?.cancel();
+      return [response.status, response.headers.get("quorate-epoch")];
+    };
+    assertEquals(await epochOf("POST", "/v1/locks/mine%2Fx"), [200, "3"]);
+    assertEquals(await epochOf("GET", "/v1/locks/mine%2Fx"), [200, "3"]);
+    assertEquals(await epochOf("HEAD", "/v1/locks/mine%2Fx"), [200, "3"]);
+    assertEquals(await epochOf("GET", "/v1/locks/mine%2Fx/events", { accept: "text/event-stream" }), [200, "3"]);
+    assertEquals(await epochOf("GET", "/v1/locks/other"), [403, "3"]);
+    assertEquals(await epochOf("GET", "/v1/locks/mine%2Fx?x"), [400, "3"]);
+    assertEquals(await epochOf("GET", "/v1/locks/mine%2Fx", {}, "guessed"), [401, null]);
+    assertEquals(await epochOf("GET", "/v1/nothing", {}, "guessed"), [401, null]);
+    assertEquals(await epochOf("GET", "/healthz"), [200, null]);
+    assertEquals(await epochOf("GET", "/readyz"), [200, null]);
+  }, { tokens, epoch: 3 });
+});
