@@ -11,8 +11,10 @@ Times are seconds, as floats.
 """
 
 import http.client
+import ipaddress
 import json
 import os
+import re
 import secrets
 import socket
 import ssl
@@ -39,6 +41,10 @@ _PASSING = frozenset((429, 502, 503, 504))
 _INSTANCE_WITHIN = 0.5
 _INSTANCES_MAX = 10_000
 _EXPIRED_MAX = 3
+# What is believed of a list of members, and when a node is asked again that told nothing new.
+_MEMBERS_MAX, _URL_MAX, _STATUS_MAX, _EPOCH_MAX = 9, 512, 256 * 1024, 1_000_000
+_MEMBERS_WITHIN = 2.0
+_MEMBERS_AGAIN = 30.0
 
 
 class QuorateError(Exception):
@@ -68,13 +74,16 @@ class Client:
 
     ``token`` is sent as a Bearer token. ``cafile`` is the CA of the nodes' certificates, where that is a private one.
     ``timeout``: a request that no node has answered by then raises ``QuorateError``. Safe to be used by many threads.
+    Nodes that become members of the cluster are asked too, and sent the token, once a member behind these URLs has told of
+    them; not with ``learn_members=False``.
     """
 
-    def __init__(self, urls, token=None, timeout=_TIMEOUT, cafile=None):
+    def __init__(self, urls, token=None, timeout=_TIMEOUT, cafile=None, learn_members=True):
         parts = urls.split(",") if isinstance(urls, str) else list(urls)
         self._nodes = [_Node(url.strip(), cafile) for url in parts if url.strip()]
         if not self._nodes:
             raise ValueError("a client needs the URL of a node")
+        self._members = _Members(self._nodes, token, cafile) if learn_members else None
         self._token = token
         self.timeout = timeout
         self._first = 0
@@ -112,7 +121,8 @@ class Client:
         while True:
             if stop is not None and stop.is_set():
                 return None
-            node = self._nodes[self._first % len(self._nodes)]
+            nodes = self._here()
+            node = nodes[self._first % len(nodes)]
             asked = time.monotonic()
             # Half of what is left: a node that swallows requests must leave time for another.
             silence = max(0.05, min(self.timeout, (until - asked) / 2))
@@ -121,6 +131,8 @@ class Client:
             try:
                 answer = node.ask(command, self._token, silence, wait_until)
                 self._note(command.path, answer.instance)
+                if self._members is not None:
+                    self._members.note(node, answer.epoch)
                 if answer.status not in _PASSING:
                     return answer
                 last = answer.error()
@@ -135,15 +147,18 @@ class Client:
             failures += 1
             left = until - time.monotonic()
             # However long one was silent, each of the others is asked once; but what renews has no time beyond its own.
-            if left <= pause and (wait_until is None or failures >= len(self._nodes)):
+            if left <= pause and (wait_until is None or failures >= len(nodes)):
                 raise last
             pause = min(pause * 2, _RETRY_MAX, max(left, _RETRY_MIN))
-            if wait_until is not None and failures < len(self._nodes):
+            if wait_until is not None and failures < len(nodes):
                 until = max(until, time.monotonic() + _LAST_TRY)
             if stop is None:
                 time.sleep(pause * (0.5 + secrets.randbelow(1000) / 2000))
             else:
                 stop.wait(pause)
+
+    def _here(self):
+        return self._nodes if self._members is None else self._members.nodes
 
     def _note(self, path, instance):
         if instance is None:
@@ -157,8 +172,9 @@ class Client:
     def _born(self, path):
         """The instance last seen of a name: a write that says it is applied at most once, however late it is repeated."""
         known = self._instances.get(path)
-        for _ in self._nodes if known is None else ():
-            node = self._nodes[self._first % len(self._nodes)]
+        nodes = self._here()
+        for _ in nodes if known is None else ():
+            node = nodes[self._first % len(nodes)]
             try:
                 answer = node.ask(_Command("GET", path + "?consistency=stale", None, None), self._token, _INSTANCE_WITHIN)
                 if answer.instance is not None:
@@ -167,6 +183,60 @@ class Client:
             except (OSError, http.client.HTTPException):
                 self._first += 1
         return known
+
+
+class _Members:
+    """Which nodes there are: those that were given, and those that a member tells of.
+
+    A node that is learned is sent the token. So one is believed only if its own URL is a member's, and it names nothing that is
+    worse protected than itself. In the first epoch the members are who they were when the URLs were given.
+    """
+
+    def __init__(self, seeds, token, cafile):
+        self.nodes = self._seeds = seeds
+        self._token = token
+        self._cafile = cafile
+        self._epoch, self._cluster, self._urls = 0, None, frozenset()
+        self._not_before = {}
+        self._asking = threading.Lock()
+
+    def note(self, node, epoch):
+        """What a node's answer said. Where that is a newer epoch it is asked for its members, in a thread."""
+        if epoch is None or epoch <= self._epoch or time.monotonic() < self._not_before.get(node.url, 0.0):
+            return
+        if self._asking.acquire(blocking=False):
+            threading.Thread(target=self._ask, args=(node,), name="quorate members", daemon=True).start()
+
+    def _ask(self, node):
+        try:
+            status, said = node.get("/v1/status", self._token, _MEMBERS_WITHIN, _STATUS_MAX)
+            if status == 200 and self._learn(node, _json(said)):
+                return
+            self._not_before[node.url] = time.monotonic() + _MEMBERS_AGAIN * (1 + secrets.randbelow(500) / 1000)
+        except (OSError, http.client.HTTPException):
+            self._not_before[node.url] = time.monotonic() + _MEMBERS_AGAIN
+        finally:
+            self._asking.release()
+
+    def _learn(self, node, said):
+        cluster, epoch, members = said.get("cluster"), said.get("epoch"), said.get("members")
+        if not isinstance(cluster, str) or self._cluster not in (None, cluster):
+            return False
+        if type(epoch) is not int or not self._epoch < epoch <= _EPOCH_MAX:
+            return False
+        if not isinstance(members, list) or not 0 < len(members) <= _MEMBERS_MAX:
+            return False
+        urls = [member.get("url") if isinstance(member, dict) else None for member in members]
+        if not all(_is_origin(url) for url in urls) or len(set(urls)) < len(urls):
+            return False
+        if node.url not in urls and node.url not in self._urls:
+            return False
+        named = [url for url in urls if _may_name(node.url, url)]
+        known = {one.url: one for one in self.nodes}
+        added = [known.get(url) or _Node(url, self._cafile) for url in named]
+        self.nodes = self._seeds + [one for one in added if one not in self._seeds]
+        self._epoch, self._cluster, self._urls = epoch, cluster, frozenset(named)
+        return True
 
 
 class _Command:
@@ -181,10 +251,11 @@ class _Command:
 
 
 class _Answer:
-    def __init__(self, status, body, instance, sent):
+    def __init__(self, status, body, headers, sent):
         self.status = status
         self.body = body
-        self.instance = instance
+        self.instance = _number(headers, "Consensus-Instance")
+        self.epoch = _number(headers, "Quorate-Epoch")
         self.sent = sent
 
     @property
@@ -205,6 +276,7 @@ class _Node:
         self._host = parts.hostname
         self._port = parts.port
         self._base = parts.path.rstrip("/")
+        self.url = self.origin + self._base
         self._tls = ssl.create_default_context(cafile=cafile) if parts.scheme == "https" else None
 
     def ask(self, command, token, silence, wait_until=None):
@@ -228,7 +300,21 @@ class _Node:
             sent = _moment()
             connection.request(command.method, self._base + command.path, data, headers)
             response = connection.getresponse()
-            return _Answer(response.status, _json(response.read()), _instance(response), sent)
+            return _Answer(response.status, _json(response.read()), response.headers, sent)
+        finally:
+            connection.close()
+
+    def get(self, path, token, within, most):
+        """The status and the body of a GET; an empty body where it is longer than ``most`` bytes. Raises as ``ask`` does."""
+        headers = {"Connection": "close"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        connection = self._connect(within)
+        try:
+            connection.request("GET", self._base + path, headers=headers)
+            response = connection.getresponse()
+            body = response.read(most + 1)
+            return response.status, body if len(body) <= most else b""
         finally:
             connection.close()
 
@@ -595,6 +681,44 @@ def _json(data):
     return body if isinstance(body, dict) else {}
 
 
-def _instance(response):
-    text = response.headers.get("Consensus-Instance") or ""
+def _is_origin(url):
+    """Whether it is a host of http or https and no more: no credentials, no path."""
+    if not isinstance(url, str) or len(url) > _URL_MAX:
+        return False
+    if not re.fullmatch(r"https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", url):
+        return False
+    try:
+        host = urllib.parse.urlsplit(url).hostname
+        # Port is looked at as it is read. What looks like a number is resolved like one: it has to be a whole address.
+        return urllib.parse.urlsplit(url).port != 0 and (not re.search(r"(^|\.)[0-9][^.]*$", host) or bool(_address(host)))
+    except ValueError:
+        return False
+
+
+def _address(host):
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _may_name(node, url):
+    """Not in the clear where the node is not, nor beyond this machine; this machine's own ports only from this machine."""
+    is_clear = node.startswith("http:")
+    if _is_this_machine(url):
+        return _is_this_machine(node) and (is_clear or url.startswith("https:"))
+    return url.startswith("https:") or (is_clear and not _is_this_machine(node))
+
+
+def _is_this_machine(url):
+    host = urllib.parse.urlsplit(url).hostname
+    address = _address(host)
+    if address is None:
+        return host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _number(headers, name):
+    text = headers.get(name) or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

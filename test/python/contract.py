@@ -1,5 +1,6 @@
 """What the Python client promises, line by line, over nodes that somebody else started: contract.py CLIENT_FOLDER URLS ABSENT."""
 
+import json
 import os
 import signal
 import socket
@@ -305,6 +306,73 @@ def a_cancelled_candidate_leaves_the_queue():
     until("it has left", lambda: queue() == 0)
     end.set()
     leading()
+
+
+class Stub:
+    """A node that says what the test has it say."""
+
+    def __init__(self, url, said, status=200):
+        self.url, self.said, self.status, self.asked = url, said, status, 0
+
+    def get(self, path, token, within, most):
+        self.asked += 1
+        return self.status, json.dumps(self.said).encode()
+
+
+def told(said, url="https://a.example", status=200, epoch=1):
+    """The URLs of a client of that one node, after it has answered with this."""
+    members = quorate._Members([Stub(url, said, status)], "mine", None)
+    members.note(members.nodes[0], epoch)
+    until("it has asked", lambda: not members._asking.locked())
+    return [node.url for node in members.nodes], members
+
+
+def listed(urls, epoch=1, cluster="q-0123456789ab"):
+    return {"cluster": cluster, "epoch": epoch, "members": [{"id": f"n{i}", "url": url} for i, url in enumerate(urls)]}
+
+
+@case
+def new_members_are_learned_of_a_member_and_the_given_stay():
+    a, d = "https://a.example", "https://d.example:8701"
+    assert told(listed([a, d]))[0] == [a, d]
+    urls, members = told(listed([a, d]), epoch=None)
+    assert urls == [a] and members.nodes[0].asked == 0
+    assert told(listed([a, d]), url="https://gateway.example")[0] == ["https://gateway.example"]
+    urls, members = told(listed([a, d], epoch=3))
+    for said in (listed([a], epoch=2), listed([a], epoch=3), listed([a], epoch=4, cluster="q-ffffffffffff")):
+        members._not_before.clear()
+        members.nodes[0].said = said
+        members.note(members.nodes[0], 4)
+        until("it has asked", lambda: not members._asking.locked())
+        assert [node.url for node in members.nodes] == [a, d]
+    asked = members.nodes[0].asked
+    members.note(members.nodes[0], 4)
+    assert members.nodes[0].asked == asked == 4
+
+
+@case
+def what_is_wrong_in_a_list_of_members_is_not_believed():
+    a = "https://a.example"
+    bad = ["https://me:x@b.example", "https://b.example/", "https://b.example/x", "ftp://b.example", "https://b.example:0"]
+    bad += ["https://b.example:99999", "https://b\\c", "https://b.example#", "https://B.example", "https://2130706433", "https://127.1"]
+    bad += [7, None, "", a, "https://" + "b." * 300 + "example", "https://[::zz]", "https://b.example\n"]
+    for url in bad:
+        assert told(listed([a, url]))[0] == [a], url
+    for said in ([], None, {}, listed([]), listed([a] + [f"https://m{i}.example" for i in range(9)]), listed([a, "https://d"], epoch="1")):
+        assert told(said)[0] == [a], said
+    for said in (listed([a, "https://d"], epoch=10**7), listed([a, "https://d"], epoch=True), {**listed([a]), "members": [7]}):
+        assert told(said)[0] == [a], said
+    assert told(listed([a, "https://d"]), status=302)[0] == [a]
+
+
+@case
+def nothing_worse_protected_than_the_node_that_names_it_is_learned():
+    a = "https://a.example"
+    own = ["127.0.0.1:8701", "127.8.8.8", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "localhost", "x.localhost"]
+    assert told(listed([a, "http://d.example", "https://e.example"] + [f"https://{host}" for host in own[:6]]))[0] == [a, "https://e.example"]
+    for host in own:
+        assert told(listed(["http://a", f"http://{host}", "https://d"]), url="http://a")[0] == ["http://a", "https://d"], host
+    assert told(listed(["http://127.0.0.1:1", "http://localhost:2", "http://b"]), url="http://127.0.0.1:1")[0] == ["http://127.0.0.1:1", "http://localhost:2"]
 
 
 failures = 0

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { eachLine } from "../../src/cli/lines.ts";
+import { withMembers } from "../chaos/member_cluster.ts";
 import { RealCluster } from "../chaos/real_cluster.ts";
 import { withLinks } from "../client/linked_nodes.ts";
 import { nobody } from "../client/scripted_nodes.ts";
@@ -95,6 +96,27 @@ for (const state of ["cut", "silent"] as const) {
       assert(BigInt(fence) > BigInt(holder.lines[0]!));
     }));
 }
+
+test("it goes on though no node lives that it was given; told not to learn, it does not", () =>
+  withMembers("abc", async (cluster) => {
+    const urls = [..."abc"].map((id) => cluster.url(id)).join();
+    await using learner = new Script("learner.py", urls, "1");
+    await using other = new Script("learner.py", urls, "0");
+    const said = async (script: Script, line: string) => {
+      const { length } = script.lines;
+      await script.say(line);
+      await until("it answers", () => Promise.resolve(script.lines.length > length), 6_000);
+      return script.lines.at(-1);
+    };
+    await until("both are up", () => Promise.resolve(learner.lines.length + other.lines.length === 2), 6_000);
+    let members = "abc";
+    for (const [gone, next] of [["c", "d"], ["a", "e"], ["b", "f"]] as const) {
+      members = await cluster.replace(members, gone, next);
+      for (let i = 0; i < 5; i++) assertEquals(await said(learner, next), "done");
+      await cluster.kill(gone);
+    }
+    assertEquals([await said(learner, "last"), await said(other, "last")], ["done", "not-ready"]);
+  }));
 
 test("each block of docs/python.md, over nodes at other addresses", async () => {
   const apps = await memoryApps(3);
