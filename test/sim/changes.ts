@@ -109,14 +109,13 @@ export class Changes {
     return known?.current.epoch === row.current.epoch && (row.first === null || known.first !== null);
   }
 
-  /** One step at a time, and never while it is at one. */
+  /** Into the newest at once, as the shipped one, and never while it is at one. */
   async #tell(id: string): Promise<void> {
     const row = this.#row;
     const world = this.#world;
     if (row === null || this.#adopting.has(id) || world.down.has(id) || !world.ids.includes(id) || this.#has(id, row)) {
       return;
     }
-    if (world.epochOf(id) + 1 < row.current.epoch) return;
     this.#adopting.add(id);
     try {
       await Promise.race([world.adopt(id, row), world.clock.sleep(GIVE_UP_MS)]);
