@@ -268,10 +268,10 @@ export class ReplicaNode implements NodeService {
 
   /**
    * Whether the key has a record of this epoch at a quorum of members, so that nobody needs the epoch before for it. Brings it
-   * there first, as far as that can be done now.
+   * there first, as far as that can be done now. False of a node that is in another epoch: its store may be sealed already.
    */
-  bring(key: string): Promise<boolean> {
-    return this.#imports?.bring(key) ?? Promise.resolve(true);
+  async bring(key: string, epoch: number): Promise<boolean> {
+    return epoch === this.#epoch && await this.#imports?.bring(key) === true;
   }
 
   /** Keys, those of the epoch before as its sealed members list them too; rejects with `no-quorum`. */

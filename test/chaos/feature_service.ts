@@ -185,6 +185,12 @@ export const SERVICE_STEPS: Steps = {
     assertEquals([refused.status, refused.body["code"]], [403, "forbidden"]);
   },
 
+  "repair": async ({ a, b }) => {
+    await a.said(200, "POST", "/v1/locks/sound", { holder: "me", ttlMs: LONG_MS });
+    assertEquals((await b.said(200, "GET", "/v1/repair?noun=lock&name=sound"))["action"], "none");
+    assertEquals((await a.said(200, "POST", "/v1/repair", { noun: "lock", name: "sound" }))["outcome"], "sound");
+  },
+
   "members": async ({ a, b }) => {
     const { epoch, members } = await a.said(200, "GET", "/v1/members");
     assertEquals((members as readonly Json[]).map(({ id }) => id), ["a", "b", "c"]);

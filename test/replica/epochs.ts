@@ -38,7 +38,7 @@ export async function retire(
   told: string,
 ): Promise<EpochsRow> {
   for (const [i, key] of (await listed(cluster, sealed)).entries()) {
-    await until(`${key} is brought`, () => cluster.node(by[i % by.length]!).bring(key));
+    await until(`${key} is brought`, () => cluster.node(by[i % by.length]!).bring(key, row.current.epoch));
   }
   const retired = { ...row, first: row.beforeFirst };
   for (const id of told) await cluster.adopt(id, retired);

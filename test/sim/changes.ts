@@ -144,7 +144,7 @@ export class Changes {
     await Promise.all(keys.map(async (key) => {
       for (;;) {
         const id = this.#random.pick([...members]);
-        if (world.epochOf(id) === epoch && await this.#asked(id, () => world.cluster.node(id).bring(key)) === true) {
+        if (await this.#asked(id, () => world.cluster.node(id).bring(key, epoch)) === true) {
           return;
         }
         await clock.sleep(LOOK_MS * (1 + this.#random.next()));

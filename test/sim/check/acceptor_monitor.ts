@@ -399,7 +399,8 @@ function importPart(epoch: number, promised: Ballot, vote: ImportVote | null): s
 /** Whether what a sealed member reports is the record that it has; null: it reports nothing. */
 function isReported(record: StoredRecord | null, report: SealedReport | null): boolean {
   if (report === null) return true;
-  if (report.snapshot === null) return record === null || (record.vote === null && record.importing !== undefined);
+  // One that no vote was cast in and nothing was decided for says what no record says.
+  if (report.snapshot === null) return record === null || (record.vote === null && record.decidedBy === null);
   return record !== null && record.instance === report.snapshot.instance &&
     record.stateHash === report.snapshot.stateHash && record.vote?.value.id === report.vote?.value.id;
 }
