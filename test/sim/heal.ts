@@ -19,6 +19,8 @@ const ALLOWED_MS = 2_000;
 const HUNG_MS = 2_000;
 /** Where processes go on coming and going what they were asked is asked again, and each begins to look from nothing. */
 const EVICTED_MS = 6_000;
+/** The first use of a name in an epoch is an import, in which members may meet once more before its value is proposed. */
+const IMPORT_MS = 1_000;
 const LOOK_MS = 100;
 const TTL_MS = 5_000;
 const WAIT_MS = 60_000;
@@ -49,9 +51,10 @@ export class Heal {
     this.#history = history;
     this.#random = seededRandomness(world.plan.seed, STREAM);
     this.#startMs = world.clock.now();
-    const { isolates, lifeMs } = world.plan;
+    const { isolates, lifeMs, changes } = world.plan;
     const hungMs = isolates > 0 ? HUNG_MS : 0;
-    this.allowedMs = (ALLOWED_MS + hungMs + (lifeMs === null ? 0 : EVICTED_MS)) / world.slowest;
+    const importMs = changes.length > 0 ? IMPORT_MS : 0;
+    this.allowedMs = (ALLOWED_MS + hungMs + importMs + (lifeMs === null ? 0 : EVICTED_MS)) / world.slowest;
   }
 
   /** Rejects with what did not come in time. */
