@@ -218,7 +218,8 @@ export class ReplicaNode implements NodeService {
     this.reserved = new ReservedKeys({ ...parts, submitters, reader });
     const isMoving = () => before() !== null;
     const raising = { me: id, members: quorums.members, learners, raised: this.#raised, versions, isMoving };
-    this.#raising = new Raising({ ...raising, peers: this.#peers, submitters, store, clock });
+    const isFirstEpoch = this.#epoch === 0;
+    this.#raising = new Raising({ ...raising, isFirstEpoch, peers: this.#peers, submitters, store, clock });
     this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
     this.repairs = new Repairer({ ...parts, whyNot });
     this.#inbox = new Inbox({

@@ -26,6 +26,8 @@ export type RaisingParts = {
   readonly peers: Pick<Peers, "voting" | "isReachable">;
   /** Whether members of an epoch before still have to say what they hold. */
   readonly isMoving: () => boolean;
+  /** Whether the members are those that the cluster began with. */
+  readonly isFirstEpoch: boolean;
   readonly submitters: Pick<Submitters, "submit">;
   readonly store: Pick<BallotStore, "isShared" | "identity" | "recall">;
   readonly clock: Clock;
@@ -85,8 +87,9 @@ export class Raising {
 
   /** Null: not all have been heard yet. */
   async #isFresh(): Promise<boolean | null> {
-    const { store, members, me } = this.#parts;
-    if (store.isShared || store.identity()?.boot !== FIRST_BOOT) return false;
+    const { store, members, me, isFirstEpoch } = this.#parts;
+    // Later all members may be new, and the cluster is not.
+    if (!isFirstEpoch || store.isShared || store.identity()?.boot !== FIRST_BOOT) return false;
     const marks = await Promise.all(members.filter((id) => id !== me).map((id) => store.recall(id)));
     if (marks.some((mark) => mark !== null && mark.boot > FIRST_BOOT)) return false;
     return marks.every((mark) => mark?.boot === FIRST_BOOT) ? true : null;

@@ -18,6 +18,7 @@ function setUp(
     outcome = "written",
     learners = [] as string[],
     isMoving = false,
+    isFirstEpoch = true,
   } = {},
 ) {
   const raised = new RaisedMachine(own, () => {});
@@ -30,6 +31,7 @@ function setUp(
       learners,
       raised,
       isMoving: () => isMoving,
+      isFirstEpoch,
       versions: {
         own,
         of: (id) => knows[id] === undefined ? null : { version: "2.0.0", machine: knows[id] },
@@ -131,4 +133,12 @@ Deno.test("raising: a new cluster waits for the last of its members, and not for
   never.raising.raiseIfFresh();
   for (let i = 0; i < 100; i++) await never.clock.pass(1_000);
   assertEquals([never.raised.decided, never.clock.timers], [OLD, 0]);
+});
+
+Deno.test("raising: a cluster whose members have changed is not new, though none of them was started again", async () => {
+  const { raising, raised, clock } = setUp({ b: NEW, c: NEW }, { boots: { b: 1, c: 1 }, isFirstEpoch: false });
+  raising.raiseIfFresh();
+  await clock.pass(3_000);
+  assertEquals(raised.decided, OLD);
+  raising.close();
 });
