@@ -61,14 +61,20 @@ Deno.test("simulator: the same seed is the same run, event by event; another is 
 });
 
 Deno.test("simulator: what clients saw is a history that can be written, read, and judged by itself", async () => {
-  // Values of its registers end by themselves.
-  const { history } = await simulate(57);
-  assert(history.some(({ op, fence }) => op === "acquire" && fence !== undefined));
-  assert(history.some(({ output }) => output === "unknown"));
-  assertEquals(decodeHistory(encodeHistory(history)), history);
-  const registers = history.filter(({ key }) => key.startsWith("kv/"));
-  assertEquals(registerFaults(registers), []);
-  assertEquals(registerFaults(registers.filter(({ process }) => process !== "time")).length, 1);
+  let ended = 0;
+  let acquired = 0;
+  let unknown = 0;
+  // In which of them values of registers end by themselves changes with what the nodes do.
+  for (let seed = 50; seed < 70 && (ended === 0 || acquired === 0 || unknown === 0); seed++) {
+    const { history } = await simulate(seed);
+    acquired += history.filter(({ op, fence }) => op === "acquire" && fence !== undefined).length;
+    unknown += history.filter(({ output }) => output === "unknown").length;
+    assertEquals(decodeHistory(encodeHistory(history)), history);
+    const registers = history.filter(({ key }) => key.startsWith("kv/"));
+    assertEquals(registerFaults(registers), []);
+    ended += registerFaults(registers.filter(({ process }) => process !== "time")).length;
+  }
+  assert(ended > 0 && acquired > 0 && unknown > 0, JSON.stringify({ ended, acquired, unknown }));
 });
 
 Deno.test("plan: most seeds keep time, some do not; a seed is one plan", () => {
