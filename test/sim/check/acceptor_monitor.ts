@@ -59,6 +59,8 @@ export class AcceptorMonitor {
   readonly #decided = new Set<string>();
   readonly #faults = new Set<string>();
   readonly #lost = new Set<string>();
+  /** The newest epoch that was in force at a node, durably. */
+  readonly #entered = new Map<string, number>();
 
   readonly #onChosen: (key: string, instance: number, valueId: string) => void;
   readonly #epochOf: (node: string) => number;
@@ -89,6 +91,7 @@ export class AcceptorMonitor {
   /** `node`'s record of `key` is durable. */
   committed(node: string, key: string, record: StoredRecord): void {
     const { epoch } = record;
+    this.#stays(node);
     const seen = this.#of(node, key);
     const where = `${node} ${key}/${record.instance}`;
     if (this.#lost.has(node)) this.#fault(`${where}: its store was lost, and it votes again`);
@@ -115,6 +118,7 @@ export class AcceptorMonitor {
    * chosen in its instance, if its vote is for it: a Learn of it needs not be durable.
    */
   replied(node: string, key: string, reply: WireReply, epoch = 0): void {
+    this.#stays(node);
     const { ballotParts, stateParts, instances, voted, opened, importParts, ofEpoch } = this.#of(node, key);
     const learned = (instance: number) => {
       const value = voted.get(instance - 1);
@@ -185,6 +189,7 @@ export class AcceptorMonitor {
 
   /** `node` sends this to a peer: what it claims there must have happened as well. */
   sent(node: string, message: WireMessage): void {
+    this.#stays(node);
     switch (message.type) {
       case "accept": {
         const { key, epoch, instance, ballot, value, decided } = message;
@@ -223,6 +228,7 @@ export class AcceptorMonitor {
 
   /** The simulator put an older image of `node`'s disk in place: its records may sink, its votes stay cast. */
   rolledBack(node: string): void {
+    this.#entered.delete(node);
     for (const [name, seen] of this.#seen) if (name.startsWith(`${node} `)) seen.last = null;
   }
 
@@ -234,6 +240,13 @@ export class AcceptorMonitor {
 
   hasLost(node: string): boolean {
     return this.#lost.has(node);
+  }
+
+  /** A seal is for good. */
+  #stays(node: string): void {
+    const [was, now] = [this.#entered.get(node) ?? 0, this.#epochOf(node)];
+    if (now < was) this.#fault(`${node}: it was in epoch ${was}, and its store has that no more`);
+    else if (now > was) this.#entered.set(node, now);
   }
 
   #claims(
