@@ -7,7 +7,7 @@ import { LONG, testArguments } from "./long.ts";
 if (Deno.args.includes("--long")) console.log(`${LONG.length} files, two to three minutes on two quiet cores`);
 else if (Deno.args.every((arg) => arg.startsWith("-"))) {
   console.log(
-    `three to five minutes on two cores; ${LONG.length} files of long tests wait for: deno task ok`,
+    `four to six minutes on two cores; ${LONG.length} files of long tests wait for: deno task ok`,
   );
 }
 const child = new Deno.Command(Deno.execPath(), {
