@@ -11,7 +11,8 @@ import { restoredOf } from "./src/compose/restore.ts";
 import { spansHere } from "./src/compose/spans_here.ts";
 import { consoleLog, realClock, realRandomness } from "./src/compose/world.ts";
 import { begin, faultOf, initByRequest, initialise, join, mayJoin, mustBelong } from "./src/compose/init.ts";
-import { idsOf, InEpoch, modesOf, pairOf, untilWritten } from "./src/compose/in_epoch.ts";
+import { epochOptions, idsOf } from "./src/compose/epoch_options.ts";
+import { InEpoch, untilWritten } from "./src/compose/in_epoch.ts";
 import { beginningOf, urlsIn } from "./src/epochs/beginning.ts";
 import type { Standing } from "./src/epochs/change.ts";
 import { MemberChanges } from "./src/epochs/changes.ts";
@@ -39,7 +40,6 @@ import { learnsIn, nodesOf } from "./src/config/gateway_config.ts";
 import { notReady } from "./src/http/not_ready.ts";
 import { isLoopback } from "./src/http/request_head.ts";
 import type { NodeId } from "./src/paxos/ballot.ts";
-import { QuorumSystem } from "./src/paxos/quorum.ts";
 import { NodeMetrics } from "./src/observe/node_metrics.ts";
 import { TraceRing } from "./src/observe/trace.ts";
 import { tracingTransport } from "./src/observe/tracing_transport.ts";
@@ -252,20 +252,17 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
         initialise(config, { ...member, config: text }, config.learner ? [] : members, store, transport);
       await prepare?.(init);
       mustBelong(member, store);
-      const pair = pairOf(known, () => epochs.row, sha256Hex);
       const node = new ReplicaNode({
         id,
         cluster,
         ...(member.config === null ? {} : { config: member.config }),
         restored: current.restored ?? null,
         urls,
-        quorums: new QuorumSystem(members),
-        ...(pair === null ? {} : { epochs: pair }),
+        ...epochOptions(known, () => epochs.row, sha256Hex),
         resumes,
         changing,
         learners,
         machine: createMachine({ digest: sha256Hex }),
-        modes: modesOf(current, sha256Hex),
         digest: sha256Hex,
         version: VERSION,
         report,

@@ -1,26 +1,42 @@
-/** A node's options as the row of epochs in its store has them (PROTOCOL.md §9). */
+/** A node's options as what it knows of epochs has them (PROTOCOL.md §9). */
 import { createModes, type ModeRule } from "../engine/modes.ts";
+import type { Known } from "../epochs/news.ts";
+import type { NodeId } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 import type { EpochConfig, EpochsRow } from "../ports.ts";
-import type { NodeOptions } from "./node.ts";
+import type { NodeOptions } from "./node_options.ts";
 
-/** @param first as the store has it at any moment: it is noted there while the node runs */
+export function idsOf({ members }: EpochConfig): readonly NodeId[] {
+  return members.map(({ id }) => id);
+}
+
+/** @param latest what is known at any moment: that the epoch before is retired is noted while the node runs */
 export function epochOptions(
-  { before, beforeFirst, current }: EpochsRow,
-  first: () => number | null,
+  { current, row }: Known,
+  latest: () => EpochsRow | null,
   digest: (text: string) => string,
-): Required<Pick<NodeOptions, "quorums" | "modes" | "epochs">> {
-  const modesOf = ({ members, modes }: EpochConfig) =>
-    createModes(members.map(({ id }) => id), modes as readonly ModeRule[], digest);
-  const quorumsOf = ({ members }: EpochConfig) => new QuorumSystem(members.map(({ id }) => id));
-  const quorums = quorumsOf(current);
+): Pick<NodeOptions, "quorums" | "modes" | "epochs"> {
+  // Their rules have been checked where they came from.
+  const modesOf = (config: EpochConfig) => createModes(idsOf(config), config.modes as readonly ModeRule[], digest);
+  const quorums = new QuorumSystem(idsOf(current));
+  const modes = modesOf(current);
+  if (row === null) return { quorums, modes };
+  const { before, beforeFirst } = row;
   return {
     quorums,
-    modes: modesOf(current),
+    modes,
     epochs: {
-      old: { number: before.epoch, quorums: quorumsOf(before), modes: modesOf(before), first: beforeFirst },
+      old: {
+        number: before.epoch,
+        quorums: new QuorumSystem(idsOf(before)),
+        modes: modesOf(before),
+        first: beforeFirst,
+      },
       next: { number: current.epoch, quorums },
-      first,
+      first: () => {
+        const now = latest();
+        return now?.current.epoch === current.epoch ? now.first : row.first;
+      },
     },
   };
 }

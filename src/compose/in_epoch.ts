@@ -1,48 +1,14 @@
 /** What a node does for epochs while it is in one: it follows the next that is decided, and moves names into its own. */
 import type { Changing } from "../api.ts";
-import type { EpochConfig, EpochsRow } from "../ports.ts";
-import { createModes, type ModeRule } from "../engine/modes.ts";
+import type { EpochsRow } from "../ports.ts";
 import type { Epochs } from "../epochs/epochs.ts";
 import type { Herald } from "../epochs/herald.ts";
 import { firstIn, type Known, rowInto } from "../epochs/news.ts";
 import { EpochSweep } from "../epochs/sweep.ts";
-import type { NodeId } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 import { type Clock, type Report, StoreError } from "../ports.ts";
-import type { EpochPair } from "../replica/epoch_pair.ts";
+import { idsOf } from "./epoch_options.ts";
 import type { ReplicaNode } from "./node.ts";
-
-export function idsOf({ members }: EpochConfig): readonly NodeId[] {
-  return members.map(({ id }) => id);
-}
-
-/** How keys are used at first: rules have been checked where they came from. */
-export function modesOf(config: EpochConfig, digest: (text: string) => string) {
-  return createModes(idsOf(config), config.modes as readonly ModeRule[], digest);
-}
-
-/** Null: the first epoch. @param row what is known now */
-export function pairOf(
-  { row }: Known,
-  latest: () => EpochsRow | null,
-  digest: (text: string) => string,
-): EpochPair | null {
-  if (row === null) return null;
-  const { before, current, beforeFirst } = row;
-  return {
-    old: {
-      number: before.epoch,
-      quorums: new QuorumSystem(idsOf(before)),
-      modes: modesOf(before, digest),
-      first: beforeFirst,
-    },
-    next: { number: current.epoch, quorums: new QuorumSystem(idsOf(current)) },
-    first: () => {
-      const now = latest();
-      return now?.current.epoch === current.epoch ? now.first : row.first;
-    },
-  };
-}
 
 type Parts = {
   readonly node: ReplicaNode;

@@ -163,7 +163,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     const row = store.epochs();
     const epochs = row === null
       ? { quorums, modes: createModes(ids, modes, sha256Hex) }
-      : epochOptions(row, () => store.epochs()!.first, sha256Hex);
+      : epochOptions({ current: row.current, row }, () => store.epochs(), sha256Hex);
     const holder: { node?: ReplicaNode } = {};
     const receive: Receive = (from, mailbox, messages, mark) =>
       holder.node!.receive(group.memberOf(from), mailbox, messages, mark);
