@@ -6,6 +6,8 @@ export const KEY_PREFIXES = {
   kv: "kv/",
   session: "session/",
 } as const;
+/** What keys of the cluster's own registers begin with: no user can name one. */
+export const RESERVED_PREFIX = "cluster/";
 export type WatchedNoun = keyof typeof KEY_PREFIXES;
 
 /** What requests and answers call the name of one. */

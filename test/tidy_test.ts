@@ -150,7 +150,7 @@ const RULES: readonly Rule[] = [
     mayTypes: ["src/paxos/"],
   },
   { room: "src/engine/", may: ["src/engine/", ...CORE] },
-  { room: "src/replica/", may: ["src/replica/", "src/members/", "src/engine/", ...CORE] },
+  { room: "src/replica/", may: ["src/replica/", "src/members/", "src/engine/", "node:buffer", ...CORE] },
   { room: "src/leases/", may: ["src/leases/", "src/replica/", "src/engine/", ...CORE] },
   {
     room: "src/epochs/",
@@ -161,7 +161,6 @@ const RULES: readonly Rule[] = [
       "src/transport/checks.ts",
       "src/auth/digest.ts",
       "src/backup/restored.ts",
-      "node:buffer",
       ...CORE,
     ],
   },

@@ -2,29 +2,24 @@
  * What is decided of epochs: registers under keys that no user can name, written once (PROTOCOL.md §9). Members of e decide
  * e+1; members of e+1 decide that e is retired.
  */
-import { Buffer } from "node:buffer";
-import { QuorateError } from "../errors.ts";
-import { KEY_PREFIXES } from "../nouns.ts";
-import { viewRegister } from "../machine/view.ts";
+import { KEY_PREFIXES, RESERVED_PREFIX } from "../nouns.ts";
 import type { State } from "../paxos/message.ts";
 import type { EpochConfig } from "../ports.ts";
 import type { Reader } from "../replica/reader.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
 import type { Submitters } from "../replica/submitters.ts";
+import { textIn, writeOnce } from "../replica/written_once.ts";
 import { epochText, parseEpoch } from "./epoch_config.ts";
 
-const PREFIX = "cluster/";
 /** Those of all keys there are: members list keys by prefix. */
-export const PREFIXES: readonly string[] = [PREFIX, ...Object.values(KEY_PREFIXES)];
-const CONTENT_TYPE = "application/json";
-const SUBJECT = "cluster";
+export const PREFIXES: readonly string[] = [RESERVED_PREFIX, ...Object.values(KEY_PREFIXES)];
 
 export function epochKey(epoch: number): string {
-  return `${PREFIX}epoch/${epoch}`;
+  return `${RESERVED_PREFIX}epoch/${epoch}`;
 }
 
 export function retiredKey(epoch: number): string {
-  return `${PREFIX}retired/${epoch}`;
+  return `${RESERVED_PREFIX}retired/${epoch}`;
 }
 
 type Parts = Pick<SubmitterParts, "acceptor" | "random" | "epoch"> & {
@@ -72,28 +67,15 @@ export class ReservedKeys {
     return firstOf(await this.#create(retiredKey(this.#parts.epoch - 1), JSON.stringify({ first }), timeoutMs));
   }
 
-  /** The value that the register has, which never changes. */
-  async #create(key: string, value: string, timeoutMs: number): Promise<string> {
+  #create(key: string, text: string, timeoutMs: number): Promise<string> {
     const { submitters, random } = this.#parts;
-    const bytes = Buffer.from(value).toString("base64");
-    const op = { type: "put", bytes, contentType: CONTENT_TYPE, ifNoneMatch: ["*"] } as const;
-    const { result, state } = await submitters.submit(key, { subject: SUBJECT, id: random.id(), op, timeoutMs });
-    const found = textIn(state);
-    if (found === null || (result.outcome !== "written" && result.outcome !== "precondition-failed")) {
-      throw new QuorateError("internal", `${key} came to ${result.outcome}`);
-    }
-    return found;
+    return writeOnce(submitters, { key, id: random.id(), text, timeoutMs });
   }
 }
 
 function configIn(state: State): EpochConfig | null {
   const found = textIn(state);
   return found === null ? null : parseEpoch(found);
-}
-
-function textIn(state: State): string | null {
-  const { value } = viewRegister(state);
-  return value === null ? null : Buffer.from(value.bytes, "base64").toString();
 }
 
 function firstOf(value: string): number {

@@ -3,12 +3,13 @@
  * each version above that is decided once for the whole cluster, as a register of its own that no user can name.
  */
 import { MACHINE_OF_ALL, type NodeVersion } from "../version.ts";
-import { viewRegister } from "../machine/view.ts";
 import type { State } from "../paxos/message.ts";
 import { neededByReply } from "../engine/acceptor_messages.ts";
+import { RESERVED_PREFIX } from "../nouns.ts";
 import type { BallotStore, Report, WireReply } from "../ports.ts";
+import { textIn } from "./written_once.ts";
 
-const PREFIX = "cluster/machine/";
+const PREFIX = `${RESERVED_PREFIX}machine/`;
 
 export class RaisedMachine {
   readonly #own: NodeVersion;
@@ -70,7 +71,7 @@ export class RaisedMachine {
 
   /** A name is in this state, decided. */
   noteState(key: string, state: State): void {
-    if (!key.startsWith(PREFIX) || viewRegister(state).value === null) return;
+    if (!key.startsWith(PREFIX) || textIn(state) === null) return;
     const version = Number(key.slice(PREFIX.length));
     if (Number.isSafeInteger(version)) this.note(version);
   }

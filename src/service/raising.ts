@@ -7,10 +7,9 @@ import type { Versions } from "../version.ts";
 import type { Peers } from "../replica/peers.ts";
 import { RaisedMachine } from "../replica/raised_machine.ts";
 import type { Submitters } from "../replica/submitters.ts";
+import { writeOnce } from "../replica/written_once.ts";
 import type { Raised } from "./service.ts";
 
-/** The same from every node, so that two who raise it at once write one value. */
-const SUBJECT = "cluster";
 /** A new cluster whose members come up one after another. */
 const FRESH_TRIES = 60;
 const FRESH_EVERY_MS = 1_000;
@@ -106,13 +105,10 @@ export class Raising {
 
   async #decide(version: number, timeoutMs: number): Promise<void> {
     const { submitters, raised } = this.#parts;
+    // One id for whoever asks: tries of several nodes are one command.
     const id = `machine-${version}`;
-    const bytes = btoa(JSON.stringify({ machine: version }));
-    const op = { type: "put", bytes, contentType: "application/json", ifNoneMatch: ["*"] } as const;
-    const submission = { subject: SUBJECT, id, op, timeoutMs, idempotencyKey: id };
-    const { result } = await submitters.submit(RaisedMachine.keyOf(version), submission);
-    // Where it is there already, it is there for good.
-    if (result.outcome === "written" || result.outcome === "precondition-failed") return raised.note(version);
-    throw new QuorateError("internal", `version ${version} of the machine was answered ${result.outcome}`);
+    const text = JSON.stringify({ machine: version });
+    await writeOnce(submitters, { key: RaisedMachine.keyOf(version), id, text, timeoutMs });
+    raised.note(version);
   }
 }

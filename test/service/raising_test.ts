@@ -1,10 +1,13 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
+import { sha256Hex } from "../../src/auth/digest.ts";
+import { createMachine } from "../../src/machine/machine.ts";
 import { RaisedMachine } from "../../src/replica/raised_machine.ts";
 import { Raising, type RaisingParts } from "../../src/service/raising.ts";
 import { MACHINE_OF_ALL } from "../../src/version.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
 
+const machine = createMachine({ digest: sha256Hex });
 const OLD = MACHINE_OF_ALL;
 const NEW = OLD + 2;
 const own = { version: "2.0.0", wires: { least: 5, most: 6 }, machine: NEW };
@@ -41,7 +44,10 @@ function setUp(
       submitters: {
         submit: (key, { subject, id, op }) => {
           submitted.push(`${subject} ${id} ${key} ${JSON.stringify(op)}`);
-          return Promise.resolve({ result: { outcome } } as never);
+          const isThere = outcome === "written" || outcome === "precondition-failed";
+          const value = { id: "v", proposer: "a", commands: isThere ? [{ subject, id, born: 0, op }] : [] };
+          const state = machine.apply(machine.init({ kind: "prepare" }), 1, value);
+          return Promise.resolve({ result: { outcome }, state } as never);
         },
       },
       store: {
@@ -96,7 +102,7 @@ Deno.test("raising: refused while a member or a learner knows less, says nothing
 
 Deno.test("raising: what is answered strangely raises nothing", async () => {
   const { raising, raised } = setUp({ b: NEW, c: NEW }, { outcome: "unknown-op" });
-  await assertRejects(() => raising.raise(1_000), QuorateError, "was answered unknown-op");
+  await assertRejects(() => raising.raise(1_000), QuorateError, "came to unknown-op");
   assertEquals(raised.decided, OLD);
 });
 
