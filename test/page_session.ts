@@ -4,6 +4,7 @@ import { eachLine } from "../src/cli/lines.ts";
 import { shellWord } from "../src/cli/shell_word.ts";
 import { pause } from "./chaos/real_cluster.ts";
 import { blocks, ROOT } from "./pages.ts";
+import { runShell } from "./shell_block.ts";
 
 export const TASKS = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks as Record<string, string>;
 /** They are run one after the other, on the same nodes; the last one kills two of these. */
@@ -11,7 +12,6 @@ export const SESSION_PAGES = ["README.md", "docs/api.md"] as const;
 /** The ports that pages show; the test takes five others. */
 const SHOWN_PORT = 8701;
 const READY_WITHIN_MS = 30_000;
-const BLOCK_WITHIN_MS = 30_000;
 
 /** Something that stands before the nodes. */
 export type Front = { readonly url: string; stop(): Promise<void> };
@@ -141,20 +141,9 @@ function startCluster(folder: string, port: number) {
 }
 
 async function runBlock(script: string, folder: string, env: Record<string, string>): Promise<string> {
-  const child = new Deno.Command("sh", {
-    args: ["-e", "-c", script],
-    cwd: folder,
-    env,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), BLOCK_WITHIN_MS);
-  const { success, stdout, stderr } = await child.output();
-  clearTimeout(timer);
-  const decoder = new TextDecoder();
-  assert(success, `${script}${decoder.decode(stderr)}`);
-  return decoder.decode(stdout);
+  const { code, out, err } = await runShell(script, folder, env, ["-e"]);
+  assert(code === 0, `${script}${err}`);
+  return out;
 }
 
 /** A line without what differs from run to run: folder, ports, pids, seconds, and how npx names Deno. */

@@ -7,12 +7,12 @@ import { shellWord } from "../../src/cli/shell_word.ts";
 import { page, quoted, ROOT, tableRows } from "../pages.ts";
 import { call, pause, RealCluster } from "./real_cluster.ts";
 import { deployFile } from "./service_files.ts";
+import { runShell } from "../shell_block.ts";
 
 const PAGE = "docs/runbook.md";
 const TOKEN = "of-this-test-only";
 const TOKENS = JSON.stringify([{ subject: "ops", sha256: sha256Hex(TOKEN), scopes: ["*:read,write:*", "admin:*"] }]);
 const AUTHORIZATION = { authorization: `Bearer ${TOKEN}` };
-const BLOCK_WITHIN_MS = 60_000;
 const TRIES = 600;
 const EVERY_MS = 50;
 
@@ -206,19 +206,7 @@ Deno.test("docs/runbook.md: its commands print what stands there, of a cluster i
           for (const { script, printed } of steps) {
             // What a doctor finds is his exit code: the block goes on, as it does where it is typed.
             const strict = printed.length === 0 && !script.includes("quorate doctor");
-            const child = new Deno.Command("sh", {
-              args: [...(strict ? ["-e"] : []), "-c", script],
-              cwd: folder,
-              env,
-              stdin: "null",
-              stdout: "piped",
-              stderr: "piped",
-            }).spawn();
-            const timer = setTimeout(() => child.kill("SIGKILL"), BLOCK_WITHIN_MS);
-            const { code, stdout, stderr } = await child.output();
-            clearTimeout(timer);
-            const decoder = new TextDecoder();
-            const [out, err] = [decoder.decode(stdout), decoder.decode(stderr)];
+            const { code, out, err } = await runShell(script, folder, env, strict ? ["-e"] : []);
             assert(code === 0 || (code === 1 && !strict), `${title}: ${code}\n${script}${out}${err}`);
             assertEquals(err, "", script);
             for (const one of printed) assert(asPattern(one).test(out), `${title}: ${one}\nis not in\n${out}`);
