@@ -159,7 +159,7 @@ const RULES: readonly Rule[] = [
       "src/replica/",
       "src/engine/",
       "src/transport/checks.ts",
-      "src/auth/digest.ts",
+      "src/config/cluster_config.ts",
       "src/backup/restored.ts",
       ...CORE,
     ],

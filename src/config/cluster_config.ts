@@ -16,17 +16,25 @@ export type ClusterConfig = {
   readonly restored?: Restored;
 };
 
-/** The ClusterConfig that init writes, with its canonical JSON text and the SHA-256 of that in hex. */
+/** Its canonical JSON text, and the SHA-256 of that in hex, by which members know that they have the same. */
+export function canonical(
+  { cluster, epoch, members, modes, restored }: Omit<ClusterConfig, "modes"> & Pick<EpochConfig, "modes">,
+): { readonly text: string; readonly hash: string } {
+  // Members in byte order, fields in this order, no spaces: every member has to get the same text.
+  const config = { cluster, epoch, members: [...members].sort(), modes };
+  const text = JSON.stringify({ ...config, ...(restored === undefined ? {} : { restored }) });
+  return { text, hash: sha256Hex(text) };
+}
+
+/** The ClusterConfig that init writes. */
 export function clusterConfigOf(
   { urls, modes }: Pick<NodeConfig, "urls" | "modes">,
   restored: Restored | null = null,
 ): ClusterConfig & { readonly text: string; readonly hash: string } {
   const members = Object.keys(urls).sort();
   const cluster = `q-${sha256Hex(members.join(",")).slice(0, 12)}`;
-  // Members in byte order, fields in this order, no spaces: every member has to get the same text.
   const config: ClusterConfig = { cluster, epoch: 0, members, modes, ...(restored === null ? {} : { restored }) };
-  const text = JSON.stringify(config);
-  return { ...config, text, hash: sha256Hex(text) };
+  return { ...config, ...canonical(config) };
 }
 
 /** The first epoch, as the settings of a node have it. */

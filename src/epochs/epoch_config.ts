@@ -2,7 +2,7 @@
  * Epochs as text: what is decided under a reserved key, what a store keeps, and what nodes tell each other. One epoch has one
  * text, so nodes compare and hash it.
  */
-import { sha256Hex } from "../auth/digest.ts";
+import { canonical } from "../config/cluster_config.ts";
 import { MODE_NAMES, type ModeRule } from "../engine/modes.ts";
 import { EPOCHS_MAX_BYTES, MEMBER_URL_MAX_CHARS, MEMBERS_MAX, RESTORES_MAX } from "../limits.ts";
 import type { EpochConfig, EpochsRow } from "../ports.ts";
@@ -34,16 +34,9 @@ export function epochText({ cluster, epoch, members, modes, restored, origin }: 
   });
 }
 
-/**
- * The ClusterConfig of the epoch, as text and as the SHA-256 of that in hex, by which nodes know that they have the same
- * members. URLs are no part of it; epoch 0 has the text that init wrote.
- */
-export function clusterConfigIn(
-  { cluster, epoch, members, modes, restored }: EpochConfig,
-): { readonly text: string; readonly hash: string } {
-  const ids = sorted(members).map(({ id }) => id);
-  const text = JSON.stringify({ cluster, epoch, members: ids, modes, ...(restored === undefined ? {} : { restored }) });
-  return { text, hash: sha256Hex(text) };
+/** The ClusterConfig of the epoch, of which URLs are no part; epoch 0 has the text that init wrote. */
+export function clusterConfigIn({ members, ...config }: EpochConfig): { readonly text: string; readonly hash: string } {
+  return canonical({ ...config, members: members.map(({ id }) => id) });
 }
 
 /** Throws QuorateError `invalid-request` for what is no epoch in its one text. */
