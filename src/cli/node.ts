@@ -1,5 +1,5 @@
 /** `deno task node`: one node, from its flags to its last commit. */
-import { compose } from "../../deploy.ts";
+import { compose } from "../compose/composed.ts";
 import { clusterConfigOf } from "../config/cluster_config.ts";
 import { type Credentials, type NodeConfig, parseConfig } from "../config/config.ts";
 import type { Report } from "../ports.ts";

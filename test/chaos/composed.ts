@@ -1,6 +1,6 @@
 /** Whole nodes in this process, put together as `deploy.ts` does it, each on a socket of its own, over links that can be cut. */
 import { assert } from "@std/assert";
-import { compose, type Composed } from "../../deploy.ts";
+import { compose, type Composed } from "../../src/compose/composed.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { LINE_PATH } from "../../src/transport/lines.ts";

@@ -1,6 +1,6 @@
 /** Three nodes that cannot talk: what their operators and their callers are told, for each cause, over real sockets. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { compose, type Composed } from "../../deploy.ts";
+import { compose, type Composed } from "../../src/compose/composed.ts";
 import { listen, type Listener } from "../../src/cli/serve.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { nobody } from "../client/scripted_nodes.ts";
