@@ -81,7 +81,9 @@ Deno.test("docs/operating.md: its table of settings has every flag and variable 
   const unknown = await assertRejects(() => parseConfig(["--no-such-flag", "x"], {}, () => Promise.resolve("")), Error);
   const flags = unknown.message.split("; flags are ")[1]!.split(", ");
   const sources = await Promise.all(
-    ["src/config/config.ts", "src/compose/composed.ts", "deploy.ts"].map((path) => Deno.readTextFile(new URL(path, ROOT))),
+    ["src/config/config.ts", "src/compose/composed.ts", "deploy.ts"].map((path) =>
+      Deno.readTextFile(new URL(path, ROOT))
+    ),
   );
   const variables = new Set([...sources.join("\n").matchAll(/"(QUORATE_[A-Z_]+)"/g)].map(([, name]) => name!));
   assertGreater(flags.length, 10);
