@@ -205,4 +205,8 @@ Deno.test("hosted: with QUORATE_GATEWAY it has no vote and no database, and hand
     assertEquals((await gateway.ask("POST", "/paxos/acceptor", {}))?.body["code"], "no-route");
     await node.kill();
     assertEquals((await gateway.readyz())?.body["code"], "not-ready");
+
+    const mistaken = { QUORATE_GATEWAY: node.url, QUORATE_KV: "none://", QUORATE_FIXED_NODES: "yes" };
+    const refused = await (await platform.start("a", 5, "serve", mistaken)).readyz();
+    assertEquals([refused?.status, refused?.body["detail"]], [503, 'QUORATE_FIXED_NODES is 1 or not set, not "yes"']);
   }));
