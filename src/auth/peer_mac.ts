@@ -19,7 +19,8 @@
  *
  * An answer that counts (200) has one too, `Quorate-Answer: v1=HEX`, with the secret that the request was signed with. It is
  * over four lines, `quorate-answer-v1`, the request's Quorate-Mac, the SHA-256 of the body and, from wire 6 on, the answer's
- * Quorate-Version: so it answers that request and no other. Refusals have none, as who refuses may have another secret; they can end a request, and no more.
+ * Quorate-Version: so it answers that request and no other. Refusals have none, as who refuses may have another secret; they can
+ * end a request, and no more.
  */
 import { assert } from "../assert.ts";
 import type { Identity } from "../ports.ts";

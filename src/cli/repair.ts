@@ -1,6 +1,7 @@
 /** `repair`: what each node's record of one name is, what a repair of those that are wrong will do, and, told to, that. */
 import type { Repaired, RepairMember, RepairPlan } from "../api.ts";
 import type { Calls } from "../client/calls.ts";
+import { KEY_PREFIXES } from "../nouns.ts";
 import { asked, cells, show } from "./ask.ts";
 import type { Cluster, Common } from "./cluster.ts";
 import { EXIT_FAILED, oneLine, UsageError } from "./report.ts";
@@ -12,7 +13,7 @@ type Answered = { readonly url: string; readonly plan: Plan };
 type Silent = { readonly url: string; readonly error: string };
 type About = { readonly noun: string; readonly name: string };
 
-const NOUNS = ["lock", "election", "semaphore", "kv", "session"];
+const NOUNS = Object.keys(KEY_PREFIXES);
 /** A node asks each member, and a member that is away is waited for. */
 const PLAN_WITHIN_MS = 10_000;
 const REPAIR_WITHIN_MS = 20_000;

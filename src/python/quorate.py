@@ -101,7 +101,8 @@ class Client:
     def request(self, method, path, body=None, key=None, until=None):
         """One request, as JSON, repeated at node after node until one says what becomes of it.
 
-        Returns the answer's body. A write is one write, however often it is sent: it bears ``key``, or one made here. Raises ``QuorateError``: with what a
+        Returns the answer's body. A write is one write, however often it is sent: it bears ``key``, or one made here. Raises
+        ``QuorateError``: with what a
         node refuses it for, or once ``until`` (of ``time.monotonic()``; default: the client's timeout) is over.
         """
         if method not in ("GET", "HEAD"):

@@ -42,7 +42,8 @@ export class Raising {
   }
 
   /**
-   * Rejects with `not-upgraded` where a node knows less than this one or does not say; with `not-ready` while names move; as a write of a register besides.
+   * Rejects with `not-upgraded` where a node knows less than this one or does not say, with `not-ready` while names move, and as
+   * a write of a register does.
    */
   async raise(timeoutMs: number): Promise<Raised> {
     const { raised, peers, clock, isMoving } = this.#parts;

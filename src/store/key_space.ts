@@ -1,6 +1,7 @@
 /**
  * Where things lie in Deno KV: `["r", key]` ballot part and `["s", key]` state part of a record (PROTOCOL.md §3), a small state
- * with the ballot part; `["i", key, n]` votes of an import that have no room there; of an owner store `["g", seq, n]`, what commit `seq` changed of records since; of a shared store
+ * with the ballot part; `["i", key, n]` votes of an import that have no room there; of an owner store `["g", seq, n]`, what
+ * commit `seq` changed of records since; of a shared store
  * `["f", key]`, when its leases were first seen (§7); `["l", key]` without content for each record that is live;
  * `["q", …]` what belongs to the whole store (§9): of an owner store its meta row, of a shared one marks, spread over rows
  * by the key whose commit they rode in.
