@@ -42,6 +42,9 @@ const shape = {
   cluster: z.string(),
   epoch: z.int(),
   members: z.array(MemberShape),
+  before: z.array(z.string()).optional().openapi({
+    description: "Ids of the members of the epoch before; absent in the first epoch.",
+  }),
   changing: ChangingShape.optional(),
 };
 const MembersShape = z.strictObject(shape).openapi("Members");

@@ -121,7 +121,7 @@ const STATES = {
 
 const MEMBERS = ["a", "b", "d"].map((id, i) => ({ id, url: `https://10.0.0.${i + 1}:8701` }));
 const CHANGING = { from: 0, to: 1, sealed: 2, of: 3, moved: 1_024, total: 48_211, spare: 0 };
-const IN_FORCE = { cluster: "q-8e5f2c1d7a90", epoch: 1, members: MEMBERS, changing: CHANGING };
+const IN_FORCE = { cluster: "q-8e5f2c1d7a90", epoch: 1, members: MEMBERS, before: ["a", "b", "c"], changing: CHANGING };
 
 const ENDED = {
   subject: "local",

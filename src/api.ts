@@ -233,6 +233,8 @@ export type MembersState = {
   cluster: string;
   epoch: number;
   members: { id: string; url: string }[];
+  /** Ids of the members of the epoch before; absent in the first epoch. */
+  before?: string[];
   changing?: Changing;
 };
 export type MembersChanged = MembersState & { outcome: "changed" | "unchanged" };

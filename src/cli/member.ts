@@ -37,18 +37,26 @@ export function runMemberAdd(added: readonly string[], flags: MemberFlags): Prom
 }
 
 export function runMemberRemove(ids: readonly string[], flags: MemberFlags): Promise<number> {
-  return changed("member remove", flags, ({ members }) => members.filter(({ id }) => !ids.includes(id)));
+  return changed("member remove", flags, (state) => {
+    for (const id of ids) refuseUnknown(id, state);
+    return state.members.filter(({ id }) => !ids.includes(id));
+  });
 }
 
 export function runMemberReplace(id: string, flags: ReplaceFlags): Promise<number> {
-  return changed("member replace", flags, ({ members }) => {
+  return changed("member replace", flags, (state) => {
     const other = memberIn(flags.with);
-    const isDone = members.some((member) => member.id === other.id);
-    if (!isDone && members.every((member) => member.id !== id)) {
-      throw new UsageError(`${id} is no member; the members are ${members.map((member) => member.id).join(", ")}`);
-    }
-    return [...members.filter((member) => member.id !== id && member.id !== other.id), other];
+    const isDone = state.members.some((member) => member.id === other.id);
+    refuseUnknown(id, isDone ? state : { members: state.members });
+    return [...state.members.filter((member) => member.id !== id && member.id !== other.id), other];
   });
+}
+
+/** Who was a member until the last change may have been removed by the same command before. */
+function refuseUnknown(id: string, { members, before = [] }: Pick<MembersState, "members" | "before">): void {
+  const ids = members.map((member) => member.id);
+  if (ids.includes(id) || before.includes(id)) return;
+  throw new UsageError(`${id} is no member; the members are ${ids.join(", ")}`);
 }
 
 /** Run again, each goes on where it was. @param to the members that are wanted, from those that there are */

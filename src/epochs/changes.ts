@@ -38,10 +38,11 @@ export class MemberChanges {
     this.#parts = parts;
   }
 
-  /** What the members are, as far as this node knows. */
-  state(): Pick<MembersState, "cluster" | "epoch" | "members"> {
-    const { cluster, epoch, members } = this.#known().current;
-    return { cluster, epoch, members: members.map(({ id, url }) => ({ id, url })) };
+  /** What the members are, and who they were before, as far as this node knows. */
+  state(): Omit<MembersState, "changing"> {
+    const { current: { cluster, epoch, members }, row } = this.#known();
+    const before = row === null ? {} : { before: row.before.members.map(({ id }) => id) };
+    return { cluster, epoch, members: members.map(({ id, url }) => ({ id, url })), ...before };
   }
 
   /**

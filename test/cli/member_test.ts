@@ -20,8 +20,10 @@ function moving(): { readonly service: MembersService; readonly asked: unknown[]
     },
     change: (request) => {
       asked.push(request);
-      state = { ...state, epoch: 1, members: [...request.members], changing: { ...CHANGING, moved } };
-      return Promise.resolve("changed");
+      const before = state.before ?? state.members.map(({ id }) => id);
+      const isSame = JSON.stringify(request.members) === JSON.stringify(state.members);
+      state = { ...state, epoch: 1, members: [...request.members], before, changing: { ...CHANGING, moved } };
+      return Promise.resolve(isSame ? "unchanged" : "changed");
     },
   };
   return { service, asked };
@@ -62,19 +64,36 @@ Deno.test("member: done already, --no-wait and --json; list", async () => {
     assertEquals(listed.out.slice(0, 4), epochOf(0, "abcd").members.map(({ id, url }) => `${id}\t${url}`));
     assertMatch(listed.out[4]!, /names have moved/);
     assertEquals(JSON.parse((await run(["member", "list", "--json", "--url", url])).out[0]!).epoch, 1);
-    const replaced = await run([
-      "member",
-      "replace",
-      "x",
-      "--with",
-      "d=http://127.0.0.1:8100",
-      "--no-wait",
-      "--url",
-      url,
-    ]);
-    assertEquals(replaced.code, 0);
-    assertEquals(asked.length, 2);
+    assertEquals(asked.length, 1);
   }, { members: service });
+});
+
+Deno.test("member: remove and replace are repeated while the change is under way; another id is refused with those there are", async () => {
+  const d = "d=http://127.0.0.1:8100";
+  const cases = [
+    [["remove", "a", "b"], ["remove", "a", "x"], /x is no member; the members are c$/],
+    [["replace", "c", "--with", d], ["replace", "x", "--with", d], /x is no member; the members are a, b, d$/],
+    [
+      ["replace", "c", "--with", d],
+      ["replace", "c", "--with", `e=${d.slice(2)}`],
+      /c is no member; the members are a, b, d$/,
+    ],
+  ] as const;
+  for (const [args, other, line] of cases) {
+    const { service, asked } = moving();
+    await withApps(1, async (apps) => {
+      const member = (args: readonly string[]) =>
+        run(["member", ...args, "--no-wait", "--json", "--url", apps.url("a")]);
+      for (const outcome of ["changed", "unchanged"]) {
+        const { code, out } = await member(args);
+        assertEquals([code, JSON.parse(out[0]!).outcome], [0, outcome], args.join(" "));
+      }
+      assertEquals(asked[0], { expect: 0, members: (asked[1] as { readonly members: unknown }).members });
+      const { code, err } = await member(other);
+      assertEquals([code, asked.length], [2, 2], other.join(" "));
+      assertMatch(err[0]!, line);
+    }, { members: service });
+  }
 });
 
 Deno.test("member: what is no member, no URL or no node is told in one line", async () => {
@@ -86,6 +105,9 @@ Deno.test("member: what is no member, no URL or no node is told in one line", as
         [["add", "d"], 2, /"d" is not ID=URL/],
         [["add", "d=ftp://x"], 2, /is not ID=URL/],
         [["add"], 2, /missing required argument/],
+        [["remove", "x"], 2, /x is no member; the members are a, b, c$/],
+        [["remove", "a", "x"], 2, /x is no member; the members are a, b, c$/],
+        [["remove", ""], 2, / is no member; the members are a, b, c$/],
         [["replace", "x", "--with", "d=http://127.0.0.1:8100"], 2, /x is no member; the members are a, b, c/],
         [["replace", "c"], 2, /--with/],
       ] as const

@@ -56,7 +56,7 @@ function standing(more: { readonly hasSecret?: boolean; readonly met?: string; r
     isMet: (id) => Promise.resolve(id === more.met),
   });
   const change = (ids: string, expect = 0) => changes.change(request(ids, expect), 1_000);
-  return { it, epochs, change, state: () => changes.state().members.map(({ id }) => id).join("") };
+  return { it, epochs, change, changes, state: () => changes.state().members.map(({ id }) => id).join("") };
 }
 
 const refusedWith = async (asked: Promise<unknown>, code: string) => {
@@ -66,10 +66,12 @@ const refusedWith = async (asked: Promise<unknown>, code: string) => {
 };
 
 Deno.test("changes: what is asked for is decided and followed, and asked for again it is there", async () => {
-  const { change, state, it, epochs } = standing();
+  const { change, changes, state, it, epochs } = standing();
+  assertEquals(changes.state().before, undefined);
   assertEquals([await change("abd"), state(), it.proposed], ["changed", "abd", 1]);
   const origin = [..."ab"].map((id) => ({ id, incarnation: `life of ${id}` }));
   assertEquals(epochs.row, rowOf(E0, { ...E1, origin }));
+  assertEquals(changes.state().before, ["a", "b", "c"]);
   assertEquals([await change("abd"), await change("abd", 1), it.proposed], ["unchanged", "unchanged", 1]);
   await refusedWith(change("abe", 1), "not-ready");
 });
