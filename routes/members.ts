@@ -79,7 +79,7 @@ const change = createRoute({
   summary: "Makes these the members; names move to them afterwards. Repeated, it changes nothing",
   request: { query: WholeQuery, body: { required: true, content: { "application/json": { schema: Body } } } },
   security: needs(ACCESS),
-  responses: responses(ChangedShape, [...READ, ...WRITE, "precondition-failed"]),
+  responses: responses(ChangedShape, [...READ, ...WRITE, "precondition-failed", "not-upgraded"]),
 });
 
 export function membersRoutes(app: OpenAPIHono<Env>, members: MembersService): void {

@@ -23,7 +23,7 @@ import { NO_MARK, type Report } from "../ports.ts";
 import type { Check } from "../service/service.ts";
 import { type Acquaintance, callPeer } from "../transport/peer_call.ts";
 import { PeerVersions } from "../transport/peer_versions.ts";
-import { VERSION } from "../version.ts";
+import { MACHINE_OF_ALL, VERSION } from "../version.ts";
 import { untilWritten } from "./in_epoch.ts";
 import { begin, join, mayJoin } from "./init.ts";
 import type { ReplicaNode } from "./node.ts";
@@ -106,6 +106,8 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
       incarnation: store.identity()?.incarnation ?? null,
       isJoining: running === null,
       isShared: store.isShared,
+      version: versions.own,
+      raised: running?.node.raised ?? MACHINE_OF_ALL,
     });
     const peerSide = {
       cluster,

@@ -369,6 +369,11 @@ export class ReplicaNode implements NodeService {
 
   backup: NodeService["backup"] = (after, timeoutMs) => this.#backups.page(after, timeoutMs);
 
+  /** The version of the machine that is decided for the whole cluster, as far as this node has heard. */
+  get raised(): number {
+    return this.#raised.decided;
+  }
+
   status(): NodeStatus {
     const { stopped, votes } = this.#acceptor;
     const reason = this.#health.fault ?? this.#gateFault() ?? (votes ? null : "learner");

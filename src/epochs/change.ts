@@ -4,6 +4,7 @@ import { MEMBERS_MAX } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { QuorumSystem } from "../paxos/quorum.ts";
 import type { EpochConfig } from "../ports.ts";
+import { type NodeVersion, type Wires, wireWords } from "../version.ts";
 import { clusterConfigIn } from "./epoch_config.ts";
 
 export type Members = EpochConfig["members"];
@@ -19,6 +20,9 @@ export type Standing = {
   readonly incarnation: string | null;
   readonly isJoining: boolean;
   readonly isShared: boolean;
+  readonly version: NodeVersion;
+  /** The version of the machine that it has heard to be decided for the whole cluster. */
+  readonly raised: number;
 };
 
 export type ChangeFacts = {
@@ -93,8 +97,32 @@ export function objection({ members }: ChangeRequest, { current, standings, met 
     if (standing.incarnation !== null || !standing.isJoining) {
       return refused(`${id} does not wait to join: start it on an empty store with --join ${current.cluster}`);
     }
+    const lack = lackOf(standing, members, standings);
+    if (lack !== null) {
+      const detail = `${id} (${standing.version.version}) ${lack}: start it with the version of the others`;
+      return new QuorateError("not-upgraded", detail, { outcome: "none", more: { behind: [id] } });
+    }
   }
   return tooFew(members.map(({ id }) => id), current.members.map(({ id }) => id), answered);
+}
+
+/** What the software of a newcomer has not got that it needs to vote, and to talk with the members there are to be; null: it has all. */
+function lackOf({ id, version }: Standing, members: Members, standings: ChangeFacts["standings"]): string | null {
+  const others = [...standings.values()].filter((one) => typeof one !== "string").filter((one) => one.id !== id);
+  const raised = Math.max(...others.map((one) => one.raised));
+  if (raised > version.machine) {
+    return `knows up to version ${version.machine} of the machine, and the cluster's was raised to ${raised}`;
+  }
+  const deaf = others.find((one) =>
+    members.some((member) => member.id === one.id) && !share(one.version.wires, version.wires)
+  );
+  return deaf === undefined
+    ? null
+    : `speaks ${wireWords(version.wires)}, and ${deaf.id} speaks ${wireWords(deaf.version.wires)}`;
+}
+
+function share(a: Wires, b: Wires): boolean {
+  return Math.max(a.least, b.least) <= Math.min(a.most, b.most);
 }
 
 /** With too few that answer the new members could decide nothing, and the old ones not go back. */

@@ -47,8 +47,8 @@ export class MemberChanges {
 
   /**
    * Resolves once the members are these and this node is in their epoch; names move later. Rejects with `precondition-failed`
-   * where another epoch is in force, with `invalid-request` or `not-ready` where these may not be the members, or not yet, and
-   * as a write of a register does.
+   * where another epoch is in force, with `invalid-request`, `not-upgraded` or `not-ready` where these may not be the
+   * members, or not yet, and as a write of a register does.
    */
   async change(request: ChangeRequest, timeoutMs: number): Promise<"changed" | "unchanged"> {
     let hasProposed = false;

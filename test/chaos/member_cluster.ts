@@ -168,7 +168,7 @@ export async function until(what: string, test: () => boolean | Promise<boolean>
   assert(false, `did not come true: ${what}`);
 }
 
-function freePort(): number {
+export function freePort(): number {
   for (let i = 0; i < 1_000; i++) {
     const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
     try {

@@ -3,8 +3,11 @@
  * the machine is raised.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { MembersState } from "../../src/api.ts";
 import { MACHINE_VERSION, VERSION, WIRES } from "../../src/version.ts";
 import { Command, type Ended } from "../cli/command.ts";
+import { freePort, until } from "./member_cluster.ts";
+import { NodeProcess } from "./node_process.ts";
 import { call, pause, RealCluster } from "./real_cluster.ts";
 import { nodeOfChanged } from "./releases.ts";
 import { inFolder, knowsAll, LOADED_MS, speaking, TODAY, Upgrade } from "./upgrade.ts";
@@ -83,8 +86,8 @@ Deno.test("upgrade: to a release to come, and back until the machine is raised; 
 
 Deno.test("upgrade: a new cluster begins with all that its nodes know, and nobody has to raise it", () =>
   inFolder(async (folder, later) => {
-    const next = await nodeOfChanged(`${folder}/next`, CHANGES);
-    const cluster = await RealCluster.start(3, 0, { isolates: 1, main: next });
+    const main = await nodeOfChanged(`${folder}/next`, CHANGES);
+    const cluster = await RealCluster.start(3, 0, { isolates: 1, main });
     later.defer(() => cluster.stop());
     for (const id of cluster.ids) {
       let machine: unknown;
@@ -93,5 +96,27 @@ Deno.test("upgrade: a new cluster begins with all that its nodes know, and nobod
         await pause(50);
       }
       assertEquals(machine, { version: MACHINE_VERSION + 1, knows: MACHINE_VERSION + 1 }, id);
+    }
+    // Today's node knows less than that: it does not become a member, and nothing is decided.
+    const { members, cluster: name } = (await call(cluster.url("a"), "GET", "/v1/members"))!.body;
+    const port = freePort();
+    const store = `${folder}/d.sqlite`;
+    const joining = new NodeProcess(
+      ["--id", "d", "--port", `${port}`, "--kv", store, "--join", name as string],
+      {},
+      [],
+    );
+    later.defer(() => joining.kill());
+    await until("d listens", () => joining.output.join("").includes("listening on"));
+    const url = `http://127.0.0.1:${port}`;
+    const next = [...members as MembersState["members"], { id: "d", url }];
+    const refused = (await call(cluster.url("b"), "POST", "/v1/members", { expect: 0, members: next }))!;
+    assertEquals([refused.status, refused.body["code"], refused.body["behind"]], [409, "not-upgraded", ["d"]]);
+    assertMatch(
+      refused.body["detail"] as string,
+      /^d \(.*\) knows up to version 3 of the machine, and .* raised to 4: start/,
+    );
+    for (const id of cluster.ids) {
+      assertEquals((await call(cluster.url(id), "GET", "/v1/members"))?.body, { cluster: name, epoch: 0, members });
     }
   }));

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { type ChangeFacts, isDone, objection, refusalOf, type Standing } from "../../src/epochs/change.ts";
-import { epochOf } from "./samples.ts";
+import { epochOf, KNOWS } from "./samples.ts";
 
 const CURRENT = epochOf(2, "abc");
 const FREE = { current: CURRENT, isMoving: false, learners: [] };
@@ -14,6 +14,7 @@ function standing(id: string, more: Partial<Standing> = {}): Standing {
     incarnation: isMember ? `life-${id}` : null,
     isJoining: !isMember,
     isShared: false,
+    ...KNOWS,
     ...more,
   };
 }
@@ -79,6 +80,50 @@ Deno.test("change: what nodes say of themselves may speak against it", () => {
   for (const [request, standings, met, detail] of cases) {
     const objected = objection(request, { ...FREE, standings, met: new Set(met) });
     assertMatch(objected?.message ?? "", detail, detail.source);
+  }
+});
+
+Deno.test("change: whose software knows too little to vote, or to talk with the others, does not become a member", () => {
+  const own = KNOWS.version;
+  const version = (more: Partial<typeof own>) => ({ version: { ...own, version: "9.1.0", ...more } });
+  const [later, sooner] = [{ least: own.wires.most + 1, most: own.wires.most + 2 }, { least: 1, most: own.wires.most }];
+  const raised = own.machine + 1;
+  const cases: readonly (readonly [string, Readonly<Record<string, Partial<Standing>>>, RegExp])[] = [
+    [
+      "abd",
+      { d: version({ machine: 1 }) },
+      /^d \(9\.1\.0\) knows up to version 1 of the machine, and the cluster's was raised to \d+: /,
+    ],
+    [
+      "abd",
+      { b: { raised } },
+      /d \(.*\) knows up to version \d+ of the machine, and the cluster's was raised to \d+: start it/,
+    ],
+    // Who leaves has heard it too.
+    ["abd", { c: { raised } }, /was raised to/],
+    ["abd", { b: { raised }, d: version({ machine: raised }) }, /^$/],
+    ["abd", { d: version({ machine: 9 }) }, /^$/],
+    [
+      "abd",
+      { d: version({ wires: later }) },
+      /^d \(9\.1\.0\) speaks wires \d+ to \d+, and a speaks wires \d+ to \d+: start it/,
+    ],
+    ["abd", { b: version({ wires: later }) }, /^d .* speaks wires \d+ to \d+, and b speaks wires/],
+    ["abd", { c: version({ wires: later }) }, /^$/],
+    ["abde", { e: version({ wires: later }) }, /^d .* and e speaks wires/],
+    ["abd", { d: version({ wires: sooner }) }, /^$/],
+    // Of members there are nothing of the kind is asked: they vote already, or say why not.
+    ["abc", { a: version({ machine: 1 }), b: { raised } }, /^$/],
+  ];
+  for (const [ids, more, detail] of cases) {
+    const all = new Set([...ids, ..."abc"]);
+    const standings = new Map([...all].map((id) => [id, standing(id, more[id])]));
+    const objected = objection(to(ids), { ...FREE, standings, met: new Set() });
+    assertMatch(objected?.message ?? "", detail, detail.source);
+    if (objected === null) continue;
+    assertEquals([objected.code, objected.facts.outcome, objected.facts.more], ["not-upgraded", "none", {
+      behind: ["d"],
+    }]);
   }
 });
 

@@ -6,7 +6,7 @@ import type { Herald } from "../../src/epochs/herald.ts";
 import type { ReservedKeys } from "../../src/epochs/reserved_keys.ts";
 import { QuorateError } from "../../src/errors.ts";
 import type { EpochConfig } from "../../src/ports.ts";
-import { epochOf, rowOf } from "./samples.ts";
+import { epochOf, KNOWS, rowOf } from "./samples.ts";
 
 const [E0, E1] = [epochOf(0, "abc"), epochOf(1, "abd")];
 const request = (ids: string, expect = 0) => ({ expect, members: epochOf(0, ids).members });
@@ -35,7 +35,14 @@ function standing(more: { readonly hasSecret?: boolean; readonly met?: string; r
   });
   const standingOf = (id: string): Standing => {
     const isMember = "abc".includes(id);
-    return { cluster: E0.cluster, id, incarnation: isMember ? "i" : null, isJoining: !isMember, isShared: false };
+    return {
+      cluster: E0.cluster,
+      id,
+      incarnation: isMember ? "i" : null,
+      isJoining: !isMember,
+      isShared: false,
+      ...KNOWS,
+    };
   };
   const keys = {
     next: () => it.hangs ? new Promise(() => {}) : Promise.resolve(it.decided),

@@ -2,10 +2,18 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { decodeAnswer, decodeTold, encodeAnswer, encodeTold } from "../../src/epochs/exchange.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { EPOCHS_MAX_BYTES } from "../../src/limits.ts";
-import { epochOf, rowOf } from "./samples.ts";
+import { epochOf, KNOWS, rowOf } from "./samples.ts";
 
 const ROW = rowOf(epochOf(0, "abc"), epochOf(1, "abd"), 1);
-const ANSWER = { row: ROW, cluster: "q-0123456789ab", id: "d", incarnation: null, isJoining: true, isShared: false };
+const ANSWER = {
+  row: ROW,
+  cluster: "q-0123456789ab",
+  id: "d",
+  incarnation: null,
+  isJoining: true,
+  isShared: false,
+  ...KNOWS,
+};
 
 Deno.test("exchange: what is told and answered comes as it was meant", () => {
   for (const row of [null, ROW]) {
@@ -13,6 +21,8 @@ Deno.test("exchange: what is told and answered comes as it was meant", () => {
     assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, row })), { ...ANSWER, row });
   }
   assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, incarnation: "x" })).incarnation, "x");
+  const later = { version: "9.0.0", wires: { least: 6, most: 7 }, machine: 4 };
+  assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, version: later })).version, later);
 });
 
 Deno.test("exchange: anything else is refused", () => {
@@ -33,6 +43,11 @@ Deno.test("exchange: anything else is refused", () => {
   for (const name of Object.keys(answer)) {
     const { [name]: _, ...rest } = answer;
     assertThrows(() => decodeAnswer(JSON.stringify(rest)), QuorateError, undefined, name);
-    assertThrows(() => decodeAnswer(JSON.stringify({ ...answer, [name]: 7 })), QuorateError, undefined, name);
+    assertThrows(
+      () => decodeAnswer(JSON.stringify({ ...answer, [name]: name === "raised" ? "7" : 7 })),
+      QuorateError,
+      undefined,
+      name,
+    );
   }
 });

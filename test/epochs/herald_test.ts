@@ -6,7 +6,7 @@ import type { Known } from "../../src/epochs/news.ts";
 import { EPOCH_TELL_MAX_MS, EPOCH_TELL_MIN_MS } from "../../src/limits.ts";
 import { type EpochsRow, PeerError, type Transport } from "../../src/ports.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
-import { epochOf, rowOf } from "./samples.ts";
+import { epochOf, KNOWS, rowOf } from "./samples.ts";
 
 const [E0, E1] = [epochOf(0, "abc"), epochOf(1, "abd")];
 
@@ -36,7 +36,7 @@ function standing(known: Known, rows: Record<string, EpochsRow | null | undefine
       decodeTold(body);
       const row = rows[id];
       if (row === undefined) return Promise.reject(new PeerError("silence"));
-      const who = { cluster: E0.cluster, id, incarnation: "i", isJoining: false, isShared: false };
+      const who = { cluster: E0.cluster, id, incarnation: "i", isJoining: false, isShared: false, ...KNOWS };
       return Promise.resolve(encodeAnswer({ ...who, row }));
     },
   });

@@ -9,7 +9,7 @@ import { decodeAnswer, encodeTold, EPOCH_PATH, type EpochTold } from "../../src/
 import { EPOCHS_MAX_BYTES } from "../../src/limits.ts";
 import { NO_MARK } from "../../src/ports.ts";
 import { PeerVersions } from "../../src/transport/peer_versions.ts";
-import { epochOf, rowOf } from "../epochs/samples.ts";
+import { epochOf, KNOWS, rowOf } from "../epochs/samples.ts";
 import { scripted } from "./scripted_node.ts";
 
 const ROW = rowOf(epochOf(0, "abc"), epochOf(1, "abd"));
@@ -35,7 +35,7 @@ function standing(changes: Partial<PeerSide> = {}) {
   const refusals: unknown[] = [];
   const hearEpoch: AppOptions["hearEpoch"] = (from, told) => {
     heard.push([from, told]);
-    const who = { cluster: "q-0123456789ab", id: "a", incarnation: "i", isJoining: false, isShared: false };
+    const who = { cluster: "q-0123456789ab", id: "a", incarnation: "i", isJoining: false, isShared: false, ...KNOWS };
     return Promise.resolve({ ...who, row: told.row });
   };
   const peers = side({ refused: (...args) => refusals.push(args), ...changes });
