@@ -35,6 +35,8 @@ _RETRY_MIN, _RETRY_MAX = 0.05, 1.0
 _LAST_TRY = 1.0
 # A hold ends so long before its guarantee, for what its holder still does: this share of it, and no more than the most.
 _MARGIN_SHARE, _MARGIN_MAX = 0.05, 0.25
+# Seconds from which on what is said of the time to ask again is not believed.
+_AGAIN_MOST = 100_000
 # Another node, or another time, may answer these.
 _PASSING = frozenset((429, 502, 503, 504))
 # What a set of nodes is asked about a name before it is first taken.
@@ -118,13 +120,16 @@ class Client:
         ``until`` counts anew as long as a node that is there keeps it waiting. None: ``stop`` was set.
         """
         patience = until - time.monotonic()
-        pause, last, failures = _RETRY_MIN, None, 0
+        pause, last, failures, not_before = _RETRY_MIN, None, 0, {}
         while True:
             if stop is not None and stop.is_set():
                 return None
             nodes = self._here()
-            node = nodes[self._first % len(nodes)]
             asked = time.monotonic()
+            # Whoever said when it can be asked again is not asked before; of the others the next in turn is.
+            turns = range(self._first, self._first + len(nodes))
+            self._first = min(turns, key=lambda turn: max(asked, not_before.get(nodes[turn % len(nodes)].url, 0.0)))
+            node = nodes[self._first % len(nodes)]
             # Half of what is left: a node that swallows requests must leave time for another.
             silence = max(0.05, min(self.timeout, (until - asked) / 2))
             if wait_until is not None and wait_until > asked:
@@ -137,6 +142,7 @@ class Client:
                 if answer.status not in _PASSING:
                     return answer
                 last = answer.error()
+                not_before[node.url] = time.monotonic() + answer.again
             except (OSError, http.client.HTTPException) as error:
                 now = time.monotonic()
                 if wait_until is not None and asked + _SILENCE <= now < wait_until and node.is_alive():
@@ -146,17 +152,19 @@ class Client:
                 last = QuorateError("not-ready", f"{node.origin}: {error}", outcome="unknown" if command.key else None)
             self._first += 1
             failures += 1
-            left = until - time.monotonic()
+            now = time.monotonic()
+            left = until - now
+            rest = min(not_before.get(node.url, 0.0) for node in nodes) - now
             # However long one was silent, each of the others is asked once; but what renews has no time beyond its own.
-            if left <= pause and (wait_until is None or failures >= len(nodes)):
+            if left <= max(pause, rest) and (wait_until is None or failures >= len(nodes)):
                 raise last
             pause = min(pause * 2, _RETRY_MAX, max(left, _RETRY_MIN))
             if wait_until is not None and failures < len(nodes):
                 until = max(until, time.monotonic() + _LAST_TRY)
             if stop is None:
-                time.sleep(pause * (0.5 + secrets.randbelow(1000) / 2000))
+                time.sleep(max(pause * (0.5 + secrets.randbelow(1000) / 2000), rest))
             else:
-                stop.wait(pause)
+                stop.wait(max(pause, rest))
 
     def _here(self):
         return self._nodes if self._members is None else self._members.nodes
@@ -257,6 +265,7 @@ class _Answer:
         self.body = body
         self.instance = _number(headers, "Consensus-Instance")
         self.epoch = _number(headers, "Quorate-Epoch")
+        self.again = _again(body, headers)
         self.sent = sent
 
     @property
@@ -723,3 +732,12 @@ def _is_this_machine(url):
 def _number(headers, name):
     text = headers.get(name) or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None
+
+
+def _again(body, headers):
+    """Seconds until whoever answered may be asked again: a node says milliseconds, a proxy before it whole seconds; else 0.0."""
+    said = body.get("retryAfterMs")
+    if type(said) in (int, float) and 0 <= said < _AGAIN_MOST * 1000:
+        return said / 1000
+    seconds = _number(headers, "Retry-After")
+    return 0.0 if seconds is None or seconds >= _AGAIN_MOST else float(seconds)

@@ -1,5 +1,6 @@
 """What the Python client promises, line by line, over nodes that somebody else started: contract.py CLIENT_FOLDER URLS ABSENT."""
 
+import http.server
 import json
 import os
 import signal
@@ -243,6 +244,70 @@ def what_a_node_refuses_for_good_is_raised_at_once():
     error = raised(quorate.QuorateError, client().lock("refused", ttl=0.001).acquire)
     assert (error.code, error.status) == ("invalid-request", 400), error
     assert not isinstance(error, quorate.LockError)
+
+
+class Busy:
+    """A node that answers 503 with this until ``seconds`` have gone by since it was first asked."""
+
+    def __init__(self, said, header, seconds):
+        self.asked, since = 0, []
+        busy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                busy.asked += 1
+                since.append(time.monotonic())
+                is_ready = since[-1] - since[0] >= seconds
+                body = json.dumps({"ready": True} if is_ready else {"code": "not-ready", "detail": "busy", **said}).encode()
+                self.send_response(200 if is_ready else 503)
+                if header is not None and not is_ready:
+                    self.send_header("Retry-After", header)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *rest):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *rest):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@case
+def a_node_is_not_asked_again_before_it_said():
+    for said, header in (({"retryAfterMs": 600}, None), ({"retryAfterMs": 600}, "60"), ({}, "1")):
+        with Busy(said, header, 0.6) as node:
+            assert client(node.url, timeout=10).request("GET", "/v1/status") == {"ready": True}
+            assert node.asked == 2, (said, header, node.asked)
+
+
+@case
+def nobody_waits_for_a_node_beyond_the_time_there_is_and_others_are_asked_at_once():
+    for said, header in (({"retryAfterMs": 60_000}, None), ({}, "60")):
+        with Busy(said, header, 60) as node:
+            error = raised(quorate.QuorateError, lambda: client(node.url, timeout=2).request("GET", "/v1/status"))
+            assert (error.code, error.detail, node.asked) == ("not-ready", "busy", 1), (error, node.asked)
+            both = client(f"{node.url},{URLS}", timeout=10)
+            for _ in range(3):
+                assert both.request("GET", "/v1/status")["cluster"]
+            assert node.asked == 2
+
+
+@case
+def what_is_no_time_is_as_if_nothing_was_said():
+    huge = [float("inf"), float("nan"), 10**30, -1, True, "600", None, [600]]
+    for said, header in [({"retryAfterMs": each}, None) for each in huge] + [({}, each) for each in ("soon", "-60", "1e9", "", "9" * 40)]:
+        with Busy(said, header, 0.2) as node:
+            assert client(node.url, timeout=10).request("GET", "/v1/status") == {"ready": True}, (said, header)
+            assert node.asked > 1, (said, header)
 
 
 @case
