@@ -13,6 +13,9 @@ const ACCESS = { noun: "*", verb: "admin" } as const;
 const BackupShape = z.strictObject({
   cluster: z.string(),
   restored: z.int().openapi({ description: "How many restores lie behind this cluster." }),
+  origin: z.array(z.strictObject({ id: z.string(), incarnation: z.string() })).openapi({
+    description: "Stores that the cluster began with, as this node has met them: another cluster may have the same id.",
+  }),
   items: z.array(
     z.strictObject({
       key: z.string().openapi({ description: "The noun and the name." }),

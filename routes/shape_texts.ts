@@ -26,6 +26,7 @@ const FIELDS: Readonly<Record<string, string>> = {
   holders: "Who holds it now.",
   id: "What names it.",
   idempotencyKey: "The key of the request: repeat it with this key.",
+  incarnation: "Which store it is: another one of the same node has another.",
   items: "Newest last in a history, in the order of names in a page.",
   key: "What names the register.",
   lapsesInMs: "An estimate of when somebody else can have it, unless it is renewed.",
@@ -141,6 +142,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   BackupPage: {
     cluster: "q-8e5f2c1d7a90",
     restored: 0,
+    origin: [{ id: "a", incarnation: "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed" }],
     items: [{ key: "kv/config", instance: 2, hash: "0f".repeat(16), state: {} }],
     cursor: "lock/",
   },

@@ -46,8 +46,9 @@ export type EpochConfig = {
   readonly modes: readonly { readonly prefix: string; readonly mode: string }[];
   readonly restored?: { readonly count: number; readonly digest: string };
   /** Stores of the first members, as whoever proposed epoch 1 had met them: another cluster may have had the same ids. Epoch 0: none. */
-  readonly origin?: readonly { readonly id: NodeId; readonly incarnation: string }[];
+  readonly origin?: Origin;
 };
+export type Origin = readonly { readonly id: NodeId; readonly incarnation: string }[];
 
 /** What a store says of epochs: that `before` is sealed, since `current` is in force. */
 export type EpochsRow = {

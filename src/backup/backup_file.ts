@@ -4,7 +4,8 @@
  */
 import { QuorateError } from "../errors.ts";
 import { compareKeys } from "../key_order.ts";
-import { ROW_MAX_BYTES } from "../limits.ts";
+import { MEMBERS_MAX, ROW_MAX_BYTES } from "../limits.ts";
+import type { Origin } from "../ports.ts";
 import type { State } from "../paxos/message.ts";
 
 export const BACKUP_FORMAT = 1;
@@ -17,8 +18,16 @@ export type BackupRecord = {
   readonly state: State;
 };
 
-/** `restored`: how many restores lie behind the cluster that it is of. */
-export type BackupHeader = { readonly format: number; readonly cluster: string; readonly restored: number };
+/**
+ * `restored`: how many restores lie behind the cluster that it is of. `origin`: stores that it began with, as the node had met
+ * them that was asked; absent in files of 0.2.0.
+ */
+export type BackupHeader = {
+  readonly format: number;
+  readonly cluster: string;
+  readonly restored: number;
+  readonly origin?: Origin;
+};
 export type BackupEnd = { readonly end: true; readonly keys: number; readonly digest: string };
 
 export type Digest = (text: string) => string;
@@ -120,9 +129,15 @@ function parsed(line: string): Readonly<Record<string, unknown>> | null {
   }
 }
 
-function headerIn({ format, cluster, restored }: Readonly<Record<string, unknown>>): BackupHeader | null {
+function headerIn({ format, cluster, restored, origin }: Readonly<Record<string, unknown>>): BackupHeader | null {
   if (typeof format !== "number" || typeof cluster !== "string" || !isCount(restored)) return null;
-  return { format, cluster, restored };
+  if (origin === undefined) return { format, cluster, restored };
+  return isOrigin(origin) ? { format, cluster, restored, origin } : null;
+}
+
+function isOrigin(value: unknown): value is Origin {
+  if (!Array.isArray(value) || value.length > MEMBERS_MAX) return false;
+  return value.every((one) => typeof one?.id === "string" && typeof one.incarnation === "string");
 }
 
 function recordIn({ key, instance, hash, state }: Readonly<Record<string, unknown>>): BackupRecord | null {

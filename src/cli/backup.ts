@@ -10,6 +10,7 @@ import {
 } from "../backup/backup_file.ts";
 import { linesOf } from "../backup/lines.ts";
 import type { Call, Calls } from "../client/calls.ts";
+import { mayBegin } from "../epochs/news.ts";
 import { compareKeys } from "../key_order.ts";
 import { createMachine, wholeHashOf } from "../machine/machine.ts";
 import type { State } from "../paxos/message.ts";
@@ -17,7 +18,8 @@ import { asked, show } from "./ask.ts";
 import type { Common } from "./cluster.ts";
 import { EXIT_FAILED, UsageError } from "./report.ts";
 
-type Page = { readonly cluster: string; readonly restored: number } & {
+/** A node of 0.2.0 says nothing of an origin. */
+type Page = Pick<BackupHeader, "cluster" | "restored" | "origin"> & {
   readonly items: readonly BackupRecord[];
   readonly cursor: string | null;
 };
@@ -47,9 +49,10 @@ export function runBackup(path: string, flags: Common): Promise<number> {
     let { header } = begun;
     for await (const page of pagesOf(calls, begun.last)) {
       if (header === null) {
-        header = { format: BACKUP_FORMAT, cluster: page.cluster, restored: page.restored };
+        const { cluster, restored, origin } = page;
+        header = { format: BACKUP_FORMAT, cluster, restored, ...(origin === undefined ? {} : { origin }) };
         await write([header]);
-      } else if (header.cluster !== page.cluster || header.restored !== page.restored) {
+      } else if (!isOf(header, page)) {
         throw new UsageError(`${path} is of another cluster than the one that answers`);
       }
       await write(page.items);
@@ -60,6 +63,13 @@ export function runBackup(path: string, flags: Common): Promise<number> {
     await file.sync();
     show(flags, { file: path, ...end }, `${path}: ${end.keys} keys, digest ${end.digest}`);
   });
+}
+
+/** Whether the page is of the cluster that the file was begun with: another may have the same ids, and so the same name. */
+function isOf({ cluster, restored, origin }: BackupHeader, page: Page): boolean {
+  if (cluster !== page.cluster || restored !== page.restored) return false;
+  if (origin === undefined || page.origin === undefined) return true;
+  return mayBegin(origin, new Map(page.origin.map(({ id, incarnation }) => [id, incarnation])));
 }
 
 export type VerifyFlags = Common & { readonly cluster?: true };

@@ -20,6 +20,7 @@ import { NodeMetrics } from "../observe/node_metrics.ts";
 import { TraceRing } from "../observe/trace.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import { NO_MARK, type Report } from "../ports.ts";
+import { lifeOn } from "../replica/lives.ts";
 import type { Check } from "../service/service.ts";
 import { type Acquaintance, callPeer } from "../transport/peer_call.ts";
 import { PeerVersions } from "../transport/peer_versions.ts";
@@ -126,8 +127,7 @@ export async function compose(config: NodeConfig, report: Report): Promise<Compo
     let running: Running | null = null;
     let isClosed = false;
     const isOver = () => isClosed;
-    const lifeOf = async (peer: NodeId) =>
-      (peer === id ? store.identity() : await store.recall(peer))?.incarnation ?? null;
+    const lifeOf = (peer: NodeId) => lifeOn(store, id, peer);
     const epochs: Epochs = new Epochs({
       id,
       cluster,

@@ -17,7 +17,6 @@ import { Learning } from "../replica/learning.ts";
 import { Freshness } from "../replica/freshness.ts";
 import { LearnerHost } from "../replica/learner_host.ts";
 import { LeaseClock } from "../replica/lease_clock.ts";
-import { Lives } from "../replica/lives.ts";
 import type { Imports } from "../replica/imports.ts";
 import { MemberRecords } from "../replica/member_records.ts";
 import { Locks } from "../service/locks.ts";
@@ -69,6 +68,7 @@ import type {
 import { floorOf } from "../backup/restored.ts";
 import { Repairer } from "../replica/repairer.ts";
 import { Backups } from "../service/backups.ts";
+import { lifeOn, Lives, livesOf } from "../replica/lives.ts";
 import { knownLife, VoteGate } from "../replica/vote_gate.ts";
 import { StoreHealth } from "../replica/store_health.ts";
 import { COLD_RTT_MS, Timing } from "../replica/timing.ts";
@@ -220,7 +220,9 @@ export class ReplicaNode implements NodeService {
     const raising = { me: id, members: quorums.members, learners, raised: this.#raised, versions, isMoving };
     const isFirstEpoch = this.#epoch === 0;
     this.#raising = new Raising({ ...raising, isFirstEpoch, peers: this.#peers, submitters, store, clock });
-    this.#backups = new Backups({ names, reader, machine, restored: options.restored?.count ?? 0 });
+    const restored = options.restored?.count ?? 0;
+    const origin = async () => options.origin ?? await livesOf(quorums.members, (peer) => lifeOn(store, id, peer));
+    this.#backups = new Backups({ names, reader, machine, restored, origin });
     this.repairs = new Repairer({ ...parts, whyNot });
     this.#inbox = new Inbox({
       ...{ store, trace, names, coordinator, submitters },

@@ -6,7 +6,7 @@ import type { EpochPair } from "../replica/epoch_pair.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Modes } from "../engine/modes.ts";
 import type { Restored } from "../backup/restored.ts";
-import type { Report } from "../ports.ts";
+import type { Origin, Report } from "../ports.ts";
 
 export type NodeOptions = {
   readonly id: NodeId;
@@ -15,6 +15,8 @@ export type NodeOptions = {
   readonly config?: string;
   /** What cluster this one was made of a backup of. Default: none. */
   readonly restored?: Restored | null;
+  /** Stores that the cluster began with. Default: those of the members, as this node has met them. */
+  readonly origin?: Origin | null;
   readonly urls: Readonly<Record<NodeId, string>>;
   /** Those of the epoch in force. */
   readonly quorums: QuorumSystem;

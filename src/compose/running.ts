@@ -111,6 +111,7 @@ export async function runIn(
     cluster,
     ...(member.config === null ? {} : { config: member.config }),
     restored: current.restored ?? null,
+    origin: current.origin ?? null,
     urls,
     ...epochOptions(known, () => epochs.row, sha256Hex),
     resumes,

@@ -3,6 +3,7 @@ import type { MembersState } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { EpochConfig } from "../ports.ts";
+import { livesOf } from "../replica/lives.ts";
 import { type ChangeFacts, type ChangeRequest, isDone, objection, refusalOf, type Standing } from "./change.ts";
 import type { Epochs } from "./epochs.ts";
 import type { Herald } from "./herald.ts";
@@ -62,7 +63,8 @@ export class MemberChanges {
         const objected = objection(request, facts);
         if (objected !== null) throw objected;
         const { current } = facts;
-        const origin = current.origin ?? await this.#origin(current);
+        const ids = current.members.map(({ id }) => id);
+        const origin = current.origin ?? await livesOf(ids, this.#parts.lifeOf);
         const next = { ...current, epoch: current.epoch + 1, members: request.members, origin };
         hasProposed = true;
         await this.#follow(await this.#whileHere((keys) => keys.decideNext(next, timeoutMs)));
@@ -73,15 +75,6 @@ export class MemberChanges {
       }
     }
     throw new QuorateError("not-ready", "the members changed again and again meanwhile");
-  }
-
-  /** The stores that the cluster began with, as this node has met them. */
-  async #origin({ members }: EpochConfig): Promise<NonNullable<EpochConfig["origin"]>> {
-    const lives = await Promise.all(members.map(async ({ id }) => {
-      const incarnation = await this.#parts.lifeOf(id);
-      return incarnation === null ? [] : [{ id, incarnation }];
-    }));
-    return lives.flat();
   }
 
   /** Rejects with WENT_OVER if this node leaves its epoch before: what it is asked for then never comes. */

@@ -4,13 +4,31 @@
  */
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
-import { type BallotStore, type Mark, NO_MARK, SHARED_RUN } from "../ports.ts";
+import { type BallotStore, type Mark, NO_MARK, type Origin, SHARED_RUN } from "../ports.ts";
 
 /**
  * No store of one process is ever at this boot: the mark of one that belongs to nobody, or is not confirmed yet. Nobody keeps
  * it. A confirmed shared store is at it for ever; of its marks only the incarnation says anything.
  */
 export const UNCONFIRMED_BOOT = 0;
+
+/** The incarnation of a member's store that is on record in this one; null: it has not met that member. Rejects with StoreError. */
+export async function lifeOn(
+  store: Pick<BallotStore, "identity" | "recall">,
+  me: NodeId,
+  id: NodeId,
+): Promise<string | null> {
+  return (id === me ? store.identity() : await store.recall(id))?.incarnation ?? null;
+}
+
+/** As `lifeOf` has them, of those members that it knows. */
+export async function livesOf(
+  ids: readonly NodeId[],
+  lifeOf: (id: NodeId) => Promise<string | null>,
+): Promise<Origin> {
+  const lives = await Promise.all(ids.map(async (id) => ({ id, incarnation: await lifeOf(id) })));
+  return lives.flatMap(({ id, incarnation }) => incarnation === null ? [] : [{ id, incarnation }]);
+}
 
 export class Lives {
   readonly #store: BallotStore;

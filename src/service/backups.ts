@@ -4,6 +4,7 @@ import { compareKeys } from "../key_order.ts";
 import { BACKUP_PAGE_BYTES, BACKUP_PAGE_KEYS } from "../limits.ts";
 import { KEY_PREFIXES } from "../nouns.ts";
 import { wholeHashOf } from "../machine/machine.ts";
+import type { Origin } from "../ports.ts";
 import type { Machine } from "../paxos/message.ts";
 import type { Names } from "../replica/names.ts";
 import type { Reader } from "../replica/reader.ts";
@@ -18,17 +19,20 @@ export class Backups {
   readonly #reader: Reader;
   readonly #machine: Machine;
   readonly #restored: number;
+  readonly #origin: () => Promise<Origin>;
 
-  constructor({ names, reader, machine, restored }: {
+  constructor({ names, reader, machine, restored, origin }: {
     readonly names: Names;
     readonly reader: Reader;
     readonly machine: Machine;
     readonly restored: number;
+    readonly origin: () => Promise<Origin>;
   }) {
     this.#names = names;
     this.#reader = reader;
     this.#machine = machine;
     this.#restored = restored;
+    this.#origin = origin;
   }
 
   /**
@@ -36,10 +40,15 @@ export class Backups {
    * would grant their fences again. Rejects with `no-quorum` if one of them cannot be read within `timeoutMs`.
    */
   async page(after: string, timeoutMs: number): Promise<BackupPage> {
-    const restored = this.#restored;
+    const found = await this.#found(after, timeoutMs);
+    // Whoever has read something has met a quorum by then.
+    return { restored: this.#restored, origin: await this.#origin(), ...found };
+  }
+
+  async #found(after: string, timeoutMs: number): Promise<Pick<BackupPage, "items" | "cursor">> {
     const at = PREFIXES.findIndex((prefix) => after.startsWith(prefix) || compareKeys(after, prefix) < 0);
     const prefix = PREFIXES[at];
-    if (prefix === undefined) return { restored, items: [], cursor: null };
+    if (prefix === undefined) return { items: [], cursor: null };
     const range = { prefix, after, limit: BACKUP_PAGE_KEYS, which: "all" } as const;
     const { keys, more } = await this.#names.page(range, timeoutMs);
     const items: BackupRecord[] = [];
@@ -49,9 +58,9 @@ export class Backups {
       items.push(...some.filter((record) => record !== null));
       bytes += some.reduce((sum, record) => sum + (record === null ? 0 : JSON.stringify(record.state).length), 0);
       const last = keys[from + some.length - 1]!;
-      if (bytes >= BACKUP_PAGE_BYTES && from + some.length < keys.length) return { restored, items, cursor: last };
+      if (bytes >= BACKUP_PAGE_BYTES && from + some.length < keys.length) return { items, cursor: last };
     }
-    return { restored, items, cursor: (more ? keys.at(-1) : PREFIXES[at + 1]) ?? null };
+    return { items, cursor: (more ? keys.at(-1) : PREFIXES[at + 1]) ?? null };
   }
 
   /** Null: nothing was ever decided of it. */

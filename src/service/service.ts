@@ -30,7 +30,7 @@ import type { BackupRecord } from "../backup/backup_file.ts";
 import type { Conditions, Result } from "../machine/op.ts";
 import type { Ballot, NodeId } from "../paxos/ballot.ts";
 import type { Accept } from "../paxos/message.ts";
-import type { Mailbox, Mark, WireMessage, WireReply } from "../ports.ts";
+import type { Mailbox, Mark, Origin, WireMessage, WireReply } from "../ports.ts";
 import type { WatchService } from "./watch_service.ts";
 
 /** Who calls and how long they wait. `subject` owns what it holds. */
@@ -224,6 +224,8 @@ export const CHECKS = ["store", "membership", "quorum"] as const;
 export type BackupPage = {
   /** How many restores lie behind this cluster. */
   readonly restored: number;
+  /** Stores that the cluster began with, as this node has met them: another one may have the same id. */
+  readonly origin: Origin;
   readonly items: readonly BackupRecord[];
   /** What to go on after; null: there is nothing behind it. */
   readonly cursor: string | null;

@@ -6,7 +6,8 @@ import { createMachine } from "../../src/machine/machine.ts";
 import { freshRecord } from "../../src/paxos/record.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { drill } from "./backup_drill.ts";
-import { pause, RealCluster } from "./real_cluster.ts";
+import { withMembers } from "./member_cluster.ts";
+import { call, pause, RealCluster } from "./real_cluster.ts";
 
 /** The backup of a cluster that holds nothing. */
 function wholeBackup(): string {
@@ -73,3 +74,16 @@ Deno.test({
     }
   },
 });
+
+Deno.test("backup: one that was interrupted is gone on with after the members have changed", () =>
+  withMembers("abc", async (cluster) => {
+    const path = `${cluster.folder}/backup.jsonl`;
+    for (const name of ["x", "y"]) await call(cluster.url("a"), "PUT", `/v1/kv/${name}`, name);
+    assertEquals((await cluster.quorate("a", "backup", path)).code, 0);
+    const begun = (await Deno.readTextFile(path)).split("\n").slice(0, 2).map((line) => `${line}\n`).join("");
+    await Deno.writeTextFile(path, begun);
+    assertEquals(await cluster.replace("abc", "a", "d"), "dbc");
+    const again = await cluster.quorate("d", "backup", path);
+    assertEquals(again.code, 0, again.text);
+    assertEquals((await cluster.quorate("d", "verify", path, "--cluster")).code, 0);
+  }));
