@@ -1,13 +1,13 @@
 /** What locks, elections and semaphores have alike: a grant given back, all of them ended, state, history, list. */
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
 import type { Answer, Forced, Left, Page } from "../src/api.ts";
-import type { Caller, ListRequest, ReadAnswer, ReadOptions } from "../src/service/service.ts";
+import type { Caller, GrantListRequest, ReadAnswer, ReadOptions } from "../src/service/service.ts";
 import { type Env, sendAnswer, sendRead } from "./answer.ts";
 import { readObject } from "./body.ts";
 import { publish } from "./docs.ts";
 import { needs } from "./document.ts";
 import { invalid } from "./error_response.ts";
-import { checked, fenceOf, keyOf } from "./input.ts";
+import { checked, fenceOf, keyOf, queryOf } from "./input.ts";
 import {
   historyOf,
   JSON_LINES,
@@ -23,9 +23,9 @@ import {
 import {
   ForceBody,
   ForcedShape,
+  GrantListQuery,
   json,
   LeftShape,
-  ListQuery,
   NameParam,
   NOT_MODIFIED,
   QueueParams,
@@ -57,7 +57,7 @@ export type GrantService = {
     name: string,
     options: { readonly timeoutMs: number },
   ): Promise<Answer<{ readonly items: readonly object[] }>>;
-  list(request: ListRequest): Promise<Page<{ readonly name: string }>>;
+  list(request: GrantListRequest): Promise<Page<{ readonly name: string }>>;
 };
 
 export function grantRoutes(
@@ -156,12 +156,16 @@ export function grantRoutes(
     method: "get",
     path,
     summary: summaries.list,
-    request: { query: ListQuery },
+    request: { query: GrantListQuery },
     security: needs({ noun, verb: "read" }),
     "x-filtered-by-scope": true,
     responses: responses(shapes.list, READ),
   });
-  publish(app, listRoute, (c) => listReadable(c, noun, (request) => service.list(request)));
+  publish(app, listRoute, (c) => {
+    const { heldForMs, ...query } = queryOf(c, GrantListQuery);
+    const held = heldForMs === undefined ? {} : { heldForMs };
+    return listReadable(c, noun, (request) => service.list({ ...request, ...held }), query);
+  });
 
   refuseEmptyNames(app, path);
 }

@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import {
   BATCH_MAX_OPERATIONS,
+  HELD_FOR_MAX_MS,
   HOLDER_MAX_BYTES,
   LIST_DEFAULT_ITEMS,
   LIST_MAX_ITEMS,
@@ -190,6 +191,13 @@ export const ListQuery = z.strictObject({
   limit: wholeTextOr(LIST_DEFAULT_ITEMS, 1, LIST_MAX_ITEMS),
   cursor: z.string().optional().openapi({ ...isPrefix, minLength: 1, description: "As the page before had it." }),
   timeoutMs,
+});
+/** Of what is granted. */
+export const GrantListQuery = ListQuery.extend({
+  heldForMs: wholeText(0, HELD_FOR_MAX_MS).optional().openapi({
+    description:
+      "Only what somebody has held for so long, by nodes' wall clocks. A page may be short and not the last.",
+  }),
 });
 export const NoQuery = z.strictObject({});
 

@@ -61,6 +61,8 @@ export const HOLDERS_PER_KEY = 64;
 export const HISTORY_ITEMS = 32;
 export const LIST_DEFAULT_ITEMS = 100;
 export const LIST_MAX_ITEMS = 1_000;
+/** Lists of what is held tell apart no longer times: a week. */
+export const HELD_FOR_MAX_MS = 604_800_000;
 
 /** Lease clocks may differ by this share (PROTOCOL.md §7). */
 export const DRIFT = 0.01;

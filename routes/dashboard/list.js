@@ -16,6 +16,10 @@ const REREAD_PAUSE_MS = 200;
 const REREADS_MAX = 100;
 const TYPED_MS = 300;
 const AGAIN_MS = 2_000;
+/** Names grow old without a change that a stream tells: a list of old ones is read again so often. */
+const AGED_EVERY_MS = 10_000;
+/** As the choice has them, in ms. */
+const AGES = { "1m": 60_000, "10m": 600_000, "1h": 3_600_000, "1d": 86_400_000 };
 
 /** Which list's filter is being typed into, over a change of the address. */
 let typedIn = null;
@@ -30,6 +34,8 @@ class List {
   #signal;
   #prefix;
   #state;
+  /** How long it has been held at least, as a choice of AGES has it; "": no matter. */
+  #age;
   #after;
   /** Of the page: the last name that belongs to it; null: it has no end. */
   #until = null;
@@ -49,6 +55,8 @@ class List {
     this.#prefix = query.get("prefix") ?? "";
     const state = query.get("state") ?? "";
     this.#state = this.#config.states.includes(state) ? state : "";
+    const age = query.get("age") ?? "";
+    this.#age = this.#config.isHeld === true && Object.hasOwn(AGES, age) ? age : "";
     this.#after = query.get("after");
     this.#parts = this.#build(main);
   }
@@ -61,6 +69,7 @@ class List {
     };
     every(DRAW_EVERY_MS, () => this.#draw());
     every(TICK_MS, () => this.#tick());
+    if (this.#age !== "") every(AGED_EVERY_MS, () => this.#isLoaded && this.#load());
     const { live } = this.#parts;
     // A stream begins with `resync`, so that what the page is filled with is never older than the first event.
     await watch(
@@ -88,15 +97,22 @@ class List {
       spellcheck: "false",
       oninput: () => {
         clearTimeout(timer);
-        timer = setTimeout(() => this.#go({ prefix: prefix.value, state: this.#state }, true), TYPED_MS);
+        timer = setTimeout(() => this.#go({ prefix: prefix.value }, true), TYPED_MS);
       },
     });
     let timer;
     const state = el(
       "select",
-      { id: "state", onchange: () => this.#go({ prefix: this.#prefix, state: state.value }, false) },
+      { id: "state", onchange: () => this.#go({ state: state.value }, false) },
       ...["", ...states].map((one) =>
         el("option", { value: one, selected: one === this.#state }, one === "" ? "any" : one)
+      ),
+    );
+    const age = el(
+      "select",
+      { id: "age", onchange: () => this.#go({ age: age.value }, false) },
+      ...["", ...Object.keys(AGES)].map((one) =>
+        el("option", { value: one, selected: one === this.#age }, one === "" ? "any time" : one)
       ),
     );
     const live = el("span", { class: "stream" }, "connecting…");
@@ -107,6 +123,7 @@ class List {
       prefix,
       el("label", { for: "state" }, "State"),
       state,
+      ...(this.#config.isHeld === true ? [el("label", { for: "age" }, "Held for at least"), age] : []),
       live,
     );
     const note = el("p", { class: "note", role: "status" });
@@ -121,7 +138,7 @@ class List {
     ];
     const table = tableOf(`${title}, in order of their names`, columns, []);
     const next = el("a", { hidden: true }, "Next page");
-    const first = el("a", { href: this.#hash({ prefix: this.#prefix, state: this.#state }) }, "First page");
+    const first = el("a", { href: this.#hash({}) }, "First page");
     first.hidden = this.#after === null;
     main.append(
       el("h1", {}, title),
@@ -139,7 +156,8 @@ class List {
     return { live, note, next, body: table.querySelector("tbody") };
   }
 
-  #hash(fields) {
+  #hash(changes) {
+    const fields = { prefix: this.#prefix, state: this.#state, age: this.#age, ...changes };
     const query = new URLSearchParams(Object.entries(fields).filter(([, text]) => text !== "" && text !== null));
     return `#/${this.#path}${query.size === 0 ? "" : `?${query}`}`;
   }
@@ -190,9 +208,11 @@ class List {
     let looked = 0;
     do {
       const query = new URLSearchParams({ prefix: this.#prefix, limit: String(PAGE) });
+      if (this.#age !== "") query.set("heldForMs", String(AGES[this.#age]));
       if (cursor !== null) query.set("cursor", cursor);
       const page = await askJson(`/v1/${this.#path}?${query}`, { signal: this.#signal });
-      looked += Math.max(1, page.items.length);
+      // The node looks at a whole page for those that are old.
+      looked += this.#age === "" ? Math.max(1, page.items.length) : PAGE;
       found.push(...page.items.map((item) => this.#config.row(item)).filter((row) => this.#isWanted(row)));
       cursor = page.cursor;
     } while (cursor !== null && found.length < PAGE && looked < LOOKED_AT_MAX && this.#loading === own);
@@ -205,13 +225,13 @@ class List {
     for (const row of found) this.#put(row);
     const { next } = this.#parts;
     next.hidden = cursor === null;
-    if (cursor !== null) next.href = this.#hash({ prefix: this.#prefix, state: this.#state, after: cursor });
+    if (cursor !== null) next.href = this.#hash({ after: cursor });
     this.#draw();
     this.#sayCount(looked);
   }
 
   #isWanted({ state }) {
-    return this.#state === "" || state === this.#state;
+    return (this.#state === "" || state === this.#state) && (this.#age === "" || state === "held" || state === "led");
   }
 
   #draw() {
@@ -222,7 +242,8 @@ class List {
       const shown = this.#shown.get(name);
       const row = item === null ? null : this.#known(this.#config.row(item), shown);
       if (row === null || !this.#isWanted(row)) this.#drop(name);
-      else if (shown !== undefined || this.#shown.size < ROWS_MAX) this.#put(row);
+      // An event does not say how old a hold is: names that have become old come with the next read.
+      else if (shown !== undefined || this.#age === "" && this.#shown.size < ROWS_MAX) this.#put(row);
     }
     this.#news.clear();
     this.#sayCount(null);
@@ -339,8 +360,11 @@ class List {
   #sayCount(looked) {
     this.#looked = looked ?? this.#looked;
     const count = this.#shown.size;
-    const more = this.#until === null ? "" : this.#state === "" ? "; there are more" : `; there may be more`;
-    const of = this.#state === "" || this.#looked === null ? "" : ` of ${this.#looked} that were looked at`;
+    const isAll = this.#state === "" && this.#age === "";
+    const more = this.#until === null ? "" : isAll ? "; there are more" : `; there may be more`;
+    const of = this.#state === "" || this.#age !== "" || this.#looked === null
+      ? ""
+      : ` of ${this.#looked} that were looked at`;
     const elsewhere = this.#elsewhere === 0 ? "" : `; ${this.#elsewhere} changes of names on other pages`;
     this.#say(`${count}${of} shown${more}${elsewhere}.`);
   }

@@ -21,6 +21,7 @@ export const NOUNS = {
   locks: {
     noun: "lock",
     title: "Locks",
+    isHeld: true,
     field: "name",
     states: ["held", "cooling", "free"],
     heads: { who: "Holder", number: "Fence", more: "Mode", waiters: "Waiting" },
@@ -29,6 +30,7 @@ export const NOUNS = {
   elections: {
     noun: "election",
     title: "Elections",
+    isHeld: true,
     field: "name",
     states: ["led", "free"],
     heads: { who: "Leader", number: "Term", more: "Says", waiters: "Waiting" },
@@ -45,6 +47,7 @@ export const NOUNS = {
   semaphores: {
     noun: "semaphore",
     title: "Semaphores",
+    isHeld: true,
     field: "name",
     states: ["held", "cooling", "free"],
     heads: { who: "Holders", number: "Fence", more: "Free permits", waiters: "Waiting" },

@@ -6,6 +6,7 @@ import { itemsOf } from "../client/pages.ts";
 import { below } from "../http/named.ts";
 import { asked, cells, show } from "./ask.ts";
 import type { Common } from "./cluster.ts";
+import { durationMs } from "./duration.ts";
 import { UsageError } from "./report.ts";
 import { jsonLine } from "./tell.ts";
 
@@ -15,9 +16,13 @@ export type OfNoun = Common & { readonly noun: string };
 type State = LockState | ElectionState | SemaphoreState | SessionState;
 export const LISTS = ["locks", "elections", "semaphores", "sessions"] as const;
 
-export function runList(list: typeof LISTS[number], prefix: string, flags: Common): Promise<number> {
+/** `heldFor`: a duration, of lists of what is held. */
+export type ListFlags = Common & { readonly heldFor?: string };
+
+export function runList(list: typeof LISTS[number], prefix: string, flags: ListFlags): Promise<number> {
   return asked(list, flags, async ({ calls }) => {
-    const target = `/v1/${list}?prefix=${encodeURIComponent(prefix)}`;
+    const held = flags.heldFor === undefined ? "" : `&heldForMs=${durationMs(flags.heldFor)}`;
+    const target = `/v1/${list}?prefix=${encodeURIComponent(prefix)}${held}`;
     for await (const item of itemsOf<State>(calls, target, undefined)) show(flags, item, rowOf(item));
   });
 }

@@ -7,7 +7,7 @@ import { completionFor, SHELLS } from "./completion.ts";
 import { runDoctor } from "./doctor.ts";
 import { kvDelete, kvGet, kvList, kvPut, kvWatch, type PutFlags, type WriteFlags } from "./kv.ts";
 import type { Common } from "./cluster.ts";
-import { LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
+import { type ListFlags, LISTS, type OfNoun, runForce, runGet, runHistory, runList, runWatch } from "./look.ts";
 import {
   type MemberFlags,
   type ReplaceFlags,
@@ -45,8 +45,9 @@ export function kvCommands({ program, does }: Parts): void {
 
 export function lookCommands({ program, does }: Parts): void {
   for (const list of LISTS) {
-    verb(program, `${list} [prefix]`, `list ${list}`)
-      .action((prefix: string | undefined, flags: Common) => does(() => runList(list, prefix ?? "", flags)));
+    const command = verb(program, `${list} [prefix]`, `list ${list}`);
+    if (list !== "sessions") command.option("--held-for <duration>", "only what somebody has held for so long, as 10m");
+    command.action((prefix: string | undefined, flags: ListFlags) => does(() => runList(list, prefix ?? "", flags)));
   }
   const ofNoun = (usage: string, summary: string) =>
     verb(program, usage, summary).option("--noun <noun>", "lock, election or semaphore", "lock");

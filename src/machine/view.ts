@@ -22,7 +22,7 @@ export type GrantsView = {
   /** Permits that nobody has. */
   readonly available: number;
 };
-export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "permits" | "metadata" | "session"> & {
+export type HoldView = Pick<Hold, "holder" | "fence" | "mode" | "permits" | "metadata" | "session" | "fromMs"> & {
   readonly lease: LeaseTerm;
 };
 export type WaiterView = Pick<Place, "holder" | "mode" | "permits"> & { readonly lease: LeaseTerm };
@@ -38,6 +38,7 @@ export function viewGrants(state: State): GrantsView {
       ...(hold.permits === undefined ? {} : { permits: hold.permits }),
       ...(hold.metadata === undefined ? {} : { metadata: hold.metadata }),
       ...(hold.session === undefined ? {} : { session: hold.session }),
+      fromMs: hold.fromMs,
       lease: holdLease(hold),
     })),
     waiters: queue.map((row) => {

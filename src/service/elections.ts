@@ -5,7 +5,7 @@ import { ElectionViews, leadership, termOf } from "./views/election.ts";
 import { type Asking, type Granted, type GrantParts, oneGrantEach, type Refused } from "./grant_parts.ts";
 import { Grants } from "./grants.ts";
 import { KEY_PREFIXES } from "../nouns.ts";
-import type { Caller, CampaignRequest, ElectionService, ListRequest, ReadAnswer, ReadOptions } from "./service.ts";
+import type { Caller, CampaignRequest, ElectionService, GrantListRequest, ReadAnswer, ReadOptions } from "./service.ts";
 
 export class Elections implements ElectionService {
   readonly #grants: Grants;
@@ -62,8 +62,8 @@ export class Elections implements ElectionService {
     return this.#grants.history(name, timeoutMs, termOf);
   }
 
-  list(request: ListRequest): Promise<Page<ElectionState>> {
-    return this.#grants.reads.pages(request, (name, key, state) => this.#views.election(name, key, state));
+  list(request: GrantListRequest): Promise<Page<ElectionState>> {
+    return this.#grants.list(request, (name, key, state) => this.#views.election(name, key, state));
   }
 }
 

@@ -2,7 +2,7 @@
  * Grants as users know them, over decided commands and linearizable reads, whatever the noun: asked for, waited for, left.
  * What is granted and what a refusal says is the noun's.
  */
-import type { Answer, Left } from "../api.ts";
+import type { Answer, Left, Page } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Ended, Hold } from "../machine/op.ts";
 import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
@@ -16,7 +16,7 @@ import { ownState } from "../replica/own_state.ts";
 import type { Outcome } from "../replica/pending.ts";
 import { Reads } from "./reads.ts";
 import { lost, orUnknown, sessionEnded, unexpected } from "./results.ts";
-import type { Caller } from "./service.ts";
+import type { Caller, GrantListRequest } from "./service.ts";
 
 export class Grants {
   readonly #parts: GrantParts;
@@ -41,6 +41,21 @@ export class Grants {
       if (isUnknown && this.isForgotten(caller)) this.#places.giveUpLater(name, caller);
       throw error;
     }
+  }
+
+  /** A page of names that are held for so long, as `GrantListRequest` says. */
+  list<T>(
+    { heldForMs, ...request }: GrantListRequest,
+    view: (name: string, key: string, state: State) => T,
+  ): Promise<Page<T>> {
+    const { reader, clock } = this.#parts;
+    const untilMs = clock.wall() - (heldForMs ?? 0);
+    const isWanted = (state: State) =>
+      heldForMs === undefined || viewGrants(state).holders.some(({ fromMs }) => fromMs > 0 && fromMs <= untilMs);
+    return this.reads.list(request, async (name, key, timeoutMs) => {
+      const { state } = await reader.read(key, timeoutMs);
+      return isWanted(state) ? view(name, key, state) : null;
+    });
   }
 
   async #take(name: string, asking: Asking, caller: Caller): Promise<Granted> {

@@ -11,7 +11,7 @@ import type {
   AcquireAllRequest,
   AcquireRequest,
   Caller,
-  ListRequest,
+  GrantListRequest,
   LockService,
   ReadAnswer,
   ReadOptions,
@@ -74,8 +74,8 @@ export class Locks implements LockService {
     return this.#grants.history(name, timeoutMs, historyItem);
   }
 
-  list(request: ListRequest): Promise<Page<LockState>> {
-    return this.#grants.reads.pages(request, (name, key, state) => this.#views.lock(name, key, state));
+  list(request: GrantListRequest): Promise<Page<LockState>> {
+    return this.#grants.list(request, (name, key, state) => this.#views.lock(name, key, state));
   }
 }
 

@@ -58,12 +58,4 @@ export class Reads {
       cursor: keys.length > limit && last !== undefined ? last.slice(this.#prefix.length) : null,
     };
   }
-
-  /** As `list`, of states as they are. */
-  pages<T>(request: ListRequest, view: (name: string, key: string, state: State) => T): Promise<Page<T>> {
-    return this.list(
-      request,
-      async (name, key, timeoutMs) => view(name, key, (await this.#parts.reader.read(key, timeoutMs)).state),
-    );
-  }
 }

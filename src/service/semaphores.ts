@@ -6,7 +6,7 @@ import { Grants } from "./grants.ts";
 import { historyItem } from "./views/lease.ts";
 import { semaphoreGrant, SemaphoreViews } from "./views/semaphore.ts";
 import { KEY_PREFIXES } from "../nouns.ts";
-import type { Caller, ListRequest, ReadAnswer, ReadOptions, SemaphoreService, TakeRequest } from "./service.ts";
+import type { Caller, GrantListRequest, ReadAnswer, ReadOptions, SemaphoreService, TakeRequest } from "./service.ts";
 
 export class Semaphores implements SemaphoreService {
   readonly #grants: Grants;
@@ -58,8 +58,8 @@ export class Semaphores implements SemaphoreService {
     return this.#grants.history(name, timeoutMs, historyItem);
   }
 
-  list(request: ListRequest): Promise<Page<SemaphoreState>> {
-    return this.#grants.reads.pages(request, (name, key, state) => this.#views.semaphore(name, key, state));
+  list(request: GrantListRequest): Promise<Page<SemaphoreState>> {
+    return this.#grants.list(request, (name, key, state) => this.#views.semaphore(name, key, state));
   }
 }
 

@@ -109,6 +109,12 @@ export type ListRequest = {
 };
 
 /**
+ * With `heldForMs` a page has only names that somebody has held for so long, by the wall clocks of the node that granted it and
+ * of this one; a hold that no node has dated, as one of a direct client, is not among them. A page may be short then and not the last.
+ */
+export type GrantListRequest = ListRequest & { readonly heldForMs?: number };
+
+/**
  * Every method rejects with QuorateError: `held`, `cooling`, `queue-full`, `lost`, `not-found`, `expired-command`,
  * `idempotency-mismatch`, `too-large`, `no-quorum` (this node cast no vote for the command) or `outcome-unknown`.
  * `held` carries `more: Held`.
@@ -125,7 +131,7 @@ export interface LockService {
   get(name: string, options: ReadOptions): Promise<ReadAnswer<LockState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
   /** Each item is read from a quorum of its own; the page is not a snapshot. */
-  list(request: ListRequest): Promise<Page<LockState>>;
+  list(request: GrantListRequest): Promise<Page<LockState>>;
 }
 
 /** As LockService, but `led` with `more: Led` instead of `held` and `cooling`. */
@@ -143,7 +149,7 @@ export interface ElectionService {
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<ElectionState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<ElectionHistory>>;
-  list(request: ListRequest): Promise<Page<ElectionState>>;
+  list(request: GrantListRequest): Promise<Page<ElectionState>>;
 }
 
 /** As LockService, and `limit-mismatch` while it is in use with another limit; `held` carries `more: SemaphoreHeld`. */
@@ -160,7 +166,7 @@ export interface SemaphoreService {
   force(name: string, reason: string, caller: Caller): Promise<Answer<Forced>>;
   get(name: string, options: ReadOptions): Promise<ReadAnswer<SemaphoreState>>;
   history(name: string, options: { readonly timeoutMs: number }): Promise<Answer<History>>;
-  list(request: ListRequest): Promise<Page<SemaphoreState>>;
+  list(request: GrantListRequest): Promise<Page<SemaphoreState>>;
 }
 
 /** `precondition-failed`, `fence-too-low` and `not-found` (there is no value) besides what every command may come to. */

@@ -111,6 +111,22 @@ Deno.test("dashboard: what others do is seen at once, what is done to it is aske
         await page.until(`${cell("job/7", "state")} === undefined`);
       });
 
+      await t.step("lists: by how long something has been held, which what comes later has not", async () => {
+        const choose = (age: string) =>
+          page.evaluate(
+            `{ const age = document.getElementById("age"); age.value = "${age}"; age.dispatchEvent(new Event("change")); }`,
+          );
+        await choose("1m");
+        await page.until(`location.hash.includes("age=1m") && ${shows("0 shown")}`);
+        assert(page.asked.some((asked) => asked.includes("/v1/locks?prefix=job%2F&limit=100&heldForMs=60000")));
+        await page.until(`document.querySelector(".stream.live")`);
+        await write(`${url}/v1/locks/job%2F8`, "POST", { holder: "worker-8" });
+        await choose("");
+        await page.until(`!location.hash.includes("age=") && ${cell("job/8", "who")} === "worker-8"`);
+        await go(page, "#/kv");
+        await page.until(`document.getElementById("state") !== null && document.getElementById("age") === null`);
+      });
+
       await t.step("one name: its queue moves", async () => {
         const { fence } = JSON.parse(
           await write(`${url}/v1/locks/deploy%2Fapi`, "POST", {

@@ -91,6 +91,17 @@ export const REGISTER_STEPS: Steps = {
     assertEquals((items as readonly Json[]).map(({ key, value }) => [key, value]), [["list/x", btoa("value")]]);
   },
 
+  "list by age": async ({ a, b }) => {
+    await a.said(200, "POST", "/v1/locks/age", { ttlMs: LONG_MS });
+    const names = async (query: string) => {
+      const { items } = await b.said(200, "GET", `/v1/locks?prefix=age${query}`);
+      return (items as readonly Json[]).map(({ name }) => name);
+    };
+    await until(() => names(""), (found) => found.length === 1);
+    assertEquals(await names("&heldForMs=600000"), []);
+    assertEquals(await until(() => names("&heldForMs=1"), (found) => found.length === 1), ["age"]);
+  },
+
   "long poll": async ({ a, b }) => {
     const { revision } = await a.said(200, "GET", "/v1/locks/poll");
     const { status } = await b.ask("GET", `/v1/locks/poll?after=${revision}&waitMs=50`);

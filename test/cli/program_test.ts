@@ -216,3 +216,21 @@ Deno.test("task quorate: has the permissions that its commands are tested with",
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
   assertEquals(tasks.quorate, `deno ${NODE_RUN.join(" ")} --allow-run src/cli/main.ts`);
 });
+
+Deno.test("locks, elections and semaphores: --held-for leaves out what is held for less; of sessions nothing is held", () =>
+  withApps(1, async (apps) => {
+    const url = apps.url("a");
+    await apps.ask("a", "/v1/locks/job", { method: "POST", body: "{}" });
+    await apps.ask("a", "/v1/elections/main", { method: "POST", body: "{}" });
+    const [held, young, led, wrong, none] = await Promise.all([
+      run(["locks", "--held-for", "0", "--url", url]),
+      run(["locks", "jo", "--held-for", "1h", "--url", url]),
+      run(["elections", "--held-for", "0", "--url", url]),
+      run(["locks", "--held-for", "long", "--url", url]),
+      run(["sessions", "--held-for", "1h", "--url", url]),
+    ]);
+    assertEquals([held.out.length, young.out, led.out.length], [1, [], 1]);
+    assertEquals([held.code, young.code, wrong.code, none.code], [0, 0, 2, 2]);
+    assertMatch(wrong.err[0]!, /"long" is no duration/);
+    assertMatch(none.err[0]!, /unknown option '--held-for'/);
+  }));

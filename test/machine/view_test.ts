@@ -29,7 +29,7 @@ Deno.test("held, with who waits and by which lease, then cooling, then free, eac
   const held = viewGrants(log.state);
   assertEquals(held.state, "held");
   const lease = { id: "f:1025", by: "a/n/1", ttlMs: 30_000 };
-  assertEquals(held.holders, [{ holder: "h", fence: "1025", mode: "exclusive", metadata: "m", lease }]);
+  assertEquals(held.holders, [{ holder: "h", fence: "1025", mode: "exclusive", metadata: "m", fromMs: 1_000, lease }]);
   assertEquals(held.waiters, [
     { holder: "w1", mode: "exclusive", lease: leaseOf("w1", 2) },
     { holder: "w2", mode: "shared", lease: leaseOf("w2", 3) },

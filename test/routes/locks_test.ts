@@ -224,10 +224,15 @@ describe("the other lock routes", () => {
     HistoryShape.strict().parse(await (await app.request("/v1/locks/a%2Fb/history")).json());
     LockPageShape.strict().parse(await (await app.request("/v1/locks")).json());
     await app.request("/v1/locks?prefix=deploy%2F&limit=1000&cursor=c&timeoutMs=500");
+    await app.request("/v1/locks?heldForMs=60000");
+    for (const wrong of ["-1", "1.5", "", "x", "604800001", "1&heldForMs=1"]) {
+      assertEquals((await app.request(`/v1/locks?heldForMs=${wrong}`)).status, 400, wrong);
+    }
     assertEquals(calls, [
       { method: "history", args: ["a/b", { timeoutMs: 5_000 }] },
       { method: "list", args: [{ prefix: "", limit: 100, cursor: null, timeoutMs: 5_000 }] },
       { method: "list", args: [{ prefix: "deploy/", limit: 1_000, cursor: "c", timeoutMs: 500 }] },
+      { method: "list", args: [{ prefix: "", limit: 100, cursor: null, timeoutMs: 5_000, heldForMs: 60_000 }] },
     ]);
   });
 
