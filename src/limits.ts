@@ -112,7 +112,7 @@ export const RATE_UNHELD_DIVISOR = 4;
 export const RATE_SUBJECTS_MAX = 10_000;
 /** Requests of clients that a node works on at once: at first, and at least and at most as its own lateness tells. */
 export const ADMITTED_AT_ONCE = 128;
-export const ADMITTED_MIN = 32;
+export const ADMITTED_MIN = 8;
 export const ADMITTED_MAX = 4_096;
 export const ADMISSION_WORK_MS = 500;
 /** Renewals, releases and whatever else keeps or ends a hold that it works on at once beside them. */

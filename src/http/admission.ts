@@ -102,6 +102,7 @@ export class Admission {
 
   #admit(lane: Lane): Leave {
     lane.inside++;
+    if (this.#isToBeWatched) this.#look();
     let isInside = true;
     return (isEnded) => {
       if (!isInside) return;
@@ -119,9 +120,16 @@ export class Admission {
       if (waiter.isGone()) waiter.refuse(overloaded("its sender has gone"));
       else waiter.admit(this.#admit(lane));
     }
-    if (this.#others.waiting.size > 0) return;
-    this.#standsSinceMs = null;
-    this.#looks = [];
+    if (this.#others.waiting.size === 0) this.#standsSinceMs = null;
+  }
+
+  /**
+   * A node that falls behind does so before all its room is taken, where each request is much work or its machine has little
+   * time for it. What is then inside ends too late for whoever asked, and its outcome is unknown.
+   */
+  get #isToBeWatched(): boolean {
+    const { inside, room } = this.#others;
+    return inside > ADMITTED_MIN || room < ADMITTED_AT_ONCE || this.#lanes.some(({ waiting }) => waiting.size > 0);
   }
 
   #look(): void {
@@ -141,7 +149,8 @@ export class Admission {
       }
       this.#makeRoom(nowMs, nowMs - dueMs);
       for (const lane of this.#lanes) this.#next(lane);
-      if (this.#lanes.some(({ waiting }) => waiting.size > 0)) this.#look();
+      if (this.#isToBeWatched) this.#look();
+      else this.#looks = [];
     });
   }
 
@@ -157,7 +166,8 @@ export class Admission {
     const mean = this.#looks.reduce((sum, look) => sum + look.lateMs, 0) / this.#looks.length;
     if (mean <= LATE_MS) {
       for (const lane of this.#lanes) {
-        if (lane.waiting.size > 0) lane.room = Math.min(ADMITTED_MAX, Math.ceil(lane.room * GROWTH));
+        const isTooSmall = lane.waiting.size > 0 || lane.room < ADMITTED_AT_ONCE;
+        if (isTooSmall) lane.room = Math.min(ADMITTED_MAX, Math.ceil(lane.room * GROWTH));
       }
       return;
     }

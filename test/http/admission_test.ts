@@ -7,6 +7,7 @@ import {
   ADMISSION_WAIT_MS,
   ADMISSION_WAITING_MAX,
   ADMISSION_WAITING_MAX_BYTES,
+  ADMISSION_WORK_MS,
   ADMITTED_AT_ONCE,
   ADMITTED_HOLDERS,
   ADMITTED_MAX,
@@ -17,9 +18,10 @@ import { ManualClock, settled } from "../transport/manual_clock.ts";
 type Entering = { isHolders?: boolean; isGone?: () => boolean; subject?: string; bytes?: number; withinMs?: number };
 
 /** @param lateMs how late timers are: more than a few is a process that has too much to do */
-function rig(lateMs = 0) {
+function rig(lateMs: number | (() => number) = 0) {
   const clock = new ManualClock();
-  const admission = new Admission(() => clock.now(), (ms, run) => clock.after(ms + lateMs, run));
+  const lateness = typeof lateMs === "number" ? () => lateMs : lateMs;
+  const admission = new Admission(() => clock.now(), (ms, run) => clock.after(ms + lateness(), run));
   const log: string[] = [];
   const inside = new Map<string, Leave>();
   /** Goes in as `name`; what comes of it later stands in the log. */
@@ -37,7 +39,11 @@ function rig(lateMs = 0) {
     );
   };
   const leave = async (name: string) => {
-    inside.get(name)!(true);
+    const last = inside.get(name)!;
+    inside.delete(name);
+    last(true);
+    // Twice is once: an answer to a request that has waited.
+    last(true);
     await settled();
   };
   const fill = () => {
@@ -50,20 +56,50 @@ function rig(lateMs = 0) {
 const LATE_MS = 50;
 
 Deno.test("admission: as many as there is room for at once, the others in order as room is made", async () => {
-  const { enter, fill, leave, log, clock } = rig(LATE_MS);
+  const { enter, fill, leave, log, clock, inside } = rig(LATE_MS);
   fill();
   for (const name of ["one", "two", "three"]) enter(name);
   await clock.pass(10);
   assertEquals(log, []);
-  await leave("full0");
-  // Twice is once: an answer to a request that has waited.
   await leave("full0");
   assertEquals(log, ["one in"]);
   await leave("full1");
   await leave("one");
   assertEquals(log, ["one in", "two in", "three in"]);
   assertEquals(clock.timers, 1);
+  for (const name of [...inside.keys()]) await leave(name);
   await clock.pass(1_000);
+  assertEquals(clock.timers, 0);
+});
+
+Deno.test("admission: a process that is late finds out before its room is full, refuses those it has no time for, and takes as many as ever when it is in time", async () => {
+  const late = { ms: 0 };
+  const { enter, leave, log, inside, clock } = rig(() => late.ms);
+  const few = ADMITTED_AT_ONCE / 4;
+  for (let i = 0; i < few; i++) enter(`few${i}`);
+  await clock.pass(2_000);
+  assertEquals([inside.size, log.length], [few, 0]);
+  // Its machine has other work: nothing of what is inside ends.
+  late.ms = LATE_MS;
+  await clock.pass(2_000);
+  enter("more");
+  await clock.pass(ADMISSION_WAIT_MS + 100);
+  assertEquals(log, ["more overloaded"]);
+  for (const name of [...inside.keys()].slice(ADMITTED_MIN - 1)) await leave(name);
+  enter("within what it keeps");
+  assertEquals([inside.size, inside.has("within what it keeps")], [ADMITTED_MIN, true]);
+  late.ms = 0;
+  await clock.pass(3_000);
+  for (let i = inside.size; i < ADMITTED_AT_ONCE; i++) enter(`again${i}`);
+  assertEquals([inside.size, log.length], [ADMITTED_AT_ONCE, 1]);
+});
+
+Deno.test("admission: a process with little inside sets no timers, whatever comes and goes", async () => {
+  const { enter, leave, inside, clock } = rig();
+  for (let i = 0; i < 10 * ADMITTED_MIN; i++) {
+    if (inside.size === ADMITTED_MIN) await leave(`few${i - ADMITTED_MIN}`);
+    enter(`few${i}`);
+  }
   assertEquals(clock.timers, 0);
 });
 
@@ -136,19 +172,20 @@ Deno.test("admission: one subject's flood leaves others their turn, and their pl
 });
 
 Deno.test("admission: a process that is late works on what it ends in a while, one that waits for others on all there is", async () => {
-  for (const [lateMs, bound] of [[LATE_MS, ADMITTED_MIN], [0, ADMITTED_MAX]] as const) {
+  const ends = 3;
+  for (const [lateMs, bound] of [[LATE_MS, ends * ADMISSION_WORK_MS / 50], [0, ADMITTED_MAX]] as const) {
     const { enter, clock, inside } = rig(lateMs);
     let entered = 0;
     for (let looks = 0; looks < 60; looks++) {
       for (let i = 0; i < 200; i++) enter(`${entered++}`);
       await clock.pass(50);
-      for (const [name, leave] of [...inside].slice(0, 3)) {
+      for (const [name, leave] of [...inside].slice(0, ends)) {
         leave(true);
         inside.delete(name);
       }
       await settled();
     }
     // What has left leaves its room until somebody enters.
-    assert(inside.size >= bound - 3 && inside.size <= bound, `${lateMs}: ${inside.size} of ${bound}`);
+    assert(inside.size >= bound - ends && inside.size <= bound, `${lateMs}: ${inside.size} of ${bound}`);
   }
 });
