@@ -77,6 +77,7 @@ import { KEY_PREFIXES, nounOfKey, type WatchedNoun } from "../nouns.ts";
 import { nounViews } from "../service/views/nouns.ts";
 import { ownState } from "../replica/own_state.ts";
 import { Sweep } from "../leases/sweep.ts";
+import { Turns } from "../leases/turns.ts";
 import { Watching } from "../watch/watching.ts";
 
 export type { NodeOptions };
@@ -231,7 +232,7 @@ export class ReplicaNode implements NodeService {
       // Those that vote no more report what they voted for.
       lives: new Lives(store, { isMember: (id) => quorums.isMember(id) || epochs?.old.quorums.isMember(id) === true }),
     });
-    const queueParts = { ...parts, submitters, leases };
+    const queueParts = { ...parts, submitters, leases, turns: new Turns(clock) };
     this.#ends = new SessionEnds({ ...queueParts, reader });
     const sessionParts = { ...queueParts, reader, ends: this.#ends };
     const bindings = new Bindings(sessionParts);

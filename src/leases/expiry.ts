@@ -5,10 +5,10 @@ import type { SubmitterParts } from "../replica/submitter.ts";
 import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
 import type { LeaseClock } from "../replica/lease_clock.ts";
 import type { QueueParts } from "./queue.ts";
+import { holdBackMs, rankOf } from "./rank.ts";
 
 /** After a quorum did not agree yet that a lease ran out, or could not be asked. */
 const ASK_AGAIN_MS = 1_000;
-const SPREAD_MS = 250;
 
 /** Decides the end of leases that a quorum saw run out; false if it did not, or they were renewed after all. */
 export async function endLapsed(parts: QueueParts, key: string, claims: readonly LeaseName[]): Promise<boolean> {
@@ -61,31 +61,46 @@ export class Expiry {
   /** Ends whatever lease of the key is not renewed, from `afterMs` on, until it has none. */
   watch(key: string, afterMs: number): void {
     if (this.#watches.has(key) || this.#watches.size >= WATCHED_MAX_KEYS) return;
-    this.#watches.set(key, this.#parts.clock.after(afterMs, () => this.#end(key)));
+    this.#watches.set(key, this.#parts.clock.after(afterMs, () => this.#look(key, 0)));
   }
 
+  /** Nothing of the node that has not begun is ended any more. */
   close(): void {
+    this.#parts.turns.close();
     for (const cancel of this.#watches.values()) cancel();
     this.#watches.clear();
   }
 
   /** Sets the timer for the first lease that runs out. */
-  async #look(key: string): Promise<void> {
+  async #look(key: string, atLeastMs: number): Promise<void> {
     const { acceptor, clock, leases, machine, random } = this.#parts;
     const view = await acceptor.view(key).catch(() => null);
     if (!this.#watches.has(key)) return;
-    const terms = view === null ? null : machine.leases(view.snapshot.state);
+    const state = view?.snapshot.state ?? null;
+    const terms = state === null ? null : machine.leases(state);
     // This node ends nothing any more of a record that has stopped.
     if (terms?.length === 0 || acceptor.stopped.has(key)) return void this.#watches.delete(key);
-    const remaining = terms?.map((lease) => leases.remainingMs(key, lease)) ?? [0];
-    // Nodes that look after the same key do not all propose at once.
-    const ms = Math.max(ASK_AGAIN_MS, Math.min(...remaining)) + random.next() * SPREAD_MS;
-    this.#watches.set(key, clock.after(ms, () => this.#end(key)));
+    if (state === null || terms === null) {
+      return void this.#watches.set(key, clock.after(ASK_AGAIN_MS, () => this.#look(key, 0)));
+    }
+    const dueMs = Math.min(...terms.map((lease) => leases.dueInMs(key, lease)));
+    const rank = rankOf(state, acceptor.rules);
+    // Held back from when it ran out: one that is there already has been left to the others for as long.
+    const ms = Math.max(dueMs + holdBackMs(rank, random), atLeastMs);
+    this.#watches.set(key, clock.after(ms, () => this.#end(key, rank)));
   }
 
-  async #end(key: string): Promise<void> {
-    // Not decided in time: the next look says what is left to do.
-    await endWhatLapsed(this.#parts, key).catch(() => {});
-    await this.#look(key);
+  async #end(key: string, rank: number): Promise<void> {
+    const { acceptor, leases, machine, turns } = this.#parts;
+    const view = await acceptor.view(key).catch(() => null);
+    const terms = view === null ? [] : machine.leases(view.snapshot.state);
+    // What was renewed, or ended by another node, asks for no turn.
+    if (lapsedOf(leases, key, terms).length === 0) return await this.#look(key, 0);
+    await turns.take(rank === 0 ? "first" : "other", async () => {
+      if (this.#watches.has(key)) await endWhatLapsed(this.#parts, key);
+    }).catch(() => {
+      // Not decided in time: the next look says what is left to do.
+    });
+    await this.#look(key, ASK_AGAIN_MS);
   }
 }

@@ -3,7 +3,7 @@
  * alive, notices when its turn has come, and proposes the end of leases that ran out before it.
  */
 import { PLACE_RENEW_MS } from "../limits.ts";
-import { holdingSessions, placesOfNode, sessionsIn } from "../machine/view.ts";
+import { holdingSessions, placesOfNode, sessionsIn, waitingNodes } from "../machine/view.ts";
 import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
 import type { Submitters } from "../replica/submitters.ts";
@@ -13,13 +13,18 @@ import { receiptOf } from "../engine/receipt.ts";
 import { lapsedOf } from "../replica/lapse.ts";
 import type { LeaseClock } from "../replica/lease_clock.ts";
 import type { SessionEnds } from "./session_ends.ts";
+import type { Turns } from "./turns.ts";
 
-/** Nodes whose waiter is not first hold back this long, so that one of them proposes the end of a lease, not all. */
+/** Nodes whose waiter is not first hold back this long each, so that one of them proposes the end of a lease, not all. */
 const NOT_FIRST_MS = 250;
 /** After a quorum did not agree yet that a lease ran out. */
 const ASK_AGAIN_MS = 200;
 
-export type QueueParts = SubmitterParts & { readonly submitters: Submitters; readonly leases: LeaseClock };
+export type QueueParts = SubmitterParts & {
+  readonly submitters: Submitters;
+  readonly leases: LeaseClock;
+  readonly turns: Turns;
+};
 type Parts = QueueParts & { readonly ends: SessionEnds };
 
 /** Where that is seen. */
@@ -187,12 +192,13 @@ class KeyQueue {
   }
 
   async #clear(id: string): Promise<void> {
-    const { acceptor, ends } = this.#parts;
-    const own = await acceptor.view(this.#key).catch(() => null);
-    // Not decided in time, it is tried again: it is watched anew.
-    if (own !== null && sessionsIn(own.snapshot.state).includes(id)) {
-      await ends.clear(this.#key, [id], ASK_AGAIN_MS).catch(() => {});
-    }
+    const { acceptor, ends, turns } = this.#parts;
+    await turns.take("waited-for", async () => {
+      const { snapshot } = await acceptor.view(this.#key);
+      if (sessionsIn(snapshot.state).includes(id)) await ends.clear(this.#key, [id], ASK_AGAIN_MS);
+    }).catch(() => {
+      // Not decided in time, it is tried again: it is watched anew.
+    });
     this.#sessions.delete(id);
     const view = await acceptor.view(this.#key).catch(() => null);
     if (view !== null && !this.empty) this.#look(view.snapshot);
@@ -207,12 +213,17 @@ class KeyQueue {
     if (this.empty || blocking.length === 0) return;
     // Held back from when it ran out, not from when this process came to look: one of a shared store may not live so long.
     const dueMs = Math.min(...blocking.map((lease) => leases.dueInMs(this.#key, lease)));
-    const first = this.#parts.machine.leases(state).find(({ id }) => id.startsWith("p:"));
-    const holdBack = first !== undefined && own.has(first.id)
-      ? 0
-      : NOT_FIRST_MS + (this.#parts.random.next() * NOT_FIRST_MS);
-    const ms = Math.max(dueMs + holdBack, atLeastMs);
+    const ms = Math.max(dueMs + this.#holdBackMs(state, own), atLeastMs);
     this.#cancelLapse = clock.after(ms, () => this.#expire());
+  }
+
+  /** In the order in which nodes come in the queue: where the first has gone, the next is alone for a while. */
+  #holdBackMs(state: State, own: ReadonlySet<string>): number {
+    const { acceptor, machine, random } = this.#parts;
+    const first = machine.leases(state).find(({ id }) => id.startsWith("p:"));
+    if (first !== undefined && own.has(first.id)) return 0;
+    const rank = Math.max(1, waitingNodes(state).indexOf(acceptor.rules.me));
+    return NOT_FIRST_MS * (rank + random.next());
   }
 
   /** All leases of the key but those of our own places, which we renew. */
@@ -227,12 +238,13 @@ class KeyQueue {
   }
 
   async #expire(): Promise<void> {
-    const { acceptor, leases } = this.#parts;
+    const { acceptor, leases, turns } = this.#parts;
     try {
-      const { snapshot } = await acceptor.view(this.#key);
-      const lapsed = lapsedOf(leases, this.#key, this.#blocking(snapshot.state));
-      if (this.empty) return;
-      if (lapsed.length > 0) await endLapsed(this.#parts, this.#key, lapsed);
+      await turns.take("waited-for", async () => {
+        const { snapshot } = await acceptor.view(this.#key);
+        const lapsed = lapsedOf(leases, this.#key, this.#blocking(snapshot.state));
+        if (lapsed.length > 0 && !this.empty) await endLapsed(this.#parts, this.#key, lapsed);
+      });
     } catch {
       // Not decided in time, or no longer true: the next look says what is still in the way.
     }

@@ -5,20 +5,24 @@
 import { KEPT_MAX_SESSIONS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { EndSession, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
-import { viewSession } from "../machine/view.ts";
+import { viewSession, waitingNodes } from "../machine/view.ts";
 import type { Snapshot } from "../paxos/message.ts";
 import { endLapsed, endLapsedPlaces, spread } from "./expiry.ts";
 import { Freshness } from "../replica/freshness.ts";
 import { lapsedOf } from "../replica/lapse.ts";
 import { ownState } from "../replica/own_state.ts";
 import type { QueueParts } from "./queue.ts";
+import { holdBackMs, rankOf } from "./rank.ts";
 import type { Reader } from "../replica/reader.ts";
+import type { Urgency } from "./turns.ts";
 
 /** Keys freed together, and then taken out of the session's log by one command. */
 const FREED_TOGETHER = 32;
 const FREE_TRIES_MAX = 3;
 /** Nodes that only find out about an end leave the freeing to the one that decided it, for so long at least. */
 const NOT_MINE_MS = 250;
+/** Where that one frees some names in so long, it is left to it. */
+const FREES_ON_MS = 1_000;
 /** After a quorum did not agree yet that a session ran out, or could not be asked. */
 const ASK_AGAIN_MS = 500;
 /**
@@ -45,6 +49,8 @@ export class SessionEnds {
   readonly #kept = new Set<string>();
   readonly #alive: Freshness;
   readonly #freeing = new Map<string, Promise<void>>();
+  /** Ends that another node decided, and may have died before all was free. */
+  readonly #looked = new Set<string>();
   #isClosed = false;
 
   constructor(parts: Parts) {
@@ -75,7 +81,7 @@ export class SessionEnds {
     const isMine = lapsed.length > 0 && await endLapsed(this.#parts, key, lapsed).catch(() => false);
     if (!isMine) return found;
     const after = await reader.read(key, timeoutMs);
-    this.freeAll(id, viewSession(after.state));
+    this.freeAll(id, viewSession(after.state), "first");
     return after;
   }
 
@@ -88,11 +94,11 @@ export class SessionEnds {
   }
 
   /** Frees every key that is bound to a session that has ended. It goes on by itself; what it leaves is found by who wants it. */
-  freeAll(id: string, session: Session | null): Promise<void> {
+  freeAll(id: string, session: Session | null, urgency: Urgency): Promise<void> {
     if (session === null || session.ended === null || session.names.length === 0) return Promise.resolve();
     const known = this.#freeing.get(id);
     if (known !== undefined) return known;
-    const freeing = this.#freeNames(id, session).finally(() => this.#freeing.delete(id));
+    const freeing = this.#freeNames(id, session, urgency).finally(() => this.#freeing.delete(id));
     this.#freeing.set(id, freeing);
     return freeing;
   }
@@ -152,10 +158,10 @@ export class SessionEnds {
 
   /** As the own record has it; a node that has not seen it yet asks a quorum. */
   async #look(id: string, atLeastMs: number): Promise<void> {
-    const { clock, leases, machine, random } = this.#parts;
+    const { acceptor, clock, leases, machine, random } = this.#parts;
     const watch = this.#watches.get(id);
     const key = sessionKey(id);
-    const state = (await this.#parts.acceptor.view(key).catch(() => null))?.snapshot.state ?? null;
+    const state = (await acceptor.view(key).catch(() => null))?.snapshot.state ?? null;
     if (watch === undefined || this.#watches.get(id) !== watch) return;
     const session = state === null ? null : viewSession(state);
     if (session !== null && session.ended !== null) {
@@ -165,14 +171,19 @@ export class SessionEnds {
     }
     const remaining = state === null ? [] : machine.leases(state).map((lease) => leases.remainingMs(key, lease));
     const isWanted = [...watch.told.values()].some(Boolean);
-    const ms = Math.min(Math.max(0, ...remaining), isWanted ? ALIVE_MS : Infinity) + random.next() * NOT_MINE_MS;
+    const rank = state === null || isWanted ? 0 : rankOf(state, acceptor.rules);
+    const ms = Math.min(Math.max(0, ...remaining), isWanted ? ALIVE_MS : Infinity) + holdBackMs(rank, random);
+    const urgency = isWanted ? "waited-for" : rank === 0 ? "first" : "other";
     watch.cancelTimer();
-    watch.cancelTimer = clock.after(Math.max(ms, atLeastMs), () => void this.#expire(id));
+    watch.cancelTimer = clock.after(Math.max(ms, atLeastMs), () => void this.#expire(id, urgency));
   }
 
-  async #expire(id: string): Promise<void> {
-    // What could not be asked or decided now may be the next time.
-    await this.settle(id, TIMEOUT_DEFAULT_MS).catch(() => {});
+  async #expire(id: string, urgency: Urgency): Promise<void> {
+    await this.#parts.turns.take(urgency, async () => {
+      if (this.#watches.has(id)) await this.settle(id, TIMEOUT_DEFAULT_MS);
+    }).catch(() => {
+      // What could not be asked or decided now may be the next time.
+    });
     await this.#look(id, ASK_AGAIN_MS);
   }
 
@@ -190,19 +201,44 @@ export class SessionEnds {
     return settled === null || settled.ended === null ? null : [id, settled];
   }
 
-  /** The node that decided the end frees at once; this one only if names are left after a while. */
+  /** The node that decided the end frees at once; this one only where that one goes no further. */
   #freeLater(id: string): void {
+    if (this.#isClosed || this.#looked.has(id)) return;
+    this.#looked.add(id);
+    this.#lookAtFreed(id, NOT_MINE_MS, Infinity);
+  }
+
+  #lookAtFreed(id: string, afterMs: number, leftBefore: number): void {
     const { acceptor, clock, random } = this.#parts;
-    if (this.#isClosed) return;
-    clock.after(NOT_MINE_MS * (1 + random.next()), () => {
-      acceptor.view(sessionKey(id)).then(({ snapshot }) => this.freeAll(id, viewSession(snapshot.state)), () => {});
+    clock.after(afterMs * (1 + random.next()), async () => {
+      const view = await acceptor.view(sessionKey(id)).catch(() => null);
+      const session = view === null ? null : viewSession(view.snapshot.state);
+      const left = session?.names.length ?? 0;
+      if (left > 0 && left < leftBefore && !this.#isClosed) return this.#lookAtFreed(id, FREES_ON_MS, left);
+      this.#looked.delete(id);
+      await this.freeAll(id, session, "other");
     });
   }
 
-  async #freeNames(id: string, session: Session): Promise<void> {
-    for (let at = 0; at < session.names.length && !this.#isClosed; at += FREED_TOGETHER) {
-      const some = session.names.slice(at, at + FREED_TOGETHER);
-      const isFreed = await Promise.all(some.map(([key]) => this.#freeSurely(key, id, session)));
+  async #freeNames(id: string, session: Session, urgency: Urgency): Promise<void> {
+    const { acceptor, turns } = this.#parts;
+    const keys = session.names.map(([key]) => key);
+    const states = await Promise.all(keys.map((key) => acceptor.view(key).catch(() => null)));
+    const isWaitedFor = new Set(
+      keys.filter((_, i) => states[i] !== null && waitingNodes(states[i]!.snapshot.state).length > 0),
+    );
+    const inOrder = [
+      ...session.names.filter(([key]) => isWaitedFor.has(key)),
+      ...session.names.filter(([key]) => !isWaitedFor.has(key)),
+    ];
+    for (let at = 0; at < inOrder.length && !this.#isClosed; at += FREED_TOGETHER) {
+      const some = inOrder.slice(at, at + FREED_TOGETHER);
+      const isFreed = await Promise.all(
+        some.map(([key]) =>
+          turns.take(isWaitedFor.has(key) ? "waited-for" : urgency, () => this.#freeSurely(key, id, session))
+            .catch(() => false)
+        ),
+      );
       const names = some.filter((_, i) => isFreed[i]);
       if (names.length === 0) continue;
       // Whoever finds names left frees them once more, which changes nothing.

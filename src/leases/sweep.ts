@@ -4,12 +4,13 @@
  */
 import { SWEEP_MS, SWEEP_OTHERS_MS, SWEEP_SHARED_MS } from "../limits.ts";
 import { viewSession } from "../machine/view.ts";
-import type { LeaseName, LeaseTerm, State } from "../paxos/message.ts";
+import type { LeaseName, LeaseTerm } from "../paxos/message.ts";
 import { endWhatLapsed } from "./expiry.ts";
 import { lapsedOf } from "../replica/lapse.ts";
 import { KEY_PREFIXES, nounOfKey } from "../nouns.ts";
 import type { BallotStore } from "../ports.ts";
 import type { QueueParts } from "./queue.ts";
+import { rankOf } from "./rank.ts";
 import { ownKeys, Poller } from "../replica/poller.ts";
 import type { SessionEnds } from "./session_ends.ts";
 
@@ -52,20 +53,21 @@ export class Sweep {
 
   /** What cannot be read or decided now is found by a later round. */
   async #look(key: string): Promise<void> {
-    const { acceptor, leases, machine, ends, random } = this.#parts;
+    const { acceptor, leases, machine, ends, random, turns } = this.#parts;
     const { state } = (await acceptor.shown(key)).snapshot;
     const terms = machine.leases(state);
     const lapsed = lapsedOf(leases, key, terms);
     const session = viewSession(state);
-    const isMine = coordinatorOf(state) === acceptor.rules.me;
+    const isMine = rankOf(state, acceptor.rules) === 0;
+    const urgency = isMine ? "first" : "other";
     if (session !== null && session.ended !== null && (isMine || random.next() < OTHERS_SHARE)) {
-      await ends.freeAll(nounOfKey(key)!.name, session);
+      await ends.freeAll(nounOfKey(key)!.name, session, urgency);
     }
     if (lapsed.length === 0) return;
     // One node proposes the end, and the others only where that one seems to be gone: they would be in each other's way.
     if (!isMine && this.#overMs(key, terms, lapsed) < SWEEP_OTHERS_MS) return;
     if (session !== null) await ends.seeToEnd(nounOfKey(key)!.name);
-    else await endWhatLapsed(this.#parts, key);
+    else await turns.take(urgency, () => endWhatLapsed(this.#parts, key));
   }
 
   /** How long the one that ran out first has been over, by this node's clock. */
@@ -74,8 +76,4 @@ export class Sweep {
       .map((lease) => -this.#parts.leases.dueInMs(key, lease));
     return Math.max(...over);
   }
-}
-
-function coordinatorOf({ mode }: State): string | null {
-  return mode.kind === "prepare" ? null : mode.coordinator;
 }

@@ -66,7 +66,7 @@ export class Sessions implements SessionService {
     // The end is decided. That what it held is free once the caller hears of it is a courtesy, as far as its time goes.
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const cancel = clock.after(Math.max(0, untilMs - clock.now()), resolve);
-    await Promise.race([late, ends.freeAll(id, viewSession(state))]);
+    await Promise.race([late, ends.freeAll(id, viewSession(state), "asked-for")]);
     cancel();
     const how = result.outcome === "closed" ? "ended" : "already-ended";
     return { body: { outcome: how, id, revision: viewRevision(state) }, receipt };
