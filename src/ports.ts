@@ -2,7 +2,7 @@
  * What a replica needs from the world. Each port has at least two real implementations
  * and one contract suite under test/ that all of them pass.
  */
-import type { ImportReply, ImportVote, SentImport } from "./members/message.ts";
+import type { ImportMessage, ImportReply, ImportVote, SentImport } from "./members/message.ts";
 import type { Ballot, NodeId } from "./paxos/ballot.ts";
 import type { PeerCause, Receipt } from "./api.ts";
 import type {
@@ -234,6 +234,7 @@ export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
   "import-prepare": "acceptor",
   "import-accept": "acceptor",
   "import-learn": "acceptor",
+  fresh: "acceptor",
   "lapsed?": "acceptor",
   marks: "acceptor",
   keys: "acceptor",
@@ -294,7 +295,7 @@ export type Sighting =
   | {
     readonly type: "handled";
     readonly from: NodeId;
-    readonly message: AcceptorMessage | SentImport | Collision | Forward | Outcomes | Accepted;
+    readonly message: AcceptorMessage | ImportMessage | Collision | Forward | Outcomes | Accepted;
     readonly reply: WireReply;
   }
   /** This node knows a decision: it drove the ballot, or it counted the votes others told it. */

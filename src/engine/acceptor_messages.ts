@@ -64,6 +64,7 @@ export function neededVersion(message: AcceptorMessage): number {
 
 /** As neededVersion, of a reply. */
 export function neededByReply(reply: WireReply): number {
+  if (reply.type === "fresh") return neededByReply(reply.reply);
   if ("report" in reply || reply.type === "import-refused") return neededByImport(reply);
   const vote = "vote" in reply ? reply.vote?.value.machine ?? 0 : 0;
   return Math.max("snapshot" in reply ? versionOf(reply.snapshot) : 0, vote);

@@ -15,7 +15,15 @@ import {
   type Snapshot,
   stepAcceptor,
 } from "../paxos/mod.ts";
-import { freshBase, type KeyRecord, type MemberRules, rolesOf, stateIn, type Unimported } from "./epoch.ts";
+import {
+  type Epochs,
+  freshBase,
+  type KeyRecord,
+  type MemberRules,
+  rolesOf,
+  stateIn,
+  type Unimported,
+} from "./epoch.ts";
 import type { Fresh, ImportAccept, ImportLearn, ImportPrepare, MemberReply, SealedReport } from "./message.ts";
 
 type Step = { readonly record: KeyRecord; readonly reply: MemberReply };
@@ -114,6 +122,23 @@ export function stepFresh(rules: MemberRules, record: Unimported, { message }: F
   return { record: { ...record, promised: after.promised, vote }, reply: { type: "fresh", reply } };
 }
 
+/**
+ * The key as who proposes in that ballot takes it; null: it has to be imported, since it is not known to be fresh, or an import
+ * is under way here, or nobody may use the ballot.
+ */
+export function openFresh(epochs: Epochs, record: Unimported): AcceptorRecord | null {
+  const { old, oldVote, promised } = record;
+  const base = freshBase(epochs);
+  if (base === null || old !== null || oldVote !== undefined || promised[0] > 0) return null;
+  return base.state.mode.kind === "prepare" ? null : standIn(epochs, record, base);
+}
+
+/** A message of that ballot with its mark. */
+export function markedFresh<M extends Fresh["message"]>(message: M): Fresh & { readonly message: M } {
+  const { key, epoch } = message;
+  return { type: "fresh", key, epoch, message };
+}
+
 function isStanding(message: Fresh["message"], base: Snapshot): boolean {
   const { instance, ballot } = message.type === "decide" ? message.certificate : message;
   return instance === base.instance && ballot[0] === 0;
@@ -132,8 +157,9 @@ function goingOn({ machine, next }: MemberRules, record: AcceptorRecord): Accept
 }
 
 /** The import as a record of e+1 at its base, so that the roles' own rules can be asked. Nobody else is told of it. */
-function standIn({ next }: MemberRules, { promised, vote }: Unimported, base: Snapshot): AcceptorRecord {
+function standIn({ next }: Epochs, { promised, vote: cast }: Unimported, base: Snapshot): AcceptorRecord {
   const { instance, state, stateHash, decidedBy } = base;
+  const vote = cast === null ? null : { ballot: cast.ballot, kind: cast.kind, value: cast.value };
   return { epoch: next.number, instance, state, stateHash, decidedBy, promised, vote };
 }
 

@@ -7,14 +7,16 @@ import {
   batchValues,
   type Certificate,
   explicitBallot,
+  type Learn,
   type NodeId,
   type Read,
   sameBallot,
+  sentSnapshot,
   type Snapshot,
   STANDING,
   type Value,
 } from "../paxos/mod.ts";
-import type { Epochs } from "./epoch.ts";
+import { type Epochs, stateIn } from "./epoch.ts";
 import type {
   ImportAccept,
   ImportLearn,
@@ -216,14 +218,26 @@ function learnOf(
   { base, value }: ImportValue,
   acceptors: readonly NodeId[],
 ): ImportLearn {
-  const certificate: Certificate = {
-    instance: base.instance,
-    ballot,
-    kind: "classic",
-    valueId: value.id,
-    acceptors,
-  };
-  return { type: "import-learn", key, epoch: next.number, certificate, baseHash: base.stateHash };
+  const { instance } = base;
+  return importLearn(key, next.number, base, { instance, ballot, kind: "classic", valueId: value.id, acceptors });
+}
+
+/** What tells those that voted for it that the import, or the standing ballot of a fresh key, is decided. */
+export function importLearn(key: string, epoch: number, base: Snapshot, certificate: Certificate): ImportLearn {
+  return { type: "import-learn", key, epoch, certificate, baseHash: base.stateHash };
+}
+
+/** What tells all others: where the key stands since. */
+export function stateLearn(
+  { machine, next }: Epochs,
+  { base, value }: ImportValue,
+  { key, certificate }: ImportLearn,
+): Learn {
+  const instance = certificate.instance + 1;
+  const state = stateIn(next, machine.apply(base.state, certificate.instance, value));
+  const after = { instance, state, stateHash: machine.hash(state), decidedBy: certificate };
+  const snapshot = sentSnapshot(machine, after);
+  return { type: "learn", key, epoch: next.number, instance, certificate: null, snapshot };
 }
 
 function sendAccept({ key, next }: ImportContext, to: NodeId, ballot: Ballot, proposal: ImportValue): ImportOutput {

@@ -38,11 +38,11 @@ export type ImportLearn = Addressed & {
  */
 export type Fresh = Addressed & { readonly type: "fresh"; readonly message: Accept | Decide | Recover | PickOwn };
 
-/** What nodes send each other of them: explicit ballots only. */
-export type SentImport = ImportPrepare | ImportAccept | ImportLearn;
+/** What nodes send each other of them. A node asks no other to decide, or to recover, for it. */
+export type SentImport = ImportPrepare | ImportAccept | ImportLearn | (Fresh & { readonly message: Accept });
 export type ImportMessage = SentImport | Fresh;
 /** What a node hands to its acceptor, where it has heard of e+1 as whoever sends it has. */
-export type SentMessage = AcceptorMessage | SentImport;
+export type SentMessage = AcceptorMessage | ImportMessage;
 /** Messages of e+1 bear its number; a `read` of e+1 also asks a member of e for its sealed report. */
 export type MemberMessage = AcceptorMessage | ImportMessage;
 
@@ -62,10 +62,11 @@ export type EpochReply =
   /** Sealed: ask in `epoch`. */
   | { readonly type: "moved"; readonly epoch: number }
   /** It has to learn of `epoch` and to seal the one before it first. */
-  | { readonly type: "unsealed"; readonly epoch: number }
-  | { readonly type: "fresh"; readonly reply: AcceptorReply };
+  | { readonly type: "unsealed"; readonly epoch: number };
 
 export type ImportReply =
+  /** To a message of that kind. A reply that is as it would be of a record must not be taken for one. */
+  | { readonly type: "fresh"; readonly reply: AcceptorReply }
   /** 1b, with the sealed report of who has been a member of e. */
   | ({ readonly type: "import-promise"; readonly ballot: Ballot; readonly report: SealedReport | null } & ImportWord)
   /** 2b */

@@ -24,6 +24,8 @@ import {
   isAsNewAs,
   movedAgain,
   type MoveListener,
+  type Opening,
+  type OwnRecord,
   type View,
   viewOf,
   type VoteListener,
@@ -76,7 +78,8 @@ export class AcceptorHost {
   readonly #open = new OpenUpdates();
   #voteListener: VoteListener = () => {};
   readonly #moves: Moves;
-  readonly #members: MemberRecords | null;
+  /** Null: there is no epoch before this one. */
+  readonly members: MemberRecords | null;
   #ensure: (key: string) => Promise<void> = () => Promise.resolve();
   readonly mending: Mending;
   /** Names that this node says nothing of. */
@@ -97,7 +100,7 @@ export class AcceptorHost {
     this.#digest = digest;
     this.#trace = more.trace ?? NO_TRACE;
     this.#meter = more.meter ?? NO_METER;
-    this.#members = more.members ?? null;
+    this.members = more.members ?? null;
     this.#heard = heard;
     this.#kept = new KeptRecords(rules.machine, leases, isListed, store.isShared);
     this.#health = health;
@@ -135,7 +138,7 @@ export class AcceptorHost {
     const { key } = message;
     // Whoever took a vote, a promise or a view of it for an acceptor's would count to a quorum that is none.
     const isHeard = this.votes || message.type === "learn" ||
-      (message.type === "read" && this.#members?.isLeaver === true);
+      (message.type === "read" && this.members?.isLeaver === true);
     if (!isHeard) return { type: "rejected", reason: "this node does not vote" };
     const fault = faultIn(message, from, this.raised, this.#digest);
     if (fault !== null) return { type: "rejected", reason: fault };
@@ -144,9 +147,9 @@ export class AcceptorHost {
     let found: AcceptorRecord | null = null;
     let voted: (() => void) | null = null;
     const reply = await this.#update<SentReply>(key, (stored) => {
-      if (this.#members !== null && (!this.#members.isImported(stored) || isImport(message))) {
-        const { record, entered, reply } = this.#outside(this.#members, key, stored, message, from);
-        found = this.#members.shown(key, stored);
+      if (this.members !== null && (!this.members.isImported(stored) || isImport(message))) {
+        const { record, entered, reply, ...step } = this.#outside(this.members, key, stored, message, from);
+        ({ found, value } = step);
         moved = entered === null ? null : snapshotOf(entered);
         voted = entered === null ? null : this.#voteTold(key, null, entered, message, from);
         return { record, reply };
@@ -156,7 +159,7 @@ export class AcceptorHost {
       found = record;
       this.#leases.see(key, record, stored?.firstSeen);
       const next = stepAcceptor(this.rules, record, message, this.#envelope(message, from));
-      this.#note(key, record, next.record);
+      this.#leases.stepped(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
       voted = this.#voteTold(key, record.vote, next.record, message, from);
       const isKept = next.record === record && !this.#kept.isDead(stored);
@@ -220,12 +223,19 @@ export class AcceptorHost {
    * be said of it, and as an import does.
    */
   async view(key: string): Promise<View> {
+    return this.viewNow(key) ?? await this.#imported(key, await this.#own(key));
+  }
+
+  /** As `view`, for who proposes: a fresh key is opened as it is. */
+  async opening(key: string): Promise<Opening> {
     const now = this.viewNow(key);
     if (now !== null) return now;
     const own = await this.#own(key);
-    if (own.isImported) return this.#seen(key, own.record);
-    await this.#ensure(key);
-    const { isImported, record } = await this.#own(key);
+    return own.fresh === null ? await this.#imported(key, own) : { ...viewOf(own.fresh), isFresh: true };
+  }
+
+  async #imported(key: string, own: OwnRecord): Promise<View> {
+    const { isImported, record } = own.isImported ? own : await this.#ensure(key).then(() => this.#own(key));
     if (!isImported) throw new QuorateError("not-ready", "this node has not imported it yet");
     return this.#seen(key, record);
   }
@@ -250,7 +260,7 @@ export class AcceptorHost {
     // What is there by then may be of another epoch.
     if (this.#whyNot() !== null || this.#open.isOver) return null;
     const stored = this.mending.isShut(key) ? undefined : this.#store.peek(key);
-    if (this.#members !== null && (stored === undefined || !this.#members.isImported(stored))) return null;
+    if (this.members !== null && (stored === undefined || !this.members.isImported(stored))) return null;
     if (stored === undefined || (stored !== null && !this.#kept.isWhole(stored)) || this.#kept.isDead(stored)) {
       return null;
     }
@@ -272,15 +282,16 @@ export class AcceptorHost {
     this.#moves.met(key, (await this.#own(key)).record, isNews);
   }
 
-  async #own(key: string): Promise<{ readonly record: AcceptorRecord; readonly isImported: boolean }> {
+  async #own(key: string): Promise<OwnRecord> {
     const reason = this.#whyNot();
     if (reason !== null) throw new QuorateError("not-ready", reason);
     const own = await this.#update(key, (stored) => {
-      const isImported = this.#members?.isImported(stored) ?? true;
-      const record = isImported ? stored ?? this.#fresh(key) : this.#members!.shown(key, stored);
+      const isImported = this.members?.isImported(stored) ?? true;
+      const record = isImported ? stored ?? this.#fresh(key) : this.members!.shown(key, stored);
       this.#leases.see(key, record, stored?.firstSeen);
       const isToWrite = isImported && this.#kept.isDead(stored);
-      return { record: isToWrite ? this.#kept.kept(record, stored) : null, reply: { record, isImported } };
+      const fresh = this.members?.fresh(key, stored) ?? null;
+      return { record: isToWrite ? this.#kept.kept(record, stored) : null, reply: { record, isImported, fresh } };
     });
     const { stopped } = own.record;
     if (stopped === undefined) {
@@ -384,14 +395,5 @@ export class AcceptorHost {
     const seenMs: Record<string, number> = {};
     for (const lease of leasesOf(message)) seenMs[leaseKey(lease)] = this.#leases.seenMs(message.key, lease);
     return { from, seenMs };
-  }
-
-  /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
-  #note(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
-    // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
-    if (after.instance !== before.instance) this.#leases.see(key, after);
-    if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
-      this.#leases.voted(key, after.instance, after.vote.value.id);
-    }
   }
 }

@@ -18,7 +18,8 @@ export function faultIn(
   // A client may say what it likes; a member that proposes it knows that it is decided.
   if (from !== "") raised.note(needed);
   if (needed > raised.knows) return `this needs version ${needed} of the machine`;
-  if (message.type === "accept" && message.value.proposer === "" && !isShared(digest, message.key, message.value)) {
+  const said = message.type === "fresh" ? message.message : message;
+  if (said.type === "accept" && said.value.proposer === "" && !isShared(digest, said.key, said.value)) {
     return "the value's id is not the digest of its content";
   }
   return null;
@@ -31,6 +32,8 @@ function neededOf(message: SentMessage): number {
     case "import-prepare":
     case "import-learn":
       return 0;
+    case "fresh":
+      return neededVersion(message.message);
     default:
       return neededVersion(message);
   }

@@ -4,7 +4,7 @@
  */
 import { QuorateError } from "../errors.ts";
 import { IMPORT_TRY_MS } from "../limits.ts";
-import { type Epochs, stateIn } from "../members/epoch.ts";
+import type { Epochs } from "../members/epoch.ts";
 import {
   type ImportContext,
   type ImportInput,
@@ -16,8 +16,7 @@ import {
 import type { ImportAccept, ImportLearn, ImportPrepare, ImportValue } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { Learn, Machine, Read, Snapshot, Value } from "../paxos/message.ts";
-import { sentSnapshot } from "../paxos/record.ts";
-import type { Clock, Randomness, Transport, WireMessage } from "../ports.ts";
+import type { Clock, Randomness, Transport } from "../ports.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
 import { acceptorReplyIn } from "./peer_reply.ts";
@@ -173,7 +172,7 @@ class ImportDrive {
       case "send":
         return this.#send(output.to, output.message);
       case "decided":
-        return void this.#decided(output.proposal, output.learn);
+        return this.#decided(output.proposal, output.learn);
       case "ahead":
         return void this.#install(output.snapshot);
       case "retry":
@@ -204,6 +203,12 @@ class ImportDrive {
     }, () => {});
   }
 
+  #decided(proposal: ImportValue, learn: ImportLearn): void {
+    const { learning } = this.#parts;
+    // If its own record is of this epoch by it, the listener has heard that.
+    learning.imported(learn, proposal, learning.others).catch(() => {});
+  }
+
   async #install(snapshot: Snapshot): Promise<void> {
     const { key, next } = this.#context;
     const learn: Learn = {
@@ -215,37 +220,6 @@ class ImportDrive {
       snapshot,
     };
     await this.#own(learn);
-  }
-
-  /** First the own record, which may have voted for another value since; then the others. */
-  async #decided({ base, value }: ImportValue, learn: ImportLearn): Promise<void> {
-    const { machine, learning, acceptor } = this.#parts;
-    const { key, next } = this.#context;
-    const { certificate } = learn;
-    const instance = certificate.instance + 1;
-    const state = stateIn(next, machine.apply(base.state, certificate.instance, value));
-    const snapshot = sentSnapshot(machine, {
-      instance,
-      state,
-      stateHash: machine.hash(state),
-      decidedBy: certificate,
-    });
-    const whole: Learn = { type: "learn", key, epoch: next.number, instance, certificate: null, snapshot };
-    const others = learning.others.filter((other) => other !== acceptor.rules.me);
-    for (const to of others) this.#tell(to, certificate.acceptors.includes(to) ? learn : whole, whole);
-    if (!await this.#own(learn)) await this.#own(whole);
-  }
-
-  async #tell(to: NodeId, word: ImportLearn | Learn, whole: WireMessage): Promise<void> {
-    const { transport, learning } = this.#parts;
-    try {
-      let reply = await transport.send(to, word);
-      if (reply.type === "unimported" && word !== whole) reply = await transport.send(to, whole);
-      // A record of this epoch says so of an import.
-      if (reply.type !== "learned" && reply.type !== "ahead") learning.missed(to, this.#context.key);
-    } catch {
-      learning.missed(to, this.#context.key);
-    }
   }
 
   /** Whether the own record is of this epoch by it; the listener has heard it then. */

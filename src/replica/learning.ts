@@ -4,6 +4,8 @@
  */
 import { QuorateError } from "../errors.ts";
 import { LAGGING_MAX_KEYS } from "../limits.ts";
+import { stateLearn } from "../members/importer.ts";
+import type { ImportLearn, ImportValue } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorReply, Certificate, Learn, Snapshot, Value } from "../paxos/message.ts";
 import { sentSnapshot } from "../paxos/record.ts";
@@ -58,14 +60,28 @@ export class Learning {
     const { instance, acceptors } = certificate;
     const learn: Learn = { type: "learn", key, epoch: this.#epoch, instance, certificate, value };
     const { value: _, ...toVoters } = learn;
+    // Who is known to have voted for the value has it.
+    this.#tell(key, atOnce, (to) => acceptors.includes(to) ? toVoters : learn);
+    return this.#own(learn).then(() => {});
+  }
+
+  /** As `decided`, of what brought the key into this epoch: `learn` is for those that voted for it. */
+  async imported(learn: ImportLearn, proposal: ImportValue, atOnce: readonly NodeId[]): Promise<void> {
+    const { key, certificate } = learn;
+    if (this.#trace.on) this.#trace.record({ type: "decided", key, certificate, how: "drove" });
+    let state: Learn | null = null;
+    const whole = () => state ??= stateLearn(this.#acceptor.members!.epochsOf(key), proposal, learn);
+    this.#tell(key, atOnce, (to) => certificate.acceptors.includes(to) ? learn : whole());
+    // It may have voted for another value since.
+    if (await this.#own(learn) === NOWHERE) await this.#own(whole());
+  }
+
+  #tell(key: string, atOnce: readonly NodeId[], wordFor: (to: NodeId) => Learn | ImportLearn): void {
     this.#waiting.sendOf(key);
     for (const to of this.others) {
-      // Who is known to have voted for the value has it.
-      const word = acceptors.includes(to) ? toVoters : learn;
-      if (atOnce.includes(to)) this.#send(to, word);
-      else if (!this.#closed) this.#waiting.add(to, word);
+      if (atOnce.includes(to)) this.#send(to, wordFor(to));
+      else if (!this.#closed) this.#waiting.add(to, wordFor(to));
     }
-    return this.#own(learn).then(() => {});
   }
 
   /** Moves only the own record on: the others learn it the same way. */
@@ -144,7 +160,11 @@ export class Learning {
    */
   superseded(key: string, byInstance: number): void {
     const { quorums } = this.#acceptor.rules;
-    this.#waiting.drop(key, (to, { instance }) => quorums.isMember(to) && instance < byInstance);
+    // What it says is not enough for a member that has no record of this epoch.
+    this.#waiting.drop(
+      key,
+      (to, learn) => isByCertificate(learn) && quorums.isMember(to) && learn.instance < byInstance,
+    );
   }
 
   /** A message is about to leave for this peer: what waits for company goes with it. */
@@ -160,22 +180,22 @@ export class Learning {
   }
 
   /** The instance the own record stands at afterwards; null if it cannot tell. */
-  #own(learn: Learn): Promise<number | null> {
+  #own(learn: Learn | ImportLearn): Promise<number | null> {
     return this.#acceptor.handle(learn, this.#acceptor.rules.me).then(
       (reply) => reply.type === "learned" ? reply.instance : reply.type === "unimported" ? NOWHERE : null,
       () => null,
     );
   }
 
-  async #send(to: NodeId, learn: Learn): Promise<void> {
-    const { key, instance } = learn;
+  async #send(to: NodeId, learn: Learn | ImportLearn): Promise<void> {
+    const { key } = learn;
     try {
       const reply = await this.#transport.send(to, learn);
       if (reply.type === "unavailable") this.#remember(to, key);
       if (reply.type === "unimported" && !await this.sendState(to, key)) this.#remember(to, key);
       if (reply.type !== "learned") return;
       this.#noteLearned(to, key, reply);
-      if (reply.instance > instance) return;
+      if (reply.instance > instanceOf(learn)) return;
       // It missed more than this one decision: only the whole state helps.
       if (!await this.sendState(to, key)) this.#remember(to, key);
     } catch {
@@ -232,4 +252,14 @@ export class Learning {
       return false;
     }
   }
+}
+
+function isByCertificate(learn: Learn | ImportLearn): learn is Learn {
+  return learn.type === "learn" && learn.certificate !== null;
+}
+
+/** The instance that whoever has taken note of it stands above. */
+function instanceOf(learn: Learn | ImportLearn): number {
+  if (learn.type === "import-learn") return learn.certificate.instance;
+  return learn.certificate === null ? learn.instance - 1 : learn.instance;
 }

@@ -5,7 +5,15 @@
  * its leases, by the platform's wall clock.
  */
 import { DRIFT, LEASES_MAX_KEYS, WALL_MARGIN_MS } from "../limits.ts";
-import { leaseKey, type LeaseName, type LeaseTerm, type Machine, type Snapshot, type State } from "../paxos/message.ts";
+import {
+  type AcceptorRecord,
+  leaseKey,
+  type LeaseName,
+  type LeaseTerm,
+  type Machine,
+  type Snapshot,
+  type State,
+} from "../paxos/message.ts";
 import { Remembered } from "../remembered.ts";
 import type { Clock, StoredRecord } from "../ports.ts";
 
@@ -67,6 +75,15 @@ export class LeaseClock {
       since.set(name, isFrom(lease, ownMs));
     }
     this.#keys.set(key, { instance, stateHash, since, voted });
+  }
+
+  /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
+  stepped(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
+    // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
+    if (after.instance !== before.instance) this.see(key, after);
+    if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
+      this.voted(key, after.instance, after.vote.value.id);
+    }
   }
 
   /** This process votes for the value at `instance`: what it will grant or renew counts from now. */

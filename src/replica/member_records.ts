@@ -1,5 +1,6 @@
 /** Records while keys go from one epoch into the next: what a store keeps of them, and what the roles of members do with it. */
 import { stepMember } from "../members/acceptor.ts";
+import { openFresh } from "../members/decree.ts";
 import {
   type Epochs,
   freshIn,
@@ -10,7 +11,7 @@ import {
 } from "../members/epoch.ts";
 import type { SentMessage, SentReply } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { AcceptorRecord, Envelope, LeaseName, Machine, Mode } from "../paxos/message.ts";
+import type { AcceptorRecord, Envelope, LeaseName, Machine, Mode, Value } from "../paxos/message.ts";
 import { STANDING } from "../paxos/ballot.ts";
 import { leasesNamed } from "../engine/acceptor_messages.ts";
 import type { StoredRecord } from "../ports.ts";
@@ -21,6 +22,9 @@ export type MemberStep = {
   readonly record: StoredRecord | null;
   /** The record of the epoch in force that the key has from this step on; null: it has none, or had one. */
   readonly entered: AcceptorRecord | null;
+  /** Where the key stood before, as `shown`, or as the import has it that brought its record; and what that decided, else null. */
+  readonly found: AcceptorRecord;
+  readonly value: Value | null;
   readonly reply: SentReply;
 };
 
@@ -62,17 +66,30 @@ export class MemberRecords {
     return this.#unimported(key, stored).old ?? freshIn(this.#machine, this.epochsOf(key).old);
   }
 
+  /** As `openFresh`; null also of a key that has a record. */
+  fresh(key: string, stored: StoredRecord | null): AcceptorRecord | null {
+    if (this.isImported(stored) || !this.#pair.next.quorums.isMember(this.#me)) return null;
+    return openFresh(this.epochsOf(key), this.#unimported(key, stored));
+  }
+
   step(key: string, stored: StoredRecord | null, message: SentMessage, envelope: Envelope): MemberStep {
     // There is such a node only once the seal is durable.
     const rules: MemberRules = { ...this.epochsOf(key), me: this.#me, sealed: true };
     const before: KeyRecord = this.isImported(stored) ? stored : this.#unimported(key, stored);
     const { record, reply: said } = stepMember(rules, before, message, envelope);
-    const isPlain = said.type !== "moved" && said.type !== "unsealed" && said.type !== "fresh";
-    const reply: SentReply = isPlain ? said : { type: "rejected", reason: "another epoch" };
-    if (!isUnimported(record)) {
-      return { record: record === before ? null : record, entered: this.isImported(stored) ? null : record, reply };
+    const isOther = said.type === "moved" || said.type === "unsealed";
+    const reply: SentReply = isOther ? { type: "rejected", reason: "another epoch" } : said;
+    const shown = this.shown(key, stored);
+    const kept = { found: shown, value: null, reply };
+    if (isUnimported(record)) {
+      return { record: record === before ? null : this.#stored(key, stored, record), entered: null, ...kept };
     }
-    return { record: record === before ? null : this.#stored(key, stored, record), entered: null, reply };
+    if (!isUnimported(before)) return { record: record === before ? null : record, entered: null, ...kept };
+    const { vote } = before;
+    const isOwn = vote !== null && record.decidedBy?.valueId === vote.value.id &&
+      record.instance === vote.base.instance + 1;
+    const by = isOwn ? { found: { ...shown, ...vote.base }, value: vote.value } : {};
+    return { record, entered: record, ...kept, ...by };
   }
 
   #unimported(key: string, stored: StoredRecord | null): Unimported {
@@ -113,6 +130,8 @@ export function leasesOf(message: SentMessage): readonly LeaseName[] {
     case "import-prepare":
     case "import-learn":
       return [];
+    case "fresh":
+      return leasesNamed(message.message);
     default:
       return leasesNamed(message);
   }

@@ -14,6 +14,14 @@ export type View = {
   /** Where values may be proposed without a phase 1. */
   readonly fast: FastBallot | null;
 };
+/** `fresh`: as `MemberRecords.fresh` has it. */
+export type OwnRecord = {
+  readonly record: AcceptorRecord;
+  readonly isImported: boolean;
+  readonly fresh: AcceptorRecord | null;
+};
+/** `isFresh`: nobody has a record of the key in this epoch, as far as is known here, and it may be begun without an import. */
+export type Opening = View & { readonly isFresh?: true };
 
 /**
  * Called when the own record cast a vote, once that is durable, and when its vote of a fast ballot `met` another value

@@ -21,6 +21,7 @@ export function acceptorReplyIn(reply: WireReply | SentReply): AcceptorReply | n
     case "import-promise":
     case "import-accepted":
     case "import-refused":
+    case "fresh":
       return null;
     default:
       return reply;

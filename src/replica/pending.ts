@@ -2,6 +2,7 @@
 import type { Receipt } from "../api.ts";
 import { assert } from "../assert.ts";
 import { QuorateError } from "../errors.ts";
+import { PENDING_PER_KEY } from "../limits.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
 import { readOp } from "../machine/read_op.ts";
@@ -62,6 +63,14 @@ export function nameOf({ subject, id }: Pick<Submission, "subject" | "id">): str
   return `${subject.length} ${subject}${id}`;
 }
 
+/**
+ * How many commands may wait for a name before this one is turned away. What keeps or frees something, and what another node answers
+ * for, is not turned away with the rest.
+ */
+export function roomFor(machine: Pick<LockMachine, "isRepeatable">, { op, origin }: Submission): number {
+  return origin !== undefined || machine.isRepeatable(op) ? 2 * PENDING_PER_KEY : PENDING_PER_KEY;
+}
+
 export function tooMany(waiting: number): QuorateError {
   const facts = { outcome: "none", retryAfterMs: FULL_RETRY_MS } as const;
   return new QuorateError("not-ready", `${waiting} commands of this name wait here already`, facts);
@@ -114,4 +123,9 @@ export function stamped({ submission: { subject, id, op, hedge }, born }: Pendin
 
 export function holdsAll(leases: readonly LeaseName[], claims: readonly LeaseName[]): boolean {
   return claims.every((claim) => leases.some(({ id, by }) => id === claim.id && by === claim.by));
+}
+
+/** When the first of them that was forwarded was; Infinity: none was. */
+export function forwardedMs(pending: Iterable<Pending>): number {
+  return Math.min(...[...pending].map(({ forwarded }) => forwarded?.atMs ?? Infinity));
 }

@@ -17,6 +17,7 @@ import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import type { Learning } from "./learning.ts";
+import { freshOwn, freshReplyIn, freshSent } from "./fresh.ts";
 import { acceptorReplyIn } from "./peer_reply.ts";
 import {
   type Clock,
@@ -43,6 +44,8 @@ export type Ending =
   | { readonly type: "idle" }
   /** Only a ballot of its own could go on, and a node that does not vote owns none. */
   | { readonly type: "stuck" }
+  /** The key is fresh: its standing ballot came to nothing that this node knows of, and an import ends it. */
+  | { readonly type: "unimported" }
   | { readonly type: "given-up" };
 
 export type Drive = {
@@ -62,9 +65,15 @@ export type Drive = {
 /**
  * Rejects where a step of the proposer fails, which is reported: votes it cannot make sense of, as of a corrupt store.
  * @param giveUp aborted when nobody waits for the outcome any more
+ * @param isFresh the key has no record of this epoch anywhere that this node knows of; only the standing ballot is tried
  */
-export function driveInstance(drive: Drive, context: ProposerContext, giveUp: AbortSignal): Promise<Ending> {
-  return new InstanceDrive(drive, context, giveUp).ending;
+export function driveInstance(
+  drive: Drive,
+  context: ProposerContext,
+  giveUp: AbortSignal,
+  isFresh = false,
+): Promise<Ending> {
+  return new InstanceDrive(drive, context, giveUp, isFresh).ending;
 }
 
 class InstanceDrive {
@@ -79,8 +88,10 @@ class InstanceDrive {
   #over = false;
   readonly #meter: Meter;
   #hasCollided = false;
+  readonly #isFresh: boolean;
 
-  constructor(drive: Drive, context: ProposerContext, giveUp: AbortSignal) {
+  constructor(drive: Drive, context: ProposerContext, giveUp: AbortSignal, isFresh: boolean) {
+    this.#isFresh = isFresh;
     this.#drive = drive;
     this.#context = context;
     this.#meter = drive.meter ?? NO_METER;
@@ -139,7 +150,8 @@ class InstanceDrive {
         return this.#send(output.to, output.message);
       case "collision":
         this.#collided();
-        return this.#drive.coordinator.tell(output.to, output.message);
+        // A coordinator has no record that the ballot could be recovered on.
+        return this.#isFresh ? undefined : this.#drive.coordinator.tell(output.to, output.message);
       case "decided": {
         const { value, certificate } = output;
         return this.#finish({ type: "decided", value, certificate, losers: this.#losers(value) });
@@ -153,6 +165,7 @@ class InstanceDrive {
         // The winner tells us; only if it does not, its node may be gone.
         return this.#wait(timing.loserMs(), () => this.#suspect());
       case "stuck":
+        if (this.#isFresh) return this.#finish({ type: "unimported" });
         return this.#wait(timing.loserMs() + timing.backOffMs(this.#attempt), () => this.#prepare());
       case "retry":
         // The first explicit ballot competes with nobody yet; only those after a refusal have somebody to let pass.
@@ -172,6 +185,8 @@ class InstanceDrive {
   }
 
   #prepare(): void {
+    // Explicit ballots of a fresh key are imports.
+    if (this.#isFresh) return this.#finish({ type: "unimported" });
     if (!this.#drive.acceptor.votes) return this.#finish({ type: "stuck" });
     this.#attempt++;
     // Where every write takes one there is nothing to recover.
@@ -190,7 +205,7 @@ class InstanceDrive {
     const { acceptor, transport } = this.#drive;
     const { me } = this.#context;
     if (to === me) {
-      acceptor.handle(message, me).then(
+      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(
         (reply) => this.#heard(me, reply),
         // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.
         () => {},
@@ -200,7 +215,8 @@ class InstanceDrive {
     if (message.type === "decide" || message.type === "recover" || message.type === "pick") return;
     this.#drive.learning.superseded(message.key, message.instance);
     this.#drive.learning.along(to);
-    transport.send(to, message).then(
+    const sent = this.#isFresh && message.type === "accept" ? freshSent(message) : message;
+    transport.send(to, sent).then(
       (reply) => this.#heard(to, reply),
       // Silence is neither a vote nor "did not vote".
       () => {},
@@ -208,7 +224,7 @@ class InstanceDrive {
   }
 
   #heard(from: NodeId, said: WireReply | SentReply): void {
-    const reply = acceptorReplyIn(said);
+    const reply = this.#isFresh ? freshReplyIn(said, this.#context.opening.instance) : acceptorReplyIn(said);
     if (reply !== null) this.#feed({ type: "reply", from, reply });
   }
 

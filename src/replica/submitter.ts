@@ -3,24 +3,26 @@
  * value; what lost an instance goes again in the next, under the same command id.
  */
 import { QuorateError } from "../errors.ts";
-import { PENDING_PER_KEY } from "../limits.ts";
 import type { LockMachine } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
 import type { Kept } from "../machine/result_code.ts";
 import { waitingNodes } from "../machine/view.ts";
+import { importLearn } from "../members/importer.ts";
 import { fitting } from "../paxos/batch.ts";
-import { type Certificate, type FastBallot, type Snapshot, type Value } from "../paxos/message.ts";
+import type { Snapshot, Value } from "../paxos/message.ts";
 import { ballotOwner, type NodeId } from "../paxos/ballot.ts";
 import type { Contention } from "../engine/contention.ts";
 import type { Modes } from "../engine/modes.ts";
 import {
   afterFailure,
   asGiven,
+  forwardedMs,
   holdsAll,
   keptElsewhere,
   nameOf,
   type Outcome,
   type Pending,
+  roomFor,
   stamped,
   type Submission,
   tooMany,
@@ -29,9 +31,11 @@ import {
 import { MemberChoice } from "./learner_node.ts";
 import { nextValue } from "./next_value.ts";
 import { receiptOf } from "../engine/receipt.ts";
+import type { Opening } from "./own_record.ts";
 import { type Drive, driveInstance, type Ending } from "./proposer_host.ts";
 
 type Opened = Omit<Snapshot, "stateHash">;
+type Decided = Extract<Ending, { readonly type: "decided" }>;
 export type SubmitterParts = Drive & {
   readonly machine: LockMachine;
   readonly epoch: number;
@@ -75,7 +79,7 @@ export class Submitter {
 
   /** Rejects with `no-quorum` or `outcome-unknown` at the deadline, at once with `not-ready` where too many wait already. */
   submit(submission: Submission): Promise<Outcome> {
-    if (this.#pending.size >= this.#roomFor(submission)) {
+    if (this.#pending.size >= roomFor(this.#parts.machine, submission)) {
       return Promise.reject(tooMany(this.#pending.size));
     }
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
@@ -94,11 +98,6 @@ export class Submitter {
     this.#wake();
     this.#run();
     return promise;
-  }
-
-  /** What keeps or frees something, and what another node answers for, is not turned away with the rest. */
-  #roomFor({ op, origin }: Submission): number {
-    return origin !== undefined || this.#parts.machine.isRepeatable(op) ? 2 * PENDING_PER_KEY : PENDING_PER_KEY;
   }
 
   /** What forwarded commands, or such as lost a recovery, came to: from the member that decided them. */
@@ -154,7 +153,8 @@ export class Submitter {
     const cameBackMs = this.#parts.cameBackMs();
     if (cameBackMs !== null && cameBackMs !== this.#caughtUpMs) await this.#parts.learning.refresh(this.#key);
     this.#caughtUpMs = cameBackMs;
-    const { snapshot: opening, fast } = await this.#parts.acceptor.view(this.#key);
+    const opened = await this.#parts.acceptor.opening(this.#key);
+    const { snapshot: opening } = opened;
     this.#showPassed();
     for (const pending of [...this.#pending]) this.#settleFrom(pending, opening);
     if (this.#pending.size === 0) return;
@@ -174,9 +174,11 @@ export class Submitter {
     if (value === null) return;
     this.#giveUp = new AbortController();
     this.#isDriving = true;
-    const ending = await this.#drive(opening, fast, value, this.#giveUp.signal).finally(() => this.#isDriving = false);
-    if (ending.type === "decided") await this.#decided(opening, ending.value, ending.certificate, ending.losers);
+    const ending = await this.#drive(opened, value, this.#giveUp.signal).finally(() => this.#isDriving = false);
+    if (ending.type === "decided") await this.#decided(opened, ending);
     else if (ending.type === "over") await this.#follow(ending.snapshot);
+    // What was voted for there is what the import brings, or is proposed again.
+    else if (ending.type === "unimported") await this.#parts.acceptor.view(this.#key);
     else if (ending.type === "stuck") this.#stuckAt = opening.instance;
   }
 
@@ -212,8 +214,7 @@ export class Submitter {
     if ([...this.#pending].some(({ submission }) => submission.claims !== undefined)) return false;
     const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
     if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) return false;
-    const oldestMs = Math.min(...[...this.#pending].map(({ forwarded }) => forwarded?.atMs ?? Infinity));
-    const leftMs = oldestMs + timing.patienceMs(0) - clock.now();
+    const leftMs = forwardedMs(this.#pending) + timing.patienceMs(0) - clock.now();
     if (this.#pending.size === 0) return true;
     return leftMs > 0 && await this.#moved(leftMs);
   }
@@ -238,8 +239,7 @@ export class Submitter {
     const sent = messages.filter(({ length }) => length > 0).map((some) => this.#forward(opening, to, some));
     const arrived = (await Promise.all(sent)).every((ok) => ok);
     if (this.#pending.size === 0) return true;
-    const oldestMs = Math.min(...[...this.#pending].map(({ forwarded }) => forwarded?.atMs ?? Infinity));
-    const leftMs = oldestMs + timing.patienceMs(1) - clock.now();
+    const leftMs = forwardedMs(this.#pending) + timing.patienceMs(1) - clock.now();
     if (arrived && leftMs > 0) return await this.#moved(leftMs);
     this.#choice.giveUp();
     // It may have been decided and only the word of it lost. The pause is for when nobody can be reached.
@@ -280,10 +280,11 @@ export class Submitter {
     });
   }
 
-  #drive(opening: Snapshot, fast: FastBallot | null, value: Value, giveUp: AbortSignal): Promise<Ending> {
+  #drive({ snapshot: opening, fast, isFresh }: Opening, value: Value, giveUp: AbortSignal): Promise<Ending> {
     const { machine, epoch, acceptor } = this.#parts;
     const { me, quorums } = acceptor.rules;
-    return driveInstance(this.#parts, { me, key: this.#key, epoch, quorums, machine, opening, fast, value }, giveUp);
+    const context = { me, key: this.#key, epoch, quorums, machine, opening, fast, value };
+    return driveInstance(this.#parts, context, giveUp, isFresh);
   }
 
   /** Those no state was asked about yet came just now; what is known to be decided must not be proposed again. */
@@ -328,17 +329,16 @@ export class Submitter {
     this.#fail(pending, unknownOutcome(pending, "too much was decided meanwhile to tell what became of it"));
   }
 
-  async #decided(opening: Snapshot, value: Value, certificate: Certificate, losers: readonly string[]): Promise<void> {
-    const { machine, learning } = this.#parts;
+  async #decided({ snapshot: opening, isFresh }: Opening, { value, certificate, losers }: Decided): Promise<void> {
+    const { machine, learning, epoch } = this.#parts;
     const origins = this.#originsOf(value);
     this.#parts.contention.decided(this.#key, new Set(origins).size);
     // Losers propose again as soon as they know, and waiters' nodes take up what this may have granted.
     // The own record may be a write behind; the answer does not wait for it, the next instance does (§5).
-    const moved = learning.decided(this.#key, certificate, value, [
-      ...losers,
-      ...origins.filter((origin) => origin !== undefined),
-      ...waitingNodes(opening.state),
-    ]);
+    const atOnce = [...losers, ...origins.filter((origin) => origin !== undefined), ...waitingNodes(opening.state)];
+    const moved = isFresh
+      ? learning.imported(importLearn(this.#key, epoch, opening, certificate), { base: opening, value }, atOnce)
+      : learning.decided(this.#key, certificate, value, atOnce);
     const { state, results } = machine.applyWithResults(opening.state, opening.instance, value);
     const sent = Map.groupBy(
       [...this.#pending].filter(({ command }) => command !== null),

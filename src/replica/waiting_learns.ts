@@ -3,10 +3,12 @@
  * LEARN_DELAY_MS, off the critical path.
  */
 import { LEARN_DELAY_MS } from "../limits.ts";
+import type { ImportLearn } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { Learn } from "../paxos/message.ts";
+import type { Learn as PlainLearn } from "../paxos/message.ts";
 import type { Clock } from "../ports.ts";
 
+type Learn = PlainLearn | ImportLearn;
 type Waiting = { readonly learn: Learn; readonly dueMs: number };
 
 export class WaitingLearns {

@@ -192,6 +192,11 @@ const REPLIES: Checks<SentReply> = {
     checkVote(reply["vote"], `${at}.vote`);
   }],
   ...IMPORT_REPLIES,
+  fresh: [fieldsOf<Of<WireReply, "fresh">>({ type: 1, reply: 1 }), (reply, at) => {
+    const { accepted, refused, rejected, stopped } = REPLIES;
+    const checks = { accepted, refused, "not-lapsed": REPLIES["not-lapsed"], rejected, stopped };
+    checkTagged(reply["reply"], `${at}.reply`, checks, "what answers an Accept!", false);
+  }],
   lapsed: [fieldsOf<Of<WireReply, "lapsed">>({ type: 1, instance: 1, remainingMs: 1 }), (reply, at) => {
     checkInstance(reply, at);
     duration(reply["remainingMs"], `${at}.remainingMs`);

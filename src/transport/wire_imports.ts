@@ -1,6 +1,7 @@
 /** Checks of what nodes say of the import of a key into an epoch (PROTOCOL.md §9); the ballots of imports are explicit ones. */
 import type { ImportReply, ImportVote, SealedReport, SentImport } from "../members/message.ts";
-import { type Checks, type Fields, fieldsOf, integer, type Of, record, refuse } from "./checks.ts";
+import type { Accept, Alignment } from "../paxos/message.ts";
+import { type Checks, type Fields, fieldsOf, integer, type Of, oneOf, record, refuse } from "./checks.ts";
 import {
   checkBallot,
   checkCertificate,
@@ -14,6 +15,7 @@ import {
 
 const ADDRESS = { type: 1, key: 1, epoch: 1 } as const;
 const IMPORT_VOTE = fieldsOf<ImportVote>({ ballot: 1, kind: 1, value: 1, base: 1 });
+const FRESH_ACCEPT = fieldsOf<Omit<Accept, keyof Alignment | "any">>({ ...ADDRESS, instance: 1, ballot: 1, value: 1 });
 const REPORT = fieldsOf<Required<SealedReport>>({ snapshot: 1, vote: 1, importVote: 1 });
 
 export const IMPORT_MESSAGES: Checks<SentImport> = {
@@ -38,9 +40,24 @@ export const IMPORT_MESSAGES: Checks<SentImport> = {
       checkId(message["baseHash"], `${at}.baseHash`);
     },
   ],
+  fresh: [
+    fieldsOf<Of<SentImport, "fresh">>({ ...ADDRESS, message: 1 }),
+    (message, at, isLight) => {
+      checkAddress(message, at);
+      const said = record(message["message"], `${at}.message`, FRESH_ACCEPT);
+      oneOf(said["type"], `${at}.message.type`, ["accept"]);
+      for (const field of ["key", "epoch"]) {
+        if (said[field] !== message[field]) refuse(`${at}.message.${field}`, "is not that of what it stands in");
+      }
+      integer(said["instance"], `${at}.message.instance`, 1);
+      const [n, , step] = checkBallot(said["ballot"], `${at}.message.ballot`);
+      if (n > 0 || step > 0) refuse(`${at}.message.ballot`, "is not the standing one");
+      checkValue(said["value"], `${at}.message.value`, isLight);
+    },
+  ],
 };
 
-export const IMPORT_REPLIES: Checks<ImportReply> = {
+export const IMPORT_REPLIES: Checks<Exclude<ImportReply, { readonly type: "fresh" }>> = {
   "import-promise": [
     fieldsOf<Of<ImportReply, "import-promise">>({ type: 1, ballot: 1, report: 1, vote: 1, first: 1 }),
     (reply, at) => {

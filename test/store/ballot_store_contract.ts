@@ -200,14 +200,25 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
       const light: StoredRecord = { ...record, importing: { epoch: 2, promised: [4, "b/y", 0], vote: null } };
       const { before: _, ...rest } = record.importing!;
       const promised: StoredRecord = { ...record, importing: { ...rest, promised: [12, "c/z", 0] } };
+      // The standing ballot of a name that is new in the epoch, and the record that it makes.
+      const value = { id: "f", proposer: "a", commands: [{ ...COMMAND, op: { type: "x" } }] };
+      const vote = { ballot: STANDING, kind: "fast", base: { ...base(1), decidedBy: null }, value } as const;
+      const fresh: StoredRecord = { ...makeRecord(1), importing: { epoch: 1, promised: STANDING, vote } };
+      const begun: StoredRecord = { ...makeRecord(2), epoch: 1 };
       let open = store;
       for (
-        const [key, steps] of [["k", [record]], ["l", [light, record]], ["m", [
-          record,
-          promised,
-          light,
-          promised,
-        ]]] as const
+        const [key, steps] of [
+          ["k", [record]],
+          ["l", [light, record]],
+          ["m", [
+            record,
+            promised,
+            light,
+            promised,
+          ]],
+          ["n", [fresh]],
+          ["o", [fresh, begun]],
+        ] as const
       ) {
         for (const step of steps) await open.update(key, write(step));
         await open.close();

@@ -51,6 +51,11 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
     certificate: { ...CERTIFICATE, ballot: BALLOT, kind: "classic" },
     baseHash: "d".repeat(64),
   },
+  fresh: {
+    type: "fresh",
+    ...IMPORT,
+    message: { type: "accept", ...IMPORT, instance: 5, ballot: STANDING, value: VALUE },
+  },
   "lapsed?": { type: "lapsed?", ...ADDRESS, leases: [{ id: "1024", by: "a/n0/1" }] },
   collision: {
     type: "collision",
@@ -94,6 +99,7 @@ export const REPLIES: { readonly [T in Sent["type"]]: Extract<WireReply, { type:
     vote: null,
     first: 7,
   },
+  fresh: { type: "fresh", reply: { type: "accepted", instance: 5, ballot: STANDING, kind: "fast", valueId: "a/n1/1" } },
   rejected: { type: "rejected", reason: "no such ballot" },
   stopped: { type: "stopped", reason: "two values in one classic ballot" },
   unavailable: { type: "unavailable", reason: "starting" },

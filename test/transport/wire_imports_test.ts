@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { VALUE_MAX_BYTES } from "../../src/limits.ts";
 import { decodeMessages, decodeReplies } from "../../src/transport/wire.ts";
-import { IMPORT_VOTE, MESSAGES, REPLIES, SNAPSHOT, STANDING, VALUE, VOTE } from "./samples.ts";
+import { CERTIFICATE, IMPORT_VOTE, MESSAGES, REPLIES, SNAPSHOT, STANDING, VALUE, VOTE } from "./samples.ts";
 
 function refused(decode: (json: string) => unknown, item: unknown, field: string): void {
   const error = assertThrows(() => decode(JSON.stringify([item])), QuorateError);
@@ -30,15 +30,40 @@ Deno.test("imports: none is into the first epoch, and none has a ballot that is 
   decodeReplies(JSON.stringify([{ ...REPLIES["import-promise"], vote }]));
 });
 
-Deno.test("imports: the standing ballot of a fresh key is not on the wire, and neither is what only one epoch's nodes would say", () => {
-  const fresh = { type: "fresh", key: "lock/a", epoch: 1, message: MESSAGES.accept };
-  refused(decodeMessages, fresh, "messages[0].type");
+Deno.test("imports: of the standing ballot of a fresh key there is Accept! alone, in that ballot, and what answers it", () => {
+  const { fresh } = MESSAGES;
+  const accept = fresh.message;
   for (
-    const reply of [{ type: "moved", epoch: 1 }, { type: "unsealed", epoch: 1 }, {
-      type: "fresh",
-      reply: REPLIES.learned,
-    }]
+    const [message, field] of [
+      [{ ...accept, type: "decide" }, "type"],
+      [{ ...accept, type: "recover" }, "type"],
+      [{ ...accept, ballot: [2, "a/n1", 0] }, "ballot"],
+      [{ ...accept, ballot: [0, "", 1] }, "ballot"],
+      [{ ...accept, key: "lock/other" }, "key"],
+      [{ ...accept, epoch: 2 }, "epoch"],
+      [{ ...accept, instance: 0 }, "instance"],
+      // A record of the epoch may be brought along by its sender; a key that has none is not.
+      [{ ...accept, decided: CERTIFICATE }, "decided"],
+      [{ ...accept, snapshot: SNAPSHOT }, "snapshot"],
+      [{ ...accept, any: "coordinated" }, "any"],
+    ] as const
   ) {
+    refused(decodeMessages, { ...fresh, message }, `messages[0].message.${field}`);
+  }
+  refused(decodeMessages, { ...fresh, epoch: 0, message: { ...accept, epoch: 0 } }, "messages[0].epoch");
+  refused(decodeMessages, { ...fresh, message: MESSAGES["import-learn"] }, "messages[0].message.certificate");
+  for (const type of ["accepted", "refused", "not-lapsed", "rejected", "stopped"] as const) {
+    decodeReplies(JSON.stringify([{ type: "fresh", reply: REPLIES[type] }]));
+  }
+  for (const reply of [REPLIES.learned, REPLIES.ahead, REPLIES.fresh, { type: "decided", instance: 5 }]) {
+    refused(decodeReplies, { type: "fresh", reply }, "replies[0].reply.type");
+  }
+  const vote = { ...VOTE, base: SNAPSHOT };
+  refused(decodeReplies, { type: "fresh", reply: { ...REPLIES.refused, vote } }, "replies[0].reply.vote.base");
+});
+
+Deno.test("imports: what only nodes of one epoch would say is not on the wire", () => {
+  for (const reply of [{ type: "moved", epoch: 1 }, { type: "unsealed", epoch: 1 }]) {
     refused(decodeReplies, reply, "replies[0].type");
   }
 });

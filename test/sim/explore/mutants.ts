@@ -472,8 +472,8 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     name: "a client's value under any id",
     file: "replica/faulty_message.ts",
     edits: edit(
-      "&& !isShared(digest, message.key, message.value)",
-      "&& !isShared(digest, message.key, message.value) && message.key === ''",
+      "&& !isShared(digest, said.key, said.value)",
+      "&& !isShared(digest, said.key, said.value) && message.key === ''",
     ),
     of: "test/replica/acceptor_host_test.ts",
     test: "acceptor host: a value of nobody is voted for only under the id that its commands make",
