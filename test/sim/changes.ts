@@ -18,6 +18,8 @@ const GIVE_UP_MS = 3_000;
 export class Changes {
   /** How many were carried through. */
   done = 0;
+  /** How many epochs are retired, whoever knows it. */
+  retired = 0;
   readonly #world: World;
   readonly #random: Seeded;
   #row: EpochsRow | null = null;
@@ -85,6 +87,8 @@ export class Changes {
     }
     const told = this.#tellAll([...new Set([...old, ...members])], row);
     await this.#sweep(old, members);
+    world.monitor.retired(before.epoch, this.#first);
+    this.retired++;
     this.#row = { ...row, first: this.#first };
     await told;
     await this.#tellAll([...new Set([...old, ...members])], this.#row);

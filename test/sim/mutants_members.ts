@@ -81,4 +81,53 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
     from: 41,
     seeds: 20,
   },
+  {
+    name: "a name begins as a new one before the epoch before is retired",
+    kind: "members",
+    edits: [{
+      file: "replica/member_records.ts",
+      text: "first: first() },\n",
+      replacement: "first: first() ?? old.first },\n",
+    }],
+    from: 41,
+    seeds: 20,
+  },
+  {
+    name: "a name that has a record in the epoch before begins as a new one",
+    kind: "members",
+    edits: [{
+      file: "members/decree.ts",
+      text: "  const base = freshBase(epochs);\n  if (base === null || old !== null ||",
+      replacement: "  const base = freshBase(epochs, epochs.next.first ?? epochs.old.first);\n  if (base === null ||",
+    }, {
+      file: "members/decree.ts",
+      text: "  const base = freshBase(rules);\n",
+      replacement: "  const base = freshBase(rules, rules.next.first ?? rules.old.first);\n",
+    }],
+    from: 41,
+    seeds: 20,
+  },
+  {
+    name: "a vote for a new name is kept with another base",
+    kind: "members",
+    edits: [{
+      file: "members/decree.ts",
+      text: "  const vote = { ...after.vote, base };\n",
+      replacement: "  const vote = { ...after.vote, base: { ...base, instance: base.instance + 1 } };\n",
+    }],
+    from: 41,
+    seeds: 20,
+  },
+  {
+    name: "who proposes a new name tells others its value before its own vote",
+    kind: "members",
+    edits: [{
+      file: "replica/proposer_host.ts",
+      text: "      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(",
+      replacement:
+        '      if (this.#isFresh && message.type === "accept") { for (const other of acceptor.rules.quorums.members) if (other !== me) void transport.send(other, freshSent(message)).catch(() => {}); }\n      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(',
+    }],
+    from: 41,
+    seeds: 20,
+  },
 ];

@@ -174,7 +174,9 @@ function withChanges(plan: Plan): Plan {
     }
   }
   const rates = [...plan.rates, ...Array.from({ length: joined }, () => random.pick(plan.rates))];
-  return { ...plan, rates, changes, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+  // Whose clients begin to use new names after a change.
+  const nouns = [...new Set([...plan.nouns, "registers" as const])];
+  return { ...plan, nouns, rates, changes, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
 function ownersPlanOf(seed: number): Plan {

@@ -21,6 +21,8 @@ export type SimFigures = ClientCounts & FaultCounts & HealFigures & KvCounts & {
   readonly evictions: number;
   /** Times that the members became others, and the epoch before was retired. */
   readonly memberChanges: number;
+  /** Votes for names that were new after that. */
+  readonly freshVotes: number;
   readonly decisions: Decisions;
   readonly grants: number;
   readonly handOvers: number;
@@ -90,6 +92,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       isolates: plan.isolates > 0 ? 1 : 0,
       evictions,
       memberChanges: world.changes.done,
+      freshVotes: monitor.fresh,
       decisions: monitor.decisions,
       grants: history.grants,
       handOvers: order.handOvers,

@@ -64,6 +64,7 @@ export class Totals {
       `${of("kills")} crashes, ${of("cuts")} cuts, ${of("diskFaults")} disk faults, ` +
       `${of("stalls")} stalls, ${of("lates")} links late, ` +
       `${of("quarantined")} of ${of("rollbacks")} rollbacks and ${of("losses")} lost stores refused`,
+      `members changed ${of("memberChanges")} times; ${of("freshVotes")} votes for names that were new then`,
       `${of("isolates")} seeds with isolates: ${of("evictions")} evictions, ${
         of("conflicts")
       } checks lost to others, ` +

@@ -11,6 +11,7 @@ import type { HistoryEvent } from "./check/history_lines.ts";
 import { registerFaults } from "./check/registers.ts";
 import type { Heal } from "./heal.ts";
 import { nameOf, NounWorkload, type WorkloadParts } from "./workload.ts";
+import type { World } from "./world.ts";
 
 const STREAM = 300;
 const CLIENTS = 3;
@@ -18,6 +19,8 @@ const KEYS = 2;
 const PAUSE_MS = 300;
 const HEDGES = 0.15;
 const TTL_MS = 1_500;
+/** Once members have changed there is a new name as often. */
+const NEW_KEY_MS = 1_500;
 const CONTENT_TYPE = "text/plain";
 const FINAL: ReadonlySet<string> = new Set(["precondition-failed", "not-found"]);
 
@@ -26,7 +29,8 @@ type How = "get" | "put" | "cas" | "delete" | "renew";
 type Met = { readonly value?: string; readonly revision: string } | null;
 
 export class RegisterWorkload extends NounWorkload {
-  readonly #keys: readonly string[];
+  readonly #world: World;
+  readonly #keys: string[];
   /** Whose values have a ttl. */
   readonly #brief: string;
   /** When each value with a ttl may end by itself at the earliest. */
@@ -36,6 +40,7 @@ export class RegisterWorkload extends NounWorkload {
 
   constructor(parts: WorkloadParts) {
     super(parts);
+    this.#world = parts.world;
     this.#keys = Array.from({ length: KEYS }, (_, i) => nameOf(parts.world.plan.seed, i));
     this.#brief = `${nameOf(parts.world.plan.seed, 0)}/brief`;
   }
@@ -106,7 +111,7 @@ export class RegisterWorkload extends NounWorkload {
     const seen = new Map<string, Met>();
     for (let i = 0; !asker.isOver; i++) {
       await asker.sleep(random.next() * PAUSE_MS);
-      const key = random.pick([...this.#keys, this.#brief]);
+      const key = random.pick([...this.#newKey(), ...this.#keys, this.#brief]);
       const how = random.pick(["get", "get", "put", "put", "cas", "cas", "delete"] as const);
       const met = seen.get(key) ?? null;
       const renews = key === this.#brief && met?.value !== undefined && random.chance(0.5);
@@ -114,6 +119,15 @@ export class RegisterWorkload extends NounWorkload {
       const now = await this.#operate(asker, name, `${name}-${i}`, key, renews ? "renew" : how, met);
       if (now !== undefined) seen.set(key, now);
     }
+  }
+
+  /** A name that no epoch before has, which all clients begin to use at once. */
+  #newKey(): readonly string[] {
+    const { changes, clock, plan } = this.#world;
+    if (changes.retired === 0) return [];
+    const key = `${nameOf(plan.seed, 0)}/new-${Math.floor(clock.now() / NEW_KEY_MS)}`;
+    if (!this.#keys.includes(key)) this.#keys.push(key);
+    return [key, key];
   }
 
   /** What is there now, as far as was told. */

@@ -2,7 +2,15 @@
  * Watches every acceptor: each record as it is committed, each reply as it leaves. It keeps its own tally of votes and
  * its own idea of quorums, and knows nothing of the code it checks but the shape of what it is shown.
  */
-import type { AcceptorRecord, Ballot, Certificate, Report, Snapshot, Vote } from "../../../src/paxos/mod.ts";
+import type {
+  AcceptorRecord,
+  AcceptorReply,
+  Ballot,
+  Certificate,
+  Report,
+  Snapshot,
+  Vote,
+} from "../../../src/paxos/mod.ts";
 import type { ImportVote, SealedReport } from "../../../src/members/message.ts";
 import type { StoredRecord, WireMessage, WireReply } from "../../../src/ports.ts";
 import { type QuorumRow, quorumRow } from "./quorum_table.ts";
@@ -59,6 +67,10 @@ export class AcceptorMonitor {
   readonly #decided = new Set<string>();
   readonly #faults = new Set<string>();
   readonly #lost = new Set<string>();
+  /** Epochs that are decided to be retired, and where names without a record of the next begin. */
+  readonly #retired = new Map<number, number>();
+  /** Votes for names that are new after a change of members. */
+  fresh = 0;
   /** The newest epoch that was in force at a node, durably. */
   readonly #entered = new Map<string, number>();
 
@@ -144,6 +156,8 @@ export class AcceptorMonitor {
       case "import-promise":
         rests(importParts.has(importPart(epoch, reply.ballot, reply.vote)));
         return rests(isReported(ofEpoch.get(epoch - 1) ?? null, reply.report));
+      case "fresh":
+        return this.#repliedFresh(node, key, reply.reply, epoch, rests);
       case "import-accepted":
         return rests(importParts.has(`${epoch} ${reply.ballot} ${reply.valueId}`));
       case "import-refused":
@@ -217,12 +231,54 @@ export class AcceptorMonitor {
           `${node} ${key}/${base.instance}: sends ${value.id} in import ${ballot} without its own vote`,
         );
       }
+      case "fresh": {
+        const { key, epoch, instance, ballot, value } = message.message;
+        if (!this.#retired.has(epoch - 1)) {
+          this.#fault(`${node} ${key}: proposes as fresh in epoch ${epoch}, too early`);
+        }
+        if (this.#votes.get(`${node} ${key} ${epoch} ${instance} ${ballot}`) === value.id) return;
+        return this.#fault(`${node} ${key}/${instance}: sends ${value.id} as fresh without its own vote for it`);
+      }
       case "accepted":
         return this.#claims(node, message, [{ from: node, vote: message.vote }]);
       case "collision":
         return this.#claims(node, message, message.reports);
       default:
         return;
+    }
+  }
+
+  /** Once an epoch is decided to be retired; where names without a record begin is told. */
+  retired(epoch: number, first: number): void {
+    this.#retired.set(epoch, first);
+  }
+
+  /** What answers an Accept! of a fresh key rests on promise and vote of its import. */
+  #repliedFresh(
+    node: string,
+    key: string,
+    reply: AcceptorReply,
+    epoch: number,
+    rests: (holds: boolean) => void,
+  ): void {
+    const { importParts } = this.#of(node, key);
+    switch (reply.type) {
+      case "accepted":
+        return rests(this.#votes.get(`${node} ${key} ${epoch} ${reply.instance} ${reply.ballot}`) === reply.valueId);
+      case "refused": {
+        const { vote } = reply;
+        const part = vote === null
+          ? `${epoch} ${reply.promised} -`
+          : `${epoch} ${reply.promised} ${vote.ballot} ${vote.value.id} `;
+        return rests([...importParts].some((known) => vote === null ? known === part : known.startsWith(part)));
+      }
+      case "stopped":
+        return this.#fault(`${node} ${key} has stopped: ${reply.reason}`);
+      case "not-lapsed":
+      case "rejected":
+        return;
+      default:
+        return this.#fault(`${node} ${key}: a ${reply.type} answers no Accept! of a fresh key`);
     }
   }
 
@@ -295,6 +351,21 @@ export class AcceptorMonitor {
     seen.importParts.add(importPart(epoch, promised, vote));
     if (vote === null) return;
     seen.importParts.add(`${epoch} ${vote.ballot} ${vote.value.id}`);
+    if (vote.ballot[0] === 0) {
+      this.fresh++;
+      const first = this.#retired.get(epoch - 1);
+      if (first !== vote.base.instance) {
+        this.#fault(
+          `${where}: votes as fresh at ${vote.base.instance} in epoch ${epoch}, where names begin at ${
+            first ?? "no instance yet"
+          }`,
+        );
+      }
+      const old = seen.ofEpoch.get(epoch - 1);
+      if (old !== undefined && old.decidedBy !== null) {
+        this.#fault(`${where}: votes as fresh for what it holds in ${old.epoch}`);
+      }
+    }
     this.#vote(node, key, epoch, vote.base.instance, vote, where);
   }
 

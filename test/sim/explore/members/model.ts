@@ -121,7 +121,9 @@ export class MembersModel implements Searched {
     const isRetired = this.#isRetired(row);
     this.nodes.forEach((_, part) => this.#seals(row, part, visit));
     for (const id of this.#always) this.#deliver(row, id, visit);
-    if (isRetired) { for (const id of this.#alwaysRetired) this.#deliver(row, id, visit); }
+    if (isRetired || this.#plan.beginsEarly) {
+      for (const id of this.#alwaysRetired) this.#deliver(row, id, visit);
+    }
     const masks = new Map<number, { readonly tally: Tally; mask: number }>();
     for (const id of row.sent) {
       for (const request of this.#requests(id)) this.#deliver(row, request, visit);

@@ -233,6 +233,32 @@ export const MEMBERS_MUTANTS: readonly MembersMutant[] = [
     ),
     caughtBy: "3→3', a key that is nobody's, two imports",
   },
+  {
+    name: "a fresh key proposed before e is retired",
+    file: "members/decree.ts",
+    edits: [],
+    host: { beginsEarly: true },
+    harmlessIn: "F 3→3', a stray vote where fresh keys begin, one import",
+  },
+  {
+    name: "a vote for what is fresh by a member that does not know of the retire",
+    file: "members/decree.ts",
+    edits: edit(
+      "const base = freshBase(rules);",
+      "const base = freshBase(rules, rules.next.first ?? message.instance);",
+    ),
+    host: { beginsEarly: true },
+    caughtBy: "F 3→3', a stray vote where fresh keys begin, one import",
+  },
+  {
+    name: "the ballot of a fresh key below a promise of its import",
+    file: "members/decree.ts",
+    edits: edit(
+      "const before = standIn(rules, record, base);\n  const { record: after, reply } = stepAcceptor(rolesOf(rules), before, message",
+      "const before = { ...standIn(rules, record, base), promised: [0, '', 0] as Ballot };\n  const { record: after, reply } = stepAcceptor(rolesOf(rules), before, message",
+    ),
+    caughtBy: "F 3→3', a stray vote where fresh keys begin, one import",
+  },
 ];
 
 /** Above the plans that are to catch one. */

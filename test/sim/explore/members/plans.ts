@@ -58,6 +58,8 @@ export type MembersPlan = {
   readonly certificates?: true;
   /** A bug of a host: the seal is in memory, and a restart forgets it. */
   readonly losesSeals?: true;
+  /** Another: a key is taken for fresh before e is retired. */
+  readonly beginsEarly?: true;
   readonly sometimes: readonly MembersSometimes[];
 };
 
@@ -229,6 +231,32 @@ export const MEMBERS_PLANS = {
     nextProposers: "bd",
     floor: 1,
     sometimes: [...FRESH, "forced by a vote"],
+  },
+  "F 3→3', a stray vote where fresh keys begin, one import": {
+    ...replaced,
+    proposers: "c",
+    imports: "a",
+    nextProposers: "bd",
+    floor: 0,
+    sometimes: [...FRESH, "decided in e+1"],
+  },
+  "F 3→3', a stray vote where fresh keys begin, two imports": {
+    ...replaced,
+    proposers: "c",
+    imports: "ab",
+    nextProposers: "bd",
+    floor: 0,
+    sometimes: [...FRESH, "forced by a vote", "decided in e+1"],
+  },
+  "F 3→3', a stray vote where fresh keys begin, one import, a read in e+1": {
+    ...replaced,
+    proposers: "c",
+    imports: "a",
+    instances: 1,
+    nextProposers: "b",
+    floor: 0,
+    readers: [1],
+    sometimes: [],
   },
   "F 3→3', a dropped tombstone, one import, one proposer after": {
     ...replaced,
