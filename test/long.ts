@@ -14,6 +14,7 @@ export const LONG: readonly string[] = [
   "test/chaos/learner_test.ts",
   "test/chaos/members_test.ts",
   "test/chaos/metrics_test.ts",
+  "test/chaos/moved_repair_test.ts",
   "test/chaos/old_stores_test.ts",
   "test/chaos/raise_test.ts",
   "test/chaos/repair_test.ts",

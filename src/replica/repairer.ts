@@ -38,6 +38,8 @@ type Said =
   & (
     | { readonly type: "sound"; readonly snapshot: Snapshot }
     | { readonly type: "wrong"; readonly reason: string }
+    /** Its record is of the epoch before, and says nothing in this one. */
+    | { readonly type: "unmoved"; readonly reason: string }
     | { readonly type: "silent"; readonly reason: string }
   );
 type Wrong = Exclude<OwnRecord, { type: "sound" }>;
@@ -179,6 +181,9 @@ export class Repairer {
           const reply = await transport.send(from, message);
           if (reply.type === "view") return { from, type: "sound", snapshot: reply.snapshot };
           if (reply.type === "stopped") return { from, type: "wrong", reason: reply.reason };
+          if (reply.type === "unimported") {
+            return { from, type: "unmoved", reason: `the name has not moved to epoch ${epoch} there` };
+          }
           return { from, type: "silent", reason: "reason" in reply ? reply.reason : "it answered something else" };
         } catch (error) {
           return { from, type: "silent", reason: error instanceof Error ? error.message : "it does not answer" };
@@ -228,9 +233,13 @@ export class Repairer {
       };
     }
     if (canAgree) {
+      const isUnmoved = said.some(({ type }) => type === "unmoved");
       return {
         action: "wait",
-        detail: "too few other members answer with a sound record: bring back those that are silent",
+        detail: isUnmoved
+          ? "the name has not moved to the new members yet: bring back those from before that are silent; once it has moved it " +
+            "can be repaired"
+          : "too few other members answer with a sound record: bring back those that are silent",
       };
     }
     const { machine } = this.#parts;
@@ -256,10 +265,12 @@ function snapshotsOf(own: OwnRecord, said: readonly Said[]): readonly Snapshot[]
   ];
 }
 
+const SAYS = { wrong: "has stopped", unmoved: "says nothing of it", silent: "is silent" } as const;
+
 function saidBy(machine: LockMachine, said: readonly Said[]): string {
   return said.map((one) =>
     one.type === "sound"
       ? `${one.from} holds ${wholeHashOf(machine, one.snapshot.state)} at instance ${one.snapshot.instance}`
-      : `${one.from} ${one.type === "wrong" ? "has stopped" : "is silent"} (${one.reason})`
+      : `${one.from} ${SAYS[one.type]} (${one.reason})`
   ).join("; ");
 }

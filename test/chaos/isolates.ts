@@ -40,6 +40,7 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "chaos/upgrade_test.ts": "the version before ran each node on a file of its own",
   "chaos/watchers_test.ts: a watcher that stops reading is cut off; one beside it that reads gets everything":
     "a balancer takes in what a watcher does not read",
+  "cli/backup_test.ts": "a client sees a URL, not who serves it",
   "cli/cert_test.ts": "it makes files, and asks no node but one about its certificate",
   "cli/doctor_test.ts": "a client sees a URL, not who serves it",
   "cli/guard_test.ts": "a client sees a URL, not who serves it, and its links are what fails here",
