@@ -7,6 +7,11 @@ import { shellWord } from "./shell_word.ts";
 /** As the task `node` in deno.json has it. */
 export const NODE_RUN = ["run", "--no-prompt", "--allow-net", "--allow-read", "--allow-write", "--allow-env"] as const;
 
+/** What this program is told to be a node: by Deno that runs it, or itself, where it was compiled to a program of its own. */
+export function nodeWords(isCompiled: boolean): readonly string[] {
+  return isCompiled ? ["node"] : [...NODE_RUN, `${import.meta.dirname}/main.ts`, "node"];
+}
+
 /** A process that does not end by itself after this is killed. */
 const STOP_MS = 5_000;
 
@@ -29,7 +34,7 @@ export function startNode(
   secret: string,
 ): NodeProcess {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [...NODE_RUN, `${import.meta.dirname}/main.ts`, "node", ...nodeArgs],
+    args: [...nodeWords(Deno.build.standalone), ...nodeArgs],
     env: { QUORATE_PEER_SECRET: secret },
     stdin: "null",
     stdout: "piped",
@@ -63,9 +68,14 @@ export function startNode(
 }
 
 /** The line that brings an ended node back, for a shell in the folder `deno task` runs in. */
-export function restartLine(folder: string, nodeArgs: readonly string[]): string {
+export function restartLine(
+  folder: string,
+  nodeArgs: readonly string[],
+  isCompiled: boolean = Deno.build.standalone,
+): string {
   // Started through npx there may be no deno on the PATH, or another one.
   const deno = Deno.env.get("npm_command") === "exec" ? `npx deno@${Deno.version.deno}` : "deno";
   const secret = `QUORATE_PEER_SECRET="$(cat ${shellWord(secretPath(folder))})"`;
-  return `${secret} ${deno} task node ${nodeArgs.map(shellWord).join(" ")}`;
+  const program = isCompiled ? shellWord(Deno.execPath()) : `${deno} task`;
+  return `${secret} ${program} node ${nodeArgs.map(shellWord).join(" ")}`;
 }

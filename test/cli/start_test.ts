@@ -1,6 +1,7 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { isFresh, peerSecret } from "../../src/cli/data_folder.ts";
-import { NODE_RUN } from "../../src/cli/node_process.ts";
+import { NODE_RUN, nodeWords, restartLine } from "../../src/cli/node_process.ts";
+import { shellWord } from "../../src/cli/shell_word.ts";
 import { becomesReady, Command, freePorts, run, withFolder } from "./command.ts";
 
 Deno.test("start: refuses in one line, and starts nothing", () =>
@@ -81,6 +82,14 @@ Deno.test("start: five nodes; a killed one comes back by the line that is printe
 Deno.test("start: its nodes get the permissions of the task", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${import.meta.dirname}/../../deno.json`));
   assertEquals(tasks.node, `deno ${NODE_RUN.join(" ")} src/cli/main.ts node`);
+});
+
+Deno.test("start: compiled to a program of its own it is its own node, and says how to start that", () => {
+  assertEquals(nodeWords(true), ["node"]);
+  assertEquals(nodeWords(false).slice(-1), ["node"]);
+  assertEquals(Deno.build.standalone, false);
+  assertStringIncludes(restartLine("data", ["--id", "a"], true), `${shellWord(Deno.execPath())} node --id a`);
+  assertStringIncludes(restartLine("data", ["--id", "a"], false), " task node --id a");
 });
 
 Deno.test("peerSecret: made once, for its owner only", () =>
