@@ -192,7 +192,7 @@ export const ListQuery = z.strictObject({
   cursor: z.string().optional().openapi({ ...isPrefix, minLength: 1, description: "As the page before had it." }),
   timeoutMs,
 });
-/** Of what is granted. */
+/** For lists of what is granted. */
 export const GrantListQuery = ListQuery.extend({
   heldForMs: wholeText(0, HELD_FOR_MAX_MS).optional().openapi({
     description:

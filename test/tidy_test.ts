@@ -166,7 +166,7 @@ const RULES: readonly Rule[] = [
   },
   {
     room: "src/backup/",
-    may: ["src/backup/", "src/paxos/ballot.ts", ...SHARED],
+    may: ["src/backup/", "src/ports.ts", "src/paxos/ballot.ts", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   { room: "src/service/", may: ["src/service/", "src/backup/", "src/leases/", "src/replica/", "src/engine/", ...CORE] },

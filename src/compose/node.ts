@@ -196,16 +196,7 @@ export class ReplicaNode implements NodeService {
       epoch: this.#epoch,
       report,
     };
-    this.#learner = new LearnerHost({
-      acceptor: this.#acceptor,
-      coordinator,
-      transport,
-      learning: this.#learning,
-      clock,
-      timing: parts.timing,
-      contention,
-      epoch: this.#epoch,
-    });
+    this.#learner = new LearnerHost({ ...parts, coordinator });
     const submitters = new Submitters(parts);
     coordinator.onLosers((key, losers) => submitters.takeUp(key, losers));
     const { timing } = parts;

@@ -50,7 +50,7 @@ Deno.test("repair: of a name that cannot move yet it is refused, and nothing is 
   withMembers("abc", async (cluster) => {
     await spoiled(cluster);
     await cluster.join("d");
-    // Of x only b can say what it holds: two of the three would have to.
+    // Only b can say what x holds: two of the three would have to.
     cluster.signal("a", "SIGSTOP");
     const changed = await cluster.change("b", 0, "bcd");
     assertEquals(changed?.status, 200, JSON.stringify(changed?.body));

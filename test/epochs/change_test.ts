@@ -112,7 +112,7 @@ Deno.test("change: whose software knows too little to vote, or to talk with the 
     ["abd", { c: version({ wires: later }) }, /^$/],
     ["abde", { e: version({ wires: later }) }, /^d .* and e speaks wires/],
     ["abd", { d: version({ wires: sooner }) }, /^$/],
-    // Of members there are nothing of the kind is asked: they vote already, or say why not.
+    // Who is a member already is asked for nothing of the kind: it votes, or says why not.
     ["abc", { a: version({ machine: 1 }), b: { raised } }, /^$/],
   ];
   for (const [ids, more, detail] of cases) {
