@@ -174,7 +174,7 @@ export const WATCHED_MAX_KEYS = 10_000;
 export const KEPT_MAX_SESSIONS = 10_000;
 /** Ends of leases that a node works on at once where nobody waits for them, and besides those where somebody does. */
 export const ENDS_AT_ONCE = 16;
-export const ENDS_WANTED_AT_ONCE = 64;
+export const ENDS_WANTED_AT_ONCE = 32;
 /** Names remembered of each node that is away; beyond that it catches up when the name is next used. */
 export const LAGGING_MAX_KEYS = 10_000;
 /** Names whose contention is remembered; of others it counts as none. */
