@@ -12,6 +12,7 @@ import {
   recordAt,
   snapshotAfter,
   valueOf,
+  voteFor,
 } from "../paxos/samples.ts";
 import { accept, AFTER_A, EMPTY, epochsOf, importedOf, learnImport, Member, prepare, voted } from "./samples.ts";
 
@@ -283,6 +284,10 @@ Deno.test("fresh: its ballot is one of the import: a promise or vote above it en
   assertEquals(voted.get(fresh, "d").type, "unimported");
   const told = new Member("a", unimported(null), epochsOf(8));
   told.get(fresh, "d");
+  // Another's value meets the vote, as it would in a record: the base is not told, since it is everybody's.
+  const met = told.get({ ...fresh, message: { ...message, value: valueOf("b") } }, "b");
+  assert(met.type === "fresh" && met.reply.type === "refused");
+  assertEquals(met.reply.vote, voteFor(valueOf("d")));
   const promise = told.get(prepare("b"), "b");
   assert(promise.type === "import-promise");
   assertEquals([promise.first, promise.vote?.base.instance, promise.vote?.value.id], [8, 8, valueOf("d").id]);

@@ -103,6 +103,24 @@ Deno.test("fresh: once members have changed, a new name takes the messages and t
   }
 });
 
+Deno.test("fresh: members hear what was decided of a new name before its next value, whose message alone would not tell them", async () => {
+  const { cluster, sentOf } = await counted();
+  try {
+    const row = firstChange("abc", "abc");
+    for (const id of "abc") await cluster.adopt(id, row);
+    await retire(cluster, row, "abc", "abc", "abc");
+    for (const text of ["1", "2"]) await put(cluster, "a", "k", text);
+    await until("it is told of", () => sentOf("kv/k").filter((what) => what.endsWith(" learn")).length === 2);
+    const sent = sentOf("kv/k").filter((what) => !what.endsWith(" read"));
+    for (const to of "bc") {
+      const types = sent.flatMap((what) => what.startsWith(`a>${to} `) ? [what.slice("a>b ".length)] : []);
+      assertEquals(types, ["fresh", "import-learn", "accept", "learn"], to);
+    }
+  } finally {
+    cluster.close();
+  }
+});
+
 Deno.test("fresh: who does not know that an epoch is retired votes for no such name, and it is imported", async () => {
   const { cluster, sentOf } = await counted();
   const isSent = (type: string, key: string) => sentOf(key).some((what) => what.endsWith(` ${type}`));

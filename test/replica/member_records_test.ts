@@ -159,3 +159,58 @@ Deno.test("member records: a message of e is refused, and so is every change onc
   await assertRejects(() => host.handle(PREPARE, "b"), QuorateError, "goes over");
   assertEquals(host.viewNow(KEY), null);
 });
+
+Deno.test("member records: a fresh key is opened as it is, unless something of the epoch before may be under way here", async () => {
+  const openings = async (disk: MemoryDisk, first: number | null = 1, me = "d") => {
+    const host = await hostOf(me, disk, pairOf(1, "abc", "abd", first));
+    host.onUnimported(() => Promise.reject(new Error("to be imported")));
+    return await host.opening(KEY).then(({ isFresh, snapshot, vote, fast }) => [
+      isFresh,
+      snapshot.instance,
+      vote?.value.id ?? null,
+      fast?.coordinator,
+    ], (error: Error) => error.message);
+  };
+  assertEquals(await openings(new MemoryDisk()), [true, 1, null, "d"]);
+  assertEquals(await openings(new MemoryDisk(), 7), [true, 7, null, "d"]);
+  assertEquals(await openings(new MemoryDisk(), null), "to be imported");
+  // It owns no ballot, or it has a record of e, or it has promised.
+  assertEquals(await openings(new MemoryDisk(), 1, "v"), "to be imported");
+  assertEquals(await openings(diskWith({ ...RECORD, vote: voteFor(valueOf("c")) }), 1, "a"), "to be imported");
+  const promised = new MemoryDisk();
+  await (await hostOf("d", promised)).handle(PREPARE, "b");
+  assertEquals(await openings(promised), "to be imported");
+
+  // A vote of the ballot itself, also of before a start, is what it meets there.
+  const disk = new MemoryDisk();
+  const host = await hostOf("d", disk, pairOf(1, "abc", "abd", 1));
+  const value = valueOf("d");
+  const message = { type: "accept", key: KEY, epoch: 1, instance: 1, ballot: STANDING, value } as const;
+  const reply = await host.handle({ type: "fresh", key: KEY, epoch: 1, message }, "d");
+  assert(reply.type === "fresh" && reply.reply.type === "accepted");
+  assertEquals(await openings(disk), [true, 1, value.id, "d"]);
+});
+
+Deno.test("member records: what decided the first value of a key in the epoch is told with the record that it makes", () => {
+  const records = new MemberRecords("d", machine, pairOf(1, "abc", "abd", 1), () => fast("d"));
+  const value = valueOf("d");
+  const at = { key: KEY, epoch: 1, instance: 1 };
+  const mark = <M>(message: M) => ({ type: "fresh", key: KEY, epoch: 1, message }) as const;
+  const envelope = { from: "d", seenMs: {} };
+  const voted = records.step(KEY, null, mark({ type: "accept", ...at, ballot: STANDING, value }), envelope);
+  assertEquals([voted.entered, voted.value], [null, null]);
+  const certificate = {
+    instance: 1,
+    ballot: STANDING,
+    kind: "inclusive",
+    valueId: value.id,
+    acceptors: ["a", "d"],
+  } as const;
+  const decided = records.step(KEY, voted.record, mark({ type: "decide", ...at, certificate }), envelope);
+  assertEquals([decided.entered?.instance, decided.value, decided.found.state.mode], [2, value, fast("d")]);
+  // A state that somebody sent tells of no value.
+  const snapshot = { ...openingOf(fast("d")), instance: 5, decidedBy: { ...certificate, instance: 4 } };
+  const learn = { type: "learn", ...at, instance: 5, certificate: null, snapshot } as const;
+  const sent = records.step(KEY, voted.record, learn, { from: "a", seenMs: {} });
+  assertEquals([sent.entered?.instance, sent.value], [5, null]);
+});

@@ -20,7 +20,7 @@ const PAUSE_MS = 300;
 const HEDGES = 0.15;
 const TTL_MS = 1_500;
 /** Once members have changed there is a new name as often. */
-const NEW_KEY_MS = 1_500;
+const NEW_KEY_MS = 400;
 const CONTENT_TYPE = "text/plain";
 const FINAL: ReadonlySet<string> = new Set(["precondition-failed", "not-found"]);
 
