@@ -64,7 +64,9 @@ export function commandName(id: string): string {
   return id.slice(0, COMMAND_CHARS);
 }
 
+/** What is marked as of a fresh key is shown as what it is of every other. */
 export function detailOf(message: Message | WireReply): MessageDetail {
+  if (message.type === "fresh") return detailOf("reply" in message ? message.reply : message.message);
   const letter = LETTERS[message.type];
   return {
     type: message.type,
@@ -146,6 +148,8 @@ export function collisionIn(seen: Sighting): CollisionRemark | null {
   if (seen.type !== "handled") return null;
   const { message, reply } = seen;
   switch (message.type) {
+    case "fresh":
+      return reply.type === "fresh" ? collisionIn({ ...seen, message: message.message, reply: reply.reply }) : null;
     case "accept": {
       if (reply.type !== "refused" || reply.vote === null) return null;
       const { ballot, value: held } = reply.vote;

@@ -22,6 +22,8 @@ Deno.test("detail: letters of Fast Paxos, and what each message says", () => {
     proposer: "a",
     commands: ["cmd-1"],
   });
+  assertEquals(detailOf(MESSAGES.fresh), detailOf(MESSAGES.accept));
+  assertEquals(detailOf(REPLIES.fresh), detailOf(REPLIES.accepted));
   assertEquals(detailOf(REPLIES.promise).vote, { ballot: "0..0", value: "a/n1/1" });
   assertEquals(detailOf(REPLIES.ahead).instance, 5);
   assertEquals(detailOf(MESSAGES.collision).votes, { a: "a/n1/1" });
@@ -47,4 +49,7 @@ Deno.test("detail: a collision is two values in one ballot; silence and older ba
   assertEquals(refusedFor(other)?.values, ["b/n2/1", "a/n1/1"]);
   assertEquals(refusedFor({ ...other, ballot: [1, "b/n2", 0] }), null);
   assertEquals(refusedFor(null), null);
+  const reply = { type: "fresh", reply: { ...REPLIES.refused, vote: other } } as const;
+  const met = collisionIn({ type: "handled", from: "a", message: MESSAGES.fresh, reply });
+  assertEquals(met?.values, ["b/n2/1", "a/n1/1"]);
 });
