@@ -31,13 +31,17 @@ export const LONG: readonly string[] = [
   "test/chaos/upgrade_test.ts",
   "test/chaos/watchers_test.ts",
   "test/chaos/written_often_test.ts",
+  "test/cli/cert_test.ts",
   "test/cli/hangup_test.ts",
   "test/client/client_contract_test.ts",
   "test/package/generators_test.ts",
+  "test/package/package_test.ts",
   "test/python/python_client_test.ts",
   "test/replica/learner_node_test.ts",
   "test/sim/explore/members/model_test.ts",
   "test/sim/explore/reductions_test.ts",
+  "test/sim/long_logs_test.ts",
+  "test/sim/session_seeds_test.ts",
 ];
 
 /** What `deno` is run with: for the long files, for those that `args` names, or for all but the long ones. */

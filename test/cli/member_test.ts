@@ -37,7 +37,8 @@ Deno.test("member: list, add, remove and replace ask for the members that are to
     [["remove", "a", "b"], "c"],
     [["replace", "c", "--with", `d=${d}`], "abd"],
   ];
-  for (const [args, ids] of cases) {
+  // Each looks again after a while, until all names have moved.
+  await Promise.all(cases.map(async ([args, ids]) => {
     const { service, asked } = moving();
     await withApps(1, async (apps) => {
       const { code, out, err } = await run(["member", ...args, "--url", apps.url("a")]);
@@ -50,7 +51,7 @@ Deno.test("member: list, add, remove and replace ask for the members that are to
       );
       assertMatch(out.at(-1)!, /^epoch 1: all names have moved; who is no member any more can be ended$/);
     }, { members: service });
-  }
+  }));
 });
 
 Deno.test("member: done already, --no-wait and --json; list", async () => {
@@ -79,7 +80,7 @@ Deno.test("member: remove and replace are repeated while the change is under way
       /c is no member; the members are a, b, d$/,
     ],
   ] as const;
-  for (const [args, other, line] of cases) {
+  await Promise.all(cases.map(async ([args, other, line]) => {
     const { service, asked } = moving();
     await withApps(1, async (apps) => {
       const member = (args: readonly string[]) =>
@@ -93,7 +94,7 @@ Deno.test("member: remove and replace are repeated while the change is under way
       assertEquals([code, asked.length], [2, 2], other.join(" "));
       assertMatch(err[0]!, line);
     }, { members: service });
-  }
+  }));
 });
 
 Deno.test("member: what is no member, no URL or no node is told in one line", async () => {

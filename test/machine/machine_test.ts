@@ -182,32 +182,3 @@ Deno.test("a state does not grow with the number of commands", () => {
     assertLessOrEqual(jsonBytes(state), ROW_MAX_BYTES);
   }
 });
-
-const ASKS: readonly Op[] = [
-  { type: "acquire", holder: "h", mode: "exclusive", ttlMs: 30_000, lockDelayMs: 0, atMs: 1 },
-  { type: "take", limit: 4, permits: 3, holder: "h", ttlMs: 30_000, lockDelayMs: 0, atMs: 1 },
-  { type: "campaign", candidate: "h", value: "v", ttlMs: 30_000, atMs: 1 },
-];
-
-for (const ask of ASKS) {
-  Deno.test(`what is asked for by ${ask.type} and released 50,000 times is as small as after the first hundred`, () => {
-    let state = machine.init(FAST);
-    let early = 0;
-    for (let i = 1; i <= 100_000; i += 2) {
-      const command = (at: number, op: Op): Command => ({ subject: "s", id: `id${at}`, born: at, op });
-      const one = (at: number, op: Op) => {
-        const value = { id: `a/Q3xT0pLkVb8yZr1WmNcD5A/${at}`, proposer: "a", commands: [command(at, op)] };
-        const { state: next, results } = machine.applyWithResults(state, at, value);
-        state = next;
-        return results[0]!;
-      };
-      const granted = one(i, ask);
-      assert(granted.outcome === "granted", granted.outcome);
-      assertEquals(one(i + 1, { type: "release", fence: granted.fence, atMs: 1 }).outcome, "released");
-      if (i < 200) early = jsonBytes(state);
-    }
-    // Only the digits of its numbers have grown.
-    assertLessOrEqual(jsonBytes(state), early * 1.15);
-    console.log(`${ask.type}: ${early} bytes after 200 commands, ${jsonBytes(state)} after 100,000`);
-  });
-}

@@ -113,15 +113,3 @@ Deno.test("the largest value that a request may bring fits, and what the row has
   assertEquals(log.do(put("x".repeat(ROW_MAX_BYTES))), { outcome: "too-large" });
   assertEquals(log.state.register, before);
 });
-
-Deno.test("a register written 100,000 times stays as small as after the first writes", () => {
-  const log = new KeyLog();
-  let most = 0;
-  for (let i = 0; i < 100_000; i++) {
-    log.do(put("QUJD", i % 3 === 0 ? { ttlMs: 5_000 } : {}), `subject${i % 7}`);
-    if (i % 1_000 === 999) most = Math.max(most, jsonBytes(log.state));
-  }
-  assertEquals(log.state.revision.length > 0, true);
-  assertLessOrEqual(most, 3_000, `${most} bytes`);
-  console.log(`a register after 100,000 writes: ${jsonBytes(log.state)} bytes, ${most} at most`);
-});
