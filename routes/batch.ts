@@ -12,7 +12,8 @@ import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { checked, queryOf, refuseInBatch } from "./input.ts";
 import type { Limits } from "./rate_limit.ts";
-import { BATCH_HEADERS, BATCH_RESULT_HEADERS, BatchBody, BatchShape, json, NoQuery, responses } from "./schemas.ts";
+import { BATCH_HEADERS, BATCH_RESULT_HEADERS } from "./batch_headers.ts";
+import { BatchBody, BatchShape, json, NoQuery, responses } from "./schemas.ts";
 
 type Operation = z.output<typeof BatchBody>[number];
 type Result = z.output<typeof BatchShape>[number];

@@ -67,5 +67,7 @@ export function checkDirectOp(noun: Noun, op: { readonly type: string }, at: str
   if (row.by === undefined) return;
   if (asked[row.by] === undefined) throw invalid(row.by, "is required");
   if (asked["waitMs"] !== 0) throw invalid("waitMs", "needs a node to wait at");
+  // It is said to the node that answers, and is no part of what is decided.
+  if (all["renews"] !== undefined) throw invalid("renews", "needs a node to wait at");
   if (asked["session"] !== undefined) throw invalid("session", "needs a node that enters it there");
 }

@@ -11,6 +11,7 @@ import {
   NameParam,
   problemShape,
   renewedTtlMs,
+  renews,
   replayed,
   session,
   text,
@@ -27,6 +28,7 @@ export const CampaignBody = z.strictObject({
   ttlMs: ttlMs.default(TTL_DEFAULT_MS),
   waitMs,
   session,
+  renews,
 }).openapi("Campaign");
 export const ProclaimBody = z.strictObject({ ttlMs: renewedTtlMs, value }).openapi("Proclaim");
 export const TermParams = NameParam.extend({ term: fence });

@@ -79,11 +79,12 @@ export function electionRoutes(app: OpenAPIHono<Env>, elections: ElectionService
   publish(app, campaign, async (c) => {
     const { caller, name } = writeOf(c, ELECTION, newId);
     const body = checked(CampaignBody, await readObject(c), "body");
-    const { candidate, value, ttlMs, waitMs, session } = body;
+    const { candidate, value, ttlMs, waitMs, session, renews } = body;
     const request = {
       candidate: holderOf("candidate", candidate, waitMs, caller),
       ttlMs,
       waitMs,
+      ...(renews && { renews }),
       ...(value !== undefined && { value }),
       ...sessionOf(c, session, caller),
     };

@@ -110,7 +110,8 @@ export function grantRoutes(
   const leaveRoute = createRoute({
     method: "delete",
     path: `${path}/{name}/queue/{key}`,
-    summary: "Take your waiter with that Idempotency-Key out of the queue; a grant it was already told of stays",
+    summary:
+      "Take your waiter with that Idempotency-Key out of the queue; a grant it was told of stays, once it is confirmed",
     request: { params: QueueParams, query: WholeQuery, headers: WriteHeaders },
     security: needs({ noun, verb: "write" }),
     responses: responses(LeftShape, WRITE),

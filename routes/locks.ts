@@ -154,6 +154,7 @@ function requestOf(
     mode: body.mode,
     lockDelayMs: body.lockDelayMs,
     ...(body.metadata !== undefined && { metadata: body.metadata }),
+    ...(body.renews && { renews: true }),
     ...bound,
   };
 }

@@ -23,6 +23,7 @@ import type { ErrorCode } from "../src/errors.ts";
 import { PEER_CAUSES } from "../src/api.ts";
 import { FENCE } from "../src/http/fence.ts";
 import { PROBLEMS } from "../src/http/problem.ts";
+import { BATCH_HEADERS, BATCH_RESULT_HEADERS } from "./batch_headers.ts";
 import { utf8Length } from "./input.ts";
 
 /** As patterns that checkers of any language read alike; what is checked is input.ts. */
@@ -74,6 +75,12 @@ export const holder = text(1, HOLDER_MAX_BYTES)
     pattern: isPrefix.pattern,
   });
 export const waitMs = whole(0, WAIT_MAX_MS).default(0);
+export const renews = z.boolean({ error: "is neither true nor false" }).default(false).openapi({
+  description:
+    "You renew what you are granted, within a third of `guaranteedForMs`. A grant out of the queue may then be " +
+    "answered sooner, with a `guaranteedForMs` of at most 9,900 however long the ttl is. Several locks are not, nor what has a " +
+    "session or a lock delay.",
+});
 export const metadata = text(0, METADATA_MAX_BYTES).optional();
 export const sessionId = z.string({ error: "is not the id of a session" })
   .regex(/^[0-9a-f]{32}$/, { error: "is not the id of a session" });
@@ -93,6 +100,7 @@ export const AcquireBody = z.strictObject({
   metadata,
   lockDelayMs,
   session,
+  renews,
 }).openapi("Acquire");
 const INSTANCE_MAX = 1e15 - 1;
 const names = { error: `is not an array of 1 to ${LOCKS_TOGETHER_MAX} names` };
@@ -108,29 +116,6 @@ export const RenewBody = z.strictObject({ ttlMs: renewedTtlMs }).openapi("Renew"
 export const ReleaseBody = z.strictObject({});
 export const ForceBody = z.strictObject({ reason: text(1, REASON_MAX_BYTES) }).openapi("Force");
 
-/** What an operation of a batch may say besides its path and body. */
-export const BATCH_HEADERS = [
-  "Idempotency-Key",
-  "Quorate-Born",
-  "Quorate-Hedge",
-  "If-Match",
-  "If-None-Match",
-  "Fence",
-  "Content-Type",
-  "X-Request-Id",
-] as const;
-/** What is told of the answer to one besides its status and body: what a caller goes on with. */
-export const BATCH_RESULT_HEADERS = [
-  "Content-Type",
-  "ETag",
-  "Allow",
-  "Retry-After",
-  "Idempotency-Key",
-  "Consensus-Path",
-  "Consensus-Instance",
-  "Consensus-Ballot",
-  "Quorate-Stale-Ms",
-] as const;
 const base64 = z.literal(true, { error: "is not true" }).optional();
 const operation = z.strictObject({
   method: z.enum(["GET", "POST", "PUT", "DELETE"], { error: "is not one of GET, POST, PUT, DELETE" }),

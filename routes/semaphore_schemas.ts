@@ -11,6 +11,7 @@ import {
   lockDelayMs,
   metadata,
   problemShape,
+  renews,
   replayed,
   session,
   ttlMs,
@@ -28,6 +29,7 @@ export const TakeBody = z.strictObject({
   metadata,
   lockDelayMs,
   session,
+  renews,
 }).openapi("Take");
 
 export const SemaphoreGrantShape = z.strictObject({

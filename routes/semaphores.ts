@@ -87,12 +87,13 @@ export function semaphoreRoutes(app: OpenAPIHono<Env>, semaphores: SemaphoreServ
   const { newId } = parts;
   publish(app, take, async (c) => {
     const { caller, name } = writeOf(c, SEMAPHORE, newId);
-    const { holder, metadata, session, ...body } = checked(TakeBody, await readObject(c), "body");
+    const { holder, metadata, session, renews, ...body } = checked(TakeBody, await readObject(c), "body");
     if (body.permits > body.limit) throw invalid("permits", `is more than the limit of ${body.limit}`);
     const request = {
       ...body,
       holder: holderOf("holder", holder, body.waitMs, caller),
       ...(metadata !== undefined && { metadata }),
+      ...(renews && { renews }),
       ...sessionOf(c, session, caller),
     };
     const born = bornOf(c, caller);

@@ -108,6 +108,7 @@ export function createLocks(calls: Calls): Locks {
       targets,
       names,
       body: { ...bodyOf(options), mode, ...(holder !== undefined && { holder }) },
+      renews: names === null && session === null,
       waitMs,
       signal,
       onPosition,

@@ -51,6 +51,7 @@ export function createSemaphores(calls: Calls): Semaphores {
         targets: [target],
         names: null,
         body,
+        renews: session === null,
         waitMs: wait,
         signal,
         onPosition,

@@ -50,6 +50,8 @@ export type Asked = {
   /** The names of `targets`, in their order, where several locks are asked for. */
   readonly names: readonly string[] | null;
   readonly body: object;
+  /** What is granted renews itself. */
+  readonly renews: boolean;
   /** Infinity: for ever. */
   readonly waitMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -126,6 +128,8 @@ class TakeRun {
   readonly #stop = new AbortController();
   #isGivenUp = false;
   #isQueued = false;
+  /** Said as long as it is not refused: nodes of 0.2.0 do not know it. */
+  #renews: boolean;
   #node = "";
   #command: Command;
   /** The instances of several locks by name, fixed before the first send, as that of one is. */
@@ -134,6 +138,7 @@ class TakeRun {
   constructor(calls: Calls, asked: Asked) {
     this.#calls = calls;
     this.#asked = asked;
+    this.#renews = asked.renews;
     this.#untilMs = calls.clock.now() + asked.waitMs;
     this.#command = calls.command();
     this.end = this.#run();
@@ -208,7 +213,7 @@ class TakeRun {
     const call = {
       method: "POST",
       target,
-      body: { ...body, ...born, waitMs },
+      body: { ...body, ...born, ...(this.#renews ? { renews: true } : {}), waitMs },
       command: this.#command,
       ...(isStream ? { headers: { accept: "text/event-stream" } } : { waitMs }),
     } as const;
@@ -286,6 +291,10 @@ class TakeRun {
       case "no-quorum":
       case "not-ready":
       case "overloaded":
+        return { type: "again" };
+      case "invalid-request":
+        if (!this.#renews || error.problem?.["field"] !== "renews") throw error;
+        this.#renews = false;
         return { type: "again" };
       default:
         throw error;

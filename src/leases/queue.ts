@@ -8,6 +8,7 @@ import type { LeaseTerm, Snapshot, State } from "../paxos/message.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
 import type { Submitters } from "../replica/submitters.ts";
 import { endLapsed } from "./expiry.ts";
+import { OwnSends } from "./own_sends.ts";
 import type { Outcome } from "../replica/pending.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import { lapsedOf } from "../replica/lapse.ts";
@@ -64,9 +65,11 @@ type Waiter = {
 export class Queues {
   readonly #parts: Parts;
   readonly #queues = new Map<string, KeyQueue>();
+  readonly sends: OwnSends;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.sends = new OwnSends(parts);
   }
 
   /** Until the place of this command is granted or gone, `waitMs` are over, or `signal` aborts (`late` too). */
@@ -81,7 +84,7 @@ export class Queues {
     const cancel = this.#parts.clock.after(waitMs, late);
     signal?.addEventListener("abort", late, { once: true });
     if (signal?.aborted) late();
-    const queue = this.#queues.get(key) ?? new KeyQueue(this.#parts, key);
+    const queue = this.#queues.get(key) ?? new KeyQueue(this.#parts, key, this.sends);
     this.#queues.set(key, queue);
     queue.add(waiter);
     try {
@@ -98,6 +101,7 @@ export class Queues {
 class KeyQueue {
   readonly #parts: Parts;
   readonly #key: string;
+  readonly #sends: OwnSends;
   readonly #waiters = new Set<Waiter>();
   #stop: (() => void) | null = null;
   #lookedAt = 0;
@@ -105,9 +109,10 @@ class KeyQueue {
   /** What ends the watch for the end of each session that something here is bound to. */
   readonly #sessions = new Map<string, () => void>();
 
-  constructor(parts: Parts, key: string) {
+  constructor(parts: Parts, key: string, sends: OwnSends) {
     this.#parts = parts;
     this.#key = key;
+    this.#sends = sends;
   }
 
   get empty(): boolean {
@@ -261,7 +266,9 @@ class KeyQueue {
       if (places.length === 0) return;
       const op = { type: "keep-places", places } as const;
       const { me } = acceptor.rules;
-      await submitters.submit(this.#key, { subject: me, id: random.id(), op, timeoutMs: PLACE_RENEW_MS });
+      const id = random.id();
+      this.#sends.sending(this.#key, id);
+      await submitters.submit(this.#key, { subject: me, id, op, timeoutMs: PLACE_RENEW_MS });
     } catch {
       // The next one in three seconds; a place outlives two that fail.
     }

@@ -15,6 +15,11 @@ export function numberOf(instance: number, k: number): string {
   return (BigInt(instance) * BigInt(GRANTS_PER_INSTANCE) + BigInt(k)).toString();
 }
 
+/** The instance in which the grant with this fence was made. */
+export function instanceOfFence(fence: string): number {
+  return Number(BigInt(fence) / BigInt(GRANTS_PER_INSTANCE));
+}
+
 /** Bounded, and without leading zeros, so that equal numbers are equal strings. */
 export function isDecimal(text: unknown): text is string {
   return typeof text === "string" && DECIMAL.test(text);

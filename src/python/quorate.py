@@ -464,6 +464,8 @@ class _Taker:
     def _take(self, body, wait):
         """Whether it was granted. ``wait``: seconds, or None for ever."""
         client, expired = self._client, 0
+        # It is renewed while it is held, so nodes may tell of it before that is confirmed; those of 0.2.0 do not know the field.
+        body = {**body, "renews": True}
         if self.remaining() > 0:
             raise LockError("held", "this object holds it already: make one for each hold")
         if self._hold is not None:
@@ -487,6 +489,8 @@ class _Taker:
                         # Whoever cancelled may have ended it already.
                         return self._given_up()
                     self._leave(command)
+                elif code == "invalid-request" and answer.body.get("field") == "renews" and body.pop("renews", False):
+                    continue
                 elif answer is not None and code not in ("held", "led", "cooling", "lost", "expired-command"):
                     raise answer.error()
             except BaseException:

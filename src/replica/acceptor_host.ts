@@ -146,12 +146,14 @@ export class AcceptorHost {
     let value: Value | null = null;
     let found: AcceptorRecord | null = null;
     let voted: (() => void) | null = null;
+    let dated: (() => void) | null = null;
     const reply = await this.#update<SentReply>(key, (stored) => {
       if (this.members !== null && (!this.members.isImported(stored) || isImport(message))) {
         const { record, entered, reply, ...step } = this.#outside(this.members, key, stored, message, from);
         ({ found, value } = step);
         moved = entered === null ? null : snapshotOf(entered);
         voted = entered === null ? null : this.#voteTold(key, null, entered, message, from);
+        dated = this.#leases.imported(key, record?.importing?.vote ?? null);
         return { record, reply };
       }
       if (isImport(message)) return { record: null, reply: { type: "rejected", reason: "another epoch" } };
@@ -159,7 +161,7 @@ export class AcceptorHost {
       found = record;
       this.#leases.see(key, record, stored?.firstSeen);
       const next = stepAcceptor(this.rules, record, message, this.#envelope(message, from));
-      this.#leases.stepped(key, record, next.record);
+      dated = this.#leases.stepped(key, record, next.record);
       moved = next.record.instance > record.instance ? snapshotOf(next.record) : null;
       voted = this.#voteTold(key, record.vote, next.record, message, from);
       const isKept = next.record === record && !this.#kept.isDead(stored);
@@ -170,6 +172,7 @@ export class AcceptorHost {
       const moving = move === null ? {} : { move, mayWait: this.#mayWait(message, from, record, move) };
       return { record: this.#kept.kept(next.record, stored), reply, ...moving };
     });
+    (dated as (() => void) | null)?.();
     const told = this.#unsavedTold(key, reply);
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply: told });
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
@@ -177,7 +180,7 @@ export class AcceptorHost {
     (voted as (() => void) | null)?.();
     if (moved !== null) {
       this.#meter.moved(key, found!.state, moved, value);
-      this.#moves.moved(key, moved, found!.instance);
+      this.#moves.moved(key, moved, found!.instance, value);
     } else if (reply.type !== "stopped") this.#moves.met(key, found!, false);
     return told;
   }
@@ -196,8 +199,6 @@ export class AcceptorHost {
     const step = members.step(key, stored, message, this.#envelope(message, from));
     const { record, entered } = step;
     if (entered !== null) this.#leases.see(key, entered);
-    const cast = record?.importing?.vote ?? null;
-    if (cast !== null) this.#leases.voted(key, cast.base.instance, cast.value.id);
     return record === null ? step : { ...step, record: this.#kept.kept(record, stored) };
   }
 

@@ -5,6 +5,7 @@
  * its leases, by the platform's wall clock.
  */
 import { DRIFT, LEASES_MAX_KEYS, WALL_MARGIN_MS } from "../limits.ts";
+import type { ImportVote } from "../members/message.ts";
 import {
   type AcceptorRecord,
   leaseKey,
@@ -65,30 +66,42 @@ export class LeaseClock {
       }
       return;
     }
-    // Votes of an instance that is over say when its leases began; after that they are only weight.
+    // Votes of the instance that made this state say when its leases began; others say nothing of them, as a value that lost
+    // may be proposed again. After that they are only weight.
+    const madeBy = known?.instance === instance - 1 ? known.voted : null;
     const voted = known?.instance === instance ? known.voted : null;
     if (leases.length === 0 && voted === null) return this.#keys.delete(key);
     const since: Seen["since"] = new Map();
     for (const lease of leases) {
       const name = leaseKey(lease);
-      const ownMs = known?.since.get(name)?.sinceMs ?? known?.voted?.get(lease.by) ?? now;
+      const ownMs = known?.since.get(name)?.sinceMs ?? madeBy?.get(lease.by) ?? now;
       since.set(name, isFrom(lease, ownMs));
     }
     this.#keys.set(key, { instance, stateHash, since, voted });
   }
 
-  /** A step may run for a commit that then fails. A lease then counts from a little early, but never from before its request. */
-  stepped(key: string, before: AcceptorRecord, after: AcceptorRecord): void {
+  /**
+   * To be called in a step that may still fail to be kept. What it returns is to be called once it is durable: before that no vote
+   * of it dates a lease.
+   */
+  stepped(key: string, before: AcceptorRecord, after: AcceptorRecord): (() => void) | null {
     // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
     if (after.instance !== before.instance) this.see(key, after);
-    if (after.vote !== null && after.vote.value.id !== before.vote?.value.id) {
-      this.voted(key, after.instance, after.vote.value.id);
-    }
+    const { instance, vote } = after;
+    if (vote === null || vote.value.id === before.vote?.value.id) return null;
+    return () => this.voted(key, instance, vote.value.id);
   }
 
-  /** This process votes for the value at `instance`: what it will grant or renew counts from now. */
+  /** The same for a vote in the import of a key. */
+  imported(key: string, vote: ImportVote | null): (() => void) | null {
+    return vote === null ? null : () => this.voted(key, vote.base.instance, vote.value.id);
+  }
+
+  /** A vote of this process for the value at `instance` is durable: what it will grant or renew counts from now. */
   voted(key: string, instance: number, valueId: string): void {
     const known = this.#keys.get(key);
+    // The record has moved on since.
+    if (known !== undefined && known.instance > instance) return;
     const isHere = known?.instance === instance;
     const voted = (isHere ? known.voted : null) ?? new Map<string, number>();
     if (!voted.has(valueId)) voted.set(valueId, this.#clock.now());

@@ -1,6 +1,6 @@
 /** Who is told that the own record of a key has moved on, by this process or, in a store that others serve too, by a twin. */
 import { STOOD_MAX_KEYS } from "../limits.ts";
-import type { AcceptorRecord, Snapshot } from "../paxos/message.ts";
+import type { AcceptorRecord, Snapshot, Value } from "../paxos/message.ts";
 import { snapshotOf } from "../paxos/record.ts";
 import { Remembered } from "../remembered.ts";
 import type { RaisedMachine } from "./raised_machine.ts";
@@ -53,18 +53,18 @@ export class Moves {
     else if (stood === undefined || stood === record.instance) this.#stood.set(key, record.instance);
   }
 
-  moved(key: string, snapshot: Snapshot, from: number): void {
-    if (!this.#isShared) return this.tell(key, snapshot, from);
+  moved(key: string, snapshot: Snapshot, from: number, value: Value | null = null): void {
+    if (!this.#isShared) return this.tell(key, snapshot, from, value);
     const stood = this.#stood.get(key) ?? from;
     // Where two updates are answered out of order, the later one has told everything.
     if (stood >= snapshot.instance) return;
     this.#stood.set(key, snapshot.instance);
-    this.tell(key, snapshot, Math.min(stood, from));
+    this.tell(key, snapshot, Math.min(stood, from), value);
   }
 
-  tell(key: string, snapshot: Snapshot, from: number): void {
+  tell(key: string, snapshot: Snapshot, from: number, value: Value | null = null): void {
     this.#raised.noteState(key, snapshot.state);
-    for (const listener of [...this.#listeners.get(key) ?? []]) listener(key, snapshot);
+    for (const listener of [...this.#listeners.get(key) ?? []]) listener(key, snapshot, value);
     this.#anyMoveListener(key, snapshot, from);
   }
 }

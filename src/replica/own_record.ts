@@ -2,7 +2,7 @@
 import { hasMet, isAsNew } from "../engine/acceptor_messages.ts";
 import { isImport } from "../members/acceptor.ts";
 import type { SentMessage, SentReply } from "../members/message.ts";
-import type { AcceptorRecord, FastBallot, Snapshot, Vote } from "../paxos/message.ts";
+import type { AcceptorRecord, FastBallot, Snapshot, Value, Vote } from "../paxos/message.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
 import { type AcceptorRules, fastBallotOf, snapshotOf } from "../paxos/record.ts";
 import type { Move } from "../ports.ts";
@@ -48,8 +48,11 @@ export function whyTold(
   return !isImport(message) && hasMet(vote, message) && !isOwn ? "met" : null;
 }
 
-/** Called after a record has moved to a later instance, once that is durable. */
-export type MoveListener = (key: string, snapshot: Snapshot) => void;
+/**
+ * Called after a record has moved to a later instance, once that is durable. `value`: what was decided at the instance before,
+ * null where a state that somebody sent moved it.
+ */
+export type MoveListener = (key: string, snapshot: Snapshot, value: Value | null) => void;
 /** The same for every key; `from` is the instance the record stood at before. */
 export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) => void;
 

@@ -71,11 +71,12 @@ function answer(name: string, granted: Granted): Answer<Leadership> {
   return { body: leadership(name, granted), receipt: granted.receipt };
 }
 
-function askingOf({ candidate, value, ttlMs, waitMs, session }: CampaignRequest): Asking {
+function askingOf({ candidate, value, ttlMs, waitMs, session, renews }: CampaignRequest): Asking {
   return {
     holder: candidate,
     mode: "exclusive",
     waitMs,
+    ...(renews === undefined ? {} : { renews }),
     ...(session === undefined ? {} : { session }),
     op: (how, atMs) => ({
       type: "campaign",

@@ -42,6 +42,8 @@ export type Asking = Wanted & {
   readonly session?: string;
   /** It is granted provisionally: who asks confirms it, once all of a set are there. */
   readonly isOfSet?: boolean;
+  /** Who asks renews what it is granted, and so may be told of it before it is confirmed. */
+  readonly renews?: boolean;
   op(how: How, atMs: number): Op;
 };
 
@@ -56,6 +58,8 @@ export type Granted = {
   readonly receipt: Receipt;
   /** How long after the request came the ttl began to count. */
   readonly waitedMs: number;
+  /** How long it lasts until it is renewed, where that is less than its ttl. */
+  readonly leaseMs?: number;
   /** It was granted before, and renewed for this request. */
   readonly isReplayed?: boolean;
 };

@@ -5,8 +5,10 @@
 import type { Answer, Left, Page } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Ended, Hold } from "../machine/op.ts";
+import { instanceOfFence } from "../machine/fence.ts";
 import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
+import { earlyAnswer } from "../leases/early_answer.ts";
 import { ASK_CHARS, attemptId, confirmIdOf, leaveId, PLACES_MAX } from "./grant_ids.ts";
 import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
 import { Holds } from "./holds.ts";
@@ -34,12 +36,15 @@ export class Grants {
   }
 
   async ask(name: string, asking: Asking, caller: Caller): Promise<Granted> {
+    const unfollow = asking.renews === true ? this.#parts.queues.sends.follow(this.#noun.prefix + name) : () => {};
     try {
       return await this.#take(name, asking, caller);
     } catch (error) {
       const isUnknown = error instanceof QuorateError && error.code === "outcome-unknown";
       if (isUnknown && this.isForgotten(caller)) this.#places.giveUpLater(name, caller);
       throw error;
+    } finally {
+      unfollow();
     }
   }
 
@@ -94,7 +99,7 @@ export class Grants {
       const hold = machine.holdOfCommand(state, subject, id);
       if (result.outcome === "granted" && hold === null) {
         const isOver = asking.isOfSet !== true ||
-          await this.#confirmed(name, id, caller).catch(orUnknown(idempotencyKey));
+          await this.#answered(name, id, asking, caller).catch(orUnknown(idempotencyKey));
         if (isOver) throw lost(result.fence, receipt);
         // One of a set that nobody was told of: it was given back, or lapsed, and is taken again.
         continue;
@@ -112,7 +117,7 @@ export class Grants {
       const turn = await this.#waitTurn(name, id, asking, caller, startedMs, outcome).catch(orUnknown(idempotencyKey));
       if (turn !== null) return turn;
       // Confirmed through another node and over since: this is an old request come late, not a waiter that lost its place.
-      const fence = await this.#confirmed(name, id, caller).catch(orUnknown(idempotencyKey));
+      const fence = await this.#answered(name, id, asking, caller).catch(orUnknown(idempotencyKey));
       if (fence !== null) throw lost(fence);
     }
     throw new QuorateError("outcome-unknown", "the place in the queue was lost again and again", {
@@ -169,11 +174,26 @@ export class Grants {
     return anonymous === true && signal?.aborted === true && !this.#parts.isDraining();
   }
 
-  /** The fence that was answered with once, told by its confirmation; null if none was, as far as the window reaches. */
-  async #confirmed(name: string, id: string, { subject, timeoutMs }: Caller): Promise<string | null> {
+  /**
+   * The fence that was answered with once, as far as the window reaches; null if none was. It is told by its confirmation. A
+   * caller that renews may have been answered before that, and its hold be over by now: then what comes of the
+   * confirmation, or the history, tells of it.
+   */
+  async #answered(
+    name: string,
+    id: string,
+    { holder, renews }: Asking,
+    { subject, timeoutMs }: Caller,
+  ): Promise<string | null> {
+    const { machine } = this.#parts;
     const { state } = await this.reads.get(name, { stale: false, timeoutMs });
-    const old = this.#parts.machine.lookup(state, subject, confirmIdOf(id));
-    return old?.outcome === "renewed" ? old.fence : null;
+    const old = machine.lookup(state, subject, confirmIdOf(id));
+    if (old?.outcome === "renewed" || (renews === true && old?.outcome === "lost")) return old.fence;
+    if (renews !== true) return null;
+    const askedAt = machine.appliedAt(state, subject, id) ?? 0;
+    const isIts = (item: Ended) =>
+      item.subject === subject && item.holder === holder && instanceOfFence(item.fence) >= askedAt;
+    return viewHistory(state).items.find(isIts)?.fence ?? null;
   }
 
   /**
@@ -193,6 +213,7 @@ export class Grants {
     const timeoutMs = () => Math.max(1, untilMs - clock.now());
     const submit = async (claims?: readonly LeaseName[]) => {
       const { session } = asking;
+      if (caller.hedge === undefined) this.#parts.queues.sends.sending(key, which);
       // Entered there first: whoever ends the session must find what to free.
       const bound = session === undefined
         ? {}
@@ -303,9 +324,22 @@ export class Grants {
     if (hold === null) return null;
     const waitedMs = clock.now() - startedMs;
     if (asking.isOfSet === true) return { id, hold, state: seen.state, receipt: seen.receipt, waitedMs };
+    const early = this.#early(key, hold, asking, startedMs);
+    if (early !== null) {
+      const { state, receipt } = seen;
+      const granted = { id, hold, state, receipt, waitedMs: early.sinceMs - startedMs, leaseMs: early.leaseMs };
+      const told = await this.#unlessGone(name, granted, caller);
+      this.holds.confirmLater(name, hold, id, caller);
+      return told;
+    }
     // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.
     const granted = await this.holds.confirm(name, hold, id, caller);
     return granted === null ? null : await this.#unlessGone(name, { ...granted, waitedMs }, caller);
+  }
+
+  #early(key: string, hold: Hold, { renews = false, isOfSet = false }: Asking, cameMs: number) {
+    const { clock, queues } = this.#parts;
+    return earlyAnswer({ hold, renews, isOfSet, cameMs, nowMs: clock.now(), decided: queues.sends.of(key) });
   }
 
   #refusal(

@@ -4,6 +4,7 @@ import type { QuorateError } from "../errors.ts";
 import type { Ended, Hold, Op, Proclaim, Release, Renew } from "../machine/op.ts";
 import { holdOfFence, viewGrants, viewHistory } from "../machine/view.ts";
 import { endLapsedPlaces } from "../leases/expiry.ts";
+import { Confirmations } from "./confirmations.ts";
 import { confirmIdOf } from "./grant_ids.ts";
 import type { Granted, GrantParts, Noun } from "./grant_parts.ts";
 import type { State } from "../paxos/message.ts";
@@ -16,10 +17,12 @@ import type { Caller } from "./service.ts";
 export class Holds {
   readonly #parts: GrantParts;
   readonly #noun: Noun;
+  readonly #confirmations: Confirmations;
 
   constructor(parts: GrantParts, noun: Noun) {
     this.#parts = parts;
     this.#noun = noun;
+    this.#confirmations = new Confirmations(parts.clock);
   }
 
   /** A renewal is applied each time it is sent, whatever its key: what is told of it counts from its own request. */
@@ -32,6 +35,7 @@ export class Holds {
     const rest = () => ({ ...given, timeoutMs: Math.max(1, untilMs - this.#parts.clock.now()) });
     const renewId = given.hedge === undefined ? this.#parts.random.id() : given.idempotencyKey;
     const decided = await this.#unlessOver(name, renewal, given, renewId, async (caller) => {
+      this.#confirmations.now(name, fence);
       const [renewed, written] = await Promise.all([
         this.submit(name, renewal, caller, renewId),
         isWrite ? this.submit(name, op, caller) : null,
@@ -60,6 +64,7 @@ export class Holds {
     const op = { type: "release", fence, atMs: this.label(caller) } as const;
     const free = async (rest: Caller) => {
       await this.#clearPlaces(name, rest.timeoutMs);
+      this.#confirmations.now(name, fence);
       return await this.submit(name, op, rest);
     };
     const { result, state, receipt } = await this.#unlessOver(name, op, caller, caller.idempotencyKey, free);
@@ -132,6 +137,14 @@ export class Holds {
     // They go in one value. If the one for all is older, another node may have answered by it.
     const [own, first] = [renewId, confirmId].map((made) => machine.appliedAt(answered.state, subject, made));
     return { ...renewed, id, isFirst: own !== null && own === first };
+  }
+
+  /** The confirmation of what is answered already. */
+  confirmLater(name: string, { fence }: Hold, id: string, caller: Caller): void {
+    this.#confirmations.later(name, fence, () => {
+      // Where it fails the hold lapses soon, unless its holder renews it, as it said it would.
+      this.submit(name, { type: "renew", fence, answers: true }, caller, confirmIdOf(id)).catch(() => {});
+    });
   }
 
   /** Renews what was granted before for this request, which the bounds then count from. */

@@ -12,11 +12,12 @@ type Taken = Granted & Undone & { readonly id: string };
 
 /** @param set digest of the names asked for together */
 export function lockAsking(request: AcquireRequest, set?: string): Asking {
-  const { holder, ttlMs, waitMs, mode, metadata, lockDelayMs, session } = request;
+  const { holder, ttlMs, waitMs, mode, metadata, lockDelayMs, session, renews } = request;
   return {
     holder,
     mode,
     waitMs,
+    ...(renews === undefined ? {} : { renews }),
     ...(session === undefined ? {} : { session }),
     ...(set === undefined ? {} : { isOfSet: true }),
     op: (how, atMs) => ({

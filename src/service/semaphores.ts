@@ -67,13 +67,15 @@ function answer(name: string, granted: Granted): Answer<SemaphoreGrant> {
   return { body: semaphoreGrant(name, granted), receipt: granted.receipt };
 }
 
-function askingOf({ limit, permits, holder, ttlMs, waitMs, metadata, lockDelayMs, session }: TakeRequest): Asking {
+function askingOf(request: TakeRequest): Asking {
+  const { limit, permits, holder, ttlMs, waitMs, metadata, lockDelayMs, session, renews } = request;
   return {
     holder,
     mode: "shared",
     limit,
     permits,
     waitMs,
+    ...(renews === undefined ? {} : { renews }),
     ...(session === undefined ? {} : { session }),
     op: (how, atMs) => ({
       type: "take",

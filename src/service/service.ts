@@ -63,6 +63,8 @@ export type AcquireRequest = {
   readonly mode: "exclusive" | "shared";
   readonly metadata?: string;
   readonly lockDelayMs: number;
+  /** Who asks renews what it is granted: then a grant out of the queue may be answered before it is confirmed. */
+  readonly renews?: boolean;
   /** The grant lives as long as this session, and has its ttl instead of `ttlMs`; not for a hedged request. */
   readonly session?: string;
 };
@@ -76,6 +78,8 @@ export type CampaignRequest = {
   readonly ttlMs: number;
   readonly waitMs: number;
   readonly session?: string;
+  /** As in AcquireRequest. */
+  readonly renews?: boolean;
 };
 
 export type TakeRequest = Omit<AcquireRequest, "mode"> & { readonly limit: number; readonly permits: number };

@@ -73,6 +73,20 @@ export const LOADS: readonly Load[] = [
       }),
   },
   {
+    name: "one hot lock, holders that renew",
+    unit: "hand-overs",
+    workers: [16, 64],
+    noun: "locks",
+    names: "shared",
+    worker: (driver, name) =>
+      Promise.resolve(async () => {
+        let token = "";
+        const ms = await timed(async () => token = await driver.wait(name, true));
+        await driver.release(name, token);
+        return ms;
+      }),
+  },
+  {
     name: "register PUT, own keys",
     unit: "writes",
     noun: "kv",

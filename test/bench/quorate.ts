@@ -23,8 +23,9 @@ export class QuorateDriver implements Driver {
     return take(this.connection, `/v1/locks/${name}`, { holder: "bench", ttlMs: TTL_MS }, "fence");
   }
 
-  wait(name: string): Promise<string> {
-    return take(this.connection, `/v1/locks/${name}`, { holder: "bench", ttlMs: TTL_MS, waitMs: WAIT_MS }, "fence");
+  wait(name: string, renews = false): Promise<string> {
+    const body = { holder: "bench", ttlMs: TTL_MS, waitMs: WAIT_MS, ...(renews ? { renews } : {}) };
+    return take(this.connection, `/v1/locks/${name}`, body, "fence");
   }
 
   async release(name: string, fence: string): Promise<void> {

@@ -3,8 +3,11 @@
 export interface Driver {
   /** Takes a lock that is free; resolves with what gives it back. */
   acquire(name: string): Promise<string>;
-  /** Waits for a lock for as long as it takes; resolves with what gives it back. */
-  wait(name: string): Promise<string>;
+  /**
+   * Waits for a lock for as long as it takes; resolves with what gives it back.
+   * @param renews it says that it renews what it gets, where a system asks
+   */
+  wait(name: string, renews?: boolean): Promise<string>;
   release(name: string, token: string): Promise<void>;
   put(key: string, value: string): Promise<void>;
   /** Linearizable. */

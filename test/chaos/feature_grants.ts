@@ -49,6 +49,18 @@ export const GRANT_STEPS: Steps = {
     assertEquals((await a.said(409, "POST", "/v1/locks/queue", { waitMs: 100 }))["code"], "held");
   },
 
+  "answered early": async ({ a, b, c }) => {
+    const { fence } = await take(a, "early", { holder: "first" });
+    const second = take(b, "early", { holder: "second", waitMs: 60_000, renews: true });
+    await waiting(c, "/v1/locks/early", 1);
+    await a.said(200, "DELETE", `/v1/locks/early/${fence}`);
+    const granted = await second;
+    assertEquals(granted["guaranteedForMs"], 9_900);
+    const renewed = await c.said(200, "PUT", `/v1/locks/early/${granted["fence"]}`);
+    assertEquals(renewed["guaranteedForMs"], 594_000);
+    await b.said(200, "DELETE", `/v1/locks/early/${granted["fence"]}`);
+  },
+
   "leave the queue": async ({ a, b, c }) => {
     await take(a, "leave", { holder: "first" });
     const key = { "idempotency-key": "leave-1" };

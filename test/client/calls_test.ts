@@ -301,6 +301,33 @@ Deno.test("calls: a renewal goes to the next node as soon as one has been silent
   }, { clock });
 });
 
+Deno.test("calls: a take says that it renews, but for what a session keeps, and not to a node that does not know it", async () => {
+  const old = node(({ method, body }) => {
+    if (method !== "POST") return Response.json({ outcome: "released", fence: "1025", revision: "1" });
+    const isNew = JSON.parse(body).renews === undefined;
+    return isNew ? grant() : problem(400, "invalid-request", { field: "renews", retryable: false });
+  });
+  await withCalls([old], async (calls) => {
+    await (await createLocks(calls).acquire("x")).release();
+    assertEquals(old.writes.map(({ method, body }) => method === "POST" && JSON.parse(body).renews), [
+      true,
+      undefined,
+      false,
+    ]);
+    assertEquals(old.writes[0]!.headers.get("idempotency-key"), old.writes[1]!.headers.get("idempotency-key"));
+  });
+  const one = node(({ target }) =>
+    target.startsWith("/v1/sessions") ? grant({ id: "5b2f0c9d41e84a7f9c3e6d8a7b1f2e40" }) : grant()
+  );
+  await withCalls([one], async (calls) => {
+    const kept = await createSessions(calls).open();
+    await createLocks(calls).acquire("x", { session: kept });
+    const takes = one.writes.filter(({ target }) => target.startsWith("/v1/locks/x"));
+    assertEquals(takes.map(({ body }) => JSON.parse(body).renews), [undefined]);
+    await kept[Symbol.asyncDispose]();
+  });
+});
+
 Deno.test("calls: a registration is put at the next node while it lives, where the first has fallen silent", async () => {
   const clock = new ManualClock();
   const silent = node(({ method }, i) => i === 1 || method === "DELETE" ? written() : new Promise<Response>(() => {}));

@@ -400,6 +400,32 @@ Deno.test("acceptor host: a vote in the same write as the move to its instance b
   assertEquals(reply, { type: "lapsed", instance: 2, remainingMs: 10 });
 });
 
+for (const fault of ["unknown-applied", "unknown-lost"] as const) {
+  Deno.test(`acceptor host: a vote whose commit failed (${fault}) dates no lease`, async () => {
+    const machine = createMachine({ digest: sha256Hex });
+    const clock = new ManualClock();
+    const store = await openMemoryStore();
+    const host = acceptorHost({
+      rules: { ...rulesOf("a", 3), machine },
+      store,
+      leases: new LeaseClock(clock, machine),
+    });
+    const op = { type: "acquire", holder: "me", mode: "exclusive", ttlMs: 1_000, lockDelayMs: 0, atMs: 0 } as const;
+    const grant = { ...valueOf("b", 1), commands: [{ subject: "s", id: "grant", born: 1, op }] };
+    store.failNext = fault;
+    await assertRejects(
+      () => host.handle({ type: "accept", ...AT, ballot: STANDING, value: grant }, "b"),
+      QuorateError,
+    );
+    await clock.pass(500);
+    const certificate = certificateOf(1, grant, "inclusive", "bc");
+    await host.handle({ type: "learn", ...AT, certificate, value: grant }, "b");
+    const held = { id: "f:1025", by: grant.id };
+    const reply = await host.handle({ type: "lapsed?", ...AT, leases: [held] }, "b");
+    assertEquals(reply, { type: "lapsed", instance: 2, remainingMs: 1_010 });
+  });
+}
+
 Deno.test("acceptor host: on a shared store, a key that is looked at is not forgotten for all others that go by", async () => {
   const store = await openMemoryStore();
   const shared: BallotStore = Object.assign(Object.create(store), {

@@ -82,6 +82,26 @@ Deno.test("lease clock: a vote for another value begins no lease", async () => {
   assertEquals(leases.seenMs(KEY, LEASE), 0);
 });
 
+Deno.test("lease clock: a vote dates what its own instance made, and nothing that the value makes when it is proposed again", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, at(1, stateOf()));
+  leases.voted(KEY, 1, LEASE.by);
+  await clock.pass(400);
+  // It lost at 1, was proposed again and decided at 2, and the state came whole.
+  leases.see(KEY, at(3, stateOf(LEASE)));
+  assertEquals(leases.seenMs(KEY, LEASE), 0);
+});
+
+Deno.test("lease clock: a vote that is told after the record has moved on changes nothing", async () => {
+  const { clock, leases } = rig();
+  leases.see(KEY, at(2, stateOf()));
+  leases.voted(KEY, 2, LEASE.by);
+  await clock.pass(400);
+  leases.voted(KEY, 1, "b/v/1");
+  leases.see(KEY, at(3, stateOf(LEASE)));
+  assertEquals(leases.seenMs(KEY, LEASE), 400);
+});
+
 Deno.test("lease clock: the records of a vote are read again and again, and its beginning is kept", async () => {
   const { clock, leases } = rig();
   const held = () => stateOf({ id: "f:7", by: "z/v/1", ttlMs: 1_000 });

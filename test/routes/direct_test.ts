@@ -131,6 +131,7 @@ Deno.test("direct: what a node would have to do, another noun's, or what is malf
       ["election/d", { ...campaign, atMs: 1 }, "messages[0].value.commands.op.atMs"],
       ["election/d", { ...campaign, wait: { node: "a" } }, "wait"],
       ["election/d", { ...campaign, session: "0".repeat(32) }, "session"],
+      ["election/d", { ...campaign, renews: false }, "renews"],
       ["election/d", { ...campaign, value: "x".repeat(5_000) }, "value"],
       ["election/d", { type: "proclaim", fence: "01" }, "fence"],
       ["election/d", { type: "proclaim", fence: "1025", ttlMs: 1 }, "ttlMs"],

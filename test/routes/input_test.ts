@@ -64,6 +64,7 @@ describe("a body that is wrong", () => {
     }
     for (const value of ["-1", "60001", '"0"']) await badField(`{"lockDelayMs":${value}}`, "lockDelayMs");
     for (const value of ['"both"', "1", "null"]) await badField(`{"mode":${value}}`, "mode");
+    for (const value of ['"true"', "1", "null"]) await badField(`{"renews":${value}}`, "renews");
     for (const value of ['""', `"${"é".repeat(65)}"`, "1", '"a\\nb"', '"\\u0085"', '"\\ud800"']) {
       await badField(`{"holder":${value}}`, "holder");
     }

@@ -45,7 +45,7 @@ describe("POST /v1/locks/:name", () => {
   it("hands on everything it was told, whatever the Content-Type", async () => {
     for (const type of ["application/json", "text/plain", "application/x-www-form-urlencoded", "nonsense"]) {
       const { app, calls } = scripted();
-      const body = { holder: "é", ttlMs: 1_000, mode: "shared", metadata: "m\n", lockDelayMs: 60_000 };
+      const body = { holder: "é", ttlMs: 1_000, mode: "shared", metadata: "m\n", lockDelayMs: 60_000, renews: true };
       const response = await app.request("/v1/locks/a?timeoutMs=30000", {
         method: "POST",
         body: json(body),

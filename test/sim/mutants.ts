@@ -122,6 +122,16 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     seeds: 500,
   },
   {
+    name: "a hand-over that nobody has confirmed is told as long as its ttl",
+    edits: [{
+      file: "leases/early_answer.ts",
+      text: "const leaseMs = Math.min(hold.ttlMs, HANDOVER_TTL_MS);",
+      replacement: "const leaseMs = Math.max(hold.ttlMs, HANDOVER_TTL_MS);",
+    }],
+    from: 53,
+    seeds: 1,
+  },
+  {
     name: "a forward that is born where it arrives",
     edits: [{
       file: "replica/submitters.ts",

@@ -71,8 +71,8 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       },
       {
         file: LEASES,
-        text: "known?.voted?.get(lease.by) ?? now;",
-        replacement: "known?.voted?.get(lease.by) ?? this.#startedMs;",
+        text: "madeBy?.get(lease.by) ?? now;",
+        replacement: "madeBy?.get(lease.by) ?? this.#startedMs;",
       },
     ],
     from: 32,

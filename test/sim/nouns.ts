@@ -4,6 +4,7 @@ import type { Workload, WorkloadParts } from "./workload.ts";
 import { ElectionWorkload } from "./workload_elections.ts";
 import { HotWorkload } from "./workload_hot.ts";
 import { RegisterWorkload } from "./workload_registers.ts";
+import { RenewingWorkload } from "./workload_renewing.ts";
 import { SemaphoreWorkload } from "./workload_semaphores.ts";
 import { SessionWorkload } from "./workload_sessions.ts";
 import { SetWorkload } from "./workload_sets.ts";
@@ -19,6 +20,7 @@ const WORKLOADS: Readonly<Record<Noun, (parts: WorkloadParts) => Workload>> = {
   hot: (parts) => new HotWorkload(parts),
   sets: (parts) => new SetWorkload(parts),
   waits: (parts) => new WaitWorkload(parts),
+  renewing: (parts) => new RenewingWorkload(parts),
 };
 
 export function workloadOf(noun: Noun, parts: WorkloadParts): Workload {

@@ -77,7 +77,7 @@ export type FaultEvent =
 /** What a run may use besides locks. */
 const FREQUENT = ["registers", "semaphores", "elections", "watching", "sessions"] as const;
 /** Dear ones, each used by one seed in so many, beside what else the seed uses. */
-const SELDOM = [["hot", 6], ["waits", 12], ["sets", 6]] as const;
+const SELDOM = [["hot", 6], ["waits", 12], ["sets", 6], ["renewing", 12]] as const;
 export const NOUNS = [...FREQUENT, ...SELDOM.map(([noun]) => noun)];
 export type Noun = typeof NOUNS[number];
 

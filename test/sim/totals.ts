@@ -53,7 +53,8 @@ export class Totals {
         `${noun}: ${of(`${noun} operations`)} operations: ${of(`${noun} done`)} done, ${
           of(`${noun} refused`)
         } refused, ` +
-        `${of(`${noun} unknown`)} of unknown outcome; ${of(`${noun} hedged`)} hedged`
+        `${of(`${noun} unknown`)} of unknown outcome; ${of(`${noun} hedged`)} hedged` +
+        (noun === "renewing" ? `; ${of("renewing early")} answered early` : "")
       ),
       `commands decided: ${spread(this.#ofNames)} of a name, ${spread(this.#ofSeeds)} of a seed`,
       `answers by path: ${paths.join(", ")}`,

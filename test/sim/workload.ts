@@ -22,6 +22,8 @@ export type NounCounts = AskCounts & {
   done: number;
   refused: number;
   hedged: number;
+  /** Answered before their confirmation. */
+  early?: number;
 };
 
 export interface Workload {

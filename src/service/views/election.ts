@@ -51,13 +51,13 @@ export class ElectionViews {
   }
 }
 
-export function leadership(name: string, { hold, state, waitedMs, isReplayed }: Granted): Leadership {
+export function leadership(name: string, { hold, state, waitedMs, leaseMs, isReplayed }: Granted): Leadership {
   const { holder, fence, metadata, session } = hold;
   return {
     name,
     candidate: holder,
     term: fence,
-    ...boundsOf(hold, waitedMs),
+    ...boundsOf(hold, waitedMs, leaseMs),
     ...(isReplayed === true ? { replayed: true } : {}),
     ...(metadata === undefined ? {} : { value: metadata }),
     ...(session === undefined ? {} : { session }),

@@ -40,11 +40,11 @@ export class LeaseViews {
  * Both times count from `waitedMs` after the caller's send of this request (PROTOCOL.md §7).
  * @param countedMs how long after it came here the lease began, by this node's clock
  */
-export function boundsOf({ ttlMs }: Pick<Hold, "ttlMs">, countedMs: number) {
+export function boundsOf({ ttlMs }: Pick<Hold, "ttlMs">, countedMs: number, leaseMs: number = ttlMs) {
   return {
     ttlMs,
-    guaranteedForMs: Math.floor(ttlMs * (1 - DRIFT)),
-    lapsesInMs: Math.ceil(ttlMs * (1 + DRIFT)),
+    guaranteedForMs: Math.floor(leaseMs * (1 - DRIFT)),
+    lapsesInMs: Math.ceil(leaseMs * (1 + DRIFT)),
     // Timed by this node's clock, counted on the caller's: this one may be fast and that one slow.
     waitedMs: Math.floor(countedMs * (1 - DRIFT) / (1 + DRIFT)),
   };

@@ -14,14 +14,14 @@ export class LockViews {
     this.#leases = new LeaseViews(leases);
   }
 
-  grant(name: string, { hold, state, waitedMs, isReplayed }: Granted): Grant {
+  grant(name: string, { hold, state, waitedMs, leaseMs, isReplayed }: Granted): Grant {
     const { holder, fence, mode, metadata, session } = hold;
     return {
       name,
       holder,
       fence,
       mode,
-      ...boundsOf(hold, waitedMs),
+      ...boundsOf(hold, waitedMs, leaseMs),
       ...(isReplayed === true ? { replayed: true } : {}),
       ...(metadata === undefined ? {} : { metadata }),
       ...(session === undefined ? {} : { session }),

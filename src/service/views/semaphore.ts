@@ -54,7 +54,7 @@ export class SemaphoreViews {
   }
 }
 
-export function semaphoreGrant(name: string, { hold, state, waitedMs, isReplayed }: Granted): SemaphoreGrant {
+export function semaphoreGrant(name: string, { hold, state, waitedMs, leaseMs, isReplayed }: Granted): SemaphoreGrant {
   const { holder, fence, permits, metadata, session } = hold;
   const { limit, revision } = viewGrants(state);
   return {
@@ -63,7 +63,7 @@ export function semaphoreGrant(name: string, { hold, state, waitedMs, isReplayed
     fence,
     permits: known(permits),
     limit: known(limit),
-    ...boundsOf(hold, waitedMs),
+    ...boundsOf(hold, waitedMs, leaseMs),
     ...(isReplayed === true ? { replayed: true } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(session === undefined ? {} : { session }),
