@@ -36,6 +36,8 @@ export type Call = {
   readonly command?: Command;
   /** How long a node may rightly say nothing, beyond what its work takes. */
   readonly waitMs?: number;
+  /** It may wait in a queue, where a second node would take its place over: it is not hedged. */
+  readonly isQueued?: boolean;
   /** It takes no `timeoutMs`. */
   readonly isUntimed?: true;
 };
@@ -77,6 +79,8 @@ export type CallsOptions = {
   readonly timeoutMs: number;
   /** Nodes that become members are asked too. */
   readonly learnMembers: boolean;
+  /** A second node is asked after so long. Default: none before the first is taken for gone. */
+  readonly hedgeMs?: number | undefined;
 };
 
 export class Calls {
@@ -84,16 +88,18 @@ export class Calls {
   readonly timeoutMs: number;
   readonly #world: World;
   readonly #token: string | undefined;
+  readonly #hedgeMs: number | undefined;
   readonly #nearest: Nearest;
   readonly #learned: LearnedNodes | null;
   readonly #instances = new Instances();
   readonly #alive = new Map<string, { readonly atMs: number; readonly isAlive: Promise<boolean> }>();
 
-  constructor(world: World, { nodes, token, timeoutMs, learnMembers }: CallsOptions) {
+  constructor(world: World, { nodes, token, timeoutMs, learnMembers, hedgeMs }: CallsOptions) {
     this.#world = world;
     this.clock = world.clock;
     this.timeoutMs = timeoutMs;
     this.#token = token;
+    this.#hedgeMs = hedgeMs;
     this.#nearest = new Nearest(nodes, (node, signal) => this.#probe(node, signal), world.clock);
     this.#learned = learnMembers ? new LearnedNodes(world, nodes, (all) => this.#nearest.become(all)) : null;
   }
@@ -152,7 +158,8 @@ export class Calls {
       const sent = momentOf(this.clock);
       const leftMs = Math.max(TIMEOUT_MIN_MS, Math.floor(Math.min(TIMEOUT_DEFAULT_MS, untilMs - sent.nowMs)));
       const outgoing = this.#outgoing(call, leftMs);
-      const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs };
+      const hedgeMs = call.isQueued === true ? undefined : this.#hedgeMs;
+      const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs, hedgeMs };
       const { response, isUnknown, born, isGone } = await askInTurn(
         this.#parts(call, limits.onNode),
         outgoing,

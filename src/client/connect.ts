@@ -21,6 +21,12 @@ export interface ConnectOptions {
    * nothing is learned; https never becomes http. Default: true, but false in a page, which may ask no other origins.
    */
   readonly learnMembers?: boolean;
+  /**
+   * A request that has no answer after so many ms is sent to the next node as well, under the same Idempotency-Key; whichever
+   * answers first counts, and a write is applied once. What waits in a queue is not hedged. Default: a second node is asked only
+   * where the first seems to be gone.
+   */
+  readonly hedge?: number;
 }
 
 /** A client of a cluster. It has nothing open while nothing is asked of it and nothing is held. */
@@ -47,8 +53,8 @@ const TIMEOUT_MS = 30_000;
 
 /**
  * Makes a client of the cluster behind these URLs, which are of nodes or gateways. The nearest of several is asked first, and
- * the next if it fails. Nothing is sent before the first call. Throws a `TypeError` if there is no URL, or if one is not of
- * http or https.
+ * the next if it fails. Nothing is sent before the first call. Throws a `TypeError` if there is no URL, if one is not of
+ * http or https, or if `hedge` is no number of ms.
  *
  * ```ts ignore
  * const quorate = connect("http://127.0.0.1:8701");
@@ -70,11 +76,13 @@ export function connectIn(world: World, urls: string | readonly string[], option
 export function callsTo(
   world: World,
   urls: string | readonly string[],
-  { token, timeout = TIMEOUT_MS, learnMembers = !isInPage() }: ConnectOptions = {},
+  { token, timeout = TIMEOUT_MS, learnMembers = !isInPage(), hedge }: ConnectOptions = {},
 ): Calls {
   const nodes = (typeof urls === "string" ? [urls] : urls).map(originOf);
   if (nodes.length === 0) throw new TypeError("connect needs a URL");
-  return new Calls(lookingFirst(world), { nodes: [...new Set(nodes)], token, timeoutMs: timeout, learnMembers });
+  if (hedge !== undefined && !(hedge >= 0)) throw new TypeError("hedge is a number of ms from 0 on");
+  const options = { nodes: [...new Set(nodes)], token, timeoutMs: timeout, learnMembers, hedgeMs: hedge };
+  return new Calls(lookingFirst(world), options);
 }
 
 /** A client that asks through these. */

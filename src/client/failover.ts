@@ -20,6 +20,8 @@ export type Start = {
   readonly startedMs: number;
   /** For a caller that cannot wait as long as others: the next node is asked after so long, or two round trips. */
   readonly silenceMs?: number | undefined;
+  /** A second node is asked after so long, and the first is not taken for gone because of that. */
+  readonly hedgeMs?: number | undefined;
 };
 
 /** What came of it. `response` null: no node gave any answer that can be passed on. */
@@ -67,7 +69,7 @@ type Try = { readonly node: string; readonly abort: AbortController; readonly en
 /** What happens next: a try ends, the newest has been silent for long, or nobody waits any more. */
 type Turn =
   | { readonly type: "end"; readonly node: string; readonly end: End }
-  | { readonly type: "next"; readonly node: string }
+  | { readonly type: "next"; readonly node: string; readonly isHedge: boolean }
   | { readonly type: "over" };
 
 /**
@@ -79,7 +81,7 @@ type Turn =
 export async function askInTurn(
   parts: FailoverParts,
   outgoing: Outgoing,
-  { nodes, known, startedMs, silenceMs }: Start,
+  { nodes, known, startedMs, silenceMs, hedgeMs = Infinity }: Start,
   gone: AbortSignal,
 ): Promise<Outcome> {
   const { nearest, clock } = parts;
@@ -96,6 +98,7 @@ export async function askInTurn(
   const underWay = new Map<string, Try>();
   let silence: Promise<Turn> = never();
   let cancelSilence = () => {};
+  let asked = 0;
   let isGone = false;
   let refused: Response | null = null;
   let declined: Response | null = null;
@@ -106,6 +109,7 @@ export async function askInTurn(
     cancelSilence();
     silence = never();
     if (node === undefined) return;
+    asked++;
     underWay.set(node, startTry(parts, node, lacksBorn ? bornAt(outgoing, born) : outgoing, clock.now() - startedMs));
     // Who waits may rightly hear nothing for as long as that.
     if (waitMs > 0 || !mayRepeat) return;
@@ -113,7 +117,13 @@ export async function askInTurn(
     const patienceMs = silenceMs === undefined
       ? Math.max(SILENCE_MS, SILENCE_ROUND_TRIPS * rttMs)
       : Math.max(silenceMs, SILENCE_MIN_ROUND_TRIPS * rttMs);
-    silence = new Promise((resolve) => cancelSilence = clock.after(patienceMs, () => resolve({ type: "next", node })));
+    const isHedge = asked === 1 && hedgeMs < patienceMs;
+    silence = new Promise((resolve) =>
+      cancelSilence = clock.after(
+        isHedge ? hedgeMs : patienceMs,
+        () => resolve({ type: "next", node, isHedge }),
+      )
+    );
   };
 
   // What may have been done must not be done again.
@@ -159,7 +169,7 @@ export async function askInTurn(
           if (end.type === "declined" && end.isForAll) left.length = 0;
           else nearest.noteFailed(node);
         }
-      } else nearest.noteFailed(turn.node);
+      } else if (!turn.isHedge) nearest.noteFailed(turn.node);
       askNext();
     }
     // It says itself that the outcome is unknown.

@@ -215,6 +215,7 @@ class TakeRun {
       target,
       body: { ...body, ...born, ...(this.#renews ? { renews: true } : {}), waitMs },
       command: this.#command,
+      isQueued: waitMs > 0,
       ...(isStream ? { headers: { accept: "text/event-stream" } } : { waitMs }),
     } as const;
     const cut = new AbortController();

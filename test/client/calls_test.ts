@@ -38,7 +38,7 @@ function node(script: Script, instance = 7): Scripted & { readonly writes: Seen[
 async function withCalls(
   nodes: readonly Scripted[],
   run: (calls: Calls, clock: ManualClock | null) => Promise<void>,
-  { timeoutMs = 10_000, clock = null as ManualClock | null } = {},
+  { timeoutMs = 10_000, clock = null as ManualClock | null, hedgeMs = undefined as number | undefined } = {},
 ): Promise<void> {
   const calls = new Calls({
     ...webWorld,
@@ -47,7 +47,7 @@ async function withCalls(
       if (!url.endsWith("/healthz")) return fetch(url, init);
       return url.startsWith(`${nodes[0]!.url}/`) ? Promise.resolve(new Response()) : new Promise(() => {});
     },
-  }, { nodes: nodes.map(({ url }) => url), token: "secret", timeoutMs, learnMembers: false });
+  }, { nodes: nodes.map(({ url }) => url), token: "secret", timeoutMs, learnMembers: false, hedgeMs });
   try {
     await run(calls, clock);
   } finally {
@@ -299,6 +299,59 @@ Deno.test("calls: a renewal goes to the next node as soon as one has been silent
     // Nothing goes on behind its end but the probes of the two that are not the nearest.
     assertEquals([clock.timers, third.writes.length], [2, 0]);
   }, { clock });
+});
+
+Deno.test("calls: a hedged request goes to a second node as well, under the same key, and its first is asked first again", async () => {
+  const clock = new ManualClock();
+  const { promise, resolve } = Promise.withResolvers<Response>();
+  const slow = node((_, i) => i === 1 ? promise : written());
+  const other = node(() => written());
+  const third = node(() => written());
+  await withCalls([slow, other, third], async (calls) => {
+    const kv = createKv(calls);
+    const putting = kv.put("x", "y");
+    await until("the first is asked", () => slow.writes.length === 1);
+    await clock.pass(49);
+    assertEquals(other.writes.length, 0);
+    await clock.pass(1);
+    assertEquals(await putting, 1025n);
+    assertEquals(other.writes.map(identity), slow.writes.map(identity));
+    await until("the slow one is let go", () => slow.writes[0]!.signal.aborted);
+    assertEquals(await kv.put("x", "z"), 1025n);
+    assertEquals([slow.writes.length, other.writes.length, third.writes.length], [2, 1, 0]);
+    resolve(written());
+  }, { clock, hedgeMs: 50 });
+});
+
+Deno.test("calls: a hedged request goes to a third node only where both before are silent for long", async () => {
+  const clock = new ManualClock();
+  const silent = [node(() => new Promise<Response>(() => {})), node(() => new Promise<Response>(() => {}))];
+  const third = node(() => written());
+  await withCalls([...silent, third], async (calls) => {
+    const putting = createKv(calls).put("x", "y");
+    await until("the first is asked", () => silent[0]!.writes.length === 1);
+    await clock.pass(50);
+    await until("the second is asked", () => silent[1]!.writes.length === 1);
+    await clock.pass(999);
+    assertEquals(third.writes.length, 0);
+    await clock.pass(1);
+    assertEquals(await putting, 1025n);
+  }, { clock, hedgeMs: 50 });
+});
+
+Deno.test("calls: what waits in a queue is asked of one node, however short the hedge is", async () => {
+  const clock = new ManualClock();
+  const { promise, resolve } = Promise.withResolvers<Response>();
+  const slow = node((_, i) => i === 1 ? promise : grant());
+  const other = node(() => grant());
+  await withCalls([slow, other], async (calls) => {
+    const taking = createLocks(calls).acquire("x", { wait: 60_000 });
+    await until("it is asked", () => slow.writes.length === 1);
+    await clock.pass(500);
+    resolve(grant());
+    await (await taking).release().catch(() => {});
+    assertEquals(other.writes.filter(({ method }) => method === "POST").length, 0);
+  }, { clock, hedgeMs: 50 });
 });
 
 Deno.test("calls: a take says that it renews, but for what a session keeps, and not to a node that does not know it", async () => {

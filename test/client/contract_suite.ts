@@ -446,6 +446,22 @@ lastingTest("what is bound to a session ends with it", async ({ connect }, urls)
   await (await locks.acquire("s/lock", { wait: 0 })).release();
 });
 
+test("hedged, each request goes to two nodes at once, and is done once", async ({ connect }, urls) => {
+  const { locks, kv } = connect(urls, { hedge: 0 });
+  let revision: bigint | null = null;
+  for (let i = 0; i < 5; i++) {
+    revision = await kv.put("hedged", `${i}`, { over: revision });
+    assert.notEqual(revision, null);
+    const lock = await locks.acquire("hedged");
+    assert.equal(await locks.tryAcquire("hedged"), null);
+    await lock.renew();
+    await lock.release();
+  }
+  assert.equal((await kv.get("hedged"))?.text(), "4");
+  const one = connect(urls[0]!).locks;
+  assert.deepEqual((await one.query({ prefix: "hedged" })).held, []);
+});
+
 test("a mistake is refused with its code, at once", async ({ connect, QuorateError }, urls) => {
   const { locks, kv } = connect(urls);
   const error = await locks.acquire("bad", { ttl: 5 }).catch((error) => error);
@@ -456,6 +472,7 @@ test("a mistake is refused with its code, at once", async ({ connect, QuorateErr
   assert.throws(() => connect([]), TypeError);
   assert.throws(() => connect("ftp://x"), TypeError);
   assert.throws(() => connect("no url"), TypeError);
+  for (const hedge of [-1, NaN]) assert.throws(() => connect("http://127.0.0.1:1", { hedge }), TypeError);
 });
 
 test("a cluster that nobody reaches is an error that may be tried again", async ({ connect }, _urls, absent) => {
