@@ -1,4 +1,5 @@
 /** One real process of a node. */
+import { NODE_MEMORY } from "../../src/cli/node_process.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -24,7 +25,7 @@ export class NodeProcess {
   ) {
     const [command, ...before] = [...through, Deno.execPath()];
     this.#child = new Deno.Command(command!, {
-      args: [...before, "run", "--quiet", "-A", ...main, ...args],
+      args: [...before, "run", "--quiet", NODE_MEMORY, "-A", ...main, ...args],
       cwd: ROOT,
       env: { QUORATE_PEER_SECRET: "a secret of this test only", ...env },
       stdin: "null",

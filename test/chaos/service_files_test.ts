@@ -19,7 +19,7 @@ const HEALTH = JSON.parse(
 ) as readonly string[];
 const COMPOSE = composeOf(await deployFile("compose.yml"));
 const PEM = "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n";
-const PERMISSIONS = /--allow-\S+|--no-prompt/g;
+const OPTIONS = /--allow-\S+|--no-prompt|--v8-flags\S+/g;
 
 /** What a node is told behind `node`; rejects where its parser would. */
 async function parsed(words: readonly string[], env: Env): Promise<void> {
@@ -134,7 +134,7 @@ Deno.test("quorate.service: shut in, started again, ended and told to read its f
   assert(kv.startsWith(`/var/lib/${UNIT.one("StateDirectory")}/`));
   assertStringIncludes(UNIT.one("Environment"), `DENO_DIR=/var/cache/${UNIT.one("CacheDirectory")} `);
   assertEquals(UNIT.all("EnvironmentFile"), ["/etc/quorate/node.env", "-/run/quorate-first-start"]);
-  assertEquals(UNIT.one("ExecStart").match(PERMISSIONS), TASKS["node"]!.match(PERMISSIONS));
+  assertEquals(UNIT.one("ExecStart").match(OPTIONS), TASKS["node"]!.match(OPTIONS));
   for (const more of [{}, { FIRST_START: "--init" }]) {
     await parsed(wordsOf(UNIT.one("ExecStart"), more), { ...NODE_ENV, ...more });
   }
@@ -180,7 +180,7 @@ Deno.test("Containerfile: a pinned base, no root, and all that a node needs with
   const order = IMAGE.map(({ name }) => name);
   assert(order.indexOf("USER") > order.lastIndexOf("RUN"), "what is built as root is not run as root");
   const [entry, command] = [JSON.parse(of("ENTRYPOINT")[0]!), JSON.parse(of("CMD")[0]!)] as [string[], string[]];
-  assertEquals(entry.join(" ").match(PERMISSIONS), TASKS["node"]!.match(PERMISSIONS));
+  assertEquals(entry.join(" ").match(OPTIONS), TASKS["node"]!.match(OPTIONS));
 
   // What it copies is enough to fill a cache from the lock file, and then to start a node and to be asked how it is.
   const folder = await Deno.makeTempDir({ prefix: "quorate-image-" });

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { NODE_RUN } from "../../src/cli/node_process.ts";
 import { shellWord } from "../../src/cli/shell_word.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
@@ -214,7 +214,12 @@ Deno.test("docs/cli.md: its blocks run as they stand; its table and the program 
 
 Deno.test("task quorate: has the permissions that its commands are tested with", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-  assertEquals(tasks.quorate, `deno ${NODE_RUN.join(" ")} --allow-run src/cli/main.ts`);
+  const options = `${NODE_RUN.slice(1).join(" ")} --allow-run`;
+  assertEquals(tasks.quorate, `deno run ${options} src/cli/main.ts`);
+  assertStringIncludes(
+    await Deno.readTextFile(new URL(".github/workflows/release.yml", ROOT)),
+    ` compile ${options}\n`,
+  );
 });
 
 Deno.test("locks, elections and semaphores: --held-for leaves out what is held for less; of sessions nothing is held", () =>
