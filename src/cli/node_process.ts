@@ -5,7 +5,7 @@ import { eachLine } from "./lines.ts";
 import { shellWord } from "./shell_word.ts";
 
 /**
- * New objects get 8 MB before the garbage collector looks at them, not 16: under load a node has a third less memory then,
+ * New objects get 8 MB before the garbage collector looks at them, not 16: under load a node has a quarter less memory then,
  * and takes no more CPU. The runtime reads this once, before any code runs.
  */
 export const NODE_MEMORY = "--v8-flags=--max-semi-space-size=8";
