@@ -197,8 +197,17 @@ export const CACHED_RECORDS_MAX = 10_000;
 /** Between rounds of the sweep, up to twice this; on a shared store, whose reads cost money, that one. */
 export const SWEEP_MS = 60_000;
 export const SWEEP_SHARED_MS = 600_000;
+/** A turn through the own store looks at so many records at once; then there is a rest: so many times as long as that took, and no less. */
+export const SWEEP_MAX_KEYS = 16;
+export const SWEEP_REST_SHARE = 9;
+export const SWEEP_REST_MIN_MS = 80;
 /** What ran out is ended by the node that its key names; by the others only if it is still there so much later. */
 export const SWEEP_OTHERS_MS = 300_000;
+/** What nobody has used for so long is forgotten, but never what a process has seen unchanged for less than that. */
+export const FORGET_AFTER_MS = 7 * 24 * 3_600_000;
+export const FORGET_SEEN_MS = 3_600_000;
+/** Names that a process sees to be unused; of more than that some wait for a later round. */
+export const FORGET_MAX_KEYS = 100_000;
 /** Names whose leases a process times; of more than that, those touched longest ago begin anew when they are seen next. */
 export const LEASES_MAX_KEYS = 100_000;
 /** Names whose record has stopped or is damaged that a node counts, and of those how many `/v1/status` shows. */

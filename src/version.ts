@@ -9,7 +9,7 @@ export const ROW_FORMAT = 5;
 export const SEALED_FORMAT = 6;
 
 /** By which rules values are applied (machine/state.ts): the newest that this version knows. */
-export const MACHINE_VERSION = 3;
+export const MACHINE_VERSION = 4;
 /** What every node knows that speaks the oldest wire of WIRES. */
 export const MACHINE_OF_ALL = 3;
 
@@ -101,3 +101,6 @@ export const SAME_VERSIONS: Versions = {
   of: () => OWN_VERSION,
   wireTo: () => OWN_VERSION.wires.most,
 };
+
+/** The same, of nodes that know no newer machine than all do: they have nothing to raise. */
+export const AT_FIRST: Versions = { ...SAME_VERSIONS, own: { ...OWN_VERSION, machine: MACHINE_OF_ALL } };

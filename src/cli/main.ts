@@ -15,10 +15,10 @@ const USAGE = `usage:
   deno task node --id ID --kv FILE [--host 127.0.0.1] [--port 8701] [--cluster a=URL,b=URL,…] [--init [--restore FILE [--restore-number N]] | --join CLUSTER]
                  [--modes PREFIX=MODE,…] [--learners f=URL,…] [--learner]
                  [--tls-cert FILE --tls-key FILE | --behind-proxy] [--tls-ca FILE] [--insecure-peers] [--trace]
-                 [--log text|json] [--log-level debug|info|warn|error]
+                 [--forget-after 7d|off] [--log text|json] [--log-level debug|info|warn|error]
       one node; --init once, to make its file a member, or with --learner one that does not vote; --restore: of a backup;
       --join: it waits to be made a member of a cluster that is there
-      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER, _JOIN, _MODES, _LEARNERS, _TLS_CA, _INSECURE_PEERS=1, _LOG, _LOG_LEVEL;
+      or QUORATE_ID, _KV, _HOST, _PORT, _CLUSTER, _JOIN, _MODES, _LEARNERS, _TLS_CA, _INSECURE_PEERS=1, _FORGET_AFTER, _LOG, _LOG_LEVEL;
       flags win
       QUORATE_PEER_SECRET: shared by all members, or two of them, "NEW,OLD", or @FILE
       QUORATE_TOKENS: clients' tokens as JSON, or @FILE

@@ -236,7 +236,7 @@ export class ReplicaNode implements NodeService {
     };
     this.sessions = shown("session", new Sessions({ ...sessionParts, names }));
     this.#expiry = new Expiry(queueParts);
-    this.#sweep = new Sweep({ ...queueParts, store, ends: this.#ends });
+    this.#sweep = new Sweep({ ...options, ...queueParts, store, ends: this.#ends });
     const expire = (key: string) => {
       const { noun, name } = nounOfKey(key)!;
       // More hangs on a session than its own lease.

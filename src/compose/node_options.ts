@@ -33,6 +33,8 @@ export type NodeOptions = {
   /** SHA-256 in hex. */
   readonly digest: (text: string) => string;
   readonly version: string;
+  /** Names unused for so long are forgotten. Default FORGET_AFTER_MS. */
+  readonly forgetAfterMs?: number;
   /** One line for the operator. */
   readonly report: Report;
 };

@@ -117,6 +117,7 @@ export async function runIn(
     resumes,
     changing: parts.changing,
     learners,
+    forgetAfterMs: config.forgetAfterMs,
     machine: createMachine({ digest: sha256Hex }),
     digest: sha256Hex,
     version: VERSION,

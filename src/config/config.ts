@@ -12,6 +12,7 @@ import type { NodeId } from "../paxos/ballot.ts";
 import { joinOf, restoreOf } from "./becoming.ts";
 import {
   type Env,
+  forgetAfterOf,
   fromEnv,
   parseFlags,
   type Read,
@@ -63,6 +64,8 @@ export type NodeConfig = {
   readonly rate: Rate | null;
   /** Origins whose pages may ask this node; `*`: any. */
   readonly cors: readonly string[];
+  /** Names that nobody has used for so long are forgotten; Infinity: none is. */
+  readonly forgetAfterMs: number;
   readonly log: LogSettings;
   readonly tls: Tls | null;
   /** PEM text of the CA that other nodes' certificates may come from besides those of the system. */
@@ -91,6 +94,7 @@ const NODE_FLAGS = {
   "restore-number": "value",
   learner: "switch",
   learners: "value",
+  "forget-after": "value",
   log: "value",
   "log-level": "value",
   "tls-cert": "value",
@@ -144,9 +148,7 @@ export async function parseConfig(
   const secrets = await secretsOf(fromEnv(env, "QUORATE_PEER_SECRET"), read);
   const tokens = await tokensOf(fromEnv(env, "QUORATE_TOKENS"), read);
   const rate = rateOf(fromEnv(env, "QUORATE_RATE"), tokens);
-  const cors = corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: tokens !== null });
   const log = logOf(setting("log", "QUORATE_LOG"), setting("log-level", "QUORATE_LOG_LEVEL"));
-  const behindProxy = flags["behind-proxy"] !== undefined;
   const mayBeInsecure = flags["insecure-peers"] !== undefined || switchOf(fromEnv(env, "QUORATE_INSECURE_PEERS"));
   const { [id]: _own, ...others } = { ...urls, ...learners };
   const insecurePeers = inTheClear(others);
@@ -168,11 +170,12 @@ export async function parseConfig(
     secrets,
     tokens,
     rate,
-    cors,
+    cors: corsOf(fromEnv(env, "QUORATE_CORS"), { hasOwner: tokens !== null }),
+    forgetAfterMs: forgetAfterOf(setting("forget-after", "QUORATE_FORGET_AFTER")),
     log,
     tls,
     ca,
-    behindProxy,
+    behindProxy: flags["behind-proxy"] !== undefined,
     insecurePeers,
     mayBeInsecure,
   };

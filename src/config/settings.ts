@@ -1,6 +1,7 @@
 /** Settings as they are given: flags, variables, and the files that they name. What is wrong is told in one line. */
 import { parseArgs } from "node:util";
 import { QuorateError } from "../errors.ts";
+import { FORGET_AFTER_MS } from "../limits.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 export type Setting = { readonly name: string; readonly text: string };
@@ -56,6 +57,18 @@ export function fromEnv(env: Env, name: string): Setting | null {
 /** What a variable holds, or, as `@FILE`, the file that it names. */
 export async function textOf({ name, text }: Setting, read: Read): Promise<string> {
   return text.startsWith("@") ? await read({ name, text: text.slice(1).trim() }) : text;
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `30m`, `12h`, `7d`, in ms; `off`: Infinity. */
+export function forgetAfterOf(setting: Setting | null): number {
+  if (setting === null) return FORGET_AFTER_MS;
+  const { name, text } = setting;
+  if (text === "off") return Infinity;
+  const [, amount, unit = ""] = /^([1-9][0-9]{0,4})([mhd])$/.exec(text) ?? [];
+  if (amount === undefined) refuse(name, `is neither "off" nor a time such as 30m, 12h or 7d: ${JSON.stringify(text)}`);
+  return Number(amount) * UNITS_MS[unit]!;
 }
 
 /** A variable that stands for a switch. */

@@ -18,6 +18,7 @@ import {
 } from "./dedup.ts";
 import { contentHashOf, hashOf, link } from "./chain.ts";
 import { campaign, proclaim } from "./election.ts";
+import { forget } from "./forget.ts";
 import { force, keepPlaces, leave, release, renew } from "./grants.ts";
 import { endLapsed, leasesOf } from "./lease.ts";
 import { acquire } from "./lock.ts";
@@ -141,6 +142,7 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
     versionOf: (state) => keyState(state).version,
     versionFor(op) {
       const read = readOp(op);
+      if (read?.type === "keep-places" && read.forget !== undefined) return 4;
       // By the rules of version 1 a lock of a set is never provisional.
       return read?.type === "acquire" && read.set !== undefined ? 2 : 1;
     },
@@ -176,7 +178,10 @@ function applyOnce(draft: Draft, command: Command, digests: Digests): Result {
   const op = readOp(command.op);
   if (op === null || !fitsKind(op, draft.kind)) return { outcome: "unknown-op" };
   // Repeated late it only keeps a place for another 10 s; in the window it would crowd out what must be found there.
-  if (op.type === "keep-places") return keepPlaces(draft, command.subject, op);
+  if (op.type === "keep-places") {
+    if (op.forget !== undefined) forget(draft, op.forget);
+    return keepPlaces(draft, command.subject, op);
+  }
   const asked = identify(command, op, digests);
   const { version, holders, queue, session, window: { items, evicted, floors } } = draft;
   const first = firstResult({ version, holders, queue, session, entries: items, evicted, floors }, asked);

@@ -85,6 +85,8 @@ export type KeepPlaces = {
   readonly adopt?: boolean;
   /** A label, for a value that claims a lapse and says nothing else. */
   readonly atMs?: number;
+  /** Drops what the state says of the past, if it is the one that opened this instance and nothing is there. From version 4 on. */
+  readonly forget?: number;
 };
 /** Gives up the subject's own place; answers with the grant if it was granted meanwhile. */
 export type Leave = {

@@ -151,13 +151,14 @@ function readWait({ wait }: Fields): { readonly wait?: { readonly node: string }
 }
 
 function readKeepPlaces(op: Fields): Op | null {
-  const { places, adopt, atMs } = op;
-  if (!isTexts(places) || !isOptional(atMs, isCount)) return null;
+  const { places, adopt, atMs, forget } = op;
+  if (!isTexts(places) || !isOptional(atMs, isCount) || !isOptional(forget, isCount)) return null;
   return {
     type: "keep-places",
     places,
     ...(adopt === true ? { adopt } : {}),
     ...(atMs === undefined ? {} : { atMs }),
+    ...(forget === undefined ? {} : { forget }),
   };
 }
 

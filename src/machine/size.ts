@@ -28,6 +28,7 @@ const FIXED_BYTES: Readonly<Record<MachineVersion, number>> = {
   1: (DEDUP_WINDOW + COMMANDS_PER_VALUE) * ENTRY_V1_MAX_BYTES + 2_048,
   2: FIXED_V2_BYTES,
   3: FIXED_V2_BYTES,
+  4: FIXED_V2_BYTES,
 };
 /** A renewal may name a lease by a longer value id than the one before. */
 const RENEWAL_BYTES = 40;

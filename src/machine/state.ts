@@ -93,8 +93,9 @@ export type KeyState = State & {
  * 2: the window keeps whole instances and is fair to subjects; renewals and the like push nothing out of it; a grant that
  * nobody took up leaves no trace; a place is left only as it was; sets are held provisionally until they are answered.
  * 3: states are chained; the window is a list.
+ * 4: what nobody uses can be forgotten.
  */
-export type MachineVersion = 1 | 2 | 3;
+export type MachineVersion = 1 | 2 | 3 | 4;
 
 /** The working copy that one value changes; it never leaves `apply`. */
 export type Draft = {

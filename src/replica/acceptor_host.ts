@@ -236,19 +236,19 @@ export class AcceptorHost {
   }
 
   async #imported(key: string, own: OwnRecord): Promise<View> {
-    const { isImported, record } = own.isImported ? own : await this.#ensure(key).then(() => this.#own(key));
-    if (!isImported) throw new QuorateError("not-ready", "this node has not imported it yet");
-    return this.#seen(key, record);
+    const imported = own.isImported ? own : await this.#ensure(key).then(() => this.#own(key));
+    if (!imported.isImported) throw new QuorateError("not-ready", "this node has not imported it yet");
+    return this.#seen(key, imported);
   }
 
   /** As `view`, but of a key that is not imported what the epoch before left. To be shown only: nothing may be proposed on it. */
   async shown(key: string): Promise<View> {
-    return this.viewNow(key) ?? this.#seen(key, (await this.#own(key)).record);
+    return this.viewNow(key) ?? this.#seen(key, await this.#own(key));
   }
 
-  #seen(key: string, record: AcceptorRecord): View {
+  #seen(key: string, { record, isImported }: OwnRecord): View {
     this.#moves.met(key, record, false);
-    return viewOf(record);
+    return viewOf(record, isImported);
   }
 
   /** `import` brings a key into this epoch; resolves when the own record is of it, or rejects. */

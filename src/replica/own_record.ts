@@ -13,6 +13,8 @@ export type View = {
   readonly vote: Vote | null;
   /** Where values may be proposed without a phase 1. */
   readonly fast: FastBallot | null;
+  /** False: it is of the epoch before, and nothing may be proposed on it. */
+  readonly isImported: boolean;
 };
 /** `fresh`: as `MemberRecords.fresh` has it. */
 export type OwnRecord = {
@@ -56,8 +58,8 @@ export type MoveListener = (key: string, snapshot: Snapshot, value: Value | null
 /** The same for every key; `from` is the instance the record stood at before. */
 export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) => void;
 
-export function viewOf(record: AcceptorRecord): View {
-  return { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record) };
+export function viewOf(record: AcceptorRecord, isImported = true): View {
+  return { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record), isImported };
 }
 
 /** Whether the record stands where the sender of the message stood. */

@@ -25,6 +25,13 @@ export function ownKeys(store: BallotStore): KeysOf {
 /** What to look at: one key, or all that begin so, from `after` on. */
 export type Target = { readonly key: string } | { readonly prefix: string; readonly after: string };
 
+export type Pace = {
+  /** Looked at in a round. */
+  readonly maxKeys?: number;
+  /** Between two rounds of one turn, where the one before took so long. Default: as between turns. */
+  readonly restMs?: (tookMs: number) => number;
+};
+
 export class Poller {
   readonly #parts: PollerParts;
   readonly #everyMs: number;
@@ -32,6 +39,7 @@ export class Poller {
   readonly #targets: () => readonly Target[];
   readonly #keysOf: KeysOf;
   readonly #maxKeys: number;
+  readonly #restMs: ((tookMs: number) => number) | null;
   #cancel: (() => void) | null = null;
   /** What this turn has not come to yet. */
   #left: Target[] = [];
@@ -46,7 +54,7 @@ export class Poller {
     targets: () => readonly Target[],
     look: (key: string) => Promise<void>,
     keysOf: KeysOf,
-    maxKeys = ROUND_MAX_KEYS,
+    { maxKeys = ROUND_MAX_KEYS, restMs }: Pace = {},
   ) {
     this.#parts = parts;
     this.#everyMs = everyMs;
@@ -54,11 +62,15 @@ export class Poller {
     this.#look = look;
     this.#keysOf = keysOf;
     this.#maxKeys = maxKeys;
+    this.#restMs = restMs ?? null;
   }
 
   start(): void {
-    const { clock, random } = this.#parts;
-    this.#cancel ??= clock.after(this.#everyMs * (1 + random.next()), () => this.#round());
+    this.#after(this.#everyMs * (1 + this.#parts.random.next()));
+  }
+
+  #after(ms: number): void {
+    this.#cancel ??= this.#parts.clock.after(ms, () => this.#round());
   }
 
   stop(): void {
@@ -69,11 +81,15 @@ export class Poller {
 
   async #round(): Promise<void> {
     const cancelled = this.#cancel;
+    const { clock } = this.#parts;
+    const sinceMs = clock.now();
     let isIdle = false;
+    let restMs: number | null = null;
     try {
       if (this.#left.length === 0) this.#left = [...this.#targets()];
       isIdle = this.#left.length === 0;
       await lookAtAll(await this.#nextKeys(), this.#look);
+      if (this.#left.length > 0) restMs = this.#restMs?.(clock.now() - sinceMs) ?? null;
     } catch {
       // The store failed, which the node says elsewhere, or no quorum answers now.
     }
@@ -81,7 +97,8 @@ export class Poller {
     if (this.#cancel !== cancelled) return;
     this.#cancel = null;
     // What is wanted since this round began found it under way, and started none.
-    if (!isIdle || this.#targets().length > 0) this.start();
+    if (restMs !== null) this.#after(restMs);
+    else if (!isIdle || this.#targets().length > 0) this.start();
   }
 
   async #nextKeys(): Promise<string[]> {

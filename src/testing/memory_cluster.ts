@@ -1,4 +1,6 @@
 /** A whole cluster in this process: the shipped nodes on memory stores, over a network that can be told to misbehave. */
+import { MACHINE_OF_ALL, OWN_VERSION, SAME_VERSIONS } from "../version.ts";
+import { FORGET_AFTER_MS } from "../limits.ts";
 import { sha256Hex } from "../auth/digest.ts";
 import { epochOptions } from "../compose/epoch_options.ts";
 import { realClock, realRandomness } from "../compose/world.ts";
@@ -87,6 +89,10 @@ export type MemoryClusterOptions = {
   readonly shared?: Shared;
   /** Hears where a message is refused because its sender is in another epoch. Default: nobody. */
   readonly otherEpoch?: (from: string, to: string) => void;
+  /** Names unused for so long are forgotten. Default FORGET_AFTER_MS. */
+  readonly forgetAfterMs?: number;
+  /** The newest version of the machine that its nodes know. Default: what every node knows, so that they raise nothing at first. */
+  readonly machine?: number;
   /** Hears the lines that a node has for its operator. Default: nobody. */
   readonly report?: (id: string, line: string) => void;
 };
@@ -107,8 +113,12 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     shared,
     otherEpoch = () => {},
     report = () => {},
+    forgetAfterMs = FORGET_AFTER_MS,
+    machine: known = MACHINE_OF_ALL,
   } = options;
   const group = shared ?? UNSHARED;
+  const own = { ...OWN_VERSION, machine: known };
+  const versions = { ...SAME_VERSIONS, own, of: () => own };
   const ids = "abcdefghi".slice(0, n).split("");
   const learners = [..."vwxyz".slice(0, learnerCount)];
   const all = [...ids, ...learners].flatMap((id) => group.of(id).length > 0 ? group.of(id) : [id]);
@@ -184,8 +194,9 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       machine,
       digest: sha256Hex,
       version: "test",
+      forgetAfterMs,
       report: (line) => report(id, line),
-    }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace });
+    }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace, versions });
     holder.node = node;
     nodes.set(id, node);
     return node.start();

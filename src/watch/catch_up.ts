@@ -12,7 +12,7 @@ import { type KeysOf, Poller, type PollerParts, type Target } from "../replica/p
 const ROUND_MS = 5_000;
 const READ_WITHIN_MS = 2_000;
 /** For a round for names that may have been deleted: there may be very many, and they must not keep the others waiting. */
-const SWEEP_MAX_KEYS = 64;
+const ROUND_MAX_KEYS = 64;
 
 export type CatchUpParts = PollerParts & {
   readonly acceptor: AcceptorHost;
@@ -36,7 +36,7 @@ export function catchUp(parts: CatchUpParts, watched: () => readonly Target[]): 
   const all = [
     new Poller(parts, ROUND_MS, watched, lookAt, keysOf("live")),
     // What came and went unheard was deleted by somebody, and that is news too.
-    new Poller(parts, ROUND_MS, prefixes, lookAt, keysOf("all"), SWEEP_MAX_KEYS),
+    new Poller(parts, ROUND_MS, prefixes, lookAt, keysOf("all"), { maxKeys: ROUND_MAX_KEYS }),
   ];
   return {
     start: () => all.forEach((rounds) => rounds.start()),

@@ -6,7 +6,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import type { KeyState } from "../../src/machine/state.ts";
-import { MACHINE_VERSION, ROW_FORMAT } from "../../src/version.ts";
+import { MACHINE_OF_ALL, ROW_FORMAT } from "../../src/version.ts";
 import { type Expected, expectedOfOldStores, type Told, unpackOldStore } from "../store/old_stores.ts";
 import { pause, RealCluster, type Reply } from "./real_cluster.ts";
 import { recordsIn, recordsOf } from "./store_files.ts";
@@ -17,7 +17,7 @@ type Id = (typeof IDS)[number];
 /** The machine's version in the state of a key that was written by 0.1.0 and that nobody has decided anything about since. */
 const OLD_VERSION = 1;
 /** The machine's version in the state of such a key once a value that a node of today proposed is decided. */
-const NEW_VERSION = MACHINE_VERSION;
+const NEW_VERSION = MACHINE_OF_ALL;
 
 type Row = Readonly<Record<string, unknown>> & { readonly instance: number; readonly format?: number };
 type StateRow = Row & { readonly state: KeyState; readonly stateHash: string };

@@ -53,7 +53,12 @@ Deno.test("upgrade: to a release to come, and back until the machine is raised; 
     assertEquals(await upgrade.raise("b"), [200, MACHINE_VERSION, MACHINE_VERSION]);
     const refused = await quorate("raise", "--url", cluster.url("a"));
     assertEquals([refused.code === 0, refused.out], [false, []]);
-    assertMatch(refused.err.join("\n"), /not all nodes know version 4 of the machine: .*b knows up to 3/);
+    assertMatch(
+      refused.err.join("\n"),
+      new RegExp(
+        `not all nodes know version ${MACHINE_VERSION + 1} of the machine: .*b knows up to ${MACHINE_VERSION}`,
+      ),
+    );
 
     // All are upgraded, and one goes back: nothing was written that today's nodes do not read.
     await upgrade.exchange(["b"], next);
@@ -61,7 +66,9 @@ Deno.test("upgrade: to a release to come, and back until the machine is raised; 
     await upgrade.exchange(["c"], next);
     await upgrade.said("a", (status) => status.members.every(({ wire }) => wire === WIRES.most + 1));
     const raised = await quorate("raise", "--url", cluster.url("a"));
-    assertEquals([raised.code, raised.out], [0, ["the machine is at version 4, was 3"]], raised.err.join("\n"));
+    assertEquals([raised.code, raised.out], [0, [
+      `the machine is at version ${MACHINE_VERSION + 1}, was ${MACHINE_VERSION}`,
+    ]], raised.err.join("\n"));
     for (const id of cluster.ids) await upgrade.said(id, ({ machine }) => machine?.version === MACHINE_VERSION + 1);
     assertEquals(await upgrade.raise("b"), [200, MACHINE_VERSION + 1, MACHINE_VERSION + 1]);
     await pause(LOADED_MS);
@@ -71,7 +78,10 @@ Deno.test("upgrade: to a release to come, and back until the machine is raised; 
     await cluster.startNode("b", [], { main: TODAY, ready: false });
     const behind = await upgrade.said("b", ({ reason }) => reason?.includes("machine") === true);
     assertEquals(behind.voting, false);
-    assertMatch(behind.reason!, /raised to version 4, and this node \(.*\) knows up to 3: start a newer version$/);
+    const knowsLess = `raised to version ${
+      MACHINE_VERSION + 1
+    }, and this node \\(.*\\) knows up to ${MACHINE_VERSION}: `;
+    assertMatch(behind.reason!, new RegExp(`${knowsLess}start a newer version$`));
     assertStringIncludes(cluster.output("b"), behind.reason!);
     await pause(LOADED_MS);
     await cluster.end("b");
@@ -89,9 +99,10 @@ Deno.test("upgrade: a new cluster begins with all that its nodes know, and nobod
     const main = await nodeOfChanged(`${folder}/next`, CHANGES);
     const cluster = await RealCluster.start(3, 0, { isolates: 1, main });
     later.defer(() => cluster.stop());
+    const known = JSON.stringify({ version: MACHINE_VERSION + 1, knows: MACHINE_VERSION + 1 });
     for (const id of cluster.ids) {
       let machine: unknown;
-      for (let i = 0; i < LOOKS_MAX && JSON.stringify(machine) !== '{"version":4,"knows":4}'; i++) {
+      for (let i = 0; i < LOOKS_MAX && JSON.stringify(machine) !== known; i++) {
         machine = (await call(cluster.url(id), "GET", "/v1/status"))?.body["machine"];
         await pause(50);
       }
@@ -114,7 +125,11 @@ Deno.test("upgrade: a new cluster begins with all that its nodes know, and nobod
     assertEquals([refused.status, refused.body["code"], refused.body["behind"]], [409, "not-upgraded", ["d"]]);
     assertMatch(
       refused.body["detail"] as string,
-      /^d \(.*\) knows up to version 3 of the machine, and .* raised to 4: start/,
+      new RegExp(
+        `^d \\(.*\\) knows up to version ${MACHINE_VERSION} of the machine, and .* raised to ${
+          MACHINE_VERSION + 1
+        }: start`,
+      ),
     );
     for (const id of cluster.ids) {
       assertEquals((await call(cluster.url(id), "GET", "/v1/members"))?.body, { cluster: name, epoch: 0, members });

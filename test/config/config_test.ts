@@ -3,6 +3,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { clusterConfigOf } from "../../src/config/cluster_config.ts";
 import { isSharedKv, type NodeConfig, parseConfig, portOf } from "../../src/config/config.ts";
 import { parseFlags } from "../../src/config/settings.ts";
+import { FORGET_AFTER_MS } from "../../src/limits.ts";
 import { QuorateError } from "../../src/errors.ts";
 
 const CLUSTER = "a=https://10.0.0.1:8701,b=https://10.0.0.2:8701,c=https://10.0.0.3:8701";
@@ -56,6 +57,7 @@ Deno.test("parseConfig: a cluster of one with defaults", async () => {
     rate: null,
     cors: [],
     tokens: null,
+    forgetAfterMs: FORGET_AFTER_MS,
     log: { format: "text", level: "info" },
     tls: null,
     ca: null,
@@ -203,6 +205,21 @@ Deno.test("parseConfig: the rate is what is set, the usual one where there are t
   }
   for (const text of ["0/1", "5", "5/", "/5", "5/10/2", "-1/5", "1.5/3", "12345678/1", "on", " "]) {
     await refused("", { ...ONE, QUORATE_RATE: text }, "QUORATE_RATE", "");
+  }
+});
+
+Deno.test("parseConfig: how long a name is unused before it is forgotten; off is for ever", async () => {
+  const of = async (line: string, env = {}) => (await parse(`--id a --kv a.sqlite ${line}`.trim(), env)).forgetAfterMs;
+  assertEquals([await of("--forget-after 90m"), await of("--forget-after 30d")], [5_400_000, 2_592_000_000]);
+  assertEquals(await of("", { QUORATE_FORGET_AFTER: "12h" }), 43_200_000);
+  assertEquals(await of("--forget-after off", { QUORATE_FORGET_AFTER: "12h" }), Infinity);
+  for (const text of ["0m", "7", "30s", "1.5h", "7 d", "never", "999999d"]) {
+    await refused(
+      "",
+      { QUORATE_ID: "a", QUORATE_KV: "a.sqlite", QUORATE_FORGET_AFTER: text },
+      "QUORATE_FORGET_AFTER",
+      "nor a time",
+    );
   }
 });
 

@@ -1,6 +1,7 @@
 /** A store whose disk is full: what its node says to its operator, its callers and its peers, over a real Deno KV. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createApp } from "../../routes/app.ts";
+import { AT_FIRST } from "../../src/version.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { QuorateError } from "../../src/errors.ts";
@@ -68,7 +69,14 @@ async function withNodes(ids: readonly string[], run: (nodes: readonly Node[]) =
         digest: sha256Hex,
         version: "test",
         report: (line) => lines.push(line),
-      }, { store, transport: network.transportOf(id), clock: realClock, random: realRandomness, machine });
+      }, {
+        store,
+        transport: network.transportOf(id),
+        clock: realClock,
+        random: realRandomness,
+        machine,
+        versions: AT_FIRST,
+      });
       network.connect(id, (from, mailbox, messages, mark) => node.receive(from, mailbox, messages, mark), {
         own: () => node.mark(),
         seen: (peer, mark) => node.note(peer, mark),

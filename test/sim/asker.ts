@@ -20,6 +20,10 @@ export const OPEN: ReadonlySet<string> = new Set(["outcome-unknown", "no-quorum"
 /** An answer that has been forgotten: nobody knows what became of the command. Only who said its born may be told so. */
 export const FORGOTTEN = "expired-command";
 
+/** Share of answered requests that come once more where names are forgotten, and when. */
+const REPEATED = 0.4;
+const REPEATED_WITHIN_MS = 2_000;
+
 export type Call<T> = (node: ReplicaNode, caller: Caller) => Promise<Answer<T>>;
 /** An answer, or the error that is one, and who gave it. */
 export type Told<T> =
@@ -49,6 +53,8 @@ export class Asker {
   /** Refusals that a client may be told for good. */
   readonly #final: ReadonlySet<string>;
   readonly #fault: (what: string) => void;
+  /** What each command was first sent with, where names are forgotten. */
+  readonly #born = new Map<string, number>();
   #isOver = false;
 
   constructor(
@@ -84,7 +90,14 @@ export class Asker {
   ): Promise<Told<T> | null> {
     this.#counts.operations++;
     let caller: Caller = { subject: SUBJECT, idempotencyKey, timeoutMs: TIMEOUT_MS, ...more };
-    const { answers, clock } = this.#world;
+    const { answers, clock, plan } = this.#world;
+    if (plan.forgetAfterMs !== null && key !== undefined && caller.hedge === undefined && caller.born === undefined) {
+      // Without it what is sent again after the name was forgotten is another request.
+      const node = this.pickNode();
+      const born = this.#born.get(idempotencyKey) ?? (node === undefined ? 0 : this.#world.instanceAt(node, key));
+      this.#born.set(idempotencyKey, born);
+      caller = { ...caller, born };
+    }
     const firstMs = clock.now();
     // Other nodes may be asked the same hedged request at the same time.
     let isNone = caller.hedge === undefined;
@@ -103,6 +116,9 @@ export class Asker {
         this.#counts.paths[path] = (this.#counts.paths[path] ?? 0) + 1;
         const number = numberIn(told.answer.body);
         if (key !== undefined && number !== undefined) answers.done(key, idempotencyKey, number);
+        if (key !== undefined && plan.forgetAfterMs !== null && caller.born !== undefined) {
+          void this.#repeat(key, call, caller);
+        }
         // Copies of a hedged request are no repetitions: they count from the first.
         return caller.hedge === undefined ? told : { ...told, sentMs: firstMs };
       }
@@ -125,6 +141,19 @@ export class Asker {
     }
     this.#counts.unknown++;
     return null;
+  }
+
+  /** Now and then a copy of an answered request comes late, as by a proxy: it must do nothing, be its name forgotten or not. */
+  async #repeat<T>(key: string, call: Call<T>, caller: Caller): Promise<void> {
+    const { answers, clock } = this.#world;
+    if (!this.random.chance(REPEATED)) return;
+    await this.sleep(this.random.next() * REPEATED_WITHIN_MS);
+    if (this.#isOver) return;
+    const nth = answers.tried(key, caller.idempotencyKey, clock.now(), true);
+    const told = await this.#askOne(call, caller);
+    if (told === null || !("code" in told) || told.code !== FORGOTTEN) return;
+    const fault = forgottenFault(told.error, nth, true);
+    if (fault !== null) this.#fault(`${caller.idempotencyKey} ${fault}`);
   }
 
   /** Null: the answer was lost on its way, or everything is over. */

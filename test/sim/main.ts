@@ -2,7 +2,7 @@
  * `deno task sim`: `--seed N` is one run, with `--history FILE` what its clients saw; `--seeds COUNT --from N --jobs J`
  * many, with figures; `--mutants` plants bugs that the checkers must catch. A failure prints its seed, the commit and the
  * smallest plan that fails likewise. Every fourth seed has members that many processes serve each; with `--isolates` all.
- * Another fourth changes its members.
+ * Another fourth changes its members. In every fifth, of whatever kind, names that are unused for a moment are forgotten.
  */
 import { parseArgs } from "node:util";
 import { encodeHistory } from "./check/history_lines.ts";

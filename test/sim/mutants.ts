@@ -2,6 +2,7 @@
  * Bugs planted one at a time in a copy of the source, which the simulator's checkers must catch within so many seeds:
  * checkers that catch none of them would be worth nothing (PROTOCOL.md §10). Those of one instance are the explorer's.
  */
+import { FORGETTING_MUTANTS } from "./mutants_forgetting.ts";
 import { ISOLATE_MUTANTS } from "./mutants_isolates.ts";
 import { MEMBERS_MUTANTS } from "./mutants_members.ts";
 import { STANDING_MUTANTS } from "./mutants_standing.ts";
@@ -339,7 +340,13 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS = [...OWNER_MUTANTS, ...STANDING_MUTANTS, ...ISOLATE_MUTANTS, ...MEMBERS_MUTANTS];
+export const MUTANTS = [
+  ...OWNER_MUTANTS,
+  ...STANDING_MUTANTS,
+  ...ISOLATE_MUTANTS,
+  ...MEMBERS_MUTANTS,
+  ...FORGETTING_MUTANTS,
+];
 
 export type Verdict = { readonly seed: number; readonly fault: string } | null;
 

@@ -103,6 +103,8 @@ export type Plan = {
   readonly isolates: number;
   /** How long such a process lives on average; it is replaced. Null: until a fault ends it. */
   readonly lifeMs: number | null;
+  /** Names unused for so long are forgotten, once a node has raised the machine. Null: no node knows of that. */
+  readonly forgetAfterMs: number | null;
   /** Who are to be members from some time on, one after the other: each begins when the one before is done. */
   readonly changes: readonly Change[];
 };
@@ -126,6 +128,7 @@ const STALL_STREAM = 203;
 const HOT_STREAM = 204;
 const LOST_STREAM = 205;
 const CHANGE_STREAM = 206;
+const FORGET_STREAM = 207;
 /** Such faults in a run that has any. */
 const STALLS_MAX = 4;
 const FAULTY_MS = 6_000;
@@ -202,6 +205,7 @@ function ownersPlanOf(seed: number): Plan {
     shared: [],
     isolates: 0,
     lifeMs: null,
+    forgetAfterMs: forgetAfterOf(seed),
     changes: [],
   };
 }
@@ -292,6 +296,12 @@ function nounsOf(seed: number): readonly Noun[] {
   const seldom = seededRandomness(seed, SELDOM_STREAM);
   const dear = SELDOM.filter(([, oneIn]) => seldom.below(oneIn) === 0).map(([noun]) => noun);
   return [...new Set<Noun>([first, second].slice(0, count)), ...dear];
+}
+
+/** In every fifth run, of whatever kind it is; less than clients go on trying, so that they meet what is forgotten. */
+function forgetAfterOf(seed: number): number | null {
+  const random = seededRandomness(seed, FORGET_STREAM);
+  return seed % 5 === 4 ? random.pick([40, 100, 250, 600]) : null;
 }
 
 /** Lease bounds are promised for clocks within 1 % of each other's rate; everything else for any. */

@@ -32,6 +32,7 @@ export async function shrink(plan: Plan, fault: string, run = play): Promise<Shr
   await fails({ link: calm });
   await fails({ learners: 0, rates: plan.rates.slice(0, plan.n) });
   await fails({ lifeMs: null });
+  await fails({ forgetAfterMs: null });
   await fails({ rates: plan.rates.map(() => 1) });
   await fewer(plan.changes, (changes) => fails({ changes }));
   await fewer(plan.faults, (faults) => fails({ faults }));
@@ -66,6 +67,7 @@ export function showPlan(plan: Plan): string {
     shared,
     isolates,
     lifeMs,
+    forgetAfterMs,
     clients,
     keys,
     nouns,
@@ -82,6 +84,7 @@ export function showPlan(plan: Plan): string {
       faultyMs.toFixed(0)
     } ms of trouble`,
     ...(isolates === 0 ? [] : [`${isolates} isolates each of ${shared}, which live ${lifeMs ?? "any number of"} ms`]),
+    ...(forgetAfterMs === null ? [] : [`names are forgotten that are unused for ${forgetAfterMs} ms`]),
     `clock rates ${rate}; links ${JSON.stringify(link)}${Object.keys(links).length === 0 ? "" : JSON.stringify(links)}`,
     ...changes.map(({ atMs, members }) => `${atMs.toFixed(0).padStart(6)} ms members are to be ${members}`),
     ...faults.map(({ atMs, ...fault }) => `${atMs.toFixed(0).padStart(6)} ms ${JSON.stringify(fault)}`),

@@ -12,6 +12,7 @@ import { Heal, type HealFigures } from "./heal.ts";
 import { History, type LockHistory } from "./history.ts";
 import { workloadOf } from "./nouns.ts";
 import { keepsTime, type Noun, type Plan, planOf } from "./plan.ts";
+import { seededRandomness } from "./virtual_time.ts";
 import type { NounCounts, Workload } from "./workload.ts";
 import { World } from "./world.ts";
 
@@ -19,6 +20,8 @@ export type SimFigures = ClientCounts & FaultCounts & HealFigures & KvCounts & {
   /** 1 of a run whose members are served by many processes each, some of them at least. */
   readonly isolates: number;
   readonly evictions: number;
+  /** Names that were forgotten, each as often as that was. */
+  readonly forgotten: number;
   /** Times that the members became others, and the epoch before was retired. */
   readonly memberChanges: number;
   /** Votes for names that were new after that. */
@@ -45,6 +48,8 @@ export type SimResult = {
 };
 
 const LIMIT_MS = 600_000;
+const RAISE_STREAM = 70;
+const [RAISE_EVERY_MS, RAISE_MS] = [400, 1_000];
 
 export async function simulate(seed: number): Promise<SimResult> {
   return await play(planOf(seed));
@@ -91,6 +96,7 @@ export async function play(plan: Plan, digests = false): Promise<SimResult> {
       ...world.isolates.counts,
       isolates: plan.isolates > 0 ? 1 : 0,
       evictions,
+      forgotten: world.forgotten.size,
       memberChanges: world.changes.done,
       freshVotes: monitor.fresh,
       decisions: monitor.decisions,
@@ -127,6 +133,21 @@ async function trouble(
 ): Promise<void> {
   const over = world.clock.sleep(world.plan.faultyMs);
   const clients = world.plan.clients.map((index) => new Client(index, world, history, counts, over).run());
+  if (world.plan.forgetAfterMs !== null) clients.push(raise(world, over));
   for (const noun of world.plan.nouns) workloads.set(noun, workloadOf(noun, { world, over }));
   await Promise.all([over, ...clients, ...[...workloads.values()].map((workload) => workload.run())]);
+}
+
+/** As an operator does it, again and again, until a node has done it. */
+async function raise(world: World, over: Promise<void>): Promise<void> {
+  const random = seededRandomness(world.plan.seed, RAISE_STREAM);
+  let isOver = false;
+  over.then(() => isOver = true);
+  while (!isOver) {
+    await world.clock.sleep(random.next() * RAISE_EVERY_MS);
+    const { up } = world;
+    if (up.length === 0) continue;
+    const raised = world.ask(random.pick(up), (node) => node.raise(RAISE_MS)).then(() => true, () => false);
+    if (await raised) return;
+  }
 }

@@ -15,7 +15,7 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
   const totals = new Totals();
   const paths = new Set<string>();
   let [kills, collided, hedged, direct, handOvers] = [0, 0, 0, 0, 0];
-  let [isolates, evictions, unknownCommits, hungCalls, conflicts, memberChanges] = [0, 0, 0, 0, 0, 0];
+  let [isolates, evictions, unknownCommits, hungCalls, conflicts, memberChanges, forgotten] = [0, 0, 0, 0, 0, 0, 0];
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { figures, faults } = await simulate(seed);
     assertEquals(faults, [], `seed ${seed}: deno task sim --seed ${seed}`);
@@ -32,6 +32,7 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
     hungCalls += figures.hungCalls;
     conflicts += figures.conflicts;
     memberChanges += figures.memberChanges;
+    forgotten += figures.forgotten;
   }
   // A run in which nothing died and nothing collided would show nothing.
   assert(kills > 2 * SEEDS && collided > 0 && hedged > SEEDS && direct > SEEDS && handOvers > SEEDS);
@@ -40,6 +41,8 @@ Deno.test(`simulator: ${SEEDS} seeds: agreement, fences, leases, queues, and eve
   assert(evictions > 10 * isolates && unknownCommits > isolates && hungCalls > isolates && conflicts > isolates);
   // And every fourth changes its members, most of them more than once.
   assert(memberChanges > SEEDS / 4, `${memberChanges}`);
+  // In every fifth names are forgotten.
+  assert(forgotten > SEEDS / 5, `${forgotten}`);
   for (const path of ["fast", "open-fast", "classic", "recovered"]) assert(paths.has(path), path);
   assert(totals.missed().length < 12, totals.missed().join("; "));
   assertEquals(totals.idle(), [], "every noun is used");

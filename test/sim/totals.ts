@@ -66,6 +66,7 @@ export class Totals {
       `${of("stalls")} stalls, ${of("lates")} links late, ` +
       `${of("quarantined")} of ${of("rollbacks")} rollbacks and ${of("losses")} lost stores refused`,
       `members changed ${of("memberChanges")} times; ${of("freshVotes")} votes for names that were new then`,
+      `${of("forgotten")} times a name was forgotten`,
       `${of("isolates")} seeds with isolates: ${of("evictions")} evictions, ${
         of("conflicts")
       } checks lost to others, ` +

@@ -1,7 +1,8 @@
 /** One cluster of shipped nodes in virtual time, with everything that watches it, and the lives and deaths of its nodes. */
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import { QuorateError } from "../../src/errors.ts";
-import type { KeyState } from "../../src/machine/state.ts";
+import { entriesOf, type KeyState } from "../../src/machine/state.ts";
+import { MACHINE_VERSION } from "../../src/version.ts";
 import type { ReplicaNode } from "../../src/compose/node.ts";
 import type { EpochsRow, Sighting, StoredRecord, Trace } from "../../src/ports.ts";
 import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_store.ts";
@@ -72,6 +73,8 @@ export class World {
   kills = 0;
   /** How often a process was ended while others served its store. */
   evictions = 0;
+  /** Keys and instances of the states that had forgotten what was before. */
+  readonly forgotten = new Set<string>();
   readonly faults: string[] = [];
   isFaulty = true;
   /** Told each state that a disk has committed, and each that the votes on disks decide. */
@@ -127,7 +130,7 @@ export class World {
   }
 
   async #start(): Promise<void> {
-    const { n, learners, seed, shared } = this.plan;
+    const { n, learners, seed, shared, forgetAfterMs } = this.plan;
     await this.isolates.init();
     this.#cluster = await memoryCluster(n, {
       learners,
@@ -147,6 +150,7 @@ export class World {
       }),
       otherEpoch: (from, to) => this.changes.met(memberOf(from), memberOf(to)),
       ...(shared.length === 0 ? {} : { shared: this.isolates }),
+      ...(forgetAfterMs === null ? {} : { forgetAfterMs, machine: MACHINE_VERSION }),
     });
     for (const process of this.nodes) this.#livesFor(process);
     const { network } = this.#cluster;
@@ -181,6 +185,11 @@ export class World {
   /** Nobody serves the member. */
   isGone(id: string): boolean {
     return this.processesOf(id).every((process) => this.down.has(process));
+  }
+
+  /** The instance that is open by the record that a process, or its member, has of the key. */
+  instanceAt(process: string, key: string): number {
+    return this.#records.get(`${memberOf(process)} ${key}`)?.instance ?? 0;
   }
 
   /** @param process or its member */
@@ -394,6 +403,7 @@ export class World {
     this.monitor.committed(id, key, record);
     for (const command of vote?.value.commands ?? []) this.none.voted(command.id);
     const state = record.state as KeyState;
+    if (hasForgotten(state, instance)) this.forgotten.add(`${key} ${instance}`);
     this.order.seen(key, {
       instance,
       waiting: state.queue.map(([place]) => place),
@@ -436,6 +446,11 @@ export class World {
       return life.isOver ? await life.died : replies;
     };
   }
+}
+
+/** Nothing but the floor that forgetting leaves says so. */
+function hasForgotten(state: KeyState, instance: number): boolean {
+  return state.version >= 4 && state.evicted === instance - 2 && entriesOf(state).length === 0;
 }
 
 function newLife(): Life {

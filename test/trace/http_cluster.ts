@@ -23,6 +23,7 @@ import {
 } from "../../src/ports.ts";
 import { openOwnerStore } from "../../src/store/kv_ballot_store.ts";
 import { createHttpTransport, type Fetch } from "../../src/transport/http_transport.ts";
+import { AT_FIRST } from "../../src/version.ts";
 import { PeerVersions } from "../../src/transport/peer_versions.ts";
 
 const SECRETS = ["a secret of this test only"];
@@ -159,6 +160,7 @@ export class HttpCluster {
       random: realRandomness,
       machine,
       trace: ring,
+      versions: AT_FIRST,
     });
     this.#nodes.set(id, node);
     const app = createApp(node, {

@@ -43,6 +43,12 @@ export type ObservedOptions = {
   readonly keepParcels?: boolean;
   /** Virtual time the work may take. */
   readonly limitMs?: number;
+  /** How far wall clocks are ahead at the moment. Default: not at all. */
+  readonly aheadMs?: () => number;
+  /** Names unused for so long are forgotten. */
+  readonly forgetAfterMs?: number;
+  /** The newest version of the machine that its nodes know. */
+  readonly machine?: number;
 };
 
 /** Long enough for every timer of a node that does not come again by itself. */
@@ -52,7 +58,7 @@ const LIMIT_MS = 120_000;
 export async function withCluster(
   n: number,
   work: (cluster: Observed) => Promise<void>,
-  { seed = SEED, keepParcels = true, limitMs = LIMIT_MS }: ObservedOptions = {},
+  { seed = SEED, keepParcels = true, limitMs = LIMIT_MS, aheadMs = () => 0, ...more }: ObservedOptions = {},
 ): Promise<void> {
   const clock = new VirtualClock();
   const random = seededRandomness(seed);
@@ -73,10 +79,10 @@ export async function withCluster(
   // A label is in whole milliseconds, as the real wall clock's.
   const whole: Clock = {
     now: () => clock.now(),
-    wall: () => Math.floor(clock.wall()),
+    wall: () => Math.floor(clock.wall()) + aheadMs(),
     after: (...a) => clock.after(...a),
   };
-  const options = { clock: whole, random, modes: MODES, trace: () => trace };
+  const options = { clock: whole, random, modes: MODES, trace: () => trace, ...more };
   const cluster = await clock.run(memoryCluster(n, options), LIMIT_MS);
   const parcels: Parcel[] = [];
   if (keepParcels) {

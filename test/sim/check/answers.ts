@@ -60,7 +60,7 @@ export class Answers {
     for (const [name, occurrences] of story.commands) {
       const id = name.slice(name.indexOf(" ") + 1);
       const tries = this.#triesOf(key, id);
-      for (const fault of repeats(occurrences, tries, story.reach)) faults.push(`${key}: ${id} ${fault}`);
+      for (const fault of repeats(occurrences, tries, story)) faults.push(`${key}: ${id} ${fault}`);
     }
     for (const [name, asked] of this.#asked) {
       if (asked.key !== key) continue;
@@ -74,7 +74,7 @@ export class Answers {
       }
       for (const { code, atMs, newest } of asked.refused) {
         const what = `${key}: ${id}, ${sentAs(asked.tries)}, was told ${code}`;
-        for (const fault of doneAnyway(atMs, asked.tries, occurrences, story.reach)) faults.push(`${what}, ${fault}`);
+        for (const fault of doneAnyway(atMs, asked.tries, occurrences, story)) faults.push(`${what}, ${fault}`);
         const kept = holds.find(([, { until }]) => until > newest);
         if (kept === undefined || asked.tries.some((one) => one.atMs > atMs)) continue;
         faults.push(`${what}, and holds fence ${kept[0]} after that`);
@@ -96,13 +96,13 @@ export class Answers {
 }
 
 /** What is wrong with a command's having been decided so often. */
-function repeats(occurrences: readonly Occurrence[], tries: readonly Try[], reach: number): readonly string[] {
+function repeats(occurrences: readonly Occurrence[], tries: readonly Try[], story: KeyStory): readonly string[] {
   const effects = occurrences.filter(({ isEffect }) => isEffect);
   return effects.slice(1).flatMap((again, i) => {
     const last = effects[i]!;
     const between = again.before - last.before;
     const retry = tries.slice(1).some(({ atMs, hasBorn }) => !hasBorn && atMs <= again.chosenMs);
-    if (retry && between > reach) return [];
+    if (retry && isBeyond(last, again, story)) return [];
     return [
       `took effect in ${last.instance} and again in ${again.instance}, ${between} commands later; it was ${
         sentAs(tries)
@@ -129,7 +129,7 @@ function doneAnyway(
   atMs: number,
   tries: readonly Try[],
   occurrences: readonly Occurrence[],
-  reach: number,
+  story: KeyStory,
 ): readonly string[] {
   const effects = occurrences.filter(({ isEffect, type }) => isEffect && WRITES.has(type));
   const isExact = tries.length === 1 || tries.every(({ hasBorn }) => hasBorn);
@@ -138,10 +138,15 @@ function doneAnyway(
     const isAfter = chosenMs > atMs;
     const isAgain = !isAfter || tries.some((one) => !one.hasBorn && one.atMs >= atMs && one.atMs <= chosenMs);
     const others = occurrences.filter((one) => one !== effect && !one.isEffect);
-    const isBeyond = others.some((other) => Math.abs(other.before - effect.before) > reach);
-    if (!isExact && isAgain && isBeyond) return [];
+    if (!isExact && isAgain && others.some((other) => isBeyond(other, effect, story))) return [];
     return [isAfter ? `and took effect after that, in ${instance}` : `and had taken effect in ${instance}`];
   });
+}
+
+/** Whether the window may not have had the one any more when the other was decided. */
+function isBeyond(one: Occurrence, other: Occurrence, { reach, forgets }: KeyStory): boolean {
+  const [from, to] = [Math.min(one.instance, other.instance), Math.max(one.instance, other.instance)];
+  return Math.abs(one.before - other.before) > reach || forgets.some((at) => at > from && at <= to);
 }
 
 const WRITES: ReadonlySet<string> = new Set(["put", "delete"]);

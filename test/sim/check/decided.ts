@@ -6,8 +6,8 @@ import { sha256Hex } from "../../../src/auth/digest.ts";
 import { commandKey } from "../../../src/machine/dedup.ts";
 import { DEDUP_WINDOW } from "../../../src/limits.ts";
 import { createMachine } from "../../../src/machine/machine.ts";
-import type { Result } from "../../../src/machine/op.ts";
-import type { KeyState } from "../../../src/machine/state.ts";
+import type { KeepPlaces, Result } from "../../../src/machine/op.ts";
+import { entriesOf, type KeyState } from "../../../src/machine/state.ts";
 import type { AcceptorRecord, Command, Value } from "../../../src/paxos/mod.ts";
 
 /** One command where it stood in a decided value. */
@@ -32,6 +32,8 @@ export type KeyStory = {
   readonly places: readonly PlaceStory[];
   /** So many commands of the subject that has most the window has at least: who has most loses first, down to its share. */
   readonly reach: number;
+  /** The instances whose values forgot what was before. */
+  readonly forgets: readonly number[];
 };
 
 /** `endMs`: when its end was decided; null if it never was. */
@@ -102,7 +104,8 @@ export class DecidedLog {
       const others = all.reduce((sum, one) => sum + one, 0) - Math.max(0, ...all);
       return Math.max(DEDUP_WINDOW - others, Math.floor(DEDUP_WINDOW / Math.max(1, counts.size)));
     };
-    if (chosen === undefined || state === undefined) return { commands, holds, places, reach: reach() };
+    const forgets: number[] = [];
+    if (chosen === undefined || state === undefined) return { commands, holds, places, reach: reach(), forgets };
     const repeated = this.#repeated(key);
     let count = 0;
     for (let instance = 1;; instance++) {
@@ -127,6 +130,7 @@ export class DecidedLog {
         if (known.length === 0 || (known.at(-1)!.instance < instance && isForgotten())) count++;
       });
       state = applied.state;
+      if (forgot(value, instance, before, state)) forgets.push(instance);
       const fromMs = one.atMs;
       const holding = new Map<string, PlaceStory>();
       for (const { fence, command, unconfirmed } of state.holders) {
@@ -145,7 +149,7 @@ export class DecidedLog {
       end(waiting, queued, fromMs);
       [held, waiting] = [holding, queued];
     }
-    return { commands, holds, places, reach: reach() };
+    return { commands, holds, places, reach: reach(), forgets };
   }
 
   /** Commands that stand in more than one of its values. */
@@ -159,6 +163,13 @@ export class DecidedLog {
     }
     return repeated;
   }
+}
+
+/** Told by what is gone, not by the floor that should be there in its place. */
+function forgot({ commands }: Value, instance: number, before: KeyState, after: KeyState): boolean {
+  const [oldest] = entriesOf(before);
+  if (oldest === undefined || entriesOf(after).includes(oldest)) return false;
+  return commands.some(({ op }) => (op as Partial<KeepPlaces>).forget === instance);
 }
 
 function end(before: ReadonlyMap<string, PlaceStory>, after: ReadonlyMap<string, PlaceStory>, atMs: number): void {

@@ -510,6 +510,20 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
     test: "lease: the clock that says more has gone by counts",
   },
   {
+    name: "forgetting without a floor",
+    file: "machine/forget.ts",
+    edits: edit("window.evicted = at - 1;", "window.evicted = Math.min(window.evicted, at);"),
+    of: "test/machine/forget_test.ts",
+    test: "forgetting: a command that was applied before is never applied again, and one that was made before it is",
+  },
+  {
+    name: "forgetting what its proposer has not seen",
+    file: "machine/forget.ts",
+    edits: edit("draft.instance === at && ", "draft.instance >= at && "),
+    of: "test/machine/forget_test.ts",
+    test: "forgetting: nothing of what its proposer has not seen, and nothing by rules that do not know it",
+  },
+  {
     name: "a fence without the position in the batch",
     file: "machine/grants.ts",
     edits: edit("numberOf(draft.instance, draft.grants + 1)", "numberOf(draft.instance, 1)"),
