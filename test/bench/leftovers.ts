@@ -17,6 +17,8 @@ export type Kept = {
 export type Leftover = {
   readonly round: number;
   readonly cycles: number;
+  /** Once these names were forgotten, so long after the last cycle; else null. */
+  readonly forgottenMs: number | null;
   readonly memory: number;
   readonly file: number;
 };
@@ -40,39 +42,61 @@ type Operation = {
 };
 type Answer = { readonly status: number; readonly body: { readonly fence?: string } };
 
+/** Names of which it is asked whether they are forgotten, how often, and how long at most. */
+const SAMPLE = 100;
+const SAMPLE_EVERY_MS = 5_000;
+const FORGOTTEN_WITHIN_MS = 24 * 3_600_000;
+
+export type Amounts = {
+  readonly names: number;
+  readonly rounds: number;
+  readonly calmMs?: number;
+  /** Whether to wait after each round until all is forgotten. */
+  readonly forgets?: boolean;
+};
+
 /** @param tell each as soon as it is known, as it takes long */
 export async function leftovers(
   kept: Kept,
-  { names, rounds, calmMs = CALM_MS }: { readonly names: number; readonly rounds: number; readonly calmMs?: number },
+  { names, rounds, calmMs = CALM_MS, forgets = false }: Amounts,
   tell: (found: Leftover) => void = () => {},
 ): Promise<readonly Leftover[]> {
   const found: Leftover[] = [];
+  const look = async (one: Omit<Leftover, "memory" | "file">) => {
+    await new Promise((resolve) => setTimeout(resolve, calmMs));
+    const seen = { ...one, memory: await kept.memory() ?? NaN, file: await kept.file() };
+    found.push(seen);
+    tell(seen);
+  };
   for (let round = 1; round <= rounds; round++) {
-    for (let look = 1; look <= LOOKS; look++) {
+    for (let part = 1; part <= LOOKS; part++) {
       const upTo = (part: number) => Math.floor(names * part / LOOKS);
-      await cycle(kept.urls, round, upTo(look - 1), upTo(look));
-      await new Promise((resolve) => setTimeout(resolve, calmMs));
-      const one = { round, cycles: upTo(look), memory: await kept.memory() ?? NaN, file: await kept.file() };
-      found.push(one);
-      tell(one);
+      await cycle(kept.urls, round, upTo(part - 1), upTo(part));
+      await look({ round, cycles: upTo(part), forgottenMs: null });
     }
+    if (forgets) await look({ round, cycles: names, forgottenMs: await forgotten(kept.urls[0]!, names) });
   }
   return found;
 }
 
 export function leftoversTable(found: readonly Leftover[]): string {
   const mib = (bytes: number) => Number.isFinite(bytes) ? (bytes / 1024 / 1024).toFixed(1) : "–";
-  const rows = found.map(({ round, cycles, memory, file }) =>
-    `| ${round} | ${cycles} | ${mib(memory)} | ${mib(file)} |`
-  );
+  const rows = found.map(({ round, cycles, forgottenMs, memory, file }) => {
+    const what = forgottenMs === null ? `${cycles}` : `all forgotten, after ${Math.round(forgottenMs / 1_000)} s`;
+    return `| ${round} | ${what} | ${mib(memory)} | ${mib(file)} |`;
+  });
   return ["| round | names in it so far | memory of node a, MiB | its file, MiB |", "|---|---|---|---|", ...rows].join(
     "\n",
   );
 }
 
-/** With `use`, a cluster of real nodes on files of their own. */
-export async function withKept<T>(n: number, use: (kept: Kept) => Promise<T>): Promise<T> {
-  const cluster = await RealCluster.start(n, 0, { isolates: 1 });
+/**
+ * With `use`, a cluster of real nodes on files of their own.
+ * @param forget minutes; null: as long as it is by default
+ */
+export async function withKept<T>(n: number, forget: number | null, use: (kept: Kept) => Promise<T>): Promise<T> {
+  const env: Readonly<Record<string, string>> = forget === null ? {} : { QUORATE_FORGET_AFTER: `${forget}m` };
+  const cluster = await RealCluster.start(n, 0, { isolates: 1, env });
   const first = cluster.ids[0]!;
   const sizeOf = (path: string) => Deno.stat(path).then(({ size }) => size, () => 0);
   try {
@@ -83,6 +107,30 @@ export async function withKept<T>(n: number, use: (kept: Kept) => Promise<T>): P
     });
   } finally {
     await cluster.stop();
+  }
+}
+
+/** How long it takes until nothing is said any more of what names that are spread over all of them were used for. */
+async function forgotten(url: string, names: number): Promise<number> {
+  const connection = await Connection.open(url);
+  const sinceMs = performance.now();
+  const left = new Set(Array.from({ length: SAMPLE }, (_, i) => Math.floor((names - 1) * i / (SAMPLE - 1))));
+  try {
+    while (left.size > 0) {
+      goOn();
+      for (const name of left) {
+        const { items } = JSON.parse(expectOk(await connection.request("GET", `/v1/locks/once-${name}/history`)));
+        if (items.length === 0) left.delete(name);
+        else break;
+      }
+      const tookMs = performance.now() - sinceMs;
+      if (left.size === 0) return tookMs;
+      if (tookMs > FORGOTTEN_WITHIN_MS) throw new Error(`${left.size} of ${SAMPLE} names are not forgotten`);
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_EVERY_MS));
+    }
+    return 0;
+  } finally {
+    connection.close();
   }
 }
 

@@ -24,7 +24,7 @@ deno task bench --profile [--nodes 3] [--workers 64] [--seconds 10] [--warm-up 1
 deno task bench --overload [--nodes 3] [--workers 64] [--rounds 5] [--seconds 6] [--warm-up 15] [--json FILE]
 deno task bench --growth [--nodes 3] [--names 100000] [--json FILE]
 deno task bench --disk [--nodes 3] [--names 10000] [--cycles 100000] [--workers 16] [--json FILE]
-deno task bench --leftovers [--nodes 3] [--names 100000] [--rounds 2] [--json FILE]
+deno task bench --leftovers [--nodes 3] [--names 100000] [--rounds 2] [--forget MINUTES] [--json FILE]
 deno task bench --wan [--cycles 50] [--json FILE]
 
 Starts each system that is installed, puts the same load on one after the other, round by round, in turned order, and prints
@@ -44,7 +44,8 @@ the ratios of the medians. Figures of other runs, or other machines, say nothing
   --growth    of this project alone: 10 names, 100 and so on up to --names
   --disk      of this project alone: bytes of a node's store for each name of a kind, and what --cycles lock cycles on the
               same names add to it
-  --leftovers of this project alone: --names locks taken and given back once a round; memory and file of a node
+  --leftovers of this project alone: --names locks taken and given back once a round; memory and file of a node. With
+              --forget names unused for so many minutes are forgotten, and each round ends when all are
   --wan       of this project alone: five nodes, all links as slow as between the regions of PROTOCOL.md §11
   --cycles    that each worker does while they are counted or timed; with --disk all of them together
 
@@ -149,8 +150,13 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
     await own(head);
     const found = await withKept(
       options.nodes[0]!,
+      options.forget,
       (kept) =>
-        leftovers(kept, options, ({ round, cycles }) => console.log(`round ${round}, ${cycles} names measured`)),
+        leftovers(
+          kept,
+          { ...options, forgets: options.forget !== null },
+          ({ round, cycles }) => console.log(`round ${round}, ${cycles} names measured`),
+        ),
     );
     console.log(`\n${leftoversTable(found)}`);
     return { ...head, found };

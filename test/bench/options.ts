@@ -25,7 +25,7 @@ const PROGRAMS = {
   profile: { nodes: "3", workers: "64", seconds: "10", "warm-up": "15", only: ["lock cycle, own keys"], json: "" },
   overload: { nodes: "3", workers: "64", rounds: "5", seconds: "6", "warm-up": "15", json: "" },
   growth: { nodes: "3", names: "100000", json: "" },
-  leftovers: { nodes: "3", names: "100000", rounds: "2", json: "" },
+  leftovers: { nodes: "3", names: "100000", rounds: "2", forget: "", json: "" },
   disk: { nodes: "3", names: "10000", cycles: "100000", workers: "16", json: "" },
   wan: { cycles: "50", json: "" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
@@ -42,6 +42,8 @@ export type Options = {
   readonly warmUp: number;
   readonly cycles: number;
   readonly names: number;
+  /** Minutes; null: not given. */
+  readonly forget: number | null;
   /** Names of loads. */
   readonly only: readonly string[];
   /** Paths; null: none. */
@@ -80,6 +82,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     warmUp: number("warm-up", { most: 3_600, fractions: true }),
     cycles: number("cycles", { most: 1_000_000 }),
     names: number("names", { most: 10_000_000 }),
+    forget: numbers("forget", { most: 10_000, single: true })[0] ?? null,
     only,
     json: text("json") || null,
     svg: text("svg") || null,

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { memoryApps } from "../routes/memory_apps.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
@@ -6,7 +6,7 @@ import { disk, diskTable, type Measured, perMillion } from "./disk.ts";
 import { Flood } from "./flood.ts";
 import { growth, growthTable, sizesUpTo } from "./growth.ts";
 import { leftovers, leftoversTable } from "./leftovers.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, UsageError } from "./options.ts";
 import { overload, overloadTable } from "./overload.ts";
 import { partsOf, partsTable, profile } from "./profile.ts";
 import { QuorateDriver } from "./quorate.ts";
@@ -182,6 +182,14 @@ Deno.test("--leftovers: each name is taken and given back once a round, and what
       "released",
     ]]);
     assert(leftoversTable(found).includes("| 2 | 8 | – | 1.0 |"));
+    assertEquals(found.map(({ forgottenMs }) => forgottenMs), found.map(() => null));
+    assertEquals([parseOptions(["--leftovers"])?.forget, parseOptions(["--leftovers", "--forget", "2"])?.forget], [
+      null,
+      2,
+    ]);
+    assertThrows(() => parseOptions(["--disk", "--forget", "2"]), UsageError);
+    const gone = { round: 1, cycles: 8, forgottenMs: 61_400, memory: NaN, file: 2 ** 20 };
+    assert(leftoversTable([gone]).includes("| 1 | all forgotten, after 61 s | – | 1.0 |"));
   } finally {
     await apps.close();
   }
