@@ -52,6 +52,8 @@ export class SetWorkload extends NounWorkload {
   /** When each name was forced, as far as anybody knows. */
   readonly #forced: { readonly name: string; readonly fromMs: number; untilMs: number }[] = [];
   #healedMs = Infinity;
+  /** What lapses later nobody wants: it may stay until a sweep comes to it. */
+  #wantedUntilMs = Infinity;
   #allowedMs = 0;
   #shutDown = () => {};
 
@@ -78,7 +80,7 @@ export class SetWorkload extends NounWorkload {
     const holds = this.#holds.map((hold) => ({ ...hold, releasedMs: this.#endOf(hold) }));
     return [
       ...this.clients.faults,
-      ...leftBehind(decided, SUBJECT, gone, this.#healedMs),
+      ...leftBehind(decided, SUBJECT, gone, this.#healedMs, this.#wantedUntilMs),
       ...notTogether(decided, this.#together),
       ...this.clients.exclusiveFaults(holds),
     ];
@@ -133,6 +135,7 @@ export class SetWorkload extends NounWorkload {
     isFree = true;
     await Promise.all(wanting);
     await this.#ghosts(heal);
+    this.#wantedUntilMs = clock.now();
   }
 
   /** Some wait for what another holds, and go; when it is given back the next gets it as if they had not been there. */

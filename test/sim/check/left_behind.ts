@@ -24,12 +24,16 @@ export type Gone = {
 /** A request that was answered with a grant of each of these. */
 export type Together = { readonly id: string; readonly fences: readonly (readonly [key: string, fence: string])[] };
 
-/** @param fromMs nothing is asked of anybody before: until then everything fails */
+/**
+ * @param fromMs nothing is asked of anybody before: until then everything fails
+ * @param untilMs when it was looked at last: what may stay for longer than that is not known to stay
+ */
 export function leftBehind(
   log: DecidedLog,
   subject: string,
   gone: readonly Gone[],
   fromMs: number,
+  untilMs = Infinity,
 ): readonly string[] {
   const stories = storiesOf(log, gone.flatMap(({ keys }) => keys));
   return gone.flatMap(({ what, keys, id, atMs, stayMs, mayComeBack = false, lateMs = 0, told = [] }) =>
@@ -43,7 +47,7 @@ export function leftBehind(
       ) => {
         if (!family.has(one.command)) return [];
         const dueMs = Math.max(atMs, fromMs, one.fromMs) + stayMs + longerMs;
-        if (one.endMs !== null && one.endMs <= dueMs) return [];
+        if ((one.endMs ?? untilMs) <= dueMs) return [];
         const how = one.endMs === null ? "for ever" : `${(one.endMs - dueMs).toFixed(0)} ms too long`;
         return [`${key}: ${id} ${what}, and ${kind} ${how}`];
       };

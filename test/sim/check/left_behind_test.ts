@@ -55,6 +55,12 @@ Deno.test("leftBehind: what a try that was given up is granted after the answer 
   assertEquals([late(queued, 40, { lateMs: 0 }), late(confirmed, 5)], [1, 1]);
 });
 
+Deno.test("leftBehind: what may still be there when it is looked at last is not said to stay for ever", () => {
+  const gone = { what: "went away", keys: [KEY], id: "b", atMs: 20, stayMs: 15 };
+  const seen = (untilMs: number) => leftBehind(planted(KEY, STEPS), SUBJECT, [gone], 0, untilMs).length;
+  assertEquals([seen(35), seen(36)], [0, 1]);
+});
+
 Deno.test("leftBehind: nothing is asked of anybody while everything fails", () => {
   const log = planted(KEY, [...STEPS, [["a-x", release("1025")]]]);
   const gone = { what: "went away", keys: [KEY], id: "a", atMs: 20, stayMs: 15 };
