@@ -99,7 +99,7 @@ export class Grants {
       const hold = machine.holdOfCommand(state, subject, id);
       if (result.outcome === "granted" && hold === null) {
         const isOver = asking.isOfSet !== true ||
-          await this.#answered(name, id, asking, caller).catch(orUnknown(idempotencyKey));
+          await this.#answered(name, id, asking, caller, outcome).catch(orUnknown(idempotencyKey));
         if (isOver) throw lost(result.fence, receipt);
         // One of a set that nobody was told of: it was given back, or lapsed, and is taken again.
         continue;
@@ -117,7 +117,7 @@ export class Grants {
       const turn = await this.#waitTurn(name, id, asking, caller, startedMs, outcome).catch(orUnknown(idempotencyKey));
       if (turn !== null) return turn;
       // Confirmed through another node and over since: this is an old request come late, not a waiter that lost its place.
-      const fence = await this.#answered(name, id, asking, caller).catch(orUnknown(idempotencyKey));
+      const fence = await this.#answered(name, id, asking, caller, outcome).catch(orUnknown(idempotencyKey));
       if (fence !== null) throw lost(fence);
     }
     throw new QuorateError("outcome-unknown", "the place in the queue was lost again and again", {
@@ -178,21 +178,30 @@ export class Grants {
    * The fence that was answered with once, as far as the window reaches; null if none was. It is told by its confirmation. A
    * caller that renews may have been answered before that, and its hold be over by now: then what comes of the
    * confirmation, or the history, tells of it.
+   * @param seen what the command came to when it was asked: what it is granted is no older
    */
   async #answered(
     name: string,
     id: string,
     { holder, renews }: Asking,
     { subject, timeoutMs }: Caller,
+    seen: Outcome,
   ): Promise<string | null> {
     const { machine } = this.#parts;
     const { state } = await this.reads.get(name, { stale: false, timeoutMs });
     const old = machine.lookup(state, subject, confirmIdOf(id));
     if (old?.outcome === "renewed" || (renews === true && old?.outcome === "lost")) return old.fence;
     if (renews !== true) return null;
-    const askedAt = machine.appliedAt(state, subject, id) ?? 0;
+    // Places and holds outlive their entries in the window; what was granted before one was seen is another request's.
+    const hold = machine.holdOfCommand(seen.state, subject, id);
+    const isWaiting = machine.placeOfCommand(seen.state, subject, id) !== null;
+    const grantedAt = hold !== null
+      ? instanceOfFence(hold.fence)
+      : isWaiting
+      ? seen.instance
+      : machine.appliedAt(seen.state, subject, id) ?? 0;
     const isIts = (item: Ended) =>
-      item.subject === subject && item.holder === holder && instanceOfFence(item.fence) >= askedAt;
+      item.subject === subject && item.holder === holder && instanceOfFence(item.fence) >= grantedAt;
     return viewHistory(state).items.find(isIts)?.fence ?? null;
   }
 

@@ -17,7 +17,8 @@ export function lockAsking(request: AcquireRequest, set?: string): Asking {
     holder,
     mode,
     waitMs,
-    ...(renews === undefined ? {} : { renews }),
+    // One of a set is told once all are there, so nobody can have been told of it before.
+    ...(renews === undefined || set !== undefined ? {} : { renews }),
     ...(session === undefined ? {} : { session }),
     ...(set === undefined ? {} : { isOfSet: true }),
     op: (how, atMs) => ({

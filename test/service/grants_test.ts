@@ -2,9 +2,11 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { realClock } from "../../src/compose/world.ts";
 import { QuorateError } from "../../src/errors.ts";
+import { DEDUP_WINDOW, PLACE_TTL_MS } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { fastClock, until } from "../replica/clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
+import { withCluster } from "../trace/observed_cluster.ts";
 
 const machine = createMachine({ digest: sha256Hex });
 const HOUR_MS = 3_600_000;
@@ -190,3 +192,28 @@ Deno.test("grants: a page asked for by age has what was granted so long ago by t
     await cluster.close();
   }
 });
+
+Deno.test("grants: a waiter that loses its place waits on, though its holder held the name before", () =>
+  withCluster(3, async (cluster) => {
+    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+    const waiters = async () => (await a!.get("x", { stale: false, timeoutMs: 3_000 })).body.waiterCount;
+    const before = (await a!.acquire("x", request("w"), caller())).body;
+    await a!.release("x", before.fence, caller());
+    const held = (await a!.acquire("x", request("other", { ttlMs: 600_000 }), caller())).body;
+    const waiting = b!.acquire("x", request("w", { waitMs: 300_000, renews: true }), caller());
+    await cluster.clock.sleep(500);
+    // Its entry leaves the window, its place stays.
+    for (let i = 0; i < 2 * DEDUP_WINDOW; i++) {
+      assertEquals((await assertRejects(() => a!.acquire("x", request(`${i}`), caller()), QuorateError)).code, "held");
+    }
+    for (const peer of "ac") cluster.network.cut("b", peer);
+    const next = c!.acquire("x", request("next", { waitMs: 300_000 }), caller());
+    await cluster.clock.sleep(2 * PLACE_TTL_MS);
+    assertEquals(await waiters(), 1, "its place has lapsed");
+    for (const peer of "ac") cluster.network.heal("b", peer);
+    await cluster.clock.sleep(PLACE_TTL_MS);
+    assertEquals(await waiters(), 2);
+    await a!.release("x", held.fence, caller());
+    await c!.release("x", (await next).body.fence, caller());
+    assertEquals((await waiting).body.holder, "w");
+  }, { limitMs: 900_000 }));

@@ -311,3 +311,14 @@ Deno.test("lock sets: what a renewal kept that was decided late, after it was gi
       return JSON.stringify(await holders(cluster, "b", "a", "b")) === '[null,"other"]';
     }, 100);
   }, 10));
+
+Deno.test("lock sets: one that was refused is taken when it is asked for again, also for who says that it renews", () =>
+  withCluster(3, async (cluster) => {
+    const [a, b] = cluster.ids.map((id) => cluster.node(id).locks);
+    const { body: held } = await a!.acquire("y", request("other"), caller());
+    const mine = caller();
+    const ask = () => b!.acquireAll(["x", "y"], request("w", { waitMs: 200, renews: true }), mine);
+    assertEquals((await assertRejects(ask, QuorateError)).code, "held");
+    await a!.release("y", held.fence, caller());
+    assertEquals((await ask()).body.grants.map(({ name }) => name), ["x", "y"]);
+  }));
