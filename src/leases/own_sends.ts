@@ -1,5 +1,5 @@
 /**
- * When this process first sent commands of a key, and at which instances they were decided: what a hand-over that is answered
+ * When commands were made that this process sent of a key, and at which instances they were decided: what a hand-over that is answered
  * before its confirmation counts from (PROTOCOL.md §7).
  */
 import type { Value } from "../paxos/message.ts";
@@ -7,6 +7,12 @@ import type { Clock } from "../ports.ts";
 import type { AcceptorHost } from "../replica/acceptor_host.ts";
 
 type OwnSendsParts = { readonly clock: Pick<Clock, "now">; readonly acceptor: Pick<AcceptorHost, "onMove"> };
+
+/**
+ * What tells a command from all others: its id, if that is random, or a random mark that it bears besides. An earlier command
+ * of the same id, or another process's, has another one.
+ */
+export type Made = { readonly id: string; readonly ask?: string; readonly atMs: number };
 
 /** A command of this process in the value decided at `instance`, which nobody had sent before `sentMs`. */
 export type DecidedSend = { readonly instance: number; readonly sentMs: number };
@@ -17,7 +23,7 @@ const KEPT_MAX = 64;
 type KeySends = {
   users: number;
   readonly stop: () => void;
-  /** Sent and not known to be decided, by mark. */
+  /** Sent and not known to be decided: when each was made, by `markOf`. */
   readonly open: Map<string, number>;
   decided: DecidedSend[];
 };
@@ -52,13 +58,13 @@ export class OwnSends {
   }
 
   /**
-   * To be called before the command is first sent. Sent again it counts from the first time.
-   * @param mark random, and made for this command: an earlier command of the same id, or another process's, has another one
+   * To be called before the command is sent. Sent again it counts from the same time, whatever is remembered of it.
+   * @param made when its mark was made, before which nobody can have sent it
    */
-  sending(key: string, mark: string): void {
+  sending(key: string, made: Made): void {
     const open = this.#keys.get(key)?.open;
-    if (open === undefined || open.has(mark)) return;
-    open.set(mark, this.#parts.clock.now());
+    if (open === undefined) return;
+    open.set(markOf(made.id, made), made.atMs);
     const [oldest] = open.keys();
     if (open.size > 2 * KEPT_MAX) open.delete(oldest!);
   }
@@ -83,5 +89,5 @@ function note(sends: KeySends, instance: number, { commands }: Pick<Value, "comm
 /** A take says itself which asking it is, as its id may be its caller's; every other command that is followed has a random id. */
 function markOf(id: string, op: unknown): string {
   const { ask } = op as { readonly ask?: unknown };
-  return typeof ask === "string" ? ask : id;
+  return typeof ask === "string" ? `${ask} ${id}` : id;
 }

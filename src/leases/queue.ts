@@ -259,7 +259,7 @@ class KeyQueue {
   }
 
   async #keepPlaces(): Promise<void> {
-    const { acceptor, submitters, random } = this.#parts;
+    const { acceptor, clock, submitters, random } = this.#parts;
     try {
       const { snapshot } = await acceptor.view(this.#key);
       const places = [...this.#placeIds(snapshot.state)].map((id) => id.slice(2));
@@ -267,7 +267,7 @@ class KeyQueue {
       const op = { type: "keep-places", places } as const;
       const { me } = acceptor.rules;
       const id = random.id();
-      this.#sends.sending(this.#key, id);
+      this.#sends.sending(this.#key, { id, atMs: clock.now() });
       await submitters.submit(this.#key, { subject: me, id, op, timeoutMs: PLACE_RENEW_MS });
     } catch {
       // The next one in three seconds; a place outlives two that fail.

@@ -9,6 +9,7 @@ import { instanceOfFence } from "../machine/fence.ts";
 import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import { earlyAnswer } from "../leases/early_answer.ts";
+import type { Made } from "../leases/own_sends.ts";
 import { ASK_CHARS, attemptId, confirmIdOf, leaveId, PLACES_MAX } from "./grant_ids.ts";
 import type { Asking, Granted, GrantParts, Noun } from "./grant_parts.ts";
 import { Holds } from "./holds.ts";
@@ -73,7 +74,7 @@ export class Grants {
     for (let attempt = 0; attempt < PLACES_MAX; attempt++) {
       const id = attemptId(idempotencyKey, attempt);
       const waitedMs = clock.now() - startedMs;
-      const which = this.#parts.random.id().slice(0, ASK_CHARS);
+      const which = { id, ask: this.#parts.random.id().slice(0, ASK_CHARS), atMs: clock.now() };
       const asked = this.#ask(name, id, asking, caller, which);
       const first = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
       const bornAt = isRefusal(first) && first.isOwn !== true ? await cameAt : null;
@@ -107,7 +108,7 @@ export class Grants {
       if (result.outcome === "granted" && hold !== null && (!hold.unconfirmed || asking.isOfSet === true)) {
         const granted = { id, hold, state, receipt, waitedMs };
         // Copies of one hedged request are one request; those of a set are confirmed together.
-        const isNew = hold.ask === which || caller.hedge !== undefined || asking.isOfSet === true;
+        const isNew = hold.ask === which.ask || caller.hedge !== undefined || asking.isOfSet === true;
         return await this.#unlessGone(
           name,
           isNew ? granted : await this.holds.again(name, hold, caller, startedMs),
@@ -210,14 +211,14 @@ export class Grants {
    * write. Whoever brought a key may have asked before, and what a read refuses now an earlier try may yet be granted; a
    * refusal that is decided stands for every copy of the command.
    */
-  async #ask(name: string, id: string, asking: Asking, caller: Caller, which: string): Promise<Outcome> {
+  async #ask(name: string, id: string, asking: Asking, caller: Caller, which: Required<Made>): Promise<Outcome> {
     const { acceptor, machine, clock, leases, submitters, bindings, ends } = this.#parts;
     const key = this.#noun.prefix + name;
     const { subject } = caller;
     const wait = asking.waitMs > 0 ? { wait: { node: acceptor.rules.me } } : {};
     const label = this.holds.label(caller);
     // The bytes of a hedged request must be the same everywhere.
-    const asked = caller.hedge === undefined ? { ask: which } : {};
+    const asked = caller.hedge === undefined ? { ask: which.ask } : {};
     const untilMs = clock.now() + caller.timeoutMs;
     const timeoutMs = () => Math.max(1, untilMs - clock.now());
     const submit = async (claims?: readonly LeaseName[]) => {

@@ -22,6 +22,11 @@ function rig() {
   return { clock, listeners, sends: new OwnSends({ clock, acceptor }), decide };
 }
 
+/** Marked now, and sent at once. */
+function send({ clock, sends }: Pick<ReturnType<typeof rig>, "clock" | "sends">, id: string, ask?: string): void {
+  sends.sending(KEY, { id, ...(ask === undefined ? {} : { ask }), atMs: clock.now() });
+}
+
 const take = (id: string, ask: string) => ({ id, op: { type: "acquire", ask } });
 const keep = (id: string) => ({ id, op: { type: "keep-places", places: [] } });
 
@@ -29,10 +34,9 @@ Deno.test("own sends: a command counts from when it was first sent, at the insta
   const { clock, sends, decide } = rig();
   sends.follow(KEY);
   await clock.pass(100);
-  sends.sending(KEY, "mark");
-  sends.sending(KEY, "keep-1");
+  send({ clock, sends }, "request", "mark");
+  send({ clock, sends }, "keep-1");
   await clock.pass(400);
-  sends.sending(KEY, "mark");
   decide(3, take("request", "mark"));
   await clock.pass(100);
   decide(5, keep("keep-1"));
@@ -40,17 +44,20 @@ Deno.test("own sends: a command counts from when it was first sent, at the insta
 });
 
 Deno.test("own sends: the same request, as another process or an earlier try sent it, is none of this asking", () => {
-  const { sends, decide } = rig();
+  const { clock, sends, decide } = rig();
   sends.follow(KEY);
-  sends.sending(KEY, "mark");
-  decide(3, take("mark", "another"), { id: "request", op: { type: "acquire" } }, keep("keep-2"));
+  send({ clock, sends }, "request", "mark");
+  decide(3, take("mark", "another"), take("request", "another"), take("another", "mark"), {
+    id: "request",
+    op: { type: "acquire" },
+  }, keep("keep-2"));
   assertEquals(sends.of(KEY), []);
 });
 
 Deno.test("own sends: a state that somebody sent tells of no command, and what is decided twice counts once", () => {
-  const { listeners, sends, decide } = rig();
+  const { clock, listeners, sends, decide } = rig();
   sends.follow(KEY);
-  sends.sending(KEY, "mark");
+  send({ clock, sends }, "request", "mark");
   for (const listener of listeners) listener(KEY, { instance: 9 } as Snapshot, null);
   assertEquals(sends.of(KEY), []);
   decide(9, take("request", "mark"));
@@ -59,11 +66,11 @@ Deno.test("own sends: a state that somebody sent tells of no command, and what i
 });
 
 Deno.test("own sends: nothing is kept of a key that nobody follows, and no more than the newest of one", () => {
-  const { listeners, sends, decide } = rig();
-  sends.sending(KEY, "mark");
+  const { clock, listeners, sends, decide } = rig();
+  send({ clock, sends }, "mark");
   const [one, other] = [sends.follow(KEY), sends.follow(KEY)];
   for (let i = 0; i < 200; i++) {
-    sends.sending(KEY, `m${i}`);
+    send({ clock, sends }, "request", `m${i}`);
     decide(i + 1, take("mark", "mark"), take("request", `m${i}`));
   }
   assertEquals([sends.of(KEY).length, sends.of(KEY)[0]?.instance, sends.of(KEY).at(-1)?.instance], [64, 137, 200]);
@@ -71,4 +78,18 @@ Deno.test("own sends: nothing is kept of a key that nobody follows, and no more 
   assertEquals(sends.of(KEY).length, 64);
   other();
   assertEquals([sends.of(KEY), listeners.size], [[], 0]);
+});
+
+Deno.test("own sends: sent again a command counts from when it was made, though it is decided by then, or more were sent than are kept", async () => {
+  const { clock, sends, decide } = rig();
+  sends.follow(KEY);
+  const made = [{ id: "forgotten", ask: "mark", atMs: clock.now() }, { id: "twice", ask: "mark", atMs: clock.now() }];
+  for (const one of made) sends.sending(KEY, one);
+  decide(3, take("twice", "mark"));
+  for (let i = 0; i < 200; i++) send({ clock, sends }, `${i}`);
+  await clock.pass(400);
+  for (const one of made) sends.sending(KEY, one);
+  decide(4, take("twice", "mark"), take("forgotten", "mark"));
+  assertEquals(new Set(sends.of(KEY).map(({ sentMs }) => sentMs)), new Set([1_000]));
+  assertEquals(sends.of(KEY).map(({ instance }) => instance), [3, 4, 4]);
 });

@@ -403,7 +403,7 @@ export const HOST_MUTANTS: readonly HostMutant[] = [
   {
     name: "a repeated take told without a renewal",
     file: "service/grants.ts",
-    edits: edit("const isNew = hold.ask === which ||", 'const isNew = hold.fence !== "" ||'),
+    edits: edit("const isNew = hold.ask === which.ask ||", 'const isNew = hold.fence !== "" ||'),
     of: "test/service/holds_test.ts",
     test: "repeated while it is held: the same fence, told as replayed, and its lease begins with this request",
   },
