@@ -88,7 +88,9 @@ export class LeaseClock {
     // First: a vote may come in the same write as the move to its instance, and leases carried over go on counting.
     if (after.instance !== before.instance) this.see(key, after);
     const { instance, vote } = after;
-    if (vote === null || vote.value.id === before.vote?.value.id) return null;
+    const isSameInstance = instance === before.instance;
+    // A hedged value that lost is voted for under the same id where it is proposed again.
+    if (vote === null || (isSameInstance && vote.value.id === before.vote?.value.id)) return null;
     return () => this.voted(key, instance, vote.value.id);
   }
 

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { DRIFT } from "../../src/limits.ts";
+import { STANDING } from "../../src/paxos/ballot.ts";
 import type { LeaseTerm, Machine, State } from "../../src/paxos/message.ts";
 import { LeaseClock } from "../../src/replica/lease_clock.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
@@ -90,6 +91,27 @@ Deno.test("lease clock: a vote dates what its own instance made, and nothing tha
   // It lost at 1, was proposed again and decided at 2, and the state came whole.
   leases.see(KEY, at(3, stateOf(LEASE)));
   assertEquals(leases.seenMs(KEY, LEASE), 0);
+});
+
+Deno.test("lease clock: a value that lost and is voted for again in the write that moves the record on is dated there", async () => {
+  const { clock, leases } = rig();
+  const value = { id: LEASE.by, proposer: "", commands: [] };
+  const vote = { ballot: STANDING, kind: "fast", value } as const;
+  const record = (instance: number) => ({
+    ...at(instance, stateOf()),
+    epoch: 0,
+    decidedBy: null,
+    promised: STANDING,
+    vote,
+  });
+  leases.stepped(KEY, { ...record(1), vote: null }, record(1))?.();
+  await clock.pass(400);
+  leases.stepped(KEY, record(1), record(2))?.();
+  await clock.pass(300);
+  // In the same instance a vote in another ballot is no other beginning.
+  leases.stepped(KEY, record(2), { ...record(2), promised: [1, "a", 0] })?.();
+  leases.see(KEY, at(3, stateOf(LEASE)));
+  assertEquals(leases.seenMs(KEY, LEASE), 300);
 });
 
 Deno.test("lease clock: a vote that is told after the record has moved on changes nothing", async () => {
