@@ -72,11 +72,11 @@ export const WALL_MARGIN_MS = 2_000;
 export const PLACE_TTL_MS = 10_000;
 export const PLACE_RENEW_MS = 3_000;
 /** A grant out of the queue that nobody confirms lapses after this, or its ttl if shorter. */
+export const HANDOVER_TTL_MS = 10_000;
 /** Who renews may be told of a hand-over before it is confirmed, if so much of its guarantee is left. */
 export const EARLY_LEFT_MS = 3_000;
-/** So much later it is confirmed, if it is still held then. */
+/** Its confirmation is sent so much later, unless its holder renews it or gives it back before through the same node. */
 export const CONFIRM_AFTER_MS = 100;
-export const HANDOVER_TTL_MS = 10_000;
 
 export const COMMANDS_PER_VALUE = 64;
 export const CLAIMS_PER_VALUE = 64;
