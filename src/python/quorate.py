@@ -479,6 +479,10 @@ class _Taker:
             command = self._asked = _Command("POST", self._path, body, _key(), born)
             try:
                 answer = self._ask(command, wait_until)
+                if answer is not None and answer.code == "invalid-request" and answer.body.get("field") == "renews":
+                    # The same request without it: a try of it at a newer node may wait, or be granted.
+                    del body["renews"]
+                    answer = self._ask(command, wait_until)
                 code = None if answer is None else answer.code
                 if answer is not None and answer.status == 200:
                     if _Bound(answer).left() > 0:
@@ -489,8 +493,6 @@ class _Taker:
                         # Whoever cancelled may have ended it already.
                         return self._given_up()
                     self._leave(command)
-                elif code == "invalid-request" and answer.body.get("field") == "renews" and body.pop("renews", False):
-                    continue
                 elif answer is not None and code not in ("held", "led", "cooling", "lost", "expired-command"):
                     raise answer.error()
             except BaseException:

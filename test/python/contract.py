@@ -8,6 +8,8 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
@@ -308,6 +310,58 @@ def what_is_no_time_is_as_if_nothing_was_said():
         with Busy(said, header, 0.2) as node:
             assert client(node.url, timeout=10).request("GET", "/v1/status") == {"ready": True}, (said, header)
             assert node.asked > 1, (said, header)
+
+
+class Older:
+    """A node of 0.2.0, which does not know ``renews``, behind which a newer one was asked before it."""
+
+    def __init__(self, url):
+        self.keys = []
+        older = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def handle_one(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name: self.headers[name] for name in ("Content-Type", "Idempotency-Key", "Quorate-Born") if self.headers[name]}
+                request = urllib.request.Request(url + self.path, body or None, headers, method=self.command)
+                try:
+                    with urllib.request.urlopen(request) as response:
+                        status, said = response.status, response.read()
+                except urllib.error.HTTPError as error:
+                    status, said = error.code, error.read()
+                if self.command == "POST":
+                    older.keys.append(self.headers["Idempotency-Key"])
+                    if "renews" in json.loads(body):
+                        status, said = 400, json.dumps({"code": "invalid-request", "field": "renews"}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_one
+
+            def log_message(self, *rest):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *rest):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@case
+def a_node_of_before_is_asked_without_what_it_does_not_know_and_a_grant_of_another_is_not_left_behind():
+    with Older(URLS.split(",")[0]) as node:
+        lock = client(node.url, learn_members=False).lock("mixed", ttl=30)
+        assert lock.acquire(blocking=False) is True
+        assert len(node.keys) == 2 and len(set(node.keys)) == 1, node.keys
+        lock.release()
 
 
 @case
