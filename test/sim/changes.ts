@@ -109,6 +109,8 @@ export class Changes {
   #has(id: string, row: EpochsRow): boolean {
     const world = this.#world;
     if (world.down.has(id) || !world.ids.includes(id)) return false;
+    // A seal whose outcome nobody knows may be in the store though the node is still of before.
+    if (world.cluster.node(id)?.status().epoch !== row.current.epoch) return false;
     const known = world.cluster.store(id)?.epochs();
     return known?.current.epoch === row.current.epoch && (row.first === null || known.first !== null);
   }
@@ -124,7 +126,8 @@ export class Changes {
     try {
       await Promise.race([world.adopt(id, row), world.clock.sleep(GIVE_UP_MS)]);
     } catch {
-      // Its disk failed: it is told again.
+      // Its disk failed. It has left its epoch, so nobody meets it any more: it tries again by itself, as the shipped one does.
+      world.clock.after(LOOK_MS, () => void this.#tell(id));
     } finally {
       this.#adopting.delete(id);
     }
