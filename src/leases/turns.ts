@@ -13,6 +13,8 @@ import type { Clock } from "../ports.ts";
  * node is the one for it. `other`: nobody waits, and it is there for where that one is gone.
  */
 export type Urgency = "waited-for" | "asked-for" | "first" | "other";
+/** The least urgent go after so many others: what has no end is no reason that they never come, and the slow round waits for them. */
+const PASSED_MAX = 8;
 const WANTED: readonly Urgency[] = ["waited-for", "asked-for"];
 const IDLE: readonly Urgency[] = ["first", "other"];
 
@@ -23,6 +25,8 @@ type Lane = {
   /** The most urgent first; each in order of arrival. */
   readonly waiting: readonly Waiting[][];
   taken: number;
+  /** How often one that is more urgent went before the least urgent that waits. */
+  passed: number;
 };
 type Waiting = { readonly run: () => void; readonly refuse: (error: Error) => void };
 
@@ -45,7 +49,7 @@ export class Turns {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const run = () => {
       const sinceMs = this.#clock.now();
-      const done = work().finally(() => this.#end(lane, this.#clock.now() - sinceMs));
+      const done = (async () => await work())().finally(() => this.#end(lane, this.#clock.now() - sinceMs));
       done.then(resolve, reject);
     };
     if (this.#isClosed) reject(closing());
@@ -66,7 +70,7 @@ export class Turns {
 
   #next(lane: Lane): void {
     while (lane.taken < lane.room) {
-      const next = lane.waiting.find(({ length }) => length > 0)?.shift();
+      const next = nextOf(lane);
       if (next === undefined) return;
       lane.taken++;
       next.run();
@@ -88,7 +92,15 @@ export class Turns {
 }
 
 function laneOf(kinds: readonly Urgency[], room: number, rests: boolean): Lane {
-  return { room, rests, waiting: kinds.map(() => []), taken: 0 };
+  return { room, rests, waiting: kinds.map(() => []), taken: 0, passed: 0 };
+}
+
+/** Takes it out of its line. */
+function nextOf(lane: Lane): Waiting | undefined {
+  const waiting = lane.waiting.filter(({ length }) => length > 0);
+  const queue = lane.passed >= PASSED_MAX ? waiting.at(-1) : waiting[0];
+  lane.passed = waiting.length < 2 || queue !== waiting[0] ? 0 : lane.passed + 1;
+  return queue?.shift();
 }
 
 function closing(): QuorateError {

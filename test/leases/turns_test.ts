@@ -58,6 +58,29 @@ Deno.test("turns: a node does what is its own before what is there for others", 
   assertEquals(begun.slice(ENDS_AT_ONCE), ["own", "other"]);
 });
 
+Deno.test("turns: what is there for others comes too, however much is a node's own", async () => {
+  const { begun, take, end } = rig();
+  for (let i = 0; i < 1_000; i++) take("first", `own${i}`);
+  for (let i = 0; i < 2; i++) take("other", `other${i}`);
+  for (let i = 0; i < 20; i++) await end(`own${i}`);
+  const rest = begun.slice(ENDS_AT_ONCE).map((name) => name.startsWith("other"));
+  assertEquals([rest.indexOf(true), rest.lastIndexOf(true)], [8, 17]);
+  // Where none of them waits any more it goes on.
+  await end("other0");
+  assertEquals(begun.length, ENDS_AT_ONCE + 21);
+});
+
+Deno.test("turns: work that throws at once gives its place back", async () => {
+  const { turns, begun, take, refused } = rig();
+  const broken = () => {
+    throw new Error("broken");
+  };
+  for (let i = 0; i < ENDS_AT_ONCE; i++) turns.take("first", broken).catch(({ message }) => refused.push(message));
+  await settled();
+  take("first", "next");
+  assertEquals([refused.length, begun], [ENDS_AT_ONCE, ["next"]]);
+});
+
 Deno.test("turns: where ends take long, a place rests for as long; what is waited for does not", async () => {
   const { clock, begun, take, end } = rig();
   for (let i = 0; i <= ENDS_AT_ONCE; i++) take("first", `idle${i}`);
