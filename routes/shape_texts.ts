@@ -52,7 +52,7 @@ const FIELDS: Readonly<Record<string, string>> = {
   retryAfterMs: "When to ask again.",
   retryable: "Whether the same request may succeed later.",
   revision: "A decimal number that grows whenever this name changes. As `after` it asks for what is newer.",
-  rttMs: "How long a request to it took of late; 0: not known.",
+  rttMs: "How long a request to it took of late, or has waited until now; 0: not known.",
   seq: "How many commits its store has made.",
   sizeBytes: "The length of the value.",
   state: "`cooling`: free, but for the delay after a lapse.",

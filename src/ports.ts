@@ -259,9 +259,15 @@ export class PeerError extends Error {
 }
 
 export interface Transport {
-  /** Resolves with the peer's reply, out of the mailbox MAILBOX names; rejects with PeerError at the peer deadline at the latest. */
+  /**
+   * Resolves with the peer's reply, out of the mailbox MAILBOX names; rejects with PeerError at the peer deadline at the latest,
+   * which is later for a peer that is known to be slow.
+   */
   send(to: NodeId, message: WireMessage): Promise<WireReply>;
-  /** Median of recent round trips in ms, 0 if none is known; what brought nothing but Learns counts for none. */
+  /**
+   * Median of recent round trips in ms, 0 if none is known; or for how long a request is under way that is slower than those, up
+   * to 250. What brought nothing but Learns counts for none.
+   */
   rttMs(to: NodeId): number;
   close(): void;
 }

@@ -30,6 +30,9 @@ import {
 } from "../ports.ts";
 import type { Timing } from "./timing.ts";
 
+/** An own write that takes longer may never end, as on a shared store whose server is gone. */
+const OWN_WRITE_MAX_MS = 5_000;
+
 export type Ending =
   | {
     readonly type: "decided";
@@ -86,6 +89,9 @@ class InstanceDrive {
   #finish!: (ending: Ending) => void;
   #fail!: (error: Error) => void;
   #over = false;
+  /** Since when the newest own write is under way; null: none is. */
+  #ownSinceMs: number | null = null;
+  #ownDoneMs = -Infinity;
   readonly #meter: Meter;
   #hasCollided = false;
   readonly #isFresh: boolean;
@@ -123,7 +129,7 @@ class InstanceDrive {
     };
     if (giveUp.aborted) onAbort();
     else {
-      this.#wait(drive.timing.patienceMs(0), () => this.#suspect());
+      this.#patiently(() => this.#suspect());
       this.#feed({ type: "start" });
     }
   }
@@ -191,8 +197,27 @@ class InstanceDrive {
     this.#attempt++;
     // Where every write takes one there is nothing to recover.
     if (this.#context.opening.state.mode.kind !== "prepare") this.#meter.recovering("prepare");
-    this.#wait(this.#drive.timing.patienceMs(this.#attempt), () => this.#prepare());
+    this.#patiently(() => this.#prepare());
     this.#feed({ type: "prepare", nonce: this.#drive.random.id() });
+  }
+
+  /**
+   * For those that nothing was refused by. What came meanwhile may say that they are slow: what is asked then is answered no
+   * sooner than what they have been asked already, and is more work for them.
+   */
+  #patiently(next: () => void): void {
+    const { clock, timing } = this.#drive;
+    const armedMs = clock.now();
+    const look = () => {
+      const patienceMs = timing.patienceMs(this.#attempt);
+      const ownMs = this.#ownSinceMs === null ? 0 : clock.now() - this.#ownSinceMs;
+      // Nothing has left while an own write is under way, or all that may come of it is that write (R2).
+      const isOwn = this.#ownSinceMs !== null && ownMs < OWN_WRITE_MAX_MS;
+      const leftMs = isOwn ? patienceMs : Math.max(armedMs, this.#ownDoneMs) + patienceMs - clock.now();
+      if (leftMs >= 1) this.#wait(leftMs, look);
+      else next();
+    };
+    this.#wait(timing.patienceMs(this.#attempt), look);
   }
 
   /** One timer at a time: the newest says what comes next. */
@@ -205,10 +230,20 @@ class InstanceDrive {
     const { acceptor, transport } = this.#drive;
     const { me } = this.#context;
     if (to === me) {
+      const { clock } = this.#drive;
+      const sinceMs = this.#ownSinceMs = clock.now();
+      const done = () => {
+        // Another one may have begun since.
+        if (this.#ownSinceMs === sinceMs) this.#ownSinceMs = null;
+        this.#ownDoneMs = clock.now();
+      };
       acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(
-        (reply) => this.#heard(me, reply),
+        (reply) => {
+          done();
+          this.#heard(me, reply);
+        },
         // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.
-        () => {},
+        done,
       );
       return;
     }

@@ -1,4 +1,6 @@
-/** Deadlines of many things that all have the same time: one timer for the oldest, however many there are. */
+/**
+ * Deadlines of many things that all have the same time, which may change: one timer for the oldest, however many there are.
+ */
 import type { Clock } from "../ports.ts";
 
 export interface Timed {
@@ -8,16 +10,19 @@ export interface Timed {
 
 export class Deadlines<T extends Timed> {
   readonly #clock: Clock;
-  readonly #ms: number;
+  readonly #ms: () => number;
   readonly #expire: (item: T) => void;
   /** In the order of their deadlines, as the time is the same for all. */
-  #due: { readonly item: T; readonly atMs: number }[] = [];
+  #due: { readonly item: T; readonly sinceMs: number }[] = [];
   #first = 0;
   #open = 0;
   #cancel: (() => void) | null = null;
 
-  /** `expire` must settle the item it gets. */
-  constructor(clock: Clock, ms: number, expire: (item: T) => void) {
+  /**
+   * @param ms the time that each has now; where it has become less, an item may end some time later than that
+   * @param expire must settle the item it gets
+   */
+  constructor(clock: Clock, ms: () => number, expire: (item: T) => void) {
     this.#clock = clock;
     this.#ms = ms;
     this.#expire = expire;
@@ -30,8 +35,8 @@ export class Deadlines<T extends Timed> {
 
   add(item: T): void {
     this.#open++;
-    this.#due.push({ item, atMs: this.#clock.now() + this.#ms });
-    if (this.#cancel === null) this.#arm(this.#ms);
+    this.#due.push({ item, sinceMs: this.#clock.now() });
+    if (this.#cancel === null) this.#arm(this.#ms());
   }
 
   /** To be called once for each item that was settled, expired or not. */
@@ -50,11 +55,12 @@ export class Deadlines<T extends Timed> {
 
   #sweep(): void {
     const now = this.#clock.now();
+    const ms = this.#ms();
     for (;;) {
       const next = this.#due[this.#first];
       if (next === undefined) return this.#clear();
       if (!next.item.isSettled) {
-        if (next.atMs > now) break;
+        if (next.sinceMs + ms > now) break;
         this.#expire(next.item);
         // Expiring the last one cleared the list.
         if (this.#open === 0) return;
@@ -64,7 +70,7 @@ export class Deadlines<T extends Timed> {
     this.#due = this.#due.slice(this.#first);
     this.#first = 0;
     const oldest = this.#due[0];
-    if (oldest !== undefined) this.#arm(Math.max(1, oldest.atMs - now));
+    if (oldest !== undefined) this.#arm(Math.max(1, oldest.sinceMs + ms - now));
   }
 
   #clear(): void {

@@ -27,7 +27,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { Lines } from "./lines.ts";
 import { type Acquaintance, callPeer, type Fetch, type PeerAnswer, type PeerKeys, unusable } from "./peer_call.ts";
 import type { PeerVersions } from "./peer_versions.ts";
-import { isTelling, RoundTrips } from "./round_trips.ts";
+import { isTelling, LATE_TIMES, RoundTrips, type Trip } from "./round_trips.ts";
 import { decodeResponse, encodeMessage, ITEMS_MAX_BYTES, joinRequest, type PeerResponseBody } from "./wire.ts";
 
 export type { Fetch, PeerKeys } from "./peer_call.ts";
@@ -51,7 +51,7 @@ export type HttpTransportOptions = {
   readonly spans?: Spans;
   /** What is handed out of each reply. Default: all of it. */
   readonly understood?: (reply: WireReply) => WireReply;
-  /** From `send` to its end; default PEER_DEADLINE_MS. */
+  /** From `send` to its end, of a peer that is not known to be slow; default PEER_DEADLINE_MS. */
   readonly deadlineMs?: number;
   /** Default PIPELINE_MS. */
   readonly pipelineMs?: number;
@@ -60,11 +60,24 @@ export type HttpTransportOptions = {
 export const PIPELINE_MS = 5;
 /** Requests under way to one peer; each mailbox may have one in any case. */
 export const PIPELINE_MAX = 16;
+/** Requests to one peer that are late and still listened for. */
+const LATE_MAX = 16;
 /** Messages to one peer that have no answer yet; more are refused at once. */
 export const PEER_MAX_OPEN = 10_000;
 
-/** `giveUp` ends the wait for its answer. */
-type Flight = { giveUp: (reason: PeerError) => void; open: number };
+type Flight = {
+  readonly lane: Lane;
+  /** Null: nothing in it tells how long a vote takes. */
+  readonly trip: Trip | null;
+  /** Ends the wait for its answer. */
+  giveUp: (reason: PeerError) => void;
+  /** Its answer is late: what it went over may bear no more. */
+  doubt: () => void;
+  /** Messages that somebody waits for. */
+  open: number;
+  /** It has ended, or is listened for no more. */
+  isSettled: boolean;
+};
 type Outgoing = {
   readonly lane: Lane;
   /** Emptied when it leaves: the list of deadlines keeps its entry longer than the text is needed. */
@@ -93,6 +106,9 @@ type Peer = Acquaintance & {
   readonly deadlines: Deadlines<Outgoing>;
   readonly roundTrips: RoundTrips;
   readonly flights: Set<Flight>;
+  /** Those that nobody waits for, the oldest first: how late the peer answers them tells how long to wait for others. */
+  readonly late: Set<Flight>;
+  readonly listening: Deadlines<Flight>;
 };
 
 export function createHttpTransport(options: HttpTransportOptions): Transport {
@@ -159,7 +175,7 @@ class HttpTransport implements Transport {
   }
 
   rttMs(to: NodeId): number {
-    return this.#peers.get(to)?.roundTrips.median ?? 0;
+    return this.#peers.get(to)?.roundTrips.rttMs ?? 0;
   }
 
   close(): void {
@@ -173,7 +189,8 @@ class HttpTransport implements Transport {
         lane.waiting = [];
       }
       // Those under way reject by it.
-      for (const flight of peer.flights) flight.giveUp(closed);
+      for (const flight of [...peer.flights]) flight.giveUp(closed);
+      for (const flight of [...peer.late]) endLate(peer, flight, closed);
     }
     this.#options.lines?.close();
   }
@@ -187,15 +204,20 @@ class HttpTransport implements Transport {
       latestAtMs: 0,
       cancelNext: null,
     });
+    const { clock } = this.#options;
+    const roundTrips = new RoundTrips(clock, this.#deadlineMs);
+    const listenMs = () => (LATE_TIMES - 1) * this.#deadlineMs;
     const peer: Peer = {
       id,
       url: url.replace(/\/+$/, ""),
       to: null,
       count: 0,
       lanes: Object.fromEntries(MAILBOXES.map((mailbox) => [mailbox, lane(mailbox)])) as Record<Mailbox, Lane>,
-      deadlines: new Deadlines(this.#options.clock, this.#deadlineMs, (outgoing) => this.#expire(peer, outgoing)),
-      roundTrips: new RoundTrips(),
+      deadlines: new Deadlines(clock, () => roundTrips.deadlineMs, (outgoing) => this.#expire(peer, outgoing)),
+      roundTrips,
       flights: new Set(),
+      late: new Set(),
+      listening: new Deadlines(clock, listenMs, (flight) => endLate(peer, flight, tooLate(peer))),
     };
     return peer;
   }
@@ -231,7 +253,8 @@ class HttpTransport implements Transport {
   }
 
   async #fly(peer: Peer, lane: Lane, batch: readonly Outgoing[]): Promise<void> {
-    const flight: Flight = { giveUp: () => {}, open: batch.length };
+    const trip = batch.some((outgoing) => outgoing.isTelling) ? peer.roundTrips.begin() : null;
+    const flight: Flight = { lane, trip, giveUp: () => {}, doubt: () => {}, open: batch.length, isSettled: false };
     for (const outgoing of batch) outgoing.flight = flight;
     peer.flights.add(flight);
     lane.underWay++;
@@ -254,7 +277,7 @@ class HttpTransport implements Transport {
           why: "failed",
         });
       }
-      if (batch.some((outgoing) => outgoing.isTelling)) peer.roundTrips.note(rttMs);
+      if (trip !== null) peer.roundTrips.answered(trip, rttMs);
       await onMark(peer.id, mark);
       batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(understood(replies[index]!))));
     } catch (error) {
@@ -263,10 +286,17 @@ class HttpTransport implements Transport {
       for (const outgoing of batch) settle(peer, outgoing, () => outgoing.reject(failed));
     } finally {
       span?.end({ error: failure });
-      peer.flights.delete(flight);
-      lane.underWay--;
-      for (const other of Object.values(peer.lanes)) this.#depart(peer, other);
+      endLate(peer, flight, null);
+      this.#land(peer, flight);
     }
+  }
+
+  /** It takes nobody's place any more: it has ended, or nobody waits for it. */
+  #land(peer: Peer, flight: Flight): void {
+    if (flight.trip !== null) peer.roundTrips.dropped(flight.trip);
+    if (!peer.flights.delete(flight)) return;
+    flight.lane.underWay--;
+    for (const other of Object.values(peer.lanes)) this.#depart(peer, other);
   }
 
   /** Null: nobody's who is recorded is among them. */
@@ -286,6 +316,7 @@ class HttpTransport implements Transport {
     const asking = traceparent === null ? lines?.ask(peer.id, mailbox, body) ?? null : null;
     if (asking !== null) {
       flight.giveUp = asking.giveUp;
+      flight.doubt = asking.doubt;
       return asking.answer;
     }
     const abort = new AbortController();
@@ -295,12 +326,33 @@ class HttpTransport implements Transport {
   }
 
   #expire(peer: Peer, outgoing: Outgoing): void {
-    const late = new PeerError(`${peer.id} gave no answer within ${this.#deadlineMs} ms`, { why: "timed-out" });
-    settle(peer, outgoing, () => outgoing.reject(late));
-    if (outgoing.flight === null) dropSettled(outgoing.lane);
-    // Nobody is left to hear the answer.
-    else if (outgoing.flight.open === 0) outgoing.flight.giveUp(late);
+    const { flight } = outgoing;
+    settle(peer, outgoing, () => outgoing.reject(tooLate(peer)));
+    if (flight === null) dropSettled(outgoing.lane);
+    else if (flight.open === 0) this.#late(peer, flight);
   }
+
+  /** Nobody is left to hear what it answers; that it does, and when, is still news. */
+  #late(peer: Peer, flight: Flight): void {
+    flight.doubt();
+    peer.late.add(flight);
+    peer.listening.add(flight);
+    const [oldest] = peer.late;
+    if (peer.late.size > LATE_MAX) endLate(peer, oldest!, tooLate(peer));
+    this.#land(peer, flight);
+  }
+}
+
+function tooLate({ id, roundTrips }: Peer): PeerError {
+  return new PeerError(`${id} gave no answer within ${Math.round(roundTrips.deadlineMs)} ms`, { why: "timed-out" });
+}
+
+/** @param reason null: it has ended by itself */
+function endLate(peer: Peer, flight: Flight, reason: PeerError | null): void {
+  flight.isSettled = true;
+  if (!peer.late.delete(flight)) return;
+  peer.listening.settled();
+  if (reason !== null) flight.giveUp(reason);
 }
 
 function decoded(peer: NodeId, text: string): PeerResponseBody {

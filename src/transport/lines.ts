@@ -4,7 +4,8 @@
  * A node dials a peer only to receive: what it sends to the peer, requests and answers alike, goes over the connection that
  * the peer dialled to it. The runtime's client waits some 40 ms before it sends a frame of 1 to 64 KB; its server does not.
  * So a request goes as a frame only while both connections with its peer stand. What ends one of them ends the requests under
- * way, none of which is sent again from here; the next go by POST, which also asks for what is missing.
+ * way, none of which is sent again from here; the next go by POST, which also asks for what is missing. An answer that is late
+ * ends none, as long as anything else comes: its peer is only slow.
  *
  * How they come about: a signed POST /paxos/line brings the acceptor the dialler's fresh number, and the dialler a ticket, the
  * acceptor's; a signed GET with the ticket becomes the WebSocket. Both numbers are in the key of the frames' MACs.
@@ -49,8 +50,14 @@ export const FRESH_TEXT = /^[A-Za-z0-9_-]{16,64}$/;
 type Line = { readonly ticket: string; readonly socket: WebSocket; readonly frames: Frames; readonly sinceMs: number };
 type Ticket = { readonly text: string; readonly frames: Frames; readonly untilMs: number };
 type Asked = { readonly answer: (body: string) => void; readonly reject: (error: PeerError) => void };
-/** A request under way; `giveUp` ends the wait for its answer, which rejects with the reason. */
-export type Asking = { readonly answer: Promise<PeerAnswer>; readonly giveUp: (reason: PeerError) => void };
+/** A request under way. */
+export type Asking = {
+  readonly answer: Promise<PeerAnswer>;
+  /** Its answer is late. Where nothing else has come meanwhile either, the next requests go by POST until something comes. */
+  readonly doubt: () => void;
+  /** Ends the wait for its answer, which rejects with the reason; timed out in silence it ends the connections. */
+  readonly giveUp: (reason: PeerError) => void;
+};
 type Peer = Acquaintance & {
   /** The peer dialled it: what goes to the peer. */
   outbound: Line | null;
@@ -61,6 +68,10 @@ type Peer = Acquaintance & {
   dialling: AbortController | null;
   dialAtMs: number;
   redialMs: number;
+  /** When a frame came last over a connection that this node dialled. */
+  heardMs: number;
+  /** Nothing came while an answer was due: it may be that nobody is there any more. */
+  isSilent: boolean;
   readonly asked: Map<number, Asked>;
 };
 
@@ -85,6 +96,8 @@ export class Lines {
         dialling: null,
         dialAtMs: -Infinity,
         redialMs: LINE_REDIAL_MIN_MS,
+        heardMs: -Infinity,
+        isSilent: false,
         asked: new Map(),
       }]),
     );
@@ -95,20 +108,25 @@ export class Lines {
     this.#serve = serve;
   }
 
-  /** Whether requests to this peer go as frames. */
+  /** Whether both connections with this peer stand; requests go as frames then, as long as it is heard. */
   stands(to: NodeId): boolean {
     const { inbound, outbound } = this.#peers.get(to)!;
     return inbound !== null && outbound !== null;
   }
 
+  /** Whether something has come from it since an answer was last late. */
+  isHeard(to: NodeId): boolean {
+    return !this.#peers.get(to)!.isSilent;
+  }
+
   /**
    * Sends a request, whose answer rejects with PeerError, `unreachable` where a connection ended. Null: not sent, as no
-   * connections stand or too much waits on one.
+   * connections stand, too much waits on one, or nothing comes over them.
    */
   ask(to: NodeId, mailbox: Mailbox, body: string): Asking | null {
     const peer = this.#peers.get(to)!;
     const { inbound, outbound } = peer;
-    if (inbound === null || outbound === null || isFull(outbound)) return null;
+    if (inbound === null || outbound === null || peer.isSilent || isFull(outbound)) return null;
     const { clock } = this.#options;
     const number = ++this.#asked;
     const startedAt = clock.now();
@@ -123,15 +141,18 @@ export class Lines {
         reject(error);
       },
     });
+    // No connection says by itself that nobody is there any more; by POST that comes out.
+    const doubt = () => {
+      if (peer.inbound === inbound && peer.heardMs < startedAt) peer.isSilent = true;
+    };
     const giveUp = (reason: PeerError) => {
       const asked = peer.asked.get(number);
       if (asked === undefined) return;
       asked.reject(reason);
-      // It may be that nobody is there any more, which no connection says by itself; by POST that comes out.
-      if (reason.why === "timed-out") this.#endBoth(peer);
+      if (reason.why === "timed-out" && peer.inbound === inbound && peer.heardMs < startedAt) this.#endBoth(peer);
     };
     send(outbound, { type: "ask", number, ticket: inbound.ticket, mailbox, body });
-    return { answer, giveUp };
+    return { answer, doubt, giveUp };
   }
 
   /** What a POST to the peer is to say of connections; where this node's own is missing, it is dialled. */
@@ -258,6 +279,8 @@ export class Lines {
     const text = line.frames.open(data);
     const frame = text === null ? null : frameOf(text);
     if (frame === null) return false;
+    peer.heardMs = this.#options.clock.now();
+    peer.isSilent = false;
     if (frame.type === "ask") void this.#answer(peer, frame);
     else {
       // It bears frames, so the next try after it need not wait.
@@ -295,6 +318,7 @@ export class Lines {
     if (peer.inbound !== line && peer.outbound !== line) return;
     if (peer.inbound === line) peer.inbound = null;
     else peer.outbound = null;
+    peer.isSilent = false;
     const ended = new PeerError(`the connection to ${peer.id} ended`, { why: "unreachable" });
     for (const { reject } of [...peer.asked.values()]) reject(ended);
   }

@@ -17,7 +17,7 @@ import {
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
-import { isTelling, RoundTrips } from "./round_trips.ts";
+import { isTelling, LATE_TIMES, RoundTrips } from "./round_trips.ts";
 import { decodeMessages, decodeReplies, encodeMessage } from "./wire.ts";
 
 /** One message or one reply on its way. */
@@ -257,36 +257,53 @@ class LocalTransport implements Transport {
       } catch (error) {
         return reject(new PeerError(`not sent to ${to}: ${(error as Error).message}`, { cause: error }));
       }
-      const startedAt = clock.now();
-      const cancel = clock.after(deadlineMs, () => {
-        sent.settle({ error: new PeerError(`${to} gave no answer within ${deadlineMs} ms`, { why: "timed-out" }) });
-      });
+      const roundTrips = this.#roundTripsOf(to);
+      const trip = isTelling(message) ? roundTrips.begin() : null;
+      const sinceMs = clock.now();
+      let isAnswered = false;
+      let cancel = () => {};
+      // Answers to others may have made the deadline longer meanwhile.
+      const look = () => {
+        const leftMs = sinceMs + roundTrips.deadlineMs - clock.now();
+        if (leftMs >= 1) {
+          cancel = clock.after(leftMs, look);
+          return;
+        }
+        const within = `within ${Math.round(roundTrips.deadlineMs)} ms`;
+        sent.settle({ error: new PeerError(`${to} gave no answer ${within}`, { why: "timed-out" }) });
+      };
       const sent: Sent = {
         parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: JSON.parse(json) },
         json,
         mark: this.#network.ownMark(this.#me),
         settle: (how) => {
+          const isHeard = "reply" in how && clock.now() - sinceMs <= LATE_TIMES * deadlineMs;
+          if (isHeard && trip !== null && !isAnswered) {
+            isAnswered = true;
+            roundTrips.answered(trip);
+          }
           // A second reply, or one after the deadline, finds nobody.
           if (!this.#open.has(sent)) return;
           const end = (settle: () => void) => {
             if (!this.#open.delete(sent)) return;
+            if (trip !== null) roundTrips.dropped(trip);
             cancel();
             settle();
           };
           if ("error" in how) return end(() => reject(how.error));
-          if (isTelling(message)) this.#roundTripsOf(to).note(clock.now() - startedAt);
           const failed = (error: unknown) =>
             end(() => reject(error instanceof PeerError ? error : new PeerError(`${to}: ${error}`, { cause: error })));
           this.#network.seen(this.#me, to, how.mark).then(() => end(() => resolve(how.reply)), failed);
         },
       };
       this.#open.add(sent);
+      look();
       this.#network.request(sent);
     });
   }
 
   rttMs(to: NodeId): number {
-    return this.#roundTrips.get(to)?.median ?? 0;
+    return this.#roundTrips.get(to)?.rttMs ?? 0;
   }
 
   close(): void {
@@ -295,7 +312,7 @@ class LocalTransport implements Transport {
   }
 
   #roundTripsOf(to: NodeId): RoundTrips {
-    const known = this.#roundTrips.get(to) ?? new RoundTrips();
+    const known = this.#roundTrips.get(to) ?? new RoundTrips(this.#network.clock, this.#network.deadlineMs);
     this.#roundTrips.set(to, known);
     return known;
   }

@@ -125,6 +125,40 @@ for (const fault of ["unknown-lost", "unknown-applied"] as const) {
   });
 }
 
+Deno.test("proposer host: while an own write is under way it recovers nothing, and after 5 s it does not count on it any more", async () => {
+  const { drive, store, clock, sent } = await rig();
+  store.update = () => new Promise(() => {});
+  await drive();
+  const prepares = () => sent.filter(({ message }) => message.type === "prepare").length;
+  for (let ms = 0; ms < 5_000; ms += 50) {
+    assertEquals(sent, []);
+    await clock.pass(50);
+  }
+  for (let ms = 0; ms < 500; ms += 50) await clock.pass(50);
+  assert(prepares() > 0);
+});
+
+Deno.test("proposer host: an own write that took long leaves the others all their time", async () => {
+  const { drive, store, clock, sent, lose } = await rig();
+  const { update } = store;
+  const gate = Promise.withResolvers<void>();
+  store.update = async (...args) => {
+    await gate.promise;
+    return await update.apply(store, args) as never;
+  };
+  lose((_to, { type }) => type === "accept");
+  await drive();
+  await clock.pass(390);
+  gate.resolve();
+  await settled();
+  const types = () => [...new Set(sent.map(({ message }) => message.type))];
+  assertEquals(types(), ["accept"]);
+  await clock.pass(90);
+  assertEquals(types(), ["accept"]);
+  for (let ms = 0; ms < 500; ms += 50) await clock.pass(50);
+  assert(types().includes("prepare"), `${types()}`);
+});
+
 Deno.test("proposer host: while a quorum is silent it prepares again and again, each time in a ballot of its own, later and later", async () => {
   const { drive, lose, clock, sent, end } = await rig();
   lose(() => true);

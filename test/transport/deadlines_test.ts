@@ -7,7 +7,8 @@ type Item = { readonly name: string; isSettled: boolean };
 function setUp() {
   const clock = new ManualClock();
   const expired: string[] = [];
-  const deadlines = new Deadlines<Item>(clock, 100, (item) => {
+  const time = { ms: 100 };
+  const deadlines = new Deadlines<Item>(clock, () => time.ms, (item) => {
     expired.push(`${item.name}@${clock.now() - 1_000}`);
     settle(item);
   });
@@ -20,7 +21,7 @@ function setUp() {
     item.isSettled = true;
     deadlines.settled();
   }
-  return { clock, expired, deadlines, add, settle };
+  return { clock, expired, deadlines, add, settle, time };
 }
 
 Deno.test("each item expires at its own time, with one timer for all", async () => {
@@ -50,4 +51,21 @@ Deno.test("what was settled does not expire, and nothing open needs no timer", a
   add("e");
   await clock.pass(100);
   assertEquals(expired, ["b@100", "e@250"]);
+});
+
+Deno.test("a time that becomes longer holds for what is open already; one that becomes shorter too, from the next timer on", async () => {
+  const { clock, expired, add, time } = setUp();
+  add("a");
+  await clock.pass(50);
+  time.ms = 200;
+  await clock.pass(149);
+  assertEquals([expired, clock.timers], [[], 1]);
+  await clock.pass(1);
+  assertEquals(expired, ["a@200"]);
+  add("b");
+  await clock.pass(50);
+  add("c");
+  time.ms = 100;
+  await clock.pass(150);
+  assertEquals([expired, clock.timers], [["a@200", "b@400", "c@400"], 0]);
 });

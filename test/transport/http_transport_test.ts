@@ -231,11 +231,85 @@ Deno.test("the deadline counts from the send, also of what never left", async ()
   assertEquals([early, later], [[], []]);
   await clock.pass(1);
   assertEquals(early, Array(2).fill("b gave no answer within 1000 ms"));
-  // Nobody waits for the first request any more, so it is given up, which lets the second go.
-  assertEquals(calls.map((call) => call.isAborted()), [true, false]);
+  // Nobody waits for the first request any more, so the second goes. How late it is answered is still listened for.
+  assertEquals(calls.map((call) => call.isAborted()), [false, false]);
   await clock.pass(400);
   assertEquals(later, early);
-  assertEquals([calls.length, calls[1]!.isAborted(), clock.timers], [2, true, 0]);
+  await clock.pass(3_599);
+  assertEquals(calls.map((call) => call.isAborted()), [false, false]);
+  await clock.pass(401);
+  assertEquals([calls.map((call) => call.isAborted()), clock.timers], [[true, true], 0]);
+  transport.close();
+});
+
+Deno.test("a peer that answers late is waited for longer, one that is silent is not, and one that is fast again no more", async () => {
+  const { clock, calls, transport } = setUp({ deadlineMs: 1_000 });
+  const answeredAfter = async (ms: number) => {
+    const sent = sendMany(transport, 1);
+    await settled();
+    await clock.pass(ms);
+    const call = calls.at(-1)!;
+    call.answer(noted(call));
+    await settled();
+    return sent[0];
+  };
+  assertEquals(await answeredAfter(1_200), "b gave no answer within 1000 ms");
+  // The median, as long as there are few.
+  assertEquals(transport.rttMs("b"), 1_200);
+  for (let i = 0; i < 3; i++) assertEquals(await answeredAfter(1_200), "noted");
+  assertEquals(await answeredAfter(4_700), "noted");
+  const silent = sendMany(transport, 1);
+  await clock.pass(20_000);
+  assertEquals(silent, ["b gave no answer within 4800 ms"]);
+  for (let i = 0; i < 8; i++) await answeredAfter(10);
+  const short = sendMany(transport, 1);
+  await clock.pass(1_000);
+  assertEquals(short, ["b gave no answer within 1000 ms"]);
+  transport.close();
+});
+
+Deno.test("of a peer that is silent, no more than 16 requests are listened for", async () => {
+  const { clock, calls, transport } = setUp({ deadlineMs: 1_000, pipelineMs: 5 });
+  for (let i = 0; i < 40; i++) {
+    sendMany(transport, 1);
+    await settled();
+    await clock.pass(80);
+  }
+  const open = calls.filter((call) => !call.isAborted()).length;
+  assert(open <= 32, `${open} are open`);
+  assertEquals([calls.length, calls[0]!.isAborted(), calls.at(-1)!.isAborted()], [40, true, false]);
+  const all = calls.length;
+  transport.close();
+  await settled();
+  assertEquals([calls.filter((call) => call.isAborted()).length, clock.timers], [all, 0]);
+});
+
+Deno.test("a request that is under way for longer than others took says that the peer is slow, as long as it lasts", async () => {
+  const { clock, calls, transport } = setUp({ deadlineMs: 1_000 });
+  const answer = (i: number) => calls[i]!.answer(noted(calls[i]!));
+  sendMany(transport, 1);
+  await settled();
+  await clock.pass(3);
+  answer(0);
+  await settled();
+  sendMany(transport, 1);
+  await settled();
+  await clock.pass(49);
+  assertEquals(transport.rttMs("b"), 3);
+  await clock.pass(31);
+  assertEquals(transport.rttMs("b"), 80);
+  await clock.pass(900);
+  assertEquals(transport.rttMs("b"), 250);
+  // One that left later is answered: it was that request, not the peer.
+  sendMany(transport, 1);
+  await settled();
+  await clock.pass(5);
+  answer(2);
+  await settled();
+  assertEquals(transport.rttMs("b"), 5);
+  await clock.pass(100);
+  // Nobody waits for it any more.
+  assertEquals(transport.rttMs("b"), 5);
   transport.close();
 });
 
@@ -249,8 +323,10 @@ Deno.test("a request goes on while one of its messages has time left", async () 
   await clock.pass(850);
   calls[1]!.answer(noted(calls[1]!));
   await settled();
-  assertEquals([young, clock.timers], [["noted"], 0]);
+  assertEquals(young, ["noted"]);
   transport.close();
+  await settled();
+  assertEquals(clock.timers, 0);
 });
 
 Deno.test("what waits for one peer is bounded, and others are not bound by it", async () => {

@@ -462,12 +462,52 @@ Deno.test("a connection that takes no more is left for a POST, and its memory is
   });
 });
 
-Deno.test("requests that time out end the connections: whether anybody is there, POST tells", async () => {
+Deno.test("a request that is answered late ends no connection, and the next go as frames again once anything came", async () => {
+  const gate = Promise.withResolvers<void>();
+  const late: Receive = async (from, mailbox, messages) => {
+    if (messages.some((message) => "instance" in message && message.instance === 1)) await gate.promise;
+    return await echo(from, mailbox, messages);
+  };
+  await withPair(late, async (pair) => {
+    await pair.stand();
+    await assertRejects(() => pair.transport.send("b", readAt(1)), PeerError, "within 200 ms");
+    assertEquals([pair.b.posts.length, pair.a.lines.stands("b")], [0, true]);
+    // Nothing came meanwhile: whether anybody is there, POST tells.
+    await pair.transport.send("b", readAt(2));
+    const posts = pair.b.posts.length;
+    assertEquals([posts > 0, pair.a.lines.stands("b")], [true, true]);
+    gate.resolve();
+    await until("the late answer is there", () => pair.a.lines.isHeard("b"));
+    await pair.transport.send("b", readAt(3));
+    assertEquals([pair.b.posts.length, pair.a.lines.stands("b")], [posts, true]);
+  }, { deadlineMs: 200 });
+});
+
+Deno.test("while other answers come, a request that is never answered ends no connection", async () => {
+  const stuck: Receive = (from, mailbox, messages) =>
+    messages.some((message) => "instance" in message && message.instance === 1)
+      ? new Promise(() => {})
+      : echo(from, mailbox, messages);
+  await withPair(stuck, async (pair) => {
+    await pair.stand();
+    const posts = pair.b.posts.length;
+    const lost = assertRejects(() => pair.transport.send("b", readAt(1)), PeerError, "within 200 ms");
+    // Another turn, so that it does not travel with the first.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await pair.transport.send("b", readAt(2));
+    await lost;
+    await pair.transport.send("b", readAt(3));
+    assertEquals([pair.b.posts.length, pair.a.lines.stands("b")], [posts, true]);
+  }, { deadlineMs: 200 });
+});
+
+Deno.test("requests that nothing answers end the connections: whether anybody is there, POST tells", async () => {
   const stuck: Receive = () => new Promise(() => {});
   await withPair(stuck, async (pair) => {
     await pair.stand();
     await assertRejects(() => pair.transport.send("b", readAt(1)), PeerError, "within 20 ms");
-    assertEquals(pair.a.lines.stands("b"), false);
+    assertEquals(pair.a.lines.isHeard("b"), false);
+    await until("the connections have ended", () => !pair.a.lines.stands("b"));
   }, { deadlineMs: 20 });
 });
 
