@@ -17,9 +17,9 @@ export async function withRoom<T>(c: Ctx, admission: Admission, next: () => Prom
   const { method, path } = c.req;
   if (path === "/v1/status" || STALE.test(c.req.raw.url)) return await next();
   let leave: Leave = () => {};
-  const admit = async (bytes: number) => {
+  const admit = async (bytes: number, places = 1) => {
     const { subject } = c.get("client");
-    leave = await admission.enter({ subject, isHolders: isHolders(c), bytes, patience: () => patienceOf(c) });
+    leave = await admission.enter({ subject, isHolders: isHolders(c), bytes, places, patience: () => patienceOf(c) });
     c.set("leave", () => leave(false));
   };
   if (method === "GET" || method === "HEAD") await admit(0);

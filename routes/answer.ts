@@ -22,7 +22,7 @@ export type Env = {
     /** Set under /v1: the epoch that this node is in, where its answers tell it. */
     epoch?: number;
     /** Set under /v1 but for operations of a batch, of what has a body: waits for room to work on the request. */
-    admit?: (bytes: number) => Promise<void>;
+    admit?: (bytes: number, places?: number) => Promise<void>;
     /** Set where there is room for the request: it waits for something other than this node from now on. */
     leave?: () => void;
     /** Set where a 503 or 504 tells what is wrong between members: under /v1, and at /readyz, which needs no credential. */

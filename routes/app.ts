@@ -56,6 +56,8 @@ export type AppOptions = {
   readonly peers: PeerSide | null;
   /** Absent: the node is not traced, and there is no /v1/trace. */
   readonly trace?: TraceSource;
+  /** How long writes of the node's store take, in ms. Default: no time. */
+  readonly commitMs?: () => number;
   /** Absent: there is no /v1/init. */
   readonly init?: Init;
   /** The epoch that the node is in, for as long as it is asked through this. Absent: answers do not say it. */
@@ -95,7 +97,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
   const limits = limitsOf(rate, now, (thing, subject) => node.isHeld(thing, subject), notices.limited);
   underWay?.onOver(() => streams.endAll());
   const bodies = new Bodies(after);
-  const admission = new Admission(now, after);
+  const admission = new Admission(now, after, options.commitMs);
   const app = new OpenAPIHono<Env>({ getPath: rawPath });
 
   const counted = (error: QuorateError): QuorateError => {
@@ -132,7 +134,7 @@ export function createApp(node: NodeService, options: AppOptions): OpenAPIHono<E
     if (epoch !== undefined) c.set("epoch", epoch);
     c.set("cluster", () => faultsOf(node));
     await limitRequest(c, limits);
-    // A batch is let in as one.
+    // Its batch was let in, with room for as many as it does at a time.
     if (c.env?.isOperation === true) return next();
     const answered = () => withRoom(c, admission, next);
     // Who changes the members is answered by the node that did it.

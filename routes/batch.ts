@@ -7,7 +7,7 @@ import { authority } from "../src/http/request_head.ts";
 import { isKeptByUrl } from "../src/http/request_target.ts";
 import { BATCH_AT_ONCE, BATCH_MAX_BYTES } from "../src/limits.ts";
 import { type Ctx, type Env, send } from "./answer.ts";
-import { readJson } from "./body.ts";
+import { jsonIn } from "./body.ts";
 import { publish } from "./docs.ts";
 import { invalid } from "./error_response.ts";
 import { checked, queryOf, refuseInBatch } from "./input.ts";
@@ -33,25 +33,29 @@ const SHARED_HEADERS = ["authorization", "host", "origin", "sec-fetch-site"];
 export function batchRoutes(app: OpenAPIHono<Env>, limits: Limits): void {
   publish(app, batch, async (c) => {
     // What is no list of operations is refused as a whole, before any of it is done.
-    const operations = await operationsOf(c).catch((error) => {
+    const { operations, bytes } = await operationsOf(c).catch((error) => {
       throw charged(c, limits, error);
     });
     const results: Result[] = [];
     const names = [...byName(operations)];
+    const atOnce = Math.min(BATCH_AT_ONCE, names.length);
+    // So many are begun at a time: as one request it would let in what no node has time for.
+    await c.get("admit")?.(bytes, atOnce);
     const work = async () => {
       for (let indices = names.shift(); indices !== undefined; indices = names.shift()) {
         for (const i of indices) results[i] = await run(app, c, limits, operations[i]!, `${c.get("requestId")}.${i}`);
       }
     };
-    await Promise.all(Array.from({ length: BATCH_AT_ONCE }, work));
+    await Promise.all(Array.from({ length: atOnce }, work));
     return send(c, 200, results);
   });
 }
 
-async function operationsOf(c: Ctx): Promise<readonly Operation[]> {
+async function operationsOf(c: Ctx): Promise<{ readonly operations: readonly Operation[]; readonly bytes: number }> {
   refuseInBatch(c, "path", "is a batch itself");
   queryOf(c, NoQuery);
-  return checked(BatchBody, await readJson(c, BATCH_MAX_BYTES), "body");
+  const bytes = await c.get("bodies").read(c.req.raw, BATCH_MAX_BYTES);
+  return { operations: checked(BatchBody, jsonIn(bytes), "body"), bytes: bytes.length };
 }
 
 /** What is refused before it is any request costs what one does. Returns what its caller is refused with. */

@@ -8,7 +8,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The object in the body, whatever its Content-Type; `{}` if there is no body. */
 export async function readObject(c: Ctx): Promise<object> {
-  const value = await readJson(c, BODY_MAX_BYTES);
+  const value = jsonIn(await bodyOf(c, BODY_MAX_BYTES));
   if (value === undefined) return {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw invalid("body", "is not a JSON object");
@@ -16,9 +16,8 @@ export async function readObject(c: Ctx): Promise<object> {
   return value;
 }
 
-/** Any JSON in the body; undefined if there is no body. */
-export async function readJson(c: Ctx, maxBytes: number): Promise<unknown> {
-  const bytes = await bodyOf(c, maxBytes);
+/** What these bytes say; undefined where there are none. Throws `invalid-request`. */
+export function jsonIn(bytes: Uint8Array<ArrayBuffer>): unknown {
   if (bytes.length === 0) return undefined;
   if (tooDeep(bytes)) throw invalid("body", `is nested deeper than ${JSON_MAX_DEPTH} levels`);
   const text = decodeUtf8(bytes);

@@ -119,6 +119,8 @@ export const ADMITTED_AT_ONCE = 128;
 export const ADMITTED_MIN = 8;
 export const ADMITTED_MAX = 4_096;
 export const ADMISSION_WORK_MS = 500;
+/** No more than at first, where writes of its store take longer: a request waits for three or four, one after another. */
+export const ADMISSION_COMMIT_MS = 150;
 /** Renewals, releases and whatever else keeps or ends a hold that it works on at once beside them. */
 export const ADMITTED_HOLDERS = 128;
 /** More of either sort wait: so many, of so many bytes. */

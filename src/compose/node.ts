@@ -97,6 +97,7 @@ export class ReplicaNode implements NodeService {
   /** What is decided of epochs. */
   readonly reserved: ReservedKeys;
   readonly repairs: RepairService;
+  readonly health: StoreHealth;
   readonly #options: NodeOptions;
   readonly #epoch: number;
   readonly #ports: Ports;
@@ -114,7 +115,6 @@ export class ReplicaNode implements NodeService {
   readonly #inbox: Inbox;
   readonly #imports: Imports | null;
   readonly #peers: Peers;
-  readonly #health: StoreHealth;
   readonly #presence: Presence;
   #isDraining = false;
   readonly ready: Readiness;
@@ -127,7 +127,7 @@ export class ReplicaNode implements NodeService {
     this.#options = options;
     this.#epoch = epochs?.next.number ?? 0;
     this.#ports = ports;
-    this.#health = new StoreHealth(store, clock, report, meter);
+    this.health = new StoreHealth(store, clock, report, meter);
     this.#raised = new RaisedMachine(versions.own, report);
     this.#peers = new Peers({
       id,
@@ -140,7 +140,7 @@ export class ReplicaNode implements NodeService {
       meter,
     });
     const { transport } = this.#peers;
-    const failed = (error: unknown) => void this.#health.told(error);
+    const failed = (error: unknown) => void this.health.told(error);
     const { gated, more } = gateOf(id, quorums, epochs, resumes);
     this.#voteGate = new VoteGate({ id, cluster, config }, gated, store, transport, clock, report, failed, more);
     this.#voteGate.unless(() => this.#raised.reason());
@@ -160,7 +160,7 @@ export class ReplicaNode implements NodeService {
       heard: (key) => heard.note(key),
       report,
       isListed,
-      health: this.#health,
+      health: this.health,
       raised: this.#raised,
       ...(records === null ? {} : { members: records }),
       trace,
@@ -173,7 +173,7 @@ export class ReplicaNode implements NodeService {
       votes: this.#acceptor.votes,
       quorums,
       clock,
-      storeFault: () => this.#health.fault,
+      storeFault: () => this.health.fault,
       gateFault: () => this.#gateFault(),
       voting: () => this.#peers.voting(),
     });
@@ -218,7 +218,7 @@ export class ReplicaNode implements NodeService {
     this.repairs = new Repairer({ ...parts, whyNot });
     this.#inbox = new Inbox({
       ...{ store, trace, names, coordinator, submitters },
-      ...{ health: this.#health, peers: this.#peers, voteGate: this.#voteGate },
+      ...{ health: this.health, peers: this.#peers, voteGate: this.#voteGate },
       ...{ acceptor: this.#acceptor, learner: this.#learner, learning: this.#learning },
       // Those that vote no more report what they voted for.
       lives: new Lives(store, { isMember: (id) => quorums.isMember(id) || epochs?.old.quorums.isMember(id) === true }),
@@ -302,7 +302,7 @@ export class ReplicaNode implements NodeService {
     this.#raising.close();
     this.#imports?.close();
     this.#peers.close();
-    this.#health.close();
+    this.health.close();
     this.#presence.close();
     this.watches.close();
     this.#expiry.close();
@@ -370,9 +370,9 @@ export class ReplicaNode implements NodeService {
 
   status(): NodeStatus {
     const { stopped, votes } = this.#acceptor;
-    const reason = this.#health.fault ?? this.#gateFault() ?? (votes ? null : "learner");
+    const reason = this.health.fault ?? this.#gateFault() ?? (votes ? null : "learner");
     const { store, transport, clock, versions = SAME_VERSIONS } = this.#ports;
-    const own = { peers: this.#peers, health: this.#health, raised: this.#raised, versions, epoch: this.#epoch };
+    const own = { peers: this.#peers, health: this.health, raised: this.#raised, versions, epoch: this.#epoch };
     return nodeStatus({ ...this.#options, ...own, store, transport, clock, stopped, reason });
   }
 

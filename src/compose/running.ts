@@ -166,6 +166,7 @@ export async function runIn(
     now,
     after,
     tell: report,
+    commitMs: () => node.health.commitMs,
     metrics,
     spans,
     report: parts.failed,

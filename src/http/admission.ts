@@ -1,9 +1,11 @@
 /**
  * How many requests a node works on at once. A node that begins all of a flood ends few of them in time, and the rest was
- * work for nobody. So where its own process is what is slow, the others wait for a short while, and are refused after it.
+ * work for nobody. So where its own process or its store is what is slow, the others wait for a short while, and are refused
+ * after it.
  */
 import { QuorateError } from "../errors.ts";
 import {
+  ADMISSION_COMMIT_MS,
   ADMISSION_STANDING_MS,
   ADMISSION_WAITING_MAX,
   ADMISSION_WAITING_MAX_BYTES,
@@ -37,6 +39,8 @@ export type Asking = {
   readonly isHolders: boolean;
   /** Bytes of its body. */
   readonly bytes: number;
+  /** How much room it takes: names that it has under way at a time. Default: 1. */
+  readonly places?: number;
   /** Asked only if it has to wait: for how long it may, and whether its sender has gone. */
   readonly patience: () => Patience;
 };
@@ -45,6 +49,7 @@ export type Patience = { readonly withinMs: number; readonly isGone: () => boole
 type Waiter = Patience & {
   readonly subject: string;
   readonly bytes: number;
+  readonly places: number;
   readonly sinceMs: number;
   readonly admit: (leave: Leave) => void;
   readonly refuse: (error: QuorateError) => void;
@@ -52,8 +57,9 @@ type Waiter = Patience & {
 
 type Lane = {
   room: number;
+  /** Places that are taken: more than there is room for, where what came last takes several. */
   inside: number;
-  /** How many have ended so far. */
+  /** How many places have been left so far by what was answered. */
   ended: number;
   readonly waiting: FairQueue;
 };
@@ -70,11 +76,20 @@ export class Admission {
   /** Since when one of the others waits, without a break; null: none does. */
   #standsSinceMs: number | null = null;
   #isLooking = false;
+  readonly #commitMs: () => number;
 
-  /** @param after calls back once after so many ms */
-  constructor(now: () => number, after: (ms: number, run: () => void) => () => void) {
+  /**
+   * @param after calls back once after so many ms
+   * @param commitMs how long this node's writes take, from when each is asked for
+   */
+  constructor(
+    now: () => number,
+    after: (ms: number, run: () => void) => () => void,
+    commitMs: () => number = () => 0,
+  ) {
     this.#now = now;
     this.#after = after;
+    this.#commitMs = commitMs;
   }
 
   /**
@@ -83,13 +98,14 @@ export class Admission {
    */
   enter(asking: Asking): Leave | Promise<Leave> {
     const lane = asking.isHolders ? this.#holders : this.#others;
-    if (lane.inside < lane.room) return this.#admit(lane);
+    const { subject, bytes, places = 1 } = asking;
+    if (lane.inside < lane.room) return this.#admit(lane, places);
     const { promise, resolve, reject } = Promise.withResolvers<Leave>();
-    const { subject, bytes } = asking;
     const out = lane.waiting.add({
       ...asking.patience(),
       subject,
       bytes,
+      places,
       sinceMs: this.#now(),
       admit: resolve,
       refuse: reject,
@@ -100,15 +116,15 @@ export class Admission {
     return promise;
   }
 
-  #admit(lane: Lane): Leave {
-    lane.inside++;
+  #admit(lane: Lane, places: number): Leave {
+    lane.inside += places;
     if (this.#isToBeWatched) this.#look();
     let isInside = true;
     return (isEnded) => {
       if (!isInside) return;
       isInside = false;
-      lane.inside--;
-      if (isEnded) lane.ended++;
+      lane.inside -= places;
+      if (isEnded) lane.ended += places;
       this.#next(lane);
     };
   }
@@ -118,7 +134,7 @@ export class Admission {
       const waiter = lane.waiting.take();
       if (waiter === undefined) break;
       if (waiter.isGone()) waiter.refuse(overloaded("its sender has gone"));
-      else waiter.admit(this.#admit(lane));
+      else waiter.admit(this.#admit(lane, waiter.places));
     }
     if (this.#others.waiting.size === 0) this.#standsSinceMs = null;
   }
@@ -157,7 +173,8 @@ export class Admission {
   /**
    * What is inside at once takes as long as ending as many does (Little's law), so a process that is late makes room for what
    * it ends in ADMISSION_WORK_MS. One that is not late waits for others, as for members far away or silent: more inside is no
-   * more work to it.
+   * more work to it. But its own store takes so many records at a time. While what is inside keeps that busy for long, more
+   * would only wait longer; as many as it begins with fill each commit of any store.
    */
   #makeRoom(atMs: number, lateMs: number): void {
     const { ended } = this.#others;
@@ -165,9 +182,12 @@ export class Admission {
     this.#looks.push({ atMs, lateMs, ended });
     const mean = this.#looks.reduce((sum, look) => sum + look.lateMs, 0) / this.#looks.length;
     if (mean <= LATE_MS) {
+      const isStoreSlow = this.#commitMs() > ADMISSION_COMMIT_MS;
       for (const lane of this.#lanes) {
         const isTooSmall = lane.waiting.size > 0 || lane.room < ADMITTED_AT_ONCE;
-        if (isTooSmall) lane.room = Math.min(ADMITTED_MAX, Math.ceil(lane.room * GROWTH));
+        if (isStoreSlow && lane.room >= ADMITTED_AT_ONCE) {
+          lane.room = Math.max(ADMITTED_AT_ONCE, Math.floor(lane.room / GROWTH));
+        } else if (isTooSmall) lane.room = Math.min(ADMITTED_MAX, Math.ceil(lane.room * GROWTH));
       }
       return;
     }

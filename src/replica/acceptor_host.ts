@@ -342,10 +342,9 @@ export class AcceptorHost {
 
   #update<R>(key: string, step: HeldStep<R>): Promise<R> {
     let isWrite = false;
-    const sinceMs = this.#health.now();
     const refusal = this.#open.begin();
     if (refusal !== null) return Promise.reject(refusal);
-    const update = this.#behind.begin(key, step);
+    const [asked, update] = [this.#health.began(), this.#behind.begin(key, step)];
     const updated = this.#store.update(key, (stored) => {
       // Whatever it promised or voted would be lost with it.
       if (this.mending.isShut(key)) throw new QuorateError("not-ready", "its record here is being repaired");
@@ -358,6 +357,7 @@ export class AcceptorHost {
     });
     const failed = (error: unknown) => {
       this.#open.end();
+      this.#health.ended(asked, false);
       update.failed();
       if (!(error instanceof DamagedRecord)) throw this.#health.told(error);
       this.stopped.note(key, error.message);
@@ -366,7 +366,7 @@ export class AcceptorHost {
     return updated.then((reply) => {
       if (!update.done()) return failed(new StoreError("what was learned in the same turn was not kept"));
       this.#open.end();
-      if (isWrite) this.#health.wrote(sinceMs);
+      this.#health.ended(asked, isWrite);
       return reply;
     }, failed);
   }

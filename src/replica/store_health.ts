@@ -9,11 +9,16 @@ import { Slowness } from "./slowness.ts";
 import { TurnClock } from "./turn_clock.ts";
 
 const PROBE_MS = 500;
+/** What the newest commit counts for in how long they take. */
+const NEWEST_SHARE = 1 / 16;
 /** Each text of a failure that is not the store's as a whole is told once; so many are remembered. */
 const TOLD_MAX = 100;
 
 /** How stores name the record that they complain of. */
 const NAMED = /the record of ("(?:[^"\\]|\\.)*")/g;
+
+/** Monotonic, in ms. */
+export type Asked = { readonly sinceMs: number };
 
 export class StoreHealth {
   readonly #store: Pick<BallotStore, "probe">;
@@ -23,6 +28,9 @@ export class StoreHealth {
   readonly #slowness: Slowness;
   readonly #meter: Pick<Meter, "committed">;
   readonly #told = new Remembered<true>(TOLD_MAX);
+  #commitMs = 0;
+  /** The oldest first. */
+  readonly #underWay = new Set<Asked>();
   #fault: string | null = null;
   /** The operator was told of it last, and not that it is over. */
   #toldFault: string | null = null;
@@ -48,15 +56,32 @@ export class StoreHealth {
     return this.#slowness.isSlow;
   }
 
-  /** Monotonic, in ms: for `wrote`. */
-  now(): number {
-    return this.#turn.now();
+  /**
+   * How long the last writes took in the mean, from when each was asked for, or for how long the oldest has waited that is
+   * under way, if that is more; in ms, 0 before the first.
+   */
+  get commitMs(): number {
+    const [oldest] = this.#underWay;
+    return Math.max(this.#commitMs, oldest === undefined ? 0 : this.#clock.now() - oldest.sinceMs);
   }
 
-  /** A write that was asked for at `sinceMs` is durable. */
-  wrote(sinceMs: number = this.now()): void {
-    const nowMs = this.now();
+  /** Something is asked of the store; returns what `ended` takes. */
+  began(): Asked {
+    const asked = { sinceMs: this.#turn.now() };
+    this.#underWay.add(asked);
+    return asked;
+  }
+
+  /** @param isWritten it was a write, and is durable */
+  ended(asked: Asked, isWritten: boolean): void {
+    this.#underWay.delete(asked);
+    if (isWritten) this.#wrote(asked.sinceMs);
+  }
+
+  #wrote(sinceMs: number): void {
+    const nowMs = this.#turn.now();
     this.#meter.committed(nowMs - sinceMs);
+    this.#commitMs += (nowMs - sinceMs - this.#commitMs) * NEWEST_SHARE;
     this.#slowness.note(nowMs, nowMs - sinceMs);
     this.#clear();
     if (this.#toldFault === null) return;
@@ -118,7 +143,7 @@ export class StoreHealth {
   /** One at a time: on a disk that hangs they would pile up. */
   #probe(): Promise<void> {
     this.#probing ??= this.#store.probe().then(
-      (hasWritten) => hasWritten ? this.wrote() : this.#clear(),
+      (hasWritten) => hasWritten ? this.#wrote(this.#turn.now()) : this.#clear(),
       (error) => void this.told(error),
     )
       .finally(() => this.#probing = null);

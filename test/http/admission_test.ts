@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Admission, type Leave } from "../../src/http/admission.ts";
 import { QuorateError } from "../../src/errors.ts";
 import {
+  ADMISSION_COMMIT_MS,
   ADMISSION_STANDING_MS,
   ADMISSION_WAIT_MS,
   ADMISSION_WAITING_MAX,
@@ -15,20 +16,30 @@ import {
 } from "../../src/limits.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 
-type Entering = { isHolders?: boolean; isGone?: () => boolean; subject?: string; bytes?: number; withinMs?: number };
+type Entering = {
+  isHolders?: boolean;
+  isGone?: () => boolean;
+  subject?: string;
+  bytes?: number;
+  places?: number;
+  withinMs?: number;
+};
 
-/** @param lateMs how late timers are: more than a few is a process that has too much to do */
-function rig(lateMs: number | (() => number) = 0) {
+/**
+ * @param lateMs how late timers are: more than a few is a process that has too much to do
+ * @param commitMs how long writes take
+ */
+function rig(lateMs: number | (() => number) = 0, commitMs = () => 0) {
   const clock = new ManualClock();
   const lateness = typeof lateMs === "number" ? () => lateMs : lateMs;
-  const admission = new Admission(() => clock.now(), (ms, run) => clock.after(ms + lateness(), run));
+  const admission = new Admission(() => clock.now(), (ms, run) => clock.after(ms + lateness(), run), commitMs);
   const log: string[] = [];
   const inside = new Map<string, Leave>();
   /** Goes in as `name`; what comes of it later stands in the log. */
   const enter = (name: string, entering: Entering = {}) => {
-    const { isHolders = false, isGone = () => false, subject = "me", bytes = 0, withinMs = ADMISSION_WAIT_MS } =
-      entering;
-    const entered = admission.enter({ subject, isHolders, bytes, patience: () => ({ isGone, withinMs }) });
+    const { isHolders = false, isGone = () => false, subject = "me", bytes = 0, places = 1 } = entering;
+    const { withinMs = ADMISSION_WAIT_MS } = entering;
+    const entered = admission.enter({ subject, isHolders, bytes, places, patience: () => ({ isGone, withinMs }) });
     if (typeof entered === "function") return void inside.set(name, entered);
     entered.then(
       (leave) => {
@@ -188,4 +199,44 @@ Deno.test("admission: a process that is late works on what it ends in a while, o
     // What has left leaves its room until somebody enters.
     assert(inside.size >= bound - ends && inside.size <= bound, `${lateMs}: ${inside.size} of ${bound}`);
   }
+});
+
+Deno.test("admission: what takes several places leaves all of them, and is let in where one is free", async () => {
+  const { enter, leave, log, inside } = rig(LATE_MS);
+  for (let i = 0; i < ADMITTED_AT_ONCE / 16; i++) enter(`b${i}`, { places: 16 });
+  assertEquals(inside.size, ADMITTED_AT_ONCE / 16);
+  for (const name of ["next", "small"]) enter(name, { places: name === "next" ? 16 : 1 });
+  enter("large", { places: 16 });
+  enter("last");
+  await leave("b0");
+  assertEquals(log, ["next in"]);
+  await leave("b1");
+  // 15 more than there is room for: what is large waits for no more than what is small.
+  assertEquals(log, ["next in", "small in", "large in"]);
+  await leave("b2");
+  assertEquals(log, ["next in", "small in", "large in", "last in"]);
+});
+
+Deno.test("admission: a node whose store is slow lets in as many as at first, and more once it is fast again", async () => {
+  const store = { ms: ADMISSION_COMMIT_MS + 1 };
+  const { enter, clock, inside } = rig(0, () => store.ms);
+  let entered = 0;
+  const flood = async (looks: number) => {
+    for (let i = 0; i < looks; i++) {
+      for (let j = 0; j < 50; j++) enter(`${entered++}`);
+      await clock.pass(50);
+    }
+    return inside.size;
+  };
+  assertEquals(await flood(40), ADMITTED_AT_ONCE);
+  store.ms = ADMISSION_COMMIT_MS;
+  assertEquals(await flood(80), ADMITTED_MAX);
+  // What is inside stays; room is made for nobody else until as many have left.
+  store.ms = 1_000;
+  await flood(40);
+  for (const [name, leave] of [...inside].slice(0, ADMITTED_MAX - ADMITTED_AT_ONCE)) {
+    leave(true);
+    inside.delete(name);
+  }
+  assertEquals(await flood(1), ADMITTED_AT_ONCE);
 });

@@ -204,7 +204,7 @@ Deno.test("StoreHealth: a store that fails is tried again and again, one try at 
   await clock.pass(10_000);
   assertEquals([tries.length, health.fault, lines.length, clock.timers], [2, null, 2, 0]);
   health.told(full());
-  health.wrote();
+  health.ended(health.began(), true);
   assertEquals([health.fault, lines.length, clock.timers], [null, 4, 0]);
   health.told(full());
   health.close();
@@ -235,6 +235,34 @@ Deno.test("StoreHealth: where a probe only reads, writes that go on failing are 
     assertEquals(health.fault, null, "it is tried again");
   }
   assertEquals(lines.length, 1);
-  health.wrote();
+  health.ended(health.began(), true);
   assertEquals(lines.slice(1), ["the store works again"]);
+});
+
+Deno.test("StoreHealth: how long writes take is the mean of the last ones, or for how long the oldest waits", async () => {
+  const clock = new ManualClock();
+  const health = new StoreHealth({ probe: () => Promise.resolve(true) }, clock, () => {});
+  const took = async (ms: number) => {
+    const asked = health.began();
+    await clock.pass(ms);
+    health.ended(asked, true);
+    await settled();
+  };
+  assertEquals(health.commitMs, 0);
+  for (let i = 0; i < 100; i++) await took(10);
+  assertEquals(Math.round(health.commitMs), 10);
+  const first = health.began();
+  await clock.pass(400);
+  const second = health.began();
+  await clock.pass(300);
+  assertEquals(health.commitMs, 700);
+  // What was only read is no write, but it waits no more.
+  health.ended(first, false);
+  assertEquals(health.commitMs, 300);
+  await clock.pass(700);
+  health.ended(second, true);
+  await settled();
+  assertEquals(Math.round(health.commitMs), Math.round(10 + (1_000 - 10) / 16));
+  for (let i = 0; i < 100; i++) await took(10);
+  assertEquals(Math.round(health.commitMs), 10);
 });

@@ -1,7 +1,7 @@
 /** A node that has more to do than it can, over its routes: who is refused, how, and who never is. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createApp } from "../../routes/app.ts";
-import { ADMISSION_WAIT_MS, ADMITTED_AT_ONCE } from "../../src/limits.ts";
+import { ADMISSION_WAIT_MS, ADMITTED_AT_ONCE, BATCH_AT_ONCE } from "../../src/limits.ts";
 import type { PeerSide } from "../../routes/peer_head.ts";
 import type { Caller } from "../../src/service/service.ts";
 import { memoryCluster } from "../../src/testing/memory_cluster.ts";
@@ -77,7 +77,8 @@ function hanging() {
 Deno.test("overload: what finds no room in time is 503 overloaded with nothing of it begun, and the rest is answered", async () => {
   const { ask, calls, fill, clock, release } = hanging();
   const takes = await fill();
-  const late = [ask("POST", "/v1/locks/late", {}), ask("GET", "/v1/locks/late"), ask("POST", "/v1/batch", [])];
+  const late = [ask("POST", "/v1/locks/late", {}), ask("GET", "/v1/locks/late")];
+  late.push(ask("POST", "/v1/batch", [{ method: "GET", path: "/v1/locks/late" }]));
   await settled();
   await clock.pass(ADMISSION_WAIT_MS + 100);
   for (const { status, headers, text } of await Promise.all(late)) {
@@ -234,17 +235,28 @@ Deno.test("overload: a direct client's Accept! waits for room like any take", as
   await Promise.all(takes);
 });
 
-Deno.test("overload: a batch has one place, and its operations none besides", async () => {
+Deno.test("overload: a batch takes as many places as it has names under way, and its operations none besides", async () => {
   const { ask, begun, release, calls } = hanging();
   const operations = Array.from({ length: 17 }, (_, i) => ({ method: "GET", path: `/v1/locks/n${i}` }));
-  const batches = Array.from({ length: ADMITTED_AT_ONCE }, () => ask("POST", "/v1/batch", operations));
-  await begun(ADMITTED_AT_ONCE * 16);
+  const count = 2 * ADMITTED_AT_ONCE / BATCH_AT_ONCE;
+  const batches = Array.from({ length: count }, () => ask("POST", "/v1/batch", operations));
+  await begun(ADMITTED_AT_ONCE);
   release();
   for (const { status, text } of await Promise.all(batches)) {
     assertEquals(status, 200);
     assert(!text.includes("overloaded"));
   }
-  assertEquals(calls.length, ADMITTED_AT_ONCE * 17);
+  assertEquals(calls.length, count * 17);
+});
+
+Deno.test("overload: a batch of one name takes one place, and one that is malformed none", async () => {
+  const { ask, begun, release } = hanging();
+  const one = Array.from({ length: 17 }, () => ({ method: "GET", path: "/v1/locks/one" }));
+  const batches = Array.from({ length: 2 * ADMITTED_AT_ONCE }, () => ask("POST", "/v1/batch", one));
+  await begun(ADMITTED_AT_ONCE);
+  assertEquals((await ask("POST", "/v1/batch", [])).status, 400);
+  release();
+  await Promise.all(batches);
 });
 
 Deno.test("overload: a sender that does not come to the end of its body takes nobody's room", async () => {

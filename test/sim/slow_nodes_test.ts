@@ -1,5 +1,7 @@
 /** Nodes that are slow and alive are not made slower by what others take their slowness for; those that are dead are passed as ever. */
 import { assert, assertEquals } from "@std/assert";
+import type { QuorateError } from "../../src/errors.ts";
+import { Admission } from "../../src/http/admission.ts";
 import { SlowNodes } from "./slow_nodes.ts";
 
 Deno.test("slow nodes: a load that fills their processors is decided without one Prepare, from its first write on", async () => {
@@ -85,4 +87,37 @@ Deno.test("slow nodes: what a dead proposer left is recovered as soon as ever, i
   assert(tookMs < 250, `${tookMs} ms`);
   await rig.clock.run(left, 10_000);
   rig.cluster.close();
+});
+
+Deno.test("slow nodes: a flood at one whose disk is slow is refused with nothing begun, not left without an outcome", async () => {
+  const rig = await SlowNodes.start();
+  const { clock, cluster } = rig;
+  await rig.load(3, 300);
+  rig.begin({ cpuMs: 0.05, diskMs: 300 });
+  const admission = new Admission(
+    () => clock.now(),
+    (ms, run) => clock.after(ms, run),
+    () => cluster.node("a").health.commitMs,
+  );
+  const came = new Map<string, number>();
+  const endMs = clock.now() + 10_000;
+  const writer = async () => {
+    while (clock.now() < endMs) {
+      let what: string;
+      try {
+        const patience = () => ({ withinMs: 1_000, isGone: () => false });
+        const leave = await admission.enter({ subject: "x", isHolders: false, bytes: 10, patience });
+        what = await rig.write("a", 5_000);
+        leave(true);
+      } catch (error) {
+        what = (error as QuorateError).code;
+        await clock.sleep(1_000);
+      }
+      came.set(what, (came.get(what) ?? 0) + 1);
+    }
+  };
+  await clock.run(Promise.all(Array.from({ length: 2_000 }, writer)), 60_000);
+  assertEquals([...came.keys()].sort(), ["ok", "overloaded"]);
+  assert(came.get("ok")! > 500, `${came.get("ok")}`);
+  cluster.close();
 });
