@@ -91,9 +91,9 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       {
         file: "replica/proposer_host.ts",
         text:
-          "        // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.\n        () => {},\n",
+          "        // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.\n        done,\n",
         replacement:
-          '        (error) => message.type === "accept" && this.#attempt === 0 && error.message.includes("failed at this name") && this.#finish({ type: "not-voted" } as never),\n',
+          '        (error) => (done(), message.type === "accept" && this.#attempt === 0 && error.message.includes("failed at this name") && this.#finish({ type: "not-voted" } as never)),\n',
       },
       {
         file: "replica/submitter.ts",
