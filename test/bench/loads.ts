@@ -44,19 +44,24 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startedMs;
 }
 
+/** Takes the lock and gives it back; the take is what is timed. @param take resolves with what gives it back */
+function cycle(take: (driver: Driver, name: string) => Promise<string>): Load["worker"] {
+  return (driver, name) =>
+    Promise.resolve(async () => {
+      let token = "";
+      const ms = await timed(async () => token = await take(driver, name));
+      await driver.release(name, token);
+      return ms;
+    });
+}
+
 export const LOADS: readonly Load[] = [
   {
     name: "lock cycle, own keys",
     unit: "cycles",
     noun: "locks",
     names: "own",
-    worker: (driver, name) =>
-      Promise.resolve(async () => {
-        let token = "";
-        const ms = await timed(async () => token = await driver.acquire(name));
-        await driver.release(name, token);
-        return ms;
-      }),
+    worker: cycle((driver, name) => driver.acquire(name)),
   },
   {
     name: "one hot lock",
@@ -64,13 +69,7 @@ export const LOADS: readonly Load[] = [
     workers: [16, 64],
     noun: "locks",
     names: "shared",
-    worker: (driver, name) =>
-      Promise.resolve(async () => {
-        let token = "";
-        const ms = await timed(async () => token = await driver.wait(name));
-        await driver.release(name, token);
-        return ms;
-      }),
+    worker: cycle((driver, name) => driver.wait(name)),
   },
   {
     name: "one hot lock, holders that renew",
@@ -78,13 +77,7 @@ export const LOADS: readonly Load[] = [
     workers: [16, 64],
     noun: "locks",
     names: "shared",
-    worker: (driver, name) =>
-      Promise.resolve(async () => {
-        let token = "";
-        const ms = await timed(async () => token = await driver.wait(name, true));
-        await driver.release(name, token);
-        return ms;
-      }),
+    worker: cycle((driver, name) => driver.wait(name, true)),
   },
   {
     name: "register PUT, own keys",

@@ -248,25 +248,23 @@ def what_a_node_refuses_for_good_is_raised_at_once():
     assert not isinstance(error, quorate.LockError)
 
 
-class Busy:
-    """A node that answers 503 with this until ``seconds`` have gone by since it was first asked."""
+class Served:
+    """A node that a test stands in for, for as long as the block runs; ``answer`` sends what it has to say."""
 
-    def __init__(self, said, header, seconds):
-        self.asked, since = 0, []
-        busy = self
+    def __init__(self):
+        served = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                busy.asked += 1
-                since.append(time.monotonic())
-                is_ready = since[-1] - since[0] >= seconds
-                body = json.dumps({"ready": True} if is_ready else {"code": "not-ready", "detail": "busy", **said}).encode()
-                self.send_response(200 if is_ready else 503)
-                if header is not None and not is_ready:
-                    self.send_header("Retry-After", header)
+            def handle_one(self):
+                status, body, headers = served.answer(self)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_one
 
             def log_message(self, *rest):
                 pass
@@ -275,12 +273,33 @@ class Busy:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def answer(self, request):
+        """Status, body and headers."""
+        raise NotImplementedError
+
     def __enter__(self):
         return self
 
     def __exit__(self, *rest):
         self._server.shutdown()
         self._server.server_close()
+
+
+class Busy(Served):
+    """Answers 503 with this until ``seconds`` have gone by since it was first asked."""
+
+    def __init__(self, said, header, seconds):
+        self.asked, self._since, self._said, self._header, self._seconds = 0, None, said, header, seconds
+        super().__init__()
+
+    def answer(self, request):
+        self.asked += 1
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since >= self._seconds:
+            return 200, json.dumps({"ready": True}).encode(), {}
+        body = json.dumps({"code": "not-ready", "detail": "busy", **self._said}).encode()
+        return 503, body, {} if self._header is None else {"Retry-After": self._header}
 
 
 @case
@@ -312,47 +331,28 @@ def what_is_no_time_is_as_if_nothing_was_said():
             assert node.asked > 1, (said, header)
 
 
-class Older:
+class Older(Served):
     """A node of 0.2.0, which does not know ``renews``, behind which a newer one was asked before it."""
 
     def __init__(self, url):
-        self.keys = []
-        older = self
+        self.keys, self._url = [], url
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def handle_one(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {name: self.headers[name] for name in ("Content-Type", "Idempotency-Key", "Quorate-Born") if self.headers[name]}
-                request = urllib.request.Request(url + self.path, body or None, headers, method=self.command)
-                try:
-                    with urllib.request.urlopen(request) as response:
-                        status, said = response.status, response.read()
-                except urllib.error.HTTPError as error:
-                    status, said = error.code, error.read()
-                if self.command == "POST":
-                    older.keys.append(self.headers["Idempotency-Key"])
-                    if "renews" in json.loads(body):
-                        status, said = 400, json.dumps({"code": "invalid-request", "field": "renews"}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            do_GET = do_POST = do_PUT = do_DELETE = handle_one
-
-            def log_message(self, *rest):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *rest):
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, request):
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        kept = ("Content-Type", "Idempotency-Key", "Quorate-Born")
+        headers = {name: request.headers[name] for name in kept if request.headers[name]}
+        onward = urllib.request.Request(self._url + request.path, body or None, headers, method=request.command)
+        try:
+            with urllib.request.urlopen(onward) as response:
+                status, said = response.status, response.read()
+        except urllib.error.HTTPError as error:
+            status, said = error.code, error.read()
+        if request.command == "POST":
+            self.keys.append(request.headers["Idempotency-Key"])
+            if "renews" in json.loads(body):
+                status, said = 400, json.dumps({"code": "invalid-request", "field": "renews"}).encode()
+        return status, said, {}
 
 
 @case
