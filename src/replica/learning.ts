@@ -3,7 +3,7 @@
  * them or a little later, and again to those that were away, until they have it.
  */
 import { QuorateError } from "../errors.ts";
-import { LAGGING_MAX_KEYS } from "../limits.ts";
+import { LAGGING_MAX_KEYS, PEER_DEADLINE_MS } from "../limits.ts";
 import { stateLearn } from "../members/importer.ts";
 import type { ImportLearn, ImportValue } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
@@ -98,7 +98,7 @@ export class Learning {
 
   /**
    * Takes over the newest state that members have: for a node that missed what was decided, and needs to know. Resolves
-   * once a read quorum has answered, or nobody else will.
+   * once a read quorum has answered, or nobody else will in time.
    */
   async refresh(key: string): Promise<void> {
     await this.#ask(key, (snapshot) => this.install(key, snapshot));
@@ -120,7 +120,7 @@ export class Learning {
     return newest > own ? newest : null;
   }
 
-  /** Resolves once a read quorum has answered, with true, or nobody else will. */
+  /** Resolves once a read quorum has answered, with true, or nobody else will in time. */
   async #ask(key: string, hear: (snapshot: Snapshot) => Promise<void> | void): Promise<boolean> {
     const { me, quorums } = this.#acceptor.rules;
     const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
@@ -134,7 +134,11 @@ export class Learning {
       heard.add(member);
       if (quorums.isPhase1(heard)) resolve();
     });
-    await Promise.race([promise, Promise.all(asked)]);
+    const { promise: late, resolve: giveUp } = Promise.withResolvers<void>();
+    // Somebody waits for it: no longer than for peers that are not known to be slow.
+    const cancel = this.#clock.after(PEER_DEADLINE_MS, giveUp);
+    await Promise.race([promise, Promise.all(asked), late]);
+    cancel();
     return quorums.isPhase1(heard);
   }
 

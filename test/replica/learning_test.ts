@@ -1,6 +1,11 @@
 /** Who is told of a decision, when, and when it need not be (PROTOCOL.md §5). */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
+import { PEER_DEADLINE_MS } from "../../src/limits.ts";
+import { QuorumSystem } from "../../src/paxos/quorum.ts";
+import type { AcceptorHost } from "../../src/replica/acceptor_host.ts";
+import { Learning } from "../../src/replica/learning.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
 
@@ -167,4 +172,16 @@ Deno.test("learning: a name that has stopped keeps no other from who missed it",
   } finally {
     cluster.close();
   }
+});
+
+Deno.test("learning: members that do not answer hold nobody up for longer than a second, however slow they are known to be", async () => {
+  const clock = new ManualClock();
+  const silent = { send: () => new Promise<never>(() => {}), rttMs: () => 1_000, close() {} };
+  const acceptor = { rules: { me: "a", quorums: new QuorumSystem(["a", "b", "c"]) } } as unknown as AcceptorHost;
+  let isOver = false;
+  const asked = new Learning(acceptor, silent, clock, 0).refresh("lock/x").then(() => isOver = true);
+  await clock.pass(PEER_DEADLINE_MS - 1);
+  assertEquals(isOver, false);
+  await clock.pass(1);
+  await asked;
 });

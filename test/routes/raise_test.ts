@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { QuorateError } from "../../src/errors.ts";
-import { MACHINE_VERSION } from "../../src/version.ts";
+import { MACHINE_OF_ALL } from "../../src/version.ts";
 import { withApps } from "./memory_apps.ts";
 import { scripted } from "./scripted_node.ts";
 
@@ -21,7 +21,7 @@ Deno.test("raise: it takes admin of everything; where all is raised it says so, 
     assertEquals((await raise())[0], 401);
     for (const bearer of ["writes", "part"]) assertEquals((await raise(bearer))[0], 403);
     for (let i = 0; i < 2; i++) {
-      assertEquals(await raise("all"), [200, { machine: MACHINE_VERSION, before: MACHINE_VERSION }]);
+      assertEquals(await raise("all"), [200, { machine: MACHINE_OF_ALL, before: MACHINE_OF_ALL }]);
     }
     for (const query of ["?version=4", "?timeoutMs=1", "?timeoutMs=1000&timeoutMs=1000"]) {
       assertEquals((await raise("all", query))[0], 400, query);
