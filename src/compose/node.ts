@@ -128,7 +128,7 @@ export class ReplicaNode implements NodeService {
     this.#epoch = epochs?.next.number ?? 0;
     this.#ports = ports;
     this.health = new StoreHealth(store, clock, report, meter);
-    this.#raised = new RaisedMachine(versions.own, report);
+    this.#raised = new RaisedMachine(versions.own, report, () => store.identity()?.boot === FIRST_BOOT);
     this.#peers = new Peers({
       id,
       members: quorums.members,

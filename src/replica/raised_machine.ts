@@ -14,11 +14,14 @@ const PREFIX = `${RESERVED_PREFIX}machine/`;
 export class RaisedMachine {
   readonly #own: NodeVersion;
   readonly #report: Report;
+  readonly #isNew: () => boolean;
   #decided = MACHINE_OF_ALL;
 
-  constructor(own: NodeVersion, report: Report) {
+  /** @param isNew whether this is the first life of its store: a new cluster raises by itself what it knows, which is no news */
+  constructor(own: NodeVersion, report: Report, isNew: () => boolean = () => false) {
     this.#own = own;
     this.#report = report;
+    this.#isNew = isNew;
   }
 
   static keyOf(version: number): string {
@@ -49,14 +52,17 @@ export class RaisedMachine {
         "start a newer version";
   }
 
-  /** Whoever proposed a value of this version knew that it was decided. */
-  note(version: number): void {
+  /**
+   * Whoever proposed a value of this version knew that it was decided.
+   * @param isRecalled the own store has it from before
+   */
+  note(version: number, isRecalled = false): void {
     if (version <= this.#decided) return;
     this.#decided = version;
     const reason = this.reason();
     this.#report(reason ?? `the machine is raised to version ${version}: nodes that know less do not vote any more`, {
       event: "machine",
-      level: reason === null ? "info" : "error",
+      level: reason !== null ? "error" : isRecalled || this.#isNew() ? "debug" : "info",
       facts: { machine: version, knows: this.#own.machine },
     });
   }
@@ -70,10 +76,10 @@ export class RaisedMachine {
   }
 
   /** A name is in this state, decided. */
-  noteState(key: string, state: State): void {
+  noteState(key: string, state: State, isRecalled = false): void {
     if (!key.startsWith(PREFIX) || textIn(state) === null) return;
     const version = Number(key.slice(PREFIX.length));
-    if (Number.isSafeInteger(version)) this.note(version);
+    if (Number.isSafeInteger(version)) this.note(version, isRecalled);
   }
 }
 
@@ -84,6 +90,6 @@ const RAISED_MAX = 1_000;
 export async function recallRaised(store: Pick<BallotStore, "keys" | "update">, raised: RaisedMachine): Promise<void> {
   for (const key of await store.keys(PREFIX, "", RAISED_MAX)) {
     const record = await store.update(key, (record) => ({ record: null, reply: record }));
-    if (record !== null) raised.noteState(key, record.state);
+    if (record !== null) raised.noteState(key, record.state, true);
   }
 }

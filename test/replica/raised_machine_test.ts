@@ -22,6 +22,17 @@ Deno.test("raised machine: names are raised to what every node knows, until more
   assertEquals(lines, [`the machine is raised to version ${OLD + 1}: nodes that know less do not vote any more`]);
 });
 
+Deno.test("raised machine: an operator is told of what is decided while a node runs, not of what a new or a restarted one finds", () => {
+  const own = { version: "2.0.0", wires: { least: 5, most: 6 }, machine: OLD + 1 };
+  const levelOf = (isNew: boolean, isRecalled: boolean, version = OLD + 1) => {
+    const levels: unknown[] = [];
+    new RaisedMachine(own, (_line, about) => void levels.push(about?.level), () => isNew).note(version, isRecalled);
+    return levels;
+  };
+  assertEquals([levelOf(false, false), levelOf(true, false), levelOf(false, true)], [["info"], ["debug"], ["debug"]]);
+  assertEquals([levelOf(true, false, OLD + 2), levelOf(false, true, OLD + 2)], [["error"], ["error"]]);
+});
+
 Deno.test("raised machine: who knows less than is decided says why it does not vote", () => {
   const { raised, lines } = setUp(OLD);
   raised.note(OLD + 1);
