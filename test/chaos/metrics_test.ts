@@ -87,19 +87,25 @@ Deno.test("metrics: decisions by path, collisions, recoveries and changes of mod
     // `open_fast` is as fast: which of the two quorums was seen first differs from run to run.
     const decided = (path: string) => total(cluster, "quorate_decisions_total", 'noun="kv"', `${path}"`);
     const took = (path: string) => total(cluster, "quorate_decision_duration_seconds_count", `${path}"`);
+    // A new cluster decides one thing of its own: to which version of the machine names may go. That is over first.
+    for (const id of IDS) assertEquals((await cluster.ask(id, "POST", "/v1/raise")).status, 200);
+    const tookBefore = await took("fast");
+    const collided = await total(cluster, "quorate_collisions_total");
+    const recoveredBefore = await total(cluster, "quorate_recoveries_total");
     for (let i = 0; i < 5; i++) assertEquals((await cluster.ask("a", "PUT", "/v1/kv/calm", `${i}`)).status, 200);
     await until("five are counted", async () => await decided("fast") === 5);
-    assertEquals(await took("fast"), 5);
-    assertEquals(await total(cluster, "quorate_collisions_total"), 0);
+    assertEquals(await took("fast") - tookBefore, 5);
+    assertEquals(await total(cluster, "quorate_collisions_total"), collided);
     for (const id of IDS) assertEquals((await cluster.ask(id, "PUT", "/v1/kv/old%2Fx", id)).status, 200);
     await until("the coordinator's are counted", async () => await decided("classic") >= 1);
     assertEquals((await cluster.ask("a", "PUT", "/v1/kv/slow%2Fx", "a")).status, 200);
     await until("a ballot of its own is counted", async () => await decided("recovered") === 1);
-    assertEquals(await total(cluster, "quorate_recoveries_total"), 0, "where all writes take one it recovers nothing");
+    const recoveries = await total(cluster, "quorate_recoveries_total");
+    assertEquals(recoveries, recoveredBefore, "where all writes take one it recovers nothing");
 
     const recovered = (kind: string) => total(cluster, "quorate_recoveries_total", `kind="${kind}"`);
     await collide(cluster, "fast%2Fx", async () => await recovered("coordinated") > 0);
-    assert(await total(cluster, "quorate_collisions_total") > 0);
+    assert(await total(cluster, "quorate_collisions_total") > collided);
     await collide(cluster, "free%2Fx", async () => await recovered("uncoordinated") > 0);
     // By itself a contended name goes through one node.
     await collide(cluster, "hot", async () => await total(cluster, "quorate_mode_changes_total", 'to="classic"') > 0);
