@@ -4,7 +4,7 @@
  */
 import { LONG, testArguments } from "./long.ts";
 
-if (Deno.args.includes("--long")) console.log(`${LONG.length} files, about three minutes on two quiet cores`);
+if (Deno.args.includes("--long")) console.log(`${LONG.length} files, about five minutes on two quiet cores`);
 else if (Deno.args.every((arg) => arg.startsWith("-"))) {
   console.log(
     `four to six minutes on two cores; ${LONG.length} files of long tests wait for: deno task ok`,

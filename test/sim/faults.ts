@@ -1,4 +1,5 @@
 /** Makes the faults of a plan happen, each at its time. */
+import type { MemoryBallotStore } from "../../src/store/memory_ballot_store.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 import type { FaultEvent } from "./plan.ts";
 import { memberOf } from "./processes.ts";
@@ -39,7 +40,11 @@ export class Faults {
     world.slowDiskMs.clear();
     world.isolates.heal();
     world.stalls.endAll();
-    for (const id of world.ids) if (!world.plan.shared.includes(id)) world.cluster.store(id).failNext = null;
+    for (const id of world.ids.filter((id) => !world.plan.shared.includes(id))) {
+      // A member that is about to join has no store yet.
+      const store = world.cluster.store(id) as MemoryBallotStore | undefined;
+      if (store !== undefined) store.failNext = null;
+    }
     for (const id of [...world.down]) world.restart(id);
   }
 

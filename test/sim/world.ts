@@ -196,7 +196,7 @@ export class World {
   isQuarantined(process: string): boolean {
     const id = memberOf(process);
     if (this.plan.shared.includes(id)) return this.isolates.isQuarantined(id);
-    return this.#cluster.store(id).quarantined() !== null;
+    return (this.#cluster.store(id)?.quarantined() ?? null) !== null;
   }
 
   /**
