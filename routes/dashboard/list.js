@@ -119,11 +119,9 @@ class List {
     const filters = el(
       "form",
       { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
-      el("label", { for: "prefix" }, `${field === "id" ? "Id" : field === "key" ? "Key" : "Name"} begins with`),
-      prefix,
-      el("label", { for: "state" }, "State"),
-      state,
-      ...(this.#config.isHeld === true ? [el("label", { for: "age" }, "Held for at least"), age] : []),
+      labelled(`${field === "id" ? "Id" : field === "key" ? "Key" : "Name"} begins with`, prefix),
+      labelled("State", state),
+      ...(this.#config.isHeld === true ? [labelled("Held for at least", age)] : []),
       live,
     );
     const note = el("p", { class: "note", role: "status" });
@@ -372,4 +370,9 @@ class List {
   #say(text) {
     setText(this.#parts.note, text);
   }
+}
+
+/** The control beside its label, or below it where the page is narrow. */
+function labelled(text, control) {
+  return el("span", { class: "labelled" }, el("label", { for: control.id }, text), control);
 }
