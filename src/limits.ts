@@ -208,6 +208,8 @@ export const SWEEP_OTHERS_MS = 300_000;
 /** What nobody has used for so long is forgotten, but never what a process has seen unchanged for less than that. */
 export const FORGET_AFTER_MS = 7 * 24 * 3_600_000;
 export const FORGET_SEEN_MS = 3_600_000;
+/** No cluster forgets sooner: a request that is repeated has to find what the first one did. */
+export const FORGET_LEAST_MS = 60_000;
 /** Names that a process sees to be unused; of more than that some wait for a later round. */
 export const FORGET_MAX_KEYS = 100_000;
 /** Names whose leases a process times; of more than that, those touched longest ago begin anew when they are seen next. */

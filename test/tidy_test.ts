@@ -134,6 +134,7 @@ const SHARED = [
   "src/errors.ts",
   "src/remembered.ts",
   "src/key_order.ts",
+  "src/duration.ts",
   "src/nouns.ts",
   "src/spans.ts",
 ];
@@ -222,6 +223,7 @@ const RULES: readonly Rule[] = [
   { room: "src/assert.ts", may: [] },
   { room: "src/limits.ts", may: ["src/assert.ts"] },
   { room: "src/remembered.ts", may: [] },
+  { room: "src/duration.ts", may: [] },
   { room: "src/end_of_turn.ts", may: ["node:timers"] },
   { room: "src/key_order.ts", may: [] },
   { room: "src/nouns.ts", may: [] },

@@ -99,16 +99,7 @@ export function createElections(calls: Calls): Elections {
       ...(candidate !== undefined && { candidate }),
       ...(value !== undefined && { value }),
     };
-    const taken = await take(calls, {
-      target,
-      targets: [target],
-      names: null,
-      body,
-      renews: session === null,
-      waitMs: wait,
-      signal,
-      onPosition,
-    });
+    const taken = await take(calls, { target, body, waitMs: wait, signal, onPosition });
     const held = new HeldTerm({ calls, taken, noun: "election", session }, async (value) => {
       const path = below(target, `/${held.fence}`);
       await calls.json({ method: "PUT", target: path, body: { value }, command: calls.command() });

@@ -108,7 +108,6 @@ export function createLocks(calls: Calls): Locks {
       targets,
       names,
       body: { ...bodyOf(options), mode, ...(holder !== undefined && { holder }) },
-      renews: names === null && session === null,
       waitMs,
       signal,
       onPosition,

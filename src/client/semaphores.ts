@@ -46,16 +46,7 @@ export function createSemaphores(calls: Calls): Semaphores {
       const session = leaseOf(options.session);
       const target = checkedTarget("semaphores", name);
       const body = { ...bodyOf(options), limit, permits, ...(holder !== undefined && { holder }) };
-      const taken = await take(calls, {
-        target,
-        targets: [target],
-        names: null,
-        body,
-        renews: session === null,
-        waitMs: wait,
-        signal,
-        onPosition,
-      });
+      const taken = await take(calls, { target, body, waitMs: wait, signal, onPosition });
       const parts = { calls, taken, noun: "semaphore", session };
       return await whileHeld(await surelyHeld(new HeldPermits(parts, permits)), callback);
     },

@@ -45,13 +45,11 @@ export type Told = {
 export type Asked = {
   /** `/v1/locks/NAME`; of several `/v1/locks`. */
   readonly target: string;
-  /** One for each name that is asked for. */
-  readonly targets: readonly string[];
+  /** One for each name, where several locks are asked for. Default: `target` alone. */
+  readonly targets?: readonly string[];
   /** The names of `targets`, in their order, where several locks are asked for. */
-  readonly names: readonly string[] | null;
+  readonly names?: readonly string[] | null;
   readonly body: object;
-  /** What is granted renews itself. */
-  readonly renews: boolean;
   /** Infinity: for ever. */
   readonly waitMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -123,12 +121,18 @@ class TakeRun {
   readonly end: Promise<Taken | QuorateError>;
   readonly #calls: Calls;
   readonly #asked: Asked;
+  readonly #targets: readonly string[];
+  /** Null: one name is asked for. */
+  readonly #names: readonly string[] | null;
   readonly #untilMs: number;
   /** Aborts what is under way once nobody waits for it. */
   readonly #stop = new AbortController();
   #isGivenUp = false;
   #isQueued = false;
-  /** Said as long as it is not refused: nodes of 0.2.0 do not know it. */
+  /**
+   * Whether it is said that what is granted renews itself; what has a session is kept by that, and of several locks none is told
+   * before all are there. Said as long as it is not refused: nodes of 0.2.0 do not know it.
+   */
   #renews: boolean;
   #node = "";
   #command: Command;
@@ -138,7 +142,9 @@ class TakeRun {
   constructor(calls: Calls, asked: Asked) {
     this.#calls = calls;
     this.#asked = asked;
-    this.#renews = asked.renews;
+    this.#targets = asked.targets ?? [asked.target];
+    this.#names = asked.names ?? null;
+    this.#renews = this.#names === null && !("session" in asked.body);
     this.#untilMs = calls.clock.now() + asked.waitMs;
     this.#command = calls.command();
     this.end = this.#run();
@@ -150,7 +156,7 @@ class TakeRun {
   giveUp(): void {
     this.#isGivenUp = true;
     // What is under way and not decided yet is awaited: else it could be granted behind this.
-    if (this.#isQueued || this.#asked.names !== null) this.#stop.abort();
+    if (this.#isQueued || this.#names !== null) this.#stop.abort();
     else {
       const cancel = this.#calls.clock.after(GIVE_UP_MS, () => this.#stop.abort());
       this.end.finally(cancel).catch(() => {});
@@ -189,7 +195,8 @@ class TakeRun {
    * @param lately what is known is new enough
    */
   async #begin(lately = true): Promise<void> {
-    const { target, targets, names, signal } = this.#asked;
+    const { target, signal } = this.#asked;
+    const [names, targets] = [this.#names, this.#targets];
     this.#isQueued = false;
     this.#command = names === null ? await this.#calls.bornCommand(target, signal) : this.#calls.command();
     if (names === null) return;
@@ -205,7 +212,8 @@ class TakeRun {
   }
 
   async #ask(): Promise<Step> {
-    const { target, body, names } = this.#asked;
+    const { target, body } = this.#asked;
+    const names = this.#names;
     const leftMs = this.#leftMs();
     const waitMs = Math.min(WAIT_MAX_MS, leftMs);
     const isStream = waitMs > 0 && names === null;
@@ -268,7 +276,7 @@ class TakeRun {
 
   #granted(told: unknown, sent: Moment): Step {
     const { grants = [told] } = told as { grants?: readonly unknown[] };
-    const parts = (grants as readonly Told[]).map((one, i) => ({ target: this.#asked.targets[i]!, told: one }));
+    const parts = (grants as readonly Told[]).map((one, i) => ({ target: this.#targets[i]!, told: one }));
     return {
       type: "taken",
       taken: { parts, bound: firstToEnd(parts.map(({ told }) => boundOf(sent, told)), this.#calls.clock) },
@@ -306,7 +314,7 @@ class TakeRun {
   async #release(stillHeld: unknown): Promise<void> {
     if (!Array.isArray(stillHeld)) return;
     const parts = (stillHeld as readonly { name: string; fence: string }[]).flatMap(({ name, fence }) => {
-      const target = this.#asked.targets[this.#asked.names?.indexOf(name) ?? 0];
+      const target = this.#targets[this.#names?.indexOf(name) ?? 0];
       return target === undefined ? [] : [{ target, told: { name, fence, waitedMs: 0, guaranteedForMs: 0 } }];
     });
     await giveBackAll(this.#calls, parts, this.#calls.clock.now() + GIVE_UP_MS);
@@ -314,7 +322,7 @@ class TakeRun {
 
   async #leave(): Promise<void> {
     const untilMs = this.#calls.clock.now() + GIVE_UP_MS;
-    await Promise.allSettled(this.#asked.targets.map(async (target) => {
+    await Promise.allSettled(this.#targets.map(async (target) => {
       const call = {
         method: "DELETE",
         target: below(target, `/queue/${encodeURIComponent(this.#command.key)}`),

@@ -1,7 +1,8 @@
 /** Settings as they are given: flags, variables, and the files that they name. What is wrong is told in one line. */
 import { parseArgs } from "node:util";
+import { durationIn } from "../duration.ts";
 import { QuorateError } from "../errors.ts";
-import { FORGET_AFTER_MS } from "../limits.ts";
+import { FORGET_AFTER_MS, FORGET_LEAST_MS } from "../limits.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 export type Setting = { readonly name: string; readonly text: string };
@@ -59,16 +60,16 @@ export async function textOf({ name, text }: Setting, read: Read): Promise<strin
   return text.startsWith("@") ? await read({ name, text: text.slice(1).trim() }) : text;
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** `30m`, `12h`, `7d`, in ms; `off`: Infinity. */
+/** In ms; `off`: Infinity. */
 export function forgetAfterOf(setting: Setting | null): number {
   if (setting === null) return FORGET_AFTER_MS;
   const { name, text } = setting;
   if (text === "off") return Infinity;
-  const [, amount, unit = ""] = /^([1-9][0-9]{0,4})([mhd])$/.exec(text) ?? [];
-  if (amount === undefined) refuse(name, `is neither "off" nor a time such as 30m, 12h or 7d: ${JSON.stringify(text)}`);
-  return Number(amount) * UNITS_MS[unit]!;
+  const ms = durationIn(text);
+  if (ms === null || ms < FORGET_LEAST_MS) {
+    refuse(name, `is neither "off" nor a minute or more, as 30m, 12h or 7d: ${JSON.stringify(text)}`);
+  }
+  return ms;
 }
 
 /** A variable that stands for a switch. */

@@ -3,7 +3,7 @@ import type { AcceptorRules } from "../paxos/record.ts";
 import type { State } from "../paxos/message.ts";
 import type { Randomness } from "../ports.ts";
 
-/** For so long at least the node that is the one for a name is left to it, and each further node for so much longer. */
+/** The others leave a name to its own node for so long, and each of them waits EACH_MS more than the one before it. */
 const OTHERS_MS = 500;
 const EACH_MS = 250;
 

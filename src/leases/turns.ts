@@ -13,7 +13,7 @@ import type { Clock } from "../ports.ts";
  * node is the one for it. `other`: nobody waits, and it is there for where that one is gone.
  */
 export type Urgency = "waited-for" | "asked-for" | "first" | "other";
-/** The least urgent go after so many others: what has no end is no reason that they never come, and the slow round waits for them. */
+/** After so many others the least urgent has its turn: urgent ones that never stop would keep it, and the slow round, for ever. */
 const PASSED_MAX = 8;
 const WANTED: readonly Urgency[] = ["waited-for", "asked-for"];
 const IDLE: readonly Urgency[] = ["first", "other"];
