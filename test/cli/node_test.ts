@@ -111,6 +111,14 @@ Deno.test("main: no command, an unknown one, and --help show how to call it", as
   assertEquals([code, err], [2, ["quorate: unknown command 'fly'"]]);
 });
 
+Deno.test("node: a time that --forget-after cannot be is refused in one line, before anything is made", () =>
+  withFolder(async (folder) => {
+    const { code, err } = await run([...nodeArgs(folder, 0), "--init", "--forget-after", "59s"]);
+    assertEquals([code, err.length], [2, 1]);
+    assertMatch(err[0]!, /--forget-after is neither "off" nor a minute or more/);
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }));
+
 Deno.test("main: the help names every flag of a node", async () => {
   const refused = await run(["node", "--colour", "red"]);
   const flags = refused.err[0]!.split("; flags are ")[1]!.split(", ");

@@ -1,7 +1,7 @@
 /** A node that has more to do than it can, over its routes: who is refused, how, and who never is. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { createApp } from "../../routes/app.ts";
-import { ADMISSION_WAIT_MS, ADMITTED_AT_ONCE, BATCH_AT_ONCE } from "../../src/limits.ts";
+import { ADMISSION_COMMIT_MS, ADMISSION_WAIT_MS, ADMITTED_AT_ONCE, BATCH_AT_ONCE } from "../../src/limits.ts";
 import type { PeerSide } from "../../routes/peer_head.ts";
 import type { Caller } from "../../src/service/service.ts";
 import { memoryCluster } from "../../src/testing/memory_cluster.ts";
@@ -27,8 +27,12 @@ const PEERS: PeerSide = {
 /** Timers of a process that has too much to do. */
 const LATE_MS = 50;
 
-/** An app whose node answers no take, until it is told to; whoever may wait gets a place. It is late, as one with too much to do. */
-function hanging() {
+/**
+ * An app whose node answers no take, until it is told to; whoever may wait gets a place.
+ * @param lateMs how late its timers are: those of one with too much to do, by default
+ * @param commitMs how long its store takes for a write
+ */
+function hanging(lateMs = LATE_MS, commitMs = 0) {
   const clock = new ManualClock();
   const release = Promise.withResolvers<void>();
   const hangs = () => release.promise.then(() => answer(GRANT));
@@ -38,7 +42,8 @@ function hanging() {
   };
   const { app, calls } = scripted({ acquire: takes, get: hangs }, {
     now: () => clock.now(),
-    after: (ms, run) => clock.after(ms + LATE_MS, run),
+    after: (ms, run) => clock.after(ms + lateMs, run),
+    commitMs: () => commitMs,
     peers: PEERS,
   });
   const send = async (request: Request) => {
@@ -233,6 +238,21 @@ Deno.test("overload: a direct client's Accept! waits for room like any take", as
   assertEquals(calls.length, ADMITTED_AT_ONCE);
   release();
   await Promise.all(takes);
+});
+
+Deno.test("overload: a node that is not late begins more, unless its store is slow", async () => {
+  const begunWhere = async (commitMs: number) => {
+    const { ask, calls, clock, release } = hanging(0, commitMs);
+    const takes = Array.from({ length: 2 * ADMITTED_AT_ONCE }, (_, i) => ask("POST", `/v1/locks/n${i}`, {}));
+    await settled();
+    await clock.pass(ADMISSION_WAIT_MS / 2);
+    const begun = calls.length;
+    release();
+    await Promise.all(takes);
+    return begun;
+  };
+  assertEquals(await begunWhere(ADMISSION_COMMIT_MS + 1), ADMITTED_AT_ONCE);
+  assertGreater(await begunWhere(ADMISSION_COMMIT_MS), ADMITTED_AT_ONCE);
 });
 
 Deno.test("overload: a batch takes as many places as it has names under way, and its operations none besides", async () => {
