@@ -215,8 +215,8 @@ export class Submitter {
     const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
     if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) return false;
     const leftMs = forwardedMs(this.#pending) + timing.patienceMs(0) - clock.now();
-    if (this.#pending.size === 0) return true;
-    return leftMs > 0 && await this.#moved(leftMs);
+    // Infinity: all that was forwarded is answered. What came meanwhile goes in the next round.
+    return leftMs === Infinity || (leftMs > 0 && await this.#moved(leftMs));
   }
 
   /**
@@ -240,7 +240,7 @@ export class Submitter {
     const arrived = (await Promise.all(sent)).every((ok) => ok);
     if (this.#pending.size === 0) return true;
     const leftMs = forwardedMs(this.#pending) + timing.patienceMs(1) - clock.now();
-    if (arrived && leftMs > 0) return await this.#moved(leftMs);
+    if (arrived && leftMs > 0) return leftMs === Infinity || await this.#moved(leftMs);
     this.#choice.giveUp();
     // It may have been decided and only the word of it lost. The pause is for when nobody can be reached.
     learning.refresh(this.#key);

@@ -1,8 +1,10 @@
 /** A command is applied once, however late its copies come and however much is decided meanwhile (PROTOCOL.md §6). */
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { realClock } from "../../src/compose/world.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { VISIBLE } from "../../src/http/request_head.ts";
 import { attemptId, confirmIdOf, leaveId } from "../../src/service/grant_ids.ts";
+import type { Clock } from "../../src/ports.ts";
 import type { Caller } from "../../src/service/service.ts";
 import { fastClock, until } from "./clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, type MemoryClusterOptions, request } from "./memory_cluster.ts";
@@ -133,6 +135,33 @@ Deno.test("a command that comes while its node waits for something is looked for
     await another;
     assertEquals(await textOf(cluster, c), "another");
   }));
+
+Deno.test("what comes while a forward is answered goes in the next round, and no timer is set that has no end", () => {
+  const endless: number[] = [];
+  const clock: Clock = {
+    ...realClock,
+    after(ms, run) {
+      if (!Number.isFinite(ms)) endless.push(ms);
+      return realClock.after(ms, run);
+    },
+  };
+  return withCluster({ ...CLASSIC, clock }, async (cluster) => {
+    await put(cluster, "a", "0");
+    const record = cluster.disk("a").records.get("kv/x")!;
+    const coordinator = JSON.parse(record).state.mode.coordinator as string;
+    const other = [..."abc"].find((id) => id !== coordinator)!;
+    // It hears what the first came to before it hears that it arrived.
+    const held = cluster.network.hold(({ kind, to, content }) =>
+      kind === "reply" && to === other && content.type === "noted"
+    );
+    await put(cluster, other, "1");
+    const second = put(cluster, other, "2");
+    await new Promise((resolve) => setTimeout(resolve));
+    held.release();
+    await second;
+    assertEquals(endless, []);
+  });
+});
 
 Deno.test("plain commands are not passed for ever by hedged ones that come after them", () =>
   withCluster({}, async (cluster) => {
