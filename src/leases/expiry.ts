@@ -1,6 +1,7 @@
 /** Ends of leases that ran out where nobody waits for the thing: by who reads or watches it, and by the node that wrote it. */
 import { TIMEOUT_DEFAULT_MS, WATCHED_MAX_KEYS } from "../limits.ts";
-import type { LeaseName, Snapshot, State } from "../paxos/message.ts";
+import type { LeaseName, State } from "../paxos/message.ts";
+import type { Newest } from "../replica/learning.ts";
 import type { SubmitterParts } from "../replica/submitter.ts";
 import { haveLapsed, lapsedOf, orNullIfHeld } from "../replica/lapse.ts";
 import type { LeaseClock } from "../replica/lease_clock.ts";
@@ -41,7 +42,7 @@ export async function endLapsedPlaces(parts: QueueParts, key: string, state: Sta
  * Clocks time a lease from when they first see it. Where word of it was lost with its writer, and nobody writes, the only
  * ones to see it are its readers: so they pass it on.
  */
-export async function spread(parts: SubmitterParts & { readonly leases: LeaseClock }, key: string, found: Snapshot) {
+export async function spread(parts: SubmitterParts & { readonly leases: LeaseClock }, key: string, found: Newest) {
   const { acceptor, learning, leases, machine } = parts;
   if (acceptor.stopped.has(key)) return;
   if (machine.leases(found.state).every((lease) => leases.seenMs(key, lease) > 0)) return;

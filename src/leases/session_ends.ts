@@ -6,10 +6,10 @@ import { KEPT_MAX_SESSIONS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { EndSession, Unbind } from "../machine/op.ts";
 import type { Session } from "../machine/state.ts";
 import { viewSession, waitingNodes } from "../machine/view.ts";
-import type { Snapshot } from "../paxos/message.ts";
 import { endLapsed, endLapsedPlaces, spread } from "./expiry.ts";
 import { Freshness } from "../replica/freshness.ts";
 import { lapsedOf } from "../replica/lapse.ts";
+import type { Newest } from "../replica/learning.ts";
 import { ownState } from "../replica/own_state.ts";
 import type { QueueParts } from "./queue.ts";
 import { holdBackMs, rankOf } from "./rank.ts";
@@ -64,7 +64,7 @@ export class SessionEnds {
   }
 
   /** What a quorum knows of the session; where its lease ran out, once its end is decided. */
-  async settle(id: string, timeoutMs: number): Promise<Snapshot> {
+  async settle(id: string, timeoutMs: number): Promise<Newest> {
     const { reader, learning, leases, machine } = this.#parts;
     const key = sessionKey(id);
     const found = await reader.read(key, timeoutMs);

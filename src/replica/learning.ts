@@ -21,6 +21,9 @@ const AGAIN_MAX_KEYS = 256;
 /** Where a key stands that has no record of this epoch: below all that do. */
 const NOWHERE = 0;
 
+/** `isOfBefore`: it was decided in the epoch before, or never; no record of this one may be made of it (PROTOCOL.md §9). */
+export type Newest = Snapshot & { readonly isOfBefore?: true };
+
 export class Learning {
   readonly #acceptor: AcceptorHost;
   readonly #transport: Transport;
@@ -142,8 +145,9 @@ export class Learning {
     return quorums.isPhase1(heard);
   }
 
-  /** A state that a member holds decided, or a read quorum's, for the own record if that is older. */
-  async install(key: string, snapshot: Snapshot): Promise<void> {
+  /** A state that a member holds decided, or a read quorum's, for the own record if that is older. One of before is none for it. */
+  async install(key: string, { isOfBefore, ...snapshot }: Newest): Promise<void> {
+    if (isOfBefore === true) return;
     const { instance } = snapshot;
     await this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot });
   }

@@ -2,22 +2,20 @@
 import { QuorateError } from "../errors.ts";
 import { CONTRADICTED_MAX_KEYS } from "../limits.ts";
 import { agreedState, judgeRead, newestStates, type ReadJudgement, type View } from "../paxos/learner.ts";
-import type { Read, Snapshot } from "../paxos/message.ts";
+import type { Read } from "../paxos/message.ts";
 import { sentSnapshot } from "../paxos/record.ts";
 import type { Epochs } from "../members/epoch.ts";
 import { judgeMemberRead, type MemberView } from "../members/read.ts";
 import { type NodeId, STANDING } from "../paxos/ballot.ts";
 import type { WireReply } from "../ports.ts";
 import { Remembered } from "../remembered.ts";
+import type { Newest } from "./learning.ts";
 import type { SubmitterParts } from "./submitter.ts";
 import type { Submitters } from "./submitters.ts";
 import { driveInstance } from "./proposer_host.ts";
 
 type Settled = Exclude<ReadJudgement, { readonly type: "contradicted" }>;
 type Judgement = ReturnType<typeof judgeMemberRead>;
-
-/** `isOfBefore`: it was decided in the epoch before, or never; no record of this one may be made of it. */
-export type Newest = Snapshot & { readonly isOfBefore?: true };
 
 /** What reads have to know where a key may have no record of this epoch. */
 export type Entering = {
@@ -63,7 +61,7 @@ export class Reader {
         const snapshot = await this.#conclude(key, judgement, late.signal, untilMs);
         if (snapshot === null) continue;
         // What a learner missed while it was away it has now.
-        if (!acceptor.votes && snapshot.isOfBefore === undefined) await learning.install(key, snapshot);
+        if (!acceptor.votes) await learning.install(key, snapshot);
         return snapshot;
       }
     } finally {

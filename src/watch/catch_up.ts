@@ -50,7 +50,7 @@ async function look({ acceptor, reader, learning, expire }: CatchUpParts, key: s
     // Where the own record has stopped nothing else tells those who watch.
     if (acceptor.stopped.has(key)) return acceptor.follow(key, newest);
     const { snapshot } = await acceptor.shown(key);
-    if (newest.isOfBefore === undefined && newest.instance > snapshot.instance) await learning.install(key, newest);
+    if (newest.instance > snapshot.instance) await learning.install(key, newest);
     expire(key);
   } catch {
     // No quorum now; a later round gets it.

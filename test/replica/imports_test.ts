@@ -51,6 +51,30 @@ Deno.test("imports: what e decided is read and written in e+1, by members new an
   }
 });
 
+Deno.test("imports: a state of the epoch before, read where its lease is news, becomes no record of the new one", async () => {
+  const cluster = await memoryCluster(3);
+  try {
+    const brief = { bytes: btoa("v"), contentType: "text/plain", ttlMs: 60_000 };
+    await cluster.node("a").registers.put("brief", brief, caller());
+    const opened = await cluster.node("a").sessions.open({ holder: "h", ttlMs: 60_000 }, caller());
+    cluster.kill("c");
+    const row = firstChange("abc", "abd");
+    await cluster.adopt("a", row);
+    await cluster.adopt("b", row);
+    await cluster.join("d", row);
+    // The new member has seen neither lease, so it passes on what it reads.
+    assertEquals(await get(cluster, "d", "brief"), "v");
+    await cluster.node("d").sessions.get(opened.body.id, caller());
+    for (const id of ["a", "d", "b"]) {
+      await put(cluster, id, "brief", `by ${id}`);
+      await cluster.node(id).sessions.keep(opened.body.id, caller());
+    }
+    for (const id of ["a", "b", "d"]) assertEquals(await get(cluster, id, "brief"), "by b", id);
+  } finally {
+    cluster.close();
+  }
+});
+
 /** One writer of one register: it knows what was acknowledged, and what may have been written besides. */
 class Writer {
   acked = 0;

@@ -130,4 +130,15 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
     from: 41,
     seeds: 20,
   },
+  {
+    name: "what a read found of the epoch before is taken for a record of the new one",
+    kind: "members",
+    edits: [{ file: "replica/learning.ts", text: "    if (isOfBefore === true) return;\n", replacement: "" }, {
+      file: "replica/learning.ts",
+      text: "{ isOfBefore, ...snapshot }: Newest",
+      replacement: "snapshot: Newest",
+    }],
+    from: 110_301,
+    seeds: 20,
+  },
 ];
