@@ -77,6 +77,8 @@ export const HANDOVER_TTL_MS = 10_000;
 export const EARLY_LEFT_MS = 3_000;
 /** Its confirmation is sent so much later, unless its holder renews it or gives it back before through the same node. */
 export const CONFIRM_AFTER_MS = 100;
+/** What only takes a place in a queue waits so long for the next command of its name, to be decided together with it. */
+export const PLACES_WAIT_MS = 20;
 
 export const COMMANDS_PER_VALUE = 64;
 export const CLAIMS_PER_VALUE = 64;

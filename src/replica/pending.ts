@@ -9,7 +9,7 @@ import { readOp } from "../machine/read_op.ts";
 import type { Kept } from "../machine/result_code.ts";
 import { placesOfNode } from "../machine/view.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import { type Command, leaseKey, type LeaseName, type Snapshot, type State } from "../paxos/message.ts";
+import { type Command, leaseKey, type LeaseName, type Snapshot, type State, type Value } from "../paxos/message.ts";
 
 export type Outcome = {
   readonly result: Result;
@@ -128,4 +128,11 @@ export function holdsAll(leases: readonly LeaseName[], claims: readonly LeaseNam
 /** When the first of them that was forwarded was; Infinity: none was. */
 export function forwardedMs(pending: Iterable<Pending>): number {
   return Math.min(...[...pending].map(({ forwarded }) => forwarded?.atMs ?? Infinity));
+}
+
+/** Who asked this node for the commands of a value; undefined for its own callers. */
+export function originsOf(pending: Iterable<Pending>, { commands }: Value): readonly (NodeId | undefined)[] {
+  const ids = new Set(commands.map(({ id }) => id));
+  const own = [...pending].map(({ submission }) => submission);
+  return own.filter(({ id }) => ids.has(id)).map(({ origin }) => origin);
 }

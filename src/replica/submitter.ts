@@ -20,6 +20,7 @@ import {
   holdsAll,
   keptElsewhere,
   nameOf,
+  originsOf,
   type Outcome,
   type Pending,
   roomFor,
@@ -29,6 +30,7 @@ import {
   unknownOutcome,
 } from "./pending.ts";
 import { MemberChoice } from "./learner_node.ts";
+import { HeldBack } from "./held_back.ts";
 import { nextValue } from "./next_value.ts";
 import { receiptOf } from "../engine/receipt.ts";
 import type { Opening } from "./own_record.ts";
@@ -67,6 +69,7 @@ export class Submitter {
   #takenUpAt = 0;
   #giveUp = new AbortController();
   readonly #choice: MemberChoice;
+  readonly #heldBack: HeldBack;
   /** Where open proposing came to nothing, at a node that does not vote. */
   #stuckAt = 0;
 
@@ -75,6 +78,7 @@ export class Submitter {
     this.#key = key;
     this.#onIdle = onIdle;
     this.#choice = new MemberChoice(parts.acceptor.rules.quorums, parts.transport);
+    this.#heldBack = new HeldBack(parts);
   }
 
   /** Rejects with `no-quorum` or `outcome-unknown` at the deadline, at once with `not-ready` where too many wait already. */
@@ -169,6 +173,8 @@ export class Submitter {
     this.#triedAt = 0;
     if (this.#isTakenUp(opening)) return void await this.#moved(this.#parts.timing.rttMs());
     if (await (this.#parts.acceptor.votes ? this.#forwarded(opening) : this.#handedOver(opening))) return;
+    const heldBackMs = this.#heldBack.leftMs(opening, this.#waiting());
+    if (heldBackMs > 0) return void await this.#moved(heldBackMs);
     this.#triedAt = opening.instance;
     const value = nextValue(this.#parts, this.#key, opening, this.#waiting());
     if (value === null) return;
@@ -331,7 +337,7 @@ export class Submitter {
 
   async #decided({ snapshot: opening, isFresh }: Opening, { value, certificate, losers }: Decided): Promise<void> {
     const { machine, learning, epoch } = this.#parts;
-    const origins = this.#originsOf(value);
+    const origins = originsOf(this.#pending, value);
     this.#parts.contention.decided(this.#key, new Set(origins).size);
     // Losers propose again as soon as they know, and waiters' nodes take up what this may have granted.
     // The own record may be a write behind; the answer does not wait for it, the next instance does (§5).
@@ -354,13 +360,6 @@ export class Submitter {
       }
     });
     await moved;
-  }
-
-  /** Who asked this node for the commands of a value; undefined for its own callers. */
-  #originsOf({ commands }: Value): readonly (NodeId | undefined)[] {
-    const ids = new Set(commands.map(({ id }) => id));
-    const own = [...this.#pending].map(({ submission }) => submission);
-    return own.filter(({ id }) => ids.has(id)).map(({ origin }) => origin);
   }
 
   async #follow(snapshot: Snapshot): Promise<void> {
