@@ -56,6 +56,7 @@ for (const [n, learners] of [[1, 1], [3, 1], [4, 1], [5, 2]] as const) {
         const { body } = await locks.acquire(mode, request("me"), caller());
         for (let i = 0; i < 5; i++) await locks.renew(mode, body.fence, {}, caller());
         await locks.release(mode, body.fence, caller());
+        await until(`a has written all of ${mode}`, () => instanceOn(cluster, "a", mode) === 8);
         for (const id of cluster.learners) {
           await until(`${id} has all of ${mode}`, () => instanceOn(cluster, id, mode) === 8);
           assertEquals(recordOn(cluster, id, mode)!.stateHash, recordOn(cluster, "a", mode)!.stateHash);
