@@ -23,7 +23,7 @@ import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
 import { type AtomicStep, type AtomicWatch, recordIn } from "./memory_records.ts";
 import { soundOnly } from "./sound_only.ts";
-import { encodeRecord, type IdentityRow, type MetaRow } from "./rows.ts";
+import { assertFits, type IdentityRow, type MetaRow } from "./rows.ts";
 
 export type { AtomicStep, AtomicWatch };
 
@@ -125,7 +125,8 @@ export class MemoryBallotStore implements BallotStore {
     this.#run = run;
     this.#schedule = schedule;
     this.#watch = watch;
-    const meta = this.#reload();
+    const meta = disk.meta === null ? null : JSON.parse(disk.meta) as DiskMeta;
+    if (meta !== null) this.#take(meta);
     this.#marks = new Marks(meta?.marks);
     this.#quarantined = meta?.quarantined ?? null;
   }
@@ -323,9 +324,8 @@ export class MemoryBallotStore implements BallotStore {
       try {
         const { record, reply } = step(recordIn(key, writes.get(key) ?? this.disk.records.get(key)));
         if (record !== null) {
-          // For the sizes of the rows it would have on disk.
-          encodeRecord(key, record, null);
           const text = JSON.stringify(record);
+          assertFits(key, record, text);
           writes.set(key, text);
           steps.push([key, text]);
         }
@@ -362,7 +362,7 @@ export class MemoryBallotStore implements BallotStore {
     if (fault === null || fault === "unknown-applied") {
       for (const [key, text] of writes) this.disk.records.set(key, text);
       this.disk.meta = JSON.stringify(meta);
-      this.#reload();
+      this.#take(meta);
       if (this.#seals === seals) this.#seals = null;
       this.#watch("committed", steps);
       if (this.#crashed) return;
@@ -384,14 +384,11 @@ export class MemoryBallotStore implements BallotStore {
   }
 
   /** Takes over what only the disk knows. */
-  #reload(): DiskMeta | null {
-    if (this.disk.meta === null) return null;
-    const meta = JSON.parse(this.disk.meta) as DiskMeta;
+  #take(meta: DiskMeta): void {
     this.#identity = meta.identity;
     this.#epochs = meta.epochs ?? null;
     this.#boot = meta.boot;
     this.#seq = meta.seq;
     this.#spoken = meta.spoken;
-    return meta;
   }
 }

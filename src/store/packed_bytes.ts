@@ -5,6 +5,8 @@
 
 const FIRST_BYTES = 1_024;
 const ASCII_END = 0x80;
+/** Up to here the platform's decoder costs more than to look at each letter. */
+const SHORT_BYTES = 48;
 const HEX = "0123456789abcdef";
 const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const HEX_PAIRS = Array.from({ length: 256 }, (_, byte) => HEX[byte >> 4]! + HEX[byte & 15]!);
@@ -95,6 +97,11 @@ export function utf8Bytes(text: string): number {
   return text.length;
 }
 
+function isAscii(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! >= ASCII_END) return false;
+  return true;
+}
+
 /** Throws RangeError where the bytes end too soon, or a number is too large. */
 export class PackedReader {
   readonly #bytes: Uint8Array;
@@ -142,7 +149,9 @@ export class PackedReader {
 
   utf8(bytes: number): string {
     const from = this.#take(bytes);
-    return decoder.decode(this.#bytes.subarray(from, this.#at));
+    const text = this.#bytes.subarray(from, this.#at);
+    if (bytes > SHORT_BYTES || !isAscii(text)) return decoder.decode(text);
+    return String.fromCharCode.apply(null, text as unknown as number[]);
   }
 
   /** Where what is read next begins. */

@@ -119,6 +119,15 @@ export function encodeRecord(
   };
 }
 
+/**
+ * Throws StoreError if a row of the record would be too large.
+ *
+ * @param text the record as JSON: no row of it has more letters, and no letter more than three bytes
+ */
+export function assertFits(key: string, record: StoredRecord, text: string): void {
+  if (text.length * 4 > ROW_MAX_BYTES) encodeRecord(key, record, null);
+}
+
 /** A row of its own: with a full queue it is heavy, and a vote needs the room. No lease is called `format`. */
 function firstSeenRow(key: string, { firstSeen }: StoredRecord, disk: OnDisk | null): RowChange {
   if (firstSeen === undefined) return null;
@@ -163,14 +172,31 @@ export function decodeRecord(
   state: unknown,
   firstSeen: unknown = null,
 ): StoredRecord | null {
+  return decodeWritten(key, ballot, state, firstSeen).record;
+}
+
+/** As `decodeRecord`, and who wrote the ballot row last; null: nobody has, or it says nothing of that. */
+export function decodeWritten(
+  key: string,
+  ballot: unknown,
+  state: unknown,
+  firstSeen: unknown,
+): { readonly record: StoredRecord | null; readonly writeId: string | null } {
   try {
-    return ballot === null && state === null ? null : recordOf(key, ballot, state, firstSeen);
+    return ballot === null && state === null
+      ? { record: null, writeId: null }
+      : recordOf(key, ballot, state, firstSeen);
   } catch (error) {
     throw error instanceof StoreError ? new DamagedRecord(error.message) : error;
   }
 }
 
-function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unknown): StoredRecord {
+function recordOf(
+  key: string,
+  ballot: unknown,
+  state: unknown,
+  firstSeen: unknown,
+): { readonly record: StoredRecord; readonly writeId: string | null } {
   const [first, inline] = decodeBallot(ballot, `ballot row of ${JSON.stringify(key)}`);
   // Where the state is in the ballot row, a row that an older state left behind says nothing.
   const second = inline ?? decodeRow(state, `state row of ${JSON.stringify(key)}`, STATE_DEFAULTS);
@@ -179,9 +205,10 @@ function recordOf(key: string, ballot: unknown, state: unknown, firstSeen: unkno
   if (first.instance !== second.instance || !Array.isArray(first.promised) || typeof stateHash !== "string") {
     throw new StoreError(`the record of ${JSON.stringify(key)} is damaged: its two rows do not belong together`);
   }
-  const { writeId: _, at: _at, ...votes } = first;
+  const { writeId, at: _at, ...votes } = first;
   const seen = firstSeen === null ? {} : { firstSeen: decodeRow(firstSeen, `row of leases of ${JSON.stringify(key)}`) };
-  return { ...votes, ...second, stateHash, ...seen } as unknown as StoredRecord;
+  const record = { ...votes, ...second, stateHash, ...seen } as unknown as StoredRecord;
+  return { record, writeId: typeof writeId === "string" ? writeId : null };
 }
 
 /** The ballot part, and the state part where it is in the same row. */
@@ -201,13 +228,6 @@ export function isIndexed(ballot: unknown): boolean {
   } catch {
     return false;
   }
-}
-
-/** Who wrote a ballot row last; null: nobody has, or it says nothing of that. */
-export function writeIdOf(ballot: unknown): string | null {
-  if (ballot === null) return null;
-  const [{ writeId }] = decodeBallot(ballot, "ballot row");
-  return typeof writeId === "string" ? writeId : null;
 }
 
 /** The commit that wrote a ballot row; 0: nobody has, or it is of before there was a log. */

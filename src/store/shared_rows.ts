@@ -1,7 +1,7 @@
 /** What one update of a shared store reads, all in one request, and what its commit has to check of that. */
 import { DamagedRecord, type Found, type Mark, type NodeId } from "../ports.ts";
 import { ballotRow, firstSeenRow, IDENTITY_ROW, marksRow, stateRow } from "./key_space.ts";
-import { decodeMarks, decodeRecord, type OnDisk, writeIdOf } from "./rows.ts";
+import { decodeMarks, decodeWritten, type OnDisk } from "./rows.ts";
 
 type Entry = Deno.KvEntryMaybe<unknown>;
 /** The identity's, the ballot's, the state's, the leases', the marks'. */
@@ -40,7 +40,7 @@ function recordOf(
   firstSeen: unknown,
 ): Pick<Rows, "record" | "damage" | "writeId"> {
   try {
-    return { record: decodeRecord(key, ballot, state, firstSeen), damage: null, writeId: writeIdOf(ballot) };
+    return { ...decodeWritten(key, ballot, state, firstSeen), damage: null };
   } catch (error) {
     if (error instanceof DamagedRecord) return { record: null, damage: error.message, writeId: null };
     throw error;

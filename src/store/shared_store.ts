@@ -3,6 +3,7 @@
  * reads the record, runs and commits by check-and-set; nothing is remembered from one update to the next (PROTOCOL.md §3,
  * "Durable step"). Of a commit whose outcome is not known the row itself tells: each write bears an id of its own.
  */
+import { Buffer } from "node:buffer";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
   type BallotStore,
@@ -77,6 +78,8 @@ class SharedStore implements BallotStore {
   readonly #onConflict: () => void;
   /** As last read; null: nobody's. */
   #identity: IdentityRow | null = null;
+  /** The row that says so: every update reads it, and it is hardly ever another. */
+  #identityRow: Uint8Array | null = null;
   #lookedAtMs = 0;
   #writes = 0;
   /** What this process has heard of peers; what others have is in the rows. */
@@ -352,10 +355,15 @@ class SharedStore implements BallotStore {
 
   /** Throws StoreError if it was somebody else's before, or is lost: this process then says nothing of it. */
   #adopt(value: unknown): IdentityRow | null {
+    const bytes = value instanceof Uint8Array ? value : null;
+    if (bytes !== null && this.#identityRow !== null && Buffer.compare(bytes, this.#identityRow) === 0) {
+      return this.#identity;
+    }
     const row = value === null ? null : decodeIdentity(value, this.#name);
     if (this.#identity !== null && row?.incarnation !== this.#identity.incarnation) {
       throw new StoreError(`${this.#name}: the database does not hold the identity of this member any more`);
     }
+    this.#identityRow = bytes;
     return this.#identity = row;
   }
 

@@ -2,6 +2,7 @@
 import { MACHINE_OF_ALL, OWN_VERSION, SAME_VERSIONS } from "../version.ts";
 import { FORGET_AFTER_MS } from "../limits.ts";
 import { sha256Hex } from "../auth/digest.ts";
+import { Remembered } from "../remembered.ts";
 import { epochOptions } from "../compose/epoch_options.ts";
 import { realClock, realRandomness } from "../compose/world.ts";
 import { createMachine } from "../machine/machine.ts";
@@ -20,6 +21,8 @@ import {
 import { tracingTransport } from "../observe/tracing_transport.ts";
 import { type AtomicWatch, type MemoryBallotStore, MemoryDisk, openMemoryStore } from "../store/memory_ballot_store.ts";
 import { createLocalNetwork, type LocalNetwork, type Receive } from "../transport/local_transport.ts";
+
+const HASHES_MAX = 4_096;
 
 export type MemoryCluster = {
   /** The members. */
@@ -117,6 +120,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     machine: known = MACHINE_OF_ALL,
   } = options;
   const group = shared ?? UNSHARED;
+  const digest = hashedOnce();
   const own = { ...OWN_VERSION, machine: known };
   const versions = { ...SAME_VERSIONS, own, of: () => own };
   const ids = "abcdefghi".slice(0, n).split("");
@@ -172,8 +176,8 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
   function build(id: string, store: BallotStore, resumes: boolean): Promise<void> {
     const row = store.epochs();
     const epochs = row === null
-      ? { quorums, modes: createModes(ids, modes, sha256Hex) }
-      : epochOptions({ current: row.current, row }, () => store.epochs(), sha256Hex);
+      ? { quorums, modes: createModes(ids, modes, digest) }
+      : epochOptions({ current: row.current, row }, () => store.epochs(), digest);
     const holder: { node?: ReplicaNode } = {};
     const receive: Receive = (from, mailbox, messages, mark) =>
       holder.node!.receive(group.memberOf(from), mailbox, messages, mark);
@@ -181,7 +185,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       own: () => holder.node!.mark(),
       seen: (peer, mark) => holder.node!.note(group.memberOf(peer), mark),
     });
-    const machine = createMachine({ digest: sha256Hex });
+    const machine = createMachine({ digest });
     const trace = traceOf(id);
     const transport = tracingTransport(sending(id, group.transport(network.transportOf(id))), trace);
     const node = new ReplicaNode({
@@ -192,7 +196,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       resumes,
       learners,
       machine,
-      digest: sha256Hex,
+      digest,
       version: "test",
       forgetAfterMs,
       report: (line) => report(id, line),
@@ -245,5 +249,17 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
         nodes.get(id)?.close();
       }
     },
+  };
+}
+
+/** Every node hashes what every other does: here that is done once. */
+function hashedOnce(): (text: string) => string {
+  const known = new Remembered<string>(HASHES_MAX);
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const hash = sha256Hex(text);
+    known.set(text, hash);
+    return hash;
   };
 }

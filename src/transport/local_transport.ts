@@ -163,7 +163,7 @@ class Network implements LocalNetwork {
   }
 
   async seen(id: NodeId, peer: NodeId, mark: Mark | null): Promise<void> {
-    if (mark !== null) await this.#nodes.get(id)?.marks?.seen(peer, structuredClone(mark));
+    if (mark !== null) await this.#nodes.get(id)?.marks?.seen(peer, { ...mark });
   }
 
   request(sent: Sent): void {
@@ -216,7 +216,7 @@ class Network implements LocalNetwork {
     let mark: Mark | null;
     try {
       const messages = decodeMessages(`[${inbox.map(({ json }) => json).join(",")}]`);
-      replies = await node.receive(from, mailbox, messages, structuredClone(inbox[0]!.mark ?? NO_MARK));
+      replies = await node.receive(from, mailbox, messages, { ...inbox[0]!.mark ?? NO_MARK });
       // A process that died in between answers nothing; its successor does not answer for it.
       if (this.#nodes.get(to) !== node) return;
       texts = replies.map((reply) => JSON.stringify(reply));
@@ -273,7 +273,7 @@ class LocalTransport implements Transport {
         sent.settle({ error: new PeerError(`${to} gave no answer ${within}`, { why: "timed-out" }) });
       };
       const sent: Sent = {
-        parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: JSON.parse(json) },
+        parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: message },
         json,
         mark: this.#network.ownMark(this.#me),
         settle: (how) => {
@@ -319,7 +319,7 @@ class LocalTransport implements Transport {
 }
 
 function link(a: NodeId, b: NodeId): string {
-  return JSON.stringify([a, b].sort());
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
 }
 
 function added<T>(set: Set<T>, item: T): () => void {

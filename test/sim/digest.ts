@@ -1,4 +1,5 @@
 /** One number for everything that happened in a run, in its order, to tell two runs apart (FNV-1a, 32 bits, twice). */
+import type { StoredRecord } from "../../src/ports.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 
 export class Digest {
@@ -20,6 +21,10 @@ export class Digest {
       this.#low = Math.imul(this.#low ^ code, 0x01000193);
       this.#high = Math.imul(this.#high ^ code, 0x85ebca6b);
     }
+  }
+
+  record(atMs: number, process: string, key: string, record: StoredRecord): void {
+    if (this.#isOn) this.add(atMs, `${process} ${key} ${JSON.stringify(record)}`);
   }
 
   parcel(atMs: number, { kind, from, to, content }: Parcel, isLost: boolean): void {

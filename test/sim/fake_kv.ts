@@ -104,7 +104,9 @@ export class FakeDatabase {
   }
 
   holds(checks: readonly Deno.AtomicCheck[]): boolean {
-    return checks.every(({ key, versionstamp }) => this.get(key).versionstamp === versionstamp);
+    return checks.every(({ key, versionstamp }) =>
+      (this.#rows.get(JSON.stringify(key))?.versionstamp ?? null) === versionstamp
+    );
   }
 
   apply(sets: Sets): void {

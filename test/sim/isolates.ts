@@ -2,8 +2,7 @@
  * Processes that serve one member together, each for as long as it lives, on a database that all of them share. Messages
  * to the member go to one of those that are alive; what any of them commits is the member's.
  */
-import type { AcceptorRecord } from "../../src/paxos/mod.ts";
-import type { BallotStore, NodeId, Randomness, Transport } from "../../src/ports.ts";
+import type { BallotStore, NodeId, Randomness, StoredRecord, Transport } from "../../src/ports.ts";
 import { IDENTITY_ROW, marksRow, stateRow } from "../../src/store/key_space.ts";
 import type { AtomicStep } from "../../src/store/memory_ballot_store.ts";
 import { decodeIdentity, decodeRecord } from "../../src/store/rows.ts";
@@ -22,11 +21,13 @@ const TRIES_TO_MAKE = 20;
 const ROUTES = 40;
 
 /** What happens to a process of a shared store, at the moments at which it may die with a difference. */
+export type RecordStep = readonly [key: string, record: StoredRecord];
+
 export type IsolateWatch = {
   /** A record was read, or what a commit came to is in doubt; nothing was done about it. */
   reached(point: "read" | "doubt"): void;
   /** Steps as an AtomicWatch has them; `committed` also of what arrives when its process is no more. */
-  atomic(moment: "ready" | "committed", steps: readonly AtomicStep[]): void;
+  atomic(moment: "ready" | "committed", steps: () => readonly RecordStep[]): void;
 };
 
 export type IsolateParts = {
@@ -192,12 +193,12 @@ function watchOf(
     },
     commit(sets) {
       const key = keyOf(sets.map(([row]) => row));
-      const earlier = key === null ? [] : (plays.get(key) ?? []).slice(0, -1);
+      const earlier = key === null ? [] : (plays.get(key) ?? []).slice(0, -1).map(recordStep);
       if (key !== null) plays.delete(key);
       const steps = () => key === null ? [] : [...earlier, [key, recordIn(database, key, sets)] as const];
       return {
-        ready: () => watch.atomic("ready", steps()),
-        committed: () => isThere() && watch.atomic("committed", steps()),
+        ready: () => watch.atomic("ready", steps),
+        committed: () => isThere() && watch.atomic("committed", steps),
         doubtful: () => watch.reached("doubt"),
       };
     },
@@ -209,10 +210,15 @@ function keyOf(rows: readonly Deno.KvKey[]): string | null {
   return typeof key === "string" ? key : null;
 }
 
+/** Whoever looks at it has a copy of its own. */
+export function recordStep([key, text]: AtomicStep): RecordStep {
+  return [key, JSON.parse(text)];
+}
+
 /** What the rows hold, or will once these are written. */
-function recordIn(database: FakeDatabase, key: string, sets: Sets): string {
+function recordIn(database: FakeDatabase, key: string, sets: Sets): StoredRecord {
   const [ballot, state] = [["r", key], stateRow(key)].map((row) =>
     sets.find(([name]) => `${name}` === `${row}`)?.[1] ?? database.get(row).value
   );
-  return JSON.stringify(decodeRecord(key, ballot, state) as AcceptorRecord);
+  return decodeRecord(key, ballot, state)!;
 }

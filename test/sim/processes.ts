@@ -2,7 +2,8 @@
 import type { Plan } from "./plan.ts";
 
 export function memberOf(process: string): string {
-  return process.split(".")[0]!;
+  const end = process.indexOf(".");
+  return end < 0 ? process : process.slice(0, end);
 }
 
 /** The processes that serve a member together; none where it has its store to itself. */

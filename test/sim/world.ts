@@ -5,7 +5,7 @@ import { entriesOf, type KeyState } from "../../src/machine/state.ts";
 import { MACHINE_VERSION } from "../../src/version.ts";
 import type { ReplicaNode } from "../../src/compose/node.ts";
 import type { EpochsRow, Sighting, StoredRecord, Trace } from "../../src/ports.ts";
-import type { AtomicStep, AtomicWatch } from "../../src/store/memory_ballot_store.ts";
+import type { AtomicWatch } from "../../src/store/memory_ballot_store.ts";
 import type { Parcel, Receive } from "../../src/transport/local_transport.ts";
 import { type MemoryCluster, memoryCluster } from "../replica/memory_cluster.ts";
 import { Changes } from "./changes.ts";
@@ -17,7 +17,7 @@ import { QueueOrder } from "./check/queue_order.ts";
 import { changeOf, type CrashPoint, CrashPoints } from "./crash_points.ts";
 import { Digest } from "./digest.ts";
 import { Leftovers } from "./leftovers.ts";
-import { Isolates, type IsolateWatch } from "./isolates.ts";
+import { Isolates, type IsolateWatch, type RecordStep, recordStep } from "./isolates.ts";
 import { LEARNERS, type Link, MEMBERS, MODE_RULES, type Plan, WALL_APART_MS } from "./plan.ts";
 import { isolatesOf, memberOf } from "./processes.ts";
 import { Stalls } from "../../src/testing/stalls.ts";
@@ -365,7 +365,7 @@ export class World {
   #watch(id: string): AtomicWatch {
     const life = this.#lives.get(id)!;
     return (moment, steps) => {
-      if (!life.isOver) this.#atomic(id, moment, steps, true);
+      if (!life.isOver) this.#atomic(id, moment, () => steps.map(recordStep), true);
     };
   }
 
@@ -378,17 +378,17 @@ export class World {
     };
   }
 
-  #atomic(process: string, moment: "ready" | "committed", steps: readonly AtomicStep[], isAlive: boolean): void {
+  #atomic(process: string, moment: "ready" | "committed", steps: () => readonly RecordStep[], isAlive: boolean): void {
     const isArmed = isAlive && this.points.isArmed(process);
     if (moment === "ready" && !isArmed) return;
     const id = memberOf(process);
-    const records = steps.map(([key, text]) => [key, JSON.parse(text) as StoredRecord] as const);
+    const records = steps();
     const changes = !isArmed
       ? []
       : records.map(([key, record]) => changeOf(this.#records.get(`${id} ${key}`) ?? null, record));
     if (moment === "committed") {
       for (const [key, record] of records) this.#committed(id, key, record);
-      for (const [key, text] of steps) this.digest.add(this.clock.now(), `${process} ${key} ${text}`);
+      for (const [key, record] of records) this.digest.record(this.clock.now(), process, key, record);
     }
     if (isAlive) this.points.atomic(process, moment, changes);
   }

@@ -22,11 +22,11 @@ import {
   decodeMarks,
   decodeMeta,
   decodeRecord,
+  decodeWritten,
   encodeIdentity,
   encodeMarks,
   encodeMeta,
   encodeRecord,
-  writeIdOf,
 } from "../../src/store/rows.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
 import { ROW_FORMAT, SEALED_FORMAT } from "../../src/version.ts";
@@ -70,7 +70,7 @@ Deno.test("rows: each that is written bears the format, and what is read does no
   const rows = [ballot, state, firstSeen, encodeIdentity(IDENTITY), encodeMeta(META), encodeMarks({ b: MARK })];
   assertEquals(rows.map((row) => rowOf(row).format), rows.map(() => ROW_FORMAT));
   assertEquals(decodeRecord("k", ballot, state, firstSeen), RECORD);
-  assertEquals(writeIdOf(ballot), "run.1");
+  assertEquals(decodeWritten("k", ballot, state, firstSeen).writeId, "run.1");
   assertEquals(decodeIdentity(rows[3], "db"), IDENTITY);
   assertEquals(decodeMeta(rows[4], "db"), META);
   assertEquals(decodeMarks(rows[5]), { b: MARK });
@@ -85,7 +85,7 @@ Deno.test("rows: those of 0.1.0, of any mixture, are read as they were meant", (
       }
     }
   }
-  assertEquals(writeIdOf(old(ballot)), "run.1");
+  assertEquals(decodeWritten("k", old(ballot), state, firstSeen).writeId, "run.1");
   assertEquals(decodeIdentity(bytesOf(IDENTITY), "db"), IDENTITY);
   assertEquals(decodeMeta(bytesOf({ format: 1, ...META }), "db"), META);
   assertEquals(decodeMarks(bytesOf({ b: MARK })), { b: MARK });
@@ -104,7 +104,6 @@ Deno.test("rows: a newer format is refused as such, one that is no number as dam
     ['ballot row of "k"', (format) => decodeRecord("k", formatted(ballot, format), state, firstSeen)],
     ['state row of "k"', (format) => decodeRecord("k", ballot, formatted(state, format), firstSeen)],
     ['row of leases of "k"', (format) => decodeRecord("k", ballot, state, formatted(firstSeen, format))],
-    ["ballot row", (format) => writeIdOf(formatted(ballot, format))],
     ["identity row of db", (format) => decodeIdentity(formatted(encodeIdentity(IDENTITY), format), "db")],
     ["meta row of db", (format) => decodeMeta(formatted(encodeMeta(META), format), "db")],
     ["row of marks", (format) => decodeMarks(formatted(encodeMarks({ b: MARK }), format))],
