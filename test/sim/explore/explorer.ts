@@ -71,6 +71,9 @@ export class Search {
   #row: Row = { parts: [], sent: [] };
   #hash = new Int32Array();
   #next = new Int32Array();
+  /** What the step that is looked at leads to, and what can matter no more then. */
+  readonly #nextParts: number[] = [];
+  readonly #gone: number[] = [];
   #action = 0;
   /** When the way to a state is walked again: the action to take, and where it led. */
   #replayed: { readonly action: number; row: Row; label: string } | null = null;
@@ -134,11 +137,10 @@ export class Search {
     if (this.#replayed !== null && this.#replayed.action !== number) return;
     if (effect.fault !== null) return this.#fail(effect.fault, number, action);
     const { parts, sent } = this.#row;
-    const isFresh = (id: number) => this.#present[id] !== this.#at + 1;
-    const fresh = effect.added.length === 0 ? NONE : effect.added.filter(isFresh);
+    const fresh = this.#fresh(effect.added);
     if (effect.next === parts[part] && fresh.length === 0 && effect.concluded.length === 0) return;
 
-    const chosen = fresh.flatMap((id) => this.#tallied(id));
+    const chosen = fresh.length === 0 ? NONE : fresh.flatMap((id) => this.#tallied(id));
     let decided = parts[parts.length - 1]!;
     for (const conclusion of chosen.length === 0 ? effect.concluded : [...effect.concluded, ...chosen]) {
       const next = this.#model.conclude(decided, conclusion);
@@ -150,7 +152,9 @@ export class Search {
       decided = next;
     }
 
-    const nextParts = parts.slice();
+    // Nearly all of these lead to what is known: what they need is made once, and copied of the few that do not.
+    const nextParts = this.#nextParts;
+    for (let i = 0; i < parts.length; i++) nextParts[i] = parts[i]!;
     nextParts[part] = effect.next;
     nextParts[parts.length - 1] = decided;
     this.#next.set(this.#hash);
@@ -162,14 +166,20 @@ export class Search {
     }
     const kept = fresh.length === 0 ? NONE : fresh.filter((id) => !this.#model.isDead(id, nextParts));
     for (const id of kept) this.#hashThing(id, 1);
-    const dies = (id: number) => this.#model.concerns(id, part) && this.#model.isDead(id, nextParts);
-    const gone: readonly number[] = effect.next === parts[part] ? NONE : sent.filter(dies);
-    for (const id of gone) this.#hashThing(id, -1);
+    const gone = this.#gone;
+    gone.length = 0;
+    if (effect.next !== parts[part]) {
+      for (const id of sent) {
+        if (!this.#model.concerns(id, part) || !this.#model.isDead(id, nextParts)) continue;
+        gone.push(id);
+        this.#hashThing(id, -1);
+      }
+    }
 
     const isNew = this.#replayed === null && this.#isNew();
     if (!isNew && this.#replayed === null && this.#onStep === null) return;
     const alive = gone.length === 0 ? sent : sent.filter((id) => !gone.includes(id));
-    const next: Row = { parts: nextParts, sent: [...alive, ...kept] };
+    const next: Row = { parts: nextParts.slice(), sent: [...alive, ...kept] };
     if (this.#replayed !== null) {
       this.#replayed.row = next;
       this.#replayed.label = action();
@@ -182,6 +192,13 @@ export class Search {
     const isLater = decided !== parts[parts.length - 1] && this.#model.decidedAt(decided, 2) !== null;
     const seen = [...effect.seen, ...fresh.flatMap((id) => this.#seenBy(id)), ...(isLater ? LATER : NONE)];
     for (const name of new Set(seen)) this.#sometimes[name] = (this.#sometimes[name] ?? 0) + 1;
+  }
+
+  /** Those that the state does not have yet. */
+  #fresh(added: readonly number[]): readonly number[] {
+    let fresh: number[] | null = null;
+    for (const id of added) if (this.#present[id] !== this.#at + 1) (fresh ??= []).push(id);
+    return fresh ?? NONE;
   }
 
   #fail(what: string, action: number, label: () => string): void {

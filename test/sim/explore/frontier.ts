@@ -26,8 +26,14 @@ export class Frontier {
 
   shift(): Row {
     this.#rows--;
-    const parts = Array.from({ length: this.#read() }, () => this.#read());
-    return { parts, sent: Array.from({ length: this.#read() }, () => this.#read()) };
+    const parts = this.#list();
+    return { parts, sent: this.#list() };
+  }
+
+  #list(): number[] {
+    const list: number[] = [];
+    for (let left = this.#read(); left > 0; left--) list.push(this.#read());
+    return list;
   }
 
   #write(value: number): void {

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { judgeMembersMutant, MEMBERS_MUTANTS } from "./members/mutants.ts";
-import { HOST_MUTANTS, judgeHostMutant, judgeRoleMutant, ROLE_MUTANTS } from "./mutants.ts";
+import { HOST_MUTANTS, judgeHostMutants, judgeRoleMutant, type MutantJudgement, ROLE_MUTANTS } from "./mutants.ts";
 import { type PlannedSearch, SEARCHES } from "./searches.ts";
 
 const { values } = parseArgs({
@@ -53,22 +53,20 @@ function explorePlans(): boolean {
 }
 
 async function plantMutants(): Promise<boolean> {
-  const judged = [
-    ...ROLE_MUTANTS.map((mutant) => ({ mutant, judge: () => judgeRoleMutant(mutant) })),
-    ...MEMBERS_MUTANTS.map((mutant) => ({ mutant, judge: () => judgeMembersMutant(mutant) })),
-    ...HOST_MUTANTS.map((mutant) => ({ mutant, judge: () => judgeHostMutant(mutant) })),
-  ].filter(({ mutant: { name } }) => values.only === undefined || name.includes(values.only));
+  const isMeant = ({ name }: { readonly name: string }) => values.only === undefined || name.includes(values.only);
+  let judged = 0;
   let failed = 0;
-  for (const { mutant, judge } of judged) {
-    const { name } = mutant;
-    const harmless = "harmlessIn" in mutant;
-    const { passed, how } = await judge();
-    const word = harmless ? "harmless" : "caught";
-    console.log(`${passed ? word : `NOT ${word.toUpperCase()}`}: ${name}: ${how}`);
+  const told = (mutant: { readonly name: string }, { passed, how }: MutantJudgement) => {
+    const word = "harmlessIn" in mutant ? "harmless" : "caught";
+    console.log(`${passed ? word : `NOT ${word.toUpperCase()}`}: ${mutant.name}: ${how}`);
+    judged++;
     if (!passed) failed++;
-  }
-  console.log(`${judged.length} mutants, ${failed} not as they should be`);
-  return judged.length > 0 && failed === 0;
+  };
+  for (const mutant of ROLE_MUTANTS.filter(isMeant)) told(mutant, await judgeRoleMutant(mutant));
+  for (const mutant of MEMBERS_MUTANTS.filter(isMeant)) told(mutant, await judgeMembersMutant(mutant));
+  await judgeHostMutants(HOST_MUTANTS.filter(isMeant), told);
+  console.log(`${judged} mutants, ${failed} not as they should be`);
+  return judged > 0 && failed === 0;
 }
 
 Deno.exit((values.mutants ? await plantMutants() : explorePlans()) ? 0 : 1);

@@ -3,7 +3,7 @@
  * catches none of them would be worth nothing (PROTOCOL.md §10). Small plans hide bugs: `passes` names some that do.
  */
 import { explore } from "./explorer.ts";
-import { plantedCore, runPlanted } from "./plant.ts";
+import { plantedCore, type RunPlanted, type TestRun, withCopy } from "./plant.ts";
 import { type PlanName, PLANS } from "./plans.ts";
 
 export type Mutant = {
@@ -548,12 +548,26 @@ export async function judgeRoleMutant(mutant: RoleMutant): Promise<MutantJudgeme
   return { passed: hidden, how: `${how}; ${hidden ? "passes" : "DOES NOT PASS"} ${mutant.passes}` };
 }
 
-export async function judgeHostMutant(mutant: HostMutant): Promise<MutantJudgement> {
-  const sound = await runPlanted({ ...mutant, edits: [] }, mutant.of, mutant.test);
-  if (!sound.passed) return { passed: false, how: `without the bug it does not pass: ${sound.output}` };
-  const { failed, output } = await runPlanted(mutant, mutant.of, mutant.test);
-  return {
-    passed: failed,
-    how: failed ? `by ${mutant.of}: ${mutant.test}` : `with the bug it does not fail: ${output}`,
-  };
+/**
+ * Each with its judgement, in their order. Without the bug its test must pass, which is seen of all at once: a test that
+ * cannot pass would catch everything.
+ */
+export async function judgeHostMutants(
+  mutants: readonly HostMutant[],
+  told: (mutant: HostMutant, judgement: MutantJudgement) => void,
+): Promise<void> {
+  if (mutants.length === 0) return;
+  await withCopy(async (run) => {
+    const sound = await run(null, mutants.map(({ of, test }) => ({ file: of, test })));
+    for (const mutant of mutants) told(mutant, await judgeHostMutant(run, sound, mutant));
+  });
+}
+
+async function judgeHostMutant(run: RunPlanted, sound: TestRun, mutant: HostMutant): Promise<MutantJudgement> {
+  const { of, test } = mutant;
+  if (!sound.passed(test)) return { passed: false, how: `without the bug it does not pass: ${sound.output}` };
+  const planted = await run(mutant, [{ file: of, test }]);
+  return planted.failed(test)
+    ? { passed: true, how: `by ${of}: ${test}` }
+    : { passed: false, how: `with the bug it does not fail: ${planted.output}` };
 }
