@@ -190,9 +190,9 @@ class Network implements LocalNetwork {
   }
 
   #arrive(sent: Sent): void {
-    const { from, to, mailbox } = sent.parcel;
+    const { mark, parcel: { from, to, mailbox } } = sent;
     // One request has one mark.
-    const name = JSON.stringify([from, to, mailbox, sent.mark]);
+    const name = `${from} ${to} ${mailbox} ${mark?.incarnation} ${mark?.boot} ${mark?.run} ${mark?.seq}`;
     const inbox = this.#inboxes.get(name);
     // As over HTTP: what arrives in one turn is received together.
     if (inbox !== undefined && inbox.length < PAXOS_MAX_MESSAGES) return void inbox.push(sent);
