@@ -71,7 +71,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const granted = { id, hold, state, receipt, waitedMs };",
       replacement: "const granted = { id, hold, state, receipt, waitedMs: clock.now() - startedMs };",
     }],
-    from: 51,
+    from: 91,
     seeds: 1_000,
   },
   {
@@ -88,6 +88,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         replacement: "",
       },
     ],
+    from: 15,
     seeds: 500,
   },
   {
