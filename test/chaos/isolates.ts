@@ -2,6 +2,7 @@
  * `deno task isolates`: the tests that speak HTTP to real nodes, again with two processes for each acceptor, on one shared
  * database each, requests handed on at random. Says which server the databases are in.
  */
+import { testJobs } from "../long.ts";
 import { denokvHere } from "./databases.ts";
 
 /** Files below test/ that are run so. */
@@ -61,7 +62,7 @@ if (import.meta.main) {
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", "--parallel", "--quiet", ...ON_ISOLATES.map((file) => `test/${file}`)],
     cwd: new URL("../../", import.meta.url),
-    env: { QUORATE_TEST_ISOLATES: "2" },
+    env: { QUORATE_TEST_ISOLATES: "2", ...testJobs() },
     stdin: "null",
   }).spawn().status;
   Deno.exit(success ? 0 : 1);
