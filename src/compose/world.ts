@@ -1,14 +1,21 @@
 /** The real clock, randomness and console, for composition roots only. */
 import { createLog, type Log, type LogSettings } from "../observe/log.ts";
 import type { Clock, Randomness } from "../ports.ts";
+import { Timers } from "./timers.ts";
 
-export const realClock: Clock = {
-  now: () => performance.now(),
-  wall: () => Date.now(),
+const now = () => performance.now();
+const timers = new Timers({
+  now,
   after(ms, run) {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
   },
+});
+
+export const realClock: Clock = {
+  now,
+  wall: () => Date.now(),
+  after: (ms, run) => timers.after(ms, run),
 };
 
 const ID_BYTES = 12;
