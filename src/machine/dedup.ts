@@ -28,7 +28,7 @@ export const REPEATABLE_TAG = "~";
 export type Floor = readonly [tag: string, instance: number];
 
 export type Window = {
-  items: string[];
+  items: readonly string[];
   /** The newest instance of an entry that left and whose tag has no floor of its own. */
   evicted: number;
   floors: readonly Floor[];
@@ -89,7 +89,7 @@ export function floorOf({ evicted, floors }: Pick<Window, "evicted" | "floors">,
 }
 
 export function openWindow(items: readonly string[], evicted: number, floors: readonly Floor[] = []): Window {
-  return { items: [...items], evicted, floors, added: 0 };
+  return { items, evicted, floors, added: 0 };
 }
 
 export function findEntry(items: readonly string[], key: string): Entry | null {
@@ -112,7 +112,8 @@ export function addEntry(
   result: Kept,
 ): void {
   const [letter, ...numbers] = encodeResult(result);
-  window.items.push(itemOf(`${key}${body}${letter}${[instance.toString(36), ...numbers].join(",")}`, tag));
+  const item = itemOf(`${key}${body}${letter}${[instance.toString(36), ...numbers].join(",")}`, tag);
+  window.items = [...window.items, item];
   window.added++;
 }
 

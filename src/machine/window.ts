@@ -8,7 +8,7 @@ import { COMMANDS_PER_VALUE, DEDUP_WINDOW, WINDOW_INSTANCES, WINDOW_MAX_BYTES, W
 import {
   ENTRY_FRAME_BYTES,
   ENTRY_MAX_BYTES,
-  type Floor,
+  floorOf,
   instanceIn,
   NO_TAG,
   REPEATABLE_TAG,
@@ -23,27 +23,26 @@ export function trimWindow(window: Window, instance: number, version: number): W
   // A value that only repeats what was decided leaves the state as it was.
   if (window.added === 0) return window;
   const older = countBefore(items, instance - WINDOW_INSTANCES + 1);
-  // Nearly always one or two.
+  // Nearly always one.
   const gone: number[] = [];
-  const own: number[] = [];
-  for (let i = 0; i < older; i++) {
-    if (items[i]!.endsWith(REPEATABLE_TAG)) gone.push(i);
-    else own.push(i);
-  }
-  if (own.length > DEDUP_WINDOW) gone.push(...firstToGo(items, own, own.length - DEDUP_WINDOW));
+  for (let i = 0; i < older; i++) if (items[i]!.endsWith(REPEATABLE_TAG)) gone.push(i);
+  const most = older - gone.length - DEDUP_WINDOW;
+  if (most > 0) gone.push(...firstToGo(items, placesBefore(older, gone), most));
   if ((items.length - gone.length) * ENTRY_MAX_BYTES > WINDOW_MAX_BYTES) dropToBytes(items, instance, version, gone);
   if (gone.length === 0) return window;
   const { evicted, floors } = floorsAfter(window, gone);
   return { items: without(items, gone), evicted, floors, added: window.added };
 }
 
-function without(items: readonly string[], gone: readonly number[]): string[] {
-  if (gone.length > 8) {
-    const places = new Set(gone);
-    return items.filter((_, i) => !places.has(i));
-  }
-  const left: string[] = [];
-  for (let i = 0; i < items.length; i++) if (!gone.includes(i)) left.push(items[i]!);
+function without(items: readonly string[], gone: readonly number[]): readonly string[] {
+  if (gone.length === 1) return items.toSpliced(gone[0]!, 1);
+  const places = new Set(gone);
+  return items.filter((_, i) => !places.has(i));
+}
+
+function placesBefore(end: number, gone: readonly number[]): readonly number[] {
+  const left: number[] = [];
+  for (let i = 0; i < end; i++) if (!gone.includes(i)) left.push(i);
   return left;
 }
 
@@ -54,8 +53,7 @@ function dropToBytes(items: readonly string[], instance: number, version: number
   for (const [i, item] of items.entries()) if (!places.has(i)) bytes += bytesOf(item, version);
   if (bytes <= WINDOW_MAX_BYTES) return;
   // The results of this instance's commands are read from the window, so its entries stay; they always have room.
-  const before = countBefore(items, instance);
-  const left = Array.from({ length: before }, (_, i) => i).filter((i) => !places.has(i));
+  const left = placesBefore(countBefore(items, instance), gone);
   for (const i of firstToGo(items, left, left.length)) {
     gone.push(i);
     bytes -= bytesOf(items[i]!, version);
@@ -108,28 +106,25 @@ function firstToGo(items: readonly string[], places: readonly number[], most: nu
 
 /** Raised by what is gone. Of more subjects than are kept the floors of those raised longest ago become everybody's. */
 function floorsAfter({ items, evicted, floors }: Window, gone: Iterable<number>): Pick<Window, "evicted" | "floors"> {
-  const raised = new Map(floors);
+  let raised = floors;
   for (const place of gone) {
     const item = items[place]!;
     const tag = tagOf(item);
     const instance = instanceIn(item);
     if (tag === NO_TAG) evicted = Math.max(evicted, instance);
     else {
-      const floor = Math.max(raised.get(tag) ?? evicted, instance);
-      // Taken out first, so that it comes to stand last.
-      raised.delete(tag);
-      raised.set(tag, floor);
+      const floor = Math.max(floorOf({ evicted, floors: raised }, tag), instance);
+      // It comes to stand last.
+      raised = [...raised.filter(([other]) => other !== tag), [tag, floor]];
     }
   }
-  if (raised.size > WINDOW_SUBJECTS) {
-    const subjects = [...raised].filter(([tag]) => tag !== REPEATABLE_TAG);
-    for (const [tag, floor] of subjects.slice(0, Math.max(0, subjects.length - WINDOW_SUBJECTS))) {
-      raised.delete(tag);
-      evicted = Math.max(evicted, floor);
-    }
+  if (raised.length > WINDOW_SUBJECTS) {
+    const subjects = raised.filter(([tag]) => tag !== REPEATABLE_TAG);
+    const dropped = new Set(subjects.slice(0, Math.max(0, subjects.length - WINDOW_SUBJECTS)));
+    for (const [, floor] of dropped) evicted = Math.max(evicted, floor);
+    raised = raised.filter((floor) => !dropped.has(floor));
   }
-  const kept: readonly Floor[] = [...raised];
-  return { evicted, floors: kept };
+  return { evicted, floors: raised };
 }
 
 function bytesOf(item: string, version: number): number {
