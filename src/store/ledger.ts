@@ -28,6 +28,7 @@ export class Ledger {
   readonly #run: string;
   readonly #deadlineMs: number;
   #identity: IdentityRow | null = null;
+  #shown: { readonly row: IdentityRow; readonly identity: Identity } | null = null;
   #boot = 0;
   #seq = 0;
   #spoken = 0;
@@ -93,10 +94,15 @@ export class Ledger {
     this.#asked++;
   }
 
+  /** It is asked for with every message: the same object as long as it says the same. */
   get identity(): Identity | null {
-    if (this.#identity === null) return null;
-    const { cluster, id, incarnation } = this.#identity;
-    return { cluster, id, incarnation, boot: this.#boot, run: this.#run };
+    const row = this.#identity;
+    if (row === null) return null;
+    if (this.#shown?.row !== row || this.#shown.identity.boot !== this.#boot) {
+      const { cluster, id, incarnation } = row;
+      this.#shown = { row, identity: { cluster, id, incarnation, boot: this.#boot, run: this.#run } };
+    }
+    return this.#shown.identity;
   }
 
   get lifeConfirmed(): boolean | null {
