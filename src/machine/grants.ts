@@ -119,7 +119,7 @@ export function endHold(draft: Draft, hold: Hold, end: Ended["end"], reason?: st
   // Without a label, the earliest that it can have lapsed; for people only.
   if (draft.atMs === 0) draft.atMs = hold.fromMs + hold.ttlMs;
   draft.holders.splice(draft.holders.indexOf(hold), 1);
-  draft.history.push({
+  draft.history = draft.history.concat([{
     fence: hold.fence,
     holder: hold.holder,
     subject: hold.subject,
@@ -128,7 +128,7 @@ export function endHold(draft: Draft, hold: Hold, end: Ended["end"], reason?: st
     end,
     ...(reason === undefined ? {} : { reason }),
     ...(end === "lapsed" || end === "session" ? { lastFence: draft.lastFence } : {}),
-  });
+  }]);
 }
 
 /** Ends a grant that nobody took up: it is as if it had never been made, but for its fence. */

@@ -110,7 +110,7 @@ export type Draft = {
   holders: Hold[];
   queue: PlaceRow[];
   cooling: Cooling | null;
-  history: Ended[];
+  history: readonly Ended[];
   readonly window: Window;
   /** Null but for a semaphore. */
   limit: number | null;
@@ -180,7 +180,7 @@ export function openDraft(before: KeyState, instance: number, value: Value): Dra
     holders: [...state.holders],
     queue: [...state.queue],
     cooling: state.cooling,
-    history: [...state.history],
+    history: state.history,
     window: openWindow(entriesOf(state), state.evicted, state.floors),
     limit: state.limit ?? null,
     register: state.register ?? null,

@@ -115,7 +115,7 @@ function floorsAfter({ items, evicted, floors }: Window, gone: Iterable<number>)
     else {
       const floor = Math.max(floorOf({ evicted, floors: raised }, tag), instance);
       // It comes to stand last.
-      raised = [...raised.filter(([other]) => other !== tag), [tag, floor]];
+      raised = raised.filter(([other]) => other !== tag).concat([[tag, floor]]);
     }
   }
   if (raised.length > WINDOW_SUBJECTS) {
