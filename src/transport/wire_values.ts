@@ -60,6 +60,7 @@ const MARK = fieldsOf<Mark>({ incarnation: 1, boot: 1, run: 1, seq: 1 });
 const REPORT = fieldsOf<Report>({ from: 1, vote: 1 });
 
 const VOTE_KINDS: readonly VoteKind[] = ["classic", "fast", "uncoordinated"];
+const CERTIFICATE_KINDS: readonly Certificate["kind"][] = ["classic", "open", "inclusive"];
 
 export function checkId(value: unknown, field: string): string {
   return text(value, field, 1, ID_MAX_CHARS);
@@ -165,12 +166,14 @@ export function checkCertificate(value: unknown, field: string): Certificate {
   const certificate = record(value, field, CERTIFICATE);
   integer(certificate["instance"], `${field}.instance`, 1);
   checkBallot(certificate["ballot"], `${field}.ballot`);
-  oneOf(certificate["kind"], `${field}.kind`, ["classic", "open", "inclusive"]);
+  oneOf(certificate["kind"], `${field}.kind`, CERTIFICATE_KINDS);
   checkId(certificate["valueId"], `${field}.valueId`);
-  const acceptors = list(certificate["acceptors"], `${field}.acceptors`, MEMBERS_MAX);
-  if (acceptors.length === 0) refuse(`${field}.acceptors`, "is empty");
+  const at = `${field}.acceptors`;
+  const acceptors = list(certificate["acceptors"], at, MEMBERS_MAX);
+  if (acceptors.length === 0) refuse(at, "is empty");
+  for (let i = 0; i < acceptors.length; i++) checkNode(acceptors[i], `${at}[${i}]`);
   // Quorums are sets: an acceptor named twice must not look like two.
-  distinct(acceptors.map((node, index) => checkNode(node, `${field}.acceptors[${index}]`)), `${field}.acceptors`);
+  distinct(acceptors as readonly NodeId[], at);
   return value as Certificate;
 }
 
