@@ -1,6 +1,7 @@
 /** The same work on more and more names: what it does to a write, a read, memory, a restart and those who watch. */
 import { EventReader } from "../routes/event_reader.ts";
 import { RealCluster, residentBytes } from "../chaos/real_cluster.ts";
+import { batched } from "./batch.ts";
 import { Connection } from "./connection.ts";
 import { median } from "./measure.ts";
 import { QuorateDriver } from "./quorate.ts";
@@ -120,9 +121,7 @@ async function fillUp(urls: readonly string[], from: number, to: number): Promis
       const operations = Array.from({ length: next - first }, (_, j) => (
         { method: "PUT", path: `/v1/kv/${nameOf(first + j)}`, body: VALUE }
       ));
-      const text = expectOk(await connection.request("POST", "/v1/batch", JSON.stringify(operations)));
-      const refused = (JSON.parse(text) as { status: number }[]).find(({ status }) => status !== 200);
-      if (refused !== undefined) throw new Error(`a write of a batch answered ${JSON.stringify(refused)}`);
+      await batched(connection, operations);
     }
     connection.close();
   }));

@@ -1,5 +1,6 @@
 /** What names leave behind that were locked once and are free again: memory of a node and bytes of its file, round after round. */
 import { RealCluster, residentBytes } from "../chaos/real_cluster.ts";
+import { batched } from "./batch.ts";
 import { Connection } from "./connection.ts";
 import { goOn } from "./stop.ts";
 import { expectOk } from "./system.ts";
@@ -29,18 +30,6 @@ const FILLERS = 8;
 const LOOKS = 4;
 /** What is written a moment later, and garbage, are no part of it. */
 const CALM_MS = 3_000;
-
-/** What could not be decided in time is asked again, under its key. */
-const TRIES_MAX = 60;
-const PAUSE_MS = 500;
-
-type Operation = {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: unknown;
-};
-type Answer = { readonly status: number; readonly body: { readonly fence?: string } };
 
 /** Names of which it is asked whether they are forgotten, how often, and how long at most. */
 const SAMPLE = 100;
@@ -119,7 +108,10 @@ async function forgotten(url: string, names: number): Promise<number> {
     while (left.size > 0) {
       goOn();
       for (const name of left) {
-        const { items } = JSON.parse(expectOk(await connection.request("GET", `/v1/locks/once-${name}/history`)));
+        const reply = await connection.request("GET", `/v1/locks/once-${name}/history`);
+        // Busy.
+        if (reply.status === 503) break;
+        const { items } = JSON.parse(expectOk(reply));
         if (items.length === 0) left.delete(name);
         else break;
       }
@@ -148,7 +140,7 @@ async function cycle(urls: readonly string[], round: number, from: number, to: n
         headers: { "Idempotency-Key": `${what}-${round}-${name}` },
       });
       const takes = names.map(asking("take"));
-      const taken = await answered(
+      const taken = await batched(
         connection,
         takes.map((one) => ({ ...one, method: "POST", body: { holder: "once" } })),
       );
@@ -156,23 +148,8 @@ async function cycle(urls: readonly string[], round: number, from: number, to: n
       const release = ({ path, headers }: typeof releases[number], fence: string | undefined) => (
         { method: "DELETE", path: `${path}/${fence}`, headers }
       );
-      await answered(connection, releases.map((one, j) => release(one, taken[j]!.body.fence)));
+      await batched(connection, releases.map((one, j) => release(one, taken[j]!.body.fence)));
     }
     connection.close();
   }));
-}
-
-async function answered(connection: Connection, operations: readonly Operation[]): Promise<readonly Answer[]> {
-  const answers: Answer[] = Array(operations.length);
-  let left = operations.map((_, i) => i);
-  for (let tries = 0; left.length > 0; tries++) {
-    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-    const text = await connection.request("POST", "/v1/batch", JSON.stringify(left.map((i) => operations[i])));
-    const some = JSON.parse(expectOk(text)) as readonly Answer[];
-    some.forEach((answer, j) => answers[left[j]!] = answer);
-    const refused = answers.find(({ status }) => status !== 200 && (status < 500 || tries >= TRIES_MAX));
-    if (refused !== undefined) throw new Error(`an operation of a batch answered ${JSON.stringify(refused)}`);
-    left = left.filter((i) => answers[i]!.status !== 200);
-  }
-  return answers;
 }

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { memoryApps } from "../routes/memory_apps.ts";
 import { Counter } from "./counter.ts";
 import { count, countsTable } from "./counts.ts";
+import { batched } from "./batch.ts";
 import { disk, diskTable, type Measured, perMillion } from "./disk.ts";
 import { Flood } from "./flood.ts";
 import { growth, growthTable, sizesUpTo } from "./growth.ts";
@@ -161,6 +162,28 @@ Deno.test("--disk: each name of a kind is made once, and what a million cycles a
     await apps.close();
   }
   assertEquals(parseOptions(["--disk", "--names", "5"])?.names, 5);
+});
+
+Deno.test("a batch that a busy node does not begin, or not end, is asked for again; what is refused for good is told", async () => {
+  const asked: unknown[][] = [];
+  const answers: [number, unknown][] = [
+    [503, { code: "overloaded" }],
+    [200, [{ status: 200, body: { fence: "1" } }, { status: 503, body: {} }]],
+    [200, [{ status: 200, body: { fence: "2" } }]],
+    [200, [{ status: 409, body: { code: "held" } }]],
+  ];
+  const connection = {
+    request: (_method: string, _path: string, body?: string) => {
+      asked.push((JSON.parse(body!) as { path: string }[]).map(({ path }) => path));
+      const [status, answer] = answers.shift()!;
+      return Promise.resolve({ status, text: JSON.stringify(answer) });
+    },
+  };
+  const operations = ["a", "b"].map((path) => ({ method: "POST", path }));
+  const done = await batched(connection, operations, 0);
+  assertEquals(done.map(({ body }) => body.fence), ["1", "2"]);
+  assertEquals(asked, [["a", "b"], ["a", "b"], ["b"]]);
+  await assertRejects(() => batched(connection, operations.slice(0, 1), 0), Error, "held");
 });
 
 Deno.test("--leftovers: each name is taken and given back once a round, and what is kept is told as it grows", async () => {
