@@ -13,7 +13,7 @@ const SILENCE_MS = 300;
 const BACK_OFF_MS = 100;
 
 export type ClientOptions = {
-  /** Where the nodes are, by id. */
+  /** Where the nodes are, by id; may change. */
   readonly nodes: ReadonlyMap<string, string>;
   readonly history: Pick<History, "now" | "add">;
   readonly random: () => number;
@@ -60,8 +60,9 @@ export class Client {
     through?: string,
   ): Promise<Operation> {
     const { nodes, history, random, tries: triesMax = TRIES_MAX } = this.#options;
-    const ids = through === undefined ? [...nodes.keys()] : [through];
-    const first = Math.floor(random() * ids.length);
+    // As they are when it begins: who leaves meanwhile answers that it did.
+    const targets = through === undefined ? [...nodes] : [[through, nodes.get(through)!] as const];
+    const first = Math.floor(random() * targets.length);
     const idempotencyKey = `${this.name}-${this.#count++}`;
     const callMs = history.now();
     let node = "";
@@ -69,8 +70,9 @@ export class Client {
     let tries = 0;
     while (tries < triesMax) {
       if (tries > 0) await pause(random() * BACK_OFF_MS * 2 ** (Math.min(tries, TRIES_MAX) - 1));
-      node = ids[(first + tries++) % ids.length]!;
-      reply = await send(nodes.get(node)!, request, idempotencyKey);
+      const [id, url] = targets[(first + tries++) % targets.length]!;
+      node = id;
+      reply = await send(url, request, idempotencyKey);
       if (reply !== null && isDefinite(reply)) break;
     }
     const operation = told({ process: this.name, key, op, callMs, returnMs: history.now(), node, tries }, asked, reply);

@@ -37,6 +37,11 @@ export class MemberCluster {
     }
   }
 
+  /** All that were ever started. */
+  get ids(): readonly string[] {
+    return [...this.#places.keys()];
+  }
+
   url(id: string): string {
     return `http://127.0.0.1:${this.#places.get(id)!.port}`;
   }
