@@ -3,11 +3,15 @@
  * `deno run -A test/chaos/backup_drill.ts NAMES` runs it with so many names of each noun, and prints what it saw.
  */
 import { Command, type Ended } from "../cli/command.ts";
-import { call, callAny, RealCluster } from "./real_cluster.ts";
+import { call, pause, RealCluster } from "./real_cluster.ts";
 
 const BATCH = 100;
+/** Batches under way at each node. */
+const LANES = 2;
 const TTL_MS = 3_600_000;
-const TRIES = 20;
+/** A busy node says so; three minutes are longer than any has been busy. */
+const TRIES = 360;
+const AGAIN_MS = 500;
 
 export type Drill = {
   /** What stood in the backup, by the command line. */
@@ -19,8 +23,11 @@ export type Drill = {
 type Operation = { readonly method: string; readonly path: string; readonly body?: unknown };
 type Result = { readonly status: number; readonly body: Record<string, unknown> };
 
-/** @param folder for the file of the backup */
-export async function drill(names: number, folder: string): Promise<Drill> {
+/**
+ * @param folder for the file of the backup
+ * @param tell of what is done, a line each, as it takes long
+ */
+export async function drill(names: number, folder: string, tell = (_line: string) => {}): Promise<Drill> {
   const path = `${folder}/backup.jsonl`;
   const faults: string[] = [];
   /** The highest fence that was granted of each name, before the backup or after it. */
@@ -29,11 +36,17 @@ export async function drill(names: number, folder: string): Promise<Drill> {
   let keys = 0;
   try {
     const url = old.url("a");
+    const urls = old.ids.map((id) => old.url(id));
     const all = Array.from({ length: names }, (_, i) => `n/${i}`);
-    await take(url, all, granted);
+    await take(urls, all, granted);
+    tell(`${granted.size} locks taken`);
     // Half of them are free again, and what they are is a fence.
-    await batch(url, all.filter((_, i) => i % 2 === 0).map((name) => release(name, granted)));
-    await batch(url, all.map((name) => ({ method: "PUT", path: `/v1/kv/${encoded(name)}`, body: `value of ${name}` })));
+    await batch(urls, all.filter((_, i) => i % 2 === 0).map((name) => release(name, granted)));
+    await batch(
+      urls,
+      all.map((name) => ({ method: "PUT", path: `/v1/kv/${encoded(name)}`, body: `value of ${name}` })),
+    );
+    tell("half of them given back, and as many registers written");
     await call(url, "POST", "/v1/elections/main", { candidate: "host-1", value: "up", ttlMs: TTL_MS });
     await call(url, "POST", "/v1/semaphores/gpu", { limit: 3, holder: "one", ttlMs: TTL_MS });
     await call(url, "POST", "/v1/sessions", { holder: "worker", ttlMs: TTL_MS });
@@ -49,6 +62,7 @@ export async function drill(names: number, folder: string): Promise<Drill> {
     await writing;
     if (told.code !== 0) throw new Error(`backup: ${told.err.join("\n")}`);
     keys = Number(/: (\d+) keys/.exec(told.out.join())?.[1]);
+    tell(`${keys} keys backed up`);
     if ((await quorate(old, "verify", path)).code !== 0) {
       faults.push("the backup of a cluster that goes on is not whole");
     }
@@ -60,9 +74,11 @@ export async function drill(names: number, folder: string): Promise<Drill> {
     const again = await quorate(old, "backup", half);
     if (again.code !== 0) faults.push(`half a backup is not gone on with: ${again.err.join("\n")}`);
     if ((await quorate(old, "backup", half)).code === 0) faults.push("a whole backup is written over");
+    tell("half a backup gone on with");
     // The cluster grants more after that: nobody will ever know.
-    await batch(url, all.filter((_, i) => i % 2 === 1).map((name) => release(name, granted)));
-    await take(url, [...all, ...Array.from({ length: 20 }, (_, i) => `late/${i}`)], granted);
+    await batch(urls, all.filter((_, i) => i % 2 === 1).map((name) => release(name, granted)));
+    await take(urls, [...all, ...Array.from({ length: 20 }, (_, i) => `late/${i}`)], granted);
+    tell("more granted; all is lost");
   } finally {
     await old.stop();
   }
@@ -70,16 +86,19 @@ export async function drill(names: number, folder: string): Promise<Drill> {
   try {
     await Promise.all(made.ids.map((id) => made.startNode(id, ["--init", "--restore", path])));
     const compared = await quorate(made, "verify", "--cluster", path);
+    tell("restored and compared");
     if (compared.code !== 0) faults.push(`the restored cluster is another: ${compared.err.join("\n")}`);
     // As after a crash: what it was made of stands in the store.
     await made.kill("b");
     await made.startNode("b");
     const url = made.url("b");
+    const urls = made.ids.map((id) => made.url(id));
     const names = [...granted.keys()];
     const forced = names.map((name) => ({ method: "DELETE", path: lock(name), body: { reason: "drill" } }));
-    await batch(url, forced);
+    await batch(urls, forced);
+    tell("all forced");
     const next = new Map<string, bigint>();
-    await take(url, names, next);
+    await take(urls, names, next);
     for (const [name, before] of granted) {
       if (!((next.get(name) ?? 0n) > before)) faults.push(`${name}: ${next.get(name)} after ${before}`);
     }
@@ -100,9 +119,9 @@ export async function drill(names: number, folder: string): Promise<Drill> {
   return { keys, faults, fences: granted.size };
 }
 
-async function take(url: string, names: readonly string[], granted: Map<string, bigint>): Promise<void> {
+async function take(urls: readonly string[], names: readonly string[], granted: Map<string, bigint>): Promise<void> {
   const takes = names.map((name) => ({ method: "POST", path: lock(name), body: { holder: "drill", ttlMs: TTL_MS } }));
-  const results = await batch(url, takes);
+  const results = await batch(urls, takes);
   results.forEach(({ status, body }, i) => {
     if (status === 200) granted.set(names[i]!, BigInt(body["fence"] as string));
     else if (body["code"] !== "held") throw new Error(`${names[i]}: ${JSON.stringify(body)}`);
@@ -121,24 +140,38 @@ function encoded(name: string): string {
   return encodeURIComponent(name);
 }
 
-async function batch(url: string, operations: readonly Operation[]): Promise<readonly Result[]> {
-  const results: Result[] = [];
-  for (let at = 0; at < operations.length; at += BATCH) {
-    results.push(...await together(url, operations.slice(at, at + BATCH)));
-  }
+/** In any order: no two are of one name. */
+async function batch(urls: readonly string[], operations: readonly Operation[]): Promise<readonly Result[]> {
+  const results: Result[] = Array(operations.length);
+  let next = 0;
+  const lane = async (url: string) => {
+    while (next < operations.length) {
+      const at = next;
+      next += BATCH;
+      (await together(url, operations.slice(at, at + BATCH))).forEach((result, i) => results[at + i] = result);
+    }
+  };
+  await Promise.all(urls.flatMap((url) => Array.from({ length: LANES }, () => lane(url))));
   return results;
 }
 
 /** What a busy node does not do at once is asked for again. */
-async function together(url: string, operations: readonly Operation[], tries = TRIES): Promise<readonly Result[]> {
-  const reply = await callAny([url], 0, "POST", "/v1/batch", operations, TRIES);
-  const results = reply?.body as unknown as Result[];
-  if (!Array.isArray(results)) throw new Error(`batch: ${JSON.stringify(reply)}`);
-  const late = results.flatMap(({ status }, i) => status >= 500 ? [i] : []);
-  if (late.length === 0) return results;
-  if (tries === 0) throw new Error(`batch: ${JSON.stringify(results[late[0]!])}`);
-  const again = await together(url, late.map((i) => operations[i]!), tries - 1);
-  return results.map((result, i) => late.includes(i) ? again[late.indexOf(i)]! : result);
+async function together(url: string, operations: readonly Operation[]): Promise<readonly Result[]> {
+  const once = operations.map((one) => ({ ...one, headers: { "Idempotency-Key": crypto.randomUUID() } }));
+  const results: Result[] = Array(operations.length);
+  let left = operations.map((_, i) => i);
+  let last: unknown = null;
+  for (let tries = 0; left.length > 0; tries++) {
+    if (tries === TRIES) throw new Error(`batch: ${JSON.stringify(last)}`);
+    if (tries > 0) await pause(AGAIN_MS);
+    const reply = await call(url, "POST", "/v1/batch", left.map((i) => once[i]!));
+    last = reply;
+    if (reply?.status !== 200) continue;
+    (reply.body as unknown as Result[]).forEach((result, j) => results[left[j]!] = result);
+    last = results[left.find((i) => results[i]!.status >= 500) ?? 0];
+    left = left.filter((i) => results[i]!.status >= 500);
+  }
+  return results;
 }
 
 async function quorate(cluster: RealCluster, ...args: readonly string[]): Promise<Ended> {
@@ -150,9 +183,10 @@ if (import.meta.main) {
   const folder = await Deno.makeTempDir();
   const startedMs = performance.now();
   try {
-    const told = await drill(Number(Deno.args[0] ?? 1_000), folder);
+    const seconds = () => Math.round((performance.now() - startedMs) / 1_000);
+    const told = await drill(Number(Deno.args[0] ?? 1_000), folder, (line) => console.log(`${seconds()} s: ${line}`));
     const { size } = await Deno.stat(`${folder}/backup.jsonl`);
-    console.log(JSON.stringify({ ...told, bytes: size, seconds: Math.round((performance.now() - startedMs) / 1_000) }));
+    console.log(JSON.stringify({ ...told, bytes: size, seconds: seconds() }));
     Deno.exit(told.faults.length === 0 ? 0 : 1);
   } finally {
     await Deno.remove(folder, { recursive: true });
