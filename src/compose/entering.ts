@@ -1,9 +1,11 @@
 /** What a node has besides where it goes from one epoch into the next (PROTOCOL.md §9); with the first epoch alone, nothing. */
+import { Arrival, type ArrivalParts } from "../epochs/arrival.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { EpochPair } from "../replica/epoch_pair.ts";
 import { type ImportParts, Imports } from "../replica/imports.ts";
 import type { MemberRecords } from "../replica/member_records.ts";
 import type { Entering } from "../replica/reader.ts";
+import { Presence } from "../replica/presence.ts";
 import type { GateOptions } from "../replica/vote_gate.ts";
 
 /** The epoch before, as long as it is not known to be retired. */
@@ -21,6 +23,24 @@ export function gateOf(
   const wasMember = epochs !== null && epochs.old.quorums.isMember(id);
   const gated = wasMember && !quorums.isMember(id) ? epochs.old.quorums : quorums;
   return { gated, more: { before: () => wasMember ? beforeOf(epochs) : null, resumes } };
+}
+
+/** Who is new in an epoch may come to it late. */
+export function presenceOf(
+  id: string,
+  quorums: QuorumSystem,
+  epochs: EpochPair | null,
+  parts: Omit<ArrivalParts, "isRetired" | "shown" | "refresh"> & Pick<ImportParts, "acceptor" | "learning">,
+): Presence {
+  const { acceptor, learning, clock } = parts;
+  if (epochs === null || !quorums.isMember(id) || epochs.old.quorums.isMember(id)) return new Presence(clock);
+  const arrival = new Arrival({
+    ...parts,
+    shown: (key) => acceptor.shown(key),
+    refresh: (key) => learning.refresh(key),
+    isRetired: () => epochs.first() !== null,
+  });
+  return new Presence(clock, arrival);
 }
 
 export function enteringOf(

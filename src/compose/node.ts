@@ -22,7 +22,7 @@ import { MemberRecords } from "../replica/member_records.ts";
 import { Locks } from "../service/locks.ts";
 import { type KeyRange, type KeysPage, Names } from "../replica/names.ts";
 import { Inbox } from "./inbox.ts";
-import { beforeOf, enteringOf, gateOf } from "./entering.ts";
+import { beforeOf, enteringOf, gateOf, presenceOf } from "./entering.ts";
 import type { NodeOptions } from "./node_options.ts";
 import { goneSince, nodeStatus } from "./node_status.ts";
 import { Peers } from "../replica/peers.ts";
@@ -38,7 +38,7 @@ import {
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
-import { Presence } from "../replica/presence.ts";
+import type { Presence } from "../replica/presence.ts";
 import { SAME_VERSIONS } from "../version.ts";
 import { RaisedMachine, recallRaised } from "../replica/raised_machine.ts";
 import { Raising } from "../service/raising.ts";
@@ -178,7 +178,8 @@ export class ReplicaNode implements NodeService {
       voting: () => this.#peers.voting(),
     });
     const contention = new Contention();
-    this.#presence = new Presence(clock);
+    const arriving = { clock, acceptor: this.#acceptor, learning: this.#learning, page: this.list };
+    this.#presence = presenceOf(id, quorums, epochs, arriving);
     const parts: SubmitterParts = {
       acceptor: this.#acceptor,
       coordinator,
@@ -258,7 +259,7 @@ export class ReplicaNode implements NodeService {
     if (this.#acceptor.votes) this.#sweep.start();
     const [{ store }, { resumes }] = [this.#ports, this.#options];
     // On its first start a member has missed nothing that it was part of; who serves a shared store cannot tell its first.
-    if (store.isShared || resumes || (store.identity()?.boot ?? 0) > FIRST_BOOT) this.#presence.cameBack();
+    this.#presence.start(store.isShared || resumes === true || (store.identity()?.boot ?? 0) > FIRST_BOOT);
   }
 
   /**

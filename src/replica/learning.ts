@@ -101,10 +101,10 @@ export class Learning {
 
   /**
    * Takes over the newest state that members have: for a node that missed what was decided, and needs to know. Resolves
-   * once a read quorum has answered, or nobody else will in time.
+   * once a read quorum has answered, with true, or nobody else will in time.
    */
-  async refresh(key: string): Promise<void> {
-    await this.#ask(key, (snapshot) => this.install(key, snapshot));
+  refresh(key: string): Promise<boolean> {
+    return this.#ask(key, (snapshot) => this.install(key, snapshot));
   }
 
   /**

@@ -1,5 +1,6 @@
 /** Members change, on real processes. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { CATCH_UP_MS } from "../../src/limits.ts";
 import { quoted, section } from "../pages.ts";
 import { type MemberCluster, until, withMembers } from "./member_cluster.ts";
 import { MemberLoad } from "./member_load.ts";
@@ -305,6 +306,22 @@ Deno.test("members: once all names have moved, a new name takes as many writes a
     // then what they know of each other.
     assert(after.writes < before.writes + names, `${before.writes} writes became ${after.writes}`);
     assert(await total("abd", "quorate_grants_total") >= 2 * names, "what is granted of new names is counted");
+  }));
+
+Deno.test("members: a new member that was away while a new name was busy can tell what its first command there came to", () =>
+  withMembers("abc", async (cluster) => {
+    await cluster.replace("abc", "c", "d");
+    await cluster.kill("d");
+    const put = (id: string, i: number) => call(cluster.url(id), "PUT", "/v1/kv/busy", { i });
+    for (let i = 0; i < 80; i++) assertEquals((await put("a", i))?.status, 200);
+    // Whom to tell once d answers nobody knows any more, and d has not just come back.
+    for (const id of "ab") await cluster.kill(id);
+    await Promise.all([..."ab"].map((id) => cluster.startNode(id)));
+    await cluster.startNode("d");
+    await pause(CATCH_UP_MS + 500);
+    const reply = await put("d", 80);
+    assertEquals([reply?.status, reply?.body["code"]], [200, undefined]);
+    assertEquals((await call(cluster.url("b"), "GET", "/v1/kv/busy"))?.body, { i: 80 });
   }));
 
 Deno.test("members: who stood still while they changed goes over when it wakes, and what it sends from before counts for nothing", () =>

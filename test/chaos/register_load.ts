@@ -36,7 +36,7 @@ export class RegisterLoad {
   readonly #options: RegisterLoadOptions;
   readonly #clients: Promise<void>[];
   readonly #unexpected: string[] = [];
-  /** Of each group: registers that it has done with, and operations on the one that it is at. */
+  /** By group: registers that it has done with, and operations on the one that it is at. */
   readonly #groups = new Map<number, { left: number; used: number }>();
   #isOver = false;
   #writes = 0;
@@ -85,7 +85,7 @@ export class RegisterLoad {
     const callMs = this.#options.now();
     const reply = await this.#ask(key, ids, { method: "GET" });
     const base = { process, key, op: "get", input: {}, callMs };
-    // Of a read that nobody answered there is nothing to say.
+    // A read that nobody answered says nothing.
     if (reply?.status !== 200 && reply?.status !== 404) return null;
     const isThere = reply.status === 200;
     this.events.push({

@@ -245,3 +245,49 @@ Deno.test("fresh: what is used as it should not be is refused, and leaves no vot
     cluster.close();
   }
 });
+
+/** A cluster whose new member d has heard nothing of a name that is so busy that what its first commands came to is not kept. */
+async function busyWithoutD() {
+  const one = await counted();
+  const { cluster } = one;
+  const row = firstChange("abc", "abd");
+  for (const id of "ab") await cluster.adopt(id, row);
+  await cluster.join("d", row);
+  const heal = cluster.network.drop(({ from, to }) => from === "d" || to === "d");
+  const retired = await retire(cluster, row, "ab", "ab", "ab");
+  for (let i = 0; i < 60; i++) await put(cluster, "a", "busy", `${i}`);
+  // Whom to tell once d answers nobody knows any more.
+  for (const id of "ab") cluster.kill(id);
+  await Promise.all([..."ab"].map((id) => cluster.restart(id)));
+  return { ...one, heal, retired };
+}
+
+Deno.test("fresh: a new member that missed all of a busy name asks before its first command of it", async () => {
+  const { cluster, heal, retired } = await busyWithoutD();
+  try {
+    await cluster.adopt("d", retired);
+    heal();
+    await put(cluster, "d", "busy", "d's");
+    assertEquals(await get(cluster, "a", "busy"), "d's");
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("fresh: a new member gets the names that it missed, and asks no more once it has all", async () => {
+  const { cluster, heal, retired, sentOf } = await busyWithoutD();
+  try {
+    heal();
+    // So far it can tell of no name whether it is fresh.
+    await put(cluster, "a", "told", "1");
+    await cluster.adopt("d", retired);
+    await until("d has it", () => recordOf(cluster, "d", "kv/busy")?.decidedBy != null);
+    await until("d asks no more", async () => {
+      const name = `new-${crypto.randomUUID()}`;
+      await put(cluster, "d", name, "1");
+      return !sentOf(`kv/${name}`).includes("d>a read");
+    });
+  } finally {
+    cluster.close();
+  }
+});
