@@ -44,7 +44,11 @@ export function runRepair(name: string, flags: RepairFlags): Promise<number> {
       return EXIT_FAILED;
     }
     // One after another: each that is sound again may be what the next one lacks.
-    for (const { url } of wrong) {
+    for (const { url, plan } of wrong) {
+      // It is tried all the same, as members may come back; nobody should take the silence for a hang.
+      if (plan.action === "wait" && accept === undefined) {
+        console.error(`${oneLine(plan.node)} waits up to ${REPAIR_WITHIN_MS / 1_000} s for that`);
+      }
       const body = { ...about, ...(accept === undefined ? {} : { accept }) };
       const target = `/v1/repair?timeoutMs=${REPAIR_WITHIN_MS}`;
       const call = { method: "POST", target, body, isUntimed: true, waitMs: REPAIR_WITHIN_MS } as const;

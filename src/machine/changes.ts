@@ -1,5 +1,6 @@
 /** What one decided value changed for those who hold and lead: for counting, not for deciding. */
 import type { Mode, State, Value } from "../paxos/message.ts";
+import { isForgettable } from "./forget.ts";
 import { COOLING_LEASE_ID, leasesOf } from "./lease.ts";
 import { type KeyState, keyState } from "./state.ts";
 
@@ -9,6 +10,8 @@ export type Changes = {
   /** Those, and values with a ttl, that ended as their leases ran out; places in a queue do not count. */
   readonly lapsed: number;
   readonly forced: number;
+  /** Nobody had used the name for long, and what was known of its past is gone. */
+  readonly isForgotten: boolean;
   /** How the standing ballot is used from now on, if that is another way. */
   readonly modeTo: Mode["kind"] | null;
 };
@@ -16,11 +19,13 @@ export type Changes = {
 export function changesOf(earlier: State, later: State, { commands, claims = [] }: Value): Changes {
   const before = keyState(earlier);
   const after = keyState(later);
+  const isForget = commands.some(({ op }) => op.type === "keep-places" && "forget" in op);
   const isForce = commands.some(({ op }) => op.type === "force");
   return {
     granted: missing(after, before) + (before.session === undefined && after.session !== undefined ? 1 : 0),
     lapsed: claims.length === 0 ? 0 : lapsedOf(before, after, claims.map(({ id, by }) => `${id} ${by}`)),
     forced: isForce ? missing(before, after) : 0,
+    isForgotten: isForget && isForgettable(before) && !isForgettable(after),
     modeTo: before.mode.kind === after.mode.kind ? null : after.mode.kind,
   };
 }

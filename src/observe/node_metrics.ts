@@ -90,6 +90,11 @@ export class NodeMetrics implements Meter {
   readonly #grants = this.#counter("grants_total", "Holds and sessions granted by values of this node.", ["noun"]);
   readonly #lapses = this.#counter("lapses_total", "Leases that ran out, ended by values of this node.", ["noun"]);
   readonly #forced = this.#counter("forced_total", "Holds that an admin ended through this node.", ["noun"]);
+  readonly #forgotten = this.#counter(
+    "forgotten_total",
+    "Names that nobody had used for long, forgotten but for their fences by values of this node.",
+    ["noun"],
+  );
   readonly #refused = this.#counter("refused_total", "Refusals told to clients, by their code.", ["code"]);
   readonly #held = this.#gauge("held", "Holds now, of names that this process has seen move.", ["noun"]);
   readonly #waiting = this.#gauge("waiting", "Waiters now, of names that this process has seen move.", ["noun"]);
@@ -113,7 +118,10 @@ export class NodeMetrics implements Meter {
     this.#build.set(1, version, deno);
     // A rate of what first appears at 1 would be none.
     for (const noun of [...GRANTED_NOUNS, "session"]) this.#grants.add(0, noun);
-    for (const noun of NOUNS) this.#lapses.add(0, noun);
+    for (const noun of NOUNS) {
+      this.#lapses.add(0, noun);
+      this.#forgotten.add(0, noun);
+    }
     for (const noun of GRANTED_NOUNS) this.#forced.add(0, noun);
     for (const kind of ["coordinated", "uncoordinated", "prepare"]) this.#recoveries.add(0, kind);
   }
@@ -125,10 +133,11 @@ export class NodeMetrics implements Meter {
     const { path } = receiptOf(decidedBy);
     this.#decisions.add(1, noun, named(path));
     if (decidedBy.kind === "open" && path === "recovered") this.#recoveries.add(1, "uncoordinated");
-    const { granted, lapsed, forced, modeTo } = changesOf(before, state, value);
+    const { granted, lapsed, forced, isForgotten, modeTo } = changesOf(before, state, value);
     if (granted > 0) this.#grants.add(granted, noun);
     if (lapsed > 0) this.#lapses.add(lapsed, noun);
     if (forced > 0) this.#forced.add(forced, noun);
+    if (isForgotten) this.#forgotten.add(1, noun);
     if (modeTo !== null) this.#modeChanges.add(1, modeTo);
   }
 

@@ -61,6 +61,7 @@ Deno.test("repair: of a name that cannot move yet it is refused, and nothing is 
     assertMatch(seen.text, /^c\twait\tthe name has not moved to the new members yet: bring back those from before/m);
     const refused = await repair(cluster, "bcd", "--yes");
     assertEquals(refused.code, 1, refused.text);
+    assertMatch(refused.text, /^c waits up to 20 s for that$/m);
     assertMatch(
       refused.text,
       /b says nothing of it \(the name has not moved to epoch 1 there\); .*nothing has changed/,

@@ -11,7 +11,7 @@ function changed(log: KeyLog, commands: readonly Command[], more: Partial<Value>
   return changesOf(before, log.state, { id: "a/n/1", proposer: "a", commands, ...more });
 }
 
-const NOTHING = { granted: 0, lapsed: 0, forced: 0, modeTo: null };
+const NOTHING = { granted: 0, lapsed: 0, forced: 0, isForgotten: false, modeTo: null };
 
 Deno.test("changes: a grant, a refusal, a renewal, a release and a hand-over out of the queue", () => {
   const log = new KeyLog();
@@ -58,6 +58,16 @@ Deno.test("changes: another mode is told once, and only of a value that changes 
   const log = new KeyLog();
   assertEquals(changed(log, [], { nextMode: { kind: "classic", coordinator: "b" } }).modeTo, "classic");
   assertEquals(changed(log, [], { nextMode: { kind: "classic", coordinator: "c" } }).modeTo, null);
+});
+
+Deno.test("changes: a name is forgotten once, by the value that drops its past, and not by one that came too late", () => {
+  const log = new KeyLog();
+  log.release(log.grant("one"));
+  const forget = (at: number) => changed(log, [log.command({ type: "keep-places", places: [], forget: at })]);
+  assertEquals(changed(log, [log.command({ type: "keep-places", places: [] })]), NOTHING);
+  assertEquals(forget(log.instance), NOTHING);
+  assertEquals(forget(log.instance + 1), { ...NOTHING, isForgotten: true });
+  assertEquals(forget(log.instance + 1), NOTHING);
 });
 
 Deno.test("occupied: null where nobody holds, waits or lives", () => {
