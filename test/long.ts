@@ -52,6 +52,7 @@ export const LONG: readonly string[] = [
   "test/client/connect_test.ts",
   "test/gateway/leaving_test.ts",
   "test/kv_connect/faults_test.ts",
+  "test/options_test.ts",
   "test/package/generators_test.ts",
   "test/package/package_test.ts",
   "test/python/python_client_test.ts",

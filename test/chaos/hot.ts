@@ -1,5 +1,5 @@
 /** `deno task hot`: one hot name on three real processes, and whether its callers are told what is true. */
-import { parseArgs } from "node:util";
+import { above, optionsOf, refuse, whole } from "../options.ts";
 import { type Result, SCENARIOS } from "./hot_scenarios.ts";
 
 const HELP = `deno task hot [--seconds 60] [--only NAME]… [--examples 3]
@@ -27,27 +27,18 @@ export function told(name: string, { figures, wrong }: Result, examples: number)
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      seconds: { type: "string", default: "60" },
-      only: { type: "string", multiple: true, default: SCENARIOS.map(({ name }) => name) },
-      examples: { type: "string", default: "3" },
-      help: { type: "boolean", default: false },
-    },
+  const values = optionsOf(HELP, {
+    seconds: { type: "string", default: "60" },
+    only: { type: "string", multiple: true, default: SCENARIOS.map(({ name }) => name) },
+    examples: { type: "string", default: "3" },
   });
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
-  const seconds = Number(values.seconds);
-  if (!(seconds > 0)) throw new Error(`--seconds is a number above 0, not ${JSON.stringify(values.seconds)}`);
+  const [seconds, examples] = [above("seconds", values.seconds, 0), whole("examples", values.examples)];
   const unknown = values.only.find((name) => !SCENARIOS.some((scenario) => scenario.name === name));
-  if (unknown !== undefined) throw new Error(`--only is none of the scenarios: ${JSON.stringify(unknown)}`);
+  if (unknown !== undefined) refuse(`--only is none of the scenarios: ${JSON.stringify(unknown)}`);
   let isWrong = false;
   for (const { name, count, run } of SCENARIOS.filter(({ name }) => values.only.includes(name))) {
     const result = await run({ seconds, count });
-    console.log(told(name, result, Number(values.examples)));
+    console.log(told(name, result, examples));
     isWrong ||= result.wrong.size > 0;
   }
   console.log(isWrong ? "WRONG" : "nothing wrong");

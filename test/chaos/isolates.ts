@@ -3,6 +3,7 @@
  * database each, requests handed on at random. Says which server the databases are in.
  */
 import { testJobs } from "../long.ts";
+import { optionsOf } from "../options.ts";
 import { denokvHere } from "./databases.ts";
 
 /** Files below test/ that are run so. */
@@ -56,7 +57,16 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "python/python_client_test.ts": "a client sees a URL, not who serves it",
 };
 
+const HELP = `deno task isolates
+
+The tests that speak HTTP to real nodes, again with two processes for each acceptor on one shared database each, requests handed
+on at random. The databases are in a denokv for each acceptor where one is on PATH or named by QUORATE_DENOKV, else in a
+stand-in that fails on demand; it says which.
+
+Exit code: 0 all passed, 1 some failed, 2 an option is wrong.`;
+
 if (import.meta.main) {
+  optionsOf(HELP, {});
   const { line } = await denokvHere();
   console.log(`two processes for each acceptor, their databases in ${line}`);
   const { success } = await new Deno.Command(Deno.execPath(), {

@@ -1,6 +1,6 @@
 /** `deno task chaos`: five real processes, their links, stores and disks under faults, and what their users saw. */
-import { parseArgs } from "node:util";
 import { stopSignal } from "../../src/cli/stop_signal.ts";
+import { above, optionsOf, refuse } from "../options.ts";
 import { TIMEOUT_MS, TRIES_MAX } from "./client.ts";
 import { type Mix, MIXES } from "./mixes.ts";
 import { table, verdict } from "./report.ts";
@@ -36,29 +36,21 @@ fenced viol.    updates lost on the resource that checks fences
 contradictions  answers that do not fit each other, their guarantees, or the faults
 
 Exit code: 0 nothing wrong, 1 something is, 2 void: too slow before the faults, or the control without fence checks
-lost nothing, so that nothing was shown.`;
+lost nothing, so that nothing was shown; or an option is wrong.`;
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      minutes: { type: "string", default: "5" },
-      seed: { type: "string", default: "1" },
-      mix: { type: "string", multiple: true, default: [...MIXES] },
-      history: { type: "string" },
-      verbose: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
+  const values = optionsOf(HELP, {
+    minutes: { type: "string", default: "5" },
+    seed: { type: "string", default: "1" },
+    mix: { type: "string", multiple: true, default: [...MIXES] },
+    history: { type: "string" },
+    verbose: { type: "boolean", default: false },
   });
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
   const mixes = values.mix.map(mixOf);
-  const seed = numberOf("--seed", values.seed, 0);
+  const seed = above("seed", values.seed, 0);
   const faultsMs = Math.max(
     FAULTS_MIN_MS,
-    Math.round(numberOf("--minutes", values.minutes, 0) * 60_000 / mixes.length) - CALM_MS - AROUND_MS,
+    Math.round(above("minutes", values.minutes, 0) * 60_000 / mixes.length) - CALM_MS - AROUND_MS,
   );
   if (values.history !== undefined) await Deno.writeTextFile(values.history, "");
   const stopped = stopSignal().then((): never => {
@@ -87,16 +79,8 @@ async function main(): Promise<number> {
 
 function mixOf(name: string): Mix {
   const mix = MIXES.find((known) => known === name);
-  if (mix === undefined) throw new Error(`--mix is one of ${MIXES.join(", ")}, not ${JSON.stringify(name)}`);
+  if (mix === undefined) refuse(`--mix is one of ${MIXES.join(", ")}, not ${JSON.stringify(name)}`);
   return mix;
-}
-
-function numberOf(flag: string, text: string, above: number): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value > above)) {
-    throw new Error(`${flag} is a number above ${above}, not ${JSON.stringify(text)}`);
-  }
-  return value;
 }
 
 try {

@@ -1,5 +1,5 @@
 /** `deno task stalls`: processes that hold locks, stalled past their leases or cut off, and what they then believe. */
-import { parseArgs } from "node:util";
+import { optionsOf, refuse, whole } from "../options.ts";
 import type { How } from "../client/stalled_holder.ts";
 import { DENO, nodeIn, type Runtime } from "./holder_process.ts";
 import { RealCluster } from "./real_cluster.ts";
@@ -33,25 +33,14 @@ const KINDS: Readonly<Record<string, Round>> = {
 };
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      times: { type: "string", default: "25" },
-      jobs: { type: "string", default: "3" },
-      only: { type: "string", multiple: true, default: Object.keys(KINDS) },
-      help: { type: "boolean", default: false },
-    },
+  const values = optionsOf(HELP, {
+    times: { type: "string", default: "25" },
+    jobs: { type: "string", default: "3" },
+    only: { type: "string", multiple: true, default: Object.keys(KINDS) },
   });
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
-  const [times, jobs] = [Number(values.times), Number(values.jobs)];
-  if (!(Number.isInteger(times) && times > 0 && Number.isInteger(jobs) && jobs > 0)) {
-    throw new Error("--times and --jobs are whole numbers above 0");
-  }
+  const [times, jobs] = [whole("times", values.times), whole("jobs", values.jobs)];
   const unknown = values.only.find((kind) => !Object.hasOwn(KINDS, kind));
-  if (unknown !== undefined) throw new Error(`--only is none of the kinds: ${JSON.stringify(unknown)}`);
+  if (unknown !== undefined) refuse(`--only is none of the kinds: ${JSON.stringify(unknown)}`);
   const folder = await Deno.makeTempDir({ prefix: "quorate-stalls-" });
   let cluster: RealCluster | null = null;
   try {

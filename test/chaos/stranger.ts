@@ -1,5 +1,5 @@
 /** `deno task stranger`: what a node's door costs it when somebody without a credential leans on it. */
-import { parseArgs } from "node:util";
+import { above, optionsOf, whole } from "../options.ts";
 import { call, pause, RealCluster, residentBytes } from "./real_cluster.ts";
 import { type Attack, bodies, chunks, heads, upgrades } from "./stranger_attacks.ts";
 
@@ -16,7 +16,7 @@ Of each round: resident memory of the node after it, what that is more than afte
 that no stranger came to, which grows by its clients' requests alone), and the clients' 99th percentile as a multiple of the
 one in the calm.
 
-Exit code: 0 if no second round adds 10 MB and no percentile is above 3 times that of the calm, else 1.`;
+Exit code: 0 if no second round adds 10 MB and no percentile is above 3 times that of the calm, else 1; 2: it was not run.`;
 
 const GROWTH_MAX_BYTES = 10_000_000;
 const SLOWER_MAX = 3;
@@ -82,20 +82,12 @@ class Clients {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: "string", default: "5" },
-      clients: { type: "string", default: "4" },
-      help: { type: "boolean", default: false },
-    },
+  const values = optionsOf(HELP, {
+    seconds: { type: "string", default: "5" },
+    clients: { type: "string", default: "4" },
   });
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
-  const holdMs = Number(values.seconds) * 1_000;
-  const each = Number(values.clients);
-  if (!(holdMs > 0 && each > 0)) throw new Error("--seconds and --clients are numbers above 0");
+  const holdMs = above("seconds", values.seconds, 0) * 1_000;
+  const each = whole("clients", values.clients);
   const cluster = await RealCluster.start(3, 0, { isolates: 1 });
   const clients = new Clients(cluster.ids.map((id) => cluster.url(id)), each);
   try {

@@ -2,6 +2,7 @@
  * `deno task pack [FILE]`: the npm package of this checkout, as a tarball. `deno pack` makes the JavaScript and the types;
  * this adds the command line and what a registry shows.
  */
+import { argumentsOf, refuse } from "../options.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 /** What no entry point reaches stays out: types and JavaScript alone, and what people read. */
@@ -99,9 +100,17 @@ async function run(program: string, ...args: string[]): Promise<void> {
   if (!success) throw new Error(`${program} ${args[0]}: ${new TextDecoder().decode(stderr)}`);
 }
 
+const HELP = `deno task pack [FILE]
+
+The npm package of this checkout as a tarball, with types and with quorate for Node. Prints the name of the file.
+
+Exit code: 0 packed, 1 it could not be, 2 an argument is wrong.`;
+
 if (import.meta.main) {
+  const { positionals } = argumentsOf(HELP, {});
+  if (positionals.length > 1) refuse("it takes one FILE");
   const { name, version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))) as Config;
-  const [file = `${name.replace(/^@/, "").replace("/", "-")}-${version}.tgz`] = Deno.args;
+  const [file = `${name.replace(/^@/, "").replace("/", "-")}-${version}.tgz`] = positionals;
   await pack(file, { types: true });
   console.log(file);
 }

@@ -281,7 +281,7 @@ Deno.test("fresh: a new member gets the names that it missed, and asks no more o
     // So far it can tell of no name whether it is fresh.
     await put(cluster, "a", "told", "1");
     await cluster.adopt("d", retired);
-    await until("d has it", () => recordOf(cluster, "d", "kv/busy")?.decidedBy != null);
+    await until("d has it", () => (recordOf(cluster, "d", "kv/busy")?.decidedBy ?? null) !== null);
     await until("d asks no more", async () => {
       const name = `new-${crypto.randomUUID()}`;
       await put(cluster, "d", name, "1");

@@ -1,10 +1,5 @@
-/**
- * `deno task sim`: `--seed N` is one run, with `--history FILE` what its clients saw; `--seeds COUNT --from N --jobs J`
- * many, with figures; `--mutants` plants bugs that the checkers must catch. A failure prints its seed, the commit and the
- * smallest plan that fails likewise. Every fourth seed has members that many processes serve each; with `--isolates` all.
- * Another fourth changes its members. In every fifth, of whatever kind, names that are unused for a moment are forgotten.
- */
-import { parseArgs } from "node:util";
+/** `deno task sim`: whole clusters in virtual time, one seed or many, or with bugs planted that the checkers must catch. */
+import { optionsOf, whole } from "../options.ts";
 import { encodeHistory } from "./check/history_lines.ts";
 import { catchMutants } from "./mutants.ts";
 import { planOf } from "./plan.ts";
@@ -20,17 +15,33 @@ const SHRUNK_MAX = 2;
 /** So many runs must have died at every step there is, and used every noun. */
 const SEEDS_FOR_EVERY_STEP = 300;
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    seed: { type: "string" },
-    seeds: { type: "string", default: "100" },
-    from: { type: "string", default: "1" },
-    jobs: { type: "string" },
-    isolates: { type: "boolean", default: false },
-    history: { type: "string" },
-    mutants: { type: "boolean", default: false },
-  },
+const HELP = `deno task sim [--seeds 100] [--from 1] [--jobs 2] [--isolates]
+deno task sim --seed N [--history FILE] [--isolates]
+deno task sim --mutants [--jobs 2]
+
+Whole clusters in virtual time, with deaths, cuts, slow and failing disks, wrong clocks; one seed is one run, always the same.
+A failure prints its seed, the commit and the smallest plan that fails likewise. Every fourth seed has members that many
+processes serve each, another fourth changes its members; in every fifth, of whatever kind, names that are unused for a moment
+are forgotten.
+
+  --seeds     how many runs
+  --from      the first of them
+  --jobs      at once; default: 2, or the cores there are
+  --seed      this run alone, with its figures
+  --history   with --seed: JSON lines of what its clients saw
+  --isolates  all runs with members that many processes serve
+  --mutants   plants bugs that the checkers must catch
+
+Exit code: 0 nothing wrong, 1 something is, 2 an option is wrong.`;
+
+const values = optionsOf(HELP, {
+  seed: { type: "string" },
+  seeds: { type: "string", default: "100" },
+  from: { type: "string", default: "1" },
+  jobs: { type: "string" },
+  isolates: { type: "boolean", default: false },
+  history: { type: "string" },
+  mutants: { type: "boolean", default: false },
 });
 
 const kind = values.isolates ? "isolates" : undefined;
@@ -40,14 +51,6 @@ async function main(): Promise<number> {
   if (values.mutants) return await catchMutants(jobs, console.log) ? 0 : 1;
   if (values.seed !== undefined) return await one(whole("seed", values.seed));
   return await many(whole("from", values.from), whole("seeds", values.seeds), jobs);
-}
-
-/** What is no number would run nothing, and so pass. */
-function whole(name: string, text: string): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1) return number;
-  console.error(`--${name} is a whole number from 1 on, not ${text}`);
-  Deno.exit(2);
 }
 
 async function one(seed: number): Promise<number> {

@@ -1,7 +1,4 @@
-/**
- * `deno task trace [FLOW…]`: the six flows of PROTOCOL.md §1 on five real processes over HTTP, each with a file of its
- * own; a chart of what they recorded for each. What a chart shows is checked first, from the messages.
- */
+/** `deno task trace`: the six flows on five real processes, drawn. */
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { traceFrom } from "../../src/cli/trace.ts";
 import { chartOf } from "../../src/observe/chart.ts";
@@ -10,6 +7,7 @@ import { mergeTraces } from "../../src/observe/merge.ts";
 import type { TraceEvent } from "../../src/observe/trace.ts";
 import { createModes } from "../../src/engine/modes.ts";
 import { call, pause, RealCluster, type Reply } from "../chaos/real_cluster.ts";
+import { argumentsOf, refuse } from "../options.ts";
 import { checkBasic, checkCollapsed, checkCoordinated, checkFast, checkMulti, checkUncoordinated } from "./flows.ts";
 
 /** By prefix of the name. Nodes of this process inherit both. */
@@ -128,12 +126,19 @@ async function record(cluster: RealCluster, name: string): Promise<Recorded> {
   return { traces, events: mergeTraces(traces) };
 }
 
-const chosen = Deno.args.length > 0 ? Deno.args : Object.keys(FLOWS);
+const HELP = `deno task trace [FLOW...]
+
+The six flows of PROTOCOL.md §1 on five real processes over HTTP, each with a file of its own; a chart of what they recorded
+for each. What a chart shows is checked first, from the messages. Without a FLOW, of ${
+  Object.keys(FLOWS).join(", ")
+}, all.
+
+Exit code: 0 drawn, 1 one is not as it should be, 2 an argument is wrong.`;
+
+const { positionals } = argumentsOf(HELP, {});
+const chosen = positionals.length > 0 ? positionals : Object.keys(FLOWS);
 const unknown = chosen.find((number) => FLOWS[number] === undefined);
-if (unknown !== undefined) {
-  console.error(`there is no flow ${unknown}; they are ${Object.keys(FLOWS).join(", ")}`);
-  Deno.exit(2);
-}
+if (unknown !== undefined) refuse(`there is no flow ${unknown}; they are ${Object.keys(FLOWS).join(", ")}`);
 Deno.env.set("QUORATE_TRACE", "1");
 Deno.env.set("QUORATE_MODES", MODES);
 const cluster = await RealCluster.start(5);
