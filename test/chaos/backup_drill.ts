@@ -40,13 +40,11 @@ export async function drill(names: number, folder: string, tell = (_line: string
     const all = Array.from({ length: names }, (_, i) => `n/${i}`);
     await take(urls, all, granted);
     tell(`${granted.size} locks taken`);
-    // Half of them are free again, and what they are is a fence.
-    await batch(urls, all.filter((_, i) => i % 2 === 0).map((name) => release(name, granted)));
-    await batch(
-      urls,
-      all.map((name) => ({ method: "PUT", path: `/v1/kv/${encoded(name)}`, body: `value of ${name}` })),
-    );
-    tell("half of them given back, and as many registers written");
+    // Some are free again, and what they are is a fence.
+    await batch(urls, tenth(all, 0).map((name) => release(name, granted)));
+    const put = (name: string) => ({ method: "PUT", path: `/v1/kv/${encoded(name)}`, body: `value of ${name}` });
+    await batch(urls, tenth(all, 0).map(put));
+    tell("a tenth of them given back, and as many registers written");
     await call(url, "POST", "/v1/elections/main", { candidate: "host-1", value: "up", ttlMs: TTL_MS });
     await call(url, "POST", "/v1/semaphores/gpu", { limit: 3, holder: "one", ttlMs: TTL_MS });
     await call(url, "POST", "/v1/sessions", { holder: "worker", ttlMs: TTL_MS });
@@ -76,8 +74,8 @@ export async function drill(names: number, folder: string, tell = (_line: string
     if ((await quorate(old, "backup", half)).code === 0) faults.push("a whole backup is written over");
     tell("half a backup gone on with");
     // The cluster grants more after that: nobody will ever know.
-    await batch(urls, all.filter((_, i) => i % 2 === 1).map((name) => release(name, granted)));
-    await take(urls, [...all, ...Array.from({ length: 20 }, (_, i) => `late/${i}`)], granted);
+    await batch(urls, tenth(all, 1).map((name) => release(name, granted)));
+    await take(urls, [...tenth(all, 1), ...Array.from({ length: 20 }, (_, i) => `late/${i}`)], granted);
     tell("more granted; all is lost");
   } finally {
     await old.stop();
@@ -94,11 +92,12 @@ export async function drill(names: number, folder: string, tell = (_line: string
     const url = made.url("b");
     const urls = made.ids.map((id) => made.url(id));
     const names = [...granted.keys()];
-    const forced = names.map((name) => ({ method: "DELETE", path: lock(name), body: { reason: "drill" } }));
+    const forced = tenth(names, 2).map((name) => ({ method: "DELETE", path: lock(name), body: { reason: "drill" } }));
     await batch(urls, forced);
-    tell("all forced");
+    tell("a tenth of them forced");
     const next = new Map<string, bigint>();
     await take(urls, names, next);
+    tell(`${next.size} locks taken`);
     for (const [name, before] of granted) {
       if (!((next.get(name) ?? 0n) > before)) faults.push(`${name}: ${next.get(name)} after ${before}`);
     }
@@ -120,12 +119,18 @@ export async function drill(names: number, folder: string, tell = (_line: string
 }
 
 async function take(urls: readonly string[], names: readonly string[], granted: Map<string, bigint>): Promise<void> {
-  const takes = names.map((name) => ({ method: "POST", path: lock(name), body: { holder: "drill", ttlMs: TTL_MS } }));
+  // Shared: whoever comes after has its fence without an end of the hold before.
+  const body = { holder: crypto.randomUUID(), mode: "shared", ttlMs: TTL_MS };
+  const takes = names.map((name) => ({ method: "POST", path: lock(name), body }));
   const results = await batch(urls, takes);
   results.forEach(({ status, body }, i) => {
-    if (status === 200) granted.set(names[i]!, BigInt(body["fence"] as string));
-    else if (body["code"] !== "held") throw new Error(`${names[i]}: ${JSON.stringify(body)}`);
+    if (status !== 200) throw new Error(`${names[i]}: ${JSON.stringify(body)}`);
+    granted.set(names[i]!, BigInt(body["fence"] as string));
   });
+}
+
+function tenth(names: readonly string[], which: number): readonly string[] {
+  return names.filter((_, i) => i % 10 === which);
 }
 
 function release(name: string, granted: ReadonlyMap<string, bigint>): Operation {
