@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CATCH_UP_MS } from "../../src/limits.ts";
 import { quoted, section } from "../pages.ts";
 import { type MemberCluster, until, withMembers } from "./member_cluster.ts";
-import { MemberLoad } from "./member_load.ts";
+import { drill, toldOf } from "./members_drill.ts";
 import { call, pause } from "./real_cluster.ts";
 
 /** A few of each sort, and what they answer with wherever they are asked. */
@@ -336,44 +336,10 @@ Deno.test("members: who stood still while they changed goes over when it wakes, 
     await isAll("abcd");
   }));
 
-Deno.test("members: three, four, five, three while clients work and nodes are killed; nothing is lost, nothing granted twice", () =>
-  withMembers("abc", async (cluster) => {
-    let members = "abc";
-    const load = new MemberLoad(() => [...members].map((id) => cluster.url(id)), 6);
-    let isOver = false;
-    // One at a time, so that there is a quorum of each epoch whenever it is.
-    const killing = (async () => {
-      for (let i = 0; !isOver; i++) {
-        await pause(300 + Math.random() * 1_200);
-        const id = members[Math.floor(Math.random() * members.length)]!;
-        if (isOver || !cluster.isRunning(id)) continue;
-        await cluster.kill(id);
-        await cluster.startNode(id, [], false);
-        await until(`${id} is back`, async () => !members.includes(id) || (await cluster.status(id))?.voting === true);
-      }
-    })();
-    const change = async (epoch: number, ids: string) => {
-      await until(`the members are ${ids}`, async () => {
-        for (const via of members) if ((await cluster.change(via, epoch - 1, ids))?.status === 200) return true;
-        return false;
-      });
-      members = ids;
-      await cluster.moved(epoch, ids);
-    };
-    await cluster.join("d");
-    await change(1, "abcd");
-    await cluster.join("e");
-    await change(2, "abcde");
-    await change(3, "bde");
-    isOver = true;
-    await killing;
-    const { count } = load;
-    await until("clients are still served", () => load.count > count + 60);
-    await load.end();
-    assertEquals(load.faults, []);
-    for (const [key, value] of load.values) {
-      const reply = await call(cluster.url("d"), "GET", `/v1/kv/${key}`);
-      assertEquals(JSON.stringify(reply?.body), value, key);
-    }
-    console.log(`${load.count} requests, ${load.values.size} values`);
-  }));
+Deno.test("members: disks are lost and replaced, three become four, five and three while clients work and nodes are killed", async () => {
+  const drilled = await drill({ forMs: 0, rounds: 1, workers: 24, seed: Math.floor(Math.random() * 1_000) });
+  console.log(toldOf(drilled));
+  assertEquals([drilled.lost, drilled.fell, drilled.violations], [[], [], []]);
+  assertEquals([drilled.changes, drilled.disksLost], [6, 3]);
+  assert(drilled.kills > 0 && drilled.writes > 500, toldOf(drilled));
+});
