@@ -7,6 +7,8 @@ import { Due } from "./due.ts";
 
 /** The runtime's timers take no less; so no callback that sets another keeps the rest of the process waiting. */
 const LEAST_MS = 1;
+/** A longer one the runtime calls at once. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 export class Timers {
   readonly #clock: Pick<Clock, "now" | "after">;
@@ -35,7 +37,8 @@ export class Timers {
     const { first } = this.#due;
     if (first === undefined || (this.#wake !== null && this.#wake.atMs <= first.dueMs)) return;
     this.#disarm();
-    this.#wake = { atMs: first.dueMs, cancel: this.#clock.after(Math.ceil(first.dueMs - now), () => this.#ring()) };
+    const ms = Math.min(LONGEST_MS, Math.ceil(first.dueMs - now));
+    this.#wake = { atMs: first.dueMs, cancel: this.#clock.after(ms, () => this.#ring()) };
   }
 
   /** For nothing it would keep the process alive. */

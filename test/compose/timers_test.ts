@@ -9,8 +9,8 @@ class Runtime {
   readonly timers = new Timers({
     now: () => this.nowMs,
     after: (ms, run) => {
-      // Deno and Node take none of less.
-      const timer = { dueMs: this.nowMs + Math.max(1, ms), run };
+      // Deno and Node take none of less, and one of more as 1.
+      const timer = { dueMs: this.nowMs + (ms > 2 ** 31 - 1 ? 1 : Math.max(1, ms)), run };
       this.everSet++;
       this.set.add(timer);
       return () => void this.set.delete(timer);
@@ -101,4 +101,18 @@ Deno.test("timers: none is called too soon, though the runtime is", () => {
   for (const ms of [10, 10.4, 11.5]) runtime.timers.after(ms, () => called.push(runtime.nowMs >= ms ? ms : NaN));
   runtime.to(30, 0.6);
   assertEquals(called, [10, 10.4, 11.5]);
+});
+
+Deno.test("timers: what is due later than the runtime's longest timer, or never, is waited for and not asked for again and again", () => {
+  const runtime = new Runtime();
+  const called: string[] = [];
+  const MONTH_MS = 30 * 24 * 3_600_000;
+  runtime.timers.after(MONTH_MS, () => called.push("a month"));
+  runtime.timers.after(Infinity, () => called.push("never"));
+  runtime.to(MONTH_MS - 1);
+  assertEquals(called, []);
+  assertLessOrEqual(runtime.everSet, 3);
+  runtime.to(2 * MONTH_MS);
+  assertEquals(called, ["a month"]);
+  assertLessOrEqual(runtime.everSet, 5);
 });
