@@ -67,7 +67,8 @@ export class Submitter {
   #triedAt = 0;
   /** The last instance in which a coordinator was given time to propose what had lost. */
   #takenUpAt = 0;
-  #giveUp = new AbortController();
+  /** Aborted when nobody waits any more for the instance that is driven. */
+  #giveUp: AbortController | null = null;
   readonly #choice: MemberChoice;
   readonly #heldBack: HeldBack;
   /** Where open proposing came to nothing, at a node that does not vote. */
@@ -394,6 +395,6 @@ export class Submitter {
   #forget(pending: Pending): void {
     pending.cancelDeadline();
     this.#pending.delete(pending);
-    if (this.#pending.size === 0) this.#giveUp.abort("without a reason it would make an exception");
+    if (this.#pending.size === 0) this.#giveUp?.abort("without a reason it would make an exception");
   }
 }
