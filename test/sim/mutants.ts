@@ -71,7 +71,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const granted = { id, hold, state, receipt, waitedMs };",
       replacement: "const granted = { id, hold, state, receipt, waitedMs: clock.now() - startedMs };",
     }],
-    from: 91,
+    from: 196,
     seeds: 1_000,
   },
   {
@@ -88,7 +88,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         replacement: "",
       },
     ],
-    from: 15,
+    from: 27,
     seeds: 500,
   },
   {

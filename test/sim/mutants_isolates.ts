@@ -113,7 +113,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
       text: "export const WALL_MARGIN_MS = 2_000;",
       replacement: "export const WALL_MARGIN_MS = 0;",
     }],
-    from: 16,
+    from: 55,
     seeds: 500,
   },
   {

@@ -44,7 +44,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "snapshot: freshBase(epochs, first)!",
       replacement: "snapshot: freshBase(epochs, first ?? 1)!",
     }],
-    from: 45,
+    from: 53,
     seeds: 20,
   },
   {
