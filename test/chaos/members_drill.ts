@@ -2,6 +2,7 @@
  * Members change under load, again and again: a lost disk is replaced, twice of three and once of five, and three become four, five
  * and three while nodes are killed at any moment. Everything its users were told is judged at the end. `deno task members` runs it.
  */
+import { stopSignal } from "../../src/cli/stop_signal.ts";
 import { above, optionsOf, whole } from "../options.ts";
 import { seeded } from "../replica/clocks.ts";
 import { fenceFaults } from "../sim/check/fences.ts";
@@ -50,21 +51,33 @@ const CALM_MS = 1_000;
 const KILL_REST_MS = [500, 3_000] as const;
 const FINAL_MS = 2_000;
 
-/** @param tell of each step, a line */
-export async function drill(options: DrillOptions, tell: (line: string) => void = () => {}): Promise<Drilled> {
+/**
+ * Rejects if `stopped` does before the end; either way everything it started is ended.
+ * @param tell of each step, a line
+ */
+export async function drill(
+  options: DrillOptions,
+  tell: (line: string) => void = () => {},
+  stopped: Promise<never> = new Promise(() => {}),
+): Promise<Drilled> {
   const untilMs = performance.now() + options.forMs;
   let all: Drilled | null = null;
   for (let i = 0; all === null || performance.now() < untilMs; i++) {
-    const one = await oneCluster({ ...options, seed: options.seed + i }, untilMs, tell);
+    const one = await oneCluster({ ...options, seed: options.seed + i }, untilMs, tell, stopped);
     all = all === null ? one : added(all, one);
   }
   return all;
 }
 
-async function oneCluster(options: DrillOptions, untilMs: number, tell: (line: string) => void): Promise<Drilled> {
+async function oneCluster(
+  options: DrillOptions,
+  untilMs: number,
+  tell: (line: string) => void,
+  stopped: Promise<never>,
+): Promise<Drilled> {
   const cluster = await MemberCluster.start(FIRST);
   try {
-    return await new Run(cluster, options, tell).play(untilMs);
+    return await Promise.race([new Run(cluster, options, tell).play(untilMs), stopped]);
   } finally {
     await cluster.stop();
   }
@@ -299,7 +312,18 @@ if (import.meta.main) {
   });
   const forMs = above("minutes", values.minutes, 0) * 60_000;
   const options = { forMs, workers: whole("workers", values.workers), seed: whole("seed", values.seed) };
-  const drilled = await drill(options, (line) => console.log(line));
-  console.log(toldOf(drilled));
-  Deno.exit(drilled.lost.length + drilled.fell.length + drilled.violations.length === 0 ? 0 : 1);
+  const stopped = stopSignal().then((): never => {
+    throw new Error("stopped");
+  });
+  stopped.catch(() => {});
+  try {
+    // The whole machine's: what else runs on it shows in every figure.
+    const load = () => `load average ${Deno.loadavg()[0]!.toFixed(1)}`;
+    const drilled = await drill(options, (line) => console.log(`${line}; ${load()}`), stopped);
+    console.log(toldOf(drilled));
+    Deno.exit(drilled.lost.length + drilled.fell.length + drilled.violations.length === 0 ? 0 : 1);
+  } catch (error) {
+    console.error(`members: ${(error as Error).message}`);
+    Deno.exit(1);
+  }
 }
