@@ -8,7 +8,12 @@ import { call, pause, RealCluster } from "./real_cluster.ts";
 const BATCH = 100;
 /** Batches under way at each node. */
 const LANES = 2;
+/** A drill of many names on a busy machine takes hours. */
+const COMMAND_WITHIN_MS = 4 * 3_600_000;
 const TTL_MS = 3_600_000;
+/** A node that is made of many names is ready only then; an hour of looks. */
+const READY_LOOKS = 14_400;
+const READY_EVERY_MS = 250;
 /** A busy node says so; three minutes are longer than any has been busy. */
 const TRIES = 360;
 const AGAIN_MS = 500;
@@ -82,13 +87,16 @@ export async function drill(names: number, folder: string, tell = (_line: string
   }
   const made = await RealCluster.start(3, 0, { isolates: 1, late: ["a", "b", "c"] });
   try {
-    await Promise.all(made.ids.map((id) => made.startNode(id, ["--init", "--restore", path])));
+    await Promise.all(made.ids.map((id) => made.startNode(id, ["--init", "--restore", path], { ready: false })));
+    for (const id of made.ids) await ready(made, id);
+    tell("restored");
     const compared = await quorate(made, "verify", "--cluster", path);
-    tell("restored and compared");
+    tell("compared");
     if (compared.code !== 0) faults.push(`the restored cluster is another: ${compared.err.join("\n")}`);
     // As after a crash: what it was made of stands in the store.
     await made.kill("b");
-    await made.startNode("b");
+    await made.startNode("b", [], { ready: false });
+    await ready(made, "b");
     const url = made.url("b");
     const urls = made.ids.map((id) => made.url(id));
     const names = [...granted.keys()];
@@ -127,6 +135,15 @@ async function take(urls: readonly string[], names: readonly string[], granted: 
     if (status !== 200) throw new Error(`${names[i]}: ${JSON.stringify(body)}`);
     granted.set(names[i]!, BigInt(body["fence"] as string));
   });
+}
+
+async function ready(cluster: RealCluster, id: string): Promise<void> {
+  for (let i = 0; i < READY_LOOKS; i++) {
+    if ((await call(cluster.url(id), "GET", "/readyz"))?.status === 200) return;
+    if (!cluster.isRunning(id)) break;
+    await pause(READY_EVERY_MS);
+  }
+  throw new Error(`${id} is not ready: ${cluster.output(id)}`);
 }
 
 function tenth(names: readonly string[], which: number): readonly string[] {
@@ -180,7 +197,8 @@ async function together(url: string, operations: readonly Operation[]): Promise<
 }
 
 async function quorate(cluster: RealCluster, ...args: readonly string[]): Promise<Ended> {
-  await using command = new Command(args, { QUORATE_URL: cluster.ids.map((id) => cluster.url(id)).join() });
+  const env = { QUORATE_URL: cluster.ids.map((id) => cluster.url(id)).join() };
+  await using command = new Command(args, env, false, COMMAND_WITHIN_MS);
   return await command.ended();
 }
 

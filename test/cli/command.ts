@@ -17,8 +17,16 @@ export class Command implements AsyncDisposable {
   #over = false;
   #woken: () => void = () => {};
 
-  /** @param terminal it has a pseudo-terminal, where what is typed goes and what it says on either stream comes from */
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}, terminal = false) {
+  /**
+   * @param terminal it has a pseudo-terminal, where what is typed goes and what it says on either stream comes from
+   * @param hangMs after which it is killed
+   */
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    terminal = false,
+    hangMs = HANG_MS,
+  ) {
     const kept: Record<string, string> = {};
     for (const [name, value] of Object.entries(Deno.env.toObject())) {
       if (!name.startsWith("QUORATE_")) kept[name] = value;
@@ -34,15 +42,15 @@ export class Command implements AsyncDisposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    this.#ended = this.#watch();
+    this.#ended = this.#watch(hangMs);
   }
 
   get pid(): number {
     return this.#child.pid;
   }
 
-  async #watch(): Promise<Ended> {
-    const killer = setTimeout(() => this.kill("SIGKILL"), HANG_MS);
+  async #watch(hangMs: number): Promise<Ended> {
+    const killer = setTimeout(() => this.kill("SIGKILL"), hangMs);
     await Promise.all([this.#collect(this.#child.stdout, this.out), this.#collect(this.#child.stderr, this.err)]);
     const { code } = await this.#child.status;
     clearTimeout(killer);
