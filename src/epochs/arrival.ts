@@ -3,6 +3,7 @@
  * them so often that nothing is kept of their first commands, and it would take them for fresh (PROTOCOL.md §9). Until it has
  * all, it asks before it proposes; by then whoever decides a new name tells it.
  */
+import { QuorateError } from "../errors.ts";
 import { KEYS_PER_REPLY, SWEEP_EPOCH_RETRY_MS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { Clock } from "../ports.ts";
 import type { KeyRange, KeysPage } from "../replica/names.ts";
@@ -39,10 +40,16 @@ export class Arrival implements Lack {
 
   /** Until it has all, or `close`. */
   start(): void {
+    this.#after(SWEEP_EPOCH_RETRY_MS);
+  }
+
+  #after(ms: number): void {
     if (this.#isClosed) return;
-    this.#cancel = this.#parts.clock.after(SWEEP_EPOCH_RETRY_MS, async () => {
+    this.#cancel = this.#parts.clock.after(ms, async () => {
+      const sinceMs = this.#parts.clock.now();
       this.#hasAll = this.#parts.isRetired() && await this.#getAll().catch(() => false);
-      if (!this.#hasAll) this.start();
+      // Whoever is slow has enough to do.
+      if (!this.#hasAll) this.#after(Math.max(SWEEP_EPOCH_RETRY_MS, this.#parts.clock.now() - sinceMs));
     });
   }
 
@@ -51,11 +58,21 @@ export class Arrival implements Lack {
     this.#cancel();
   }
 
+  async #hasRecord(key: string): Promise<boolean> {
+    try {
+      return (await this.#parts.shown(key)).isImported;
+    } catch (error) {
+      // One that is wrong takes no part in anything until it is repaired.
+      if (error instanceof QuorateError && error.code === "not-ready") return true;
+      throw error;
+    }
+  }
+
   /** False: of some name no quorum answered. Rejects as `page` and `shown` do. */
   async #getAll(): Promise<boolean> {
     let hasAll = true;
     const get = async (key: string) => {
-      if (this.#isClosed || (await this.#parts.shown(key)).isImported) return;
+      if (this.#isClosed || await this.#hasRecord(key)) return;
       hasAll = await this.#parts.refresh(key) && hasAll;
     };
     for (const prefix of PREFIXES) {

@@ -9,7 +9,7 @@ import { ManualClock } from "../transport/manual_clock.ts";
 function arriving(names: number) {
   const clock = new ManualClock();
   const all = Array.from({ length: names }, (_, i) => `kv/${String(i).padStart(5, "0")}`);
-  const it = { isRetired: true, hasQuorum: true, own: new Set<string>(), asked: [] as string[], silent: "" };
+  const it = { isRetired: true, hasQuorum: true, own: new Set<string>(), asked: [] as string[], silent: "", wrong: "" };
   const arrival = new Arrival({
     clock,
     page: ({ prefix, after, limit }) => {
@@ -17,7 +17,10 @@ function arriving(names: number) {
       const keys = all.filter((key) => key.startsWith(prefix) && key > after).slice(0, limit);
       return Promise.resolve({ keys, more: keys.length === limit });
     },
-    shown: (key) => Promise.resolve({ isImported: it.own.has(key) } as View),
+    shown: (key) =>
+      it.wrong === key
+        ? Promise.reject(new QuorateError("not-ready", "its record has stopped"))
+        : Promise.resolve({ isImported: it.own.has(key) } as View),
     refresh: (key) => {
       it.asked.push(key);
       if (it.silent === key) return Promise.resolve(false);
@@ -29,13 +32,14 @@ function arriving(names: number) {
   return { clock, arrival, all, it };
 }
 
-Deno.test("arrival: every name that has no record here is asked for once, page after page, and then nothing is lacking", async () => {
+Deno.test("arrival: every name without a record here is asked for once, page after page, and then nothing is lacking", async () => {
   const { clock, arrival, all, it } = arriving(2 * KEYS_PER_REPLY + 3);
   it.own.add(all[1]!);
+  it.wrong = all[2]!;
   arrival.start();
   assertEquals(arrival.isLeft, true);
   await clock.pass(SWEEP_EPOCH_RETRY_MS);
-  assertEquals([...it.asked].sort(), all.filter((_, i) => i !== 1));
+  assertEquals([...it.asked].sort(), all.filter((_, i) => i !== 1 && i !== 2));
   assertEquals([arrival.isLeft, clock.timers], [false, 0]);
 });
 
