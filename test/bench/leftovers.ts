@@ -68,15 +68,14 @@ export async function leftovers(
   return found;
 }
 
-export function leftoversTable(found: readonly Leftover[]): string {
+export const LEFTOVERS_HEAD =
+  "| round | names in it so far | memory of node a, MiB | its file, MiB |\n|---|---|---|---|";
+
+/** A row under LEFTOVERS_HEAD. */
+export function leftoverRow({ round, cycles, forgottenMs, memory, file }: Leftover): string {
   const mib = (bytes: number) => Number.isFinite(bytes) ? (bytes / 1024 / 1024).toFixed(1) : "–";
-  const rows = found.map(({ round, cycles, forgottenMs, memory, file }) => {
-    const what = forgottenMs === null ? `${cycles}` : `all forgotten, after ${Math.round(forgottenMs / 1_000)} s`;
-    return `| ${round} | ${what} | ${mib(memory)} | ${mib(file)} |`;
-  });
-  return ["| round | names in it so far | memory of node a, MiB | its file, MiB |", "|---|---|---|---|", ...rows].join(
-    "\n",
-  );
+  const what = forgottenMs === null ? `${cycles}` : `all forgotten, after ${Math.round(forgottenMs / 1_000)} s`;
+  return `| ${round} | ${what} | ${mib(memory)} | ${mib(file)} |`;
 }
 
 /**

@@ -11,7 +11,7 @@ import { partsTable, profile } from "./profile.ts";
 import { QUORATE } from "./quorate.ts";
 import { type Cell, chartOf, type Run, tableOf } from "./report.ts";
 import { SHARED_STORE } from "./shared_store.ts";
-import { leftovers, leftoversTable, withKept } from "./leftovers.ts";
+import { leftoverRow, leftovers, LEFTOVERS_HEAD, withKept } from "./leftovers.ts";
 import { listenForStop } from "./stop.ts";
 import type { System } from "./system.ts";
 import { regions, wan, wanTable } from "./wan.ts";
@@ -148,6 +148,7 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
   },
   async leftovers(options, head) {
     await own(head);
+    console.log(`\n${LEFTOVERS_HEAD}`);
     const found = await withKept(
       options.nodes[0]!,
       options.forget,
@@ -155,10 +156,10 @@ const RUN: Readonly<Record<Options["program"], (options: Options, head: Head) =>
         leftovers(
           kept,
           { ...options, forgets: options.forget !== null },
-          ({ round, cycles }) => console.log(`round ${round}, ${cycles} names measured`),
+          // As it comes: a run that is stopped after hours has told what it saw.
+          (one) => console.log(leftoverRow(one)),
         ),
     );
-    console.log(`\n${leftoversTable(found)}`);
     return { ...head, found };
   },
   async wan(options, head) {
