@@ -127,10 +127,12 @@ export class MemberCluster {
   /** Until all names have moved, as each of these says. */
   async moved(epoch: number, ids: string): Promise<void> {
     for (const id of ids) {
-      await until(`${id} is in epoch ${epoch}, and all names are`, async () => {
-        const status = await this.status(id);
+      let status: NodeStatus | null = null;
+      const isIn = async () => {
+        status = await this.status(id);
         return status?.epoch === epoch && status.changing === undefined;
-      });
+      };
+      await until(() => `${id} is in epoch ${epoch}, and all names are: ${JSON.stringify(status)}`, isIn);
     }
   }
 
@@ -165,12 +167,12 @@ export async function withMembers(ids: string, run: (cluster: MemberCluster) => 
   }
 }
 
-export async function until(what: string, test: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(what: string | (() => string), test: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < TRIES; i++) {
     if (await test()) return;
     await pause(50);
   }
-  assert(false, `did not come true: ${what}`);
+  assert(false, `did not come true: ${typeof what === "string" ? what : what()}`);
 }
 
 export function freePort(): number {

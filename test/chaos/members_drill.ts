@@ -286,16 +286,17 @@ export function toldOf({ lost, fell, violations, longestGapMs, ...figures }: Dri
   ].join("\n");
 }
 
-const HELP = `deno task members [--minutes 5] [--workers 64] [--seed 1]
+const HELP = `deno task members [--minutes 5] [--workers 64] [--seed 1] [--rounds 4]
 
 Real processes on real files, and clients that take locks and read and write registers. Again and again: a disk of three is lost
 for good and its member replaced, twice; three become four, then five; a disk of five is lost and replaced; five become three.
-But for the first two, nodes are killed (kill -9) at any moment and started again, one at a time. After at most four such rounds
-the cluster is made anew.
+But for the first two, nodes are killed (kill -9) at any moment and started again, one at a time. After some such rounds the
+cluster is made anew.
 
   --minutes  in all; what is begun is ended
   --workers  clients at once, a quarter of them on registers
   --seed     of what is lost, killed and asked for; the machine does the rest
+  --rounds   in one cluster, at most ${ROUNDS_MAX}: there are no more letters for nodes
 
 lost acknowledgements  grants, holds or releases that a later linearizable read does not show
 fences that fell       granted twice, or below one that was told before
@@ -309,9 +310,11 @@ if (import.meta.main) {
     minutes: { type: "string", default: "5" },
     workers: { type: "string", default: "64" },
     seed: { type: "string", default: "1" },
+    rounds: { type: "string", default: `${ROUNDS_MAX}` },
   });
+  const rounds = Math.min(ROUNDS_MAX, whole("rounds", values.rounds));
   const forMs = above("minutes", values.minutes, 0) * 60_000;
-  const options = { forMs, workers: whole("workers", values.workers), seed: whole("seed", values.seed) };
+  const options = { forMs, workers: whole("workers", values.workers), seed: whole("seed", values.seed), rounds };
   const stopped = stopSignal().then((): never => {
     throw new Error("stopped");
   });
