@@ -39,8 +39,10 @@ export class EpochSweep {
   readonly #parts: SweepParts;
   #cancel: () => void = () => {};
   #isClosed = false;
-  #moved = 0;
   #total: number | null = null;
+  /** Names that are not known to have moved; null: not listed yet. What has moved stays so, as records stay. */
+  #left: readonly string[] | null = null;
+  #notMoved = 0;
   #sinceMs = 0;
 
   constructor(parts: SweepParts) {
@@ -48,7 +50,7 @@ export class EpochSweep {
   }
 
   get progress(): Progress {
-    return { moved: this.#moved, total: this.#total };
+    return { moved: (this.#total ?? 0) - this.#notMoved, total: this.#total };
   }
 
   /** Until it is retired, or `close`. */
@@ -86,18 +88,28 @@ export class EpochSweep {
 
   /** Null: some name could not be moved yet. */
   async #sweep(): Promise<number | null> {
-    const { keys, first } = this.#parts;
-    const all = await this.#list();
-    this.#total = all.length;
-    this.#moved = 0;
+    const { keys, first, bring } = this.#parts;
+    if (this.#left === null) {
+      const all = await this.#list();
+      if (this.#isClosed) return null;
+      this.#left = all;
+      this.#total = all.length;
+    }
+    const names = this.#left;
+    this.#notMoved = names.length;
+    const stuck: string[] = [];
     let next = 0;
     const work = async () => {
-      while (next < all.length && !this.#isClosed) {
-        if (await this.#parts.bring(all[next++]!)) this.#moved++;
+      while (next < names.length && !this.#isClosed) {
+        const name = names[next++]!;
+        if (await bring(name)) this.#notMoved--;
+        else stuck.push(name);
       }
     };
     await Promise.all(Array.from({ length: SWEEP_EPOCH_AT_ONCE }, work));
-    if (this.#isClosed || this.#moved < all.length) return null;
+    if (this.#isClosed) return null;
+    this.#left = stuck;
+    if (stuck.length > 0) return null;
     return await keys.retire(first, TIMEOUT_DEFAULT_MS);
   }
 

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { PREFIXES } from "../../src/epochs/reserved_keys.ts";
 import { EpochSweep, type SweepParts } from "../../src/epochs/sweep.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { KEYS_PER_REPLY, SWEEP_EPOCH_AT_ONCE, SWEEP_EPOCH_OTHERS_MS, SWEEP_EPOCH_RETRY_MS } from "../../src/limits.ts";
@@ -52,6 +53,26 @@ Deno.test("sweep: while one name cannot be brought nothing is retired, and it is
   it.stuck.add("kv/00007");
   await clock.pass(10 * SWEEP_EPOCH_RETRY_MS);
   assertEquals([it.retired, sweep.progress], [null, { moved: 19, total: 20 }]);
+  it.stuck.clear();
+  await clock.pass(SWEEP_EPOCH_RETRY_MS);
+  assertEquals(it.told, [1]);
+});
+
+Deno.test("sweep: what has been brought is not brought again, nor listed, however often a name fails", async () => {
+  let pages = 0;
+  const { clock, sweep, all, brought, it } = standing(40, {
+    page: ({ prefix, after }) => {
+      pages++;
+      return Promise.resolve({ keys: all.filter((key) => key.startsWith(prefix) && key > after), more: false });
+    },
+  });
+  it.stuck.add(all[7]!).add(all[30]!);
+  await clock.pass(10 * SWEEP_EPOCH_RETRY_MS);
+  assertEquals(brought.filter((key) => !it.stuck.has(key)).length, 38);
+  assertEquals([pages, sweep.progress], [PREFIXES.length, { moved: 38, total: 40 }]);
+  it.stuck.delete(all[7]!);
+  await clock.pass(SWEEP_EPOCH_RETRY_MS);
+  assertEquals([it.retired, sweep.progress], [null, { moved: 39, total: 40 }]);
   it.stuck.clear();
   await clock.pass(SWEEP_EPOCH_RETRY_MS);
   assertEquals(it.told, [1]);
