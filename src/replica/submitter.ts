@@ -275,12 +275,13 @@ export class Submitter {
     return await transport.send(to, message).then(({ type }) => type === "noted", () => false);
   }
 
-  /** Resolves when the key has moved on or another command came; also, with true, after `ms`: the next round looks. */
+  /** Resolves, with true, when the key moves on or a command comes, or has come since this round looked; also after `ms`. */
   #moved(ms: number): Promise<true> {
     const { promise, resolve } = Promise.withResolvers<true>();
     const stopListening = this.#parts.acceptor.onMove(this.#key, () => resolve(true));
     const cancel = this.#parts.clock.after(ms, () => resolve(true));
     this.#wake = () => resolve(true);
+    if ([...this.#pending].some(({ born }) => born === null)) resolve(true);
     return promise.finally(() => {
       stopListening();
       cancel();

@@ -1,5 +1,6 @@
 /** What only takes a place waits a moment for the command that frees the way, and costs no value of its own (PROTOCOL.md §7). */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { realClock } from "../../src/compose/world.ts";
 import { PLACES_WAIT_MS } from "../../src/limits.ts";
 import { instanceOfFence } from "../../src/machine/fence.ts";
 import type { Op } from "../../src/machine/op.ts";
@@ -94,6 +95,34 @@ Deno.test("held back: a place and the release that hands over to it are decided 
     assertEquals(receipt.instance, 2);
     assertEquals(instanceOfFence((await next).body.fence), 2);
   } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("held back: a release that comes in the same turn as a place is the company it waits for", async () => {
+  let isOver = false;
+  const cluster = await memoryCluster(3, {
+    clock: {
+      ...realClock,
+      // Whatever waits out its time here is never decided.
+      after: (ms, run) => realClock.after(ms, () => isOver || ms !== PLACES_WAIT_MS ? run() : undefined),
+    },
+  });
+  try {
+    const { locks } = cluster.node("a");
+    // Somewhere on its way a round has looked at the place already, and goes on with it.
+    for (let steps = 0; steps < 12; steps++) {
+      const name = `q${steps}`;
+      const held = await locks.acquire(name, request("first"), caller());
+      const next = locks.acquire(name, request("second", { waitMs: 60_000, renews: true }), caller())
+        .catch(() => null);
+      for (let i = 0; i < steps; i++) await null;
+      const released = locks.release(name, held.body.fence, caller()).then(() => true, () => false);
+      assert(await released, `the release is decided, ${steps} steps after the place came`);
+      assertNotEquals(await next, null);
+    }
+  } finally {
+    isOver = true;
     cluster.close();
   }
 });
