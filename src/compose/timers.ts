@@ -5,7 +5,7 @@
 import type { Clock } from "../ports.ts";
 import { Due } from "./due.ts";
 
-/** The runtime's timers take no less; so no callback that sets another keeps the rest of the process waiting. */
+/** The runtime takes this for less, and for no number; so no callback that sets another keeps the rest of the process waiting. */
 const LEAST_MS = 1;
 /** A longer one the runtime calls at once. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -24,7 +24,7 @@ export class Timers {
   /** Calls back once after `ms`; returns what cancels it. */
   after(ms: number, run: () => void): () => void {
     const now = this.#clock.now();
-    const item = this.#due.add(now + Math.max(LEAST_MS, ms), run);
+    const item = this.#due.add(now + (ms > LEAST_MS ? ms : LEAST_MS), run);
     this.#arm(now);
     return () => {
       this.#due.remove(item);

@@ -10,7 +10,7 @@ class Runtime {
     now: () => this.nowMs,
     after: (ms, run) => {
       // Deno and Node take none of less, and one of more as 1.
-      const timer = { dueMs: this.nowMs + (ms > 2 ** 31 - 1 ? 1 : Math.max(1, ms)), run };
+      const timer = { dueMs: this.nowMs + (ms >= 1 && ms < 2 ** 31 ? ms : 1), run };
       this.everSet++;
       this.set.add(timer);
       return () => void this.set.delete(timer);
@@ -115,4 +115,15 @@ Deno.test("timers: what is due later than the runtime's longest timer, or never,
   runtime.to(2 * MONTH_MS);
   assertEquals(called, ["a month"]);
   assertLessOrEqual(runtime.everSet, 5);
+});
+
+Deno.test("timers: one set for what is no number is called as the runtime calls it, and keeps no other waiting", () => {
+  const runtime = new Runtime();
+  const called: string[] = [];
+  runtime.timers.after(5, () => called.push("at 5"));
+  runtime.timers.after(NaN, () => called.push("at once"));
+  runtime.timers.after(-1, () => called.push("late"));
+  runtime.to(10);
+  assertEquals(called, ["at once", "late", "at 5"]);
+  assertEquals(runtime.set.size, 0);
 });
