@@ -1,8 +1,9 @@
 /** What only takes a place waits a moment for the command that frees the way, and costs no value of its own (PROTOCOL.md §7). */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { realClock } from "../../src/compose/world.ts";
-import { PLACES_WAIT_MS } from "../../src/limits.ts";
+import { COMMANDS_PER_VALUE, PLACES_WAIT_MS } from "../../src/limits.ts";
 import { instanceOfFence } from "../../src/machine/fence.ts";
+import type { LockMachine } from "../../src/machine/machine.ts";
 import type { Op } from "../../src/machine/op.ts";
 import type { Snapshot, State } from "../../src/paxos/message.ts";
 import { HeldBack } from "../../src/replica/held_back.ts";
@@ -70,6 +71,35 @@ Deno.test("held back: what somebody is answered by goes at once, and all that wa
     ["it is hedged", HELD, [pending(WAITS, { hedge: 2 })]],
   ];
   for (const [what, at, waiting] of cases) assertEquals(heldBack.leftMs(at, waiting), 0, what);
+});
+
+Deno.test("held back: each that comes is looked at once, and not all again with it; anew where one of them has gone", () => {
+  let applied = 0;
+  const counting: LockMachine = {
+    ...machine,
+    applyWithResults(state, instance, value) {
+      applied += value.commands.length;
+      return machine.applyWithResults(state, instance, value);
+    },
+  };
+  const heldBack = new HeldBack({ machine: counting, clock: { now: () => 0 } });
+  const waiting = Array.from({ length: 20 }, (_, i) => pending({ ...WAITS, holder: `h${i}` }));
+  for (let n = 1; n <= waiting.length; n++) {
+    assertEquals(heldBack.leftMs(HELD, waiting.slice(0, n)), PLACES_WAIT_MS, `${n}`);
+    assertEquals(heldBack.leftMs(HELD, waiting.slice(0, n)), PLACES_WAIT_MS, `${n} again`);
+  }
+  assertEquals(applied, waiting.length);
+  assertEquals(heldBack.leftMs(HELD, waiting.slice(1)), PLACES_WAIT_MS);
+  assertEquals(applied, 2 * waiting.length - 1);
+  assertEquals(heldBack.leftMs(HELD, [...waiting.slice(1), pending(TAKE)]), 0, "one that is refused goes at once");
+  assertEquals(heldBack.leftMs(FREE, waiting), 0, "and all, where the way is free");
+});
+
+Deno.test("held back: what fills a value goes at once, as no release would go with it", () => {
+  const heldBack = new HeldBack({ machine, clock: { now: () => 0 } });
+  const waiting = Array.from({ length: COMMANDS_PER_VALUE }, (_, i) => pending({ ...WAITS, holder: `h${i}` }));
+  assertEquals(heldBack.leftMs(HELD, waiting.slice(1)), PLACES_WAIT_MS);
+  assertEquals(heldBack.leftMs(HELD, waiting), 0);
 });
 
 /** A hundredth of the wall's speed: nothing here takes as long as places wait. */
