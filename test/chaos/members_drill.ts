@@ -48,7 +48,7 @@ const IDS = "abcdefghijklmnopqrstuvwxyz";
 const NEW_EACH = 5;
 const ROUNDS_MAX = Math.floor((IDS.length - FIRST.length) / NEW_EACH);
 const CALM_MS = 1_000;
-const KILL_REST_MS = [500, 3_000] as const;
+const KILL_REST_MS = [500, 5_000] as const;
 const FINAL_MS = 2_000;
 
 /**
@@ -286,7 +286,7 @@ export function toldOf({ lost, fell, violations, longestGapMs, ...figures }: Dri
   ].join("\n");
 }
 
-const HELP = `deno task members [--minutes 5] [--workers 64] [--seed 1] [--rounds 4]
+const HELP = `deno task members [--minutes 5] [--workers 64] [--seed 1] [--rounds 1]
 
 Real processes on real files, and clients that take locks and read and write registers. Again and again: a disk of three is lost
 for good and its member replaced, twice; three become four, then five; a disk of five is lost and replaced; five become three.
@@ -310,7 +310,7 @@ if (import.meta.main) {
     minutes: { type: "string", default: "5" },
     workers: { type: "string", default: "64" },
     seed: { type: "string", default: "1" },
-    rounds: { type: "string", default: `${ROUNDS_MAX}` },
+    rounds: { type: "string", default: "1" },
   });
   const rounds = Math.min(ROUNDS_MAX, whole("rounds", values.rounds));
   const forMs = above("minutes", values.minutes, 0) * 60_000;
