@@ -30,13 +30,16 @@ export function presenceOf(
   id: string,
   quorums: QuorumSystem,
   epochs: EpochPair | null,
-  parts: Omit<ArrivalParts, "isRetired" | "shown" | "refresh"> & Pick<ImportParts, "acceptor" | "learning">,
+  parts:
+    & Omit<ArrivalParts, "isRetired" | "shown" | "isStopped" | "refresh">
+    & Pick<ImportParts, "acceptor" | "learning">,
 ): Presence {
   const { acceptor, learning, clock } = parts;
   if (epochs === null || !quorums.isMember(id) || epochs.old.quorums.isMember(id)) return new Presence(clock);
   const arrival = new Arrival({
     ...parts,
     shown: (key) => acceptor.shown(key),
+    isStopped: (key) => acceptor.stopped.has(key),
     refresh: (key) => learning.refresh(key),
     isRetired: () => epochs.first() !== null,
   });

@@ -3,7 +3,6 @@
  * them so often that nothing is kept of their first commands, and it would take them for fresh (PROTOCOL.md §9). Until it has
  * all, it asks before it proposes; by then whoever decides a new name tells it.
  */
-import { QuorateError } from "../errors.ts";
 import { KEYS_PER_REPLY, SWEEP_EPOCH_RETRY_MS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { Clock } from "../ports.ts";
 import type { KeyRange, KeysPage } from "../replica/names.ts";
@@ -17,6 +16,8 @@ export type ArrivalParts = {
   /** As a quorum of members lists keys; rejects with `no-quorum`. */
   readonly page: (range: KeyRange, timeoutMs: number) => Promise<KeysPage>;
   readonly shown: (key: string) => Promise<View>;
+  /** Whether the own record of it is known to be wrong: it says nothing until it is repaired. */
+  readonly isStopped: (key: string) => boolean;
   /** Takes over the newest state that members have; false: no read quorum answered. */
   readonly refresh: (key: string) => Promise<boolean>;
   /** Whether this node knows that the epoch before is retired. Before that it takes no name for fresh. */
@@ -58,22 +59,16 @@ export class Arrival implements Lack {
     this.#cancel();
   }
 
-  async #hasRecord(key: string): Promise<boolean> {
-    try {
-      return (await this.#parts.shown(key)).isImported;
-    } catch (error) {
-      // One that is wrong takes no part in anything until it is repaired.
-      if (error instanceof QuorateError && error.code === "not-ready") return true;
-      throw error;
-    }
-  }
-
-  /** False: of some name no quorum answered. Rejects as `page` and `shown` do. */
+  /** False: of some name no quorum answered, or nothing can be said here for now. Rejects as `page` does. */
   async #getAll(): Promise<boolean> {
     let hasAll = true;
+    const { shown, isStopped, refresh } = this.#parts;
     const get = async (key: string) => {
-      if (this.#isClosed || await this.#hasRecord(key)) return;
-      hasAll = await this.#parts.refresh(key) && hasAll;
+      if (this.#isClosed) return;
+      const own = await shown(key).catch(() => null);
+      // One that is wrong takes no part in anything until it is repaired; a store that fails says nothing of any.
+      const isGot = own === null ? isStopped(key) : own.isImported || await refresh(key);
+      if (!isGot) hasAll = false;
     };
     for (const prefix of PREFIXES) {
       for (let after = ""; !this.#isClosed;) {

@@ -9,7 +9,15 @@ import { ManualClock } from "../transport/manual_clock.ts";
 function arriving(names: number) {
   const clock = new ManualClock();
   const all = Array.from({ length: names }, (_, i) => `kv/${String(i).padStart(5, "0")}`);
-  const it = { isRetired: true, hasQuorum: true, own: new Set<string>(), asked: [] as string[], silent: "", wrong: "" };
+  const it = {
+    isRetired: true,
+    hasQuorum: true,
+    own: new Set<string>(),
+    asked: [] as string[],
+    silent: "",
+    wrong: "",
+    failing: "",
+  };
   const arrival = new Arrival({
     clock,
     page: ({ prefix, after, limit }) => {
@@ -18,9 +26,10 @@ function arriving(names: number) {
       return Promise.resolve({ keys, more: keys.length === limit });
     },
     shown: (key) =>
-      it.wrong === key
-        ? Promise.reject(new QuorateError("not-ready", "its record has stopped"))
+      [it.wrong, it.failing].includes(key)
+        ? Promise.reject(new QuorateError("not-ready", "nothing can be said of it"))
         : Promise.resolve({ isImported: it.own.has(key) } as View),
+    isStopped: (key) => it.wrong === key,
     refresh: (key) => {
       it.asked.push(key);
       if (it.silent === key) return Promise.resolve(false);
@@ -56,6 +65,18 @@ Deno.test("arrival: while no quorum answers, of the list or of one name, somethi
   it.silent = "";
   await clock.pass(SWEEP_EPOCH_RETRY_MS);
   assertEquals(arrival.isLeft, false);
+});
+
+Deno.test("arrival: a name of which nothing can be said for a moment keeps none of the others back, and is asked for later", async () => {
+  const { clock, arrival, all, it } = arriving(KEYS_PER_REPLY + 3);
+  it.failing = all[2]!;
+  arrival.start();
+  await clock.pass(SWEEP_EPOCH_RETRY_MS);
+  assertEquals([...it.asked].sort(), all.filter((_, i) => i !== 2));
+  assertEquals(arrival.isLeft, true);
+  it.failing = "";
+  await clock.pass(SWEEP_EPOCH_RETRY_MS);
+  assertEquals([it.asked.at(-1), arrival.isLeft, clock.timers], [all[2], false, 0]);
 });
 
 Deno.test("arrival: nothing is asked before the epoch before is known to be retired, nor after the end", async () => {
