@@ -101,7 +101,7 @@ export class Learning {
 
   /**
    * Takes over the newest state that members have: for a node that missed what was decided, and needs to know. Resolves
-   * once a read quorum has answered, with true, or nobody else will in time.
+   * once a read quorum has answered and the own record has that, with true, or nobody else will in time.
    */
   refresh(key: string): Promise<boolean> {
     return this.#ask(key, (snapshot) => this.install(key, snapshot));
@@ -123,8 +123,11 @@ export class Learning {
     return newest > own ? newest : null;
   }
 
-  /** Resolves once a read quorum has answered, with true, or nobody else will in time. */
-  async #ask(key: string, hear: (snapshot: Snapshot) => Promise<void> | void): Promise<boolean> {
+  /**
+   * Resolves once a read quorum has answered, with true, or nobody else will in time.
+   * @param hear false: what it said came to nothing, as if it had not
+   */
+  async #ask(key: string, hear: (snapshot: Snapshot) => Promise<boolean> | void): Promise<boolean> {
     const { me, quorums } = this.#acceptor.rules;
     const ask = { type: "read", key, epoch: this.#epoch, instance: 1 } as const;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -133,7 +136,7 @@ export class Learning {
       const reply = await this.#transport.send(member, ask).catch(() => null);
       // Without a record of this epoch it has nothing to say that could be newer.
       if (reply?.type !== "view" && reply?.type !== "unimported") return;
-      if (reply.type === "view") await hear(reply.snapshot);
+      if (reply.type === "view" && await hear(reply.snapshot) === false) return;
       heard.add(member);
       if (quorums.isPhase1(heard)) resolve();
     });
@@ -145,11 +148,14 @@ export class Learning {
     return quorums.isPhase1(heard);
   }
 
-  /** A state that a member holds decided, or a read quorum's, for the own record if that is older. One of before is none for it. */
-  async install(key: string, { isOfBefore, ...snapshot }: Newest): Promise<void> {
-    if (isOfBefore === true) return;
+  /**
+   * A state that a member holds decided, or a read quorum's, for the own record if that is older. One of before is none for it.
+   * Whether the own record has it.
+   */
+  async install(key: string, { isOfBefore, ...snapshot }: Newest): Promise<boolean> {
+    if (isOfBefore === true) return false;
     const { instance } = snapshot;
-    await this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot });
+    return await this.#own({ type: "learn", key, epoch: this.#epoch, instance, certificate: null, snapshot }) !== null;
   }
 
   /** A node was not told: it is sent the state when it answers again. */

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { QuorateError } from "../../src/errors.ts";
 import { PEER_DEADLINE_MS } from "../../src/limits.ts";
+import { STANDING } from "../../src/paxos/ballot.ts";
 import { QuorumSystem } from "../../src/paxos/quorum.ts";
 import type { AcceptorHost } from "../../src/replica/acceptor_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
@@ -184,4 +185,23 @@ Deno.test("learning: members that do not answer hold nobody up for longer than a
   assertEquals(isOver, false);
   await clock.pass(1);
   await asked;
+});
+
+Deno.test("learning: what members said and the own store did not take is not taken over", async () => {
+  const state = { mode: { kind: "prepare" } } as const;
+  const snapshot = { instance: 7, state, stateHash: "h", decidedBy: null };
+  const view = { type: "view", snapshot, promised: STANDING, vote: null } as const;
+  const network = { send: () => Promise.resolve(view), rttMs: () => 1, close() {} };
+  let isFailing = true;
+  const acceptor = {
+    rules: { me: "a", quorums: new QuorumSystem(["a", "b", "c"]) },
+    handle: () =>
+      isFailing
+        ? Promise.reject(new QuorateError("not-ready", "its store failed"))
+        : Promise.resolve({ type: "learned", instance: 7 }),
+  } as unknown as AcceptorHost;
+  const learning = new Learning(acceptor, network, new ManualClock(), 0);
+  assertEquals(await learning.refresh("lock/x"), false);
+  isFailing = false;
+  assertEquals(await learning.refresh("lock/x"), true);
 });

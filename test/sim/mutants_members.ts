@@ -133,7 +133,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
   {
     name: "what a read found of the epoch before is taken for a record of the new one",
     kind: "members",
-    edits: [{ file: "replica/learning.ts", text: "    if (isOfBefore === true) return;\n", replacement: "" }, {
+    edits: [{ file: "replica/learning.ts", text: "    if (isOfBefore === true) return false;\n", replacement: "" }, {
       file: "replica/learning.ts",
       text: "{ isOfBefore, ...snapshot }: Newest",
       replacement: "snapshot: Newest",
