@@ -366,9 +366,8 @@ export class Submitter {
 
   async #follow(snapshot: Snapshot): Promise<void> {
     const { acceptor, epoch } = this.#parts;
-    const { instance } = snapshot;
-    const learn = { type: "learn", key: this.#key, epoch, instance, certificate: null, snapshot } as const;
-    const reply = await acceptor.handle(learn, acceptor.rules.me);
+    const at = { key: this.#key, epoch, instance: snapshot.instance };
+    const reply = await acceptor.handle({ type: "learn", ...at, certificate: null, snapshot }, acceptor.rules.me);
     if (reply.type === "stopped") {
       throw new QuorateError("not-ready", `this node's record of it has stopped: ${reply.reason}`);
     }
