@@ -51,8 +51,8 @@ export function whyTold(
 }
 
 /**
- * Called after a record has moved to a later instance, once that is durable. `value`: what was decided at the instance before,
- * null where a state that somebody sent moved it.
+ * Called after a record has moved to a later instance, in memory at least (write_behind.ts). `value`: what was decided at the
+ * instance before, null where a state that somebody sent moved it.
  */
 export type MoveListener = (key: string, snapshot: Snapshot, value: Value | null) => void;
 /** The same for every key; `from` is the instance the record stood at before. */
