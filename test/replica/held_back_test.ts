@@ -102,8 +102,8 @@ Deno.test("held back: what fills a value goes at once, as no release would go wi
   assertEquals(heldBack.leftMs(HELD, waiting), 0);
 });
 
-/** A hundredth of the wall's speed: nothing here takes as long as places wait. */
-const SLOW = 0.01;
+/** A thousandth of the speed of the wall clock: nothing here takes as long as places wait. */
+const SLOW = 0.001;
 
 Deno.test("held back: a place and the release that hands over to it are decided in one value", async () => {
   const slow = fastClock(SLOW);
