@@ -24,7 +24,7 @@ import { endLapsed, leasesOf } from "./lease.ts";
 import { acquire } from "./lock.ts";
 import type { Hold, KeepPlaces, Op, Place, Result } from "./op.ts";
 import { orderCommands } from "./order.ts";
-import { indexOfPlace, unpackPlace } from "./place.ts";
+import { indexInState, indexOfPlace, unpackPlace } from "./place.ts";
 import { readOp } from "./read_op.ts";
 import { put, remove } from "./register.ts";
 import type { Kept } from "./result_code.ts";
@@ -157,7 +157,7 @@ export function createMachine({ digest }: { readonly digest: Digest }): LockMach
     },
     placeOfCommand(state, subject, commandId) {
       const { queue } = keyState(state);
-      const index = indexOfPlace(queue, keyOf(subject, commandId));
+      const index = indexInState(queue, keyOf(subject, commandId));
       const row = queue[index];
       return row === undefined ? null : { place: unpackPlace(row), position: index + 1 };
     },

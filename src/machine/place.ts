@@ -44,3 +44,16 @@ export function unpackPlace(row: PlaceRow): Place {
 export function indexOfPlace(queue: readonly PlaceRow[], id: string): number {
   return queue.findIndex((row) => row[0] === id);
 }
+
+/** By queue, where each place stands: whoever answers many waiters looks for each of them in the same queue. */
+const standing = new WeakMap<readonly PlaceRow[], ReadonlyMap<string, number>>();
+
+/** As `indexOfPlace`, of a queue that does not change any more. */
+export function indexInState(queue: readonly PlaceRow[], id: string): number {
+  let places = standing.get(queue);
+  if (places === undefined) {
+    places = new Map(queue.map(([place], index) => [place, index]));
+    standing.set(queue, places);
+  }
+  return places.get(id) ?? -1;
+}

@@ -41,7 +41,7 @@ const ITEM_MAX_BYTES = 400;
 
 /** True, and the room is taken, if a hold or place can be added and the state still fits after all that may follow. */
 export function takeRoom(draft: Draft, item: Hold | PlaceRow): boolean {
-  const need = jsonBytes(item) + 1 + RENEWAL_BYTES + ("fence" in item ? 0 : HANDOVER_BYTES);
+  const need = itemBytes(item) + 1 + RENEWAL_BYTES + ("fence" in item ? 0 : HANDOVER_BYTES);
   // Only additions are counted as they come; what was freed meanwhile is found here, exactly only where that decides.
   if (draft.room < need) draft.room = leastFreeBytes(draft);
   if (draft.room < need) draft.room = freeBytes(draft);
@@ -61,7 +61,7 @@ function freeBytes(draft: Draft): number {
   // One exclusive waiter at a time becomes a holder, all others maybe at once.
   const handovers = Math.min(shared + 1, HOLDERS_PER_KEY) * HANDOVER_BYTES;
   const renewals = (holders.length + queue.length) * RENEWAL_BYTES;
-  return ROW_MAX_BYTES - FIXED_BYTES[version] - handovers - renewals - jsonBytes(holders) - jsonBytes(queue);
+  return ROW_MAX_BYTES - FIXED_BYTES[version] - handovers - renewals - listBytes(holders) - listBytes(queue);
 }
 
 /** Cheap, and no more than `freeBytes`. */
@@ -79,14 +79,15 @@ export function trimToRow(
 ): readonly Ended[] {
   const { version, holders, queue, cooling, mode, endedSessions } = draft;
   if (upperBound({ version, holders, queue, history, window }) <= ROW_MAX_BYTES) return history;
-  const text = { mode, holders, queue, cooling, history, endedSessions, window, ...(version === 1 ? {} : { floors }) };
-  let excess = jsonBytes(text) + ITEM_MAX_BYTES - ROW_MAX_BYTES;
+  const rest = { mode, holders: [], queue: [], cooling, history: [], endedSessions, window };
+  const lists = [holders, queue, history].reduce((sum, list) => sum + listBytes(list) - listBytes([]), 0);
+  let excess = jsonBytes(version === 1 ? rest : { ...rest, floors }) + lists + ITEM_MAX_BYTES - ROW_MAX_BYTES;
   let drop = 0;
-  for (; excess > 0 && drop < history.length; drop++) excess -= jsonBytes(history[drop]) + 1;
+  for (; excess > 0 && drop < history.length; drop++) excess -= itemBytes(history[drop]!) + 1;
   return history.slice(drop);
 }
 
-/** Cheap, and far too high for a long queue: only then is the text made and measured. */
+/** Cheap, and far too high for a long queue: only then are items measured. */
 function upperBound(
   { version, holders, queue, history, window }: Pick<Draft, "version" | "holders" | "queue"> & {
     readonly history: readonly Ended[];
@@ -119,5 +120,21 @@ export function jsonBytes(value: unknown): number {
     // Each half of a pair of surrogates has two of its four bytes, and JSON has no half alone.
     bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2;
   }
+  return bytes;
+}
+
+/** The same of a list, by its items. */
+export function listBytes(items: readonly object[]): number {
+  return items.reduce((sum, item) => sum + itemBytes(item), 2 + Math.max(0, items.length - 1));
+}
+
+/** By item: none ever changes, and most of a state's were in the state before. */
+const measured = new WeakMap<object, number>();
+
+function itemBytes(item: object): number {
+  const known = measured.get(item);
+  if (known !== undefined) return known;
+  const bytes = jsonBytes(item);
+  measured.set(item, bytes);
   return bytes;
 }

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { HOLDERS_PER_KEY, ROW_MAX_BYTES } from "../../src/limits.ts";
-import { jsonBytes } from "../../src/machine/size.ts";
+import { jsonBytes, listBytes } from "../../src/machine/size.ts";
 import { contentOf, KeyLog, machine } from "./key_log.ts";
 
 const WIDE = { metadata: '"'.repeat(256), subject: "é".repeat(64) };
@@ -8,6 +8,18 @@ const holder = (i: number) => `"\\${i}`.padEnd(128, "\\");
 
 Deno.test("bytes are counted as UTF-8 of the JSON text", () => {
   assertEquals(jsonBytes({ a: 'é"' }), new TextEncoder().encode('{"a":"é\\""}').length);
+});
+
+Deno.test("a list is counted by its items as its text is, again and again", () => {
+  const log = new KeyLog();
+  log.grant("h");
+  for (let i = 0; i < 8; i++) log.acquire(holder(i), { ...WIDE, wait: "a" });
+  for (let i = 0; i < 4; i++) log.release(log.hold.fence, i === 0 ? undefined : WIDE.subject);
+  const { holders, queue, history } = log.state;
+  assert(queue.length > 0 && history.length > 0);
+  for (const list of [[], holders, queue, queue, history, [...queue, ...history]]) {
+    assertEquals(listBytes(list), jsonBytes(list));
+  }
 });
 
 Deno.test("what would not fit is too-large, changes nothing but the window, and is told again", () => {
