@@ -39,7 +39,7 @@ export class Leftovers {
     this.#newest.set(key, { instance, leases: new Map(terms) });
   }
 
-  /** A node times every lease anew after a restart, each from when it first looks at it. */
+  /** A node times every lease anew after a restart, and in a new epoch, each from when it first looks at it. */
   restarted(node: string): void {
     for (const since of this.#since.values()) since.delete(node);
   }

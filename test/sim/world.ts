@@ -337,6 +337,8 @@ export class World {
     const isOther = this.epochOf(id) !== row.current.epoch;
     await this.#cluster.adopt(id, row);
     if (!isOther) return;
+    // The node of the new epoch has a memory of its own.
+    this.leftovers.restarted(id);
     this.#left.get(id)?.resolve();
     this.#left.delete(id);
   }
