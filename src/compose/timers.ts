@@ -37,7 +37,8 @@ export class Timers {
     const { first } = this.#due;
     if (first === undefined || (this.#wake !== null && this.#wake.atMs <= first.dueMs)) return;
     this.#disarm();
-    const ms = Math.min(LONGEST_MS, Math.ceil(first.dueMs - now));
+    // Overdue by now, where a callback took long and set another: a time that is past the runtime warns of.
+    const ms = Math.min(LONGEST_MS, Math.max(LEAST_MS, Math.ceil(first.dueMs - now)));
     this.#wake = { atMs: first.dueMs, cancel: this.#clock.after(ms, () => this.#ring()) };
   }
 
@@ -57,7 +58,7 @@ export class Timers {
       }
     } finally {
       // Also where one throws: the others are called as if it had not.
-      this.#arm(now);
+      this.#arm(this.#clock.now());
     }
   }
 }

@@ -9,6 +9,8 @@ class Runtime {
   readonly timers = new Timers({
     now: () => this.nowMs,
     after: (ms, run) => {
+      // Deno and Node write a warning to whoever looks at the process.
+      if (!(ms >= 1)) throw new Error(`the runtime was asked for ${ms} ms`);
       // Deno and Node take none of less, and one of more as 1.
       const timer = { dueMs: this.nowMs + (ms >= 1 && ms < 2 ** 31 ? ms : 1), run };
       this.everSet++;
@@ -126,4 +128,18 @@ Deno.test("timers: one set for what is no number is called as the runtime calls 
   runtime.to(10);
   assertEquals(called, ["at once", "late", "at 5"]);
   assertEquals(runtime.set.size, 0);
+});
+
+Deno.test("timers: one that is set while others are overdue asks the runtime for no time that is past", () => {
+  const runtime = new Runtime();
+  const called: string[] = [];
+  runtime.timers.after(5, () => {
+    // This takes long, and the next is due by now.
+    runtime.nowMs += 20;
+    runtime.timers.after(10, () => called.push("set meanwhile"));
+    called.push("first");
+  });
+  runtime.timers.after(6, () => called.push("overdue"));
+  runtime.to(100);
+  assertEquals(called, ["first", "overdue", "set meanwhile"]);
 });
