@@ -13,6 +13,8 @@ import {
   type BallotStore,
   type Clock,
   type EpochsRow,
+  type Meter,
+  NO_METER,
   NO_TRACE,
   type Randomness,
   type Trace,
@@ -88,6 +90,8 @@ export type MemoryClusterOptions = {
   readonly deadlineMs?: number;
   /** What each node shows its messages to. Default: nothing. */
   readonly trace?: (id: string) => Trace;
+  /** What counts for each node. Default: nothing. */
+  readonly meter?: (id: string) => Meter;
   /** Default: every node has a store of its own. */
   readonly shared?: Shared;
   /** Hears where a message is refused because its sender is in another epoch. Default: nobody. */
@@ -107,6 +111,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
     deadlineMs,
     modes = [],
     trace: traceOf = () => NO_TRACE,
+    meter = () => NO_METER,
     random = realRandomness,
     schedule,
     watch,
@@ -200,7 +205,7 @@ export async function memoryCluster(n: number, options: MemoryClusterOptions = {
       version: "test",
       forgetAfterMs,
       report: (line) => report(id, line),
-    }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace, versions });
+    }, { store, transport, clock: clockOf(id) ?? clock, random, machine, trace, meter: meter(id), versions });
     holder.node = node;
     nodes.set(id, node);
     return node.start();

@@ -12,7 +12,7 @@ import { entriesOf, keyState } from "../../src/machine/state.ts";
 import type { NodeId } from "../../src/paxos/ballot.ts";
 import type { AcceptorRecord, Certificate, Mode } from "../../src/paxos/message.ts";
 import { createModes, type ModeRule } from "../../src/engine/modes.ts";
-import type { Clock, Trace } from "../../src/ports.ts";
+import type { Clock, Meter, Trace } from "../../src/ports.ts";
 import { receiptOf } from "../../src/engine/receipt.ts";
 import type { Caller } from "../../src/service/service.ts";
 import type { Hold, Parcel } from "../../src/transport/local_transport.ts";
@@ -49,6 +49,8 @@ export type ObservedOptions = {
   readonly forgetAfterMs?: number;
   /** The newest version of the machine that its nodes know. */
   readonly machine?: number;
+  /** What counts for each node. */
+  readonly meter?: (id: string) => Meter;
 };
 
 /** Long enough for every timer of a node that does not come again by itself. */
