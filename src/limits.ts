@@ -231,6 +231,8 @@ export const EPOCH_DEADLINE_MS = 5_000;
 /** Between rounds of telling others of an epoch that they are not in yet: doubled with each, up to the second. */
 export const EPOCH_TELL_MIN_MS = 250;
 export const EPOCH_TELL_MAX_MS = 5_000;
+/** Names in one question whether they have moved into a new epoch: who is asked may have to read each from its disk, within PEER_DEADLINE_MS. */
+export const SWEEP_EPOCH_ASKED = 200;
 /** Names that a member moves into a new epoch at a time, and when it tries again; others help once that has lasted so long. */
 export const SWEEP_EPOCH_AT_ONCE = 16;
 export const SWEEP_EPOCH_RETRY_MS = 500;

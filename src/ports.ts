@@ -218,8 +218,13 @@ export type AskKeys = {
 };
 /** As many as the limit: there may be further ones after the last. */
 export type KeysReply = { readonly type: "keys"; readonly keys: readonly string[] };
-export type WireMessage = PeerMessage | SentImport | Collision | Forward | Outcomes | Accepted | AskMarks | AskKeys;
-export type WireReply = AcceptorReply | ImportReply | MarksReply | KeysReply | { readonly type: "noted" } | {
+/** Asks a member which of these keys have a record of its epoch; answered with those that have. */
+export type AskRecords = { readonly type: "records"; readonly keys: readonly string[] };
+export type RecordsReply = AskRecords;
+type Asked = AskMarks | AskKeys | AskRecords;
+export type WireMessage = PeerMessage | SentImport | Collision | Forward | Outcomes | Accepted | Asked;
+type Told = MarksReply | KeysReply | RecordsReply | { readonly type: "noted" };
+export type WireReply = AcceptorReply | ImportReply | Told | {
   readonly type: "unavailable";
   readonly reason: string;
 };
@@ -238,6 +243,7 @@ export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
   "lapsed?": "acceptor",
   marks: "acceptor",
   keys: "acceptor",
+  records: "acceptor",
   collision: "coordinator",
   forward: "coordinator",
   accepted: "learner",

@@ -37,7 +37,7 @@ export class InEpoch {
       clock,
       keys: node.reserved,
       page: (range, timeoutMs) => node.list(range, timeoutMs),
-      bring: (key) => node.bring(key, current.epoch),
+      bringing: () => node.bringing(current.epoch),
       first: firstIn(current),
       isMine: () =>
         node.status().members.every(({ id, reachable, fault }) => id >= node.id || !reachable || fault !== undefined),

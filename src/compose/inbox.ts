@@ -2,6 +2,7 @@
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorHost } from "../replica/acceptor_host.ts";
 import type { CoordinatorHost } from "../replica/coordinator_host.ts";
+import type { Imports } from "../replica/imports.ts";
 import type { LearnerHost } from "../replica/learner_host.ts";
 import type { Learning } from "../replica/learning.ts";
 import { type Lives, UNCONFIRMED_BOOT } from "../replica/lives.ts";
@@ -33,6 +34,8 @@ export type InboxParts = {
   readonly voteGate: VoteGate;
   readonly names: Names;
   readonly acceptor: AcceptorHost;
+  /** Null: there is no epoch before this one. */
+  readonly imports: Imports | null;
   readonly coordinator: CoordinatorHost;
   readonly learner: LearnerHost;
   readonly learning: Learning;
@@ -90,7 +93,7 @@ export class Inbox {
   }
 
   async #answer(from: NodeId, mailbox: Mailbox, message: WireMessage): Promise<WireReply> {
-    const { store, trace, health, voteGate, names, acceptor, coordinator, learner, submitters } = this.#parts;
+    const { store, trace, health, voteGate, names, acceptor, imports, coordinator, learner, submitters } = this.#parts;
     try {
       if (MAILBOX[message.type] !== mailbox) {
         return { type: "unavailable", reason: `${message.type} is not for the ${mailbox}` };
@@ -105,14 +108,19 @@ export class Inbox {
       }
       if (message.type === "keys") return await names.own(message);
       // As far as anybody counts on it, a member that can write nothing is none.
-      if (health.fault !== null && isProbe(message)) return { type: "unavailable", reason: health.fault };
+      const isCounted = isProbe(message) || message.type === "records";
+      if (health.fault !== null && isCounted) return { type: "unavailable", reason: health.fault };
       const isNoted = message.type === "collision" || message.type === "forward" || message.type === "accepted" ||
         message.type === "outcomes";
       if (trace.on && isNoted) trace.record({ type: "handled", from, message, reply: { type: "noted" } });
-      if (message.type === "collision" || message.type === "forward") {
+      if (message.type === "collision" || message.type === "forward" || message.type === "records") {
         // Who cannot vote cannot propose. Told so, the sender goes on elsewhere at once instead of waiting for it in vain.
         const reason = acceptor.votes ? voteGate.reason() : "this node does not vote";
         if (reason !== null) return { type: "unavailable", reason };
+      }
+      if (message.type === "records") {
+        if (imports === null) return { type: "unavailable", reason: "there is no epoch before this one" };
+        return { type: "records", keys: await imports.recorded(message.keys) };
       }
       if (message.type === "collision") coordinator.collision(message);
       else if (message.type === "forward") submitters.forwarded(from, message);

@@ -17,7 +17,7 @@ import { Learning } from "../replica/learning.ts";
 import { Freshness } from "../replica/freshness.ts";
 import { LearnerHost } from "../replica/learner_host.ts";
 import { LeaseClock } from "../replica/lease_clock.ts";
-import type { Imports } from "../replica/imports.ts";
+import type { Bringing, Imports } from "../replica/imports.ts";
 import { MemberRecords } from "../replica/member_records.ts";
 import { Locks } from "../service/locks.ts";
 import { type KeyRange, type KeysPage, Names } from "../replica/names.ts";
@@ -220,7 +220,7 @@ export class ReplicaNode implements NodeService {
     this.#inbox = new Inbox({
       ...{ store, trace, names, coordinator, submitters },
       ...{ health: this.health, peers: this.#peers, voteGate: this.#voteGate },
-      ...{ acceptor: this.#acceptor, learner: this.#learner, learning: this.#learning },
+      ...{ acceptor: this.#acceptor, imports, learner: this.#learner, learning: this.#learning },
       // Those that vote no more report what they voted for.
       lives: new Lives(store, { isMember: (id) => quorums.isMember(id) || epochs?.old.quorums.isMember(id) === true }),
     });
@@ -262,12 +262,9 @@ export class ReplicaNode implements NodeService {
     this.#presence.start(store.isShared || resumes === true || (store.identity()?.boot ?? 0) > FIRST_BOOT);
   }
 
-  /**
-   * Whether the key has a record of this epoch at a quorum of members, so that nobody needs the epoch before for it. Brings it
-   * there first, as far as that can be done now. False of a node that is in another epoch: its store may be sealed already.
-   */
-  async bring(key: string, epoch: number): Promise<boolean> {
-    return epoch === this.#epoch && await this.#imports?.bring(key) === true;
+  /** Moves names into this epoch; null: of a node that is in another one, whose store may be sealed already. */
+  bringing(epoch: number): Bringing | null {
+    return epoch === this.#epoch ? this.#imports : null;
   }
 
   /** Keys, those of the epoch before as its sealed members list them too; rejects with `no-quorum`. */

@@ -1,16 +1,19 @@
 /**
  * Moves all names of the epoch before into this one, and then retires that (PROTOCOL.md §9). Every member could, and no harm
- * comes of several; the first of those that can be reached does it.
+ * comes of several; the first of those that can be reached does it. Nothing of how far it came outlives it: what has moved is
+ * found out again, many names in one question, so that whoever goes on after a death does not ask name by name.
  */
 import { QuorateError } from "../errors.ts";
 import {
   KEYS_PER_REPLY,
+  SWEEP_EPOCH_ASKED,
   SWEEP_EPOCH_AT_ONCE,
   SWEEP_EPOCH_OTHERS_MS,
   SWEEP_EPOCH_RETRY_MS,
   TIMEOUT_DEFAULT_MS,
 } from "../limits.ts";
 import type { Clock } from "../ports.ts";
+import type { Bringing } from "../replica/imports.ts";
 import type { KeyRange, KeysPage } from "../replica/names.ts";
 import { PREFIXES, type ReservedKeys } from "./reserved_keys.ts";
 
@@ -22,8 +25,8 @@ export type SweepParts = {
    * seal. Rejects with `no-quorum`.
    */
   readonly page: (range: Omit<KeyRange, "which">, timeoutMs: number) => Promise<KeysPage>;
-  /** Whether the key has a record of this epoch at a quorum by now. */
-  readonly bring: (key: string) => Promise<boolean>;
+  /** Null: this node is in another epoch by now. */
+  readonly bringing: () => Bringing | null;
   /** The first instance of names without a record, in both epochs. */
   readonly first: number;
   /** Whether no member before this one can be reached. */
@@ -88,29 +91,49 @@ export class EpochSweep {
 
   /** Null: some name could not be moved yet. */
   async #sweep(): Promise<number | null> {
-    const { keys, first, bring } = this.#parts;
+    const { keys, first } = this.#parts;
     if (this.#left === null) {
       const all = await this.#list();
       if (this.#isClosed) return null;
       this.#left = all;
       this.#total = all.length;
     }
-    const names = this.#left;
-    this.#notMoved = names.length;
-    const stuck: string[] = [];
-    let next = 0;
-    const work = async () => {
-      while (next < names.length && !this.#isClosed) {
-        const name = names[next++]!;
-        if (await bring(name)) this.#notMoved--;
-        else stuck.push(name);
-      }
-    };
-    await Promise.all(Array.from({ length: SWEEP_EPOCH_AT_ONCE }, work));
+    this.#notMoved = this.#left.length;
+    const stuck = await this.#move(this.#left);
     if (this.#isClosed) return null;
     this.#left = stuck;
     if (stuck.length > 0) return null;
     return await keys.retire(first, TIMEOUT_DEFAULT_MS);
+  }
+
+  /** Those that could not be moved now. */
+  async #move(names: readonly string[]): Promise<readonly string[]> {
+    const stuck: string[] = [];
+    let asked = 0;
+    let page: string[] = [];
+    let asking: Promise<void> | null = null;
+    /** By then others may have moved some of them, or this node before it died. */
+    const ask = async () => {
+      const some = names.slice(asked, asked + SWEEP_EPOCH_ASKED);
+      asked += some.length;
+      const brought = await this.#parts.bringing()?.broughtOf(some) ?? new Set();
+      page = some.filter((name) => !brought.has(name));
+      this.#notMoved -= some.length - page.length;
+    };
+    const next = async () => {
+      while (page.length === 0 && asked < names.length && !this.#isClosed) {
+        await (asking ??= ask().finally(() => asking = null));
+      }
+      return this.#isClosed ? undefined : page.shift();
+    };
+    const work = async () => {
+      for (let name = await next(); name !== undefined; name = await next()) {
+        if (await this.#parts.bringing()?.bring(name) === true) this.#notMoved--;
+        else stuck.push(name);
+      }
+    };
+    await Promise.all(Array.from({ length: SWEEP_EPOCH_AT_ONCE }, work));
+    return stuck;
   }
 
   /** All before any is moved: whoever lists is sealed, so none is added to them. */

@@ -19,6 +19,7 @@ import type { Learn, Machine, Read, Snapshot, Value } from "../paxos/message.ts"
 import type { Clock, Randomness, Transport } from "../ports.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { Learning } from "./learning.ts";
+import { lookAtAll } from "./poller.ts";
 import { acceptorReplyIn } from "./peer_reply.ts";
 import type { Timing } from "./timing.ts";
 
@@ -33,7 +34,21 @@ export type ImportParts = {
   readonly epochsOf: (key: string) => Epochs;
 };
 
-export class Imports {
+/** What moves names into an epoch, at a node that is in it. */
+export type Bringing = {
+  /**
+   * Those of the keys that all members which answer have a record of, and these are a quorum: nobody needs the epoch before for
+   * them. Where some member that answers lacks one, it is to be brought there.
+   */
+  broughtOf(keys: readonly string[]): Promise<ReadonlySet<string>>;
+  /**
+   * Whether the key has a record of this epoch at a quorum of members, so that nobody needs the epoch before for it. Brings it
+   * there first, as far as that can be done now.
+   */
+  bring(key: string): Promise<boolean>;
+};
+
+export class Imports implements Bringing {
   readonly #parts: ImportParts;
   readonly #running = new Map<string, Promise<void>>();
   readonly #closed = new AbortController();
@@ -49,7 +64,29 @@ export class Imports {
     return running;
   }
 
-  /** As ReplicaNode's. */
+  /** Those of the keys whose own record is of this epoch, durably. One of which nothing may be said is not among them. */
+  async recorded(keys: readonly string[]): Promise<readonly string[]> {
+    const found = new Set<string>();
+    await lookAtAll(keys, async (key) => {
+      const own = await this.#parts.acceptor.shown(key).catch(() => null);
+      if (own?.isImported === true) found.add(key);
+    });
+    return keys.filter((key) => found.has(key));
+  }
+
+  async broughtOf(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    const { acceptor: { rules: { me, quorums }, votes }, transport } = this.#parts;
+    if (!votes) return new Set();
+    const said = new Map<NodeId, ReadonlySet<string>>();
+    await Promise.all(quorums.members.map(async (to) => {
+      if (to === me) return said.set(me, new Set(await this.recorded(keys)));
+      const reply = await transport.send(to, { type: "records", keys }).catch(() => null);
+      if (reply?.type === "records") said.set(to, new Set(reply.keys));
+    }));
+    if (!quorums.isPhase1(new Set(said.keys()))) return new Set();
+    return new Set(keys.filter((key) => [...said.values()].every((has) => has.has(key))));
+  }
+
   async bring(key: string): Promise<boolean> {
     const { acceptor, learning, transport, epochsOf } = this.#parts;
     const { me, quorums } = acceptor.rules;

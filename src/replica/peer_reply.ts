@@ -16,6 +16,7 @@ export function acceptorReplyIn(reply: WireReply | SentReply): AcceptorReply | n
       return { type: "behind", instance: 1 };
     case "marks":
     case "keys":
+    case "records":
     case "noted":
     case "unavailable":
     case "import-promise":

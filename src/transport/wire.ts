@@ -145,6 +145,7 @@ const MESSAGES: Checks<WireMessage> = {
       oneOf(message["which"], `${at}.which`, ["live", "all"]);
     },
   ],
+  records: [fieldsOf<Of<WireMessage, "records">>({ type: 1, keys: 1 }), checkKeys],
 };
 
 /** What answers `decide` and `recover` is no part of it either: it is about the node's own record. */
@@ -209,9 +210,8 @@ const REPLIES: Checks<SentReply> = {
     if (reply["mark"] !== null) checkMark(reply["mark"], `${at}.mark`);
     checkNode(reply["of"], `${at}.of`);
   }],
-  keys: [fieldsOf<Of<WireReply, "keys">>({ type: 1, keys: 1 }), (reply, at) => {
-    list(reply["keys"], `${at}.keys`, KEYS_PER_REPLY).forEach((key, i) => checkKey(key, `${at}.keys[${i}]`));
-  }],
+  keys: [fieldsOf<Of<WireReply, "keys">>({ type: 1, keys: 1 }), checkKeys],
+  records: [fieldsOf<Of<WireReply, "records">>({ type: 1, keys: 1 }), checkKeys],
 };
 
 const REQUEST = fieldsOf<PeerRequestBody>({ config: 1, mark: 1, messages: 1 });
@@ -383,6 +383,10 @@ function checkInstance(reply: Fields, at: string): void {
 function checkInstanceAndBallot(reply: Fields, at: string): void {
   checkInstance(reply, at);
   checkBallot(reply["ballot"], `${at}.ballot`);
+}
+
+function checkKeys(item: Fields, at: string): void {
+  list(item["keys"], `${at}.keys`, KEYS_PER_REPLY).forEach((key, i) => checkKey(key, `${at}.keys[${i}]`));
 }
 
 function checkReason(reply: Fields, at: string): void {

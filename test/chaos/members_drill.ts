@@ -2,6 +2,7 @@
  * Members change under load, again and again: a lost disk is replaced, twice of three and once of five, and three become four, five
  * and three while nodes are killed at any moment. Everything its users were told is judged at the end. `deno task members` runs it.
  */
+import { BATCH_MAX_OPERATIONS } from "../../src/limits.ts";
 import { stopSignal } from "../../src/cli/stop_signal.ts";
 import { above, optionsOf, whole } from "../options.ts";
 import { seeded } from "../replica/clocks.ts";
@@ -11,7 +12,7 @@ import { isSuccess } from "./client.ts";
 import { History } from "./history.ts";
 import { holdsOf } from "./holds.ts";
 import { MemberCluster, until } from "./member_cluster.ts";
-import { pause } from "./real_cluster.ts";
+import { call, pause } from "./real_cluster.ts";
 import { RegisterLoad } from "./register_load.ts";
 import { lostUpdates, Resource } from "./resource.ts";
 import { readBack } from "./run_mix.ts";
@@ -25,6 +26,8 @@ export type DrillOptions = {
   readonly seed: number;
   /** Rounds of changes in one cluster. Default: as many as there are ids for. */
   readonly rounds?: number;
+  /** Registers that nobody uses, which each change has to move besides. Default: none. */
+  readonly names?: number;
 };
 
 export type Drilled = {
@@ -107,7 +110,8 @@ class Run {
   }
 
   async play(untilMs: number): Promise<Drilled> {
-    const { seed, workers, rounds = ROUNDS_MAX } = this.#options;
+    const { seed, workers, rounds = ROUNDS_MAX, names = 0 } = this.#options;
+    await this.#fill(names);
     const [guarded, unguarded] = [new Resource({ guarded: true }), new Resource({ guarded: false })];
     const registerClients = Math.max(1, Math.floor(workers / 4));
     const shared = { nodes: this.#nodes, seed };
@@ -143,6 +147,21 @@ class Run {
         ...registers.faults(),
       ],
     };
+  }
+
+  async #fill(names: number): Promise<void> {
+    for (let first = 0; first < names; first += BATCH_MAX_OPERATIONS) {
+      const count = Math.min(BATCH_MAX_OPERATIONS, names - first);
+      const puts = Array.from(
+        { length: count },
+        (_, i) => ({ method: "PUT", path: `/v1/kv/unused${first + i}`, body: i }),
+      );
+      await until(`${names} names are written`, async () => {
+        const reply = await call(this.#cluster.url(FIRST[0]!), "POST", "/v1/batch", puts);
+        const items = (reply?.body as unknown as readonly { readonly status: number }[] | undefined) ?? [];
+        return reply?.status === 200 && items.every(({ status }) => status === 200);
+      });
+    }
   }
 
   async #round(): Promise<void> {
@@ -286,7 +305,7 @@ export function toldOf({ lost, fell, violations, longestGapMs, ...figures }: Dri
   ].join("\n");
 }
 
-const HELP = `deno task members [--minutes 5] [--workers 64] [--seed 1] [--rounds 1]
+const HELP = `deno task members [--minutes 5] [--workers 64] [--seed 1] [--rounds 1] [--names 0]
 
 Real processes on real files, and clients that take locks and read and write registers. Again and again: a disk of three is lost
 for good and its member replaced, twice; three become four, then five; a disk of five is lost and replaced; five become three.
@@ -297,6 +316,7 @@ cluster is made anew.
   --workers  clients at once, a quarter of them on registers
   --seed     of what is lost, killed and asked for; the machine does the rest
   --rounds   in one cluster, at most ${ROUNDS_MAX}: there are no more letters for nodes
+  --names    that nobody uses, and that each change has to move besides
 
 lost acknowledgements  grants, holds or releases that a later linearizable read does not show
 fences that fell       granted twice, or below one that was told before
@@ -311,10 +331,13 @@ if (import.meta.main) {
     workers: { type: "string", default: "64" },
     seed: { type: "string", default: "1" },
     rounds: { type: "string", default: "1" },
+    names: { type: "string", default: "0" },
   });
   const rounds = Math.min(ROUNDS_MAX, whole("rounds", values.rounds));
   const forMs = above("minutes", values.minutes, 0) * 60_000;
-  const options = { forMs, workers: whole("workers", values.workers), seed: whole("seed", values.seed), rounds };
+  const [workers, seed] = [whole("workers", values.workers), whole("seed", values.seed)];
+  const names = values.names === "0" ? 0 : whole("names", values.names);
+  const options = { forMs, workers, seed, rounds, names };
   const stopped = stopSignal().then((): never => {
     throw new Error("stopped");
   });

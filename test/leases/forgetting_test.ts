@@ -157,7 +157,7 @@ Deno.test("forgetting: new members are brought the name, its fences go on, and a
     await cluster.join("d", row);
     await cluster.clock.sleep(1_000);
     assertEquals(await listed(cluster, "ab"), ["cluster/machine/4", "lock/old"]);
-    assert(await cluster.node("d").bring("lock/old", 1));
+    assert(await cluster.node("d").bringing(1)!.bring("lock/old"));
     const again = cluster.node("d").locks.acquire("old", request("ci"), { ...once, born });
     assertEquals((await assertRejects(() => again, QuorateError)).code, "expired-command");
     assertGreater(

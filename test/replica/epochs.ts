@@ -38,7 +38,8 @@ export async function retire(
   told: string,
 ): Promise<EpochsRow> {
   for (const [i, key] of (await listed(cluster, sealed)).entries()) {
-    await until(`${key} is brought`, () => cluster.node(by[i % by.length]!).bring(key, row.current.epoch));
+    const node = () => cluster.node(by[i % by.length]!);
+    await until(`${key} is brought`, async () => await node().bringing(row.current.epoch)?.bring(key) === true);
   }
   const retired = { ...row, first: row.beforeFirst };
   for (const id of told) await cluster.adopt(id, retired);

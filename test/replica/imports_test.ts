@@ -75,6 +75,50 @@ Deno.test("imports: a state of the epoch before, read where its lease is news, b
   }
 });
 
+Deno.test("imports: a name has been brought once all members that answer have a record of it, and they are a quorum", async () => {
+  const cluster = await memoryCluster(3);
+  const keys = ["kv/k0", "kv/k1", "kv/k2", "kv/none"];
+  const brought = async () => [...await cluster.node("a").bringing(1)!.broughtOf(keys)];
+  const bring = (key: string) => cluster.node("a").bringing(1)!.bring(key);
+  const restarted = async (id: string) => {
+    await cluster.restart(id);
+    await until(`${id} votes`, () => cluster.node(id).status().voting);
+  };
+  try {
+    for (const name of ["k0", "k1", "k2"]) await put(cluster, "a", name, "v");
+    const ask = async (to: string) => (await cluster.node(to).receive("a", "acceptor", [{ type: "records", keys }]))[0];
+    assertEquals((await ask("b"))?.type, "unavailable");
+    assertEquals(cluster.node("a").bringing(1), null);
+    cluster.kill("c");
+    const row = firstChange("abc", "abd");
+    for (const id of "ab") await cluster.adopt(id, row);
+    await cluster.join("d", row);
+    assertEquals(await brought(), []);
+    for (const key of ["kv/k0", "kv/k2"]) assert(await bring(key), key);
+    assertEquals(await brought(), ["kv/k0", "kv/k2"]);
+    cluster.kill("d");
+    assert(await bring("kv/k1"));
+    // Who is silent is waited for by nobody.
+    assertEquals(await brought(), ["kv/k0", "kv/k1", "kv/k2"]);
+    await restarted("d");
+    // It answers, and has to be told of the second.
+    assertEquals(await brought(), ["kv/k0", "kv/k2"]);
+    assert(await bring("kv/k1"));
+    assertEquals(await brought(), ["kv/k0", "kv/k1", "kv/k2"]);
+    cluster.kill("b");
+    cluster.disk("b").records.set("kv/k2", "junk");
+    await restarted("b");
+    assertEquals(await ask("b"), { type: "records", keys: ["kv/k0", "kv/k1"] });
+    assertEquals(await brought(), ["kv/k0", "kv/k1"]);
+    await cluster.store("b").quarantine("for the test");
+    assertEquals((await ask("b"))?.type, "unavailable");
+    cluster.kill("d");
+    assertEquals(await brought(), []);
+  } finally {
+    cluster.close();
+  }
+});
+
 /** One writer of one register: it knows what was acknowledged, and what may have been written besides. */
 class Writer {
   acked = 0;

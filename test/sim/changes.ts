@@ -151,12 +151,16 @@ export class Changes {
     await Promise.all(keys.map(async (key) => {
       for (;;) {
         const id = this.#random.pick([...members]);
-        if (await this.#asked(id, () => world.cluster.node(id).bring(key, epoch)) === true) {
-          return;
-        }
+        if (await this.#asked(id, () => this.#isBrought(id, key, epoch)) === true) return;
         await clock.sleep(LOOK_MS * (1 + this.#random.next()));
       }
     }));
+  }
+
+  /** As the shipped sweep: what has moved before is found out first. */
+  async #isBrought(id: string, key: string, epoch: number): Promise<boolean> {
+    const bringing = this.#world.cluster.node(id).bringing(epoch);
+    return bringing !== null && ((await bringing.broughtOf([key])).has(key) || await bringing.bring(key));
   }
 
   async #asked<T>(id: string, call: () => Promise<T>): Promise<T | null> {

@@ -59,6 +59,17 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
     seeds: 20,
   },
   {
+    name: "an epoch is retired where members know its names, imported or not",
+    kind: "members",
+    edits: [{
+      file: "replica/imports.ts",
+      text: "if (own?.isImported === true) found",
+      replacement: "if (own !== null) found",
+    }],
+    from: 41,
+    seeds: 20,
+  },
+  {
     name: "the record of the epoch before is lost under the promise of an import",
     kind: "members",
     edits: [{

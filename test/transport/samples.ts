@@ -69,6 +69,7 @@ export const MESSAGES: { readonly [T in WireMessage["type"]]: Extract<WireMessag
   accepted: { type: "accepted", ...ADDRESS, vote: VOTE },
   marks: { type: "marks", of: "a" },
   keys: { type: "keys", prefix: "kv/", after: "kv/a", limit: 10, which: "live" },
+  records: { type: "records", keys: ["kv/a", "kv/b"] },
 };
 
 type Sent = Exclude<WireReply, { type: "decided" | "undecided" | "picked" }>;
@@ -106,4 +107,5 @@ export const REPLIES: { readonly [T in Sent["type"]]: Extract<WireReply, { type:
   noted: { type: "noted" },
   marks: { type: "marks", mark: MARK, of: "a" },
   keys: { type: "keys", keys: ["kv/b"] },
+  records: { type: "records", keys: ["kv/b"] },
 };

@@ -181,10 +181,16 @@ Deno.test("what is asked about keys, and what is answered, has its limits", () =
   ) {
     refusedMessage(ask({ [field as string]: wrong }), `messages[0].${field}`);
   }
-  const answer = (keys: unknown) => ({ ...REPLIES.keys, keys });
-  decodeReplies(JSON.stringify([answer([]), answer(Array(500).fill("kv/x"))]));
-  refusedReply(answer(Array(501).fill("kv/x")), "replies[0].keys");
-  refusedReply(answer(["kv/x", ""]), "replies[0].keys[1]");
+  for (const type of ["keys", "records"] as const) {
+    const answer = (keys: unknown) => ({ ...REPLIES[type], keys });
+    decodeReplies(JSON.stringify([answer([]), answer(Array(500).fill("kv/x"))]));
+    refusedReply(answer(Array(501).fill("kv/x")), "replies[0].keys");
+    refusedReply(answer(["kv/x", ""]), "replies[0].keys[1]");
+  }
+  const which = (keys: unknown) => ({ ...MESSAGES.records, keys });
+  decodeMessages(JSON.stringify([which([]), which(Array(500).fill("é".repeat(264)))]));
+  for (const wrong of [Array(501).fill("kv/x"), "kv/x", undefined]) refusedMessage(which(wrong), "messages[0].keys");
+  refusedMessage(which(["kv/x", 1]), "messages[0].keys[1]");
 });
 
 Deno.test("a quorum cannot be padded: nobody is named twice", () => {

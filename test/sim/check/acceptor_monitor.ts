@@ -197,6 +197,7 @@ export class AcceptorMonitor {
       case "unavailable":
       case "marks":
       case "keys":
+      case "records":
         return;
     }
   }
