@@ -60,6 +60,9 @@ export type EpochsRow = {
   readonly first: number | null;
 };
 
+/** The same as a store keeps it. `arrived`: its member, new in `current`, has had all names that there were; told to nobody. */
+export type KeptEpochs = EpochsRow & { readonly arrived?: true };
+
 /** Which records: those that may be listed, or those too that are kept only for their instances and fences. */
 export type Which = "live" | "all";
 
@@ -148,13 +151,13 @@ export interface BallotStore {
   /** The ClusterConfig text written by init, or null. */
   config(): string | null;
   /** What `seal` wrote last, durably; null: the first epoch is in force. */
-  epochs(): EpochsRow | null;
+  epochs(): KeptEpochs | null;
   /**
-   * Seals the epoch before `current`, or notes that it is retired; resolves when that is durable. Nothing of that epoch may
+   * Seals the epoch before `current`, or notes more of the epoch in force; resolves when that is durable. Nothing of that epoch may
    * change any more from when this is called. Rejects with StoreError if it does not go on from what the store has, if the store
    * belongs to nobody, and where others may serve it.
    */
-  seal(row: EpochsRow): Promise<void>;
+  seal(row: KeptEpochs): Promise<void>;
   /** Number of the last commit; it grows in every atomic. */
   seq(): number;
   /**

@@ -1,6 +1,7 @@
 /** What a node has besides where it goes from one epoch into the next (PROTOCOL.md §9); with the first epoch alone, nothing. */
 import { Arrival, type ArrivalParts } from "../epochs/arrival.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
+import type { BallotStore } from "../ports.ts";
 import type { EpochPair } from "../replica/epoch_pair.ts";
 import { type ImportParts, Imports } from "../replica/imports.ts";
 import type { MemberRecords } from "../replica/member_records.ts";
@@ -31,17 +32,28 @@ export function presenceOf(
   quorums: QuorumSystem,
   epochs: EpochPair | null,
   parts:
-    & Omit<ArrivalParts, "isRetired" | "shown" | "isStopped" | "refresh">
-    & Pick<ImportParts, "acceptor" | "learning">,
+    & Omit<ArrivalParts, "isRetired" | "shown" | "isStopped" | "refresh" | "arrived">
+    & Pick<ImportParts, "acceptor" | "learning">
+    & { readonly store: Pick<BallotStore, "epochs" | "seal"> },
 ): Presence {
-  const { acceptor, learning, clock } = parts;
+  const { acceptor, learning, clock, store } = parts;
   if (epochs === null || !quorums.isMember(id) || epochs.old.quorums.isMember(id)) return new Presence(clock);
+  // The store may have gone on into another epoch.
+  const kept = () => {
+    const row = store.epochs();
+    return row?.current.epoch === epochs.next.number ? row : null;
+  };
+  if (kept()?.arrived === true) return new Presence(clock);
   const arrival = new Arrival({
     ...parts,
     shown: (key) => acceptor.shown(key),
     isStopped: (key) => acceptor.stopped.has(key),
     refresh: (key) => learning.refresh(key),
     isRetired: () => epochs.first() !== null,
+    async arrived() {
+      const row = kept();
+      if (row !== null) await store.seal({ ...row, arrived: true });
+    },
   });
   return new Presence(clock, arrival);
 }

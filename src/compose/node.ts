@@ -178,7 +178,7 @@ export class ReplicaNode implements NodeService {
       voting: () => this.#peers.voting(),
     });
     const contention = new Contention();
-    const arriving = { clock, acceptor: this.#acceptor, learning: this.#learning, page: this.list };
+    const arriving = { clock, store, acceptor: this.#acceptor, learning: this.#learning, page: this.list };
     this.#presence = presenceOf(id, quorums, epochs, arriving);
     const parts: SubmitterParts = {
       acceptor: this.#acceptor,

@@ -1,7 +1,8 @@
 /**
  * A member that is new in an epoch gets the names that it has no record of: while it was away others may have begun them and used
  * them so often that nothing is kept of their first commands, and it would take them for fresh (PROTOCOL.md §9). Until it has
- * all, it asks before it proposes; by then whoever decides a new name tells it.
+ * all, it asks before it proposes; by then whoever decides a new name tells it. That it has all is noted in its store: from then on
+ * it is a member like any other.
  */
 import { KEYS_PER_REPLY, SWEEP_EPOCH_RETRY_MS, TIMEOUT_DEFAULT_MS } from "../limits.ts";
 import type { Clock } from "../ports.ts";
@@ -22,6 +23,8 @@ export type ArrivalParts = {
   readonly refresh: (key: string) => Promise<boolean>;
   /** Whether this node knows that the epoch before is retired. Before that it takes no name for fresh. */
   readonly isRetired: () => boolean;
+  /** Notes durably that this node has all; rejects with StoreError. */
+  readonly arrived: () => Promise<void>;
 };
 
 export class Arrival implements Lack {
@@ -49,8 +52,10 @@ export class Arrival implements Lack {
     this.#cancel = this.#parts.clock.after(ms, async () => {
       const sinceMs = this.#parts.clock.now();
       this.#hasAll = this.#parts.isRetired() && await this.#getAll().catch(() => false);
+      // Every record is durable by now. If its disk fails, the next start looks again.
+      if (this.#hasAll) await this.#parts.arrived().catch(() => {});
       // Whoever is slow has enough to do.
-      if (!this.#hasAll) this.#after(Math.max(SWEEP_EPOCH_RETRY_MS, this.#parts.clock.now() - sinceMs));
+      else this.#after(Math.max(SWEEP_EPOCH_RETRY_MS, this.#parts.clock.now() - sinceMs));
     });
   }
 

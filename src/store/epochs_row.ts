@@ -1,21 +1,22 @@
 /** What a store says of epochs (PROTOCOL.md §9): a row of its own, beside a meta row that versions without epochs refuse. */
-import { type EpochConfig, type EpochsRow, StoreError } from "../ports.ts";
+import { type EpochConfig, type EpochsRow, type KeptEpochs, StoreError } from "../ports.ts";
 import { decodeRow, encodeRow } from "./rows.ts";
 
 const WHAT = "row of epochs";
 
-export function encodeEpochs(row: EpochsRow): Uint8Array {
+export function encodeEpochs(row: KeptEpochs): Uint8Array {
   return encodeRow(row, WHAT);
 }
 
 /** Null: no row. Throws StoreError if it is damaged. */
-export function decodeEpochs(value: unknown): EpochsRow | null {
+export function decodeEpochs(value: unknown): KeptEpochs | null {
   if (value === null) return null;
-  const row = decodeRow(value, WHAT) as Readonly<Record<keyof EpochsRow, unknown>>;
+  const row = decodeRow(value, WHAT) as Readonly<Record<keyof KeptEpochs, unknown>>;
   const isWhole = isConfig(row.before) && isConfig(row.current) && row.current.epoch > row.before.epoch &&
-    isInstance(row.beforeFirst) && (row.first === null || isInstance(row.first));
+    isInstance(row.beforeFirst) && (row.first === null || isInstance(row.first)) &&
+    (row.arrived === undefined || (row.arrived === true && row.first !== null));
   if (!isWhole) throw new StoreError(`the ${WHAT} is damaged`);
-  return row as EpochsRow;
+  return row as KeptEpochs;
 }
 
 /** Throws StoreError if `row` does not go on from what is known; null: nothing is, as in the first epoch or before any. */

@@ -3,7 +3,7 @@
  * identity, marks and quarantine (PROTOCOL.md §9). One atomic at a time; the caller sees to that.
  */
 import type { NodeId } from "../paxos/ballot.ts";
-import { type EpochsRow, type Identity, type Mark, StoreError } from "../ports.ts";
+import { type EpochsRow, type Identity, type KeptEpochs, type Mark, StoreError } from "../ports.ts";
 import { asStoreError, within } from "./kv_calls.ts";
 import { assertFollows, decodeEpochs, encodeEpochs } from "./epochs_row.ts";
 import { EPOCHS_ROW, IDENTITY_ROW, INDEXED_ROW, META_ROW, NOTHING } from "./key_space.ts";
@@ -39,9 +39,9 @@ export class Ledger {
   #quarantined: string | null = null;
   /** An identity that init asked for and no atomic has written yet. */
   #pending: IdentityRow | null = null;
-  #epochs: EpochsRow | null = null;
+  #epochs: KeptEpochs | null = null;
   /** Asked for, and no atomic has written it yet. */
-  #seals: EpochsRow | null = null;
+  #seals: KeptEpochs | null = null;
   #confirmsLife = false;
   /** Counts changes asked for, and those of them that are durable. */
   #asked = 0;
@@ -171,18 +171,18 @@ export class Ledger {
     this.#seals = null;
   }
 
-  get epochs(): EpochsRow | null {
+  get epochs(): KeptEpochs | null {
     return this.#epochs;
   }
 
   /** Makes the next atomic write this. Throws StoreError if it does not go on from what was asked for last. */
-  seal(row: EpochsRow): void {
+  seal(row: KeptEpochs): void {
     if (this.#identity === null) throw new StoreError(`${this.#path}: this store belongs to nobody`);
     this.#asks(row);
     this.#asked++;
   }
 
-  #asks(row: EpochsRow): void {
+  #asks(row: KeptEpochs): void {
     assertFollows(this.#seals ?? this.#epochs, row);
     encodeEpochs(row);
     this.#seals = row;

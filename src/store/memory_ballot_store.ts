@@ -12,6 +12,7 @@ import {
   type EpochsRow,
   type Found,
   type Identity,
+  type KeptEpochs,
   type Mark,
   type StepResult,
   type StoredRecord,
@@ -76,7 +77,7 @@ function countRuns(): string {
   return `run-${++runs}`;
 }
 
-type DiskMeta = MetaRow & { readonly identity: IdentityRow | null; readonly epochs?: EpochsRow };
+type DiskMeta = MetaRow & { readonly identity: IdentityRow | null; readonly epochs?: KeptEpochs };
 
 type Waiter = {
   /** Null for a flush, which has no step and waits for the atomic alone. */
@@ -104,8 +105,8 @@ export class MemoryBallotStore implements BallotStore {
   readonly #watch: AtomicWatch;
   #identity: IdentityRow | null = null;
   #pending: IdentityRow | null = null;
-  #epochs: EpochsRow | null = null;
-  #seals: EpochsRow | null = null;
+  #epochs: KeptEpochs | null = null;
+  #seals: KeptEpochs | null = null;
   #confirmsLife = false;
   #boot = 0;
   #seq = 0;
@@ -215,18 +216,18 @@ export class MemoryBallotStore implements BallotStore {
     return this.#identity?.config ?? null;
   }
 
-  epochs(): EpochsRow | null {
+  epochs(): KeptEpochs | null {
     return this.#epochs;
   }
 
-  async seal(row: EpochsRow): Promise<void> {
+  async seal(row: KeptEpochs): Promise<void> {
     this.#assertOpen();
     if (this.#identity === null) throw new StoreError("this store belongs to nobody");
     this.#asks(row);
     await this.#ask<void>(null);
   }
 
-  #asks(row: EpochsRow): void {
+  #asks(row: KeptEpochs): void {
     assertFollows(this.#seals ?? this.#epochs, row);
     this.#seals = row;
   }

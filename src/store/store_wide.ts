@@ -1,7 +1,7 @@
 /** What an owner store says of itself as a whole; the records are its subclass's. */
 import { assert } from "../assert.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { BallotStore, EpochsRow, Identity, Mark } from "../ports.ts";
+import type { BallotStore, EpochsRow, Identity, KeptEpochs, Mark } from "../ports.ts";
 import type { Ledger } from "./ledger.ts";
 
 type Wide =
@@ -58,11 +58,11 @@ export abstract class StoreWide implements Pick<BallotStore, Wide> {
     return this.#ledger.config;
   }
 
-  epochs(): EpochsRow | null {
+  epochs(): KeptEpochs | null {
     return this.#ledger.epochs;
   }
 
-  async seal(row: EpochsRow): Promise<void> {
+  async seal(row: KeptEpochs): Promise<void> {
     this.assertUsable();
     await this.#ledger.settle();
     this.#ledger.seal(row);

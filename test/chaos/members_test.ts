@@ -1,10 +1,12 @@
 /** Members change, on real processes. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { CATCH_UP_MS } from "../../src/limits.ts";
+import type { KeptEpochs } from "../../src/ports.ts";
+import { decodeEpochs } from "../../src/store/epochs_row.ts";
+import { EPOCHS_ROW } from "../../src/store/key_space.ts";
 import { quoted, section } from "../pages.ts";
 import { type MemberCluster, until, withMembers } from "./member_cluster.ts";
 import { drill, toldOf } from "./members_drill.ts";
-import { call, pause } from "./real_cluster.ts";
+import { call } from "./real_cluster.ts";
 
 /** A few of each sort, and what they answer with wherever they are asked. */
 async function written(cluster: MemberCluster, via: string): Promise<(ids: string) => Promise<void>> {
@@ -308,20 +310,32 @@ Deno.test("members: once all names have moved, a new name takes as many writes a
     assert(await total("abd", "quorate_grants_total") >= 2 * names, "what is granted of new names is counted");
   }));
 
-Deno.test("members: a new member that was away while a new name was busy can tell what its first command there came to", () =>
+/** What a node's file says, whether it runs or not. */
+async function epochsIn(path: string): Promise<KeptEpochs | null> {
+  const kv = await Deno.openKv(path);
+  try {
+    return decodeEpochs((await kv.get(EPOCHS_ROW)).value);
+  } finally {
+    kv.close();
+  }
+}
+
+Deno.test("members: a new member notes in its file that it has all names, and that is there whenever it is started again", () =>
   withMembers("abc", async (cluster) => {
+    const isAll = await written(cluster, "a");
     await cluster.replace("abc", "c", "d");
+    const hasNote = async (id: string) => (await epochsIn(cluster.store(id)))?.arrived === true;
+    await until("d has all names", () => hasNote("d"));
     await cluster.kill("d");
-    const put = (id: string, i: number) => call(cluster.url(id), "PUT", "/v1/kv/busy", { i });
-    for (let i = 0; i < 80; i++) assertEquals((await put("a", i))?.status, 200);
-    // Whom to tell once d answers nobody knows any more, and d has not just come back.
-    for (const id of "ab") await cluster.kill(id);
-    await Promise.all([..."ab"].map((id) => cluster.startNode(id)));
     await cluster.startNode("d");
-    await pause(CATCH_UP_MS + 500);
-    const reply = await put("d", 80);
-    assertEquals([reply?.status, reply?.body["code"]], [200, undefined]);
-    assertEquals((await call(cluster.url("b"), "GET", "/v1/kv/busy"))?.body, { i: 80 });
+    assert(await hasNote("d"));
+    await isAll("d");
+    // Who was a member before has nothing to fetch; and the next epoch has its own.
+    assertEquals(await hasNote("a"), false);
+    await cluster.replace("abd", "a", "e");
+    assertEquals([(await epochsIn(cluster.store("d")))?.current.epoch, await hasNote("d")], [2, false]);
+    await until("e has all names", () => hasNote("e"));
+    await isAll("e");
   }));
 
 Deno.test("members: who stood still while they changed goes over when it wakes, and what it sends from before counts for nothing", () =>

@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { decodeAnswer, decodeTold, encodeAnswer, encodeTold } from "../../src/epochs/exchange.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { EPOCHS_MAX_BYTES } from "../../src/limits.ts";
+import type { KeptEpochs } from "../../src/ports.ts";
 import { epochOf, KNOWS, rowOf } from "./samples.ts";
 
 const ROW = rowOf(epochOf(0, "abc"), epochOf(1, "abd"), 1);
@@ -20,6 +21,11 @@ Deno.test("exchange: what is told and answered comes as it was meant", () => {
     assertEquals(decodeTold(encodeTold({ row })), { row });
     assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, row })), { ...ANSWER, row });
   }
+  // What a store notes for its own member is nobody else's.
+  const kept: KeptEpochs = { ...ROW, first: 7, arrived: true };
+  assertEquals(decodeTold(encodeTold({ row: kept })), { row: { ...ROW, first: 7 } });
+  assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, row: kept })).row, { ...ROW, first: 7 });
+  assertThrows(() => decodeTold(JSON.stringify({ row: kept })), QuorateError, "arrived");
   assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, incarnation: "x" })).incarnation, "x");
   const later = { version: "9.0.0", wires: { least: 6, most: 7 }, machine: 4 };
   assertEquals(decodeAnswer(encodeAnswer({ ...ANSWER, version: later })).version, later);

@@ -148,9 +148,14 @@ export function ballotStoreContract(kind: string, make: () => Promise<Medium>, i
     await again.seal({ ...epochs(1), first: 7 });
     await assertRejects(() => again.seal(epochs(1)), StoreError, "first instance is 7");
     await assertRejects(() => again.seal(epochs(2)), StoreError, "begins at 7");
-    await again.seal({ ...epochs(2), beforeFirst: 7 });
-    await assertRejects(() => again.seal(epochs(1)), StoreError, "epoch 2 is in force");
+    await again.seal({ ...epochs(1), first: 7, arrived: true });
     await again.close();
+    const noted = await medium.open();
+    assertEquals(noted.epochs(), { ...epochs(1), first: 7, arrived: true });
+    await noted.seal({ ...epochs(2), beforeFirst: 7 });
+    await assertRejects(() => noted.seal(epochs(1)), StoreError, "epoch 2 is in force");
+    await assertRejects(() => noted.seal({ ...epochs(1), first: 7, arrived: true }), StoreError, "epoch 2 is in force");
+    await noted.close();
     const last = await medium.open();
     assertEquals(last.epochs(), { ...epochs(2), beforeFirst: 7 });
     await last.close();

@@ -280,7 +280,12 @@ Deno.test("owner store: one that has sealed an epoch is too new for versions tha
     await store.update("k", increment);
     await store.close();
     assertEquals(await formatOf(), SEALED_FORMAT);
-    await edit(path, EPOCHS_ROW, ({ first: _, ...row }) => row);
+    // Nobody has all names of an epoch before the one before it is retired.
+    for (const arrived of [true, false, null]) {
+      await edit(path, EPOCHS_ROW, (row) => ({ ...row, arrived }));
+      await assertRejects(open, StoreError, "the row of epochs is damaged");
+    }
+    await edit(path, EPOCHS_ROW, ({ first: _, arrived: __, ...row }) => row);
     await assertRejects(open, StoreError, "the row of epochs is damaged");
     const kv = await Deno.openKv(path);
     await kv.delete(EPOCHS_ROW);
