@@ -160,7 +160,7 @@ export class Calls {
       const outgoing = this.#outgoing(call, leftMs);
       const hedgeMs = call.isQueued === true ? undefined : this.#hedgeMs;
       const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs, hedgeMs };
-      const { response, isUnknown, born, isGone } = await askInTurn(
+      const { response, isUnknown, born, isGone, isUndone } = await askInTurn(
         this.#parts(call, limits.onNode),
         outgoing,
         start,
@@ -177,9 +177,10 @@ export class Calls {
       const reply = response === null ? null : await replyOf(response, sent);
       if (command !== undefined) noteOutcome(command, isUnknown, sentBefore, reply);
       if (reply !== null && !isUnknown && !isPassing(reply)) {
-        const isFirst = command?.born !== undefined && command.sent <= 1 && !command.isUnknown;
+        // Also where it was hedged, or another node declined it: then all tries of this round have expired, or did nothing.
+        const isFirst = command?.born !== undefined && !command.isUnknown && isUndone === true && sentBefore === 0;
         if (!isFirst || !isExpired(reply)) return reply;
-        // Nothing was done by any try, as this was the only one: it is born anew.
+        // Nothing was done by any try: it is born anew.
         const born = bornAnew(command.born ?? 0, instanceIn(reply.headers), ++expiries);
         Object.assign(command, { key: this.#world.newId(), born, sent: 0 });
         continue;

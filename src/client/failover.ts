@@ -33,6 +33,8 @@ export type Outcome = {
   readonly born: number | undefined;
   /** Nobody waits for it any more, and no node has said what came of it. */
   readonly isGone: boolean;
+  /** `response` says that it expired, and every try that was sent is known to have done nothing. */
+  readonly isUndone?: true;
 };
 
 /** A node that says nothing for so long, or for four of its round trips, may be gone: the next is asked besides. */
@@ -172,8 +174,11 @@ export async function askInTurn(
       } else if (!turn.isHedge) nearest.noteFailed(turn.node);
       askNext();
     }
-    // It says itself that the outcome is unknown.
-    if (expired !== null) return { response: expired, isUnknown: false, born, isGone };
+    if (expired !== null) {
+      const isUndone = !isUnknown && underWay.size === 0 && refused === null;
+      // It says itself that the outcome is unknown.
+      return { response: expired, isUnknown: false, born, isGone, ...(isUndone ? { isUndone } : {}) };
+    }
     return { response: refused ?? declined, isUnknown: isUnknown || underWay.size > 0, born, isGone };
   } finally {
     cancelOver();

@@ -135,6 +135,44 @@ Deno.test("calls: a repeated write that expired is told as it is, and not sent a
   });
 });
 
+Deno.test("calls: a hedged write whose tries were all born too long ago takes a new key, as nothing was done by any", async () => {
+  const clock = new ManualClock();
+  const slow = Promise.withResolvers<Response>();
+  const first = node((_, i) => i === 1 ? slow.promise : written());
+  const second = node((_, i) => i === 1 ? expired(99) : written());
+  await withCalls([first, second], async (calls) => {
+    const putting = createKv(calls).put("x", "y");
+    await until("the first is asked", () => first.writes.length === 1);
+    await clock.pass(50);
+    await until("the second is asked", () => second.writes.length === 1);
+    slow.resolve(expired(98));
+    assertEquals(await putting, 1025n);
+    assertEquals(identity(first.writes[0]!), identity(second.writes[0]!));
+    const young = first.writes[1]!;
+    assertEquals(young.headers.get("quorate-born"), "99");
+    assert(young.headers.get("idempotency-key") !== first.writes[0]!.headers.get("idempotency-key"));
+  }, { clock, hedgeMs: 50 });
+});
+
+Deno.test("calls: a hedged write that expired at one node, and of which the other says nothing, is told as it is", async () => {
+  const clock = new ManualClock();
+  const first = cuttingNode();
+  const second = node(() => expired(99));
+  await withCalls([first, second], async (calls) => {
+    const error = await assertRejects(() => createKv(calls).put("x", "y"), QuorateError);
+    assertEquals([error.code, second.writes.length], ["expired-command", 1]);
+  }, { clock, hedgeMs: 50 });
+});
+
+Deno.test("calls: a first try that one node declined, and the next found to be born too long ago, takes a new key", async () => {
+  const first = node((_, i) => i === 1 ? problem(503, "not-ready", { retryable: true, outcome: "none" }) : written());
+  const second = node((_, i) => i === 1 ? expired(99) : written());
+  await withCalls([first, second], async (calls) => {
+    assertEquals(await createKv(calls).put("x", "y"), 1025n);
+    assertEquals([...first.writes, ...second.writes].at(-1)!.headers.get("quorate-born"), "99");
+  });
+});
+
 Deno.test("calls: a take that expired after a repetition holds nothing, so it is asked for anew", async () => {
   const one = node((_, i) => i === 1 ? unknown() : i === 2 ? expired(99) : grant());
   await withCalls([one], async (calls) => {
