@@ -9,6 +9,9 @@ import { UsageError } from "./report.ts";
 import { Signals } from "./signals.ts";
 import { EXIT_LOST, failed, jsonLine, type Tell, teller } from "./tell.ts";
 
+/** A whole guarantee has nearly three times the longest grace. With less, the command could be ended before the first renewal. */
+const GRACES_LEFT_MIN = 2.5;
+
 export type LockFlags = HoldFlags & { readonly shared?: true; readonly holder?: string; readonly metadata?: string };
 export type ElectFlags = HoldFlags & { readonly candidate?: string; readonly listen?: true };
 export type SemaphoreFlags = HoldFlags & {
@@ -81,7 +84,10 @@ async function hold(
     const asking = { ...times, signal: signals.waiting, onPosition: tellPosition(tell, what) };
     const cluster = await clusterOf(flags);
     const run = async (held: Held) => {
-      if (signals.code === null) exit = await runHeld(held, variable, command, times.graceMs, signals, tell);
+      const lost = await lengthened(held, times.graceMs, signals.waiting);
+      if (signals.code !== null) return;
+      if (lost !== null) tell("lost", `${held.name} is lost, and the command was not begun: ${lost}`, { why: lost });
+      exit = lost === null ? await runHeld(held, variable, command, times.graceMs, signals, tell) : EXIT_LOST;
     };
     await request(cluster, asking, run).catch((error) => {
       const isHeld = error instanceof QuorateError && error.code === "held";
@@ -98,6 +104,20 @@ async function hold(
   } finally {
     signals.close();
   }
+}
+
+/**
+ * A grant out of the queue may be told for a part of its ttl only, until it is renewed: the grace would leave no time for that.
+ * Resolves with why it was lost meanwhile, or with null; also once the signal aborts.
+ */
+async function lengthened(held: Held, graceMs: number, signal: AbortSignal): Promise<string | null> {
+  if (signal.aborted || held.remainingMs() >= GRACES_LEFT_MIN * graceMs) return null;
+  const renewed = held.renew().then(() => null, (error: Error) => error.message);
+  return await new Promise((resolve) => {
+    const giveUp = () => resolve(null);
+    signal.addEventListener("abort", giveUp, { once: true });
+    renewed.then(resolve).finally(() => signal.removeEventListener("abort", giveUp));
+  });
 }
 
 async function runHeld(

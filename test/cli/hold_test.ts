@@ -72,6 +72,35 @@ Deno.test("lock: a refusal has its exit code and its line; signals go to the com
     assertEquals([left.code, left.out, await waitersOf(urls[1]!, "busy")], [130, [], 0]);
   }));
 
+Deno.test("lock: a command that comes to its turn in the queue runs, also with a grace longer than it is told of at first", () =>
+  withLinks(3, async ({ urls, client }) => {
+    const env = { QUORATE_URL: urls.join(",") };
+    // Out of a queue it has at most 9.9 s until it is renewed, and less where its place was renewed a while ago.
+    const cases = [["lock", "turn"], ["elect", "turn"], ["semaphore", "--limit", "1", "turn"]];
+    const { locks, elections, semaphores } = client();
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    const { promise: taken, resolve: hasTaken } = Promise.withResolvers<void>();
+    const permits = semaphores.request("turn", { limit: 1 }, () => {
+      hasTaken();
+      return over;
+    });
+    const holds = [await locks.acquire("turn"), await elections.campaign("turn")];
+    await taken;
+    await Promise.all(cases.map(async ([verb, ...rest], i) => {
+      const flags = ["--ttl", "30s", "--grace", "10s"];
+      await using waiting = new Command(
+        [verb!, ...flags, ...rest, "--", "sh", "-c", "echo up; sleep 0.2; echo done"],
+        env,
+      );
+      await waiting.line(/waiting for turn, position 1$/);
+      await holds[i]?.release();
+      if (holds[i] === undefined) end();
+      const { code, out, err } = await waiting.ended();
+      assertEquals([verb, code, out, err.length], [verb, 0, ["up", "done"], 1], err.join("\n"));
+    }));
+    await permits;
+  }));
+
 Deno.test("hold: wrong flags, a node that nobody knows and a missing token are told in one line, and nothing runs", () =>
   withApps(1, async (apps) => {
     const url = ["--url", apps.url("a")];
