@@ -15,7 +15,10 @@ import { paused } from "./world.ts";
 export interface TakeOptions {
   /** Its abort gives up: the promise rejects with its reason, and the place in the queue is left at once. */
   readonly signal?: AbortSignal;
-  /** How long the grant outlives its last renewal, in ms: 1,000 to 3,600,000. Default: 30,000. Not with `session`. */
+  /**
+   * How long the grant outlives its last renewal, in ms: 1,000 to 3,600,000. Default: 30,000. Not with `session`. Granted out of
+   * the queue it lasts 10 s at most until it has renewed itself, a few seconds later.
+   */
   readonly ttl?: number;
   /** How long to wait in the queue, in ms. Default: for ever. */
   readonly wait?: number;
