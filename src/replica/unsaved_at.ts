@@ -15,7 +15,8 @@ export class UnsavedAt {
     if (known === undefined || known.instance <= instance) this.#keys.delete(key);
     if (unsaved === undefined) return [];
     const lost = this.heard(unsaved.run);
-    this.#keys.set(key, { instance, last: unsaved.last });
+    // The newer answer has come before this one, and what it told of may be unsaved for longer.
+    if ((this.#keys.get(key)?.last ?? 0) < unsaved.last) this.#keys.set(key, { instance, last: unsaved.last });
     for (const [saved, { last }] of this.#keys) {
       // Beyond that the oldest is told when it is used next.
       if (last > unsaved.saved && this.#keys.size <= LAGGING_MAX_KEYS) break;

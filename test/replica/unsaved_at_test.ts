@@ -31,6 +31,14 @@ Deno.test("unsaved at a peer: an older answer that comes late settles nothing ne
   assertEquals(at.heard("r2"), ["k"]);
 });
 
+Deno.test("unsaved at a peer: an older answer that comes late takes nothing newer for written", () => {
+  const at = new UnsavedAt();
+  at.learned("k", 3, unsaved(3, 0));
+  at.learned("k", 2, unsaved(1, 0));
+  assertEquals(at.learned("l", 2, unsaved(4, 2)), []);
+  assertEquals(at.heard("r2"), ["k", "l"]);
+});
+
 Deno.test("unsaved at a peer: of more names than it keeps, the oldest are left to their next use", () => {
   const at = new UnsavedAt();
   for (let i = 1; i <= LAGGING_MAX_KEYS + 5; i++) at.learned(`k${i}`, 2, unsaved(i, 0));
