@@ -61,6 +61,8 @@ export type Reply = {
   readonly headers: Headers;
   /** When the request was sent that this answers; what its answer says of times counts from then. */
   readonly sent: Moment;
+  /** Whose answer it is, which need not be the node that was asked last; empty: none says what becomes of the request. */
+  readonly node: string;
   /** A stream of events; null: `bytes` is all there is. */
   readonly events: ReadableStream<Uint8Array> | null;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -160,7 +162,7 @@ export class Calls {
       const outgoing = this.#outgoing(call, leftMs);
       const hedgeMs = call.isQueued === true ? undefined : this.#hedgeMs;
       const start = { nodes, known: undefined, startedMs: sent.nowMs, silenceMs: limits.silenceMs, hedgeMs };
-      const { response, isUnknown, born, isGone, isUndone } = await askInTurn(
+      const { response, node, isUnknown, born, isGone, isUndone } = await askInTurn(
         this.#parts(call, limits.onNode),
         outgoing,
         start,
@@ -174,7 +176,7 @@ export class Calls {
         await response?.body?.cancel();
         throw signal.reason;
       }
-      const reply = response === null ? null : await replyOf(response, sent);
+      const reply = response === null ? null : await replyOf(response, sent, node);
       if (command !== undefined) noteOutcome(command, isUnknown, sentBefore, reply);
       if (reply !== null && !isUnknown && !isPassing(reply)) {
         // Also where it was hedged, or another node declined it: then all tries of this round have expired, or did nothing.
@@ -297,10 +299,10 @@ export function jsonOf({ bytes }: Pick<Reply, "bytes">): unknown {
   }
 }
 
-async function replyOf(response: Response, sent: Moment): Promise<Reply> {
+async function replyOf(response: Response, sent: Moment, node = ""): Promise<Reply> {
   const { status, headers } = response;
-  if (isStream(response)) return { status, headers, sent, events: response.body, bytes: new Uint8Array() };
-  return { status, headers, sent, events: null, bytes: new Uint8Array(await response.arrayBuffer()) };
+  if (isStream(response)) return { status, headers, sent, node, events: response.body, bytes: new Uint8Array() };
+  return { status, headers, sent, node, events: null, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
 /** The node cannot do it now, or the proxy reaches none: another time, or another node, may. */

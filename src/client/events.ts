@@ -84,18 +84,17 @@ export async function* endlessEvents(
   let last: string | null = null;
   while (!signal.aborted) {
     const cut = new AbortController();
-    let node = "";
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (last !== null) headers["last-event-id"] = last;
     const asking = { ...call, method: "GET", headers } as const;
     const untilMs = Infinity;
-    const reply = await calls.ask(asking, { signal, untilMs, onNode: (asked) => node = asked }).catch((error) => {
+    const reply = await calls.ask(asking, { signal, untilMs }).catch((error) => {
       if (signal.aborted) return null;
       throw error;
     });
     if (reply === null) return;
     if (reply.events === null) throw errorOf(asking, reply);
-    const stop = watchNode(calls, () => node, () => cut.abort());
+    const stop = watchNode(calls, () => reply.node, () => cut.abort());
     try {
       for await (const event of eventsOf(reply.events, AbortSignal.any([signal, cut.signal]))) {
         last = event.id ?? last;

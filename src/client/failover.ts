@@ -27,6 +27,8 @@ export type Start = {
 /** What came of it. `response` null: no node gave any answer that can be passed on. */
 export type Outcome = {
   readonly response: Response | null;
+  /** Which node answered with it, where that says what becomes of the request. */
+  readonly node?: string;
   /** A node may have it, or have had it, that has not said what became of it. */
   readonly isUnknown: boolean;
   /** A write that may be applied is applied at most once if it is sent again with this `Quorate-Born`. */
@@ -145,7 +147,7 @@ export async function askInTurn(
         if (end.type === "answered") {
           // The client must not hold what it was told it has not: a try that nothing is known of may yet be granted it.
           if (end.isFinal || (underWay.size === 0 && !isUnknown)) {
-            return { response: end.response, isUnknown: false, born, isGone: false };
+            return { response: end.response, node, isUnknown: false, born, isGone: false };
           }
           refused = end.response;
           left.length = 0;

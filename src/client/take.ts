@@ -59,6 +59,8 @@ export type Asked = {
   readonly onPosition?: ((position: number) => void) | undefined;
 };
 
+type Streamed = Reply & { readonly events: ReadableStream<Uint8Array> };
+
 export type Part = { readonly target: string; readonly told: Told };
 export type Taken = { readonly parts: readonly Part[]; readonly bound: Bound };
 
@@ -243,15 +245,15 @@ class TakeRun {
     } finally {
       stopWatching?.();
     }
-    if (reply.events !== null) return await this.#follow(call, reply.events, reply.sent, leftMs > waitMs);
+    if (reply.events !== null) return await this.#follow(call, { ...reply, events: reply.events }, leftMs > waitMs);
     if (reply.status === 200) return this.#granted(jsonOf(reply), reply.sent);
     return await this.#refused(errorOf(call, reply));
   }
 
   /** @param goesOn the wait is longer than a node takes at a time */
-  async #follow(call: Call, events: ReadableStream<Uint8Array>, sent: Moment, goesOn: boolean): Promise<Step> {
+  async #follow(call: Call, { events, sent, node }: Streamed, goesOn: boolean): Promise<Step> {
     const cut = new AbortController();
-    const stopWatching = watchNode(this.#calls, () => this.#node, () => cut.abort());
+    const stopWatching = watchNode(this.#calls, () => node, () => cut.abort());
     const cancel = this.#calls.clock.after(
       goesOn ? WAIT_MAX_MS - GO_ON_BEFORE_MS : WAIT_MAX_MS + GO_ON_BEFORE_MS,
       () => cut.abort(),
@@ -269,7 +271,7 @@ class TakeRun {
         this.#asked.onPosition?.((data as { position: number }).position);
       }
       // It broke off: whoever asks next had better ask another node.
-      if (!cut.signal.aborted && !this.#isGivenUp) this.#calls.noteFailed(this.#node);
+      if (!cut.signal.aborted && !this.#isGivenUp) this.#calls.noteFailed(node);
       return { type: "again" };
     } finally {
       cancel();
