@@ -1,6 +1,6 @@
 /**
  * Watching: what was decided, as this node learns it (PROTOCOL.md §5). Every event is a decided state, in the order of its
- * revisions, and all but the first are of the own record and durable here, or of a read quorum where that record has stopped;
+ * revisions, and all but the first are of the own record, in memory at least, or of a read quorum where that record has stopped;
  * of changes in quick succession the last is always told, those before it may not be. The first is at least as new as every
  * write that was answered before the watch began.
  */
