@@ -15,6 +15,8 @@ export class Signals {
   readonly #listeners = new Map<Passed, () => void>();
   readonly #heardMs = new Map<Passed, number>();
   #code: number | null = null;
+  /** The one that ended the wait. */
+  #ended: Passed | null = null;
   #child: ((signal: Passed) => void) | null = null;
 
   constructor() {
@@ -35,9 +37,10 @@ export class Signals {
     return this.#code;
   }
 
-  /** From now on they are the child's; null: no more. */
+  /** From now on they are the child's; null: no more. One that came while it was being started is its first. */
   passTo(child: ((signal: Passed) => void) | null): void {
     this.#child = child;
+    if (this.#ended !== null) child?.(this.#ended);
   }
 
   #hear(signal: Passed): void {
@@ -48,6 +51,7 @@ export class Signals {
     if (this.#child !== null) this.#child(signal);
     else if (NUMBERS[signal] !== undefined && this.#code === null) {
       this.#code = 128 + NUMBERS[signal];
+      this.#ended = signal;
       this.#waiting.abort();
     }
     // It stops after its child: who does not renew must have nothing that runs.

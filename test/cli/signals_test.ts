@@ -1,0 +1,33 @@
+/** Signals, by when they come. */
+import { assertEquals } from "@std/assert";
+import process from "node:process";
+import { type Passed, Signals } from "../../src/cli/signals.ts";
+
+Deno.test("signals: one that comes while the command is being started reaches it", () => {
+  const signals = new Signals();
+  try {
+    const passed: Passed[] = [];
+    process.emit("SIGTERM");
+    assertEquals([signals.code, signals.waiting.aborted], [143, true]);
+    signals.passTo((signal) => passed.push(signal));
+    assertEquals(passed, ["SIGTERM"]);
+    process.emit("SIGUSR1");
+    signals.passTo(null);
+    process.emit("SIGHUP");
+    assertEquals(passed, ["SIGTERM", "SIGUSR1"]);
+  } finally {
+    signals.close();
+  }
+});
+
+Deno.test("signals: those that end no wait are not kept for a command", () => {
+  const signals = new Signals();
+  try {
+    const passed: Passed[] = [];
+    process.emit("SIGUSR2");
+    signals.passTo((signal) => passed.push(signal));
+    assertEquals([passed, signals.code], [[], null]);
+  } finally {
+    signals.close();
+  }
+});
