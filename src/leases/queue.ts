@@ -20,6 +20,8 @@ import type { Turns } from "./turns.ts";
 const NOT_FIRST_MS = 250;
 /** After a quorum did not agree yet that a lease ran out. */
 const ASK_AGAIN_MS = 200;
+/** A place that another node has taken over, for another try, and not renewed for so long, waits there no more. */
+const NOT_KEPT_MS = 4_000;
 
 export type QueueParts = SubmitterParts & {
   readonly submitters: Submitters;
@@ -259,19 +261,33 @@ class KeyQueue {
   }
 
   async #keepPlaces(): Promise<void> {
-    const { acceptor, clock, submitters, random } = this.#parts;
+    const { acceptor } = this.#parts;
     try {
-      const { snapshot } = await acceptor.view(this.#key);
-      const places = [...this.#placeIds(snapshot.state)].map((id) => id.slice(2));
-      if (places.length === 0) return;
-      const op = { type: "keep-places", places } as const;
-      const { me } = acceptor.rules;
-      const id = random.id();
-      this.#sends.sending(this.#key, { id, atMs: clock.now() });
-      await submitters.submit(this.#key, { subject: me, id, op, timeoutMs: PLACE_RENEW_MS });
+      const { snapshot: { state } } = await acceptor.view(this.#key);
+      const own = this.#placeIds(state);
+      await Promise.all([this.#keep([...own], false), this.#keep(this.#notKept(state, own), true)]);
     } catch {
       // The next one in three seconds; a place outlives two that fail.
     }
+  }
+
+  /** Places of waiters here that another node has taken over and keeps no more: who asked there has gone, or that node has. */
+  #notKept(state: State, own: ReadonlySet<string>): readonly string[] {
+    const { leases, machine } = this.#parts;
+    const waiting = new Set([...this.#waiters].map(({ leaseId }) => leaseId));
+    return machine.leases(state).filter((lease) =>
+      waiting.has(lease.id) && !own.has(lease.id) && leases.seenMs(this.#key, lease) >= NOT_KEPT_MS
+    ).map(({ id }) => id);
+  }
+
+  async #keep(leaseIds: readonly string[], adopt: boolean): Promise<void> {
+    if (leaseIds.length === 0) return;
+    const { acceptor: { rules: { me } }, clock, submitters, random } = this.#parts;
+    const places = leaseIds.map((id) => id.slice(2));
+    const op = { type: "keep-places", places, ...(adopt ? { adopt } : {}) } as const;
+    const id = random.id();
+    this.#sends.sending(this.#key, { id, atMs: clock.now() });
+    await submitters.submit(this.#key, { subject: me, id, op, timeoutMs: PLACE_RENEW_MS });
   }
 }
 

@@ -280,7 +280,8 @@ export class Grants {
     const left = startedMs + asking.waitMs - clock.now();
     const place = machine.placeOfCommand(queuedIn, subject, id)?.place ?? null;
     const { me } = this.#parts.acceptor.rules;
-    if (place !== null && place.node !== me && left > 0) {
+    // Who has gone waits through the other node, if anywhere.
+    if (place !== null && place.node !== me && left > 0 && caller.signal?.aborted !== true) {
       const op = { type: "keep-places", places: [place.id], adopt: true } as const;
       await submitters.submit(key, { subject: me, id: this.#parts.random.id(), op, timeoutMs: caller.timeoutMs });
     }

@@ -44,6 +44,63 @@ Deno.test("grants: a place that another node keeps by now is given up all the sa
   }
 });
 
+Deno.test("grants: a try whose caller has gone takes no place over from the node that keeps it for another try", async () => {
+  const clock = fastClock(50);
+  const cluster = await memoryCluster(3, { clock });
+  try {
+    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+    const slow = () => caller({ timeoutMs: 60_000 });
+    const held = await c!.acquire("x", request("holder", { ttlMs: HOUR_MS }), slow());
+    const mine = slow();
+    const asked = request("waiter", { waitMs: 200_000, ttlMs: HOUR_MS });
+    const waiting = a!.acquire("x", asked, mine);
+    await until("it waits through a", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
+    const behind = c!.acquire("x", request("other", { waitMs: 200_000, ttlMs: HOUR_MS }), slow());
+    const waiters = async () => (await b!.get("x", { stale: false, timeoutMs: 60_000 })).body.waiterCount;
+    await until("both wait", async () => await waiters() === 2);
+    // As a node that was slow does, whose client has been answered by another.
+    await assertRejects(() => b!.acquire("x", asked, { ...mine, signal: AbortSignal.abort() }), DOMException);
+    assertEquals(await keeperOf(cluster, "a", mine.idempotencyKey), "a");
+    await new Promise<void>((resolve) => clock.after(2 * PLACE_TTL_MS, resolve));
+    await c!.release("x", held.body.fence, slow());
+    const first = await Promise.race([waiting, behind]);
+    assertEquals(first.body.holder, "waiter");
+    await a!.release("x", first.body.fence, slow());
+    await behind;
+  } finally {
+    cluster.close();
+  }
+});
+
+Deno.test("grants: a place that was taken over for a try whose caller then goes is kept for the try that still waits", async () => {
+  const clock = fastClock(50);
+  const cluster = await memoryCluster(3, { clock });
+  try {
+    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
+    const slow = () => caller({ timeoutMs: 60_000 });
+    const held = await c!.acquire("x", request("holder", { ttlMs: HOUR_MS }), slow());
+    const mine = slow();
+    const asked = request("waiter", { waitMs: 200_000, ttlMs: HOUR_MS });
+    const waiting = a!.acquire("x", asked, mine);
+    await until("it waits through a", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
+    const behind = c!.acquire("x", request("other", { waitMs: 200_000, ttlMs: HOUR_MS }), slow());
+    const gone = new AbortController();
+    const again = assertRejects(() => b!.acquire("x", asked, { ...mine, signal: gone.signal }), DOMException);
+    await until("b keeps its place", async () => await keeperOf(cluster, "a", mine.idempotencyKey) === "b");
+    gone.abort();
+    await again;
+    await until("a keeps its place", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
+    await new Promise<void>((resolve) => clock.after(2 * PLACE_TTL_MS, resolve));
+    await c!.release("x", held.body.fence, slow());
+    const first = await Promise.race([waiting, behind]);
+    assertEquals(first.body.holder, "waiter");
+    await a!.release("x", first.body.fence, slow());
+    await behind;
+  } finally {
+    cluster.close();
+  }
+});
+
 Deno.test("grants: a waiter that went away and was taken out of the queue is looked for no more", async () => {
   const clock = fastClock(50);
   const cluster = await memoryCluster(3, { clock });
