@@ -54,6 +54,7 @@ export class Expiry {
   readonly #parts: QueueParts;
   /** By key, what ends its watch. */
   readonly #watches = new Map<string, () => void>();
+  #isClosed = false;
 
   constructor(parts: QueueParts) {
     this.#parts = parts;
@@ -61,12 +62,13 @@ export class Expiry {
 
   /** Ends whatever lease of the key is not renewed, from `afterMs` on, until it has none. */
   watch(key: string, afterMs: number): void {
-    if (this.#watches.has(key) || this.#watches.size >= WATCHED_MAX_KEYS) return;
+    if (this.#isClosed || this.#watches.has(key) || this.#watches.size >= WATCHED_MAX_KEYS) return;
     this.#watches.set(key, this.#parts.clock.after(afterMs, () => this.#look(key, 0)));
   }
 
   /** Nothing of the node that has not begun is ended any more. */
   close(): void {
+    this.#isClosed = true;
     this.#parts.turns.close();
     for (const cancel of this.#watches.values()) cancel();
     this.#watches.clear();

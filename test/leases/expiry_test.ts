@@ -2,10 +2,26 @@
 import { assert, assertEquals } from "@std/assert";
 import type { ElectionState, LockState } from "../../src/api.ts";
 import type { WatchEvent } from "../../src/service/watch_service.ts";
+import { Expiry } from "../../src/leases/expiry.ts";
+import type { QueueParts } from "../../src/leases/queue.ts";
+import { Turns } from "../../src/leases/turns.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
 import { type Observed, withCluster } from "../trace/observed_cluster.ts";
 import { caller, request } from "../replica/memory_cluster.ts";
 
 const TTL_MS = 2_000;
+
+Deno.test("expiry: a node that has left its epoch begins to watch nothing, whatever of it comes to its end then", async () => {
+  const clock = new ManualClock();
+  const acceptor = { view: () => Promise.reject(new Error("it has left")) };
+  const expiry = new Expiry({ clock, acceptor, turns: new Turns(clock) } as unknown as QueueParts);
+  expiry.watch("kv/before", 10);
+  assertEquals(clock.timers, 1);
+  expiry.close();
+  expiry.watch("kv/after", 10);
+  await clock.pass(5_000);
+  assertEquals(clock.timers, 0);
+});
 
 /** Its holder says nothing more; virtual time passes until the watchers have seen the end of it. */
 async function untilFree(cluster: Observed, events: readonly WatchEvent[], isFree: (event: WatchEvent) => boolean) {
