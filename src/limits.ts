@@ -153,6 +153,10 @@ export const LINE_REDIAL_MAX_MS = 5_000;
 /** A connection on which so much waits to leave takes no more: requests go by POST, and an answer ends it. */
 export const LINE_WAITING_MAX_BYTES = 4 * 1024 * 1024;
 export const LEARN_DELAY_MS = 5;
+/** A guarded decision waits for the last votes of an open quorum as long as this share of what the first took, within these. */
+export const LAST_VOTES_SHARE = 1 / 4;
+export const LAST_VOTES_MIN_MS = 1;
+export const LAST_VOTES_MAX_MS = 5;
 /** What a node learned of a value that it had voted for is written with what the key's record changes next, or after this. */
 export const LEARN_SAVE_MS = 100;
 /** Keys that have learned something so; what further ones learn is written at once. */

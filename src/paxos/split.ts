@@ -13,11 +13,31 @@ export function canStillWin(
   withheld: ReadonlySet<NodeId>,
   value: Value,
 ): boolean {
+  const possible = votersLeft(quorums, reports, withheld, value);
+  if (quorums.isOpenFast(possible)) return true;
+  return value.proposer !== "" && !withheld.has(value.proposer) && quorums.isInclusiveFast(possible, value.proposer);
+}
+
+/** Whether an open quorum can still vote for it. As `canStillWin` takes them. */
+export function canStillBeOpen(
+  quorums: QuorumSystem,
+  reports: readonly Report[],
+  withheld: ReadonlySet<NodeId>,
+  value: Value,
+): boolean {
+  return quorums.isOpenFast(votersLeft(quorums, reports, withheld, value));
+}
+
+/** Those that have voted for it, and those that may yet. */
+function votersLeft(
+  quorums: QuorumSystem,
+  reports: readonly Report[],
+  withheld: ReadonlySet<NodeId>,
+  value: Value,
+): ReadonlySet<NodeId> {
   const votes = new Map(reports.map(({ from, vote }) => [from, vote?.value.id]));
-  const possible = new Set(quorums.members.filter((member) => {
+  return new Set(quorums.members.filter((member) => {
     const vote = votes.get(member);
     return vote === undefined ? !withheld.has(member) : vote === value.id;
   }));
-  if (quorums.isOpenFast(possible)) return true;
-  return value.proposer !== "" && !withheld.has(value.proposer) && quorums.isInclusiveFast(possible, value.proposer);
 }

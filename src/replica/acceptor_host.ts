@@ -373,10 +373,10 @@ export class AcceptorHost {
 
   /**
    * A Learn of what this record voted for: the vote is durable, so a crash loses nothing but the word that it was decided. A peer
-   * says it again then; what this node decided or counted itself nobody does, but a classic quorum of votes shows it to all.
+   * says it again then; what this node decided or counted itself nobody does, but a quorum that anybody may count shows it to all.
    */
   #mayWait({ type }: AcceptorMessage, from: NodeId | "", { vote }: AcceptorRecord, { certificate }: Move): boolean {
-    if (type !== "learn" || !this.votes || (from === this.rules.me && certificate.kind !== "classic")) return false;
+    if (type !== "learn" || !this.votes || (from === this.rules.me && certificate.kind === "inclusive")) return false;
     // A store that others serve has no memory but its rows, and what belongs to nobody no name by which a peer knows it again.
     if (this.#store.isShared || this.#store.identity() === null) return false;
     return vote?.value.id === certificate.valueId;

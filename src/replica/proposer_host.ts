@@ -4,7 +4,7 @@
  */
 import type { SentReply } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import type { AcceptorMessage, Certificate, Snapshot, Value } from "../paxos/message.ts";
+import type { AcceptorMessage, Certificate, Decide, Snapshot, Value } from "../paxos/message.ts";
 import { stepProposer } from "../paxos/proposer.ts";
 import {
   initialProposer,
@@ -13,6 +13,7 @@ import {
   type ProposerOutput,
   type ProposerState,
 } from "../paxos/proposer_state.ts";
+import { canStillBeOpen } from "../paxos/split.ts";
 import type { AcceptorHost } from "./acceptor_host.ts";
 import type { CoordinatorHost } from "./coordinator_host.ts";
 import { receiptOf } from "../engine/receipt.ts";
@@ -92,6 +93,13 @@ class InstanceDrive {
   /** Since when the newest own write is under way; null: none is. */
   #ownSinceMs: number | null = null;
   #ownDoneMs = -Infinity;
+  /** When the value was first sent to others. */
+  #leftMs: number | null = null;
+  /** R2 waits for the last votes: begins its write. */
+  #decideNow: (() => void) | null = null;
+  #cancelDecide: () => void = () => {};
+  /** Whether its write began, after such a wait. */
+  #waitedInVain = false;
   readonly #meter: Meter;
   #hasCollided = false;
   readonly #isFresh: boolean;
@@ -114,6 +122,7 @@ class InstanceDrive {
     const stop = () => {
       this.#over = true;
       this.#cancelTimer();
+      this.#cancelDecide();
       stopListening();
       giveUp.removeEventListener("abort", onAbort);
     };
@@ -153,6 +162,7 @@ class InstanceDrive {
     const { timing } = this.#drive;
     switch (output.type) {
       case "send":
+        if (output.message.type === "decide") return this.#decide(output.to, output.message);
         return this.#send(output.to, output.message);
       case "collision":
         this.#collided();
@@ -160,6 +170,7 @@ class InstanceDrive {
         return this.#isFresh ? undefined : this.#drive.coordinator.tell(output.to, output.message);
       case "decided": {
         const { value, certificate } = output;
+        if (this.#state.guard === "asked") timing.lastVotes.note(certificate.kind === "open" && !this.#waitedInVain);
         return this.#finish({ type: "decided", value, certificate, losers: this.#losers(value) });
       }
       case "ahead":
@@ -226,6 +237,26 @@ class InstanceDrive {
     this.#cancelTimer = this.#drive.clock.after(ms, () => this.#over || next());
   }
 
+  /** R2. Its write is needless once an open quorum has voted: where the rest of that is close, it waits for it. */
+  #decide(to: NodeId, message: Decide): void {
+    const { clock, timing } = this.#drive;
+    const waitMs = this.#canBeOpen() ? timing.lastVotes.waitMs(clock.now() - (this.#leftMs ?? clock.now())) : 0;
+    if (waitMs === 0) return this.#send(to, message);
+    this.#decideNow = () => {
+      this.#decideNow = null;
+      this.#cancelDecide();
+      this.#waitedInVain = true;
+      this.#send(to, message);
+    };
+    this.#cancelDecide = clock.after(waitMs, () => this.#over || this.#decideNow?.());
+  }
+
+  #canBeOpen(): boolean {
+    const { quorums, value } = this.#context;
+    const { fastVotes, withheld } = this.#state;
+    return value !== null && canStillBeOpen(quorums, fastVotes, new Set(withheld), value);
+  }
+
   #send(to: NodeId, message: AcceptorMessage): void {
     const { acceptor, transport } = this.#drive;
     const { me } = this.#context;
@@ -248,6 +279,7 @@ class InstanceDrive {
       return;
     }
     if (message.type === "decide" || message.type === "recover" || message.type === "pick") return;
+    this.#leftMs ??= this.#drive.clock.now();
     this.#drive.learning.superseded(message.key, message.instance);
     this.#drive.learning.along(to);
     const sent = this.#isFresh && message.type === "accept" ? freshSent(message) : message;
@@ -260,7 +292,9 @@ class InstanceDrive {
 
   #heard(from: NodeId, said: WireReply | SentReply): void {
     const reply = this.#isFresh ? freshReplyIn(said, this.#context.opening.instance) : acceptorReplyIn(said);
-    if (reply !== null) this.#feed({ type: "reply", from, reply });
+    if (reply === null) return;
+    this.#feed({ type: "reply", from, reply });
+    if (this.#decideNow !== null && !this.#over && !this.#canBeOpen()) this.#decideNow();
   }
 
   #losers(winner: Value): readonly NodeId[] {

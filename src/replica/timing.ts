@@ -3,6 +3,7 @@ import { BACKOFF_MAX_MS, LOSER_WAIT_MIN_MS } from "../limits.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { QuorumSystem } from "../paxos/quorum.ts";
 import type { Randomness, Transport } from "../ports.ts";
+import { LastVotes } from "./last_votes.ts";
 
 /** Below this a round trip is all scheduling and disk. */
 const RTT_FLOOR_MS = 5;
@@ -15,6 +16,7 @@ export const COLD_RTT_MS = 50;
 const BALLOT_RTTS = 4;
 
 export class Timing {
+  readonly lastVotes = new LastVotes();
   readonly #others: readonly NodeId[];
   /** Others that make a classic quorum together with this node, or without it if it does not vote. */
   readonly #needed: number;

@@ -41,6 +41,7 @@ for (const n of [3, 5]) {
       const fence = await use(cluster, "old");
       await cluster.node("b").registers.put("kept", { bytes: "", contentType: "text/plain" }, caller());
       const held = await cluster.node("b").locks.acquire("held", request("ci", { ttlMs: 3_600_000 }), caller());
+      await cluster.settle();
       const { instance } = recordAt(cluster, "b", "lock/old");
       await cluster.clock.sleep(AFTER_MS - PASS_MS);
       for (const id of cluster.ids) assertGreater(pastOf(recordAt(cluster, id, "lock/old")), 0, id);

@@ -177,8 +177,12 @@ Deno.test("imports: who watches a prefix begins anew where another node has begu
     const { id } = before.told.at(-1)!;
     assertEquals((await watch(id)).told, []);
     for (const node of "abc") await cluster.adopt(node, firstChange("abc", "abc"));
-    // By now it has counted as far.
+    const meanwhile = await watch(null);
     for (const key of ["i", "j"]) await put(cluster, "a", key, "1");
+    await until(
+      "it has counted as far",
+      () => meanwhile.told.filter(({ type }) => type === "changed").length === 2,
+    );
     const after = await watch(id);
     assertEquals(after.told.map(({ type }) => type), ["resync"]);
     await put(cluster, "a", "k", "2");

@@ -255,6 +255,7 @@ Deno.test("learners: what is proposed openly they learn from the votes, and fetc
     for (const other of [...cluster.ids, "w"]) cluster.network.heal("v", other);
     await locks.renew("votes", body.fence, {}, caller());
     await until("it fetched", () => instanceOn(cluster, "v", "votes") === 6);
+    await until("a has written what it learned", () => instanceOn(cluster, "a", "votes") === 6);
     assertEquals(recordOn(cluster, "v", "votes")!.stateHash, recordOn(cluster, "a", "votes")!.stateHash);
   }));
 

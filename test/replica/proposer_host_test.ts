@@ -26,6 +26,8 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const clock = new ManualClock();
   const peers = new Map<string, AcceptorRecord>(nodesOf(n).slice(1).map((id) => [id, freshRecord(machine, mode)]));
   const sent: { to: string; message: WireMessage }[] = [];
+  /** What peers answer comes after this; resolved: at once. */
+  const late = new Map<string, Promise<void>>();
   const network = { lost: (() => false) as Loss, spoil: (reply: WireReply): WireReply => reply };
   const reports: string[] = [];
   function answer(to: string, message: WireMessage): WireReply {
@@ -38,7 +40,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const transport: Transport = {
     send: (to, message) => {
       sent.push({ to, message });
-      return Promise.resolve().then(() => answer(to, message));
+      return (late.get(to) ?? Promise.resolve()).then(() => answer(to, message));
     },
     rttMs: () => 0,
     close: () => {},
@@ -60,6 +62,9 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     sent,
     peers,
     giveUp,
+    late,
+    onDisk: () => (JSON.parse(store.disk.records.get(KEY)!) as { instance: number }).instance,
+    timing,
     lose: (lost: Loss) => network.lost = lost,
     spoil: (spoil: (reply: WireReply) => WireReply) => network.spoil = spoil,
     reports,
@@ -179,6 +184,51 @@ Deno.test("proposer host: while a quorum is silent it prepares again and again, 
   assert(gaps.at(-1)! >= gaps[0]!, `${gaps}`);
   lose(() => false);
   assertEquals((await end(ended)).type, "decided");
+});
+
+Deno.test("proposer host: a vote that comes a moment after a guarded decision could be made saves its write", async () => {
+  const { drive, late, clock, onDisk } = await rig();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  late.set("c", promise);
+  const ended = await drive();
+  assertEquals([ended.ending, onDisk()], [null, 1]);
+  resolve();
+  await settled();
+  assert(ended.ending?.type === "decided");
+  assertEquals([ended.ending.certificate.kind, onDisk(), clock.timers], ["open", 1, 0]);
+});
+
+Deno.test("proposer host: what no other vote comes for is decided by that write after 1 ms", async () => {
+  const { drive, lose, clock, onDisk } = await rig();
+  lose((to) => to === "c");
+  const ended = await drive();
+  assertEquals([ended.ending, onDisk()], [null, 1]);
+  await clock.pass(1);
+  assert(ended.ending?.type === "decided");
+  assertEquals([ended.ending.certificate.kind, onDisk(), clock.timers], ["inclusive", 2, 0]);
+});
+
+Deno.test("proposer host: a guarded decision waits for nobody once the last vote can only be another's", async () => {
+  const { drive, peers, late, clock, onDisk } = await rig();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  late.set("c", promise);
+  const theirs: Vote = { ballot: STANDING, kind: "fast", value: valueOf("c") };
+  peers.set("c", { ...peers.get("c")!, vote: theirs });
+  const ended = await drive();
+  assertEquals(ended.ending, null);
+  resolve();
+  await settled();
+  assert(ended.ending?.type === "decided");
+  assertEquals([ended.ending.certificate.kind, onDisk(), clock.timers], ["inclusive", 2, 0]);
+});
+
+Deno.test("proposer host: where last votes came late a guarded decision waits for none", async () => {
+  const { drive, lose, timing, onDisk } = await rig();
+  for (let i = 0; i < 16; i++) timing.lastVotes.note(false);
+  lose((to) => to === "c");
+  const { ending } = await drive();
+  assert(ending?.type === "decided");
+  assertEquals([ending.certificate.kind, onDisk()], ["inclusive", 2]);
 });
 
 Deno.test("proposer host: given up, it stops at once: no timer, and nothing more is sent", async () => {

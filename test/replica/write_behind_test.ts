@@ -141,32 +141,38 @@ Deno.test("write behind: what this node did not vote for is durable before it sa
   assertEquals(onDisk(), 2);
 });
 
-/** What a itself has counted: votes of a fast ballot for the value of that instance. */
-function counted(host: AcceptorHost, instance = 1): Promise<SentReply> {
+/** What a has decided itself by a proposer-inclusive quorum, or counted as an open one. */
+function decided(host: AcceptorHost, kind: "inclusive" | "open", instance = 1): Promise<SentReply> {
   const value = valueOf("c", instance);
-  const open = certificateOf(instance, value, "open", "abc", STANDING);
-  return host.handle({ type: "learn", key: KEY, epoch: 0, instance, certificate: open, value }, "a");
+  const certificate = certificateOf(instance, value, kind, kind === "open" ? "abc" : "ac", STANDING);
+  return host.handle({ type: "learn", key: KEY, epoch: 0, instance, certificate, value }, "a");
 }
 
-Deno.test("write behind: what this node has decided or counted itself is durable first: nobody would tell it again", async () => {
+Deno.test("write behind: what only its proposer may conclude is durable first: nobody would tell it again", async () => {
   const { host, onDisk } = await rig();
   await vote(host);
-  assertEquals(await counted(host), { type: "learned", instance: 2 });
+  assertEquals(await decided(host, "inclusive"), { type: "learned", instance: 2 });
   assertEquals(onDisk(), 2);
 });
 
-Deno.test("write behind: what this node decided by a classic quorum is written with its next vote, in one commit", async () => {
+Deno.test("write behind: what this node decided by votes that anybody may count is written with its next vote, in one commit", async () => {
+  for (const learned of [(host: AcceptorHost) => learn(host, 1, "a"), (host: AcceptorHost) => decided(host, "open")]) {
+    await writtenWithTheNextVote(learned);
+  }
+});
+
+async function writtenWithTheNextVote(learned: (host: AcceptorHost) => Promise<SentReply>): Promise<void> {
   using db = await realKv();
   const host = hostOn(db.store);
   await vote(host);
   const { atomics } = db.kv;
-  assertEquals((await learn(host, 1, "a")).type, "learned");
+  assertEquals((await learned(host)).type, "learned");
   assertEquals([db.kv.atomics - atomics, (await host.view(KEY)).snapshot.instance], [0, 2]);
   assertEquals((await vote(host, 2)).type, "accepted");
   assertEquals(db.kv.atomics - atomics, 1);
   const { snapshot, vote: kept } = await hostOn(await db.open()).view(KEY);
   assertEquals([snapshot.instance, logOf(snapshot.state), kept?.value.id], [2, ["c1"], "c/v/2"]);
-});
+}
 
 Deno.test("write behind: a vote that is not durable yet moves on with its own commit, not before", async () => {
   let gate = Promise.resolve();
@@ -186,7 +192,7 @@ Deno.test("write behind: where the commit of a vote is not made, what was learne
   let gate = Promise.resolve();
   const { host, store, onDisk } = await rig(() => gate);
   await vote(host);
-  await counted(host);
+  await decided(host, "inclusive");
   const { promise, resolve } = Promise.withResolvers<void>();
   gate = promise;
   const value = valueOf("c", 2);

@@ -27,8 +27,11 @@ async function withCluster(run: (cluster: MemoryCluster) => Promise<void>, times
 
 const slow = () => caller({ timeoutMs: 10_000 });
 
+/** With what the node has voted for, which it may have to be told yet that it is decided. */
 async function stateAt(cluster: MemoryCluster, id: string) {
-  return (await cluster.store(id).update("lock/x", (record) => ({ record: null, reply: record })))!.state;
+  const stored = await cluster.store(id).update("lock/x", (record) => ({ record: null, reply: record }));
+  const { instance, state, vote } = stored!;
+  return vote === null ? state : machine.apply(state, instance, vote.value);
 }
 
 /** `a` gives back what somebody waits for through `b`. */

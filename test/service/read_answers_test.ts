@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { caller } from "../replica/memory_cluster.ts";
 import { until } from "../replica/clocks.ts";
+import type { AcceptorRecord } from "../../src/paxos/message.ts";
 import { type Apps, withApps } from "../routes/memory_apps.ts";
 import { tell } from "../routes/noun_requests.ts";
 
@@ -14,12 +15,13 @@ function disks({ cluster }: Apps): string {
 
 async function settled(apps: Apps, key: string): Promise<void> {
   const { cluster } = apps;
-  const [first, ...others] = cluster.ids.map((id) => () => cluster.disk(id).records.get(key));
-  const instance = (text: string | undefined) => text === undefined ? 0 : JSON.parse(text).instance;
-  await until(
-    `${key} is everywhere`,
-    () => first!() !== undefined && others.every((of) => instance(of()) === instance(first!())),
-  );
+  const records = () =>
+    cluster.ids.map((id) => JSON.parse(cluster.disk(id).records.get(key) ?? "null") as AcceptorRecord | null);
+  await until(`${key} is everywhere`, () => {
+    const [first, ...others] = records();
+    const isWritten = (record: AcceptorRecord | null | undefined) => record?.vote === null;
+    return isWritten(first) && others.every((record) => isWritten(record) && record!.instance === first!.instance);
+  });
 }
 
 /** Renewals, releases and ends of what never was. */

@@ -339,6 +339,16 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     }],
     seeds: 50,
   },
+  {
+    name: "a guarded decision is made in memory alone",
+    edits: [{
+      file: "replica/acceptor_host.ts",
+      text:
+        'if (type !== "learn" || !this.votes || (from === this.rules.me && certificate.kind === "inclusive")) return false;',
+      replacement: 'if ((type !== "learn" && type !== "decide") || !this.votes) return false;',
+    }],
+    seeds: 50,
+  },
 ];
 
 export const MUTANTS = [

@@ -213,7 +213,8 @@ Deno.test("what if Any is lost by the one that proposes: it is told how far the 
     for (const id of ["a", "b", "c", "d"]) cluster.network.heal(id, "e");
     const late = await acquire(cluster, name, client("e"));
     assert(late.fence !== null);
-    assertEquals([late.receipt.path, late.receipt.instance], ["fast", 7]);
+    assert(["fast", "open-fast"].includes(late.receipt.path), late.receipt.path);
+    assertEquals(late.receipt.instance, 7);
     noLearn();
     await cluster.settle();
     await finalRecord(cluster, `lock/${name}`, cluster.ids);
@@ -221,16 +222,17 @@ Deno.test("what if Any is lost by the one that proposes: it is told how far the 
 
 for (
   const { n, nodes, orders, path } of [
-    { n: 5, nodes: ["a", "b"], orders: { c: "ab", d: "ab", e: "ab" }, path: "fast" },
-    { n: 3, nodes: ["a", "b"], orders: { c: "ab" }, path: "fast" },
-    { n: 4, nodes: ["a", "b"], orders: { c: "ab", d: "ab" }, path: "open-fast" },
+    { n: 5, nodes: ["a", "b"], orders: { c: "ab", d: "ab", e: "ab" }, path: ["fast", "open-fast"] },
+    { n: 3, nodes: ["a", "b"], orders: { c: "ab" }, path: ["fast"] },
+    { n: 4, nodes: ["a", "b"], orders: { c: "ab", d: "ab" }, path: ["open-fast"] },
   ]
 ) {
   Deno.test(`what if a request is dropped in a collision, n=${n}: it is decided in the next instance, and nobody asked again`, () =>
     slow(n, async (cluster) => {
       const name = `fast/dropped`;
       const [winner, loser] = await Promise.all(await meet(cluster, name, nodes, orders));
-      assertEquals([winner!.receipt.path, winner!.receipt.instance], [path, 1]);
+      assert(path.includes(winner!.receipt.path), winner!.receipt.path);
+      assertEquals(winner!.receipt.instance, 1);
       assert(winner!.fence !== null && loser!.fence === null);
       assertEquals(loser!.receipt.instance, 2);
       // Its node proposed it again, under the same command id, and not before it was told that it had lost.
