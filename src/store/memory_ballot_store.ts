@@ -22,32 +22,18 @@ import {
 import { assertFollows } from "./epochs_row.ts";
 import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
-import { type AtomicStep, type AtomicWatch, recordIn } from "./memory_records.ts";
+import {
+  type AtomicStep,
+  type AtomicWatch,
+  type DiskMeta,
+  MemoryDisk,
+  type MemoryImage,
+  ReadRecords,
+} from "./memory_records.ts";
 import { soundOnly } from "./sound_only.ts";
-import { assertFits, type IdentityRow, type MetaRow } from "./rows.ts";
+import { assertFits, type IdentityRow } from "./rows.ts";
 
-export type { AtomicStep, AtomicWatch };
-
-/** What a disk held at one moment. Never changes. */
-export type MemoryImage = { readonly records: ReadonlyMap<string, string>; readonly meta: string | null };
-
-/** Outlives the stores opened on it, one at a time. Everything is JSON text, so nothing is shared with a caller. */
-export class MemoryDisk {
-  records: Map<string, string> = new Map();
-  meta: string | null = null;
-  owner: MemoryBallotStore | null = null;
-
-  snapshot(): MemoryImage {
-    return { records: new Map(this.records), meta: this.meta };
-  }
-
-  /** Rolls back, or clones another disk. Only between a close or crash and the next open. */
-  restore(image: MemoryImage): void {
-    assert(this.owner === null, "no store is open on this disk");
-    this.records = new Map(image.records);
-    this.meta = image.meta;
-  }
-}
+export { type AtomicStep, type AtomicWatch, MemoryDisk, type MemoryImage };
 
 /** How one atomic fails: a check says no; or nothing is heard of it, applied or not. */
 export type Fault = "conflict" | "unknown-applied" | "unknown-lost";
@@ -77,8 +63,6 @@ function countRuns(): string {
   return `run-${++runs}`;
 }
 
-type DiskMeta = MetaRow & { readonly identity: IdentityRow | null; readonly epochs?: KeptEpochs };
-
 type Waiter = {
   /** Null for a flush, which has no step and waits for the atomic alone. */
   readonly change: { readonly key: string; readonly step: (found: Found) => StepResult<unknown> } | null;
@@ -103,6 +87,7 @@ export class MemoryBallotStore implements BallotStore {
   readonly #run: string;
   readonly #schedule: () => Promise<void>;
   readonly #watch: AtomicWatch;
+  readonly #read = new ReadRecords();
   #identity: IdentityRow | null = null;
   #pending: IdentityRow | null = null;
   #epochs: KeptEpochs | null = null;
@@ -160,7 +145,7 @@ export class MemoryBallotStore implements BallotStore {
 
   peek(key: string): StoredRecord | null | undefined {
     const isAtRest = !this.#closed && this.#pump === null;
-    const { record, damage } = recordIn(key, isAtRest ? this.disk.records.get(key) : undefined);
+    const { record, damage } = this.#read.of(key, isAtRest ? this.disk.records.get(key) : undefined);
     return isAtRest && damage === null ? record : undefined;
   }
 
@@ -170,7 +155,7 @@ export class MemoryBallotStore implements BallotStore {
     const { records } = this.disk;
     return [...records.keys()]
       .filter((key) => key.startsWith(prefix) && compareKeys(key, after) > 0)
-      .filter((key) => which === "all" || recordIn(key, records.get(key)).record?.live !== false)
+      .filter((key) => which === "all" || this.#read.of(key, records.get(key)).record?.live !== false)
       .sort(compareKeys)
       .slice(0, Math.max(0, limit));
   }
@@ -323,12 +308,12 @@ export class MemoryBallotStore implements BallotStore {
       }
       const { key, step } = waiter.change;
       try {
-        const { record, reply } = step(recordIn(key, writes.get(key) ?? this.disk.records.get(key)));
+        const { record, reply } = step(this.#read.of(key, writes.get(key) ?? this.disk.records.get(key)));
         if (record !== null) {
           const text = JSON.stringify(record);
           assertFits(key, record, text);
           writes.set(key, text);
-          steps.push([key, text]);
+          steps.push([key, this.#read.of(key, text).record!]);
         }
         if (writes.has(key)) waiters.push({ waiter, reply });
         else waiter.resolve(reply);
@@ -362,7 +347,7 @@ export class MemoryBallotStore implements BallotStore {
     this.failNext = null;
     if (fault === null || fault === "unknown-applied") {
       for (const [key, text] of writes) this.disk.records.set(key, text);
-      this.disk.meta = JSON.stringify(meta);
+      this.disk.meta = meta;
       this.#take(meta);
       if (this.#seals === seals) this.#seals = null;
       this.#watch("committed", steps);

@@ -72,22 +72,25 @@ const ALIGNMENT = { decided: 1, snapshot: 1 } as const;
 
 /** `decide`, `recover` and `pick` are no part of it: only a node itself may conclude from its own votes (R2). */
 const MESSAGES: Checks<WireMessage> = {
-  prepare: [fieldsOf<Of<WireMessage, "prepare">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1 }), (message, at) => {
+  prepare: [fieldsOf<Of<WireMessage, "prepare">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1 }), (message, at, isLight) => {
     checkAddress(message, at);
-    checkAlignment(message, at);
+    checkAlignment(message, at, isLight);
     checkBallot(message["ballot"], `${at}.ballot`);
   }],
-  any: [fieldsOf<Of<WireMessage, "any">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, recovery: 1 }), (message, at) => {
-    checkAddress(message, at);
-    checkAlignment(message, at);
-    checkOpenedBallot(message["ballot"], `${at}.ballot`);
-    checkRecovery(message["recovery"], `${at}.recovery`);
-  }],
+  any: [
+    fieldsOf<Of<WireMessage, "any">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, recovery: 1 }),
+    (message, at, isLight) => {
+      checkAddress(message, at);
+      checkAlignment(message, at, isLight);
+      checkOpenedBallot(message["ballot"], `${at}.ballot`);
+      checkRecovery(message["recovery"], `${at}.recovery`);
+    },
+  ],
   accept: [
     fieldsOf<Of<WireMessage, "accept">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, value: 1, any: 1 }),
     (message, at, isLight) => {
       checkAddress(message, at);
-      checkAlignment(message, at);
+      checkAlignment(message, at, isLight);
       checkBallot(message["ballot"], `${at}.ballot`);
       checkValue(message["value"], `${at}.value`, isLight);
       if (message["any"] === undefined) return;
@@ -101,7 +104,7 @@ const MESSAGES: Checks<WireMessage> = {
       checkAddress(message, at);
       if (message["certificate"] !== null) checkCertificate(message["certificate"], `${at}.certificate`);
       if (message["value"] !== undefined) checkValue(message["value"], `${at}.value`, isLight);
-      if (message["snapshot"] !== undefined) checkSnapshot(message["snapshot"], `${at}.snapshot`);
+      if (message["snapshot"] !== undefined) checkSnapshot(message["snapshot"], `${at}.snapshot`, isLight);
     },
   ],
   read: [fieldsOf<Of<WireMessage, "read">>(ADDRESS), checkAddress],
@@ -112,11 +115,11 @@ const MESSAGES: Checks<WireMessage> = {
   }],
   collision: [
     fieldsOf<Of<WireMessage, "collision">>({ ...ADDRESS, ...ALIGNMENT, ballot: 1, reports: 1 }),
-    (message, at) => {
+    (message, at, isLight) => {
       checkAddress(message, at);
-      checkAlignment(message, at);
+      checkAlignment(message, at, isLight);
       checkBallot(message["ballot"], `${at}.ballot`);
-      checkReports(message["reports"], `${at}.reports`);
+      checkReports(message["reports"], `${at}.reports`, isLight);
     },
   ],
   forward: [fieldsOf<Of<WireMessage, "forward">>({ ...ADDRESS, commands: 1, claims: 1 }), (message, at) => {
@@ -128,9 +131,9 @@ const MESSAGES: Checks<WireMessage> = {
     checkAddress(message, at);
     checkResults(message["results"], `${at}.results`);
   }],
-  accepted: [fieldsOf<Of<WireMessage, "accepted">>({ ...ADDRESS, vote: 1 }), (message, at) => {
+  accepted: [fieldsOf<Of<WireMessage, "accepted">>({ ...ADDRESS, vote: 1 }), (message, at, isLight) => {
     checkAddress(message, at);
-    if (checkVote(message["vote"], `${at}.vote`) === null) refuse(`${at}.vote`, "is null");
+    if (checkVote(message["vote"], `${at}.vote`, isLight) === null) refuse(`${at}.vote`, "is null");
   }],
   marks: [fieldsOf<Of<WireMessage, "marks">>({ type: 1, of: 1 }), (message, at) => {
     checkNode(message["of"], `${at}.of`);
@@ -151,9 +154,9 @@ const MESSAGES: Checks<WireMessage> = {
 /** What answers `decide` and `recover` is no part of it either: it is about the node's own record. */
 type SentReply = Exclude<WireReply, { type: "decided" | "undecided" | "picked" }>;
 const REPLIES: Checks<SentReply> = {
-  promise: [fieldsOf<Of<WireReply, "promise">>({ type: 1, instance: 1, ballot: 1, vote: 1 }), (reply, at) => {
+  promise: [fieldsOf<Of<WireReply, "promise">>({ type: 1, instance: 1, ballot: 1, vote: 1 }), (reply, at, isLight) => {
     checkInstanceAndBallot(reply, at);
-    checkVote(reply["vote"], `${at}.vote`);
+    checkVote(reply["vote"], `${at}.vote`, isLight);
   }],
   opened: [fieldsOf<Of<WireReply, "opened">>({ type: 1, instance: 1, ballot: 1 }), checkInstanceAndBallot],
   accepted: [
@@ -166,10 +169,10 @@ const REPLIES: Checks<SentReply> = {
   ],
   refused: [
     fieldsOf<Of<WireReply, "refused">>({ type: 1, instance: 1, ballot: 1, promised: 1, vote: 1 }),
-    (reply, at) => {
+    (reply, at, isLight) => {
       checkInstanceAndBallot(reply, at);
       checkBallot(reply["promised"], `${at}.promised`);
-      checkVote(reply["vote"], `${at}.vote`);
+      checkVote(reply["vote"], `${at}.vote`, isLight);
     },
   ],
   "not-lapsed": [
@@ -179,24 +182,24 @@ const REPLIES: Checks<SentReply> = {
       duration(reply["remainingMs"], `${at}.remainingMs`);
     },
   ],
-  ahead: [fieldsOf<Of<WireReply, "ahead">>({ type: 1, snapshot: 1 }), (reply, at) => {
-    checkSnapshot(reply["snapshot"], `${at}.snapshot`);
+  ahead: [fieldsOf<Of<WireReply, "ahead">>({ type: 1, snapshot: 1 }), (reply, at, isLight) => {
+    checkSnapshot(reply["snapshot"], `${at}.snapshot`, isLight);
   }],
   behind: [fieldsOf<Of<WireReply, "behind">>({ type: 1, instance: 1 }), checkInstance],
   learned: [fieldsOf<Of<WireReply, "learned">>({ type: 1, instance: 1, unsaved: 1 }), (reply, at) => {
     checkInstance(reply, at);
     if (reply["unsaved"] !== undefined) checkUnsaved(reply["unsaved"], `${at}.unsaved`);
   }],
-  view: [fieldsOf<Of<WireReply, "view">>({ type: 1, snapshot: 1, promised: 1, vote: 1 }), (reply, at) => {
-    checkSnapshot(reply["snapshot"], `${at}.snapshot`);
+  view: [fieldsOf<Of<WireReply, "view">>({ type: 1, snapshot: 1, promised: 1, vote: 1 }), (reply, at, isLight) => {
+    checkSnapshot(reply["snapshot"], `${at}.snapshot`, isLight);
     checkBallot(reply["promised"], `${at}.promised`);
-    checkVote(reply["vote"], `${at}.vote`);
+    checkVote(reply["vote"], `${at}.vote`, isLight);
   }],
   ...IMPORT_REPLIES,
-  fresh: [fieldsOf<Of<WireReply, "fresh">>({ type: 1, reply: 1 }), (reply, at) => {
+  fresh: [fieldsOf<Of<WireReply, "fresh">>({ type: 1, reply: 1 }), (reply, at, isLight) => {
     const { accepted, refused, rejected, stopped } = REPLIES;
     const checks = { accepted, refused, "not-lapsed": REPLIES["not-lapsed"], rejected, stopped };
-    checkTagged(reply["reply"], `${at}.reply`, checks, "what answers an Accept!", false);
+    checkTagged(reply["reply"], `${at}.reply`, checks, "what answers an Accept!", isLight);
   }],
   lapsed: [fieldsOf<Of<WireReply, "lapsed">>({ type: 1, instance: 1, remainingMs: 1 }), (reply, at) => {
     checkInstance(reply, at);
@@ -219,12 +222,12 @@ const RESPONSE = fieldsOf<PeerResponseBody>({ mark: 1, replies: 1 });
 
 /** A JSON array of messages. Throws QuorateError `invalid-request` with the `field`, or `too-large`. */
 export function decodeMessages(json: string): readonly WireMessage[] {
-  return checkMessages(parseJson(json, PAXOS_BODY_MAX_BYTES), "messages");
+  return checkMessages(parseJson(json, PAXOS_BODY_MAX_BYTES), "messages", isLightText(json));
 }
 
 /** A JSON array of replies; throws as decodeMessages. */
 export function decodeReplies(json: string): readonly WireReply[] {
-  return checkReplies(parseJson(json, PAXOS_BODY_MAX_BYTES), "replies");
+  return checkReplies(parseJson(json, PAXOS_BODY_MAX_BYTES), "replies", isLightText(json));
 }
 
 /**
@@ -244,9 +247,10 @@ export function decodeRequest(json: string): ReceivedRequest {
 /** Throws as decodeMessages where it is no response at all; a reply that cannot be believed is as one that never came. */
 export function decodeResponse(json: string): PeerResponseBody {
   const body = record(parseJson(json, PAXOS_BODY_MAX_BYTES), "body", RESPONSE);
+  const isLight = isLightText(json);
   return {
     mark: checkMark(body["mark"], "mark"),
-    replies: each<WireReply>(body["replies"], "replies", checkReply),
+    replies: each<WireReply>(body["replies"], "replies", (item, at) => checkReply(item, at, isLight)),
   };
 }
 
@@ -303,8 +307,9 @@ function encodeReply(given: WireReply, wire: number): string {
   try {
     const reply = replyIn(wire, given);
     if (reply === null) refuse("reply", `${given.type} is not in wire ${wire}`);
-    checkReply(reply, "reply");
-    return JSON.stringify(reply);
+    const json = JSON.stringify(reply);
+    checkReply(reply, "reply", isLightText(json));
+    return json;
   } catch (error) {
     return JSON.stringify(unavailable(`no reply to send: ${(error as Error).message}`));
   }
@@ -326,15 +331,15 @@ function unavailable(reason: string): Unavailable {
   return { type: "unavailable", reason: reason.slice(0, REASON_MAX_CHARS).toWellFormed() };
 }
 
-function checkMessages(value: unknown, at: string): readonly WireMessage[] {
+function checkMessages(value: unknown, at: string, isLight: boolean): readonly WireMessage[] {
   const items = list(value, at, PAXOS_MAX_MESSAGES);
-  for (let i = 0; i < items.length; i++) checkMessage(items[i], `${at}[${i}]`);
+  for (let i = 0; i < items.length; i++) checkMessage(items[i], `${at}[${i}]`, isLight);
   return items as readonly WireMessage[];
 }
 
-function checkReplies(value: unknown, at: string): readonly WireReply[] {
+function checkReplies(value: unknown, at: string, isLight: boolean): readonly WireReply[] {
   const items = list(value, at, PAXOS_MAX_MESSAGES);
-  for (let i = 0; i < items.length; i++) checkReply(items[i], `${at}[${i}]`);
+  for (let i = 0; i < items.length; i++) checkReply(items[i], `${at}[${i}]`, isLight);
   return items as readonly WireReply[];
 }
 
@@ -343,12 +348,12 @@ function isLightText(json: string): boolean {
   return 6 * json.length <= VALUE_MAX_BYTES;
 }
 
-function checkMessage(value: unknown, at: string, isLight = false): void {
+function checkMessage(value: unknown, at: string, isLight: boolean): void {
   checkTagged(value, at, MESSAGES, "a message on the wire", isLight);
 }
 
-function checkReply(value: unknown, at: string): void {
-  checkTagged(value, at, REPLIES, "a reply on the wire", false);
+function checkReply(value: unknown, at: string, isLight: boolean): void {
+  checkTagged(value, at, REPLIES, "a reply on the wire", isLight);
 }
 
 function checkTagged<U extends { type: string }>(
@@ -371,9 +376,10 @@ function checkAddress(message: Fields, at: string): void {
   integer(message["instance"], `${at}.instance`, 1);
 }
 
-function checkAlignment(message: Fields & { readonly [K in keyof Alignment]?: unknown }, at: string): void {
+type Aligned = Fields & { readonly [K in keyof Alignment]?: unknown };
+function checkAlignment(message: Aligned, at: string, isLight: boolean): void {
   if (message.decided !== undefined) checkCertificate(message.decided, `${at}.decided`);
-  if (message.snapshot !== undefined) checkSnapshot(message.snapshot, `${at}.snapshot`);
+  if (message.snapshot !== undefined) checkSnapshot(message.snapshot, `${at}.snapshot`, isLight);
 }
 
 function checkInstance(reply: Fields, at: string): void {

@@ -28,7 +28,7 @@ export const IMPORT_MESSAGES: Checks<SentImport> = {
     (message, at, isLight) => {
       checkAddress(message, at);
       checkImportBallot(message["ballot"], `${at}.ballot`);
-      checkSnapshot(message["base"], `${at}.base`);
+      checkSnapshot(message["base"], `${at}.base`, isLight);
       checkValue(message["value"], `${at}.value`, isLight);
     },
   ],
@@ -60,9 +60,9 @@ export const IMPORT_MESSAGES: Checks<SentImport> = {
 export const IMPORT_REPLIES: Checks<Exclude<ImportReply, { readonly type: "fresh" }>> = {
   "import-promise": [
     fieldsOf<Of<ImportReply, "import-promise">>({ type: 1, ballot: 1, report: 1, vote: 1, first: 1 }),
-    (reply, at) => {
+    (reply, at, isLight) => {
       checkImportBallot(reply["ballot"], `${at}.ballot`);
-      checkWord(reply, at);
+      checkWord(reply, at, isLight);
     },
   ],
   "import-accepted": [
@@ -74,17 +74,17 @@ export const IMPORT_REPLIES: Checks<Exclude<ImportReply, { readonly type: "fresh
   ],
   "import-refused": [
     fieldsOf<Of<ImportReply, "import-refused">>({ type: 1, ballot: 1, promised: 1, vote: 1 }),
-    (reply, at) => {
+    (reply, at, isLight) => {
       checkImportBallot(reply["ballot"], `${at}.ballot`);
       checkBallot(reply["promised"], `${at}.promised`);
-      checkImportVote(reply["vote"], `${at}.vote`);
+      checkImportVote(reply["vote"], `${at}.vote`, isLight);
     },
   ],
   unimported: [
     fieldsOf<Of<ImportReply, "unimported">>({ type: 1, promised: 1, report: 1, vote: 1, first: 1 }),
-    (reply, at) => {
+    (reply, at, isLight) => {
       checkBallot(reply["promised"], `${at}.promised`);
-      checkWord(reply, at);
+      checkWord(reply, at, isLight);
     },
   ],
 };
@@ -100,25 +100,25 @@ function checkImportBallot(value: unknown, at: string): void {
   if (n === 0 || step !== 0) refuse(at, "is not one of an import");
 }
 
-function checkWord(reply: Fields, at: string): void {
-  checkImportVote(reply["vote"], `${at}.vote`);
+function checkWord(reply: Fields, at: string, isLight: boolean): void {
+  checkImportVote(reply["vote"], `${at}.vote`, isLight);
   if (reply["first"] !== null) integer(reply["first"], `${at}.first`, 1);
   if (reply["report"] === null) return;
   const { snapshot, vote, importVote } = record(reply["report"], `${at}.report`, REPORT);
-  if (snapshot !== null) checkSnapshot(snapshot, `${at}.report.snapshot`);
-  if (checkVote(vote, `${at}.report.vote`) !== null && snapshot === null) {
+  if (snapshot !== null) checkSnapshot(snapshot, `${at}.report.snapshot`, isLight);
+  if (checkVote(vote, `${at}.report.vote`, isLight) !== null && snapshot === null) {
     refuse(`${at}.report.vote`, "is of no record");
   }
   if (importVote === undefined) return;
-  checkImportVote(importVote, `${at}.report.importVote`);
+  checkImportVote(importVote, `${at}.report.importVote`, isLight);
   if (snapshot !== null) refuse(`${at}.report.importVote`, "stands beside a record");
 }
 
-function checkImportVote(value: unknown, at: string): void {
+function checkImportVote(value: unknown, at: string, isLight: boolean): void {
   if (value === null) return;
   const vote = record(value, at, IMPORT_VOTE);
   checkBallot(vote["ballot"], `${at}.ballot`);
   checkVoteKind(vote["kind"], `${at}.kind`);
-  checkValue(vote["value"], `${at}.value`);
-  checkSnapshot(vote["base"], `${at}.base`);
+  checkValue(vote["value"], `${at}.value`, isLight);
+  checkSnapshot(vote["base"], `${at}.base`, isLight);
 }

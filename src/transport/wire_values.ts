@@ -149,12 +149,12 @@ export function checkValue(value: unknown, field: string, isLight = false): Valu
   return value as Value;
 }
 
-export function checkVote(value: unknown, field: string): Vote | null {
+export function checkVote(value: unknown, field: string, isLight = false): Vote | null {
   if (value === null) return null;
   const vote = record(value, field, VOTE);
   checkBallot(vote["ballot"], `${field}.ballot`);
   checkVoteKind(vote["kind"], `${field}.kind`);
-  checkValue(vote["value"], `${field}.value`);
+  checkValue(vote["value"], `${field}.value`, isLight);
   return value as Vote;
 }
 
@@ -177,21 +177,21 @@ export function checkCertificate(value: unknown, field: string): Certificate {
   return value as Certificate;
 }
 
-export function checkSnapshot(value: unknown, field: string): Snapshot {
+export function checkSnapshot(value: unknown, field: string, isLight = false): Snapshot {
   const snapshot = record(value, field, SNAPSHOT);
   integer(snapshot["instance"], `${field}.instance`, 1);
-  checkState(snapshot["state"], `${field}.state`);
+  checkState(snapshot["state"], `${field}.state`, isLight);
   checkId(snapshot["stateHash"], `${field}.stateHash`);
   if (snapshot["contentHash"] !== undefined) checkId(snapshot["contentHash"], `${field}.contentHash`);
   if (snapshot["decidedBy"] !== null) checkCertificate(snapshot["decidedBy"], `${field}.decidedBy`);
   return value as Snapshot;
 }
 
-export function checkReports(value: unknown, field: string): readonly Report[] {
+export function checkReports(value: unknown, field: string, isLight = false): readonly Report[] {
   const senders = list(value, field, MEMBERS_MAX).map((item, index) => {
     const at = `${field}[${index}]`;
     const report = record(item, at, REPORT);
-    checkVote(report["vote"], `${at}.vote`);
+    checkVote(report["vote"], `${at}.vote`, isLight);
     return checkNode(report["from"], `${at}.from`);
   });
   distinct(senders, field);
@@ -216,11 +216,11 @@ function checkCommand(value: unknown, field: string): void {
 }
 
 /** The machine's own; of it the roles know the mode only. */
-function checkState(value: unknown, field: string): void {
+function checkState(value: unknown, field: string, isLight: boolean): void {
   const state = anyRecord(value, field) as Readonly<Record<keyof State, unknown>>;
   checkMode(state.mode, `${field}.mode`);
   opaque(state, field);
-  weigh(state, field, ROW_MAX_BYTES);
+  if (!isLight) weigh(state, field, ROW_MAX_BYTES);
 }
 
 export function checkResults(value: unknown, at: string): void {

@@ -4,7 +4,6 @@
  */
 import type { BallotStore, NodeId, Randomness, StoredRecord, Transport } from "../../src/ports.ts";
 import { IDENTITY_ROW, marksRow, stateRow } from "../../src/store/key_space.ts";
-import type { AtomicStep } from "../../src/store/memory_ballot_store.ts";
 import { decodeIdentity, decodeRecord } from "../../src/store/rows.ts";
 import { recalled } from "../../src/store/shared_marks.ts";
 import { openSharedStore } from "../../src/store/shared_store.ts";
@@ -150,7 +149,7 @@ export class Isolates implements Shared {
     const { random, machine, watch } = this.#parts;
     const id = memberOf(process);
     const database = this.#databases.get(id)!;
-    const plays = new Map<string, AtomicStep[]>();
+    const plays = new Map<string, RecordStep[]>();
     // What still arrives at a database that was lost is nobody's any more.
     const isThere = () => this.#databases.get(id) === database;
     const kv = database.connect(watchOf(database, plays, watch(process), isThere));
@@ -166,7 +165,7 @@ export class Isolates implements Shared {
     store.update = (key, step) =>
       update(key, (record) => {
         const next = step(record);
-        if (next.record !== null) plays.set(key, [...plays.get(key) ?? [], [key, JSON.stringify(next.record)]]);
+        if (next.record !== null) plays.set(key, [...plays.get(key) ?? [], [key, next.record]]);
         return next;
       });
     return store;
@@ -179,7 +178,7 @@ export class Isolates implements Shared {
 
 function watchOf(
   database: FakeDatabase,
-  plays: Map<string, AtomicStep[]>,
+  plays: Map<string, RecordStep[]>,
   watch: IsolateWatch,
   isThere: () => boolean,
 ): KvWatch {
@@ -193,7 +192,7 @@ function watchOf(
     },
     commit(sets) {
       const key = keyOf(sets.map(([row]) => row));
-      const earlier = key === null ? [] : (plays.get(key) ?? []).slice(0, -1).map(recordStep);
+      const earlier = key === null ? [] : (plays.get(key) ?? []).slice(0, -1);
       if (key !== null) plays.delete(key);
       const steps = () => key === null ? [] : [...earlier, [key, recordIn(database, key, sets)] as const];
       return {
@@ -208,11 +207,6 @@ function watchOf(
 function keyOf(rows: readonly Deno.KvKey[]): string | null {
   const [, key] = rows.find(([kind]) => kind === "r") ?? [];
   return typeof key === "string" ? key : null;
-}
-
-/** Whoever looks at it has a copy of its own. */
-export function recordStep([key, text]: AtomicStep): RecordStep {
-  return [key, JSON.parse(text)];
 }
 
 /** What the rows hold, or will once these are written. */

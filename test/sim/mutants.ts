@@ -57,9 +57,9 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     name: "an intended vote applied again after a lost check-and-set",
     edits: [{
       file: STORE,
-      text: "const { record, reply } = step(recordIn(key, writes.get(key) ?? this.disk.records.get(key)));",
+      text: "const { record, reply } = step(this.#read.of(key, writes.get(key) ?? this.disk.records.get(key)));",
       replacement:
-        "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(recordIn(key, writes.get(key) ?? this.disk.records.get(key)));",
+        "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(this.#read.of(key, writes.get(key) ?? this.disk.records.get(key)));",
     }],
     from: 7,
     seeds: 500,

@@ -17,7 +17,7 @@ import { QueueOrder } from "./check/queue_order.ts";
 import { changeOf, type CrashPoint, CrashPoints } from "./crash_points.ts";
 import { Digest } from "./digest.ts";
 import { Leftovers } from "./leftovers.ts";
-import { Isolates, type IsolateWatch, type RecordStep, recordStep } from "./isolates.ts";
+import { Isolates, type IsolateWatch, type RecordStep } from "./isolates.ts";
 import { LEARNERS, type Link, MEMBERS, MODE_RULES, type Plan, WALL_APART_MS } from "./plan.ts";
 import { isolatesOf, memberOf } from "./processes.ts";
 import { Stalls } from "../../src/testing/stalls.ts";
@@ -367,7 +367,7 @@ export class World {
   #watch(id: string): AtomicWatch {
     const life = this.#lives.get(id)!;
     return (moment, steps) => {
-      if (!life.isOver) this.#atomic(id, moment, () => steps.map(recordStep), true);
+      if (!life.isOver) this.#atomic(id, moment, () => steps, true);
     };
   }
 

@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { AcceptorRecord } from "../../src/paxos/message.ts";
 import { MemoryBallotStore, MemoryDisk, openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { ballotStoreContract, countOf, IDENTITY, increment, look, type Medium } from "./ballot_store_contract.ts";
 
@@ -72,13 +73,16 @@ Deno.test("memory store: a rollback brings back the records and the seq of the s
   assertEquals(again.seq(), 3);
 });
 
-Deno.test("memory store: a step that changes its record in place changes nothing", async () => {
+Deno.test("memory store: a step that would change its record in place fails, and changes nothing", async () => {
   const store = await openMemoryStore();
   await store.update("k", increment);
-  await store.update("k", (record) => {
-    Object.assign(record ?? {}, { instance: 99 });
-    return { record: null, reply: null };
-  });
+  for (const part of [(record: AcceptorRecord) => record, ({ state }: AcceptorRecord) => state]) {
+    const changing = store.update("k", (record) => {
+      Object.assign(part(record!), { instance: 99 });
+      return { record: null, reply: null };
+    });
+    await assertRejects(() => changing, TypeError);
+  }
   assertEquals((await store.update("k", look))?.instance, 1);
 });
 
