@@ -272,7 +272,12 @@ function endOf(text: string | Uint8Array): string {
  * @param defaults what is left out from format 4 on
  */
 export function decodeRow(value: unknown, what: string, defaults: Fields = {}, newest = ROW_FORMAT): Fields {
-  const { format = 1, sum, ...fields } = parseRow(value, what);
+  return checkRow(parseRow(value, what), value, what, defaults, newest);
+}
+
+/** @param parsed what `value` says */
+function checkRow(parsed: Fields, value: unknown, what: string, defaults: Fields = {}, newest = ROW_FORMAT): Fields {
+  const { format = 1, sum, ...fields } = parsed;
   checkFormat(format, what, newest);
   // Also where the number says otherwise: it may be what has rotted.
   if ((format as number) >= SUMS_FORMAT || sum !== undefined) checkSum(value as Uint8Array, what);
@@ -353,7 +358,7 @@ export function decodeMarks(value: unknown): Readonly<Record<string, Mark>> {
   const row = parseRow(value, "row of marks");
   // The rows of 0.1.0 are the map itself, and a member may be called `format` or `sum`.
   const isOld = typeof row["format"] !== "number" && typeof row["sum"] !== "string";
-  const marks = isOld ? row : decodeRow(value, "row of marks")["marks"];
+  const marks = isOld ? row : checkRow(row, value, "row of marks")["marks"];
   if (typeof marks !== "object" || marks === null) throw new StoreError("the row of marks is damaged");
   return marks as Readonly<Record<string, Mark>>;
 }

@@ -1,9 +1,8 @@
 /**
  * The shared store: any number of processes serve one acceptor on one database, each for as long as it lives. Every step
- * reads the record, runs and commits by check-and-set; nothing is remembered from one update to the next (PROTOCOL.md §3,
+ * reads the record, runs and commits by check-and-set; nothing is taken over from one update to the next (PROTOCOL.md §3,
  * "Durable step"). Of a commit whose outcome is not known the row itself tells: each write bears an id of its own.
  */
-import { Buffer } from "node:buffer";
 import type { NodeId } from "../paxos/ballot.ts";
 import {
   type BallotStore,
@@ -32,17 +31,24 @@ import {
 import { asStoreError, closeKv, givenUp, within } from "./kv_calls.ts";
 import { enter, LiveIndex } from "./live_index.ts";
 import { Marks } from "./marks.ts";
-import { decodeIdentity, decodeMarks, encodeIdentity, encodeMarks, encodeRecord, type IdentityRow } from "./rows.ts";
+import {
+  assertFits,
+  decodeIdentity,
+  decodeMarks,
+  encodeIdentity,
+  encodeMarks,
+  encodeRecord,
+  type IdentityRow,
+} from "./rows.ts";
 import type { SharedKv, SharedStoreOptions } from "./shared_store_options.ts";
-import { readRows, type Rows, rowsOf } from "./shared_rows.ts";
+import { isSameRow, readRows, RowReader, type Rows } from "./shared_rows.ts";
 import { soundOnly } from "./sound_only.ts";
 import { recalled, withNews } from "./shared_marks.ts";
 
 /** Commits that one update tries while others change the record under it. */
 const TRIES_MAX = 20;
 /** Before another try, uniform from 0 to this, twice as much each time up to the most: losers must not march in step. */
-const PAUSE_MS = 4;
-const PAUSE_MAX_MS = 250;
+const [PAUSE_MS, PAUSE_MAX_MS] = [4, 250];
 /** How often a database that belongs to nobody is looked at again, for the init that another process may have done. */
 const LOOK_AGAIN_MS = 1_000;
 const REASON_MAX_CHARS = 1_000;
@@ -88,6 +94,7 @@ class SharedStore implements BallotStore {
   readonly #lanes = new Map<string, Waiter[]>();
   readonly #working = new Set<Promise<void>>();
   readonly #index: LiveIndex;
+  readonly #rows = new RowReader();
   #closing: Promise<void> | null = null;
 
   constructor({ kv, name, run, clock, random, callMs = 2_000, updateMs = 5_000, onConflict }: SharedStoreOptions) {
@@ -282,7 +289,7 @@ class SharedStore implements BallotStore {
         if (attempts.size === 0) throw entries;
       } else {
         this.#adopt(entries[0].value);
-        const rows = rowsOf(key, entries);
+        const rows = this.#rows.of(key, entries);
         // Also where the database said that a check had failed: it may have tried again what had succeeded at first.
         const applied = attempts.get(rows.writeId ?? "");
         if (applied !== undefined) return applied;
@@ -342,7 +349,7 @@ class SharedStore implements BallotStore {
           if (this.#identity?.quarantined !== undefined) {
             throw new StoreError(`quarantined: ${this.#identity.quarantined}`);
           }
-          encodeRecord(key, next.record, null);
+          assertFits(key, next.record, JSON.stringify(next.record));
           record = next.record;
         }
         answers.push([waiter, next.reply]);
@@ -355,15 +362,12 @@ class SharedStore implements BallotStore {
 
   /** Throws StoreError if it was somebody else's before, or is lost: this process then says nothing of it. */
   #adopt(value: unknown): IdentityRow | null {
-    const bytes = value instanceof Uint8Array ? value : null;
-    if (bytes !== null && this.#identityRow !== null && Buffer.compare(bytes, this.#identityRow) === 0) {
-      return this.#identity;
-    }
+    if (isSameRow(value, this.#identityRow)) return this.#identity;
     const row = value === null ? null : decodeIdentity(value, this.#name);
     if (this.#identity !== null && row?.incarnation !== this.#identity.incarnation) {
       throw new StoreError(`${this.#name}: the database does not hold the identity of this member any more`);
     }
-    this.#identityRow = bytes;
+    this.#identityRow = value instanceof Uint8Array ? value : null;
     return this.#identity = row;
   }
 
