@@ -120,7 +120,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
         "    // §7: a grant out of the queue is answered only after a renewal of it was decided, and counts from its send.\n",
       replacement: "    if (waitedMs >= 0) return { hold, state: seen.state, receipt: seen.receipt, waitedMs };\n",
     }],
-    from: 3,
+    from: 40,
     seeds: 500,
   },
   {
@@ -170,7 +170,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "return anonymous === true && signal?.aborted",
       replacement: "return anonymous === undefined && signal?.aborted",
     }],
-    from: 2,
+    from: 265,
     seeds: 100,
   },
   {
@@ -250,7 +250,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "change.revision > watcher.told)",
       replacement: "change.revision >= watcher.told)",
     }],
-    from: 37,
+    from: 51,
     seeds: 100,
   },
   {
@@ -260,6 +260,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "stop = await this.watch(noun, name, after, timeoutMs, () => resolve());",
       replacement: "stop = await this.watch(noun, name, after, timeoutMs, () => {});",
     }],
+    from: 72,
     seeds: 100,
   },
   {
@@ -269,7 +270,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "    const snapshot = await reader.read(key, timeoutMs);\n    const body",
       replacement: "    void reader;\n    const { snapshot } = await this.#parts.acceptor.view(key);\n    const body",
     }],
-    from: 23,
+    from: 201,
     seeds: 100,
   },
   {
@@ -279,6 +280,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "if (n === undefined || node !== this.#me || run !== this.#run) return null;",
       replacement: "if (n === undefined || node !== this.#me || run !== this.#run) return after === null ? null : [];",
     }],
+    from: 134,
     seeds: 200,
   },
   {
@@ -328,6 +330,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "    if (record === null) return next;\n",
       replacement: "    if (record === null || moved !== null) return { record: null, reply };\n",
     }],
+    from: 12,
     seeds: 50,
   },
   {
@@ -337,6 +340,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "return vote?.value.id === certificate.valueId;",
       replacement: "return vote !== undefined && certificate.valueId !== undefined;",
     }],
+    from: 24,
     seeds: 50,
   },
   {

@@ -36,7 +36,7 @@ export const FORGETTING_MUTANTS: readonly Mutant[] = [
       text: "  draft.history = [];\n",
       replacement: "  draft.history = [];\n  draft.holders = [];\n",
     }],
-    from: 14,
+    from: 249,
     seeds: 50,
   },
 ];

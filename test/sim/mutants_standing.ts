@@ -40,7 +40,7 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
       text: "if (isNew && !this.#quorums.areWitnesses(agreed, id)) return false;",
       replacement: "if (isNew && agreed.has(id)) return false;",
     }],
-    from: 5,
+    from: 93,
     seeds: 100,
   },
   {

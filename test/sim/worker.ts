@@ -10,6 +10,9 @@ const thread = self as unknown as {
   postMessage: (ran: Ran | null) => void;
 };
 
+// Nodes refuse each other thousands of times a run, and nobody reads where: that of one seed alone is shown.
+Error.stackTraceLimit = 0;
+
 thread.onmessage = async ({ data }) => {
   for (const seed of data.seeds) {
     const { figures, faults } = await play(planOf(seed, data.kind));
