@@ -7,6 +7,7 @@
 import type { NodeId, Vote } from "../../../src/paxos/mod.ts";
 import { Ancestry, Frontier, type Row } from "./frontier.ts";
 import { type Conclusion, type Core, type Effect, Model, type Visit } from "./model.ts";
+import { PairMap } from "./pair_map.ts";
 import type { Plan, Sometimes } from "./plans.ts";
 import { StateSet } from "./state_set.ts";
 import type { VoteThing } from "./things.ts";
@@ -63,6 +64,8 @@ export class Search {
   readonly #sometimes: Partial<Record<string, number>> = {};
   readonly #tallies = new Map<string, Tally>();
   readonly #tallyOf = new Map<number, { readonly tally: Tally; readonly bit: number }>();
+  readonly #concluded = new PairMap<string, number | null>();
+  readonly #concernedBy: number[] = [];
   /** For each thing the last expansion whose state had it. */
   #present = new Int32Array(1 << 16);
   #bound = 0;
@@ -143,7 +146,7 @@ export class Search {
     const chosen = fresh.length === 0 ? NONE : fresh.flatMap((id) => this.#tallied(id));
     let decided = parts[parts.length - 1]!;
     for (const conclusion of chosen.length === 0 ? effect.concluded : [...effect.concluded, ...chosen]) {
-      const next = this.#model.conclude(decided, conclusion);
+      const next = this.#conclude(decided, conclusion);
       if (next === null) {
         const { instance, value } = conclusion;
         const other = this.#model.decidedAt(decided, instance);
@@ -170,7 +173,7 @@ export class Search {
     gone.length = 0;
     if (effect.next !== parts[part]) {
       for (const id of sent) {
-        if (!this.#model.concerns(id, part) || !this.#model.isDead(id, nextParts)) continue;
+        if ((this.#concerned(id) >> part & 1) === 0 || !this.#model.isDead(id, nextParts)) continue;
         gone.push(id);
         this.#hashThing(id, -1);
       }
@@ -192,6 +195,24 @@ export class Search {
     const isLater = decided !== parts[parts.length - 1] && this.#model.decidedAt(decided, 2) !== null;
     const seen = [...effect.seen, ...fresh.flatMap((id) => this.#seenBy(id)), ...(isLater ? LATER : NONE)];
     for (const name of new Set(seen)) this.#sometimes[name] = (this.#sometimes[name] ?? 0) + 1;
+  }
+
+  #conclude(decided: number, conclusion: Conclusion): number | null {
+    const { instance, value } = conclusion;
+    const known = this.#concluded.get(value, decided, instance);
+    if (known !== undefined) return known;
+    const next = this.#model.conclude(decided, conclusion);
+    this.#concluded.set(value, decided, instance, next);
+    return next;
+  }
+
+  /** A bit for each part whose change can make the message dead. */
+  #concerned(id: number): number {
+    const known = this.#concernedBy[id];
+    if (known !== undefined) return known;
+    let bits = 0;
+    for (let part = 0; part < this.#row.parts.length; part++) if (this.#model.concerns(id, part)) bits |= 1 << part;
+    return this.#concernedBy[id] = bits;
   }
 
   /** Those that the state does not have yet. */

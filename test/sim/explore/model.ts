@@ -25,6 +25,7 @@ import type {
 import { canonicalText, renamings } from "./canonical.ts";
 import type { Row } from "./frontier.ts";
 import { decidedIn, logMachine } from "./log_machine.ts";
+import { PairMap } from "./pair_map.ts";
 import type { Explicit, Plan, Sometimes } from "./plans.ts";
 import {
   type CoordinatorThing,
@@ -89,6 +90,7 @@ export class Model {
   readonly #fromClients: readonly number[];
   readonly #deliveries: Map<number, Effect>[] = [];
   readonly #steps = new Map<string, Effect>();
+  readonly #stepsOn = new PairMap<string | readonly number[], Effect>();
   readonly #dead: Map<number, boolean>[] = [];
   readonly #voteSets = new Map<string, readonly (readonly number[])[]>();
 
@@ -203,7 +205,7 @@ export class Model {
     const isNow = (effect: Effect, what: string) => visit(part, effect, () => `${at} ${what}`);
     if (damage === undefined) {
       const lost = () => this.things.id({ ...thing, damage: { voted: null } });
-      return isNow(this.#step(`${id} is damaged`, id, () => ({ ...nothing(lost()), seen: ["damaged"] })), "is damaged");
+      return isNow(this.#stepOn("damaged", id, 0, () => ({ ...nothing(lost()), seen: ["damaged"] })), "is damaged");
     }
     if (damage === "repaired") return;
     const some = this.nodes.flatMap((from, other) => other === part ? [] : [{ from, id: row.parts[other]! }]);
@@ -464,7 +466,7 @@ export class Model {
       const nonce = [prepared, ...(attemptOf(thing) === 0 ? [] : [attemptOf(thing)]), ...(thing.mustOpen ? ["r"] : [])]
         .join(".");
       for (const highestN of this.#ballotsMet(row, thing)) {
-        const effect = this.#step(`${id} prepare above ${highestN}`, id, () => {
+        const effect = this.#stepOn("prepare", id, highestN, () => {
           const state = { ...thing.state, highestN };
           return this.#propose({ ...thing, prepared, state }, { type: "prepare", nonce });
         });
@@ -474,7 +476,7 @@ export class Model {
     const own = row.parts[this.nodes.indexOf(actor.node)]!;
     if (thing.mustOpen !== undefined || this.#isLost(own)) return;
     if (!this.#beginsAnew(thing, actor, this.record(own))) return;
-    const effect = this.#step(`${id} on ${own}`, id, () => this.#begin(thing.actor, this.record(own)));
+    const effect = this.#stepOn("begin", id, own, () => this.#begin(thing.actor, this.record(own)));
     const { instance } = this.record(own);
     visit(part, effect, () => `${this.#nameOf(thing.actor)} begins at instance ${instance} as its record stands`);
   }
@@ -573,7 +575,7 @@ export class Model {
       for (const opening of this.#openings(row, instance)) {
         for (const ids of this.#enough(votes)) {
           const id = row.parts[part]!;
-          const effect = this.#step(`${id} votes ${ids} after ${opening}`, id, () => {
+          const effect = this.#stepOn(ids, id, opening ?? -1, () => {
             const state = newer === 0 ? thing.state : this.#core.initialCoordinator;
             const reports = this.#reportsOf(ids);
             const base = { type: "collision", key: KEY, epoch: 0, instance, ballot, reports } as const;
@@ -627,7 +629,7 @@ export class Model {
     for (const [ballot, instance, votes] of this.#fastVotes(row, at)) {
       if (instance !== before.instance || !this.#picksIn.includes(ballot[0] === 0 ? "standing" : "opened")) continue;
       for (const ids of this.#enough(votes)) {
-        const effect = this.#step(`${id} picks ${ids}`, id, () => {
+        const effect = this.#stepOn(ids, id, 0, () => {
           const reports = this.#reportsOf(ids);
           const message = { type: "pick", key: KEY, epoch: 0, instance, ballot, reports } as const;
           const { record } = this.#core.stepAcceptor(this.#rules(at), before, message, { from: at, seenMs: {} });
@@ -687,7 +689,7 @@ export class Model {
       if (thing.views.some(({ from }) => from === node)) return;
       const record = row.parts[at]!;
       if (this.#isLost(record)) return;
-      const effect = this.#step(`${id} views ${record} from ${mustOpen}`, id, () => {
+      const effect = this.#stepOn(`views from ${mustOpen}`, id, record, () => {
         const { vote } = this.record(record);
         const view = { from: node, snapshot: this.#core.snapshotOf(this.record(record)), vote };
         return this.#view({ ...thing, mustOpen, views: [...thing.views, view] });
@@ -712,7 +714,7 @@ export class Model {
       mustOpen,
       state,
     };
-    const effect = this.#step(`${id} settles on ${own}`, id, () => this.#propose(settling, { type: "start" }));
+    const effect = this.#stepOn("settle", id, own, () => this.#propose(settling, { type: "start" }));
     visit(part, effect, () => "the reader settles what it saw");
   }
 
@@ -737,6 +739,19 @@ export class Model {
     if (known !== undefined) return known;
     const effect = this.#safely(part, step);
     this.#steps.set(memo, effect);
+    return effect;
+  }
+
+  /**
+   * As `#step`, of nearly all steps: numbers are found faster than texts that are put together.
+   *
+   * @param how a list stands for itself, whatever else is of the same numbers
+   */
+  #stepOn(how: string | readonly number[], part: number, other: number, step: () => Effect): Effect {
+    const known = this.#stepsOn.get(how, part, other);
+    if (known !== undefined) return known;
+    const effect = this.#safely(part, step);
+    this.#stepsOn.set(how, part, other, effect);
     return effect;
   }
 

@@ -26,6 +26,7 @@ import type {
 import type { Searched } from "../explorer.ts";
 import type { Row } from "../frontier.ts";
 import type { Conclusion, Effect, Visit } from "../model.ts";
+import { PairMap } from "../pair_map.ts";
 import { Things, type VoteThing } from "../things.ts";
 import { historyOf, logMachine, logOf } from "./log_machine.ts";
 import type { MembersPlan } from "./plans.ts";
@@ -73,6 +74,8 @@ export class MembersModel implements Searched {
   readonly #importBallots: readonly Ballot[];
   readonly #deliveries: Map<number, Effect>[] = [];
   readonly #steps = new Map<string, Effect>();
+  readonly #stepsOn = new PairMap<string | readonly number[], Effect>();
+  readonly #subsetsOf = new Map<string, readonly (readonly number[])[]>();
   readonly #tallies = new Map<string, { readonly index: number; readonly tally: Tally }>();
   readonly #tallyOf = new Map<number, { readonly index: number; readonly tally: Tally; readonly bit: number }>();
   readonly #requestsOf = new Map<number, readonly number[]>();
@@ -494,10 +497,10 @@ export class MembersModel implements Searched {
     if (!this.#plan.old.includes(before.at)) return;
     if (before.sealed) {
       if (!this.#plan.losesSeals) return;
-      const effect = this.#step(`${id} forgets`, id, () => this.#changed(before, { ...before, sealed: false }));
+      const effect = this.#stepOn("forgets", id, 0, () => this.#changed(before, { ...before, sealed: false }));
       return visit(part, effect, () => `${before.at} starts again, unsealed`);
     }
-    const effect = this.#step(`${id} seals`, id, () => this.#changed(before, { ...before, sealed: true }));
+    const effect = this.#stepOn("seals", id, 0, () => this.#changed(before, { ...before, sealed: true }));
     visit(part, effect, () => `${before.at} seals`);
   }
 
@@ -508,7 +511,7 @@ export class MembersModel implements Searched {
       const id = row.parts[part]!;
       const before = this.#member(id);
       if (before.retired) return;
-      const effect = this.#step(`${id} hears`, id, () => this.#changed(before, { ...before, retired: true }));
+      const effect = this.#stepOn("hears", id, 0, () => this.#changed(before, { ...before, retired: true }));
       visit(part, effect, () => `${at} hears that e is retired`);
     });
   }
@@ -527,8 +530,8 @@ export class MembersModel implements Searched {
       const thing = this.#thing(id);
       return thing.kind === "promise" && thing.epoch === epoch && thing.instance === instance;
     });
-    for (const ids of subsets(promises, this.#quorums[epoch].sizes.classic)) {
-      const effect = this.#step(`${row.parts[part]} picks ${ids}`, row.parts[part]!, () => {
+    for (const ids of this.#subsets(promises, this.#quorums[epoch].sizes.classic)) {
+      const effect = this.#stepOn(ids, row.parts[part]!, 0, () => {
         const { snapshotOf, initialProposer, stepProposer } = this.#core.paxos;
         const context: ProposerContext = {
           me: owner,
@@ -578,10 +581,10 @@ export class MembersModel implements Searched {
       if (!("old" in record) || compareBallots(record.promised, ballot) > 0) return;
       if (record.vote !== null && compareBallots(record.vote.ballot, ballot) >= 0) return;
       const own = promised.filter((id) => (this.#thing(id) as ImportPromiseThing).ballot[1] === ballot[1]);
-      for (const promises of subsets(own, this.#quorums[1].sizes.classic)) {
+      for (const promises of this.#subsets(own, this.#quorums[1].sizes.classic)) {
         const needsReports = !retired &&
           promises.every((id) => (this.#thing(id) as ImportPromiseThing).report.vote === null);
-        for (const told of needsReports ? subsets(reports, 1) : [NONE]) {
+        for (const told of needsReports ? this.#subsets(reports, 1) : [NONE]) {
           const memo = `${id} imports ${isLate} ${promises} ${told}`;
           const effect = this.#step(memo, id, () => {
             const effect = this.#import(id, ballot, promises, told);
@@ -644,7 +647,7 @@ export class MembersModel implements Searched {
   #retires(row: Row, part: number, visit: Visit): void {
     const reports = row.sent.filter((id) => this.#thing(id).kind === "report");
     const imported = new Set(this.nodes.filter((_, i) => !("old" in this.#member(row.parts[i]!).record)));
-    for (const told of [NONE, ...subsets(reports, 1)]) {
+    for (const told of [NONE, ...this.#subsets(reports, 1)]) {
       const isSettled = this.#core.members.isSettled(
         this.#epochs,
         told.map((id) => (this.#thing(id) as ReportThing).report),
@@ -668,7 +671,7 @@ export class MembersModel implements Searched {
     for (const node of this.#quorums[thing.epoch].members) {
       if (thing.views.some(({ from }) => from === node)) continue;
       const member = row.parts[this.nodes.indexOf(node)]!;
-      const effect = this.#step(`${id} views ${member} from ${mustOpen}`, id, () => {
+      const effect = this.#stepOn(`views from ${mustOpen}`, id, member, () => {
         const { record } = this.#member(member);
         const rules = this.#rules(this.#member(member));
         const read = { type: "read", key: KEY, epoch: thing.epoch, instance: 0 } as const;
@@ -685,7 +688,7 @@ export class MembersModel implements Searched {
     }
     if (thing.views.length === 0) return;
     if (thing.epoch === 0) {
-      const effect = this.#step(`${id} answers`, id, () => {
+      const effect = this.#stepOn("answers", id, 0, () => {
         const views = thing.views.filter((view) => "snapshot" in view);
         return this.#answer(id, thing, this.#core.paxos.judgeRead(this.#quorums[0], views), "read in e");
       });
@@ -695,7 +698,7 @@ export class MembersModel implements Searched {
     const hasRecord = thing.views.some((view) => "snapshot" in view);
     const { STANDING } = this.#core.paxos;
     const answer = (told: readonly number[], what: string) => {
-      const effect = this.#step(`${id} answers ${what} ${told}`, id, () => {
+      const effect = this.#stepOn(told, id, 0, () => {
         const reports = told.map((id) => (this.#thing(id) as ReportThing).report);
         const members = thing.views.map((view): MemberView => {
           if ("snapshot" in view) return view;
@@ -721,7 +724,7 @@ export class MembersModel implements Searched {
     if (thing.views.every((view) => "first" in view && view.first !== null)) {
       return answer(NONE, "read of what is fresh");
     }
-    for (const told of subsets(row.sent.filter((id) => this.#thing(id).kind === "report"), 1)) {
+    for (const told of this.#subsets(row.sent.filter((id) => this.#thing(id).kind === "report"), 1)) {
       answer(told, "read from reports");
     }
   }
@@ -760,6 +763,23 @@ export class MembersModel implements Searched {
     const effect = safely(part, step);
     this.#steps.set(memo, effect);
     return effect;
+  }
+
+  /** As `#step`, of nearly all steps: numbers are found faster than texts that are put together. */
+  #stepOn(how: string | readonly number[], part: number, other: number, step: () => Effect): Effect {
+    const known = this.#stepsOn.get(how, part, other);
+    if (known !== undefined) return known;
+    const effect = safely(part, step);
+    this.#stepsOn.set(how, part, other, effect);
+    return effect;
+  }
+
+  /** All that have at least so many; of the same numbers the same lists each time. */
+  #subsets(ids: readonly number[], least: number): readonly (readonly number[])[] {
+    const name = `${least} ${ids}`;
+    const known = this.#subsetsOf.get(name) ?? subsets(ids, least);
+    this.#subsetsOf.set(name, known);
+    return known;
   }
 
   #show(ids: readonly number[]): string {
