@@ -383,9 +383,18 @@ export async function hunt(mutant: Mutant, folder: string): Promise<Verdict> {
   );
   const first = caught as Verdict;
   if (first === null) return null;
-  const { faults } = await play(planOf(first.seed, kind));
+  const faults = await faultsWithout(first.seed, kind);
   if (faults.length > 0) throw new Error(`${mutant.name}: seed ${first.seed} fails without it too: ${faults[0]}`);
   return first;
+}
+
+/** What is said of runs without a bug: many mutants show in the same one. */
+const sound = new Map<string, Promise<readonly string[]>>();
+
+function faultsWithout(seed: number, kind: Kind): Promise<readonly string[]> {
+  const known = sound.get(`${kind} ${seed}`) ?? play(planOf(seed, kind)).then(({ faults }) => faults);
+  sound.set(`${kind} ${seed}`, known);
+  return known;
 }
 
 /** Whether all were caught. Each of `jobs` lanes hunts one at a time, in a folder of its own. */

@@ -14,7 +14,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "    this.#epochs = meta.epochs ?? null;\n",
       replacement: "    this.#epochs = meta.epochs ?? this.#seals ?? this.#epochs ?? null;\n",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -29,7 +29,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "    if (this.#count === 0) resolve();",
       replacement: "    resolve();",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -44,7 +44,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "snapshot: freshBase(epochs, first)!",
       replacement: "snapshot: freshBase(epochs, first ?? 1)!",
     }],
-    from: 53,
+    from: 12,
     seeds: 20,
   },
   {
@@ -55,7 +55,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "    if (!acceptor.votes) return false;\n",
       replacement: "    if (key !== null) return acceptor.votes;\n",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -77,7 +77,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "const under = stored?.epoch === old.number ? stored : freshIn(",
       replacement: "const under = stored?.epoch === -1 ? stored : freshIn(",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -89,7 +89,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       replacement:
         "importing: { epoch: next.number, promised: STANDING, vote: null, ...before, promises: [promised, vote] }",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -100,7 +100,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "first: first() },\n",
       replacement: "first: first() ?? old.first },\n",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -115,7 +115,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "  const base = freshBase(rules);\n",
       replacement: "  const base = freshBase(rules, rules.next.first ?? rules.old.first);\n",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -126,7 +126,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "  const vote = { ...after.vote, base };\n",
       replacement: "  const vote = { ...after.vote, base: { ...base, instance: base.instance + 1 } };\n",
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
@@ -138,7 +138,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       replacement:
         '      if (this.#isFresh && message.type === "accept") { for (const other of acceptor.rules.quorums.members) if (other !== me) void transport.send(other, freshSent(message)).catch(() => {}); }\n      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(',
     }],
-    from: 41,
+    from: 12,
     seeds: 20,
   },
   {
