@@ -6,6 +6,7 @@ import { DEDUP_WINDOW, PLACE_TTL_MS } from "../../src/limits.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import { fastClock, until } from "../replica/clocks.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "../replica/memory_cluster.ts";
+import type { Caller, LockService } from "../../src/service/service.ts";
 import { withCluster } from "../trace/observed_cluster.ts";
 
 const machine = createMachine({ digest: sha256Hex });
@@ -44,7 +45,15 @@ Deno.test("grants: a place that another node keeps by now is given up all the sa
   }
 });
 
-Deno.test("grants: a try whose caller has gone takes no place over from the node that keeps it for another try", async () => {
+/** One waits through `a`, one behind it through `c`; with what `elsewhere` does of the same request at `b`, the first has its turn. */
+async function keepsItsTurn(
+  elsewhere: (
+    b: LockService,
+    asked: ReturnType<typeof request>,
+    who: Caller,
+    keeper: (at: string) => Promise<string | null>,
+  ) => Promise<void>,
+): Promise<void> {
   const clock = fastClock(50);
   const cluster = await memoryCluster(3, { clock });
   try {
@@ -52,15 +61,14 @@ Deno.test("grants: a try whose caller has gone takes no place over from the node
     const slow = () => caller({ timeoutMs: 60_000 });
     const held = await c!.acquire("x", request("holder", { ttlMs: HOUR_MS }), slow());
     const mine = slow();
+    const keeper = (at: string) => keeperOf(cluster, at, mine.idempotencyKey);
     const asked = request("waiter", { waitMs: 200_000, ttlMs: HOUR_MS });
     const waiting = a!.acquire("x", asked, mine);
-    await until("it waits through a", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
+    await until("it waits through a", async () => await keeper("b") === "a");
     const behind = c!.acquire("x", request("other", { waitMs: 200_000, ttlMs: HOUR_MS }), slow());
     const waiters = async () => (await b!.get("x", { stale: false, timeoutMs: 60_000 })).body.waiterCount;
     await until("both wait", async () => await waiters() === 2);
-    // As a node that was slow does, whose client has been answered by another.
-    await assertRejects(() => b!.acquire("x", asked, { ...mine, signal: AbortSignal.abort() }), DOMException);
-    assertEquals(await keeperOf(cluster, "a", mine.idempotencyKey), "a");
+    await elsewhere(b!, asked, mine, keeper);
     await new Promise<void>((resolve) => clock.after(2 * PLACE_TTL_MS, resolve));
     await c!.release("x", held.body.fence, slow());
     const first = await Promise.race([waiting, behind]);
@@ -70,36 +78,24 @@ Deno.test("grants: a try whose caller has gone takes no place over from the node
   } finally {
     cluster.close();
   }
-});
+}
 
-Deno.test("grants: a place that was taken over for a try whose caller then goes is kept for the try that still waits", async () => {
-  const clock = fastClock(50);
-  const cluster = await memoryCluster(3, { clock });
-  try {
-    const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
-    const slow = () => caller({ timeoutMs: 60_000 });
-    const held = await c!.acquire("x", request("holder", { ttlMs: HOUR_MS }), slow());
-    const mine = slow();
-    const asked = request("waiter", { waitMs: 200_000, ttlMs: HOUR_MS });
-    const waiting = a!.acquire("x", asked, mine);
-    await until("it waits through a", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
-    const behind = c!.acquire("x", request("other", { waitMs: 200_000, ttlMs: HOUR_MS }), slow());
+Deno.test("grants: a try whose caller has gone takes no place over from the node that keeps it for another try", () =>
+  keepsItsTurn(async (b, asked, mine, keeper) => {
+    // As a node that was slow does, whose client has been answered by another.
+    await assertRejects(() => b.acquire("x", asked, { ...mine, signal: AbortSignal.abort() }), DOMException);
+    assertEquals(await keeper("a"), "a");
+  }));
+
+Deno.test("grants: a place that was taken over for a try whose caller then goes is kept for the try that still waits", () =>
+  keepsItsTurn(async (b, asked, mine, keeper) => {
     const gone = new AbortController();
-    const again = assertRejects(() => b!.acquire("x", asked, { ...mine, signal: gone.signal }), DOMException);
-    await until("b keeps its place", async () => await keeperOf(cluster, "a", mine.idempotencyKey) === "b");
+    const again = assertRejects(() => b.acquire("x", asked, { ...mine, signal: gone.signal }), DOMException);
+    await until("b keeps its place", async () => await keeper("a") === "b");
     gone.abort();
     await again;
-    await until("a keeps its place", async () => await keeperOf(cluster, "b", mine.idempotencyKey) === "a");
-    await new Promise<void>((resolve) => clock.after(2 * PLACE_TTL_MS, resolve));
-    await c!.release("x", held.body.fence, slow());
-    const first = await Promise.race([waiting, behind]);
-    assertEquals(first.body.holder, "waiter");
-    await a!.release("x", first.body.fence, slow());
-    await behind;
-  } finally {
-    cluster.close();
-  }
-});
+    await until("a keeps its place", async () => await keeper("b") === "a");
+  }));
 
 Deno.test("grants: a waiter that went away and was taken out of the queue is looked for no more", async () => {
   const clock = fastClock(50);
