@@ -2,6 +2,7 @@
 import { assert } from "@std/assert";
 import { COMMANDS_PER_VALUE } from "../../src/limits.ts";
 import type { ReplicaNode } from "../../src/compose/node.ts";
+import { until } from "../replica/clocks.ts";
 import { caller, memoryCluster, request } from "../replica/memory_cluster.ts";
 
 const WRITES = 40_000;
@@ -39,7 +40,9 @@ async function writeOften(key: string, write: Write): Promise<{ largest: number[
     };
     await Promise.all(Array.from({ length: CLIENTS }, client));
     assert(seen > SAMPLE_EVERY, "nothing was looked at");
-    const record = cluster.disk("a").records.get(key)!;
+    const onDisk = () => cluster.disk("a").records.get(key)!;
+    await until("its last move is written", () => JSON.parse(onDisk()).vote === null);
+    const record = onDisk();
     return { largest, atRest: record.length, instance: JSON.parse(record).instance };
   } finally {
     cluster.close();

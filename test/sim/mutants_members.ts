@@ -149,7 +149,7 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
       text: "{ isOfBefore, ...snapshot }: Newest",
       replacement: "snapshot: Newest",
     }],
-    from: 110_301,
+    from: 18,
     seeds: 20,
   },
 ];
