@@ -87,7 +87,7 @@ Deno.test("fresh: once members have changed, a new name takes the messages and t
       atomics: counts.atomics,
     };
   };
-  /** Of five names, as a slow moment may cost one of them a write more. */
+  /** The cheapest of five names: a slow moment may cost one of them a write more. */
   const least = async (name: string, epoch: number) => {
     let best = await cost(name, epoch);
     for (let i = 1; i < 5; i++) {
