@@ -5,9 +5,9 @@ import { eachLine } from "./lines.ts";
 import { shellWord } from "./shell_word.ts";
 
 /**
- * New objects get 8 MB before the garbage collector looks at them, not 16, and what outlives that may grow by 80 % before it is
- * looked at too, not to four times: under load a node has little more than half of the memory then, and takes no more CPU. The
- * runtime reads this once, before any code runs.
+ * New objects get 8 MB before the garbage collector looks at them, not 16: under load a node has a quarter less memory then.
+ * What outlives that may grow by 80 % before it is looked at, which takes more than a quarter of the rest. Neither takes more
+ * CPU. The runtime reads this once, before any code runs.
  */
 export const NODE_MEMORY = "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=80";
 

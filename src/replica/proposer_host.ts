@@ -93,11 +93,8 @@ class InstanceDrive {
   /** Since when the newest own write is under way; null: none is. */
   #ownSinceMs: number | null = null;
   #ownDoneMs = -Infinity;
-  /** When the value was first sent to others. */
-  #leftMs: number | null = null;
-  /** R2 waits for the last votes: begins its write. */
-  #decideNow: (() => void) | null = null;
-  #cancelDecide: () => void = () => {};
+  /** R2, while it waits for the last votes. */
+  #held: { readonly message: Decide; readonly cancel: () => void } | null = null;
   /** Whether its write began, after such a wait. */
   #waitedInVain = false;
   readonly #meter: Meter;
@@ -122,7 +119,7 @@ class InstanceDrive {
     const stop = () => {
       this.#over = true;
       this.#cancelTimer();
-      this.#cancelDecide();
+      this.#held?.cancel();
       stopListening();
       giveUp.removeEventListener("abort", onAbort);
     };
@@ -162,7 +159,7 @@ class InstanceDrive {
     const { timing } = this.#drive;
     switch (output.type) {
       case "send":
-        if (output.message.type === "decide") return this.#decide(output.to, output.message);
+        if (output.message.type === "decide") return this.#decide(output.message);
         return this.#send(output.to, output.message);
       case "collision":
         this.#collided();
@@ -238,17 +235,21 @@ class InstanceDrive {
   }
 
   /** R2. Its write is needless once an open quorum has voted: where the rest of that is close, it waits for it. */
-  #decide(to: NodeId, message: Decide): void {
+  #decide(message: Decide): void {
     const { clock, timing } = this.#drive;
-    const waitMs = this.#canBeOpen() ? timing.lastVotes.waitMs(clock.now() - (this.#leftMs ?? clock.now())) : 0;
-    if (waitMs === 0) return this.#send(to, message);
-    this.#decideNow = () => {
-      this.#decideNow = null;
-      this.#cancelDecide();
-      this.#waitedInVain = true;
-      this.#send(to, message);
-    };
-    this.#cancelDecide = clock.after(waitMs, () => this.#over || this.#decideNow?.());
+    // The others were sent the value when the own vote was durable.
+    const waitMs = this.#canBeOpen() ? timing.lastVotes.waitMs(clock.now() - this.#ownDoneMs) : 0;
+    if (waitMs === 0) return this.#send(this.#context.me, message);
+    this.#held = { message, cancel: clock.after(waitMs, () => this.#decideNow()) };
+  }
+
+  #decideNow(): void {
+    if (this.#held === null || this.#over) return;
+    const { message, cancel } = this.#held;
+    this.#held = null;
+    cancel();
+    this.#waitedInVain = true;
+    this.#send(this.#context.me, message);
   }
 
   #canBeOpen(): boolean {
@@ -279,7 +280,6 @@ class InstanceDrive {
       return;
     }
     if (message.type === "decide" || message.type === "recover" || message.type === "pick") return;
-    this.#leftMs ??= this.#drive.clock.now();
     this.#drive.learning.superseded(message.key, message.instance);
     this.#drive.learning.along(to);
     const sent = this.#isFresh && message.type === "accept" ? freshSent(message) : message;
@@ -294,7 +294,7 @@ class InstanceDrive {
     const reply = this.#isFresh ? freshReplyIn(said, this.#context.opening.instance) : acceptorReplyIn(said);
     if (reply === null) return;
     this.#feed({ type: "reply", from, reply });
-    if (this.#decideNow !== null && !this.#over && !this.#canBeOpen()) this.#decideNow();
+    if (this.#held !== null && !this.#canBeOpen()) this.#decideNow();
   }
 
   #losers(winner: Value): readonly NodeId[] {

@@ -62,7 +62,12 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     sent,
     peers,
     giveUp,
-    late,
+    /** What that peer answers comes once this is called. */
+    hold(to: string): () => Promise<void> {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      late.set(to, promise);
+      return () => (resolve(), settled());
+    },
     onDisk: () => (JSON.parse(store.disk.records.get(KEY)!) as { instance: number }).instance,
     timing,
     lose: (lost: Loss) => network.lost = lost,
@@ -187,13 +192,11 @@ Deno.test("proposer host: while a quorum is silent it prepares again and again, 
 });
 
 Deno.test("proposer host: a vote that comes a moment after a guarded decision could be made saves its write", async () => {
-  const { drive, late, clock, onDisk } = await rig();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  late.set("c", promise);
+  const { drive, hold, clock, onDisk } = await rig();
+  const answers = hold("c");
   const ended = await drive();
   assertEquals([ended.ending, onDisk()], [null, 1]);
-  resolve();
-  await settled();
+  await answers();
   assert(ended.ending?.type === "decided");
   assertEquals([ended.ending.certificate.kind, onDisk(), clock.timers], ["open", 1, 0]);
 });
@@ -209,15 +212,13 @@ Deno.test("proposer host: what no other vote comes for is decided by that write 
 });
 
 Deno.test("proposer host: a guarded decision waits for nobody once the last vote can only be another's", async () => {
-  const { drive, peers, late, clock, onDisk } = await rig();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  late.set("c", promise);
+  const { drive, peers, hold, clock, onDisk } = await rig();
+  const answers = hold("c");
   const theirs: Vote = { ballot: STANDING, kind: "fast", value: valueOf("c") };
   peers.set("c", { ...peers.get("c")!, vote: theirs });
   const ended = await drive();
   assertEquals(ended.ending, null);
-  resolve();
-  await settled();
+  await answers();
   assert(ended.ending?.type === "decided");
   assertEquals([ended.ending.certificate.kind, onDisk(), clock.timers], ["inclusive", 2, 0]);
 });
