@@ -31,15 +31,8 @@ import {
 import { asStoreError, closeKv, givenUp, within } from "./kv_calls.ts";
 import { enter, LiveIndex } from "./live_index.ts";
 import { Marks } from "./marks.ts";
-import {
-  assertFits,
-  decodeIdentity,
-  decodeMarks,
-  encodeIdentity,
-  encodeMarks,
-  encodeRecord,
-  type IdentityRow,
-} from "./rows.ts";
+import { assertFits, decodeIdentity, decodeMarks, encodeIdentity, encodeMarks, encodeRecord } from "./rows.ts";
+import type { IdentityRow } from "./rows.ts";
 import type { SharedKv, SharedStoreOptions } from "./shared_store_options.ts";
 import { isSameRow, readRows, RowReader, type Rows } from "./shared_rows.ts";
 import { soundOnly } from "./sound_only.ts";
@@ -48,7 +41,8 @@ import { recalled, withNews } from "./shared_marks.ts";
 /** Commits that one update tries while others change the record under it. */
 const TRIES_MAX = 20;
 /** Before another try, uniform from 0 to this, twice as much each time up to the most: losers must not march in step. */
-const [PAUSE_MS, PAUSE_MAX_MS] = [4, 250];
+const PAUSE_MS = 4;
+const PAUSE_MAX_MS = 250;
 /** How often a database that belongs to nobody is looked at again, for the init that another process may have done. */
 const LOOK_AGAIN_MS = 1_000;
 const REASON_MAX_CHARS = 1_000;
