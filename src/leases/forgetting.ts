@@ -24,7 +24,10 @@ const FORGETTING_VERSION = 4;
 export class Forgetting {
   readonly #parts: ForgettingParts;
   readonly #afterMs: number;
-  /** Names that may be forgotten, since when this process has seen them as they are. What has no room waits for a later round. */
+  /**
+   * Names that may be forgotten, since when this process has seen them as they are. What has no room waits until one of these is
+   * forgotten or used.
+   */
   readonly #seen = new Map<string, { readonly instance: number; readonly sinceMs: number }>();
 
   constructor(parts: ForgettingParts) {
@@ -54,6 +57,7 @@ export class Forgetting {
     const { me } = acceptor.rules;
     const submission = { subject: me, id: random.id(), op, timeoutMs: SUBMIT_WITHIN_MS };
     await turns.take("other", () => submitters.submit(key, submission));
+    this.#seen.delete(key);
   }
 
   #seenMs(key: string, instance: number, isDue: boolean): number {
