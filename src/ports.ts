@@ -260,6 +260,8 @@ export class PeerError extends Error {
   override name = "PeerError";
   /** What it says of the peer; null: nothing, as of a message that was never sent. */
   readonly why: PeerCause | null;
+  /** What it answers after the deadline; null: nothing is listened for. Never rejects, and stays open where nothing comes. */
+  late: Promise<WireReply> | null = null;
 
   constructor(message: string, options: ErrorOptions & { readonly why?: PeerCause } = {}) {
     super(message, options);

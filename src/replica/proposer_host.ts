@@ -24,6 +24,7 @@ import {
   type Clock,
   type Meter,
   NO_METER,
+  type PeerError,
   type Randomness,
   type Report,
   type Transport,
@@ -33,6 +34,10 @@ import type { Timing } from "./timing.ts";
 
 /** An own write that takes longer may never end, as on a shared store whose server is gone. */
 const OWN_WRITE_MAX_MS = 5_000;
+
+/** Others are given so many times what the newest own write took, up to the second: their disks may be no faster, and as busy. */
+const OWN_WRITES = 3;
+const OWN_WRITES_MAX_MS = 3_000;
 
 export type Ending =
   | {
@@ -93,6 +98,7 @@ class InstanceDrive {
   /** Since when the newest own write is under way; null: none is. */
   #ownSinceMs: number | null = null;
   #ownDoneMs = -Infinity;
+  #ownTookMs = 0;
   /** R2, while it waits for the last votes. */
   #held: { readonly message: Decide; readonly cancel: () => void } | null = null;
   /** Whether its write began, after such a wait. */
@@ -217,7 +223,8 @@ class InstanceDrive {
     const { clock, timing } = this.#drive;
     const armedMs = clock.now();
     const look = () => {
-      const patienceMs = timing.patienceMs(this.#attempt);
+      const asOwnMs = Math.min(OWN_WRITES * this.#ownTookMs, OWN_WRITES_MAX_MS);
+      const patienceMs = Math.max(timing.patienceMs(this.#attempt), asOwnMs);
       const ownMs = this.#ownSinceMs === null ? 0 : clock.now() - this.#ownSinceMs;
       // Nothing has left while an own write is under way, or all that may come of it is that write (R2).
       const isOwn = this.#ownSinceMs !== null && ownMs < OWN_WRITE_MAX_MS;
@@ -268,6 +275,7 @@ class InstanceDrive {
         // Another one may have begun since.
         if (this.#ownSinceMs === sinceMs) this.#ownSinceMs = null;
         this.#ownDoneMs = clock.now();
+        this.#ownTookMs = this.#ownDoneMs - sinceMs;
       };
       acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(
         (reply) => {
@@ -285,8 +293,8 @@ class InstanceDrive {
     const sent = this.#isFresh && message.type === "accept" ? freshSent(message) : message;
     transport.send(to, sent).then(
       (reply) => this.#heard(to, reply),
-      // Silence is neither a vote nor "did not vote".
-      () => {},
+      // Silence is neither a vote nor "did not vote"; what is late is what it would have been.
+      (error: PeerError) => void error.late?.then((reply) => this.#heard(to, reply)),
     );
   }
 

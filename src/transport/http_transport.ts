@@ -25,10 +25,10 @@ import { NO_SPANS, type Span, type Spans } from "../spans.ts";
 import { utf8Bytes } from "./checks.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Lines } from "./lines.ts";
-import { type Acquaintance, callPeer, type Fetch, type PeerAnswer, type PeerKeys, unusable } from "./peer_call.ts";
+import { type Acquaintance, bodyOf, callPeer, type Fetch, type PeerAnswer, type PeerKeys } from "./peer_call.ts";
 import type { PeerVersions } from "./peer_versions.ts";
 import { isTelling, LATE_TIMES, RoundTrips, type Trip } from "./round_trips.ts";
-import { decodeResponse, encodeMessage, ITEMS_MAX_BYTES, joinRequest, type PeerResponseBody } from "./wire.ts";
+import { encodeMessage, ITEMS_MAX_BYTES, joinRequest } from "./wire.ts";
 
 export type { Fetch, PeerKeys } from "./peer_call.ts";
 
@@ -91,6 +91,8 @@ type Outgoing = {
   readonly reject: (error: PeerError) => void;
   flight: Flight | null;
   isSettled: boolean;
+  /** Null: nobody has been told yet that it is late. */
+  late: ((reply: WireReply) => void) | null;
 };
 /** One mailbox of one peer. */
 type Lane = {
@@ -158,6 +160,7 @@ class HttpTransport implements Transport {
         reject,
         flight: null,
         isSettled: false,
+        late: null,
       };
       lane.waiting.push(outgoing);
       peer.deadlines.add(outgoing);
@@ -270,7 +273,7 @@ class HttpTransport implements Transport {
       const body = joinRequest(config, ownMark(), batch.map(({ json }) => json));
       for (const outgoing of batch) outgoing.json = "";
       const { text, rttMs } = await this.#ask(peer, lane.mailbox, body, flight, span?.traceparent ?? null);
-      const { replies, mark } = decoded(peer.id, text);
+      const { replies, mark } = bodyOf(peer.id, text);
       // Which reply is whose is only known by position.
       if (replies.length !== batch.length) {
         throw new PeerError(`${peer.id} answered ${batch.length} messages with ${replies.length} replies`, {
@@ -279,7 +282,11 @@ class HttpTransport implements Transport {
       }
       if (trip !== null) peer.roundTrips.answered(trip, rttMs);
       await onMark(peer.id, mark);
-      batch.forEach((outgoing, index) => settle(peer, outgoing, () => outgoing.resolve(understood(replies[index]!))));
+      batch.forEach((outgoing, index) => {
+        const reply = understood(replies[index]!);
+        outgoing.late?.(reply);
+        settle(peer, outgoing, () => outgoing.resolve(reply));
+      });
     } catch (error) {
       const failed = error instanceof PeerError ? error : new PeerError(`${peer.id}: ${error}`, { cause: error });
       failure = failed.why ?? "failed";
@@ -327,12 +334,15 @@ class HttpTransport implements Transport {
 
   #expire(peer: Peer, outgoing: Outgoing): void {
     const { flight } = outgoing;
-    settle(peer, outgoing, () => outgoing.reject(tooLate(peer)));
+    const { promise, resolve } = Promise.withResolvers<WireReply>();
+    outgoing.late = resolve;
+    // What has not left yet leaves no more.
+    settle(peer, outgoing, () => outgoing.reject(tooLate(peer, flight && promise)));
     if (flight === null) dropSettled(outgoing.lane);
     else if (flight.open === 0) this.#late(peer, flight);
   }
 
-  /** Nobody is left to hear what it answers; that it does, and when, is still news. */
+  /** Nobody waits any more; what it answers, and when, is still news. */
   #late(peer: Peer, flight: Flight): void {
     flight.doubt();
     peer.late.add(flight);
@@ -343,8 +353,11 @@ class HttpTransport implements Transport {
   }
 }
 
-function tooLate({ id, roundTrips }: Peer): PeerError {
-  return new PeerError(`${id} gave no answer within ${Math.round(roundTrips.deadlineMs)} ms`, { why: "timed-out" });
+function tooLate({ id, roundTrips }: Peer, late: Promise<WireReply> | null = null): PeerError {
+  const within = `${Math.round(roundTrips.deadlineMs)} ms`;
+  const error = new PeerError(`${id} gave no answer within ${within}`, { why: "timed-out" });
+  error.late = late;
+  return error;
 }
 
 /** @param reason null: it has ended by itself */
@@ -353,14 +366,6 @@ function endLate(peer: Peer, flight: Flight, reason: PeerError | null): void {
   if (!peer.late.delete(flight)) return;
   peer.listening.settled();
   if (reason !== null) flight.giveUp(reason);
-}
-
-function decoded(peer: NodeId, text: string): PeerResponseBody {
-  try {
-    return decodeResponse(text);
-  } catch (error) {
-    throw unusable(peer, error);
-  }
 }
 
 function settle(peer: Peer, outgoing: Outgoing, how: () => void): void {

@@ -261,6 +261,7 @@ class LocalTransport implements Transport {
       const trip = isTelling(message) ? roundTrips.begin() : null;
       const sinceMs = clock.now();
       let isAnswered = false;
+      const late = Promise.withResolvers<WireReply>();
       let cancel = () => {};
       // Answers to others may have made the deadline longer meanwhile.
       const look = () => {
@@ -270,7 +271,9 @@ class LocalTransport implements Transport {
           return;
         }
         const within = `within ${Math.round(roundTrips.deadlineMs)} ms`;
-        sent.settle({ error: new PeerError(`${to} gave no answer ${within}`, { why: "timed-out" }) });
+        const error = new PeerError(`${to} gave no answer ${within}`, { why: "timed-out" });
+        error.late = late.promise;
+        sent.settle({ error });
       };
       const sent: Sent = {
         parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: message },
@@ -282,8 +285,13 @@ class LocalTransport implements Transport {
             isAnswered = true;
             roundTrips.answered(trip);
           }
-          // A second reply, or one after the deadline, finds nobody.
-          if (!this.#open.has(sent)) return;
+          if (!this.#open.has(sent)) {
+            // After the deadline whoever asked may still use it; a second one is no news.
+            if (isHeard && !this.#isClosed) {
+              this.#network.seen(this.#me, to, how.mark).then(() => late.resolve(how.reply), () => {});
+            }
+            return;
+          }
           const end = (settle: () => void) => {
             if (!this.#open.delete(sent)) return;
             if (trip !== null) roundTrips.dropped(trip);

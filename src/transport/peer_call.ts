@@ -14,6 +14,7 @@ import {
 } from "../version.ts";
 import { causeOfCode, causeOfFailure, textOf } from "./peer_cause.ts";
 import type { PeerVersions } from "./peer_versions.ts";
+import { decodeResponse, type PeerResponseBody } from "./wire.ts";
 
 /** What is signed; it adds sender and cluster, which it knows (auth/peer_mac.ts). */
 export type UnsignedRequest = {
@@ -133,7 +134,16 @@ export async function callPeer(
   }
 }
 
-export function unusable(peer: NodeId, error: unknown): PeerError {
+/** What the text of an answer says. Throws PeerError where it says nothing. */
+export function bodyOf(peer: NodeId, text: string): PeerResponseBody {
+  try {
+    return decodeResponse(text);
+  } catch (error) {
+    throw unusable(peer, error);
+  }
+}
+
+function unusable(peer: NodeId, error: unknown): PeerError {
   const why = causeOfFailure(error);
   return new PeerError(`${peer} gave no usable answer: ${textOf(error)}`, { cause: error, why });
 }

@@ -28,7 +28,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const sent: { to: string; message: WireMessage }[] = [];
   /** What peers answer comes after this; resolved: at once. */
   const late = new Map<string, Promise<void>>();
-  const network = { lost: (() => false) as Loss, spoil: (reply: WireReply): WireReply => reply };
+  const network = { lost: (() => false) as Loss, spoil: (reply: WireReply): WireReply => reply, isExpired: false };
   const reports: string[] = [];
   function answer(to: string, message: WireMessage): WireReply {
     if (network.lost(to, message)) throw new PeerError("silence");
@@ -40,7 +40,11 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const transport: Transport = {
     send: (to, message) => {
       sent.push({ to, message });
-      return (late.get(to) ?? Promise.resolve()).then(() => answer(to, message));
+      const answered = (late.get(to) ?? Promise.resolve()).then(() => answer(to, message));
+      if (!network.isExpired) return answered;
+      const error = new PeerError("no answer in time", { why: "timed-out" });
+      error.late = answered;
+      return Promise.reject(error);
     },
     rttMs: () => 0,
     close: () => {},
@@ -68,6 +72,8 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
       late.set(to, promise);
       return () => (resolve(), settled());
     },
+    /** From now on nothing is waited for, and all is late. */
+    expire: () => void (network.isExpired = true),
     onDisk: () => (JSON.parse(store.disk.records.get(KEY)!) as { instance: number }).instance,
     timing,
     lose: (lost: Loss) => network.lost = lost,
@@ -148,7 +154,7 @@ Deno.test("proposer host: while an own write is under way it recovers nothing, a
   assert(prepares() > 0);
 });
 
-Deno.test("proposer host: an own write that took long leaves the others all their time", async () => {
+Deno.test("proposer host: an own write that took long leaves the others three times as long", async () => {
   const { drive, store, clock, sent, lose } = await rig();
   const { update } = store;
   const gate = Promise.withResolvers<void>();
@@ -163,10 +169,21 @@ Deno.test("proposer host: an own write that took long leaves the others all thei
   await settled();
   const types = () => [...new Set(sent.map(({ message }) => message.type))];
   assertEquals(types(), ["accept"]);
-  await clock.pass(90);
+  await clock.pass(3 * 390 - 10);
   assertEquals(types(), ["accept"]);
   for (let ms = 0; ms < 500; ms += 50) await clock.pass(50);
   assert(types().includes("prepare"), `${types()}`);
+});
+
+Deno.test("proposer host: a vote that comes after its peer's deadline is counted", async () => {
+  const { drive, hold, expire, sent } = await rig();
+  const answers = ["b", "c"].map(hold);
+  expire();
+  const ended = await drive();
+  assertEquals(ended.ending, null);
+  for (const answer of answers) await answer();
+  assertEquals(ended.ending?.type, "decided");
+  assertEquals([...new Set(sent.map(({ message }) => message.type))], ["accept"]);
 });
 
 Deno.test("proposer host: while a quorum is silent it prepares again and again, each time in a ballot of its own, later and later", async () => {

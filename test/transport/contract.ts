@@ -148,6 +148,19 @@ export function transportContract(name: string, make: MakeHarness): void {
     assertEquals(transport.rttMs("b"), 0);
   });
 
+  const goesOn = Promise.withResolvers<void>();
+  const late: Receive = async (from, mailbox, messages) => {
+    await goesOn.promise;
+    return await echo(from, mailbox, messages);
+  };
+  check("what a peer answers after the deadline is had from what told of that", 500, late, async ({ transport }) => {
+    const sends = [1, 2, 3].map((instance) => transport.send("b", readAt(instance)));
+    const errors = await Promise.all(sends.map((send) => assertRejects(() => send, PeerError, "within 500 ms")));
+    goesOn.resolve();
+    const replies = await Promise.all(errors.map(({ late }) => late));
+    assertEquals(replies, [1, 2, 3].map((instance) => ({ type: "learned", instance })));
+  });
+
   check(
     "a peer that fails is a PeerError",
     NEVER_MS,
