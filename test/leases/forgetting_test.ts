@@ -4,19 +4,22 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import type { BackupRecord } from "../../src/backup/backup_file.ts";
 import { floorOf, recordOf } from "../../src/backup/restored.ts";
 import { QuorateError } from "../../src/errors.ts";
-import { FORGET_AFTER_MS, FORGET_SEEN_MS, HISTORY_ITEMS, SWEEP_MS } from "../../src/limits.ts";
+import { Forgetting, type ForgettingParts } from "../../src/leases/forgetting.ts";
+import { FORGET_AFTER_MS, FORGET_MAX_KEYS, FORGET_SEEN_MS, HISTORY_ITEMS, SWEEP_MS } from "../../src/limits.ts";
 import { entriesOf, keyState } from "../../src/machine/state.ts";
 import { createMachine, wholeHashOf } from "../../src/machine/machine.ts";
 import type { Op } from "../../src/machine/op.ts";
 import { RESERVED_PREFIX } from "../../src/nouns.ts";
 import type { Caller } from "../../src/service/service.ts";
 import { viewGrants } from "../../src/machine/view.ts";
-import type { AcceptorRecord } from "../../src/paxos/message.ts";
+import type { AcceptorRecord, Snapshot } from "../../src/paxos/message.ts";
 import { encodeRecord } from "../../src/store/rows.ts";
 import { MACHINE_OF_ALL, MACHINE_VERSION } from "../../src/version.ts";
+import { KeyLog } from "../machine/key_log.ts";
 import { firstChange, listed } from "../replica/epochs.ts";
 import { caller, request } from "../replica/memory_cluster.ts";
 import { type Observed, withCluster } from "../trace/observed_cluster.ts";
+import { ManualClock } from "../transport/manual_clock.ts";
 
 const AFTER_MS = 30 * 60_000;
 const FORGOTTEN_MAX_BYTES = 100;
@@ -205,3 +208,36 @@ Deno.test("forgetting: a backup has the name, and where it is restored its fence
     assert(granted.outcome === "granted" && Number(granted.fence) > Number(fence));
     assertEquals(ask(once.idempotencyKey, 1).outcome, "expired-command");
   }));
+
+Deno.test("forgetting: as many names as are remembered are forgotten, and give their place to the next at once", async () => {
+  const clock = new ManualClock();
+  const log = new KeyLog();
+  log.release(log.grant("ci"));
+  const snapshot = { instance: log.instance + 1, state: log.state } as unknown as Snapshot;
+  const forgotten = new Set<string>();
+  const forgetting = new Forgetting({
+    acceptor: { raised: { most: MACHINE_VERSION }, rules: { me: "a" } },
+    clock,
+    random: { next: () => 0, id: () => "id" },
+    submitters: { submit: (key: string) => Promise.resolve(forgotten.add(key)) },
+    turns: { take: (_urgency: string, run: () => Promise<unknown>) => run() },
+    forgetAfterMs: AFTER_MS,
+  } as unknown as ForgettingParts);
+  const view = { snapshot, vote: null, fast: null, isImported: true };
+  const look = async (prefix: string, count: number) => {
+    for (let i = 0; i < count; i++) await forgetting.look(`${prefix}${i}`, view, true);
+  };
+  // Those that their labels say are due have all of the room.
+  await clock.pass(2 * AFTER_MS);
+  await look("first/", FORGET_MAX_KEYS);
+  await look("next/", 1);
+  await clock.pass(AFTER_MS);
+  await look("next/", 1);
+  assert(!forgotten.has("next/0"), "it had no place");
+  await look("first/", FORGET_MAX_KEYS);
+  assertEquals(forgotten.size, FORGET_MAX_KEYS);
+  await look("next/", 1);
+  await clock.pass(AFTER_MS);
+  await look("next/", 1);
+  assert(forgotten.has("next/0"));
+});
