@@ -139,7 +139,7 @@ Deno.test("shared store: a step runs on the record of the write that beat it, ne
 for (const fault of ["unknown-applied", "unknown-lost", "conflict", "never", "late"] as const) {
   Deno.test(`shared store: a commit that ends ${fault} is settled by the row itself, and the step counts once`, () =>
     Shared.with(async (shared) => {
-      const store = await shared.open({ callMs: 30 });
+      const store = await shared.open({ callMs: 1_000 });
       await store.update("k", increment);
       shared.clients[0]!.fault = fault;
       assertEquals(await store.update("k", increment), 2);
@@ -198,7 +198,7 @@ Deno.test("shared store: a write that was made and overwritten is answered from 
 
 Deno.test("shared store: what can be said of nothing is an error, in bounded time and tries", () =>
   Shared.with(async (shared) => {
-    const store = await shared.open({ callMs: 20, updateMs: 100 });
+    const store = await shared.open({ callMs: 1_000, updateMs: 5_000 });
     await store.update("k", increment);
     shared.clients[0]!.gate = new Promise(() => {});
     await assertRejects(() => store.update("k", increment), StoreError, "outcome of a commit unknown");
