@@ -3,6 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { eachLine } from "../src/cli/lines.ts";
 import { shellWord } from "../src/cli/shell_word.ts";
 import { pause } from "./chaos/real_cluster.ts";
+import { freePorts } from "./free_ports.ts";
 import { blocks, ROOT } from "./pages.ts";
 import { runShell } from "./shell_block.ts";
 
@@ -26,7 +27,7 @@ const isStart = (text: string) => /^npx deno@\S+ task start\n$/.test(text);
  */
 export async function runSession(before?: (nodes: readonly string[]) => Promise<Front>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "quorate-session-" });
-  const port = fivePorts();
+  const port = freePorts(5)[0]!;
   const cluster = startCluster(folder, port);
   const asPrinted = (text: string) => readable(text, folder, port);
   let front: Front | undefined;
@@ -77,23 +78,6 @@ export async function putNpx(file: string): Promise<void> {
 /** With the five ports that begin at `port` in the place of those that pages show. */
 export function atPorts(text: string, port: number): string {
   return text.replace(/\b870[1-5]\b/g, (shown) => String(Number(shown) - SHOWN_PORT + port));
-}
-
-/** The first of five free ports in a row. */
-export function fivePorts(): number {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const base = 20_000 + Math.floor(Math.random() * 10_000);
-    const listeners: Deno.Listener[] = [];
-    try {
-      for (let i = 0; i < 5; i++) listeners.push(Deno.listen({ hostname: "127.0.0.1", port: base + i }));
-      return base;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    } finally {
-      for (const listener of listeners) listener.close();
-    }
-  }
-  throw new Error("no five free ports in a row");
 }
 
 /** `deno task start` as deno.json has it, by this Deno and without a shell between. */

@@ -5,7 +5,8 @@ import { parseGatewayConfig } from "../src/config/gateway_config.ts";
 import { quorumSizes } from "../src/paxos/quorum.ts";
 import { eachLine } from "../src/cli/lines.ts";
 import { pause } from "./chaos/real_cluster.ts";
-import { atPorts, fivePorts, putNpx, runSession, SESSION_PAGES, TASKS } from "./page_session.ts";
+import { freePorts } from "./free_ports.ts";
+import { atPorts, putNpx, runSession, SESSION_PAGES, TASKS } from "./page_session.ts";
 import { MAILBOXES } from "../src/ports.ts";
 import { type Block, blocks, page, PAGES, quoted, ROOT, section, tableRows } from "./pages.ts";
 import { withApps } from "./routes/memory_apps.ts";
@@ -202,7 +203,7 @@ Deno.test("docs/recipes: from nothing to a service of which one instance leads, 
   assert(block!.text.trimEnd().split("\n").length <= 15);
   const folder = await Deno.makeTempDir({ prefix: "quorate-from-nothing-" });
   await putNpx(`${folder}/npx`);
-  const port = fivePorts();
+  const port = freePorts(5)[0]!;
   const script = atPorts(block!.text.replace("task start", "task start --port 8701"), port);
   const nodes = Array.from({ length: 5 }, (_, i) => `http://127.0.0.1:${port + i}`);
   const child = new Deno.Command("sh", {

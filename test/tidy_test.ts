@@ -371,7 +371,7 @@ function checkSections(files: Files): Complaint[] {
 
 /** Folders and files of test/ that mirror nothing in particular (house.md), and contract suites, which mirror a port. */
 const SPECIAL =
-  /^test\/(?:(?:paper|trace|sim|porcupine|chaos|bench|package|python|std|kv_connect)\/|(?:tidy|std|readme|package|safety_page|rooms|in_order|options)_test\.ts$)/;
+  /^test\/(?:(?:paper|trace|sim|porcupine|chaos|bench|package|python|std|kv_connect)\/|(?:tidy|std|readme|package|safety_page|rooms|in_order|options|free_ports)_test\.ts$)/;
 
 function checkMirrors(files: Files): Complaint[] {
   return [...files.keys()].filter((path) => path.startsWith("test/") && path.endsWith("_test.ts"))

@@ -1,7 +1,7 @@
 /** etcd, through its JSON gateway, where `etcd` is in the path or named by QUORATE_BENCH_ETCD (Debian: etcd-server). */
 import { killAll, ready } from "./children.ts";
 import { Connection } from "./connection.ts";
-import { freePorts } from "./free_ports.ts";
+import { freePorts } from "../free_ports.ts";
 import { type Driver, expectOk, type Running, type System } from "./system.ts";
 
 const TTL_SECONDS = 60;

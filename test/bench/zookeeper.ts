@@ -1,7 +1,7 @@
 /** ZooKeeper, where Debian's `zookeeper` is installed, or the class path that QUORATE_BENCH_ZOOKEEPER names has it. */
 import { ByteStream } from "./byte_stream.ts";
 import { killAll, ready } from "./children.ts";
-import { freePorts } from "./free_ports.ts";
+import { freePorts } from "../free_ports.ts";
 import { EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT, Session } from "./jute.ts";
 import type { Driver, Running, System } from "./system.ts";
 

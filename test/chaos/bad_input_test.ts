@@ -13,6 +13,7 @@ import {
 import { STANDING } from "../../src/paxos/ballot.ts";
 import type { Mark, WireMessage } from "../../src/ports.ts";
 import { encodeRequest } from "../../src/transport/wire.ts";
+import { freePort } from "../free_ports.ts";
 import { raw } from "../routes/scripted_node.ts";
 import { call, pause, RealCluster, type Reply } from "./real_cluster.ts";
 
@@ -452,9 +453,7 @@ async function whoIs(port: number, cluster: string, id: string, hash: string, pa
 
 /** A process z that believes to be in a cluster with a and b. */
 function startStray(cluster: RealCluster) {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
+  const port = freePort();
   const url = `http://127.0.0.1:${port}`;
   const members = `a=${cluster.url("a")},b=${cluster.url("b")},z=${url}`;
   const args = ["node", "--init", "--id", "z", "--port", `${port}`, "--cluster", members];

@@ -1,7 +1,7 @@
 /** The hosted entrypoint on shared databases: who serves it, when it votes, and what it refuses to vote with. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type KvConnect, startKvConnect } from "../kv_connect/server.ts";
-import { freePorts } from "../bench/free_ports.ts";
+import { freePorts } from "../free_ports.ts";
 import { type AppOptions, HostedApp, OPERATOR, USER } from "./hosted_app.ts";
 
 /** Stands in for a platform that attaches the database at this URL, or, without one, hands out one in memory. */

@@ -1,11 +1,10 @@
 /** Real nodes whose members change: one process each with a file of its own, started always with what its unit file has. */
 import { assert } from "@std/assert";
 import type { MembersState, NodeStatus } from "../../src/api.ts";
+import { freePort, freePorts } from "../free_ports.ts";
 import { NodeProcess } from "./node_process.ts";
 import { call, pause, type Reply } from "./real_cluster.ts";
 
-/** Below the ports that senders are given. */
-const PORTS = { first: 12_000, count: 20_000 } as const;
 /** Two minutes, as ten processes may start at once on two slow cores. */
 const TRIES = 2_400;
 
@@ -25,7 +24,8 @@ export class MemberCluster {
   static async start(ids: string): Promise<MemberCluster> {
     const cluster = new MemberCluster(await Deno.makeTempDir({ prefix: "quorate-members-" }));
     try {
-      const ports = new Map([...ids].map((id) => [id, freePort()]));
+      const free = freePorts(ids.length);
+      const ports = new Map([...ids].map((id, i) => [id, free[i]!]));
       const list = [...ports].map(([id, port]) => `${id}=http://127.0.0.1:${port}`).join(",");
       for (const [id, port] of ports) cluster.#place(id, port, ["--cluster", list]);
       await Promise.all([...ids].map((id) => cluster.startNode(id, ["--init"])));
@@ -173,17 +173,4 @@ export async function until(what: string | (() => string), test: () => boolean |
     await pause(50);
   }
   assert(false, `did not come true: ${typeof what === "string" ? what : what()}`);
-}
-
-export function freePort(): number {
-  for (let i = 0; i < 1_000; i++) {
-    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
-    try {
-      Deno.listen({ hostname: "127.0.0.1", port }).close();
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
-  }
-  throw new Error("no free port");
 }

@@ -6,7 +6,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { MembersState } from "../../src/api.ts";
 import { MACHINE_VERSION, VERSION, WIRES } from "../../src/version.ts";
 import { Command, type Ended } from "../cli/command.ts";
-import { freePort, until } from "./member_cluster.ts";
+import { freePort } from "../free_ports.ts";
+import { until } from "./member_cluster.ts";
 import { NodeProcess } from "./node_process.ts";
 import { call, pause, RealCluster } from "./real_cluster.ts";
 import { nodeOfChanged } from "./releases.ts";

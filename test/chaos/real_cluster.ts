@@ -4,6 +4,7 @@
  */
 import { assert } from "@std/assert";
 import { Balancer } from "./balancer.ts";
+import { freePorts } from "../free_ports.ts";
 import { type Databases, denokvHere, startDatabases, versionsIn } from "./databases.ts";
 import { NodeProcess } from "./node_process.ts";
 
@@ -27,10 +28,6 @@ export type ClusterOptions = {
   /** Databases for several of them, which end with the cluster; default: where `denokvHere` says. */
   readonly databases?: Databases;
 };
-
-/** A sender's own port is taken from above these, so that none of them takes the port of a node that is down. */
-const PORTS = { first: 12_000, count: 20_000 } as const;
-const PORT_TRIES = 1_000;
 
 /** Processes for each member where a test does not say. */
 export const ISOLATES = Number(Deno.env.get("QUORATE_TEST_ISOLATES") ?? 1);
@@ -73,19 +70,13 @@ export class RealCluster {
     this.#options = options;
     const isolates = databases === null ? 1 : options.isolates ?? ISOLATES;
     const all = [...ids, ...learners];
-    // All are held open until each is known, so that no two nodes get the same.
-    const listeners: Deno.TcpListener[] = [];
-    const port = () => {
-      const listener = listenSomewhere();
-      listeners.push(listener);
-      return listener.addr.port;
-    };
+    const ports = [...freePorts(all.length + (isolates === 1 ? 0 : ids.length * isolates))];
+    const port = () => ports.pop()!;
     this.#ports = new Map(all.map((id) => [id, port()]));
     this.#places = new Map(all.map((id) => {
       if (isolates === 1 || !ids.includes(id)) return [id, [{ port: this.#ports.get(id)!, process: null }]];
       return [id, Array.from({ length: isolates }, () => ({ port: port(), process: null }))];
     }));
-    for (const listener of listeners) listener.close();
     if (isolates > 1) {
       for (const id of ids) {
         this.#balancers.set(id, new Balancer(this.#ports.get(id)!, Math.random));
@@ -263,18 +254,6 @@ async function answersOk(url: string, goesOn: () => boolean): Promise<boolean> {
     await pause(50);
   }
   return false;
-}
-
-function listenSomewhere(): Deno.TcpListener {
-  for (let i = 0; i < PORT_TRIES; i++) {
-    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
-    try {
-      return Deno.listen({ hostname: "127.0.0.1", port });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
-  }
-  throw new Error(`no free port in ${PORT_TRIES} tries`);
 }
 
 export function pause(ms: number): Promise<void> {

@@ -1,5 +1,5 @@
 /** nginx or Caddy with the settings of docs/proxy.md, where the program is there, and one that only listens where it is told. */
-import { freePorts } from "../bench/free_ports.ts";
+import { freePort } from "../free_ports.ts";
 import { pause } from "./real_cluster.ts";
 
 export type Program = "nginx" | "caddy";
@@ -31,7 +31,7 @@ export async function withProxy(
   run: (port: number) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "quorate-proxy-" });
-  const port = freePorts(1)[0]!;
+  const port = freePort();
   const page = await Deno.readTextFile(new URL("../../docs/proxy.md", import.meta.url));
   const snippet = new RegExp(`^\`\`\`${LANGUAGE[program]}\\n(.*?)^\`\`\`$`, "ms").exec(page)?.[1];
   if (snippet === undefined) throw new Error(`docs/proxy.md has no settings of ${program}`);

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes,
 import { shellWord } from "../../src/cli/shell_word.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { Outward } from "../../src/compose/outward.ts";
+import { freePort } from "../free_ports.ts";
 import { TASKS } from "../page_session.ts";
 import { ROOT } from "../pages.ts";
 import { composeOf, DEPLOY, deployFile, type Env, envOf, instructionsOf, unitOf, wordsOf } from "./service_files.ts";
@@ -298,10 +299,4 @@ async function copy(from: string, to: string): Promise<void> {
     return await Deno.copyFile(from, to);
   }
   for await (const { name } of Deno.readDir(from)) await copy(`${from}/${name}`, `${to}/${name}`);
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
 }

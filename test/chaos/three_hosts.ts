@@ -1,6 +1,7 @@
 /** The section of docs/operating.md on three hosts, block by block, with folders and addresses of this machine as the hosts. */
 import { assert, assertEquals } from "@std/assert";
 import { eachLine } from "../../src/cli/lines.ts";
+import { freePorts } from "../free_ports.ts";
 import { putNpx } from "../page_session.ts";
 import { blocks, ROOT, section } from "../pages.ts";
 import { pause } from "./real_cluster.ts";
@@ -100,7 +101,9 @@ export class ThreeHosts {
 
   static async make(): Promise<ThreeHosts> {
     const folder = await Deno.makeTempDir({ prefix: "quorate-hosts-" });
-    const all = new ThreeHosts(folder, portOfAll());
+    // The next is where one of them listens by mistake.
+    const [port] = freePorts(2, IDS.map((_, i) => `127.0.0.${FIRST + i}`));
+    const all = new ThreeHosts(folder, port!);
     await Deno.mkdir(`${folder}/bin`);
     await putNpx(`${folder}/bin/npx`);
     await Deno.writeTextFile(`${folder}/bin/scp`, SCP, { mode: 0o755 });
@@ -169,23 +172,4 @@ function spawn(script: string, cwd: string, env: Record<string, string>, detache
     stderr: "piped",
     detached,
   }).spawn();
-}
-
-/** One that is free on all of their addresses, as is the next. */
-function portOfAll(): number {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const held: Deno.Listener[] = [];
-    try {
-      for (let host = FIRST; host < FIRST + IDS.length; host++) {
-        for (const one of [port, port + 1]) held.push(Deno.listen({ hostname: `127.0.0.${host}`, port: one }));
-      }
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    } finally {
-      for (const listener of held) listener.close();
-    }
-  }
-  throw new Error("no port is free on all three addresses");
 }

@@ -148,25 +148,3 @@ export async function withFolder(use: (folder: string) => Promise<void>): Promis
     await Deno.remove(folder, { recursive: true });
   }
 }
-
-/** The first of `count` ports in a row that were free a moment ago. */
-export function freePorts(count: number): number {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    const held: Deno.Listener[] = [];
-    try {
-      const first = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-      held.push(first);
-      const { port } = first.addr as Deno.NetAddr;
-      if (port + count > 65_536) continue;
-      for (let next = port + 1; next < port + count; next++) {
-        held.push(Deno.listen({ hostname: "127.0.0.1", port: next }));
-      }
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    } finally {
-      for (const listener of held) listener.close();
-    }
-  }
-  throw new Error(`no ${count} free ports in a row`);
-}

@@ -4,14 +4,15 @@ import { parseTokens } from "../../src/auth/tokens.ts";
 import { NodeMetrics } from "../../src/observe/node_metrics.ts";
 import { until } from "../replica/clocks.ts";
 import { withApps } from "../routes/memory_apps.ts";
-import { freePorts, run } from "./command.ts";
+import { freePort } from "../free_ports.ts";
+import { run } from "./command.ts";
 
 const METERED = { metrics: new NodeMetrics({ me: "a", version: "1", deno: "2", now: () => 0 }) };
 
 Deno.test("doctor: a healthy cluster is exit code 0 and says so; one that lost a member is 1 and names it", () =>
   withApps(3, async (apps) => {
     const urls = apps.cluster.ids.map((id) => apps.url(id));
-    const gone = `http://127.0.0.1:${freePorts(1)}`;
+    const gone = `http://127.0.0.1:${freePort()}`;
     const [healthy, byVariable] = await Promise.all([
       run(["doctor", ...urls]),
       run(["doctor", "--json"], { QUORATE_URL: urls.join(",") }),

@@ -1,5 +1,6 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
-import { Command, freePorts, run } from "./command.ts";
+import { freePort } from "../free_ports.ts";
+import { Command, run } from "./command.ts";
 
 Deno.test("gateway: without nodes, with a flag nobody knows, open to strangers or on a port in use it says so in one line", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -18,7 +19,7 @@ Deno.test("gateway: without nodes, with a flag nobody knows, open to strangers o
 });
 
 Deno.test("gateway: it serves though no node is there, says so, and stops when told", async () => {
-  const node = `http://127.0.0.1:${freePorts(1)}`;
+  const node = `http://127.0.0.1:${freePort()}`;
   await using gateway = new Command(["gateway", "--port", "0"], { QUORATE_URL: node });
   const [, url] = await gateway.line(new RegExp(`^gateway ready to serve on (http:\\S+), before ${node}$`));
   assertEquals(await (await fetch(`${url}/healthz`)).json(), { ok: true });

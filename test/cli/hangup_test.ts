@@ -3,7 +3,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { newCa, newLeaf, type Pair } from "../../src/cli/certificates.ts";
 import { Outward } from "../../src/compose/outward.ts";
-import { becomesReady, Command, freePorts, isInstalled, run, withFolder } from "./command.ts";
+import { freePort, freePorts } from "../free_ports.ts";
+import { becomesReady, Command, isInstalled, run, withFolder } from "./command.ts";
 
 const READ_AGAIN = "SIGHUP: certificates, secrets and tokens are read again";
 const UNCHANGED = "SIGHUP: nothing is changed, as ";
@@ -37,7 +38,7 @@ Deno.test("SIGHUP: a node takes new tokens and shows a new certificate; what it 
     const now = Date.now();
     const [old, next] = await Promise.all([newCa(now), newCa(now)]);
     const [one, two] = await Promise.all([old, next].map((ca) => newLeaf(ca, ["127.0.0.1"], 1, now)));
-    const port = freePorts(1);
+    const port = freePort();
     const put = (name: string, text: string) => Deno.writeTextFile(`${folder}/${name}`, text);
     await putPair(folder, one!);
     await put("tokens", tokensOf("first"));
@@ -106,7 +107,7 @@ Deno.test("SIGHUP: a gateway trusts the new CA of its nodes and shows its own ne
     const now = Date.now();
     const [old, next] = await Promise.all([newCa(now), newCa(now)]);
     const [before, after] = await Promise.all([old, next].map((ca) => newLeaf(ca, ["127.0.0.1"], 1, now)));
-    const nodePort = freePorts(2);
+    const nodePort = freePorts(2)[0]!;
     const tokens = tokensOf("only");
     await Deno.mkdir(`${folder}/node`);
     await putPair(`${folder}/node`, before!);
@@ -150,7 +151,7 @@ Deno.test("SIGHUP: a terminal that goes ends `start` and its nodes, though each 
   ignore: !await isInstalled("script"),
 }, () =>
   withFolder(async (folder) => {
-    const port = freePorts(5);
+    const port = freePorts(5)[0]!;
     await using start = new Command(["start", "--data", `${folder}/data`, "--port", `${port}`], {}, true);
     await start.line(/take a lock/);
     start.kill("SIGKILL");

@@ -2,7 +2,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { createClientTokens } from "./tokens.ts";
 import { withApps } from "../routes/memory_apps.ts";
 import { withLinks } from "../client/linked_nodes.ts";
-import { Command, freePorts, isInstalled, run } from "./command.ts";
+import { freePort } from "../free_ports.ts";
+import { Command, isInstalled, run } from "./command.ts";
 
 const SHOW = 'echo "$QUORATE_LOCK $QUORATE_FENCE $QUORATE_HELD"';
 const HAS_SCRIPT = await isInstalled("script");
@@ -120,7 +121,7 @@ Deno.test("hold: wrong flags, a node that nobody knows and a missing token are t
       [["lock", ...url, "x".repeat(600), "--", "echo"], 2, /\(invalid-request\)$/],
       [["lock", ...url, "a", "--", "echo"], 1, /^quorate lock: .*\(unauthenticated\)$/],
       [
-        ["lock", "--url", `http://127.0.0.1:${freePorts(1)}`, "--timeout", "100ms", "a", "--", "echo"],
+        ["lock", "--url", `http://127.0.0.1:${freePort()}`, "--timeout", "100ms", "a", "--", "echo"],
         1,
         /no node answers \(not-ready\)$/,
       ],

@@ -1,5 +1,6 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
-import { ABSENT, becomesReady, Command, type Ended, freePorts, run, withFolder } from "./command.ts";
+import { freePort } from "../free_ports.ts";
+import { ABSENT, becomesReady, Command, type Ended, run, withFolder } from "./command.ts";
 
 /** That a command ended with this code, having said nothing but one line like `pattern`, on stderr. */
 function assertOneLine(ended: Ended, code: number, pattern: RegExp): void {
@@ -42,7 +43,7 @@ Deno.test("node: a flag, a store and a port that cannot be are one line each", (
 
 Deno.test("node: an uninitialised store is served as not ready, and --init is named", () =>
   withFolder(async (folder) => {
-    const port = freePorts(1);
+    const port = freePort();
     await using node = new Command(nodeArgs(folder, port), ABSENT);
     await node.line(new RegExp(`^node a listening on http://127\\.0\\.0\\.1:${port}$`));
     const { input: line } = await node.line(/is not initialised/);

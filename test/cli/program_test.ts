@@ -3,7 +3,8 @@ import { NODE_RUN } from "../../src/cli/node_process.ts";
 import { shellWord } from "../../src/cli/shell_word.ts";
 import { parseTokens } from "../../src/auth/tokens.ts";
 import { memoryApps, withApps } from "../routes/memory_apps.ts";
-import { Command, type Ended, freePorts, isInstalled, run, withFolder } from "./command.ts";
+import { freePort } from "../free_ports.ts";
+import { Command, type Ended, isInstalled, run, withFolder } from "./command.ts";
 import { createClientTokens } from "./tokens.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -56,7 +57,7 @@ Deno.test("kv: put, get, delete and list do what they are asked, once; --json pa
 Deno.test("lists, get, history, watch, force and status: what one sees of a lock; each line of --json parses", () =>
   withApps(3, async (apps) => {
     const urls = apps.cluster.ids.map((id) => apps.url(id));
-    const gone = `http://127.0.0.1:${freePorts(1)}`;
+    const gone = `http://127.0.0.1:${freePort()}`;
     const env = { QUORATE_URL: urls.join(",") };
     await apps.ask("a", "/v1/locks/job", { method: "POST", body: '{"holder": "me"}' });
     await apps.ask("a", "/v1/elections/boss", { method: "POST", body: '{"candidate": "me"}' });

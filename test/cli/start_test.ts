@@ -2,7 +2,8 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { isFresh, peerSecret } from "../../src/cli/data_folder.ts";
 import { NODE_RUN, nodeWords, restartLine } from "../../src/cli/node_process.ts";
 import { shellWord } from "../../src/cli/shell_word.ts";
-import { becomesReady, Command, freePorts, run, withFolder } from "./command.ts";
+import { freePorts } from "../free_ports.ts";
+import { becomesReady, Command, run, withFolder } from "./command.ts";
 
 Deno.test("start: refuses in one line, and starts nothing", () =>
   withFolder(async (folder) => {
@@ -15,7 +16,7 @@ Deno.test("start: refuses in one line, and starts nothing", () =>
     await refused(["--kv", "x"], 2, /^quorate start: --kv is not a flag; flags are --port, --data$/);
     await refused(["--port", "65532"], 1, /leaves no room for 5 ports/);
 
-    const port = freePorts(5);
+    const port = freePorts(5)[0]!;
     {
       using _taken = Deno.listen({ hostname: "127.0.0.1", port: port + 3 });
       const line = new RegExp(`^quorate start: port ${port + 3} on 127\\.0\\.0\\.1 is in use;.* nothing was started$`);
@@ -34,7 +35,7 @@ Deno.test("start: refuses in one line, and starts nothing", () =>
 
 Deno.test("start: five nodes; a killed one comes back by the line that is printed; Ctrl-C stops all", () =>
   withFolder(async (folder) => {
-    const port = freePorts(5);
+    const port = freePorts(5)[0]!;
     const data = `${folder}/my data`;
     const args = ["start", "--data", data, "--port", `${port}`];
     const take = async (from: number, name: string) => {

@@ -9,6 +9,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { gzipSync } from "node:zlib";
+import { freePorts } from "../free_ports.ts";
 import type { Answer, Expected, Write } from "./old_stores.ts";
 
 const IDS = ["a", "b", "c"] as const;
@@ -28,7 +29,7 @@ const FIXTURES = new URL("./fixtures/", import.meta.url);
 class OldCluster {
   readonly folder = Deno.makeTempDirSync({ prefix: "quorate-old-" });
   arrives: Filter = () => true;
-  readonly #ports = new Map<Id, number>(freePorts());
+  readonly #ports = new Map<Id, number>(freePorts(IDS.length).map((port, i) => [IDS[i]!, port]));
   readonly #links = new Map<string, Deno.HttpServer<Deno.NetAddr>>();
   readonly #nodes = new Map<Id, Deno.ChildProcess>();
 
@@ -203,12 +204,6 @@ async function packed(path: string): Promise<Uint8Array> {
   database.exec("PRAGMA wal_checkpoint(TRUNCATE); VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
   database.close();
   return new Uint8Array(gzipSync(await Deno.readFile(path), { level: 9 }));
-}
-
-function* freePorts(): Iterable<readonly [Id, number]> {
-  const listeners = IDS.map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  for (const [i, listener] of listeners.entries()) yield [IDS[i]!, listener.addr.port];
-  for (const listener of listeners) listener.close();
 }
 
 async function isOk(response: Response): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { StoreError } from "../../src/ports.ts";
 import { openSharedKv, outlivesProcess } from "../../src/store/open_kv.ts";
+import { freePort } from "../free_ports.ts";
 import { startKvConnect } from "../kv_connect/server.ts";
 
 const VARIABLE = "DENO_KV_ACCESS_TOKEN";
@@ -37,9 +38,7 @@ Deno.test("open kv: one process opens databases of several tokens at once, and l
 });
 
 Deno.test("open kv: nobody at the URL is one line", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const url = `http://127.0.0.1:${listener.addr.port}/x`;
-  listener.close();
+  const url = `http://127.0.0.1:${freePort()}/x`;
   const error = await assertRejects(() => openSharedKv(url, "some token of a test"), StoreError);
   assert(error.message.startsWith(`${url}: `) && !error.message.includes("\n"), error.message);
 });
