@@ -6,6 +6,7 @@ import { assert } from "@std/assert";
 import { Balancer } from "./balancer.ts";
 import { freePorts } from "../free_ports.ts";
 import { type Databases, denokvHere, startDatabases, versionsIn } from "./databases.ts";
+import { until } from "../replica/clocks.ts";
 import { NodeProcess } from "./node_process.ts";
 
 export type ClusterOptions = {
@@ -121,6 +122,21 @@ export class RealCluster {
 
   output(id: string): string {
     return this.#running(id).map(({ output }) => output.join("")).join("");
+  }
+
+  /** Resolves once its output says so: it comes another way than an answer, and may come after one. */
+  async says(id: string, what: string | RegExp): Promise<void> {
+    const isSaid = () => typeof what === "string" ? this.output(id).includes(what) : what.test(this.output(id));
+    await until(() => `${id} says ${what}; it says ${this.output(id)}`, isSaid);
+  }
+
+  /**
+   * Lines of its output on what went wrong. That another member does not answer is not among them: it is so of each that
+   * starts later than this one, and of one that a busy machine does not let run.
+   */
+  complaints(id: string): readonly string[] {
+    const away = /^node \w+: \w+: (?:refused|timed-out|unreachable|not-ready|no-vote): /;
+    return this.output(id).split("\n").filter((line) => /error|failed/i.test(line) && !away.test(line));
   }
 
   /** The pid of the first of its processes that runs. */

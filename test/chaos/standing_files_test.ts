@@ -1,5 +1,6 @@
 /** Amnesia on real processes and real Deno KV files: rolled back, emptied, copied (PROTOCOL.md §9). */
 import { assert, assertEquals } from "@std/assert";
+import { until } from "../replica/clocks.ts";
 import { call, pause, RealCluster, type Reply } from "./real_cluster.ts";
 import { copyStore, recordsOf, restoreStore } from "./store_files.ts";
 
@@ -12,12 +13,11 @@ async function take(cluster: RealCluster, id: string, name: string): Promise<str
 /** Its /readyz, once it says what `pattern` wants. */
 async function readyzSays(cluster: RealCluster, id: string, pattern: RegExp): Promise<Reply> {
   let last: Reply | null = null;
-  for (let i = 0; i < 300; i++) {
+  await until(() => `${id} says ${pattern}; it says ${JSON.stringify(last?.body)}; ${cluster.output(id)}`, async () => {
     last = await call(cluster.url(id), "GET", "/readyz");
-    if (last !== null && pattern.test(String(last.body["detail"]))) return last;
-    await pause(30);
-  }
-  throw new Error(`${id} says ${JSON.stringify(last?.body)}; ${cluster.output(id)}`);
+    return last !== null && pattern.test(String(last.body["detail"]));
+  });
+  return last! as Reply;
 }
 
 Deno.test("standing on files: a node whose file was put back from a copy is quarantined; the others go on without it", async (t) => {
@@ -41,9 +41,9 @@ Deno.test("standing on files: a node whose file was put back from a copy is quar
       const refused = await call(cluster.url("c"), "POST", "/v1/locks/mine?timeoutMs=300", {});
       assertEquals(refused?.status, 503, JSON.stringify(refused));
       // It is told once the quarantine is on disk.
-      const said = () => cluster.output("c").split("\n").filter((line) => /quarantined/.test(line)).length;
-      for (let i = 0; i < 100 && said() === 0; i++) await pause(20);
-      assertEquals(said(), 1, cluster.output("c"));
+      await cluster.says("c", "quarantined");
+      const said = cluster.output("c").split("\n").filter((line) => /quarantined/.test(line));
+      assertEquals(said.length, 1, cluster.output("c"));
     });
 
     await t.step("the others have everything acknowledged, and decide without it", async () => {
@@ -89,8 +89,8 @@ Deno.test("standing on files: a node that lost its file never votes, and --init 
     assertEquals(await recordsOf(cluster, "b"), []);
 
     await cluster.startNode("b", ["--init"], { ready: false });
-    for (let i = 0; i < 200 && !/second life/.test(cluster.output("b")); i++) await pause(30);
-    assert(/[ac] has another store of member b on record/.test(cluster.output("b")), cluster.output("b"));
+    await cluster.says("b", "second life");
+    await cluster.says("b", /[ac] has another store of member b on record/);
     await cluster.kill("b");
     assertEquals(await recordsOf(cluster, "b"), []);
     const state = await call(cluster.url("c"), "GET", "/v1/locks/kept");
@@ -122,11 +122,10 @@ Deno.test("standing on files: rolled back, and opened some times while nobody an
     await Promise.all(cluster.ids.map((id) => cluster.startNode(id, [], { ready: false })));
     await Promise.all(["a", "b"].map((id) => cluster.ready(id)));
     let body: Record<string, unknown> = {};
-    for (let i = 0; i < 100; i++) {
+    await until(() => `c is found out, or votes: ${JSON.stringify(body)}`, async () => {
       body = (await call(cluster.url("c"), "GET", "/v1/status"))?.body ?? {};
-      if (body["voting"] === true || /quarantined/.test(String(body["reason"]))) break;
-      await pause(30);
-    }
+      return body["voting"] === true || /quarantined/.test(String(body["reason"]));
+    });
     assertEquals(body["voting"], false, `it votes with a store that lost commits: ${JSON.stringify(body)}`);
   } finally {
     await cluster.stop();

@@ -1,6 +1,9 @@
 /** Clocks that pass at another speed than the wall's, for what takes seconds. */
 import type { Clock } from "../../src/ports.ts";
 
+/** Most of what is waited for comes soon: it is looked for often at first. */
+const SOON_TRIES = 200;
+
 export { seeded } from "../../src/testing/seeded.ts";
 
 /** Real time, `times` as fast. */
@@ -20,13 +23,20 @@ export function drifting(clock: Clock, rate: number): Clock {
   return { now: () => clock.now() * rate, wall: () => clock.wall(), after: (ms, run) => clock.after(ms / rate, run) };
 }
 
-/** Bounded in tries; says nothing of how long it took. */
-export async function until(what: string, test: () => boolean | Promise<boolean>, tries = 1_000): Promise<void> {
+/**
+ * Resolves once it is so. It is bounded in tries and says nothing of how long it took: two minutes at least, as ten processes may
+ * start at once on two slow cores.
+ */
+export async function until(
+  what: string | (() => string),
+  test: () => boolean | Promise<boolean>,
+  tries = 2_600,
+): Promise<void> {
   for (let i = 0; i < tries; i++) {
     if (await test()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, i < SOON_TRIES ? 5 : 50));
   }
-  throw new Error(`did not come true: ${what}`);
+  throw new Error(`did not come true: ${typeof what === "string" ? what : what()}`);
 }
 
 export const SEED = Number(Deno.env.get("QUORATE_SEED") ?? 20261123);
