@@ -1,13 +1,11 @@
 /** Whole nodes in this process, put together as `deploy.ts` does it, each on a socket of its own, over links that can be cut. */
-import { assert } from "@std/assert";
 import { compose, type Composed } from "../../src/compose/composed.ts";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { LINE_PATH } from "../../src/transport/lines.ts";
+import { until } from "../replica/clocks.ts";
 import { type KvConnect, startKvConnect } from "../kv_connect/server.ts";
 
-const TRIES = 300;
-const LOOK_MS = 20;
 const TOKENS = JSON.stringify([{ subject: "s", sha256: sha256Hex("t"), scopes: ["*:read,write:*", "admin:*"] }]);
 
 export type Told = { readonly status: number; readonly body: Record<string, unknown>; readonly text: string };
@@ -101,12 +99,8 @@ export class ComposedCluster {
   /** Until a node's status is as it should be; fails with what it is. */
   async comes(id: string, test: (status: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
     let status: Record<string, unknown> = {};
-    for (let i = 0; i < TRIES; i++) {
-      status = await this.status(id);
-      if (test(status)) return status;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
-    assert(false, `${id}: ${JSON.stringify(status)}`);
+    await until(() => `${id}: ${JSON.stringify(status)}`, async () => test(status = await this.status(id)));
+    return status;
   }
 
   async vote(...ids: readonly string[]): Promise<void> {

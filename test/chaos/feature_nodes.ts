@@ -23,6 +23,7 @@ const ENV = {
 /** Nothing that is waited for takes longer; a machine may be slow. */
 const WITHIN_MS = 120_000;
 const TRIES = 400;
+const SOON_TRIES = 40;
 
 export type Json = Record<string, unknown>;
 export type Answer = { readonly status: number; readonly headers: Headers; readonly text: string; readonly body: Json };
@@ -137,11 +138,11 @@ export class FeatureNodes {
   }
 }
 
-/** Asks until the answer fits. */
+/** Asks until the answer fits: soon at first, and then seldom, as each subject has a burst of requests and no more. */
 export async function until<T>(ask: () => Promise<T>, fits: (answer: T) => boolean): Promise<T> {
   let answer = await ask();
   for (let i = 0; i < TRIES && !fits(answer); i++) {
-    await pause(25);
+    await pause(i < SOON_TRIES ? 25 : 250);
     answer = await ask();
   }
   assert(fits(answer), `it never came: ${JSON.stringify(answer)}`);

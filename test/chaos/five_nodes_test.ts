@@ -83,7 +83,7 @@ Deno.test(`five nodes: ${CLIENTS} clients, 20 locks, two nodes killed and restar
         await Promise.all(down.map((id) => cluster.kill(id)));
         for (const url of urls.slice(0, 2)) {
           let faulty: string[] = [];
-          for (let i = 0; i < 200 && faulty.length < down.length; i++) {
+          for (let i = 0; i < 4_800 && faulty.length < down.length; i++) {
             const members = (await call(url, "GET", "/v1/status"))?.body["members"] as { id: string; fault?: object }[];
             faulty = members.filter(({ fault }) => fault !== undefined).map(({ id }) => id);
             await pause(25);

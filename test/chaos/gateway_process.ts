@@ -4,7 +4,9 @@ import { TASKS } from "../page_session.ts";
 import { pause } from "./real_cluster.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const READY_TRIES = 600;
+/** Far above what an end takes. */
+const HANG_MS = 60_000;
+const READY_TRIES = 4_800;
 
 export type GatewayProcess = { readonly url: string; output(): string; stop(): Promise<number> };
 
@@ -31,7 +33,7 @@ export async function startGateway(
     } catch {
       // It has ended by itself.
     }
-    const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), HANG_MS);
     const { code } = await child.status;
     clearTimeout(timer);
     await heard;

@@ -9,6 +9,7 @@ import {
   NAME_MAX_BYTES,
 } from "../../src/limits.ts";
 import { runSession } from "../page_session.ts";
+import { until } from "../replica/clocks.ts";
 import { EventReader } from "../routes/event_reader.ts";
 import { raw } from "../routes/scripted_node.ts";
 import { fenceFaults, type GrantEvent } from "../sim/check/fences.ts";
@@ -82,8 +83,7 @@ Deno.test("gateway: before three nodes that die, are watched and are told nonsen
         assertEquals(streams(), 1);
         first.leave.abort();
         await first.events.close();
-        for (let i = 0; i < 400 && streams() > 0; i++) await pause(25);
-        assertEquals(streams(), 0);
+        await until("the node's stream has ended", () => streams() === 0);
         // What happened while nobody watched, after the last event that was seen.
         await done(gateway, "DELETE", `${lock}/${fence}`);
         const second = await watch(taken!.id!);

@@ -4,7 +4,7 @@ import { eachLine } from "../../src/cli/lines.ts";
 import { call, type Reply } from "./real_cluster.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const TRIES = 400;
+const TRIES = 2_400;
 
 /** Bears everything, and can make a database a member's. */
 export const OPERATOR = { Authorization: "Bearer operator" };

@@ -38,7 +38,7 @@ const NODES = 3;
 const NAME = "hot";
 /** What was sent late arrives. */
 const SETTLE_MS = 1_000;
-const READ_TRIES = 100;
+const READ_TRIES = 600;
 
 export const SCENARIOS: readonly Scenario[] = [
   { name: "writers", count: 120, run: (size) => writers(size, noFaults, false) },

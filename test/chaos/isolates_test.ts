@@ -272,7 +272,7 @@ Deno.test(
             { method: "POST", body: JSON.stringify({ holder, waitMs: 60_000, ttlMs: LONG_MS }) },
           ];
           const waiters = async (count: number) => {
-            for (let i = 0; i < 400; i++) {
+            for (let i = 0; i < 4_800; i++) {
               const { waiters } = await said(b, "GET", `/v1/locks/${name}`) as { waiters: { holder: string }[] };
               if (waiters.length === count) return waiters.map(({ holder }) => holder);
               await pause(25);

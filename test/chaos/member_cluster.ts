@@ -2,11 +2,9 @@
 import { assert } from "@std/assert";
 import type { MembersState, NodeStatus } from "../../src/api.ts";
 import { freePort, freePorts } from "../free_ports.ts";
+import { until } from "../replica/clocks.ts";
 import { NodeProcess } from "./node_process.ts";
-import { call, pause, type Reply } from "./real_cluster.ts";
-
-/** Two minutes, as ten processes may start at once on two slow cores. */
-const TRIES = 2_400;
+import { call, type Reply } from "./real_cluster.ts";
 
 type Place = { readonly port: number; readonly args: readonly string[]; process: NodeProcess | null };
 
@@ -165,12 +163,4 @@ export async function withMembers(ids: string, run: (cluster: MemberCluster) => 
   } finally {
     await cluster.stop();
   }
-}
-
-export async function until(what: string | (() => string), test: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < TRIES; i++) {
-    if (await test()) return;
-    await pause(50);
-  }
-  assert(false, `did not come true: ${typeof what === "string" ? what : what()}`);
 }

@@ -4,7 +4,8 @@ import type { KeptEpochs } from "../../src/ports.ts";
 import { decodeEpochs } from "../../src/store/epochs_row.ts";
 import { EPOCHS_ROW } from "../../src/store/key_space.ts";
 import { quoted, section } from "../pages.ts";
-import { type MemberCluster, until, withMembers } from "./member_cluster.ts";
+import { until } from "../replica/clocks.ts";
+import { type MemberCluster, withMembers } from "./member_cluster.ts";
 import { drill, toldOf } from "./members_drill.ts";
 import { call } from "./real_cluster.ts";
 

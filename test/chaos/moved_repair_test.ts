@@ -1,7 +1,8 @@
 /** Repair of a record while members change, and after it, on real processes and real Deno KV files. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { ballotRow } from "../../src/store/key_space.ts";
-import { type MemberCluster, until, withMembers } from "./member_cluster.ts";
+import { until } from "../replica/clocks.ts";
+import { type MemberCluster, withMembers } from "./member_cluster.ts";
 import { call } from "./real_cluster.ts";
 
 const put = async (cluster: MemberCluster, id: string, name: string, body: string) =>

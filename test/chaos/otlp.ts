@@ -1,5 +1,5 @@
 /** Takes what OpenTelemetry's exporters send over OTLP/HTTP as JSON, on 127.0.0.1. */
-import { pause } from "./real_cluster.ts";
+import { until } from "../replica/clocks.ts";
 
 type Value = { readonly stringValue?: string; readonly intValue?: string; readonly doubleValue?: number };
 export type Exported = {
@@ -12,9 +12,6 @@ export type Exported = {
   readonly attributes: readonly { readonly key: string; readonly value: Value }[];
   readonly status?: { readonly code?: number };
 };
-
-const TRIES = 600;
-const EVERY_MS = 50;
 
 export class Otlp {
   /** Bodies as they came, by the path they came to. */
@@ -49,11 +46,8 @@ export class Otlp {
 
   /** Rejects with what came instead. */
   async until(what: string, test: (spans: readonly Exported[]) => boolean): Promise<readonly Exported[]> {
-    for (let i = 0; i < TRIES; i++) {
-      if (test(this.spans)) return this.spans;
-      await pause(EVERY_MS);
-    }
-    throw new Error(`${what} did not come: ${JSON.stringify(this.spans, null, 1)}`);
+    await until(() => `${what}; it is ${JSON.stringify(this.spans, null, 1)}`, () => test(this.spans));
+    return this.spans;
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 /** A node whose store was put back has to find out by itself, and never votes again. */
 import { call, pause, type RealCluster } from "./real_cluster.ts";
 
-const LOOKS_MAX = 200;
+const LOOKS_MAX = 2_400;
 const LOOK_AGAIN_MS = 50;
 
 /** Looks again and again until `isOver`, and then as long as it takes to be found out; one line per violation. */

@@ -6,7 +6,7 @@ export type Program = "nginx" | "caddy";
 
 /** Seconds of the page, so that a test need not wait as long. */
 const TIMEOUT = "1s";
-const READY_TRIES = 200;
+const READY_TRIES = 2_400;
 const VARIABLE: Readonly<Record<Program, string>> = { nginx: "QUORATE_NGINX", caddy: "QUORATE_CADDY" };
 const LANGUAGE: Readonly<Record<Program, string>> = { nginx: "nginx", caddy: "caddyfile" };
 

@@ -5,7 +5,8 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { NODE_RUN } from "../../src/cli/node_process.ts";
 import { shellWord } from "../../src/cli/shell_word.ts";
 import { page, quoted, ROOT, tableRows } from "../pages.ts";
-import { call, pause, RealCluster } from "./real_cluster.ts";
+import { until } from "../replica/clocks.ts";
+import { call, RealCluster } from "./real_cluster.ts";
 import { deployFile } from "./service_files.ts";
 import { runShell } from "../shell_block.ts";
 
@@ -13,8 +14,6 @@ const PAGE = "docs/runbook.md";
 const TOKEN = "of-this-test-only";
 const TOKENS = JSON.stringify([{ subject: "ops", sha256: sha256Hex(TOKEN), scopes: ["*:read,write:*", "admin:*"] }]);
 const AUTHORIZATION = { authorization: `Bearer ${TOKEN}` };
-const TRIES = 600;
-const EVERY_MS = 50;
 
 type Step = { readonly script: string; readonly printed: readonly string[] };
 type Section = { readonly title: string; readonly text: string; readonly steps: readonly Step[] };
@@ -88,21 +87,13 @@ class Typed {
     this.cluster = cluster;
   }
 
-  async until(what: string, test: () => boolean | Promise<boolean>): Promise<void> {
-    for (let i = 0; i < TRIES; i++) {
-      if (await test()) return;
-      await pause(EVERY_MS);
-    }
-    throw new Error(`${what} did not come`);
-  }
-
   async status(id: string): Promise<Record<string, unknown>> {
     return (await call(this.cluster.url(id), "GET", "/v1/status", undefined, AUTHORIZATION))?.body ?? {};
   }
 
   /** Until each of these says something is wrong with c. */
   untilMissed(...ids: readonly string[]): Promise<void> {
-    return this.until("they miss c", async () => {
+    return until("they miss c", async () => {
       const all = await Promise.all(ids.map((id) => this.status(id)));
       return all.every(({ members }) =>
         (members as { id: string; fault?: { cause: string } }[] | undefined)
@@ -113,7 +104,7 @@ class Typed {
 
   /** Until everybody reaches everybody. */
   untilWell(): Promise<void> {
-    return this.until("all are well", async () => {
+    return until("all are well", async () => {
       const all = await Promise.all(this.cluster.ids.map((id) => this.status(id)));
       return all.every(({ voting, members }) =>
         voting === true && (members as { fault?: unknown }[]).every(({ fault }) => fault === undefined)
@@ -126,7 +117,7 @@ class Typed {
 const STATES: Readonly<Record<string, (typed: Typed) => Promise<() => Promise<void>>>> = {
   async NoQuorum(typed) {
     await Promise.all(["b", "c"].map((id) => typed.cluster.kill(id)));
-    await typed.until("a is not ready", async () =>
+    await until("a is not ready", async () =>
       (await fetch(`${typed.cluster.url("a")}/readyz`).then(async (r) => {
         await r.body?.cancel();
         return r.status;
@@ -150,7 +141,7 @@ const STATES: Readonly<Record<string, (typed: Typed) => Promise<() => Promise<vo
     await move(store, kept);
     // As where somebody has mounted the wrong disk.
     await cluster.startNode("c", [], { ready: false });
-    await typed.until("c answers", async () => (await typed.status("c"))["voting"] === false);
+    await until("c answers", async () => (await typed.status("c"))["voting"] === false);
     return async () => {
       await cluster.end("c");
       await move(store, `${store}.empty`);

@@ -5,7 +5,7 @@ import { UpgradeLoad } from "./upgrade_load.ts";
 
 /** Before and after each exchange. */
 export const LOADED_MS = 500;
-const LOOKS_MAX = 600;
+const LOOKS_MAX = 2_400;
 /** Nodes of this checkout. */
 export const TODAY = ["src/cli/main.ts", "node"];
 

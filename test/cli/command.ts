@@ -4,7 +4,7 @@ import { shellWord } from "../../src/cli/shell_word.ts";
 
 const MAIN = `${import.meta.dirname}/../../src/cli/main.ts`;
 /** Far above what anything here takes; a hang fails the test by it. */
-const HANG_MS = 45_000;
+const HANG_MS = 120_000;
 
 export type Ended = { readonly code: number; readonly out: readonly string[]; readonly err: readonly string[] };
 
@@ -126,9 +126,9 @@ export const ABSENT: Readonly<Record<string, string>> = {
   QUORATE_PEER_SECRET: "a-peer-secret-for-tests",
 };
 
-/** Resolves when a node answers that it is ready, false if it has not within some hundred questions. */
+/** Resolves when a node answers that it is ready, false if it has not within some thousand questions. */
 export async function becomesReady(url: string): Promise<boolean> {
-  for (let attempt = 0; attempt < 400; attempt++) {
+  for (let attempt = 0; attempt < 4_800; attempt++) {
     const ready = await fetch(`${url}/readyz`).then(async (response) => {
       await response.body?.cancel();
       return response.ok;

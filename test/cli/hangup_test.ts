@@ -4,6 +4,7 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { newCa, newLeaf, type Pair } from "../../src/cli/certificates.ts";
 import { Outward } from "../../src/compose/outward.ts";
 import { freePort, freePorts } from "../free_ports.ts";
+import { until } from "../replica/clocks.ts";
 import { becomesReady, Command, isInstalled, run, withFolder } from "./command.ts";
 
 const READ_AGAIN = "SIGHUP: certificates, secrets and tokens are read again";
@@ -20,11 +21,8 @@ async function hangUp(process: Command): Promise<string> {
   const said = () => [...process.out, ...process.err].filter((line) => line.includes("SIGHUP: "));
   const before = said().length;
   process.kill("SIGHUP");
-  for (let tries = 0; tries < 1_000 && said().length === before; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  const line = said()[before];
-  assert(line !== undefined, [...process.out, ...process.err].join("\n"));
+  await until(() => [...process.out, ...process.err].join("\n"), () => said().length > before);
+  const line = said()[before]!;
   return line.slice(line.indexOf("SIGHUP: "));
 }
 
@@ -176,9 +174,9 @@ Deno.test("SIGHUP: a terminal that goes ends `start` and its nodes, though each 
     assert(await refuses(port));
   }));
 
-/** Resolves when nothing listens there any more; false: something does for some ten seconds. */
+/** Resolves when nothing listens there any more; false: something does for a minute. */
 async function refuses(port: number): Promise<boolean> {
-  for (let tries = 0; tries < 1_000; tries++) {
+  for (let tries = 0; tries < 6_000; tries++) {
     try {
       (await Deno.connect({ hostname: "127.0.0.1", port })).close();
     } catch {

@@ -8,6 +8,7 @@ import { register } from "../../src/client/registration.ts";
 import { createSessions } from "../../src/client/sessions.ts";
 import { webWorld } from "../../src/client/world.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
+import { until } from "../replica/clocks.ts";
 import {
   cuttingNode,
   grant,
@@ -17,7 +18,6 @@ import {
   type Scripted,
   scriptedNode,
   type Seen,
-  until,
 } from "./scripted_nodes.ts";
 
 type Script = (seen: Seen, i: number) => Response | Promise<Response>;

@@ -5,7 +5,8 @@ import { endlessEvents, eventsOf } from "../../src/client/events.ts";
 import { createLocks } from "../../src/client/locks.ts";
 import { webWorld } from "../../src/client/world.ts";
 import { ManualClock } from "../transport/manual_clock.ts";
-import { grant, scriptedNode, until } from "./scripted_nodes.ts";
+import { until } from "../replica/clocks.ts";
+import { grant, scriptedNode } from "./scripted_nodes.ts";
 
 function streamOf(...chunks: readonly string[]): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();

@@ -2,16 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { instanceIn, Instances } from "../../src/client/instances.ts";
 import { namedOf, targetFor } from "../../src/http/named.ts";
-import {
-  cuttingNode,
-  grant,
-  isQuestion,
-  nobody,
-  problem,
-  type Scripted,
-  scriptedNode,
-  until,
-} from "./scripted_nodes.ts";
+import { until } from "../replica/clocks.ts";
+import { cuttingNode, grant, isQuestion, nobody, problem, type Scripted, scriptedNode } from "./scripted_nodes.ts";
 import { type Seen, withGateway } from "./scripted_nodes.ts";
 import { memoryApps } from "../routes/memory_apps.ts";
 

@@ -4,7 +4,8 @@ import { Calls } from "../../src/client/calls.ts";
 import { QuorateError } from "../../src/client/error.ts";
 import { createKv } from "../../src/client/kv.ts";
 import { webWorld } from "../../src/client/world.ts";
-import { problem, scriptedNode, until } from "./scripted_nodes.ts";
+import { until } from "../replica/clocks.ts";
+import { problem, scriptedNode } from "./scripted_nodes.ts";
 
 function item(key: string, revision: number, value = `${revision}`) {
   return { key, revision: `${revision}`, contentType: "text/plain", value: btoa(value) };

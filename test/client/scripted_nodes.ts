@@ -135,15 +135,6 @@ export function isQuestion(target: string): boolean {
   return target.includes("consistency=stale");
 }
 
-/** Bounded in tries; says nothing of how long it took. */
-export async function until(what: string, test: () => boolean): Promise<void> {
-  for (let i = 0; i < 1_000; i++) {
-    if (test()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  throw new Error(`did not come true: ${what}`);
-}
-
 export function problem(
   status: number,
   code: string,

@@ -6,6 +6,7 @@ import { realClock, realRandomness } from "../../src/compose/world.ts";
 import { EventReader } from "../routes/event_reader.ts";
 import { raw } from "../routes/scripted_node.ts";
 import { settled } from "../transport/manual_clock.ts";
+import { until } from "../replica/clocks.ts";
 import {
   cuttingNode,
   grant,
@@ -14,7 +15,6 @@ import {
   type Rig,
   type Scripted,
   scriptedNode,
-  until,
   withGateway,
 } from "../client/scripted_nodes.ts";
 

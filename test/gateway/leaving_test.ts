@@ -1,5 +1,6 @@
 /** Who went away while it waited, through a gateway: its place is given up if nobody can come back for it. */
 import { assertEquals } from "@std/assert";
+import { until } from "../replica/clocks.ts";
 import {
   cuttingNode,
   grant,
@@ -7,7 +8,6 @@ import {
   problem,
   type Scripted,
   scriptedNode,
-  until,
   withGateway,
 } from "../client/scripted_nodes.ts";
 

@@ -105,10 +105,10 @@ test("it goes on though no node lives that it was given; told not to learn, it d
     const said = async (script: Script, line: string) => {
       const { length } = script.lines;
       await script.say(line);
-      await until("it answers", () => Promise.resolve(script.lines.length > length), 6_000);
+      await until("it answers", () => Promise.resolve(script.lines.length > length));
       return script.lines.at(-1);
     };
-    await until("both are up", () => Promise.resolve(learner.lines.length + other.lines.length === 2), 6_000);
+    await until("both are up", () => Promise.resolve(learner.lines.length + other.lines.length === 2));
     let members = "abc";
     for (const [gone, next] of [["c", "d"], ["a", "e"], ["b", "f"]] as const) {
       members = await cluster.replace(members, gone, next);
@@ -148,7 +148,7 @@ test(`${WORKERS} workers count under one lock while each of three nodes is kille
   const done = () => workers.flatMap(({ lines }) => lines.filter((line) => line.startsWith("done ")));
   const more = async (what: string) => {
     const before = done().length;
-    await until(what, () => Promise.resolve(done().length >= before + DONE_BETWEEN), 6_000);
+    await until(what, () => Promise.resolve(done().length >= before + DONE_BETWEEN));
   };
   try {
     await more("all are up");

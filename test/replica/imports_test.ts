@@ -199,7 +199,7 @@ Deno.test("imports: under load, members change again and again, and nothing that
   const writers = Array.from({ length: 6 }, (_, i) => new Writer(cluster, `w${i}`, () => ids));
   const progress = async () => {
     const before = writers.map(({ acked }) => acked);
-    await until("each writer goes on", () => writers.every(({ acked }, i) => acked > before[i]! + 1), 4_000);
+    await until("each writer goes on", () => writers.every(({ acked }, i) => acked > before[i]! + 1));
   };
   try {
     await progress();

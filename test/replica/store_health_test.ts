@@ -108,7 +108,7 @@ async function withNodes(ids: readonly string[], run: (nodes: readonly Node[]) =
       });
       void node.start();
     }
-    for (const { ask } of nodes) await until("it is ready", async () => (await ask("/readyz")).status === 200, 5_000);
+    for (const { ask } of nodes) await until("it is ready", async () => (await ask("/readyz")).status === 200);
     await run(nodes);
   } finally {
     for (const end of ends) await end();
