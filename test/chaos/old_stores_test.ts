@@ -7,8 +7,9 @@ import { sha256Hex } from "../../src/auth/digest.ts";
 import { createMachine } from "../../src/machine/machine.ts";
 import type { KeyState } from "../../src/machine/state.ts";
 import { MACHINE_OF_ALL, ROW_FORMAT } from "../../src/version.ts";
+import { until } from "../replica/clocks.ts";
 import { type Expected, expectedOfOldStores, type Told, unpackOldStore } from "../store/old_stores.ts";
-import { pause, RealCluster, type Reply } from "./real_cluster.ts";
+import { RealCluster, type Reply } from "./real_cluster.ts";
 import { recordsIn, recordsOf } from "./store_files.ts";
 
 const IDS = ["a", "b", "c"] as const;
@@ -156,20 +157,24 @@ async function killAll(cluster: RealCluster): Promise<void> {
   for (const id of IDS) if (cluster.isRunning(id)) await cluster.kill(id);
 }
 
-/** What the stores hold of nodes that do not run any more, once all of them had moved on to one instance of each of these keys. */
-async function filesOnceEqual(cluster: RealCluster, keys: readonly string[]): Promise<Files> {
+/** What the stores hold of nodes that do not run any more, once they held this: what a node has answered it may write later. */
+async function filesOnce(cluster: RealCluster, isSo: (files: Files) => boolean): Promise<Files> {
+  await until("the stores hold it", async () => {
+    // A copy of a file that is written to may be torn; what is asserted is read again when nobody writes.
+    const files = await filesOf(cluster).catch(() => null);
+    return files !== null && isSo(files);
+  });
+  await killAll(cluster);
+  return await filesOf(cluster);
+}
+
+/** The same, once all of them had moved on to one instance of each of these keys. */
+function filesOnceEqual(cluster: RealCluster, keys: readonly string[]): Promise<Files> {
   // While a record holds a vote a node may know of a move that it has not written yet.
   const isEqual = (files: Files, key: string) =>
     new Set(IDS.map((id) => files.get(id)!.get(key)!.state.instance)).size === 1 &&
     IDS.every((id) => (files.get(id)!.get(key)!.ballot.vote ?? null) === null);
-  for (let i = 0; i < 200; i++) {
-    // A copy of a file that is written to may be torn; what is asserted is read again when nobody writes.
-    const files = await filesOf(cluster).catch(() => null);
-    if (files !== null && keys.every((key) => isEqual(files, key))) break;
-    await pause(50);
-  }
-  await killAll(cluster);
-  return await filesOf(cluster);
+  return filesOnce(cluster, (files) => keys.every((key) => isEqual(files, key)));
 }
 
 Deno.test("old stores: the fixtures stand at I, I and I+1, each name with another member ahead or behind", async () => {
@@ -292,12 +297,11 @@ Deno.test("old stores: a decision that only the member knew which is away is fou
   const cluster = await startOnOldStores(["a"]);
   try {
     for (const id of ["c", "b"]) await assertOldAnswers(cluster.url(id), expected);
-    await killAll(cluster);
     const key = `lock/${expected.lock}`;
-    const files = await filesOf(cluster);
-    const found = aheadOf(files, key);
     // a had made the same of the same value by itself.
     const { state: known } = (await oldFiles()).get("a")!.get(key)!;
+    const files = await filesOnce(cluster, (files) => aheadOf(files, key).instance >= known.instance);
+    const found = aheadOf(files, key);
     assertEquals([found.instance, found.stateHash, found.state], [known.instance, known.stateHash, known.state]);
     for (const id of IDS) assertVersion(files.get(id)!.get(key)!.state, OLD_VERSION);
     await Promise.all(["b", "c"].map((id) => cluster.startNode(id)));
