@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { withLinks } from "../client/linked_nodes.ts";
+import { until } from "../replica/clocks.ts";
 import { Command } from "./command.ts";
 
 /** Hears TERM and goes on: only KILL ends it. What it starts is of its group. */
@@ -42,7 +43,7 @@ for (
 
 Deno.test("lock: a short failure of the network ends nothing; what an admin ends is lost", () =>
   withLinks(3, async ({ urls, direct, links }) => {
-    const args = ["lock", "--json", "--ttl", "2s", "job", "--", "sh", "-c", "echo up; exec sleep 60"];
+    const args = ["lock", "--json", "--ttl", "6s", "job", "--", "sh", "-c", "echo up; exec sleep 60"];
     await using holder = new Command(args, { QUORATE_URL: urls.join(",") });
     await holder.line(/^up$/);
     const view = async () => (await (await fetch(`${direct[0]}/v1/locks/job`)).json());
@@ -51,7 +52,7 @@ Deno.test("lock: a short failure of the network ends nothing; what an admin ends
     links[1]!.state = "cut";
     // Renewed through the third: then it lapses later than it was said to.
     let after = await view();
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < 4_000; i++) {
       const last = after.holders[0]?.lapsesInMs;
       await new Promise((done) => setTimeout(done, 10));
       after = await view();
@@ -67,7 +68,7 @@ Deno.test("lock: a short failure of the network ends nothing; what an admin ends
 
 Deno.test("lock: a holder that was stopped past its guarantee does not let its command go on", () =>
   withLinks(1, async ({ urls, direct }) => {
-    const args = ["lock", "--ttl", "1s", "job", "--", "sh", "-c", STUBBORN];
+    const args = ["lock", "--ttl", "4s", "job", "--", "sh", "-c", STUBBORN];
     await using holder = new Command(args, { QUORATE_URL: urls.join(",") });
     const pid = Number((await holder.line(/^pid (\d+)$/))[1]);
     try {
@@ -75,8 +76,7 @@ Deno.test("lock: a holder that was stopped past its guarantee does not let its c
       holder.kill("SIGTSTP");
       // Both in one reading: on its way to a stop a process may be seen in another state again.
       const areStopped = () => [holder.pid, pid].every((each) => isStopped(each));
-      for (let i = 0; i < 400 && !areStopped(); i++) await new Promise((done) => setTimeout(done, 10));
-      assertEquals(areStopped(), true);
+      await until("both are stopped", areStopped);
       const body = JSON.stringify({ waitMs: 30_000 });
       const next = await fetch(`${direct[0]}/v1/locks/job`, { method: "POST", body });
       assertEquals(next.status, 200);

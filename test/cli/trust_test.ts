@@ -15,8 +15,8 @@ Deno.test("--tls-ca: a command trusts that CA besides the system's, by flag or v
     const listener = listen({ host: "127.0.0.1", port: 0, tls, cors: [] });
     listener.open(() => Response.json({ items: [], cursor: null }));
     try {
-      const ls = (args: readonly string[], env = {}) =>
-        run(["kv", "ls", "--timeout", "1s", "--url", listener.url, ...args], env);
+      const ls = (args: readonly string[], env = {}, timeout = "20s") =>
+        run(["kv", "ls", "--timeout", timeout, "--url", listener.url, ...args], env);
       const trusted = await Promise.all([
         ls(["--tls-ca", `${folder}/ca.pem`]),
         ls([], { QUORATE_TLS_CA: `${folder}/ca.pem` }),
@@ -24,7 +24,7 @@ Deno.test("--tls-ca: a command trusts that CA besides the system's, by flag or v
         ls(["--tls-ca", `${folder}/ca.pem`], { QUORATE_TLS_CA: `${folder}/none.pem` }),
       ]);
       assertEquals(trusted.map(({ code, err }) => [code, err]), Array(3).fill([0, []]));
-      const untrusted = await ls([]);
+      const untrusted = await ls([], {}, "1s");
       assertEquals([untrusted.code, untrusted.out], [1, []], `${untrusted.err}`);
       for (
         const [file, why] of [

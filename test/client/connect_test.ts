@@ -4,6 +4,8 @@ import { connect, type QuorateError } from "../../src/mod.ts";
 import { until } from "../replica/clocks.ts";
 import { fastWorld, type Linked, withLinks } from "./linked_nodes.ts";
 
+const LOOK_MS = 5;
+
 function linkOf({ urls, links }: Linked, url: string | undefined) {
   return links[urls.indexOf(url!)]!;
 }
@@ -135,17 +137,36 @@ Deno.test("client: a hold outlives any node that it was taken at", async () => {
     const lock = await locks.acquire("x");
     for (const link of linked.links) {
       link.state = "cut";
-      const fullMs = lock.remainingMs();
-      await until("some of it is gone", () => lock.remainingMs() < fullMs - 200);
-      const leftMs = lock.remainingMs();
+      const endMs = () => performance.now() + lock.remainingMs();
+      const beforeMs = endMs();
+      await new Promise((resolve) => setTimeout(resolve, 200));
       await lock.renew();
-      assert(lock.held && lock.remainingMs() > leftMs);
+      // As much later as it was sent later, whatever its answer took.
+      assert(lock.held && endMs() > beforeMs + 100, `${endMs() - beforeMs} ms`);
       link.state = "open";
     }
     await lock.release();
     assertEquals((await locks.query()).held, []);
   });
 });
+
+/** For how long at most this process did not run, on a machine that was busy with others. */
+class Stalls implements Disposable {
+  #longestMs = 0;
+  #lastMs = performance.now();
+  readonly #timer = setInterval(() => {
+    this.#longestMs = this.longestMs;
+    this.#lastMs = performance.now();
+  }, LOOK_MS);
+
+  get longestMs(): number {
+    return Math.max(this.#longestMs, performance.now() - this.#lastMs - LOOK_MS);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
 
 Deno.test("client: in a network that swallows packets a hold ends before its guarantee does", async () => {
   await withLinks(3, async (linked) => {
@@ -158,6 +179,7 @@ Deno.test("client: in a network that swallows packets a hold ends before its gua
       locks.acquire("d", { session }),
     ]);
     for (const link of linked.links) link.state = "silent";
+    using stalls = new Stalls();
     const guaranteeEnds = held.map((lock) => performance.now() + lock.remainingMs() + 0.05 * 1_980);
     const rivals = held.map(async ({ name }) => {
       const lock = await other.locks.acquire(name);
@@ -169,7 +191,8 @@ Deno.test("client: in a network that swallows packets a hold ends before its gua
       const endMs = await new Promise<number>((resolve) =>
         signal.addEventListener("abort", () => resolve(performance.now()))
       );
-      assert(endMs < guaranteeEnds[i]!, `${endMs - guaranteeEnds[i]!} ms late`);
+      // While the process does not run it ends nothing; nor does it use what it holds.
+      assert(endMs < guaranteeEnds[i]! + stalls.longestMs, `${endMs - guaranteeEnds[i]!} ms late`);
       assertEquals([signal.reason.how, held[i]!.held, held[i]!.remainingMs()], ["expired", false, 0]);
       assert(endMs < await rivals[i]!);
     }));
