@@ -144,12 +144,12 @@ Deno.test("node: --log json is one document a line on standard output, with no s
     const [, url] = await node.line(/"url":"(http:[^"]*)"/);
     await node.line(/"event":"ready"/);
     const headers = { Authorization: `Bearer ${token}` };
-    const answers: number[] = [];
-    for (let i = 0; i < 3; i++) {
+    // At once: they are more than it takes in a second, however long each of them takes.
+    const answers = await Promise.all(Array.from({ length: 20 }, async () => {
       const response = await fetch(`${url}/v1/locks/hidden-name`, { method: "POST", body: "{}", headers });
-      answers.push(response.status);
       await response.body?.cancel();
-    }
+      return response.status;
+    }));
     assertEquals(answers.includes(429), true);
     await node.line(/"event":"rate-limit"/);
     node.kill("SIGTERM");
