@@ -33,7 +33,7 @@ for (
         const paths = answers.map(({ receipt }) => receipt.path);
         if (down > 0) assert(paths.every((path) => path === "recovered"), `${paths}`);
         else assert(paths.includes("open-fast"), `${paths}`);
-        const { body } = await cluster.node("a").locks.get(`hedged-${round}`, { stale: false, timeoutMs: 3_000 });
+        const { body } = await cluster.node("a").locks.get(`hedged-${round}`, { stale: false, timeoutMs: 30_000 });
         assertEquals(body.holders.length, 1);
       }
     } finally {

@@ -49,7 +49,7 @@ for (const n of [3, 5]) {
       for (const name of ["old", "named"]) {
         await untilFree(cluster, all, (event) => isFreed(event) && (event.body as LockState).name === name);
       }
-      const history = await cluster.node("c").locks.history("named", { timeoutMs: 3_000 });
+      const history = await cluster.node("c").locks.history("named", { timeoutMs: 30_000 });
       assertEquals(history.body.items.map(({ fence, end }) => [fence, end]), [[body.fence, "lapsed"]]);
     }));
 }
@@ -73,6 +73,6 @@ Deno.test("expiry: what nobody watches and nobody wants is left to the sweep", (
   withCluster(3, async (cluster) => {
     await cluster.node("a").locks.acquire("idle", request("h", { ttlMs: TTL_MS }), caller());
     await cluster.clock.sleep(10 * TTL_MS);
-    const { body } = await cluster.node("b").locks.history("idle", { timeoutMs: 3_000 });
+    const { body } = await cluster.node("b").locks.history("idle", { timeoutMs: 30_000 });
     assertEquals(body.items, []);
   }));

@@ -95,7 +95,7 @@ Deno.test("session ends: the node that decided the end is gone before it freed a
     const ending = sessions.end(session.id, who("end", { timeoutMs: 300 })).catch(() => {});
     await clock.sleep(150);
     cluster.kill("a");
-    const get = { stale: false, timeoutMs: 5_000 };
+    const get = { stale: false, timeoutMs: 30_000 };
     const first = await Promise.all([
       cluster.node("b").registers.get("k", get).then(() => "there", (error) => error.code),
       cluster.node("c").registers.put("k2", { ...put, ifNoneMatch: ["*"] }, who("late")).catch((error) => error.code),
@@ -128,7 +128,7 @@ Deno.test("session ends: word of an end was lost with the node that decided it: 
     assertLessOrEqual(clock.now() - sentMs, 6_000);
     const got = await Promise.all([
       cluster.node("c").locks.acquire("m", request("next"), who("next")).then(() => "granted", (error) => error.code),
-      cluster.node("c").registers.get("k", { stale: false, timeoutMs: 5_000 }).then(
+      cluster.node("c").registers.get("k", { stale: false, timeoutMs: 30_000 }).then(
         () => "there",
         (error) => error.code,
       ),

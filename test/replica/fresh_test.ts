@@ -14,7 +14,7 @@ const put = (cluster: MemoryCluster, id: string, name: string, text: string) =>
 
 async function get(cluster: MemoryCluster, id: string, name: string): Promise<string | null> {
   try {
-    return atob((await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 3_000 })).body.value);
+    return atob((await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 30_000 })).body.value);
   } catch (error) {
     if (error instanceof QuorateError && error.code === "not-found") return null;
     throw error;
@@ -162,7 +162,7 @@ Deno.test("fresh: of those that take a new name at once one has it, and all agre
       const refused = takes.flatMap((take) => take.status === "rejected" ? [(take.reason as QuorateError).code] : []);
       assertEquals([granted.length, refused], [1, ["held", "held"]], `l${i}`);
       const fences = await Promise.all([..."abc"].map(async (id) => {
-        const { body } = await cluster.node(id).locks.get(`l${i}`, { stale: false, timeoutMs: 3_000 });
+        const { body } = await cluster.node(id).locks.get(`l${i}`, { stale: false, timeoutMs: 30_000 });
         return body.lastFence;
       }));
       assertEquals(new Set(fences).size, 1);

@@ -11,7 +11,7 @@ const put = (cluster: MemoryCluster, id: string, name: string, text: string) =>
 
 async function get(cluster: MemoryCluster, id: string, name: string): Promise<string | null> {
   try {
-    return atob((await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 3_000 })).body.value);
+    return atob((await cluster.node(id).registers.get(name, { stale: false, timeoutMs: 30_000 })).body.value);
   } catch (error) {
     if (error instanceof QuorateError && error.code === "not-found") return null;
     throw error;

@@ -110,7 +110,7 @@ Deno.test("lapse: renewed just before the claim: the renewal wins, and the claim
         ),
         tryOnce(cluster, "b", name),
       ]);
-      const { body } = await cluster.node("d").locks.get(name, { stale: false, timeoutMs: 3_000 });
+      const { body } = await cluster.node("d").locks.get(name, { stale: false, timeoutMs: 30_000 });
       if (renewed === "renewed") {
         assertEquals([claimed, body.holders[0]?.fence], ["held", held.fence], "one of the two, never both");
       } else {
@@ -161,7 +161,7 @@ Deno.test("lapse: ended by claim, it is in the history as lapsed and its holder 
   try {
     const { body: held } = await cluster.node("a").locks.acquire("x", request("me", { ttlMs: 1_000 }), caller());
     const { body: next } = await cluster.node("b").locks.acquire("x", request("w", { waitMs: 60_000 }), caller());
-    const { body: history } = await cluster.node("c").locks.history("x", { timeoutMs: 3_000 });
+    const { body: history } = await cluster.node("c").locks.history("x", { timeoutMs: 30_000 });
     assertEquals(history.items.map(({ fence, end }) => [fence, end]), [[held.fence, "lapsed"]]);
     const lost = await assertRejects(() => cluster.node("a").locks.renew("x", held.fence, {}, caller()), QuorateError);
     assertEquals(lost.code, "lost");

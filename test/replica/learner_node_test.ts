@@ -77,7 +77,7 @@ for (const [n, learners] of [[1, 1], [3, 1], [4, 1], [5, 2]] as const) {
         assertEquals(held.code, "held");
         assertEquals((await locks.renew(mode, body.fence, {}, caller())).body.fence, body.fence);
         assertEquals((await locks.release(mode, body.fence, caller())).body.outcome, "released");
-        const state = await cluster.node("a").locks.get(mode, { stale: false, timeoutMs: 3_000 });
+        const state = await cluster.node("a").locks.get(mode, { stale: false, timeoutMs: 30_000 });
         assertEquals([state.body.state, state.body.lastFence], ["free", body.fence]);
       }
     }, { modes: MODES }));
@@ -128,10 +128,10 @@ Deno.test("learners: a minority of members down: requests and reads still go thr
       const { locks } = cluster.node("v");
       for (const mode of MODE_NAMES) {
         const name = `${mode}-${down}`;
-        const { body } = await locks.acquire(name, request("me"), caller({ timeoutMs: 5_000 }));
-        const { body: state } = await locks.get(name, { stale: false, timeoutMs: 5_000 });
+        const { body } = await locks.acquire(name, request("me"), caller());
+        const { body: state } = await locks.get(name, { stale: false, timeoutMs: 30_000 });
         assertEquals(state.holders.map(({ fence }) => fence), [body.fence]);
-        await locks.release(name, body.fence, caller({ timeoutMs: 5_000 }));
+        await locks.release(name, body.fence, caller());
       }
       await cluster.restart(down);
       await until(`${down} votes again`, () => cluster.node(down).status().voting);
@@ -176,9 +176,9 @@ Deno.test("learners: a lease that ran out is ended for one that asks there, and 
       await cluster.node("a").locks.acquire(name, request("gone", { ttlMs: 2_000 }), caller());
       await until("it is learned", () => instanceOn(cluster, "v", name) === 2);
       if (waitMs === 0) await new Promise((resolve) => setTimeout(resolve, 250));
-      const { body } = await locks.acquire(name, request("next", { waitMs }), caller({ timeoutMs: 20_000 }));
+      const { body } = await locks.acquire(name, request("next", { waitMs }), caller());
       assertEquals(body.holder, "next");
-      const { body: history } = await locks.history(name, { timeoutMs: 5_000 });
+      const { body: history } = await locks.history(name, { timeoutMs: 30_000 });
       assertEquals(history.items.map(({ end }) => end), ["lapsed"]);
     }
   }, { clock: fastClock(10) }));
@@ -200,7 +200,7 @@ Deno.test("learners: a stale read is the own record and says its age; never hear
     await assertRejects(() => cluster.node("v").locks.get("s", { stale: false, timeoutMs: 100 }), QuorateError);
 
     for (const member of cluster.ids) cluster.network.heal("v", member);
-    assertEquals((await cluster.node("v").locks.get("s", { stale: false, timeoutMs: 3_000 })).body.state, "free");
+    assertEquals((await cluster.node("v").locks.get("s", { stale: false, timeoutMs: 30_000 })).body.state, "free");
     const fresh = await stale("v");
     assert(fresh.body.state === "free" && fresh.staleMs! < old.staleMs!);
   }));
@@ -216,7 +216,7 @@ Deno.test("learners: a read of what is left unsettled is settled by a member, an
     await until("b voted", () => Boolean(recordOn(cluster, "b", "u")?.vote));
     cluster.kill("a");
     lost();
-    const { body } = await cluster.node("v").locks.get("u", { stale: false, timeoutMs: 5_000 });
+    const { body } = await cluster.node("v").locks.get("u", { stale: false, timeoutMs: 30_000 });
     assertEquals(body.holders.map(({ holder }) => holder), ["me"]);
   }));
 

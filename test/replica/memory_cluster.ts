@@ -7,7 +7,7 @@ export type { MemoryCluster, MemoryClusterOptions, Shared } from "../../src/test
 let calls = 0;
 
 export function caller(more: Partial<Caller> = {}): Caller {
-  return { subject: "tester", idempotencyKey: `call-${++calls}`, timeoutMs: 3_000, ...more };
+  return { subject: "tester", idempotencyKey: `call-${++calls}`, timeoutMs: 30_000, ...more };
 }
 
 export function request(holder: string, more: Record<string, unknown> = {}) {

@@ -30,7 +30,7 @@ function watchAccepts(cluster: MemoryCluster, name: string): Accept[] {
 }
 
 async function stateOf(cluster: MemoryCluster, id: string, name: string) {
-  return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 3_000 })).body;
+  return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 30_000 })).body;
 }
 
 function isolate(cluster: MemoryCluster, id: string): () => void {
@@ -67,7 +67,7 @@ for (const n of [3, 4, 5]) {
       const accepts = watchAccepts(cluster, "busy");
       // Each twice under one id, through two nodes at the same moment.
       const asked = await Promise.all(Array.from({ length: 30 }, async (_, i) => {
-        const same = caller({ timeoutMs: 20_000 });
+        const same = caller();
         const both = [0, 1].map((k) => nodeOf(i + k).acquire("busy", shared(`h${i}`), same));
         const [one, two] = await Promise.all(both);
         assertEquals(one!.body.fence, two!.body.fence, "one command, one grant");
@@ -84,12 +84,10 @@ for (const n of [3, 4, 5]) {
         // may come after them in the log.
         for (let k = 0; k < 4; k++) {
           work.push(
-            nodeOf(i + k).renew("busy", fence, {}, caller({ timeoutMs: 20_000 })).then(() => "renewed", codeOf),
+            nodeOf(i + k).renew("busy", fence, {}, caller()).then(() => "renewed", codeOf),
           );
         }
-        const two = [0, 1].map((k) =>
-          nodeOf(i + k).release("busy", fence, caller({ timeoutMs: 20_000 })).then(({ body }) => body.outcome)
-        );
+        const two = [0, 1].map((k) => nodeOf(i + k).release("busy", fence, caller()).then(({ body }) => body.outcome));
         releases.push(two);
         work.push(...two);
       }
@@ -253,7 +251,7 @@ for (const fault of ["unknown-applied", "unknown-lost", "conflict"] as const) {
     try {
       for (let at = 0; at < 4; at++) {
         const name = `${fault}-${at}`;
-        const same = caller({ timeoutMs: 10_000 });
+        const same = caller();
         const running = cluster.node("a").locks.acquire(name, request("me"), same);
         // The at-th commit from here on.
         for (let i = 0; i < at; i++) {

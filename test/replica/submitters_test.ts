@@ -33,7 +33,7 @@ function put(cluster: MemoryCluster, id: string, text: string, more: Partial<Cal
 }
 
 async function textOf(cluster: MemoryCluster, id: string): Promise<string> {
-  return atob((await cluster.node(id).registers.get("x", { stale: false, timeoutMs: 3_000 })).body.value);
+  return atob((await cluster.node(id).registers.get("x", { stale: false, timeoutMs: 30_000 })).body.value);
 }
 
 /** Whose instances a name goes through. */
@@ -80,7 +80,7 @@ for (const mode of ["classic", "auto", "fast"] as const) {
         Array.from({ length: 60 }, async (_, writer) => {
           for (let i = 0; i < 12; i++) {
             const text = `${writer}.${i}`;
-            const { body } = await put(cluster, "abc"[(writer + i) % 3]!, text, { timeoutMs: 20_000 });
+            const { body } = await put(cluster, "abc"[(writer + i) % 3]!, text, { timeoutMs: 30_000 });
             revisions.set(text, body.revision);
           }
         }),
@@ -128,7 +128,7 @@ Deno.test("a command that comes while its node waits for something is looked for
     for (let i = 0; i < MANY; i++) await put(cluster, c, `other ${i}`);
     // While the forward of another command is under way, the retry comes to the same node.
     const lost = cluster.network.drop(({ kind, content }) => kind === "request" && content.type === "forward");
-    const another = put(cluster, b, "another", { timeoutMs: 10_000 });
+    const another = put(cluster, b, "another", { timeoutMs: 30_000 });
     const error = await assertRejects(() => put(cluster, b, "mine", { ...key, timeoutMs: 10_000 }), QuorateError);
     lost();
     assertEquals(error.code, "expired-command");
@@ -177,7 +177,7 @@ Deno.test("plain commands are not passed for ever by hedged ones that come after
     };
     const streams = Promise.all([0, 1, 2, 3].map(stream));
     try {
-      for (let i = 0; i < 5; i++) await put(cluster, "a", `plain ${i}`, { timeoutMs: 10_000 });
+      for (let i = 0; i < 5; i++) await put(cluster, "a", `plain ${i}`, { timeoutMs: 30_000 });
     } finally {
       stop = true;
       await streams;
@@ -201,7 +201,7 @@ Deno.test("a place that was lost and taken again at once says how long that took
       request("waiter", { ttlMs: 8_000, waitMs: 200_000 }),
       caller({ timeoutMs: 60_000 }),
     );
-    const state = async () => (await cluster.node("c").locks.get("q", { stale: false, timeoutMs: 5_000 })).body;
+    const state = async () => (await cluster.node("c").locks.get("q", { stale: false, timeoutMs: 30_000 })).body;
     await until("it waits", async () => (await state()).waiterCount === 1);
     // Its renewals are lost for so long that the place lapses; then the lock is given back, and it takes it anew.
     const heal = cluster.network.drop(({ from, to }) => from === "b" || to === "b");
@@ -211,9 +211,9 @@ Deno.test("a place that was lost and taken again at once says how long that took
       caller({ timeoutMs: 60_000 }),
     );
     await until("its place lapsed", async () => (await state()).waiters.map(({ holder }) => holder).join() === "rival");
-    await cluster.node("a").locks.release("q", held.fence, caller({ timeoutMs: 20_000 }));
+    await cluster.node("a").locks.release("q", held.fence, caller());
     const { body: rivals } = await rival;
-    await cluster.node("a").locks.release("q", rivals.fence, caller({ timeoutMs: 20_000 }));
+    await cluster.node("a").locks.release("q", rivals.fence, caller());
     heal();
     const { body } = await waiting;
     assert(body.waitedMs > 5_000, JSON.stringify(body));

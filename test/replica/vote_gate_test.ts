@@ -254,7 +254,7 @@ Deno.test("standing: a minority of two rolled back: both quarantined, three go o
       assert(cluster.node(id).status().reason?.startsWith("quarantined"), `${id}: ${cluster.node(id).status().reason}`);
     }
     for (const [name, fence] of held) {
-      const { body } = await cluster.node("b").locks.get(name, { stale: false, timeoutMs: 3_000 });
+      const { body } = await cluster.node("b").locks.get(name, { stale: false, timeoutMs: 30_000 });
       assertEquals(body.holders[0]?.fence, fence);
       await assertRejects(() => cluster.node("c").locks.acquire(name, request("thief"), caller()), QuorateError);
     }

@@ -142,7 +142,7 @@ Deno.test("below a quorum, a node that does not vote goes on while one member an
       await node.readiness();
       return node.status().members.filter(({ fault }) => fault !== undefined).length === 2;
     });
-    const { body } = await node.locks.acquire("x", request("me"), caller({ timeoutMs: 20_000 }));
+    const { body } = await node.locks.acquire("x", request("me"), caller());
     assertEquals(body.holder, "me");
   } finally {
     cluster.close();

@@ -25,7 +25,7 @@ async function withCluster(run: (cluster: MemoryCluster) => Promise<void>, times
   }
 }
 
-const slow = () => caller({ timeoutMs: 10_000 });
+const slow = () => caller();
 
 /** With what the node has voted for, which it may have to be told yet that it is decided. */
 async function stateAt(cluster: MemoryCluster, id: string) {
@@ -63,7 +63,7 @@ Deno.test("early grants: what is given back at once takes its confirmation along
   withCluster(async (cluster) => {
     const mine = slow();
     const grant = await handedOver(cluster, { renews: true }, mine);
-    const before = (await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 5_000 })).receipt.instance;
+    const before = (await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 30_000 })).receipt.instance;
     const { body, receipt } = await cluster.node("b").locks.release("x", grant.fence, slow());
     assertEquals(body.outcome, "released");
     assertEquals(receipt.instance, before + 1, "one value for both");
@@ -105,7 +105,7 @@ Deno.test("early grants: a late try of a request whose grant was told and is ove
     await until("c knows", async () => viewGrants(await stateAt(cluster, "c")).holders.length === 0);
     const again = () => c!.acquire("x", request("waiter", { waitMs: 60_000, renews: true }), mine);
     assertEquals((await assertRejects(again, QuorateError)).code, "lost");
-    const { state } = (await a!.get("x", { stale: false, timeoutMs: 5_000 })).body;
+    const { state } = (await a!.get("x", { stale: false, timeoutMs: 30_000 })).body;
     assertEquals(state, "free");
   }, 0.1));
 
@@ -124,7 +124,7 @@ Deno.test("early grants: who goes away in the moment of the answer gives it back
     const signal = new Going() as unknown as AbortSignal;
     const who = { ...slow(), anonymous: true as const, signal };
     await assertRejects(() => handedOver(cluster, { renews: true }, who), DOMException);
-    assertEquals((await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 5_000 })).body.state, "free");
+    assertEquals((await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 30_000 })).body.state, "free");
   }));
 
 Deno.test("early grants: who went away before the answer gets nothing, and the next one does", () =>
@@ -156,7 +156,7 @@ Deno.test("early grants: leaders and holders of permits are told early too", () 
     const campaign = { candidate: "two", ttlMs: 30_000, waitMs: 60_000, renews: true };
     const leading = b!.elections.campaign("x", campaign, slow());
     await until("it waits", async () => {
-      return (await a!.elections.get("x", { stale: false, timeoutMs: 5_000 })).body.waiterCount === 1;
+      return (await a!.elections.get("x", { stale: false, timeoutMs: 30_000 })).body.waiterCount === 1;
     });
     await a!.elections.resign("x", led.term, slow());
     assertEquals((await leading).body.guaranteedForMs, TOLD_MS);
@@ -164,7 +164,7 @@ Deno.test("early grants: leaders and holders of permits are told early too", () 
     const { body: taken } = await a!.semaphores.take("x", { ...take, holder: "one", waitMs: 0 }, slow());
     const waits = b!.semaphores.take("x", { ...take, holder: "two", waitMs: 60_000, renews: true }, slow());
     await until("it waits", async () => {
-      return (await a!.semaphores.get("x", { stale: false, timeoutMs: 5_000 })).body.waiterCount === 1;
+      return (await a!.semaphores.get("x", { stale: false, timeoutMs: 30_000 })).body.waiterCount === 1;
     });
     await a!.semaphores.release("x", taken.fence, slow());
     assertEquals((await waits).body.guaranteedForMs, TOLD_MS);

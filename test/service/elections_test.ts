@@ -54,7 +54,7 @@ for (const n of [1, 3, 5]) {
       assertEquals([resigned.outcome, resigned.term], ["released", won.term]);
       const { body: next } = await last.campaign("e", ask("two"), caller());
       assertGreater(BigInt(next.term), BigInt(won.term));
-      const { body: history } = await first.history("e", { timeoutMs: 2_000 });
+      const { body: history } = await first.history("e", { timeoutMs: 30_000 });
       assertEquals(history.items.map(({ term, candidate, end }) => [term, candidate, end]), [
         [won.term, "one", "released"],
       ]);
@@ -119,9 +119,9 @@ Deno.test("elections: the same Idempotency-Key through another node is the same 
 Deno.test("elections: a name is its noun's own: a lock of that name is another thing", () =>
   withCluster(3, async (cluster) => {
     await cluster.node("a").elections.campaign("same", ask("me"), caller());
-    const { body } = await cluster.node("b").locks.get("same", { stale: false, timeoutMs: 2_000 });
+    const { body } = await cluster.node("b").locks.get("same", { stale: false, timeoutMs: 30_000 });
     assertEquals(body.state, "free");
-    const page = await cluster.node("a").elections.list({ prefix: "s", limit: 10, cursor: null, timeoutMs: 2_000 });
+    const page = await cluster.node("a").elections.list({ prefix: "s", limit: 10, cursor: null, timeoutMs: 30_000 });
     assertEquals(page.items.map(({ name, leader }) => [name, leader?.candidate]), [["same", "me"]]);
   }));
 
@@ -137,7 +137,10 @@ Deno.test("elections: forced, the leader's term has ended and the next leads", (
       QuorateError,
     );
     assertEquals(error.code, "lost");
-    assertEquals((await cluster.node("b").elections.history("e", { timeoutMs: 2_000 })).body.items[0]?.reason, "stuck");
+    assertEquals(
+      (await cluster.node("b").elections.history("e", { timeoutMs: 30_000 })).body.items[0]?.reason,
+      "stuck",
+    );
   }));
 
 Deno.test("elections: the node of the first in line dies: the next leads, and the dead one never did", () =>

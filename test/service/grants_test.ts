@@ -22,8 +22,8 @@ Deno.test("grants: a place that another node keeps by now is given up all the sa
   const cluster = await memoryCluster(3);
   try {
     const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
-    const waiters = async () => (await b!.get("x", { stale: false, timeoutMs: 2_000 })).body.waiterCount;
-    const slow = () => caller({ timeoutMs: 10_000 });
+    const waiters = async () => (await b!.get("x", { stale: false, timeoutMs: 30_000 })).body.waiterCount;
+    const slow = () => caller();
     await a!.acquire("x", request("holder"), slow());
     const mine = slow();
     const asked = request("waiter", { waitMs: 10_000 });
@@ -131,7 +131,7 @@ Deno.test("grants: a refusal of before a repeated take came is no answer to it, 
   const cluster = await memoryCluster(3);
   try {
     const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
-    const slow = () => caller({ timeoutMs: 10_000 });
+    const slow = () => caller();
     const { body: held } = await a!.acquire("x", request("holder"), slow());
     await until("c knows", async () => (await c!.get("x", { stale: true, timeoutMs: 1 })).body.holders.length === 1);
     for (const peer of ["a", "b"]) cluster.network.cut(peer, "c");
@@ -151,7 +151,7 @@ Deno.test("grants: a node that no quorum tells how far it is passes on no refusa
   const cluster = await memoryCluster(3);
   try {
     const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
-    const slow = () => caller({ timeoutMs: 10_000 });
+    const slow = () => caller();
     await a!.acquire("x", request("holder"), slow());
     await until("c knows", async () => (await c!.get("x", { stale: true, timeoutMs: 1 })).body.holders.length === 1);
     for (const peer of ["a", "b"]) cluster.network.cut(peer, "c");
@@ -172,7 +172,7 @@ Deno.test("grants: a try whose place was left goes on where another try of the r
     const cluster = await memoryCluster(3);
     try {
       const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
-      const slow = () => caller({ timeoutMs: 10_000 });
+      const slow = () => caller();
       const { body: held } = await a!.acquire("x", request("holder"), slow());
       const mine = slow();
       const first = assertRejects(() => a!.acquire("x", request("me", { waitMs: 150 }), mine), QuorateError);
@@ -184,7 +184,7 @@ Deno.test("grants: a try whose place was left goes on where another try of the r
       const again = isOver ? null : c!.acquire("x", request("me", { waitMs: 60_000 }), mine);
       if (!isOver) {
         await until("it waits anew", async () => {
-          return (await a!.get("x", { stale: false, timeoutMs: 2_000 })).body.waiterCount === 1;
+          return (await a!.get("x", { stale: false, timeoutMs: 30_000 })).body.waiterCount === 1;
         });
       }
       for (const peer of ["a", "c"]) cluster.network.heal(peer, "b");
@@ -210,7 +210,7 @@ Deno.test("grants: a page asked for by age has what was granted so long ago by t
     const [a, b, c] = ["a", "b", "c"].map((id) => cluster.node(id));
     for (const name of ["x/1", "x/3"]) await a!.locks.acquire(name, request("h"), caller());
     await c!.locks.acquire("x/2", request("young"), caller());
-    const { body: held } = await b!.locks.get("x/1", { stale: false, timeoutMs: 3_000 });
+    const { body: held } = await b!.locks.get("x/1", { stale: false, timeoutMs: 30_000 });
     await c!.locks.renew("x/1", held.lastFence, {}, caller());
     await a!.elections.campaign("x", { candidate: "me", ttlMs: 30_000, waitMs: 0 }, caller());
     await a!.semaphores.take(
@@ -218,7 +218,7 @@ Deno.test("grants: a page asked for by age has what was granted so long ago by t
       { holder: "me", limit: 2, permits: 1, ttlMs: 30_000, waitMs: 0, lockDelayMs: 0 },
       caller(),
     );
-    const page = { prefix: "x", limit: 10, cursor: null, timeoutMs: 3_000 };
+    const page = { prefix: "x", limit: 10, cursor: null, timeoutMs: 30_000 };
     const namesOf = ({ items }: { readonly items: readonly { readonly name: string }[] }) =>
       items.map(({ name }) => name);
     const half = { ...page, heldForMs: HOUR_MS / 2 };
@@ -233,7 +233,7 @@ Deno.test("grants: a page asked for by age has what was granted so long ago by t
     assertEquals([namesOf(rest), rest.cursor], [["x/3"], null]);
     await a!.locks.release(
       "x/3",
-      (await a!.locks.get("x/3", { stale: false, timeoutMs: 3_000 })).body.lastFence,
+      (await a!.locks.get("x/3", { stale: false, timeoutMs: 30_000 })).body.lastFence,
       caller(),
     );
     assertEquals(namesOf(await c!.locks.list(half)), ["x/1"]);
@@ -249,7 +249,7 @@ Deno.test("grants: a page asked for by age has what was granted so long ago by t
 Deno.test("grants: a waiter that loses its place waits on, though its holder held the name before", () =>
   withCluster(3, async (cluster) => {
     const [a, b, c] = cluster.ids.map((id) => cluster.node(id).locks);
-    const waiters = async () => (await a!.get("x", { stale: false, timeoutMs: 3_000 })).body.waiterCount;
+    const waiters = async () => (await a!.get("x", { stale: false, timeoutMs: 30_000 })).body.waiterCount;
     const before = (await a!.acquire("x", request("w"), caller())).body;
     await a!.release("x", before.fence, caller());
     const held = (await a!.acquire("x", request("other", { ttlMs: 600_000 }), caller())).body;

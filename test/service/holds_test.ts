@@ -47,7 +47,7 @@ Deno.test("repeated after its lease ran out it is renewed while its end is not d
     const { body: again } = await take("c");
     assertEquals([again.fence, again.replayed, again.guaranteedForMs], [first.fence, true, 1_980]);
     await clock.sleep(again.lapsesInMs + 100);
-    const { body: rival } = await cluster.node("b").locks.acquire("x", request("rival"), caller({ timeoutMs: 5_000 }));
+    const { body: rival } = await cluster.node("b").locks.acquire("x", request("rival"), caller());
     assertGreater(BigInt(rival.fence), BigInt(first.fence));
     assertEquals(await codeOf(() => take("c")), "lost");
     // It hears nothing of the renewal that it sent, and from then on it knows that it is alone.
@@ -87,7 +87,7 @@ Deno.test("copies of one hedged request are one request: none of them is a repet
 
 Deno.test("a renewal is one each time it is sent, under whatever key; a leader's word is applied once", () =>
   withCluster(async ({ cluster, clock }) => {
-    const slow = caller({ timeoutMs: 20_000 });
+    const slow = caller();
     const { body: grant } = await cluster.node("a").locks.acquire("x", request("me", { ttlMs: 8_000 }), slow);
     const key = caller({ idempotencyKey: "renew", timeoutMs: 20_000 });
     for (const id of ["b", "c", "a", "b"]) {
@@ -97,8 +97,7 @@ Deno.test("a renewal is one each time it is sent, under whatever key; a leader's
     }
     const campaign = { candidate: "me", ttlMs: 60_000, waitMs: 0 };
     const { body: { term } } = await cluster.node("a").elections.campaign("e", campaign, slow);
-    const say = (value: string, who = caller({ timeoutMs: 20_000 })) =>
-      cluster.node("b").elections.proclaim("e", term, { value }, who);
+    const say = (value: string, who = caller()) => cluster.node("b").elections.proclaim("e", term, { value }, who);
     const first = caller({ idempotencyKey: "word", timeoutMs: 20_000 });
     await say("one", first);
     await say("two");

@@ -246,7 +246,7 @@ Deno.test("lock sets: two nodes with the same request: what one gives back the o
   withCluster(5, async (cluster) => {
     for (let round = 0; round < 10; round++) {
       const names = [`a${round}`, `b${round}`];
-      const same = caller({ timeoutMs: 10_000 });
+      const same = caller();
       const { body: held } = await cluster.node("a").locks.acquire(names[1]!, request("other"), caller());
       const [one, , two] = await Promise.allSettled([
         cluster.node("b").locks.acquireAll(names, request("me"), same),

@@ -21,7 +21,7 @@ for (const n of SHAPES) {
       assertEquals(released.outcome, "released");
       const { body: next } = await last.acquire("deploy", request("you"), caller());
       assertGreater(BigInt(next.fence), BigInt(grant.fence));
-      const { body: state } = await first.get("deploy", { stale: false, timeoutMs: 2_000 });
+      const { body: state } = await first.get("deploy", { stale: false, timeoutMs: 30_000 });
       assertEquals(state.holders.map(({ holder }) => holder), ["you"]);
     } finally {
       cluster.close();
@@ -118,7 +118,7 @@ Deno.test("locks: a waiter on another node gets it in turn, confirmed, and first
         }),
       );
       await until(async () =>
-        (await cluster.node("e").locks.get("turn", { stale: false, timeoutMs: 2_000 })).body.waiterCount === i + 1
+        (await cluster.node("e").locks.get("turn", { stale: false, timeoutMs: 30_000 })).body.waiterCount === i + 1
       );
     }
     await cluster.node("a").locks.release("turn", held.fence, caller());
@@ -174,9 +174,9 @@ Deno.test("locks: with a minority down all goes on; with a majority down writes 
     );
     assert(refused.code === "outcome-unknown" || refused.code === "no-quorum", refused.code);
     await cluster.restart("e");
-    const { body: state } = await cluster.node("b").locks.get("more", { stale: false, timeoutMs: 5_000 });
+    const { body: state } = await cluster.node("b").locks.get("more", { stale: false, timeoutMs: 30_000 });
     assertEquals(state.holders[0]!.fence, more.fence);
-    await cluster.node("a").locks.release("down", held.fence, caller({ timeoutMs: 5_000 }));
+    await cluster.node("a").locks.release("down", held.fence, caller());
   } finally {
     cluster.close();
   }
@@ -236,12 +236,12 @@ Deno.test("locks: whose place was decided is not told that no vote was cast for 
     await clock.sleep(500);
     for (const peer of ["b", "c"]) cluster.network.cut("a", peer);
     // It has this node's vote, and nothing else of the name gets one meanwhile: not what ends the wait, either.
-    const other = locks.acquire("x", request("other", { waitMs: 1 }), caller({ timeoutMs: 5_000 }));
+    const other = locks.acquire("x", request("other", { waitMs: 1 }), caller());
     other.catch(() => {});
     const { code, facts } = await waiting;
     assertEquals([code, facts.outcome, facts.idempotencyKey], ["outcome-unknown", "unknown", mine.idempotencyKey]);
     for (const peer of ["b", "c"]) cluster.network.heal("a", peer);
-    const { body: state } = await cluster.node("c").locks.get("x", { stale: false, timeoutMs: 2_000 });
+    const { body: state } = await cluster.node("c").locks.get("x", { stale: false, timeoutMs: 30_000 });
     assert(state.waiters.some(({ holder }) => holder === "me"), JSON.stringify(state));
   };
   try {
@@ -279,9 +279,9 @@ Deno.test("locks: who brought no key and polls what is held makes no instance", 
       );
     // A node that has not heard of the grant proposes, and is refused by a decision.
     await poll("b");
-    const before = await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 3_000 });
+    const before = await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 30_000 });
     for (let i = 0; i < 3; i++) assertEquals((await poll("b")).code, "held");
-    const after = await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 3_000 });
+    const after = await cluster.node("b").locks.get("x", { stale: false, timeoutMs: 30_000 });
     assertEquals(after.receipt.instance, before.receipt.instance);
   } finally {
     cluster.close();

@@ -44,7 +44,7 @@ for (const n of [1, 3, 5]) {
       assertEquals(await read(cluster, last, "k"), "one");
       const { body: two } = await cluster.node(last).registers.put("k", put("two"), caller());
       assertGreater(BigInt(two.revision), BigInt(one.revision));
-      const { body: value } = await cluster.node("a").registers.get("k", { stale: false, timeoutMs: 2_000 });
+      const { body: value } = await cluster.node("a").registers.get("k", { stale: false, timeoutMs: 30_000 });
       assertEquals(value, { key: "k", revision: two.revision, contentType: "text/plain", value: btoa("two") });
       const { body: deleted } = await cluster.node("a").registers.delete("k", {}, caller());
       assertEquals(deleted, { outcome: "deleted", key: "k", revision: deleted.revision });
@@ -63,7 +63,7 @@ Deno.test("registers: of writers at every node that saw the same revision one wr
       const seen = (await cluster.node("b").registers.get("k", { stale: false, timeoutMs: 30_000 })).body.revision;
       const tries = await Promise.allSettled(
         cluster.ids.map((id) =>
-          cluster.node(id).registers.put("k", put(`${id}${round}`, { ifMatch: [seen] }), caller({ timeoutMs: 10_000 }))
+          cluster.node(id).registers.put("k", put(`${id}${round}`, { ifMatch: [seen] }), caller())
         ),
       );
       const lost = tries.flatMap((result) => result.status === "rejected" ? [result.reason.code] : []);
@@ -170,7 +170,7 @@ Deno.test("registers: keys by prefix in pages, without those that were deleted",
     let cursor: string | null = null;
     let pages = 0;
     do {
-      const page = await registers.list({ prefix: "svc/", limit: 2, cursor, timeoutMs: 5_000, values: false });
+      const page = await registers.list({ prefix: "svc/", limit: 2, cursor, timeoutMs: 30_000, values: false });
       all.push(...page.items.map(({ key }) => key));
       if (pages === 0) {
         assertEquals(page.items.map(({ key, sizeBytes, ttlMs }) => [key, sizeBytes, ttlMs]), [

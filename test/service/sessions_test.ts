@@ -362,7 +362,7 @@ Deno.test("sessions: a list has one's own that live, page by page, however many 
       const cursors: string[] = [];
       let cursor: string | null = null;
       do {
-        const page: Page<SessionState> = await sessions.list({ prefix: "", limit, cursor, timeoutMs: 3_000 }, "me");
+        const page: Page<SessionState> = await sessions.list({ prefix: "", limit, cursor, timeoutMs: 30_000 }, "me");
         assert(page.items.length <= limit);
         found.push(...page.items.map(({ id }) => id));
         cursor = page.cursor;
@@ -377,7 +377,7 @@ Deno.test("sessions: a list has one's own that live, page by page, however many 
       // The last page of all is not full: too many were looked at to go on.
       if (limit === 100) assertEquals(cursors.length, 1);
     }
-    const some = await sessions.list({ prefix: mine[1]!.slice(0, 8), limit: 9, cursor: null, timeoutMs: 3_000 }, "me");
+    const some = await sessions.list({ prefix: mine[1]!.slice(0, 8), limit: 9, cursor: null, timeoutMs: 30_000 }, "me");
     assertEquals([some.items.map(({ id }) => id), some.cursor], [[mine[1]!], null]);
   } finally {
     cluster.close();

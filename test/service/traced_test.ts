@@ -7,14 +7,14 @@ import { realClock } from "../../src/compose/world.ts";
 import { KEY_PREFIXES, type WatchedNoun } from "../../src/nouns.ts";
 import { caller, memoryCluster, request } from "../replica/memory_cluster.ts";
 
-const READ = { stale: false, timeoutMs: 3_000 };
+const READ = { stale: false, timeoutMs: 30_000 };
 
 Deno.test("traced: requests of every noun and their answers, good and bad, between the messages that decided them", async () => {
   const rings = new Map(["a", "b", "c"].map((id) => [id, new TraceRing(id, realClock)]));
   const cluster = await memoryCluster(3, { trace: (id) => rings.get(id)! });
   try {
     const { locks, elections, semaphores, registers, sessions } = cluster.node("b");
-    const list = { prefix: "", limit: 1, cursor: null, timeoutMs: 3_000 };
+    const list = { prefix: "", limit: 1, cursor: null, timeoutMs: 30_000 };
     await locks.release("n", (await locks.acquire("n", request("h"), caller())).body.fence, caller());
     await locks.list(list);
     await elections.campaign("n", { candidate: "h", ttlMs: 30_000, waitMs: 0 }, caller());

@@ -59,7 +59,7 @@ const acquire = (cluster: MemoryCluster, id: string, name: string, holder = "h")
   cluster.node(id).locks.acquire(name, request(holder), caller());
 
 async function revisionAt(cluster: MemoryCluster, id: string, name: string): Promise<string> {
-  return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 3_000 })).body.revision;
+  return (await cluster.node(id).locks.get(name, { stale: false, timeoutMs: 30_000 })).body.revision;
 }
 
 /** Acquires and releases a name through nodes in turn; each revision that was acknowledged, in order. */
