@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type KvConnect, startKvConnect } from "../kv_connect/server.ts";
 import { freePorts } from "../free_ports.ts";
+import { until } from "../replica/clocks.ts";
 import { type AppOptions, HostedApp, OPERATOR, USER } from "./hosted_app.ts";
 
 /** Stands in for a platform that attaches the database at this URL, or, without one, hands out one in memory. */
@@ -168,11 +169,12 @@ for (const by of ["run", "serve"] as const) {
           assert(await app.comes((reply) => reply?.status === 200), app.lines.join("\n"));
           const held = await app.ask("POST", "/v1/locks/x", { holder: "one", ttlMs: 60_000 });
           assertEquals(held?.status, 200, JSON.stringify(held?.body));
-          const waiting = app.ask("POST", "/v1/locks/x", { holder: "two", waitMs: 1_000 });
-          await new Promise((resolve) => setTimeout(resolve, 300));
+          const waiting = app.ask("POST", "/v1/locks/x", { holder: "two", waitMs: 3_000 });
+          const ask = () => app.ask("GET", "/v1/locks/x");
+          await until("the second waits", async () => (await ask())?.body["waiterCount"] === 1);
           const ended = app.interrupt();
-          await new Promise((resolve) => setTimeout(resolve, 100));
-          const late = await app.ask("GET", "/v1/locks/x");
+          let late = await ask();
+          await until("it hears of that", async () => late?.status !== 200 || (late = await ask())?.status !== 200);
           // `deno serve` takes no connection any more at all.
           if (by === "run" || late !== null) {
             assertEquals([late?.status, late?.body["detail"]], [503, "this process is ending"]);
