@@ -35,6 +35,8 @@ _RETRY_MIN, _RETRY_MAX = 0.05, 1.0
 _LAST_TRY = 1.0
 # A hold ends so long before its guarantee, for what its holder still does: this share of it, and no more than the most.
 _MARGIN_SHARE, _MARGIN_MAX = 0.05, 0.25
+# So often a hold looks at the wall's clock too.
+_LOOK_EVERY = 1.0
 # Seconds from which on what is said of the time to ask again is not believed.
 _AGAIN_MOST = 100_000
 # Another node, or another time, may answer these.
@@ -368,14 +370,15 @@ class _Hold:
         self._lost = lost
         self._bound = _Bound(answer)
         self._is_over = threading.Event()
-        # Set where the thread has to look again: it is over, or lasts less long than it did.
-        self._changed = threading.Event()
-        self._renewing = threading.Lock()
+        # Set where a thread has to look again: it is over, or lasts less long than it did. One for each of them.
+        self._changed, self._ended_sooner = threading.Event(), threading.Event()
+        self._renewing, self._bounding = threading.Lock(), threading.Lock()
         self._is_known_lost = False
         # A child process does not hold what its parent does.
         self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._keep, name=f"quorate {path}", daemon=True)
-        self._thread.start()
+        # Apart: a renewal may hang for longer than the hold lasts, where the system looks for a host or a node sends byte by byte.
+        for run in (self._keep, self._watch):
+            threading.Thread(target=run, name=f"quorate {path}", daemon=True).start()
 
     def left(self):
         if self._is_over.is_set() or self._is_known_lost or self._pid != os.getpid():
@@ -385,7 +388,9 @@ class _Hold:
     def renew(self, body):
         """Renews now. Raises ``LockNotOwnedError`` if it is lost, and ``QuorateError`` where no node answers in time."""
         # One at a time: an older answer must not undo what a newer one says.
-        with self._renewing:
+        if not self._renewing.acquire(timeout=self.left()):
+            raise LockNotOwnedError("lock-lost", "it is not held any more")
+        try:
             if self.left() <= 0:
                 raise LockNotOwnedError("lock-lost", "it is not held any more")
             until = time.monotonic() + min(self._client.timeout, self._bound.left())
@@ -397,10 +402,16 @@ class _Hold:
             if answer.status != 200:
                 raise answer.error()
             bound = _Bound(answer)
-            # With another ttl it may be over sooner than it was.
-            if "ttlMs" in body or bound.left() > self._bound.left():
-                self._bound = bound
-                self._changed.set()
+            with self._bounding:
+                # What was said to be lost stays so, though a node answers after all.
+                if self.left() <= 0:
+                    raise LockNotOwnedError("lock-lost", "it is not held any more")
+                # With another ttl it may be over sooner than it was.
+                if "ttlMs" in body or bound.left() > self._bound.left():
+                    self._bound = bound
+            self._wake()
+        finally:
+            self._renewing.release()
 
     def release(self):
         """Ends it here, then tells the nodes. Returns whether it was held until then; raises where no node answers."""
@@ -417,7 +428,11 @@ class _Hold:
 
     def end(self):
         self._is_over.set()
+        self._wake()
+
+    def _wake(self):
         self._changed.set()
+        self._ended_sooner.set()
 
     def _tell_lost(self):
         # What was given back is not lost, and the object may hold something else by now.
@@ -440,6 +455,18 @@ class _Hold:
                 return self._tell_lost()
             except Exception:  # Whatever it is, as of a proxy that answers: the hold's time goes on.
                 wait = min(1.0, max(0.02, self._bound.left() / 8))
+
+    def _watch(self):
+        """Says that it is lost as soon as its time is over, whatever becomes of the renewal."""
+        while not self._is_over.is_set():
+            with self._bounding:
+                left = self.left()
+                if left <= 0:
+                    self._is_known_lost = True
+                    return self._tell_lost()
+            # Not for longer: a suspended machine's monotonic clock may have stood still meanwhile.
+            self._ended_sooner.wait(min(left, _LOOK_EVERY))
+            self._ended_sooner.clear()
 
 
 class _Taker:

@@ -285,6 +285,34 @@ class Served:
         self._server.server_close()
 
 
+class Dribbling(Served):
+    """Grants for two seconds, and says of a renewal a byte now and then: no socket takes that for silence."""
+
+    def __init__(self):
+        self.renewed, self.is_over = threading.Event(), threading.Event()
+        super().__init__()
+
+    def answer(self, request):
+        if request.command == "PUT":
+            self.renewed.set()
+            while not self.is_over.wait(0.1):
+                request.wfile.write(b"H")
+                request.wfile.flush()
+        return 200, json.dumps({"fence": "7", "waitedMs": 0, "guaranteedForMs": 2000}).encode(), {}
+
+
+@case
+def a_renewal_that_hangs_does_not_keep_it_from_saying_that_it_is_lost():
+    with Dribbling() as node:
+        lock = client(node.url, timeout=20).lock("dribbled", ttl=2)
+        lock.acquire()
+        assert node.renewed.wait(10)
+        renewing = apart(lambda: raised(quorate.LockNotOwnedError, lock.extend))
+        assert lock.lost.wait(10), "it is over, and nobody says so"
+        assert not lock.owned() and renewing().code == "lock-lost"
+        node.is_over.set()
+
+
 class Busy(Served):
     """Answers 503 with this until ``seconds`` have gone by since it was first asked."""
 
