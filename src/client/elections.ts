@@ -5,7 +5,8 @@ import { type Calls, checkedTarget } from "./calls.ts";
 import { QuorateError } from "./error.ts";
 import { endlessEvents } from "./events.ts";
 import { type Held, HeldGrant, surelyHeld, whileHeld } from "./held.ts";
-import { endWhatIsOver } from "./lease.ts";
+import { endIfLost } from "./hold.ts";
+import { endWhatIsOver, type Lease } from "./lease.ts";
 import { leaseOf } from "./sessions.ts";
 import { bodyOf, take, type TakeOptions } from "./take.ts";
 import { paused } from "./world.ts";
@@ -22,7 +23,10 @@ export interface CampaignOptions extends Omit<TakeOptions, "holder" | "metadata"
 export interface Term extends Held {
   /** Who leads, as it calls itself. */
   readonly candidate: string;
-  /** Replaces the value that the leader says of itself. Rejects with `lost` once somebody else may lead. */
+  /**
+   * Replaces the value that the leader says of itself. Rejects with `lost` once the term is over, here or for the nodes; `signal`
+   * has aborted then.
+   */
   proclaim(value: string): Promise<void>;
 }
 
@@ -102,7 +106,8 @@ export function createElections(calls: Calls): Elections {
     const taken = await take(calls, { target, body, waitMs: wait, signal, onPosition });
     const held = new HeldTerm({ calls, taken, noun: "election", session }, async (value) => {
       const path = below(target, `/${held.fence}`);
-      await calls.json({ method: "PUT", target: path, body: { value }, command: calls.command() });
+      const call = { method: "PUT", target: path, body: { value }, command: calls.command() } as const;
+      await whileLeading(held.lease, (signal) => calls.json(call, { signal }));
     }, stop);
     return await surelyHeld(held);
   };
@@ -134,6 +139,17 @@ export function createElections(calls: Calls): Elections {
     },
     observe: (name, { signal = new AbortController().signal } = {}) => observe(calls, name, signal),
   };
+}
+
+/** Nodes may count on a term for longer than its leader does: to say more in it would renew it, and nobody would lead. */
+async function whileLeading(lease: Lease, say: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  try {
+    await say(lease.signal);
+  } catch (error) {
+    endIfLost(lease, error);
+    if (lease.reason === null || error !== lease.reason) throw error;
+    throw new QuorateError("lost", lease.reason.message, { retryable: false, cause: error });
+  }
 }
 
 async function* observe(calls: Calls, name: string, signal: AbortSignal): AsyncGenerator<Leader | null, void> {

@@ -79,9 +79,7 @@ export class Hold {
         lease.extend(bound);
         if (lease.reason === null) return;
       } catch (error) {
-        const code = error instanceof QuorateError ? error.code : "";
-        const isForced = error instanceof QuorateError && error.problem?.["end"] === "forced";
-        if (code === "lost" || code === "not-found") lease.end(isForced ? "forced" : "lost");
+        endIfLost(lease, error);
       }
       if (lease.reason !== null) throw lease.reason;
       const againMs = Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MIN_MS, lease.remainingMs() * AGAIN_SHARE));
@@ -100,6 +98,12 @@ export class Hold {
       giveBack(late.signal).then(resolve, reject).finally(cancel);
     });
   }
+}
+
+/** Ends it if this is a node's answer that it is not held any more. */
+export function endIfLost(lease: Lease, error: unknown): void {
+  if (!(error instanceof QuorateError) || (error.code !== "lost" && error.code !== "not-found")) return;
+  lease.end(error.problem?.["end"] === "forced" ? "forced" : "lost");
 }
 
 function tooLate(): QuorateError {
