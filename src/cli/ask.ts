@@ -1,5 +1,6 @@
 /** Commands that ask the cluster something, print it, and end. */
 import { type Cluster, clusterOf, type Common } from "./cluster.ts";
+import { print, shown } from "./output.ts";
 import { failed, jsonLine, teller } from "./tell.ts";
 
 /** The exit code of `ask`; 0 if it says none. */
@@ -17,10 +18,10 @@ export async function asked(
 
 /** One result: a line of JSON, or what people read. */
 export function show({ json }: Common, value: unknown, text: string): void {
-  console.log(json ? jsonLine(value) : text);
+  print(json ? jsonLine(value) : text);
 }
 
 /** Cells of a line, for people and for cut(1). */
 export function cells(...parts: readonly unknown[]): string {
-  return parts.map((part) => part === undefined || part === null || part === "" ? "-" : `${part}`).join("\t");
+  return parts.map((part) => part === undefined || part === null || part === "" ? "-" : shown(`${part}`)).join("\t");
 }

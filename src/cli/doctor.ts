@@ -4,6 +4,7 @@ import type { Examined, Finding } from "../operate/diagnose.ts";
 import { diagnose, isHealthy } from "../operate/diagnose.ts";
 import { asked, cells } from "./ask.ts";
 import { type Cluster, type Common, tokenOf } from "./cluster.ts";
+import { print } from "./output.ts";
 import { EXIT_FAILED, oneLine } from "./report.ts";
 import { jsonLine } from "./tell.ts";
 
@@ -25,8 +26,8 @@ export function runDoctor(urls: readonly string[], flags: Common): Promise<numbe
       url,
       ...(status === null ? {} : { id: status.id, voting: status.voting, version: status.version }),
     }));
-    if (flags.json) console.log(jsonLine({ healthy, nodes, findings }));
-    else for (const line of linesOf(findings, healthy, examined)) console.log(line);
+    if (flags.json) print(jsonLine({ healthy, nodes, findings }));
+    else for (const line of linesOf(findings, healthy, examined)) print(line);
     return healthy ? 0 : EXIT_FAILED;
   });
 }

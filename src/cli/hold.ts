@@ -5,6 +5,7 @@ import { type Cluster, clusterOf } from "./cluster.ts";
 import { StartError } from "./child_group.ts";
 import { runGuarded } from "./guard.ts";
 import { countIn, exitCodeIn, type HoldFlags, type HoldTimes, holdTimes } from "./hold_flags.ts";
+import { print, shown } from "./output.ts";
 import { UsageError } from "./report.ts";
 import { Signals } from "./signals.ts";
 import { EXIT_LOST, failed, jsonLine, type Tell, teller } from "./tell.ts";
@@ -152,9 +153,10 @@ async function listen(name: string, flags: ElectFlags, command: readonly string[
     if (command.length > 0) throw new UsageError("--listen runs no command");
     const { quorate } = await clusterOf(flags);
     for await (const leader of quorate.elections.observe(name, { signal: signals.waiting })) {
-      if (flags.json) console.log(jsonLine({ name, leader }));
-      else {console.log(
-          leader === null ? "-" : [leader.candidate, leader.term, leader.value ?? ""].join("\t").trimEnd(),
+      if (flags.json) print(jsonLine({ name, leader }));
+      else if (leader === null) print("-");
+      else {print(
+          [leader.candidate, leader.term, leader.value ?? ""].map((part) => shown(`${part}`)).join("\t").trimEnd(),
         );}
     }
     return signals.code ?? 0;

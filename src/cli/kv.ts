@@ -6,6 +6,7 @@ import type { KvConditions } from "../client/kv.ts";
 import { asked, cells, show } from "./ask.ts";
 import type { Common } from "./cluster.ts";
 import { durationMs } from "./duration.ts";
+import { print, printBytes } from "./output.ts";
 import { CommandError, UsageError } from "./report.ts";
 import { jsonLine } from "./tell.ts";
 
@@ -21,9 +22,9 @@ export function kvGet(key: string, flags: Common): Promise<number> {
   return asked("kv get", flags, async ({ quorate }) => {
     const entry = await quorate.kv.get(key);
     if (entry === null) throw new CommandError(`there is no ${key}`);
-    if (flags.json) return console.log(jsonLine(documentOf(entry)));
-    await writeAll(entry.value);
-    if (process.stdout.isTTY) console.log();
+    if (flags.json) return print(jsonLine(documentOf(entry)));
+    await printBytes(entry.value);
+    if (process.stdout.isTTY) print("");
   });
 }
 
@@ -46,7 +47,7 @@ export function kvDelete(key: string, flags: WriteFlags): Promise<number> {
   return asked("kv delete", flags, async ({ quorate }) => {
     const isDeleted = await quorate.kv.delete(key, conditionsIn(flags));
     if (!isDeleted) throw new CommandError(`${key} is not there, or not as it was asked to be`);
-    if (flags.json) console.log(jsonLine({ key, deleted: true }));
+    if (flags.json) print(jsonLine({ key, deleted: true }));
   });
 }
 
@@ -95,11 +96,4 @@ async function standardInput(): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   return new Uint8Array(Buffer.concat(chunks));
-}
-
-/** Resolves once it is handed over: a process that exits earlier would cut it short. */
-async function writeAll(bytes: Uint8Array): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    process.stdout.write(bytes, (error) => error ? reject(error) : resolve());
-  });
 }

@@ -7,8 +7,9 @@ import { below } from "../http/named.ts";
 import { asked, cells, show } from "./ask.ts";
 import type { Common } from "./cluster.ts";
 import { durationMs } from "./duration.ts";
+import { print } from "./output.ts";
 import { UsageError } from "./report.ts";
-import { jsonLine } from "./tell.ts";
+import { jsonLine, jsonLines } from "./tell.ts";
 
 export const NOUNS = { lock: "locks", election: "elections", semaphore: "semaphores", kv: "kv" } as const;
 export type OfNoun = Common & { readonly noun: string };
@@ -31,7 +32,7 @@ export function runGet(name: string, flags: OfNoun): Promise<number> {
   return asked("get", flags, async ({ calls }) => {
     const target = targetIn(flags, name, ["lock", "election", "semaphore"]);
     const { body } = await calls.json({ method: "GET", target });
-    show(flags, body, JSON.stringify(body, null, 2));
+    show(flags, body, jsonLines(body));
   });
 }
 
@@ -48,7 +49,7 @@ export function runWatch(name: string, flags: OfNoun): Promise<number> {
   return asked("watch", flags, async ({ calls }) => {
     const target = below(targetIn(flags, name, Object.keys(NOUNS)), "/events");
     const never = new AbortController().signal;
-    for await (const { event, data } of endlessEvents(calls, { target }, never)) console.log(jsonLine({ event, data }));
+    for await (const { event, data } of endlessEvents(calls, { target }, never)) print(jsonLine({ event, data }));
   });
 }
 

@@ -3,6 +3,7 @@ import type { MembersChanged, MembersState } from "../api.ts";
 import type { Calls } from "../client/calls.ts";
 import { asked, cells, show } from "./ask.ts";
 import type { Cluster, Common } from "./cluster.ts";
+import { print } from "./output.ts";
 import { UsageError } from "./report.ts";
 import { jsonLine } from "./tell.ts";
 
@@ -21,10 +22,10 @@ const LOOK_WITHIN_MS = 2_000;
 export function runMemberList(flags: Common): Promise<number> {
   return asked("member list", flags, async ({ calls }) => {
     const state = await stateOf(calls);
-    if (flags.json) return console.log(jsonLine(state));
-    for (const { id, url } of state.members) console.log(cells(id, url));
+    if (flags.json) return print(jsonLine(state));
+    for (const { id, url } of state.members) print(cells(id, url));
     const line = progressOf(state);
-    if (line !== null) console.log(line);
+    if (line !== null) print(line);
   });
 }
 

@@ -4,6 +4,7 @@ import type { Calls } from "../client/calls.ts";
 import { KEY_PREFIXES } from "../nouns.ts";
 import { asked, cells, show } from "./ask.ts";
 import type { Cluster, Common } from "./cluster.ts";
+import { print } from "./output.ts";
 import { EXIT_FAILED, oneLine, UsageError } from "./report.ts";
 import { jsonLine } from "./tell.ts";
 
@@ -36,11 +37,11 @@ export function runRepair(name: string, flags: RepairFlags): Promise<number> {
     }
     if (json === true) {
       const plans = wrong.map(({ plan: { node, action, detail } }) => ({ node, action, detail }));
-      console.log(jsonLine({ ...about, members: membersOf(answered), plans, silent }));
-    } else for (const line of linesOf(answered, wrong, silent)) console.log(line);
+      print(jsonLine({ ...about, members: membersOf(answered), plans, silent }));
+    } else for (const line of linesOf(answered, wrong, silent)) print(line);
     if (wrong.length === 0) return answered.length > 0 && silent.length === 0 ? 0 : EXIT_FAILED;
     if (yes !== true) {
-      if (json !== true) console.log("nothing was changed; with --yes this is done");
+      if (json !== true) print("nothing was changed; with --yes this is done");
       return EXIT_FAILED;
     }
     // One after another: each that is sound again may be what the next one lacks.

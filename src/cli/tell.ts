@@ -16,7 +16,18 @@ export function teller(verb: string, isJson: boolean): Tell {
 
 /** A document in one line; integers that JSON has no room for as decimal strings. */
 export function jsonLine(value: unknown): string {
-  return JSON.stringify(value, (_, part) => typeof part === "bigint" ? `${part}` : part);
+  return jsonText(value);
+}
+
+/** A document as people read it, in several lines. */
+export function jsonLines(value: unknown): string {
+  return jsonText(value, 2);
+}
+
+function jsonText(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, (_, part) => typeof part === "bigint" ? `${part}` : part, indent);
+  // JSON leaves these as they are, and there are terminals that obey them.
+  return text.replace(/[\x7f-\x9f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
 }
 
 /** Tells why a command ends, and returns its exit code. */
