@@ -67,3 +67,18 @@ Deno.test("backup: a file that 0.2.0 began is gone on with; one whose header is 
       assertEquals(await keysIn(path), ["kv/x", "kv/y"]);
     })
   ));
+
+Deno.test("backup, verify: a file that cannot be opened or read is told of in one line", () =>
+  inFolder((path) =>
+    withApps(1, async (apps) => {
+      const folder = path.slice(0, path.lastIndexOf("/"));
+      const gone = `${folder}/gone/b.jsonl`;
+      for (
+        const [verb, file] of [["verify", gone], ["backup", gone], ["verify", folder], ["backup", folder]] as const
+      ) {
+        const refused = await run([verb, file, "--url", apps.url("a")]);
+        assertEquals([refused.code, refused.err.length], [1, 1], refused.err.join("\n"));
+        assertMatch(refused.err[0]!, new RegExp(`^quorate ${verb}: .*(No such file|Is a directory)`));
+      }
+    })
+  ));
