@@ -4,12 +4,16 @@ import { below } from "../http/named.ts";
 import { LIST_VALUES_MAX_ITEMS } from "../limits.ts";
 import { type Call, type CallLimits, type Calls, checkedTarget, errorOf, jsonOf, type Reply } from "./calls.ts";
 import { entryIn, entryOf, type KvChange, type KvEntry } from "./kv_entry.ts";
+import { QuorateError } from "./error.ts";
 import { KvWatch } from "./kv_watch.ts";
 import { itemsOf } from "./pages.ts";
 import { idOf, type Session } from "./sessions.ts";
 
-/** A value to write: a text, bytes, or anything else as JSON. */
-export type KvInput = string | Uint8Array<ArrayBuffer> | object | number | boolean | null;
+/**
+ * A value to write: a text, bytes (an `ArrayBuffer`, or a view of one), or anything else as JSON. What JSON cannot write is
+ * refused with `invalid-request`: `undefined`, a function, or what it makes `{}` of, as a promise or a `Map`.
+ */
+export type KvInput = string | ArrayBuffer | Uint8Array<ArrayBuffer> | object | number | boolean | null;
 
 /** What a write may depend on. */
 export interface KvConditions {
@@ -168,10 +172,30 @@ function watcherOf(watch: KvWatch): KvWatcher {
 
 /** With the media type that goes with it. */
 function bytesOf(value: KvInput): readonly [Uint8Array<ArrayBuffer>, string] {
-  if (value instanceof Uint8Array) return [value, "application/octet-stream"];
+  const bytes = bytesIn(value);
+  if (bytes !== null) return [bytes, "application/octet-stream"];
   const encoder = new TextEncoder();
   if (typeof value === "string") return [encoder.encode(value), "text/plain; charset=utf-8"];
-  return [encoder.encode(JSON.stringify(value)), "application/json"];
+  const text = JSON.stringify(value) as string | undefined;
+  if (text === undefined || (text === "{}" && !isRecord(value))) {
+    const what = "a value is a text, bytes, or what JSON can write; a promise has to be awaited";
+    throw new QuorateError("invalid-request", what, { retryable: false });
+  }
+  return [encoder.encode(text), "application/json"];
+}
+
+/** Null: it is none. */
+function bytesIn(value: KvInput): Uint8Array<ArrayBuffer> | null {
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (!ArrayBuffer.isView(value)) return null;
+  return new Uint8Array(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength);
+}
+
+/** Whether an empty object is what it is: what else becomes one has lost all that it held. */
+function isRecord(value: KvInput): boolean {
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return true;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function headersOf({ over, fence }: KvConditions): Record<string, string> {

@@ -375,6 +375,33 @@ test("kv writes, reads, compares, deletes", async ({ connect }, urls) => {
   assert.equal(await codeOf(kv.put("k/big", "x".repeat(40_000))), "too-large");
 });
 
+test("kv.put writes bytes of any kind as they are, and refuses what JSON would lose", async ({ connect }, urls) => {
+  const { kv } = connect(urls);
+  const bytes = new Uint8Array([9, 1, 0, 2, 9]);
+  for (const value of [bytes.buffer, bytes, new DataView(bytes.buffer), new Uint8ClampedArray(bytes)]) {
+    await kv.put("k/bytes", value);
+    const { contentType, value: read } = (await kv.get("k/bytes"))!;
+    assert.deepEqual([contentType, ...read], ["application/octet-stream", ...bytes]);
+  }
+  await kv.put("k/bytes", bytes.subarray(1, 4));
+  assert.deepEqual([...(await kv.get("k/bytes"))!.value], [1, 0, 2]);
+  const lost = [
+    undefined,
+    () => 1,
+    Symbol("s"),
+    Promise.resolve("late"),
+    new Map([[1, 2]]),
+    new Set([1]),
+    new Blob(["x"]),
+  ];
+  for (const value of lost) assert.equal(await codeOf(kv.put("k/bytes", value as never)), "invalid-request");
+  assert.deepEqual([...(await kv.get("k/bytes"))!.value], [1, 0, 2]);
+  for (const value of [{}, [], Object.create(null), null, 0, false, { toJSON: () => ({}) }, new Date(0)]) {
+    await kv.put("k/json", value);
+    assert.deepEqual((await kv.get("k/json"))!.text(), JSON.stringify(value));
+  }
+});
+
 test("kv.update loses no increment of two writers", async ({ connect }, urls) => {
   const clients = urls.map((url) => connect(url));
   await Promise.all(clients.map(async ({ kv }) => {
