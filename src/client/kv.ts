@@ -125,7 +125,7 @@ export function createKv(calls: Calls): Kv {
     },
     list: (prefix = "", { signal } = {}) => listed(calls, prefix, signal),
     watch: (prefix, { signal } = {}) =>
-      watcherOf(new KvWatch(calls, prefix, () => listed(calls, prefix, signal), signal)),
+      watcherOf(new KvWatch(calls, prefix, (stop) => listed(calls, prefix, stop), signal)),
   };
 }
 

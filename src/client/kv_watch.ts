@@ -14,14 +14,19 @@ export class KvWatch {
   readonly ready: Promise<void>;
   readonly #calls: Calls;
   readonly #prefix: string;
-  readonly #list: () => AsyncIterable<KvEntry>;
+  readonly #list: (signal: AbortSignal) => AsyncIterable<KvEntry>;
   readonly #stop = new AbortController();
   /** Changes that nobody has taken yet, newest by key: whoever is slow hears of the last one only. */
   readonly #untold = new Map<string, KvChange>();
   #wake = () => {};
   #error: unknown = null;
 
-  constructor(calls: Calls, prefix: string, list: () => AsyncIterable<KvEntry>, signal: AbortSignal | undefined) {
+  constructor(
+    calls: Calls,
+    prefix: string,
+    list: (signal: AbortSignal) => AsyncIterable<KvEntry>,
+    signal: AbortSignal | undefined,
+  ) {
     this.#calls = calls;
     this.#prefix = prefix;
     this.#list = list;
@@ -84,6 +89,7 @@ export class KvWatch {
       try {
         return await this.#fill();
       } catch (error) {
+        if (signal.aborted) return;
         if (!(error instanceof QuorateError) || !error.retryable) throw error;
         await paused(this.#calls.clock, AGAIN_MS, signal);
       }
@@ -94,7 +100,7 @@ export class KvWatch {
   async #fill(): Promise<void> {
     const before = new Map(this.entries);
     const listed = new Set<string>();
-    for await (const entry of this.#list()) {
+    for await (const entry of this.#list(this.#stop.signal)) {
       if (this.#stop.signal.aborted) return;
       listed.add(entry.key);
       this.#put(entry);

@@ -6,6 +6,7 @@ import { createKv } from "../../src/client/kv.ts";
 import { webWorld } from "../../src/client/world.ts";
 import { until } from "../replica/clocks.ts";
 import { problem, scriptedNode } from "./scripted_nodes.ts";
+import { SleepyClock } from "./sleepy_clock.ts";
 
 function item(key: string, revision: number, value = `${revision}`) {
   return { key, revision: `${revision}`, contentType: "text/plain", value: btoa(value) };
@@ -65,5 +66,30 @@ Deno.test("kv.watch: closed by its signal, also before it began", async () => {
   const { node, watch } = watched([]);
   await watch[Symbol.asyncDispose]();
   for await (const _ of watch) throw new Error("nothing changes any more");
+  await node.close();
+});
+
+Deno.test("kv.watch: closed while it is filled, it asks for nothing more", async () => {
+  const encoder = new TextEncoder();
+  const node = scriptedNode(({ target, signal }) => {
+    if (target === "/healthz") return new Response();
+    const stream = new ReadableStream({ start: (own) => own.enqueue(encoder.encode("event: resync\ndata: {}\n\n")) });
+    if (target.includes("/events")) return new Response(stream, { headers: { "Content-Type": "text/event-stream" } });
+    return new Promise((resolve) => signal.addEventListener("abort", () => resolve(new Response())));
+  });
+  const clock = new SleepyClock();
+  const calls = new Calls({ ...webWorld, clock }, {
+    nodes: [node.url],
+    token: undefined,
+    timeoutMs: 30_000,
+    learnMembers: false,
+  });
+  const watch = createKv(calls).watch("p/");
+  await until("the list is asked for", () => node.seen.some(({ target }) => target.includes("values=true")));
+  watch.close();
+  let isReady = false;
+  watch.ready.then(() => isReady = true);
+  await until("it is over, and no timer is left", () => isReady && clock.timers === 0);
+  assertEquals(watch.entries.size, 0);
   await node.close();
 });
