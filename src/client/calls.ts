@@ -199,8 +199,7 @@ export class Calls {
   /** Resolves with an answer of status 200 as JSON; rejects with what anything else says. */
   async json<T>(call: Call, limits?: CallLimits): Promise<{ readonly body: T; readonly sent: Moment }> {
     const reply = await this.ask(call, limits);
-    if (reply.status !== 200) throw errorOf(call, reply);
-    return { body: jsonOf(reply) as T, sent: reply.sent };
+    return { body: saidIn<T>(call, reply), sent: reply.sent };
   }
 
   /** Whether the node has answered a moment ago, or does so now. */
@@ -288,6 +287,13 @@ export function checkedTarget(noun: Parameters<typeof targetOf>[0], name: string
 /** What a refusal says. */
 export function errorOf({ command }: Call, { status, bytes }: Pick<Reply, "status" | "bytes">): QuorateError {
   return problemError(status, jsonOf({ bytes }), command?.key);
+}
+
+/** What a node says in an answer of status 200. Throws what any other says, also one that is no node's, as a proxy's page. */
+export function saidIn<T>(call: Call, reply: Pick<Reply, "status" | "bytes">): T {
+  const said = reply.status === 200 ? jsonOf(reply) : undefined;
+  if (typeof said !== "object" || said === null) throw errorOf(call, reply);
+  return said as T;
 }
 
 /** Undefined: it is none. */

@@ -1,5 +1,6 @@
 /** Streams of server-sent events as the client reads them: kept under watch, and gone on with at another node. */
 import { type Call, type Calls, errorOf } from "./calls.ts";
+import { QuorateError } from "./error.ts";
 import { endWhatIsOver } from "./lease.ts";
 import { paused } from "./world.ts";
 
@@ -48,7 +49,16 @@ function eventIn(block: string): ServerEvent | null {
   }
   const data = fields.get("data");
   if (data === undefined) return null;
-  return { event: fields.get("event") ?? "message", id: fields.get("id") ?? null, data: JSON.parse(data) };
+  return { event: fields.get("event") ?? "message", id: fields.get("id") ?? null, data: dataIn(data) };
+}
+
+/** Throws `internal` for what no node sends. */
+function dataIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new QuorateError("internal", "an event that is no JSON was answered", { retryable: false, cause });
+  }
 }
 
 /** Calls `onDead` once the node says nothing any more; the result ends the watch. */

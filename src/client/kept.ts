@@ -1,6 +1,6 @@
 /** What everything that is held for a time has alike, whatever it is. */
 import type { Call, CallLimits, Calls } from "./calls.ts";
-import { errorOf, jsonOf } from "./calls.ts";
+import { saidIn } from "./calls.ts";
 import type { QuorateError } from "./error.ts";
 import { Hold, type HoldParts } from "./hold.ts";
 import { type Bound, boundOf, type Lease } from "./lease.ts";
@@ -89,6 +89,5 @@ export function limitsOfRenewal({ clock }: Calls, lease: Lease, signal: AbortSig
 /** Resolves with what the nodes guarantee from then on; rejects as they refuse it. */
 export async function renewed(calls: Calls, call: Call, lease: Lease, signal: AbortSignal): Promise<Bound> {
   const reply = await calls.ask(call, limitsOfRenewal(calls, lease, signal));
-  if (reply.status !== 200) throw errorOf(call, reply);
-  return boundOf(reply.sent, jsonOf(reply) as Told);
+  return boundOf(reply.sent, saidIn<Told>(call, reply));
 }

@@ -2,7 +2,7 @@
  * How long something is surely held, by this process's own clocks alone. Nothing here believes a timer: each look reads both
  * clocks, and the larger of what they say has gone by counts (PROTOCOL.md §7).
  */
-import { lockLost, type LostHow, type QuorateError } from "./error.ts";
+import { lockLost, type LostHow, QuorateError } from "./error.ts";
 import type { Fetch } from "./failover.ts";
 import type { ClientClock, World } from "./world.ts";
 
@@ -22,13 +22,24 @@ export function momentOf(clock: ClientClock): Moment {
   return { nowMs: clock.now(), wallMs: clock.wall() };
 }
 
-/** @param sent when the request was sent that was answered with this */
+/**
+ * Throws `internal` for what no node says, as a proxy in its place may: what is compared with a time that is none is never over.
+ *
+ * @param sent when the request was sent that was answered with this
+ */
 export function boundOf(sent: Moment, told: { readonly waitedMs: number; readonly guaranteedForMs: number }): Bound {
   const { waitedMs, guaranteedForMs } = told;
+  if (!isTime(waitedMs) || !isTime(guaranteedForMs)) {
+    throw new QuorateError("internal", "a grant without its times was answered, as by no node", { retryable: false });
+  }
   return {
     since: sent,
     lengthMs: waitedMs + guaranteedForMs - Math.min(MARGIN_MAX_MS, guaranteedForMs * MARGIN_SHARE),
   };
+}
+
+function isTime(ms: unknown): boolean {
+  return typeof ms === "number" && Number.isFinite(ms) && ms >= 0;
 }
 
 /** What is left of it; 0 or less: it is over. */

@@ -4,7 +4,7 @@
  */
 import { below } from "../http/named.ts";
 import { WAIT_MAX_MS } from "../limits.ts";
-import { type Call, type CallLimits, type Calls, type Command, errorOf, jsonOf, type Reply } from "./calls.ts";
+import { type Call, type CallLimits, type Calls, type Command, errorOf, type Reply, saidIn } from "./calls.ts";
 import { problemError, QuorateError } from "./error.ts";
 import { eventsOf, watchNode } from "./events.ts";
 import { type Bound, boundOf, endWhatIsOver, firstToEnd, leftOf, type Moment } from "./lease.ts";
@@ -68,6 +68,8 @@ export type Taken = { readonly parts: readonly Part[]; readonly bound: Bound };
 const GO_ON_BEFORE_MS = 20_000;
 /** What was refused, or broke off, is asked for again. */
 const AGAIN_MS = 100;
+/** So many grants in turn may be over when their answers come, and be given back. */
+const LATE_MAX = 3;
 /** Whoever gave up is told at once; what may yet be granted is looked for this long. */
 const GIVE_UP_MS = 5_000;
 
@@ -170,6 +172,7 @@ class TakeRun {
 
   async #run(): Promise<Taken | QuorateError> {
     const { clock } = this.#calls;
+    let late = 0;
     await this.#begin();
     for (;;) {
       if (this.#isGivenUp) {
@@ -186,6 +189,8 @@ class TakeRun {
         // A process that slept since it was granted has nothing that it could be sure of.
         if (leftOf(step.taken.bound, clock) > 0) return step.taken;
         await giveBackAll(this.#calls, step.taken.parts, clock.now() + GIVE_UP_MS);
+        // One that slept through its wait may ask once more; where each answer comes too late there is no end to it.
+        if (this.#leftMs() === 0 && ++late >= LATE_MAX) throw tooLate();
       }
       // Nothing is left of it but where it may be done yet.
       if (this.#isGivenUp && step.type !== "again") throw this.#asked.signal?.reason;
@@ -246,7 +251,7 @@ class TakeRun {
       stopWatching?.();
     }
     if (reply.events !== null) return await this.#follow(call, { ...reply, events: reply.events }, leftMs > waitMs);
-    if (reply.status === 200) return this.#granted(jsonOf(reply), reply.sent);
+    if (reply.status === 200) return this.#granted(saidIn(call, reply), reply.sent);
     return await this.#refused(errorOf(call, reply));
   }
 
@@ -339,6 +344,15 @@ class TakeRun {
       await giveBackAll(this.#calls, [{ target, told }], untilMs);
     }));
   }
+}
+
+function tooLate(): QuorateError {
+  const facts = { retryable: true, outcome: "none" } as const;
+  return new QuorateError(
+    "not-ready",
+    "each grant was over by the time its answer came; a longer ttl leaves more",
+    facts,
+  );
 }
 
 export function fenceIn({ fence, term }: Pick<Told, "fence" | "term">): string {

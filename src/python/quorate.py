@@ -350,6 +350,10 @@ class _Bound:
     """How long something is surely held, from when its request was sent, on whichever clock says that more has gone by."""
 
     def __init__(self, answer):
+        times = (answer.body.get("waitedMs"), answer.body.get("guaranteedForMs"))
+        # What is compared with a time that is none is never over.
+        if not all(type(ms) in (int, float) and 0 <= ms < float("inf") for ms in times):
+            raise QuorateError("internal", "a grant without its times was answered, as by no node", answer.status)
         guaranteed = answer.body["guaranteedForMs"] / 1000
         margin = min(_MARGIN_MAX, guaranteed * _MARGIN_SHARE)
         self._since = answer.sent

@@ -313,6 +313,27 @@ def a_renewal_that_hangs_does_not_keep_it_from_saying_that_it_is_lost():
         node.is_over.set()
 
 
+class Stranger(Served):
+    """No node: it says this, whatever it is asked."""
+
+    def __init__(self, said):
+        self._said = said
+        super().__init__()
+
+    def answer(self, request):
+        return 200, self._said, {}
+
+
+@case
+def what_is_no_node_grants_nothing():
+    grant = b'{"fence": "7", "waitedMs": 0, "guaranteedForMs": %s}'
+    for said in [b"<html>log in</html>", b"", b"{}", *(grant % time for time in (b"NaN", b"Infinity", b"-1", b'"9000"', b"null", b"true"))]:
+        with Stranger(said) as stranger:
+            lock = client(stranger.url, timeout=0.5).lock("stranger")
+            assert raised(quorate.QuorateError, lock.acquire).code == "internal", said
+            assert not lock.owned() and lock.fence is None
+
+
 class Busy(Served):
     """Answers 503 with this until ``seconds`` have gone by since it was first asked."""
 
