@@ -165,6 +165,7 @@ export function kvRoutes(app: OpenAPIHono<Env>, registers: RegisterService, newI
     const bound = sessionOf(c, session, caller);
     const conditions = conditionsOf(c);
     const contentType = contentTypeOf(c);
+    refuseParts(c);
     const bytes = (await bodyOf(c, KV_VALUE_MAX_BYTES)).toBase64();
     const life = session !== undefined || ttlMs === undefined ? bound : { ttlMs };
     const request: PutRequest = { bytes, contentType, ...life, ...conditions };
@@ -252,6 +253,17 @@ function tagsOf(c: Ctx, header: "If-Match" | "If-None-Match"): string[] | null {
     if (separator === "") return tags;
   }
   throw invalid(header, `is neither * nor 1 to ${ENTITY_TAGS_MAX} entity tags as in "1025"`);
+}
+
+/** Whoever reads gets the bytes and their type, and no word of what they are a part of, or packed with. */
+function refuseParts(c: Ctx): void {
+  const { headers } = c.req.raw;
+  if (headers.get("content-range") !== null) {
+    throw invalid("Content-Range", "is not for a value, which is put as a whole");
+  }
+  const coding = headers.get("content-encoding");
+  if (coding === null || /^\s*identity\s*$/i.test(coding)) return;
+  throw invalid("Content-Encoding", "is not kept with a value; put it unpacked, or say in Content-Type what it is");
 }
 
 function contentTypeOf(c: Ctx): string {

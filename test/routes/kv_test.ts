@@ -37,6 +37,8 @@ Deno.test("kv over HTTP: bytes come out as they went in, with their type and the
     ]);
     const stale = await get(apps, "a", `${PATH}?consistency=stale`);
     assertEquals(stale.bytes, bytes);
+    const plain = { method: "PUT", body: bytes, headers: { "content-encoding": "identity" } };
+    assertEquals((await apps.ask("b", PATH, plain)).status, 200);
     const empty = await apps.ask("b", PATH, { method: "PUT" });
     assertEquals(empty.status, 200);
     const none = await get(apps, "c");
@@ -156,6 +158,9 @@ Deno.test("kv over HTTP: bad input names its field, and the value is as it was",
       ["PUT", PATH, "x", "Fence", { fence: "1e3" }],
       ["PUT", PATH, "x", "Fence", { fence: "1".repeat(21) }],
       ["PUT", PATH, "x", "Content-Type", { "content-type": "text" }],
+      ["PUT", PATH, "x", "Content-Range", { "content-range": "bytes 0-0/2" }],
+      ["PUT", PATH, "x", "Content-Encoding", { "content-encoding": "gzip" }],
+      ["PUT", PATH, "x", "Content-Encoding", { "content-encoding": "identity, br" }],
       ["PUT", PATH, "x", "Content-Type", { "content-type": `text/${"x".repeat(CONTENT_TYPE_MAX_CHARS)}` }],
       ["PUT", `${PATH}?ttlMs=999`, "x", "ttlMs"],
       ["PUT", `${PATH}?ttlMs=3600001`, "x", "ttlMs"],
