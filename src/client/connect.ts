@@ -54,7 +54,7 @@ const TIMEOUT_MS = 30_000;
 /**
  * Makes a client of the cluster behind these URLs, which are of nodes or gateways. The nearest of several is asked first, and
  * the next if it fails. Nothing is sent before the first call. Throws a `TypeError` if there is no URL, if one is not of
- * http or https, or if `hedge` is no number of ms.
+ * http or https or has credentials in it, or if `hedge` is no number of ms.
  *
  * ```ts ignore
  * const quorate = connect("http://127.0.0.1:8701");
@@ -106,7 +106,9 @@ function isInPage(): boolean {
 
 /** What `/v1` is put behind. */
 function originOf(url: string): string {
-  const { protocol, origin, pathname } = new URL(url);
+  const { protocol, origin, pathname, username, password } = new URL(url);
+  // They would be sent nowhere; and they are not for the text of an error.
+  if (username !== "" || password !== "") throw new TypeError("a URL has credentials in it; nodes take a token");
   if (protocol !== "http:" && protocol !== "https:") throw new TypeError(`${url} is no URL of http or https`);
   return origin + pathname.replace(/\/+$/, "");
 }

@@ -1,5 +1,5 @@
 /** The client on real nodes that die, fall silent, or are all gone. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { connect, type QuorateError } from "../../src/mod.ts";
 import { until } from "../replica/clocks.ts";
 import { fastWorld, type Linked, withLinks } from "./linked_nodes.ts";
@@ -235,4 +235,11 @@ Deno.test("client: who is asked for while no node answers is told so", async () 
     assertEquals([take.code, take.retryable], ["outcome-unknown", true]);
     for (const link of linked.links) link.state = "cut";
   });
+});
+
+Deno.test("client: a URL with credentials is refused, as nobody would be sent them, and is not repeated", () => {
+  for (const url of ["http://me:hunter2@127.0.0.1:1", "https://hunter2@node.example"]) {
+    const error = assertThrows(() => connect(["http://127.0.0.1:1", url]), TypeError);
+    assertEquals(error.message.includes("hunter2"), false);
+  }
 });
