@@ -13,7 +13,7 @@ import { LearnedNodes } from "./members.ts";
 import { Nearest } from "./nearest.ts";
 import { wasNeverSent } from "./never_sent.ts";
 import type { Outgoing } from "./outgoing.ts";
-import { type ClientClock, paused, type World } from "./world.ts";
+import { type ClientClock, paused, unlessAborted, type World } from "./world.ts";
 
 /** One write, however often it is sent. */
 export type Command = {
@@ -136,7 +136,8 @@ export class Calls {
     const known = this.#instances.get(named);
     if (known !== undefined && lately) return known;
     const question = { method: "GET", target } as const;
-    for (const node of (await this.#nearest.order()).slice(0, ASKED_MAX)) {
+    for (const node of (await unlessAborted(this.#nearest.order(), signal)).slice(0, ASKED_MAX)) {
+      signal.throwIfAborted();
       const outgoing = this.#outgoing(question, TIMEOUT_DEFAULT_MS);
       await askForInstance(this.#parts(question), node, outgoing, below(target, "", "consistency=stale"), signal);
       const told = this.#instances.get(named);
@@ -155,7 +156,7 @@ export class Calls {
     let expiries = 0;
     for (let round = 0;; round++) {
       signal.throwIfAborted();
-      const nodes = limits.nodes ?? await this.#nearest.order();
+      const nodes = limits.nodes ?? await unlessAborted(this.#nearest.order(), signal);
       const sentBefore = command?.sent ?? 0;
       const sent = momentOf(this.clock);
       const leftMs = Math.max(TIMEOUT_MIN_MS, Math.floor(Math.min(TIMEOUT_DEFAULT_MS, untilMs - sent.nowMs)));

@@ -38,3 +38,13 @@ export function paused(clock: ClientClock, ms: number, signal?: AbortSignal): Pr
     if (signal?.aborted) end();
   });
 }
+
+/** As the promise; rejects with the signal's reason if that aborts first. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

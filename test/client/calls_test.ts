@@ -484,3 +484,26 @@ Deno.test("calls: a name that no URL can hold is refused before anything is sent
     assertEquals(one.seen.length, 0);
   });
 });
+
+Deno.test("calls: an abort is told at once, also while nodes are measured, or asked what the name has come to", async () => {
+  for (const isMeasured of [false, true]) {
+    for (const method of ["get", "put"] as const) {
+      const asked: string[] = [];
+      const hanging = (url: string, { signal }: RequestInit) => {
+        if (isMeasured && url.endsWith("/healthz")) return Promise.resolve(new Response());
+        asked.push(url);
+        return new Promise<Response>((_, reject) => signal!.addEventListener("abort", () => reject(signal!.reason)));
+      };
+      const nodes = ["http://a", "http://b", "http://c"];
+      const world = { ...webWorld, clock: new ManualClock(), fetch: hanging };
+      const kv = createKv(new Calls(world, { nodes, token: undefined, timeoutMs: 10_000, learnMembers: false }));
+      const stop = new AbortController();
+      let told: unknown = null;
+      const options = { signal: stop.signal };
+      (method === "get" ? kv.get("x", options) : kv.put("x", "", options)).catch((error) => told = error);
+      await until("a node is asked", () => asked.length > 0);
+      stop.abort("enough");
+      await until("it is told", () => told === "enough");
+    }
+  }
+});
