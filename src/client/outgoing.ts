@@ -78,7 +78,7 @@ const NOT_PASSED_ON: ReadonlySet<string> = new Set([
 
 /**
  * Reads the body to its end. Rejects as `Bodies.read` does, with `invalid-request` for a path that fetch would change, and
- * with `method-not-allowed` for a method that it would not send.
+ * with `method-not-allowed` for a method that it would not send as it is.
  * `newId` makes the Idempotency-Key of a write that came without.
  */
 export async function outgoingOf(
@@ -155,13 +155,19 @@ function targetOf({ url }: Request, path: string): string {
 
 /** Throws for what no fetch would send: no node would hear of it, and each would be taken for one that fails. */
 function refuseUnsendable(method: string, target: string): void {
+  if (methodSent(method, target) === method) return;
+  throw new QuorateError(
+    "method-not-allowed",
+    `${method} cannot be passed on; it is not one of ${PASSED_ON.join(", ")}`,
+  );
+}
+
+/** Null: none. A `post` becomes a POST, and what is taken for a read here would be a write there. */
+function methodSent(method: string, target: string): string | null {
   try {
-    new Request(`http://node${target}`, { method });
+    return new Request(`http://node${target}`, { method }).method;
   } catch {
-    throw new QuorateError(
-      "method-not-allowed",
-      `${method} cannot be passed on; it is not one of ${PASSED_ON.join(", ")}`,
-    );
+    return null;
   }
 }
 

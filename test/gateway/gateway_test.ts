@@ -721,10 +721,10 @@ Deno.test("gateway: what nobody expected is a 500 that tells the log, not the ca
   }, broken);
 });
 
-Deno.test("gateway: what no fetch can send is refused by itself, and no node is to blame for it", async () => {
+Deno.test("gateway: what no fetch can send as it came is refused by itself, and no node is to blame for it", async () => {
   const [first, second] = [granting(), granting()];
   await withGateway([first, second], async ({ ask, gateway, reports }) => {
-    for (const method of ["TRACE", "TRACK", "CONNECT", "trace"]) {
+    for (const method of ["TRACE", "TRACK", "CONNECT", "trace", "post", "Put", "delete", "get"]) {
       // No Request can be made with it here either; a server gets such a one from the wire.
       const request = new Proxy(new Request(`http://127.0.0.1:8700${LOCK}`), {
         get: (target, name) => name === "method" ? method : Reflect.get(target, name, target),
