@@ -42,6 +42,8 @@ export type Outgoing = {
 export const PASSED_ON = ["GET", "HEAD", "POST", "PUT", "DELETE"] as const;
 const WRITES: ReadonlySet<string> = new Set(["POST", "PUT", "DELETE"]);
 const BATCH = "/v1/batch";
+/** What a node does to its own store: at the next it is another thing, key or not. */
+const OF_ONE_NODE: ReadonlySet<string> = new Set(["/v1/repair", "/v1/init"]);
 /** What takes of a name, and what writes it, by the noun. */
 const BORN_BY_METHOD: Readonly<Record<string, readonly string[]>> = {
   locks: ["POST"],
@@ -118,7 +120,7 @@ export async function outgoingOf(
     named,
     lacksBorn: isBorn && !headers.has("quorate-born") && !headers.has("quorate-hedge"),
     born: isBorn ? instanceOf(headers.get("quorate-born")) : undefined,
-    mayRepeat: !isWrite || (isBatch ? bringsKeys(said) : idempotencyKey !== undefined),
+    mayRepeat: !isWrite || (isBatch ? bringsKeys(said) : idempotencyKey !== undefined && !OF_ONE_NODE.has(path)),
     waitMs: Math.min(WAIT_MAX_MS, Math.max(numberIn(target, "waitMs") ?? 0, waitOf(said))),
     // Each operation of a batch has its own, and those of one name come one after another.
     timeoutMs: isBatch ? TIMEOUT_MAX_MS : Math.min(TIMEOUT_MAX_MS, numberIn(target, "timeoutMs") ?? TIMEOUT_DEFAULT_MS),

@@ -389,6 +389,27 @@ Deno.test("gateway: a batch is repeated only if each of its writes has a key of 
   });
 });
 
+Deno.test("gateway: what is done to one node's own store is not done to the next as well, where the first may have done it", async () => {
+  for (
+    const [path, body] of [["/v1/repair", { noun: "lock", name: "x", accept: "ff" }], ["/v1/init", {
+      id: "a",
+    }]] as const
+  ) {
+    const asking = { body: JSON.stringify(body) };
+    const [cut, next] = [cuttingNode(), granting()];
+    await withGateway([cut, next], async ({ ask }) => {
+      assertEquals([(await ask("POST", path, asking)).status, next.seen.length], [504, 0], path);
+    });
+    const [slow, never] = [scriptedNode(() => new Promise(() => {})), granting()];
+    await withGateway([slow, never], async ({ ask, clock }) => {
+      const asked = ask("POST", path, asking);
+      await until("it has it", () => slow.seen.length === 1);
+      await clock.pass(31_000);
+      assertEquals([(await asked).status, never.seen.length], [504, 0], path);
+    });
+  }
+});
+
 Deno.test("gateway: a hedged write keeps its key and its instance, and gets no key it did not bring", async () => {
   const nodes = [cuttingNode(), granting()];
   await withGateway(nodes, async ({ ask }) => {
