@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect } from "../../src/client/connect.ts";
 import { QuorateError } from "../../src/client/error.ts";
-import { type Scripted, scriptedNode, type Seen, until } from "./scripted_nodes.ts";
+import { until } from "../replica/clocks.ts";
+import { type Scripted, scriptedNode, type Seen } from "./scripted_nodes.ts";
 
 /** Longer than every call here takes, and than a test may hang. */
 const HANG_MS = 10_000;
