@@ -50,6 +50,7 @@ export const NOT_ON_ISOLATES: Readonly<Record<string, string>> = {
   "cli/hangup_test.ts": "of one process: its signals, its files",
   "cli/hold_test.ts": "a client sees a URL, not who serves it",
   "cli/member_test.ts": "a client sees a URL, not who serves it",
+  "cli/output_test.ts": "of one process: what it prints, and who reads it",
   "cli/program_test.ts": "a client sees a URL, not who serves it",
   "cli/gateway_test.ts": "of one process: its command line, its end",
   "cli/node_test.ts": "of one process: its command line, its file, its end",
