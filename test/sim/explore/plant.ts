@@ -58,7 +58,7 @@ async function runTests(folder: string, tests: readonly TestOf[]): Promise<TestR
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", `--filter=/^(${names.join("|")})$/`, ...files],
     cwd: folder,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", QUORATE_PLANTED: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
