@@ -22,7 +22,7 @@ type TestCase = {
 type Run = { readonly print: Print; readonly isNice?: boolean; readonly env?: Readonly<Record<string, string>> };
 
 const ROOT = new URL("../", import.meta.url);
-const SEEDS = 500;
+const SEEDS = 400;
 /** No step takes more than ten minutes where the machine has nothing else to do; one that takes twenty hangs. */
 const STEP_WITHIN_MS = 1_200_000;
 const LOOK_MS = 500;
