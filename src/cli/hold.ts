@@ -1,14 +1,15 @@
 /** `lock`, `elect` and `semaphore`: wait, run a command while it is held, give it back. */
 import { QuorateError } from "../client/error.ts";
 import type { Held } from "../client/held.ts";
+import { show } from "./ask.ts";
 import { type Cluster, clusterOf } from "./cluster.ts";
 import { StartError } from "./child_group.ts";
 import { runGuarded } from "./guard.ts";
 import { countIn, exitCodeIn, type HoldFlags, type HoldTimes, holdTimes } from "./hold_flags.ts";
-import { print, shown } from "./output.ts";
+import { shown } from "./output.ts";
 import { UsageError } from "./report.ts";
 import { Signals } from "./signals.ts";
-import { EXIT_LOST, failed, jsonLine, type Tell, teller } from "./tell.ts";
+import { EXIT_LOST, failed, type Tell, teller } from "./tell.ts";
 
 /** A whole guarantee has nearly three times the longest grace. With less, the command could be ended before the first renewal. */
 const GRACES_LEFT_MIN = 2.5;
@@ -153,11 +154,8 @@ async function listen(name: string, flags: ElectFlags, command: readonly string[
     if (command.length > 0) throw new UsageError("--listen runs no command");
     const { quorate } = await clusterOf(flags);
     for await (const leader of quorate.elections.observe(name, { signal: signals.waiting })) {
-      if (flags.json) print(jsonLine({ name, leader }));
-      else if (leader === null) print("-");
-      else {print(
-          [leader.candidate, leader.term, leader.value ?? ""].map((part) => shown(`${part}`)).join("\t").trimEnd(),
-        );}
+      const parts = leader === null ? ["-"] : [leader.candidate, leader.term, leader.value ?? ""];
+      show(flags, { name, leader }, parts.map((part) => shown(`${part}`)).join("\t").trimEnd());
     }
     return signals.code ?? 0;
   } catch (error) {

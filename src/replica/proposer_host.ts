@@ -35,7 +35,7 @@ import type { Timing } from "./timing.ts";
 /** An own write that takes longer may never end, as on a shared store whose server is gone. */
 const OWN_WRITE_MAX_MS = 5_000;
 
-/** Others are given so many times what the newest own write took, up to the second: their disks may be no faster, and as busy. */
+/** Others are given so many times what the newest own write took, but no more than the most: their disks may be as slow. */
 const OWN_WRITES = 3;
 const OWN_WRITES_MAX_MS = 3_000;
 

@@ -27,7 +27,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { Lines } from "./lines.ts";
 import { type Acquaintance, bodyOf, callPeer, type Fetch, type PeerAnswer, type PeerKeys } from "./peer_call.ts";
 import type { PeerVersions } from "./peer_versions.ts";
-import { isTelling, LATE_TIMES, RoundTrips, type Trip } from "./round_trips.ts";
+import { isTelling, LATE_TIMES, RoundTrips, tooLate, type Trip } from "./round_trips.ts";
 import { encodeMessage, ITEMS_MAX_BYTES, joinRequest } from "./wire.ts";
 
 export type { Fetch, PeerKeys } from "./peer_call.ts";
@@ -220,7 +220,7 @@ class HttpTransport implements Transport {
       roundTrips,
       flights: new Set(),
       late: new Set(),
-      listening: new Deadlines(clock, listenMs, (flight) => endLate(peer, flight, tooLate(peer))),
+      listening: new Deadlines(clock, listenMs, (flight) => endLate(peer, flight, tooLate(id, roundTrips))),
     };
     return peer;
   }
@@ -337,7 +337,7 @@ class HttpTransport implements Transport {
     const { promise, resolve } = Promise.withResolvers<WireReply>();
     outgoing.late = resolve;
     // What has not left yet leaves no more.
-    settle(peer, outgoing, () => outgoing.reject(tooLate(peer, flight && promise)));
+    settle(peer, outgoing, () => outgoing.reject(tooLate(peer.id, peer.roundTrips, flight && promise)));
     if (flight === null) dropSettled(outgoing.lane);
     else if (flight.open === 0) this.#late(peer, flight);
   }
@@ -348,16 +348,9 @@ class HttpTransport implements Transport {
     peer.late.add(flight);
     peer.listening.add(flight);
     const [oldest] = peer.late;
-    if (peer.late.size > LATE_MAX) endLate(peer, oldest!, tooLate(peer));
+    if (peer.late.size > LATE_MAX) endLate(peer, oldest!, tooLate(peer.id, peer.roundTrips));
     this.#land(peer, flight);
   }
-}
-
-function tooLate({ id, roundTrips }: Peer, late: Promise<WireReply> | null = null): PeerError {
-  const within = `${Math.round(roundTrips.deadlineMs)} ms`;
-  const error = new PeerError(`${id} gave no answer within ${within}`, { why: "timed-out" });
-  error.late = late;
-  return error;
 }
 
 /** @param reason null: it has ended by itself */

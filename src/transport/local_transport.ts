@@ -17,7 +17,7 @@ import {
   type WireMessage,
   type WireReply,
 } from "../ports.ts";
-import { isTelling, LATE_TIMES, RoundTrips } from "./round_trips.ts";
+import { isTelling, LATE_TIMES, RoundTrips, tooLate } from "./round_trips.ts";
 import { decodeMessages, decodeReplies, encodeMessage } from "./wire.ts";
 
 /** One message or one reply on its way. */
@@ -270,10 +270,7 @@ class LocalTransport implements Transport {
           cancel = clock.after(leftMs, look);
           return;
         }
-        const within = `within ${Math.round(roundTrips.deadlineMs)} ms`;
-        const error = new PeerError(`${to} gave no answer ${within}`, { why: "timed-out" });
-        error.late = late.promise;
-        sent.settle({ error });
+        sent.settle({ error: tooLate(to, roundTrips, late.promise) });
       };
       const sent: Sent = {
         parcel: { kind: "request", from: this.#me, to, mailbox: MAILBOX[message.type], content: message },

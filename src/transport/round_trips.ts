@@ -1,5 +1,6 @@
 /** How long a peer takes to answer what it has to write before it does; also what it answers too late for whoever asked. */
-import type { Clock, WireMessage } from "../ports.ts";
+import type { NodeId } from "../paxos/ballot.ts";
+import { type Clock, PeerError, type WireMessage, type WireReply } from "../ports.ts";
 
 /** Recent round trips to one peer. */
 const SAMPLES = 15;
@@ -79,4 +80,15 @@ export class RoundTrips {
     }
     return 0;
   }
+}
+
+/** What is told of a message whose deadline has passed. @param late what is answered after that; null: nothing is listened for */
+export function tooLate(
+  peer: NodeId,
+  { deadlineMs }: Pick<RoundTrips, "deadlineMs">,
+  late: Promise<WireReply> | null = null,
+): PeerError {
+  const error = new PeerError(`${peer} gave no answer within ${Math.round(deadlineMs)} ms`, { why: "timed-out" });
+  error.late = late;
+  return error;
 }
