@@ -1,10 +1,13 @@
 /** Clocks that pass at another speed than the wall's, for what takes seconds. */
 import type { Clock } from "../../src/ports.ts";
 
-/** Most of what is waited for comes soon: it is looked for often at first. */
-const SOON_TRIES = 200;
+/**
+ * Most of what is waited for comes soon: it is looked for often at first, in ms. Each look may be a request to a process that
+ * has more to do, so they get rarer by one at a time.
+ */
+const [SOONEST_MS, RAREST_MS] = [5, 50];
 /** With a bug that is planted what is waited for does not come, and two minutes for each would be long: some seconds will do. */
-const triesOf = () => Deno.env.get("QUORATE_PLANTED") === undefined ? 2_600 : 300;
+const triesOf = () => Deno.env.get("QUORATE_PLANTED") === undefined ? 2_450 : 150;
 
 export { seeded } from "../../src/testing/seeded.ts";
 
@@ -36,7 +39,7 @@ export async function until(
 ): Promise<void> {
   for (let i = 0; i < tries; i++) {
     if (await test()) return;
-    await new Promise((resolve) => setTimeout(resolve, i < SOON_TRIES ? 5 : 50));
+    await new Promise((resolve) => setTimeout(resolve, Math.min(SOONEST_MS + i, RAREST_MS)));
   }
   throw new Error(`did not come true: ${typeof what === "string" ? what : what()}`);
 }

@@ -256,7 +256,7 @@ for (const fault of ["unknown-applied", "unknown-lost", "conflict"] as const) {
         // The at-th commit from here on.
         for (let i = 0; i < at; i++) {
           const seq = cluster.store("a").seq();
-          await until("a commit", () => cluster.store("a").seq() > seq || settledIn(running), 40).catch(() => {});
+          await until("a commit", () => cluster.store("a").seq() > seq || settledIn(running), 16).catch(() => {});
         }
         cluster.store("a").failNext = fault;
         const { body } = await running;
