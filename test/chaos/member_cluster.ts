@@ -1,6 +1,7 @@
 /** Real nodes whose members change: one process each with a file of its own, started always with what its unit file has. */
 import { assert } from "@std/assert";
 import type { MembersState, NodeStatus } from "../../src/api.ts";
+import { NODE_MEMORY } from "../../src/cli/node_process.ts";
 import { freePort, freePorts } from "../free_ports.ts";
 import { until } from "../replica/clocks.ts";
 import { NodeProcess } from "./node_process.ts";
@@ -137,8 +138,9 @@ export class MemberCluster {
   /** The command line, with the URLs of these nodes; what it said, and its exit code. */
   async quorate(ids: string, ...args: readonly string[]): Promise<{ readonly code: number; readonly text: string }> {
     const urls = [...ids].map((id) => this.url(id)).join(",");
+    // With the nodes' flags of V8: it compiles anew what it has compiled under others.
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "-A", "src/cli/main.ts", ...args, "--url", urls],
+      args: ["run", "--quiet", NODE_MEMORY, "-A", "src/cli/main.ts", ...args, "--url", urls],
       cwd: new URL("../../", import.meta.url),
     }).output();
     const decoder = new TextDecoder();

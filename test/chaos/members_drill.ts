@@ -24,6 +24,8 @@ export type DrillOptions = {
   readonly forMs: number;
   /** Clients at once, a quarter of them on registers. */
   readonly workers: number;
+  /** The longest that one of them rests between two operations, in ms. Default: so short that they keep the machine busy. */
+  readonly thinkMs?: number;
   readonly seed: number;
   /** Rounds of changes in one cluster. Default: as many as there are ids for. */
   readonly rounds?: number;
@@ -52,7 +54,7 @@ const IDS = "abcdefghijklmnopqrstuvwxyz";
 const NEW_EACH = 5;
 const ROUNDS_MAX = Math.floor((IDS.length - FIRST.length) / NEW_EACH);
 const CALM_MS = 1_000;
-const KILL_REST_MS = [500, 5_000] as const;
+const KILL_REST_MS: readonly [number, number] = [500, 5_000];
 const FINAL_MS = 2_000;
 
 /**
@@ -111,11 +113,11 @@ class Run {
   }
 
   async play(untilMs: number): Promise<Drilled> {
-    const { seed, workers, rounds = ROUNDS_MAX, names = 0 } = this.#options;
+    const { seed, workers, thinkMs, rounds = ROUNDS_MAX, names = 0 } = this.#options;
     await this.#fill(names);
     const [guarded, unguarded] = [new Resource({ guarded: true }), new Resource({ guarded: false })];
     const registerClients = Math.max(1, Math.floor(workers / 4));
-    const shared = { nodes: this.#nodes, seed };
+    const shared = { nodes: this.#nodes, seed, ...(thinkMs === undefined ? {} : { thinkMs }) };
     const history = this.#history;
     const locks = new Workload({ ...shared, history, guarded, unguarded, clients: workers - registerClients });
     const registers = new RegisterLoad({ ...shared, now: () => history.now(), clients: registerClients });
@@ -235,8 +237,9 @@ class Run {
   async #killing(work: () => Promise<void>): Promise<void> {
     let isOver = false;
     const killer = (async () => {
-      for (;;) {
-        await pause(KILL_REST_MS[0] + this.#random() * (KILL_REST_MS[1] - KILL_REST_MS[0]));
+      // The first comes soon, so that no change is over before there was one.
+      for (let [least, most] = [0, KILL_REST_MS[0]];; [least, most] = KILL_REST_MS) {
+        await pause(least + this.#random() * (most - least));
         if (isOver) return;
         const id = this.#any(this.#cluster.ids.filter((id) => this.#cluster.isRunning(id)));
         await this.#cluster.kill(id);

@@ -352,7 +352,9 @@ Deno.test("members: who stood still while they changed goes over when it wakes, 
   }));
 
 Deno.test("members: disks are lost and replaced, three become four, five and three while clients work and nodes are killed", async () => {
-  const drilled = await drill({ forMs: 0, rounds: 1, workers: 24, seed: Math.floor(Math.random() * 1_000) });
+  // They rest long enough not to keep the machine busy: what counts is that there is something to lose at each moment.
+  const seed = Math.floor(Math.random() * 1_000);
+  const drilled = await drill({ forMs: 0, rounds: 1, workers: 12, thinkMs: 1_000, seed });
   console.log(toldOf(drilled));
   assertEquals([drilled.lost, drilled.fell, drilled.violations], [[], [], []]);
   assertEquals([drilled.changes, drilled.disksLost], [6, 3]);

@@ -22,6 +22,8 @@ export type RegisterLoadOptions = {
   readonly now: () => number;
   readonly seed: number;
   readonly clients: number;
+  /** The longest that one of them rests between two operations, in ms. Default: so short that they keep the machine busy. */
+  readonly thinkMs?: number;
 };
 
 type Reply = { readonly status: number; readonly text: string; readonly etag: string | null };
@@ -66,6 +68,7 @@ export class RegisterLoad {
     const random = seeded(this.#options.seed * 1_000 + 500 + index);
     const group = Math.floor(index / CLIENTS_EACH);
     const process = `register-${index}`;
+    const { thinkMs = THINK_MAX_MS } = this.#options;
     const state = this.#groups.get(group) ?? { left: 0, used: 0 };
     this.#groups.set(group, state);
     while (!this.#isOver) {
@@ -76,7 +79,7 @@ export class RegisterLoad {
       const etag = kind < 0.5 ? await this.#get(process, key, ids) : null;
       if (kind < 0.25) await this.#cas(process, key, ids, etag);
       else if (kind >= 0.5) await this.#put(process, key, ids);
-      await pause(random() * THINK_MAX_MS);
+      await pause(random() * thinkMs);
     }
   }
 

@@ -19,6 +19,8 @@ export type WorkloadOptions = Omit<ClientOptions, "random"> & {
   readonly unguarded: Resource;
   /** How many users. Default: CLIENTS. */
   readonly clients?: number;
+  /** The longest that one of them rests between two operations, in ms. Default: so short that they keep the machine busy. */
+  readonly thinkMs?: number;
 };
 
 export function lockName(index: number): string {
@@ -45,13 +47,14 @@ export class Workload {
   async #run(index: number): Promise<void> {
     const random = seeded(this.#options.seed * 1_000 + index);
     const client = new Client(`client-${index}`, { ...this.#options, random });
+    const { thinkMs = THINK_MAX_MS } = this.#options;
     for (let i = 0; !this.#isOver; i++) {
       const key = lockName(Math.floor(random() * LOCKS));
       const kind = random();
       if (kind < 0.15) await client.read(key);
       else if (kind < 0.2) await this.#keep(client, `kept/${index}/${i}`, random() < 0.5);
       else await this.#visit(client, key, random);
-      await pause(random() * THINK_MAX_MS);
+      await pause(random() * thinkMs);
     }
   }
 
