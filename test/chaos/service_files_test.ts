@@ -10,7 +10,7 @@ import { freePort } from "../free_ports.ts";
 import { TASKS } from "../page_session.ts";
 import { ROOT } from "../pages.ts";
 import { composeOf, DEPLOY, deployFile, type Env, envOf, instructionsOf, unitOf, wordsOf } from "./service_files.ts";
-import { blocksOf, Host, type Id, IDS, ThreeHosts } from "./three_hosts.ts";
+import { Host, type Id, IDS, ThreeHosts } from "./three_hosts.ts";
 
 const UNIT = unitOf(await deployFile("quorate.service"));
 const NODE_ENV = envOf(await deployFile("node.env"));
@@ -32,9 +32,8 @@ async function parsed(words: readonly string[], env: Env): Promise<void> {
 }
 
 async function withHosts(run: (hosts: ThreeHosts) => Promise<void>): Promise<void> {
-  const hosts = await ThreeHosts.make();
+  const hosts = await ThreeHosts.made();
   try {
-    await hosts.run(blocksOf().make);
     await run(hosts);
   } finally {
     await hosts.remove();

@@ -89,6 +89,10 @@ export class Host {
   }
 }
 
+/** What the page's first block makes, by path below the folder of the hosts: keys take seconds, and no test needs its own. */
+type Made = readonly { readonly path: string; readonly text: string; readonly mode: number }[];
+let made: Made | null = null;
+
 /** Checkouts of three hosts, and one of the machine on which all is made. */
 export class ThreeHosts {
   readonly #folder: string;
@@ -112,6 +116,27 @@ export class ThreeHosts {
       for (const name of CHECKOUT) await Deno.symlink(new URL(name, ROOT).pathname, `${checkout}/${name}`);
     }
     return all;
+  }
+
+  /** With what the page's first block makes: as it stands there for the first who asks, a copy of that for the others. */
+  static async made(): Promise<ThreeHosts> {
+    const all = await ThreeHosts.make();
+    try {
+      if (made === null) {
+        await all.run(blocksOf().make);
+        made = await filesIn(all.#folder);
+      } else {
+        for (const { path, text, mode } of made) {
+          const file = `${all.#folder}/${path}`;
+          await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
+          await Deno.writeTextFile(file, text, { mode });
+        }
+      }
+      return all;
+    } catch (error) {
+      await all.remove();
+      throw error;
+    }
   }
 
   /** The checkout of the machine on which all is made. */
@@ -148,6 +173,15 @@ export class ThreeHosts {
     return new Host(id, url, this.checkout(id), this.#here(`${settings}exec ${command}`), env);
   }
 
+  /** The stores of all nodes, which have ended. */
+  async removeStores(): Promise<void> {
+    for (const id of IDS) {
+      for await (const { name } of Deno.readDir(this.checkout(id))) {
+        if (name.startsWith(`${id}.sqlite`)) await Deno.remove(`${this.checkout(id)}/${name}`);
+      }
+    }
+  }
+
   async remove(): Promise<void> {
     await Deno.remove(this.#folder, { recursive: true });
   }
@@ -160,6 +194,19 @@ export class ThreeHosts {
   #env(): Record<string, string> {
     return { PATH: `${this.#folder}/bin:${Deno.env.get("PATH")}`, HOSTS: `${this.#folder}/hosts`, NO_COLOR: "1" };
   }
+}
+
+/** Files below a folder, links and what is behind them apart. */
+async function filesIn(folder: string, below = ""): Promise<Made> {
+  const files = [];
+  for await (const { name, isDirectory, isFile } of Deno.readDir(`${folder}/${below}`)) {
+    const path = `${below}${name}`;
+    if (isDirectory) files.push(...await filesIn(folder, `${path}/`));
+    if (!isFile) continue;
+    const [text, { mode }] = [await Deno.readTextFile(`${folder}/${path}`), await Deno.stat(`${folder}/${path}`)];
+    files.push({ path, text, mode: mode! & 0o777 });
+  }
+  return files;
 }
 
 function spawn(script: string, cwd: string, env: Record<string, string>, detached = false): Deno.ChildProcess {
