@@ -13,6 +13,8 @@ const [GRANTS, CLIENTS] = ISOLATES === 1 ? [100, 40] : [20, 15];
 const CALM_MS = 700 * ISOLATES;
 const TIMEOUT_MS = ISOLATES === 1 ? 2_000 : 5_000;
 const LOCKS = 20;
+/** What a client rests between two locks at most: enough are under way at each death, and the machine has time for who returns. */
+const REST_MAX_MS = 500;
 
 Deno.test(`five nodes: ${CLIENTS} clients, 20 locks, two nodes killed and restarted in turn, then all five`, async (t) => {
   const cluster = await RealCluster.start(5);
@@ -142,7 +144,7 @@ async function client(
   counts: Record<string, number>,
 ): Promise<void> {
   const count = (what: string) => counts[what] = (counts[what] ?? 0) + 1;
-  while (goesOn()) {
+  for (; goesOn(); await pause(Math.random() * REST_MAX_MS)) {
     const lock = `lock-${Math.floor(Math.random() * LOCKS)}`;
     const calledMs = performance.now();
     // The ttl is long against the run: within it nobody's hold may end but by release.

@@ -28,6 +28,8 @@ const CLIENTS = 8;
 const LOCKS = 12;
 const OPERATIONS = 200;
 const KILLS = 6;
+/** What a client rests between two locks at most: nodes that return need the machine too. */
+const REST_MAX_MS = 200;
 /** Whatever happens, it ends. */
 const AT_MOST_MS = 90_000;
 
@@ -122,6 +124,7 @@ Deno.test("gateway: before three nodes that die, are watched and are told nonsen
         const goesOn = () => (grants.length < OPERATIONS || kills < KILLS) && !isLate();
         const client = async (index: number) => {
           for (let n = 0; goesOn(); n++) {
+            await pause(Math.random() * REST_MAX_MS);
             const name = `lock-${(index + n) % LOCKS}`;
             const calledMs = performance.now();
             // Every other one brings its own key, the others live by what they are told.

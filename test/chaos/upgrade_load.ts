@@ -16,7 +16,8 @@ const ELECTION = "/v1/elections/upgraded";
 /** Asked so often, a cluster with a quorum has answered, however busy the machine is. */
 const TRIES_MAX = 40;
 const AGAIN_MS = 100;
-const THINK_MS = 20;
+/** There is something under way at each exchange, and the machine has time for who returns. */
+const THINK_MS = 100;
 
 type Answer = { readonly status: number; readonly headers: Headers; readonly body: Record<string, unknown> };
 export type Verdict = {
@@ -50,6 +51,7 @@ export class UpgradeLoad {
       seed: 1,
       clients: USERS,
       tries: TRIES_MAX,
+      thinkMs: THINK_MS,
       ...resources,
     });
     this.#others = [
