@@ -8,6 +8,7 @@ import { MEMBERS_MUTANTS } from "./mutants_members.ts";
 import { STANDING_MUTANTS } from "./mutants_standing.ts";
 import { type Kind, planOf } from "./plan.ts";
 import { play } from "./simulator.ts";
+import { seedsOf } from "./chosen_seeds.ts";
 import { forEachSeed } from "./workers.ts";
 
 type Edit = {
@@ -374,7 +375,7 @@ export async function hunt(mutant: Mutant, folder: string): Promise<Verdict> {
   await plant(mutant, folder);
   let caught: Verdict = null;
   await forEachSeed(
-    { from, count, jobs: 1, kind },
+    { seeds: seedsOf({ from, count }), jobs: 1, kind },
     ({ seed, faults }) => {
       if (faults[0] !== undefined) caught = { seed, fault: faults[0] };
       return caught === null;

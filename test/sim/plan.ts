@@ -78,6 +78,8 @@ export type FaultEvent =
 const FREQUENT = ["registers", "semaphores", "elections", "watching", "sessions"] as const;
 /** Dear ones, each used by one seed in so many, beside what else the seed uses. */
 const SELDOM = [["hot", 6], ["waits", 12], ["sets", 6], ["renewing", 12]] as const;
+/** Those whose runs take twice the time of others and more. */
+const DEAREST: readonly string[] = ["hot", "sets"];
 export const NOUNS = [...FREQUENT, ...SELDOM.map(([noun]) => noun)];
 export type Noun = typeof NOUNS[number];
 
@@ -148,6 +150,11 @@ export function planOf(seed: number, kind: Kind = kindOfSeed(seed)): Plan {
 
 function kindOfSeed(seed: number): Kind {
   return seed % 4 === 3 ? "isolates" : seed % 4 === 1 ? "members" : "owners";
+}
+
+/** Whether a run of it takes a multiple of the time of others. */
+export function isDear({ shared, changes, nouns }: Plan): boolean {
+  return shared.length > 0 || changes.length > 0 || nouns.some((noun) => DEAREST.includes(noun));
 }
 
 /** The same run with members that change, and with deaths while they do; from randomness of its own. */

@@ -5,8 +5,8 @@ import type { Order, Ran } from "./worker.ts";
 const CHUNK = 10;
 
 export type Range = {
-  readonly from: number;
-  readonly count: number;
+  /** In this order. */
+  readonly seeds: readonly number[];
   readonly jobs: number;
   /** Default: each seed's own. */
   readonly kind?: Kind | undefined;
@@ -14,13 +14,12 @@ export type Range = {
 
 /** Until all have run or `take` says false. `worker` is this tree's, or that of a copy of it. */
 export async function forEachSeed(
-  { from, count, jobs, kind }: Range,
+  { seeds, jobs, kind }: Range,
   take: (ran: Ran) => boolean,
   worker = new URL("./worker.ts", import.meta.url),
 ): Promise<void> {
-  let next = from;
+  let next = 0;
   const ends = new Set<() => void>();
-  const isLeft = () => next < from + count;
   const work = () =>
     new Promise<void>((resolve, reject) => {
       const thread = new Worker(worker, { type: "module" });
@@ -30,10 +29,10 @@ export async function forEachSeed(
       };
       ends.add(end);
       const more = () => {
-        if (!isLeft()) return end();
-        const seeds = Array.from({ length: Math.min(CHUNK, from + count - next) }, (_, i) => next + i);
-        next += seeds.length;
-        thread.postMessage({ seeds, ...(kind === undefined ? {} : { kind }) } satisfies Order);
+        const some = seeds.slice(next, next + CHUNK);
+        if (some.length === 0) return end();
+        next += some.length;
+        thread.postMessage({ seeds: some, ...(kind === undefined ? {} : { kind }) } satisfies Order);
       };
       thread.onerror = (event) => {
         event.preventDefault();
@@ -43,7 +42,7 @@ export async function forEachSeed(
       thread.onmessage = ({ data }: MessageEvent<Ran | null>) => {
         if (data === null) return more();
         if (take(data)) return;
-        next = from + count;
+        next = seeds.length;
         // What the others have in hand is of no use any more.
         for (const end of ends) end();
       };
