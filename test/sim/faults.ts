@@ -179,7 +179,7 @@ export class Faults {
     this.counts.losses++;
     this.rolledBack.add(node);
     const processes = world.processesOf(node);
-    for (const process of processes) world.kill(process);
+    for (const process of processes) world.lose(process);
     world.monitor.lost(node);
     this.#drop(forMs, ({ from, to }) => [from, to].some((process) => memberOf(process) === node));
     if (world.isolates.database(node) === null) {

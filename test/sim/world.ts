@@ -234,6 +234,16 @@ export class World {
     this.stalls.end(id);
   }
 
+  /** As `kill`, and of one that is starting too: what it has opened is no more. */
+  lose(id: string): void {
+    this.kill(id);
+    if (!this.#starting.has(id)) return;
+    const life = this.#lives.get(id)!;
+    life.isOver = true;
+    life.end();
+    this.#cluster.kill(id);
+  }
+
   /** Who coordinates this key, as the record that was committed last has it. */
   coordinatorOf(key: string): string | undefined {
     return this.#coordinators.get(key);
@@ -278,15 +288,14 @@ export class World {
     this.#starting.add(process);
     this.digest.add(this.clock.now(), `start ${process}`);
     this.#begin(process);
-    this.#cluster.restart(process).then(() => {
+    const life = this.#lives.get(process)!;
+    this.#cluster.restart(process).then(() => !life.isOver, () => false).then((isUp) => {
+      this.#starting.delete(process);
+      // Its database did not answer, or is gone.
+      if (!isUp) return void this.clock.after(REPLACED_MS, () => this.#replace(process));
       this.down.delete(process);
       this.#livesFor(process);
-      return true;
-    }, () => {
-      // Its database did not answer.
-      this.clock.after(REPLACED_MS, () => this.#replace(process));
-      return false;
-    }).finally(() => this.#starting.delete(process));
+    });
   }
 
   /** Where processes come and go by themselves this one is evicted in a while, also when everything works. */
