@@ -26,6 +26,7 @@ const LOOK_EVERY_MS = 20;
  * for most of it: the group is sent TERM, and KILL before the guarantee ends. Rejects with StartError.
  */
 export async function runGuarded(held: Held, { command, env, graceMs, signals, onLost }: Guarding): Promise<Guarded> {
+  signals.starts();
   const child = await ChildGroup.start(command, env);
   let lost: string | null = null;
   let isKilled = false;

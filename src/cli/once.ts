@@ -41,6 +41,7 @@ export async function runOnce(name: string, flags: OnceFlags, command: readonly 
       return conflict;
     }
     if (signals.code !== null) return signals.code;
+    signals.starts();
     const child = await ChildGroup.start(command, { QUORATE_ONCE: name, QUORATE_FENCE: `${written}` });
     signals.passTo((passed) => child.signal(passed === "SIGTSTP" ? "SIGSTOP" : passed));
     return await child.ended;

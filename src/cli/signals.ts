@@ -18,8 +18,14 @@ export class Signals {
   /** The one that ended the wait. */
   #ended: Passed | null = null;
   #child: ((signal: Passed) => void) | null = null;
+  readonly #stop: () => void;
+  #isStarting = false;
+  /** It was to stop while its child was being started. */
+  #isToStop = false;
 
-  constructor() {
+  /** @param stop stops this process until it hears CONT */
+  constructor(stop: () => void = () => process.kill(process.pid, "SIGSTOP")) {
+    this.#stop = stop;
     for (const signal of PASSED) {
       const listener = () => this.#hear(signal);
       this.#listeners.set(signal, listener);
@@ -37,10 +43,20 @@ export class Signals {
     return this.#code;
   }
 
+  /** A child is being started, and may run already: until there is word of it this process does not stop. */
+  starts(): void {
+    this.#isStarting = true;
+  }
+
   /** From now on they are the child's; null: no more. One that came while it was being started is its first. */
   passTo(child: ((signal: Passed) => void) | null): void {
     this.#child = child;
+    this.#isStarting = false;
     if (this.#ended !== null) child?.(this.#ended);
+    if (!this.#isToStop) return;
+    this.#isToStop = false;
+    child?.("SIGTSTP");
+    this.#stop();
   }
 
   #hear(signal: Passed): void {
@@ -55,7 +71,9 @@ export class Signals {
       this.#waiting.abort();
     }
     // It stops after its child: who does not renew must have nothing that runs.
-    if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
+    if (signal !== "SIGTSTP") return;
+    if (this.#isStarting) this.#isToStop = true;
+    else this.#stop();
   }
 
   /** Hears no more of them. */

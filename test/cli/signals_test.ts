@@ -31,3 +31,28 @@ Deno.test("signals: those that end no wait are not kept for a command", () => {
     signals.close();
   }
 });
+
+Deno.test("signals: a stop that comes while the command is being started stops the command first", () => {
+  const done: string[] = [];
+  const signals = new Signals(() => done.push("stopped"));
+  try {
+    // There is none yet that could run on.
+    process.emit("SIGTSTP");
+    assertEquals(done.splice(0), ["stopped"]);
+  } finally {
+    signals.close();
+  }
+  const starting = new Signals(() => done.push("stopped"));
+  try {
+    starting.starts();
+    process.emit("SIGTSTP");
+    assertEquals(done, []);
+    starting.passTo((signal) => done.push(signal));
+    assertEquals(done.splice(0), ["SIGTSTP", "stopped"]);
+    process.emit("SIGCONT");
+    starting.passTo(null);
+    assertEquals(done, ["SIGCONT"]);
+  } finally {
+    starting.close();
+  }
+});
