@@ -72,7 +72,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "const granted = { id, hold, state, receipt, waitedMs };",
       replacement: "const granted = { id, hold, state, receipt, waitedMs: clock.now() - startedMs };",
     }],
-    from: 196,
+    from: 967,
     seeds: 1_000,
   },
   {
@@ -281,7 +281,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
       text: "if (n === undefined || node !== this.#me || run !== this.#run) return null;",
       replacement: "if (n === undefined || node !== this.#me || run !== this.#run) return after === null ? null : [];",
     }],
-    from: 134,
+    from: 194,
     seeds: 200,
   },
   {

@@ -102,7 +102,7 @@ export const ISOLATE_MUTANTS: readonly Mutant[] = [
           '    if ((ending.type as string) === "not-voted") {\n      const first = [...this.#pending].filter(({ sentIn }) => sentIn?.instance === opening.instance);\n      for (const pending of first) this.#fail(pending, new QuorateError("no-quorum", "not voted", { outcome: "none" }));\n    }\n    if (ending.type === "decided") await',
       },
     ],
-    from: 52,
+    from: 64,
     seeds: 100,
   },
   {

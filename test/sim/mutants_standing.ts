@@ -26,7 +26,7 @@ export const STANDING_MUTANTS: readonly Mutant[] = [
       text: "    if (!speaks && heard.seq > own.seq) {",
       replacement: "    if (!speaks && heard.seq > own.seq + 1e9) {",
     }],
-    from: 12,
+    from: 24,
     seeds: 100,
   },
   {
