@@ -67,6 +67,8 @@ export class Submitter {
   #triedAt = 0;
   /** The last instance in which a coordinator was given time to propose what had lost. */
   #takenUpAt = 0;
+  /** The instance after a coordinator did not take what it was forwarded; null: which one that is shows next. */
+  #silentAt: number | null = 0;
   /** Aborted when nobody waits any more for the instance that is driven. */
   #giveUp: AbortController | null = null;
   readonly #choice: MemberChoice;
@@ -219,8 +221,13 @@ export class Submitter {
     if (mode.kind !== "classic" || mode.coordinator === acceptor.rules.me) return false;
     // What its clock saw belongs to a claim; it is proposed here.
     if ([...this.#pending].some(({ submission }) => submission.claims !== undefined)) return false;
+    // What came while it was waited for in vain does not wait as long again.
+    if ((this.#silentAt ??= opening.instance) === opening.instance) return false;
     const fresh = this.#waiting().filter(({ forwarded }) => forwarded?.to !== mode.coordinator);
-    if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) return false;
+    if (fresh.length > 0 && !await this.#forward(opening, mode.coordinator, fresh)) {
+      this.#silentAt = null;
+      return false;
+    }
     const leftMs = forwardedMs(this.#pending) + timing.patienceMs(0) - clock.now();
     // Infinity: all that was forwarded is answered. What came meanwhile goes in the next round.
     return leftMs === Infinity || (leftMs > 0 && await this.#moved(leftMs));
@@ -264,14 +271,7 @@ export class Submitter {
       fresh[i]!.sentIn ??= opening;
     });
     const claims = fresh[0]?.submission.claims;
-    const message = {
-      type: "forward",
-      key: this.#key,
-      epoch,
-      instance,
-      commands,
-      ...(claims === undefined ? {} : { claims }),
-    } as const;
+    const message = { type: "forward", key: this.#key, epoch, instance, commands, ...(claims && { claims }) } as const;
     return await transport.send(to, message).then(({ type }) => type === "noted", () => false);
   }
 

@@ -6,6 +6,7 @@ import type { Caller } from "../../src/service/service.ts";
 import type { Accept } from "../../src/paxos/message.ts";
 import type { Parcel } from "../../src/transport/local_transport.ts";
 import { SEED, seeded, until } from "./clocks.ts";
+import { seededRandomness, VirtualClock } from "../sim/virtual_time.ts";
 import { withApps } from "../routes/memory_apps.ts";
 import { tell } from "../routes/noun_requests.ts";
 import { caller, type MemoryCluster, memoryCluster, request } from "./memory_cluster.ts";
@@ -338,3 +339,43 @@ Deno.test("submitter: more commands of one name than may wait are 503 at once, a
     const ended = await waiting;
     assertEquals(ended.filter(({ status }) => status === "fulfilled"), []);
   }));
+
+Deno.test("submitter: what comes while a coordinator is waited for in vain is proposed at once, and not sent there too", async () => {
+  const clock = new VirtualClock();
+  const run = async () => {
+    const cluster = await memoryCluster(3, {
+      clock,
+      random: seededRandomness(SEED),
+      schedule: () => clock.sleep(1),
+      modes: [{ prefix: "lock/pinned", mode: "classic" }],
+    });
+    try {
+      const { body } = await cluster.node("a").locks.acquire("pinned", shared("before"), caller());
+      await cluster.node("a").locks.release("pinned", body.fence, caller());
+      const coordinator = coordinatorOf(cluster, "lock/pinned");
+      const other = cluster.ids.find((id) => id !== coordinator)!;
+      const forwards: Parcel[] = [];
+      cluster.network.drop((parcel) => {
+        if (parcel.kind === "request" && parcel.content.type === "forward") forwards.push(parcel);
+        return parcel.to === coordinator;
+      });
+      const { locks } = cluster.node(other);
+      const first = await assertRejects(
+        () => locks.acquire("pinned", shared("first"), caller({ timeoutMs: 400 })),
+        QuorateError,
+      );
+      assertEquals([first.code, forwards.length], ["outcome-unknown", 1]);
+      // The first is still under way there.
+      const { body: second } = await locks.acquire("pinned", shared("second"), caller({ timeoutMs: 1_000 }));
+      assertEquals([second.holder, forwards.length], ["second", 1]);
+    } finally {
+      cluster.close();
+    }
+  };
+  await clock.run(run(), 60_000);
+});
+
+function coordinatorOf(cluster: MemoryCluster, key: string): string {
+  const { state } = JSON.parse(cluster.disk("a").records.get(key)!);
+  return state.mode.coordinator;
+}
