@@ -70,6 +70,7 @@ export class Signals {
       this.#ended = signal;
       this.#waiting.abort();
     }
+    if (signal === "SIGCONT") this.#isToStop = false;
     // It stops after its child: who does not renew must have nothing that runs.
     if (signal !== "SIGTSTP") return;
     if (this.#isStarting) this.#isToStop = true;

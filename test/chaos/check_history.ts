@@ -2,6 +2,8 @@
  * Checks of one run's history. They know times, fences and answers, and nothing of the code that gave them. Each is
  * about O(n log n), and says one line per violation.
  */
+import { WINDOW_INSTANCES } from "../../src/limits.ts";
+import { instanceOfFence } from "../../src/machine/fence.ts";
 import { fenceFaults } from "../sim/check/fences.ts";
 import type { Operation } from "./history.ts";
 import { type Hold, holdsOf } from "./holds.ts";
@@ -60,7 +62,9 @@ function brokenGuarantees(operations: readonly Operation[], holds: readonly Hold
   return operations.flatMap(({ op, key, fence, callMs, returnMs, outcome, tries }) => {
     const hold = byFence.get(`${key} ${fence}`);
     if (hold === undefined || op === "acquire") return [];
-    if (outcome === "already-released" && tries === 1) return [`${key}: nobody released fence ${fence} before`];
+    if (outcome === "already-released" && tries === 1 && !mayBeForgotten(operations, key, fence!, returnMs)) {
+      return [`${key}: nobody released fence ${fence} before`];
+    }
     // Nothing may be left to tell of an earlier try that released it: both memories of a name are bounded.
     const isForgotten = op === "release" && tries > 1 && outcome === "ended";
     const isLost = ["lost", "ended", "taken-over"].includes(outcome) && !isForgotten;
@@ -73,6 +77,18 @@ function brokenGuarantees(operations: readonly Operation[], holds: readonly Hold
       return [`${key}: fence ${fence} was renewed at ${at(returnMs)}, after it was ${hold.over.outcome}`];
     }
     return [];
+  });
+}
+
+/**
+ * Whether a name has come so far by then that the release of this fence is not remembered any more: a node that hears of it so late
+ * has it applied again, and is told what it has done itself (PROTOCOL.md §6). Fences and revisions tell how far.
+ */
+function mayBeForgotten(operations: readonly Operation[], lock: string, fence: string, byMs: number): boolean {
+  const from = instanceOfFence(fence) + WINDOW_INSTANCES;
+  return operations.some(({ key, callMs, fence: granted, op, state }) => {
+    const number = op === "acquire" ? granted : state?.revision ?? null;
+    return key === lock && callMs < byMs && number !== null && instanceOfFence(number) > from;
   });
 }
 

@@ -9,7 +9,7 @@ import { answered, DocumentChecker } from "../routes/document_checker.ts";
 import { RequestGenerator } from "../routes/generated_requests.ts";
 import { ISOLATES, RealCluster } from "./real_cluster.ts";
 
-/** Two processes a member add what shares a store, and no shape of a request. */
+/** Fewer where two processes serve a member: that tests their common store, and every shape of a request was tested with one. */
 const REQUESTS = ISOLATES === 1 ? 600 : 200;
 const AT_ONCE = 8;
 

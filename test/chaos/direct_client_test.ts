@@ -5,7 +5,7 @@ import { type DirectOp, submitDirect } from "../../src/client/direct.ts";
 import { call, ISOLATES, RealCluster } from "./real_cluster.ts";
 
 const TRIES = 10;
-/** All that an open quorum needs, and all but those without whom only a classic one is left. */
+/** The members, and those of them without whom there is still a classic quorum, but no open one. */
 const [MEMBERS, DOWN] = ISOLATES === 1 ? [5, ["d", "e"]] as const : [3, ["c"]] as const;
 
 const acquire = (holder: string): DirectOp => ({

@@ -138,7 +138,7 @@ export class MemberCluster {
   /** The command line, with the URLs of these nodes; what it said, and its exit code. */
   async quorate(ids: string, ...args: readonly string[]): Promise<{ readonly code: number; readonly text: string }> {
     const urls = [...ids].map((id) => this.url(id)).join(",");
-    // With the nodes' flags of V8: it compiles anew what it has compiled under others.
+    // V8 takes compiled code from its cache only under the flags that it was compiled with, and these are the nodes'.
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", NODE_MEMORY, "-A", "src/cli/main.ts", ...args, "--url", urls],
       cwd: new URL("../../", import.meta.url),

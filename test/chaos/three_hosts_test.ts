@@ -141,7 +141,7 @@ Deno.test("docs/operating.md, three hosts: what stands there works as it stands;
     });
   }));
 
-/** What is other at host c, in where it listens, in its settings, or in its files: these stay as each leaves them. */
+/** What is wrong at host c: its port, its settings or its files. Files stay changed for the mistakes after, so those come last. */
 const MISTAKES: readonly {
   readonly what: string;
   readonly cause: string;

@@ -51,8 +51,19 @@ Deno.test("signals: a stop that comes while the command is being started stops t
     assertEquals(done.splice(0), ["SIGTSTP", "stopped"]);
     process.emit("SIGCONT");
     starting.passTo(null);
-    assertEquals(done, ["SIGCONT"]);
+    assertEquals(done.splice(0), ["SIGCONT"]);
   } finally {
     starting.close();
+  }
+  // It was told to go on before it had stopped.
+  const goesOn = new Signals(() => done.push("stopped"));
+  try {
+    goesOn.starts();
+    process.emit("SIGTSTP");
+    process.emit("SIGCONT");
+    goesOn.passTo((signal) => done.push(signal));
+    assertEquals(done, []);
+  } finally {
+    goesOn.close();
   }
 });

@@ -227,17 +227,17 @@ export class World {
     if (this.#isIsolate(id)) this.evictions++;
     this.down.add(id);
     this.digest.add(this.clock.now(), `kill ${id}`);
-    const life = this.#lives.get(id)!;
-    life.isOver = true;
-    life.end();
-    this.#cluster.kill(id);
+    this.#die(id);
     this.stalls.end(id);
   }
 
   /** As `kill`, and of one that is starting too: what it has opened is no more. */
   lose(id: string): void {
     this.kill(id);
-    if (!this.#starting.has(id)) return;
+    if (this.#starting.has(id)) this.#die(id);
+  }
+
+  #die(id: string): void {
     const life = this.#lives.get(id)!;
     life.isOver = true;
     life.end();
