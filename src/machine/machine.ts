@@ -327,7 +327,8 @@ function firstResult(known: Known, asked: Asked): Result | null {
   return asked.born <= floor ? { outcome: "expired-command" } : null;
 }
 
-const REFUSED: ReadonlySet<Result["outcome"]> = new Set(["held", "cooling", "queue-full", "limit-mismatch"]);
+/** Outcomes that are refusals for now. */
+export const REFUSED: ReadonlySet<Result["outcome"]> = new Set(["held", "cooling", "queue-full", "limit-mismatch"]);
 
 /** A refusal for now stands for all copies of what was refused, and not for what is asked after it. */
 function isAskedAnew({ version }: Known, { instance, result }: Entry, { born }: Asked): boolean {

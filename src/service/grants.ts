@@ -6,6 +6,7 @@ import type { Answer, Left, Page } from "../api.ts";
 import { QuorateError } from "../errors.ts";
 import type { Ended, Hold } from "../machine/op.ts";
 import { instanceOfFence } from "../machine/fence.ts";
+import { REFUSED } from "../machine/machine.ts";
 import { holdingSessions, holdOfHolder, isFree, isOtherLimit, viewGrants, viewHistory } from "../machine/view.ts";
 import type { LeaseName, State } from "../paxos/message.ts";
 import { earlyAnswer } from "../leases/early_answer.ts";
@@ -76,24 +77,16 @@ export class Grants {
       const waitedMs = clock.now() - startedMs;
       const which = { id, ask: this.#parts.random.id().slice(0, ASK_CHARS), atMs: clock.now() };
       const asked = this.#ask(name, id, asking, caller, which);
-      const first = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
-      const bornAt = isRefusal(first) && first.isOwn !== true ? await cameAt : null;
-      if (bornAt === "unheard") {
-        throw new QuorateError(
-          "outcome-unknown",
-          "no quorum tells whether another try was refused before this one came",
-          {
-            outcome: "unknown",
-            idempotencyKey,
-          },
-        );
-      }
-      // Refused before this request came: an earlier try that came since may yet be granted it, and so may this one.
-      const isOld = bornAt !== null && (machine.appliedAt(first.state, subject, id) ?? bornAt) < bornAt;
-      const outcome = isOld
-        ? await this.#ask(name, id, asking, { ...caller, born: bornAt }, which).catch(orUnknown(idempotencyKey))
-        : first;
+      const outcome = await (attempt === 0 ? asked : asked.catch(orUnknown(idempotencyKey)));
       const { result, state, receipt } = outcome;
+      // It may have been refused before this request came, and another try that came since may yet be granted it. Nor is it asked
+      // anew: the caller may have given up this try, and have been told by now that it is held.
+      if (REFUSED.has(result.outcome) && outcome.isOwn !== true) {
+        const bornAt = await cameAt;
+        if (bornAt !== null && (machine.appliedAt(state, subject, id) ?? bornAt) < bornAt) {
+          throw maybeOld(idempotencyKey);
+        }
+      }
       if (result.outcome !== "granted" && result.outcome !== "queued") {
         throw this.#refusal(name, asking, caller, outcome);
       }
@@ -129,18 +122,18 @@ export class Grants {
   /**
    * The instance that was open when the request came, if it may be a repeated one, does not say when it was born, and its node
    * was behind then; else null. It is asked for beside the first command, which does not wait for it, and only where the own
-   * record has something in the way. "unheard": no quorum answers, so a refusal of another try may be an old one.
+   * record has something in the way. Infinity: no quorum answers, so a refusal of another try may be an old one.
    */
   async #cameAt(
     name: string,
     asking: Asking,
     { anonymous, born, hedge, timeoutMs }: Caller,
-  ): Promise<number | null | "unheard"> {
+  ): Promise<number | null> {
     if (anonymous === true || born !== undefined || hedge !== undefined) return null;
     const key = this.#noun.prefix + name;
     const own = await ownState(this.#parts, key, timeoutMs);
     if (own === null || isFree(own, asking, NONE)) return null;
-    return await this.#parts.learning.aheadOf(key).catch(() => "unheard" as const);
+    return await this.#parts.learning.aheadOf(key).catch(() => Infinity);
   }
 
   leave(name: string, idempotencyKey: string, caller: Caller): Promise<Answer<Left>> {
@@ -384,8 +377,11 @@ export class Grants {
 
 const NONE: ReadonlySet<string> = new Set();
 
-function isRefusal({ result: { outcome } }: Outcome): boolean {
-  return outcome !== "granted" && outcome !== "queued";
+function maybeOld(idempotencyKey: string): QuorateError {
+  return new QuorateError("outcome-unknown", "no quorum tells that no other try was refused before this one came", {
+    outcome: "unknown",
+    idempotencyKey,
+  });
 }
 
 function refusedIn(state: State, asking: Asking): Outcome["result"] {

@@ -142,6 +142,11 @@ Deno.test("grants: a refusal of before a repeated take came is no answer to it, 
     assertEquals(refused.code, "held");
     await a!.release("x", held.fence, slow());
     for (const peer of ["a", "b"]) cluster.network.heal(peer, "c");
+    const unknown = await assertRejects(() => c!.acquire("x", request("me"), mine), QuorateError);
+    assertEquals([unknown.code, unknown.facts.idempotencyKey], ["outcome-unknown", mine.idempotencyKey]);
+    // Nothing of it is under way that could be granted after yet another try was told that it is held.
+    const { body: after } = await c!.get("x", { stale: false, timeoutMs: 30_000 });
+    assertEquals([after.state, after.waiterCount], ["free", 0]);
     const { body } = await c!.acquire("x", request("me"), mine);
     assertEquals(body.holder, "me");
   } finally {
