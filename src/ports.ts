@@ -131,6 +131,8 @@ export interface BallotStore {
    * `update` has to find it out.
    */
   peek(key: string): StoredRecord | null | undefined;
+  /** Whether an update asked for now is written next of this record, which is barred (`barring`) where that write was lost. */
+  leads(key: string): boolean;
   /** Keys that have a record, or a live one, in byte order, after `after`, at most `limit`. */
   keys(prefix: string, after: string, limit: number, which?: Which): Promise<readonly string[]>;
   /** The identity this store was initialised with, or null. */
@@ -227,10 +229,7 @@ export type RecordsReply = AskRecords;
 type Asked = AskMarks | AskKeys | AskRecords;
 export type WireMessage = PeerMessage | SentImport | Collision | Forward | Outcomes | Accepted | Asked;
 type Told = MarksReply | KeysReply | RecordsReply | { readonly type: "noted" };
-export type WireReply = AcceptorReply | ImportReply | Told | {
-  readonly type: "unavailable";
-  readonly reason: string;
-};
+export type WireReply = AcceptorReply | ImportReply | Told | { readonly type: "unavailable"; readonly reason: string };
 
 /** Where each message goes: said once, and read by who sends it, the route that takes it and the node that handles it. */
 export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
@@ -254,7 +253,6 @@ export const MAILBOX: Readonly<Record<WireMessage["type"], Mailbox>> = {
 };
 
 export const MAILBOXES: readonly Mailbox[] = [...new Set(Object.values(MAILBOX))];
-
 /** No answer from the peer within its deadline, or none that can be believed: neither a vote nor "did not vote". */
 export class PeerError extends Error {
   override name = "PeerError";

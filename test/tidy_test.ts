@@ -174,7 +174,7 @@ const RULES: readonly Rule[] = [
   { room: "src/watch/", may: ["src/watch/", "src/service/", "src/replica/", "src/engine/", ...CORE] },
   {
     room: "src/store/",
-    may: ["src/store/", "src/ports.ts", "src/end_of_turn.ts", "node:", ...SHARED],
+    may: ["src/store/", "src/ports.ts", "src/end_of_turn.ts", "src/paxos/barring.ts", "node:", ...SHARED],
     mayTypes: ["src/paxos/"],
   },
   {

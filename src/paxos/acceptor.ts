@@ -4,6 +4,7 @@
  */
 import { unreachable } from "../assert.ts";
 import { ballotOwner, compareBallots, type NodeId, recoveryOf, sameBallot, STANDING } from "./ballot.ts";
+import { barredAt } from "./barring.ts";
 import { faultIn } from "./certificate.ts";
 import { lapsed, remaining } from "./claims.ts";
 import type {
@@ -108,7 +109,16 @@ function install(
     if (fault !== null) return faulty(record, fault);
   }
   const { epoch } = record;
-  return next({ epoch, instance, state, stateHash, decidedBy, promised: STANDING, vote: null });
+  return next({
+    epoch,
+    instance,
+    state,
+    stateHash,
+    decidedBy,
+    promised: STANDING,
+    vote: null,
+    ...barredAt(record, instance),
+  });
 }
 
 /** S(I) from S(I−1) and the decided value; promise and vote of I are dropped with it (§3). */
@@ -132,6 +142,7 @@ function moveOn(
     decidedBy: certificate,
     promised: STANDING,
     vote: null,
+    ...barredAt(record, record.instance + 1),
   });
 }
 
@@ -188,6 +199,11 @@ function accept(rules: AcceptorRules, record: AcceptorRecord, message: Accept, e
     return { record, reply: refusal(record, ballot) };
   }
   if (compareBallots(ballot, record.promised) < 0) return { record, reply: refusal(record, ballot) };
+  // Nobody who counts on R1 may find it voting for something else: it is as if it had promised to the ballot's recovery.
+  if (kind === "fast" && sameBallot(ballot, STANDING) && barredAt(record, instance).barred !== undefined) {
+    const barred = promising(record, recoveryOf(ballot));
+    return { record: barred, reply: refusal(barred, ballot) };
+  }
   const remainingMs = remaining(rules, record, value.claims ?? [], envelope);
   if (remainingMs > 0) return { record, reply: { type: "not-lapsed", instance, ballot, remainingMs } };
   const opened = message.any === undefined ? {} : { any: { ballot, recovery: message.any } };
@@ -207,8 +223,8 @@ function kindOf(rules: AcceptorRules, record: AcceptorRecord, message: Accept, f
   if (fast !== null && sameBallot(ballot, fast.ballot)) {
     // A member knows that it proposes in an opened ballot, and says so: what does not is meant for a classic one.
     if (ballot[0] > 0 && isMember && any === undefined) return null;
-    // R1: a vote for p's value in a fast ballot exists only because p itself sent it, having voted for it
-    // before. So a vote for it anywhere proves p's own vote, which the pick rule relies on.
+    // R1: a vote for p's value in a fast ballot exists only because p itself sent it, and p votes for nothing else there,
+    // which the pick rule relies on.
     return value.proposer === "" || (value.proposer === from && isMember) ? "fast" : null;
   }
   if (fast !== null && sameBallot(ballot, recoveryOf(fast.ballot))) {

@@ -85,6 +85,11 @@ export type AcceptorRecord = {
   /** The explicit fast ballot it knows of; dropped once it has promised above that ballot's recovery. */
   readonly any?: OpenedBallot;
   readonly vote: Vote | null;
+  /**
+   * At instances up to this one it takes no vote in the standing fast ballot but the one it has: a process before this one may have
+   * sent a value of its own there, and died before its vote was durable (§3).
+   */
+  readonly barred?: number;
   /** Set once the record contradicts what a peer proved; the key then answers only this. */
   readonly stopped?: string;
 };

@@ -12,6 +12,7 @@
  */
 export * from "./acceptor.ts";
 export * from "./ballot.ts";
+export * from "./barring.ts";
 export * from "./batch.ts";
 export * from "./certificate.ts";
 export * from "./coordinator.ts";

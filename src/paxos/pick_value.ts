@@ -65,7 +65,7 @@ function possibleVoters(quorums: QuorumSystem, reports: readonly Report[], highe
   for (const member of quorums.members) {
     const vote = seen.get(member);
     if (vote === undefined) {
-      // By R1 a vote anywhere for this member's own value proves its own vote in this ballot.
+      // By R1 where anybody has a vote for this member's own value, it votes for nothing else in this ballot.
       if ((votedOwn.get(member) ?? value.id) === value.id) possible.add(member);
     } else if (vote !== null && sameBallot(vote.ballot, highest.ballot) && vote.value.id === value.id) {
       possible.add(member);

@@ -8,17 +8,7 @@ import { batchValues } from "./batch.ts";
 import { chosenValue } from "./learner.ts";
 import type { AcceptorReply, Certificate, Report, Value, Vote } from "./message.ts";
 import { pickAvoiding } from "./pick_value.ts";
-import {
-  alignment,
-  hasLeftHome,
-  isFast,
-  others,
-  ownVoters,
-  resend,
-  sendAccept,
-  sendAny,
-  sendOthers,
-} from "./proposer_messages.ts";
+import { alignment, isFast, others, ownVoters, resend, sendAccept, sendAny, sendOthers } from "./proposer_messages.ts";
 import type { ProposerContext, ProposerInput, ProposerOutput, ProposerState } from "./proposer_state.ts";
 import { canStillWin } from "./split.ts";
 
@@ -29,6 +19,8 @@ export function stepProposer(context: ProposerContext, state: ProposerState, inp
   switch (input.type) {
     case "start":
       return start(context, state);
+    case "casting":
+      return casting(context, state);
     case "suspect":
       return suspect(context, state);
     case "prepare":
@@ -44,7 +36,7 @@ function start(context: ProposerContext, state: ProposerState): Step {
   if (fast !== null && value !== null) {
     // Who votes for nothing has no vote of its own to cast first; its value is one that anybody may send (§3).
     if (!context.quorums.isMember(me)) {
-      return { state: { ...state, phase: "fast" }, out: sendOthers(context, fast.ballot, value) };
+      return leave(context, state, fast.ballot, value);
     }
     return { state, out: [sendAccept(context, me, fast.ballot, value)] };
   }
@@ -56,6 +48,20 @@ function start(context: ProposerContext, state: ProposerState): Step {
     state: { ...state, phase: "own-accept", proposal: value },
     out: [sendAccept(context, me, STANDING, value)],
   };
+}
+
+/** The own vote and those of the others are written at once. What counts the own one has to wait until it is durable. */
+function casting(context: ProposerContext, state: ProposerState): Step {
+  const { fast, value } = context;
+  // What an opened ballot is for stands on a record only, which a process that died may not have written.
+  if (state.phase !== "self-vote" || fast === null || value === null || !sameBallot(fast.ballot, STANDING)) {
+    return { state, out: [] };
+  }
+  return leave(context, state, fast.ballot, value);
+}
+
+function leave(context: ProposerContext, state: ProposerState, ballot: Ballot, value: Value): Step {
+  return { state: { ...state, phase: "fast", left: true }, out: sendOthers(context, ballot, value) };
 }
 
 function prepareBallot(context: ProposerContext, state: ProposerState, nonce: string): Step {
@@ -128,8 +134,8 @@ function onAccepted(
     const next = noteVote(state, { from, vote: { ballot, kind: "fast", value } });
     if (state.phase !== "self-vote") return judgeFast(context, next);
     if (from !== me) return { state: next, out: [] };
-    // R1: our own vote is durable; only now may anybody else hear of the value.
-    const judged = judgeFast(context, { ...next, phase: "fast" });
+    // R1: our own vote is durable; now anybody else may hear of the value.
+    const judged = judgeFast(context, { ...next, phase: "fast", left: true });
     return { state: judged.state, out: [...judged.out, ...sendOthers(context, ballot, value)] };
   }
   if (!sameBallot(ballot, state.ballot) || state.proposal === null || valueId !== state.proposal.id) {
@@ -266,7 +272,7 @@ function judgeFast(context: ProposerContext, state: ProposerState): Step {
     return { state: { ...state, guard: "asked" }, out: [{ type: "send", to: me, message }] };
   }
   if (
-    state.guard === "asked" || (hasLeftHome(context, state) && state.guard === "none" && canWin(context, state, value!))
+    state.guard === "asked" || (state.left && state.guard === "none" && canWin(context, state, value!))
   ) {
     return { state, out: [] };
   }

@@ -10,12 +10,6 @@ export function isFast({ fast }: ProposerContext, ballot: Ballot): boolean {
   return fast !== null && sameBallot(ballot, fast.ballot);
 }
 
-/** Whether anybody else has been sent the value: a member casts its own vote before (R1). */
-export function hasLeftHome(context: ProposerContext, state: ProposerState): boolean {
-  const { value, quorums, me } = context;
-  return value !== null && (!quorums.isMember(me) || ownVoters(context, state).has(me));
-}
-
 /** Who is known to have voted for the own value in the fast ballot. */
 export function ownVoters({ value, fast }: ProposerContext, { fastVotes }: ProposerState): Set<NodeId> {
   return value === null || fast === null ? new Set() : votersOf(fastVotes, fast.ballot, value.id);
@@ -69,7 +63,7 @@ export function resend(context: ProposerContext, state: ProposerState, to: NodeI
     case "self-vote":
       return value === null || fast === null || to !== me ? [] : [accept(fast.ballot, value)];
     case "fast":
-      return value === null || fast === null || !hasLeftHome(context, state) ? [] : [accept(fast.ballot, value)];
+      return value === null || fast === null || !state.left ? [] : [accept(fast.ballot, value)];
     case "prepare": {
       const { instance } = opening;
       return [{ type: "send", to, message: { type: "prepare", key, epoch, instance, ballot: state.ballot, snapshot } }];

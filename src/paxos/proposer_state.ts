@@ -46,6 +46,8 @@ export type ProposerState = {
   readonly ballot: Ballot;
   /** Votes known of the fast ballot. */
   readonly fastVotes: readonly Report[];
+  /** Anybody else has been sent the value in it. */
+  readonly left: boolean;
   /** Members that will not vote in the fast ballot any more. */
   readonly withheld: readonly NodeId[];
   /** The guarded decision (R2) is asked for, or was refused. */
@@ -63,6 +65,11 @@ export type ProposerState = {
 
 export type ProposerInput =
   | { readonly type: "start" }
+  /**
+   * The own vote is on its way to the disk, and until it is there the own record takes no other vote in that ballot, whatever comes
+   * in between (PROTOCOL.md §3, R1).
+   */
+  | { readonly type: "casting" }
   | { readonly type: "reply"; readonly from: NodeId; readonly reply: AcceptorReply }
   /** The fast ballot takes too long: let the coordinator recover with what is known. */
   | { readonly type: "suspect" }
@@ -91,6 +98,7 @@ export const initialProposer: ProposerState = {
   phase: "self-vote",
   ballot: STANDING,
   fastVotes: [],
+  left: false,
   withheld: [],
   guard: "none",
   promises: [],

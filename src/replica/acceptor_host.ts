@@ -4,24 +4,17 @@
  */
 import { QuorateError } from "../errors.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
-import { moveOf } from "../engine/acceptor_messages.ts";
+import { moveOf, versionOf } from "../engine/acceptor_messages.ts";
 import { isImport } from "../members/acceptor.ts";
 import type { SentMessage, SentReply } from "../members/message.ts";
 import type { NodeId } from "../paxos/ballot.ts";
-import {
-  type AcceptorMessage,
-  type AcceptorRecord,
-  type Envelope,
-  leaseKey,
-  type Mode,
-  type Snapshot,
-  type Value,
-  type Vote,
-} from "../paxos/message.ts";
+import type { Accept, AcceptorRecord, Envelope, Mode, Snapshot, Value, Vote } from "../paxos/message.ts";
+import { leaseKey } from "../paxos/message.ts";
 import { type AcceptorRules, fastBallotOf, freshRecord, snapshotOf } from "../paxos/record.ts";
 import {
   type AnyMoveListener,
   isAsNewAs,
+  mayWait,
   movedAgain,
   type MoveListener,
   type Opening,
@@ -42,7 +35,6 @@ import {
   type BallotStore,
   DamagedRecord,
   type Meter,
-  type Move,
   NO_METER,
   NO_TRACE,
   type StoredRecord,
@@ -57,6 +49,9 @@ import { Stopped } from "./stopped.ts";
 import { StoreHealth } from "./store_health.ts";
 
 export type { AcceptorHostParts };
+
+/** A release before knows nothing of bars: from this version of the machine on, which no release knows yet, it does not vote. */
+const LEAVING_VERSION = 4;
 
 export class AcceptorHost {
   readonly rules: AcceptorRules;
@@ -169,11 +164,13 @@ export class AcceptorHost {
       value = move?.value ?? null;
       const reply = next.reply;
       if (isKept) return { record: null, reply };
-      const moving = move === null ? {} : { move, mayWait: this.#mayWait(message, from, record, move) };
+      const moving = move === null
+        ? {}
+        : { move, mayWait: mayWait(this.rules, this.#store, message, from, record, move) };
       return { record: this.#kept.kept(next.record, stored), reply, ...moving };
     });
     (dated as (() => void) | null)?.();
-    const told = this.#unsavedTold(key, reply);
+    const told = this.#behind.told(key, reply, this.#store);
     if (this.#trace.on) this.#trace.record({ type: "handled", from, message, reply: told });
     if (reply.type === "stopped") this.stopped.note(key, reply.reason);
     if (moved !== null || (from !== "" && isAsNewAs(message, reply, from === this.rules.me))) this.#heard(key);
@@ -258,6 +255,26 @@ export class AcceptorHost {
 
   /** As `view`, where that is known at once; null: it has to be waited for, or is refused. */
   viewNow(key: string): View | null {
+    const record = this.#atRest(key);
+    return record === null ? null : viewOf(record);
+  }
+
+  /**
+   * As `handle`, of an Accept! of this node's own. `isCasting`: its vote is the next thing that is written of the record, so the value
+   * may leave (PROTOCOL.md §3, R1).
+   */
+  cast(message: Accept): { readonly reply: Promise<SentReply>; readonly isCasting: boolean } {
+    const { me } = this.rules;
+    const record = this.#store.leads(message.key) ? this.#atRest(message.key) : null;
+    // One that has to move on first may be further behind on disk than what it is barred from after a crash.
+    const leads = record !== null && record.instance === message.instance && versionOf(record) >= LEAVING_VERSION &&
+      stepAcceptor(this.rules, record, message, this.#envelope(message, me)).reply.type === "accepted";
+    const reply = this.handle(message, me);
+    // What was refused at once, as a vote that fits no row, is not on its way.
+    return { reply, isCasting: leads && !this.#store.leads(message.key) };
+  }
+
+  #atRest(key: string): AcceptorRecord | null {
     // What is there by then may be of another epoch.
     if (this.#whyNot() !== null || this.#open.isOver) return null;
     const stored = this.mending.isShut(key) ? undefined : this.#store.peek(key);
@@ -272,7 +289,7 @@ export class AcceptorHost {
     if (record.stopped !== undefined) return null;
     this.stopped.forget(key);
     this.#leases.see(key, record, stored?.firstSeen);
-    return viewOf(record);
+    return record;
   }
 
   /**
@@ -369,23 +386,6 @@ export class AcceptorHost {
       this.#health.ended(asked, isWrite);
       return reply;
     }, failed);
-  }
-
-  /**
-   * A Learn of what this record voted for: the vote is durable, so a crash loses nothing but the word that it was decided. A peer
-   * says it again then; what this node decided or counted itself nobody does, but a quorum that anybody may count shows it to all.
-   */
-  #mayWait({ type }: AcceptorMessage, from: NodeId | "", { vote }: AcceptorRecord, { certificate }: Move): boolean {
-    if (type !== "learn" || !this.votes || (from === this.rules.me && certificate.kind === "inclusive")) return false;
-    // A store that others serve has no memory but its rows, and what belongs to nobody no name by which a peer knows it again.
-    if (this.#store.isShared || this.#store.identity() === null) return false;
-    return vote?.value.id === certificate.valueId;
-  }
-
-  /** A Learn is answered before what it made is durable; then the answer says so (PROTOCOL.md §5). */
-  #unsavedTold(key: string, reply: SentReply): SentReply {
-    if (reply.type !== "learned" || !this.#behind.isHeld(key)) return reply;
-    return { ...reply, unsaved: { run: this.#store.identity()!.run, ...this.#behind.numbers } };
   }
 
   #fresh(key: string): AcceptorRecord {

@@ -2,10 +2,12 @@
 import { hasMet, isAsNew } from "../engine/acceptor_messages.ts";
 import { isImport } from "../members/acceptor.ts";
 import type { SentMessage, SentReply } from "../members/message.ts";
+import { type NodeId, sameBallot, STANDING } from "../paxos/ballot.ts";
+import { barredAt } from "../paxos/barring.ts";
 import type { AcceptorRecord, FastBallot, Snapshot, Value, Vote } from "../paxos/message.ts";
 import { stepAcceptor } from "../paxos/acceptor.ts";
 import { type AcceptorRules, fastBallotOf, snapshotOf } from "../paxos/record.ts";
-import type { Move } from "../ports.ts";
+import type { BallotStore, Move } from "../ports.ts";
 import { acceptorReplyIn } from "./peer_reply.ts";
 
 export type View = {
@@ -59,13 +61,34 @@ export type MoveListener = (key: string, snapshot: Snapshot, value: Value | null
 export type AnyMoveListener = (key: string, snapshot: Snapshot, from: number) => void;
 
 export function viewOf(record: AcceptorRecord, isImported = true): View {
-  return { snapshot: snapshotOf(record), vote: record.vote, fast: fastBallotOf(record), isImported };
+  // Where its own record would refuse its vote, a proposer goes on by a ballot of its own at once.
+  const isBarred = record.vote === null && sameBallot(record.promised, STANDING) &&
+    barredAt(record, record.instance).barred !== undefined;
+  return { snapshot: snapshotOf(record), vote: record.vote, fast: isBarred ? null : fastBallotOf(record), isImported };
 }
 
 /** Whether the record stands where the sender of the message stood. */
 export function isAsNewAs(message: SentMessage, said: SentReply, isOwn: boolean): boolean {
   const reply = acceptorReplyIn(said);
   return !isImport(message) && reply !== null && isAsNew(message, reply, isOwn);
+}
+
+/**
+ * A Learn of what this record voted for: the vote is durable, so a crash loses nothing but the word that it was decided. A peer
+ * says it again then; what this node decided or counted itself nobody does, but a quorum that anybody may count shows it to all.
+ */
+export function mayWait(
+  { me, quorums }: AcceptorRules,
+  store: BallotStore,
+  { type }: SentMessage,
+  from: NodeId | "",
+  { vote }: AcceptorRecord,
+  { certificate }: Move,
+): boolean {
+  if (type !== "learn" || !quorums.isMember(me) || (from === me && certificate.kind === "inclusive")) return false;
+  // A store that others serve has no memory but its rows, and what belongs to nobody no name by which a peer knows it again.
+  if (store.isShared || store.identity() === null) return false;
+  return vote?.value.id === certificate.valueId;
 }
 
 /** A held move made again on the record as it is stored by now; null: it does not follow on it. */

@@ -98,6 +98,8 @@ class InstanceDrive {
   /** Since when the newest own write is under way; null: none is. */
   #ownSinceMs: number | null = null;
   #ownDoneMs = -Infinity;
+  /** When the others were sent something last. */
+  #leftMs = -Infinity;
   #ownTookMs = 0;
   /** R2, while it waits for the last votes. */
   #held: { readonly message: Decide; readonly cancel: () => void } | null = null;
@@ -226,7 +228,7 @@ class InstanceDrive {
       const asOwnMs = Math.min(OWN_WRITES * this.#ownTookMs, OWN_WRITES_MAX_MS);
       const patienceMs = Math.max(timing.patienceMs(this.#attempt), asOwnMs);
       const ownMs = this.#ownSinceMs === null ? 0 : clock.now() - this.#ownSinceMs;
-      // Nothing has left while an own write is under way, or all that may come of it is that write (R2).
+      // Until an own write is done hardly anything can come of what has left, if it has.
       const isOwn = this.#ownSinceMs !== null && ownMs < OWN_WRITE_MAX_MS;
       const leftMs = isOwn ? patienceMs : Math.max(armedMs, this.#ownDoneMs) + patienceMs - clock.now();
       if (leftMs >= 1) this.#wait(leftMs, look);
@@ -244,8 +246,7 @@ class InstanceDrive {
   /** R2. Its write is needless once an open quorum has voted: where the rest of that is close, it waits for it. */
   #decide(message: Decide): void {
     const { clock, timing } = this.#drive;
-    // The others were sent the value when the own vote was durable.
-    const waitMs = this.#canBeOpen() ? timing.lastVotes.waitMs(clock.now() - this.#ownDoneMs) : 0;
+    const waitMs = this.#canBeOpen() ? timing.lastVotes.waitMs(clock.now() - this.#leftMs) : 0;
     if (waitMs === 0) return this.#send(this.#context.me, message);
     this.#held = { message, cancel: clock.after(waitMs, () => this.#decideNow()) };
   }
@@ -277,7 +278,10 @@ class InstanceDrive {
         this.#ownDoneMs = clock.now();
         this.#ownTookMs = this.#ownDoneMs - sinceMs;
       };
-      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(
+      const { reply, isCasting } = message.type === "accept" && this.#state.phase === "self-vote" && !this.#isFresh
+        ? acceptor.cast(message)
+        : { reply: acceptor.handle(this.#isFresh ? freshOwn(message) : message, me), isCasting: false };
+      reply.then(
         (reply) => {
           done();
           this.#heard(me, reply);
@@ -285,9 +289,11 @@ class InstanceDrive {
         // An own write of unknown outcome is neither a vote nor none; the timer goes on from there.
         done,
       );
+      if (isCasting) this.#feed({ type: "casting" });
       return;
     }
     if (message.type === "decide" || message.type === "recover" || message.type === "pick") return;
+    this.#leftMs = this.#drive.clock.now();
     this.#drive.learning.superseded(message.key, message.instance);
     this.#drive.learning.along(to);
     const sent = this.#isFresh && message.type === "accept" ? freshSent(message) : message;

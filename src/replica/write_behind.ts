@@ -3,7 +3,8 @@
  * next written of such a record carries the move; what is not used again is written after LEARN_SAVE_MS.
  */
 import { LEARN_SAVE_MS, UNSAVED_MAX_KEYS } from "../limits.ts";
-import type { Clock, Move, StepResult, StoredRecord } from "../ports.ts";
+import type { SentReply } from "../members/message.ts";
+import type { BallotStore, Clock, Move, StepResult, StoredRecord } from "../ports.ts";
 
 /** `mayWait`: nothing that leaves because of it needs the record to be written first. */
 export type HeldStep<R> = (record: StoredRecord | null) => StepResult<R> & { readonly mayWait?: boolean };
@@ -49,6 +50,12 @@ export class WriteBehind {
   get numbers(): { readonly last: number; readonly saved: number } {
     const first = this.#held.values().next().value;
     return { last: this.#last, saved: first === undefined ? this.#last : first.number - 1 };
+  }
+
+  /** A Learn is answered before what it made is durable; then the answer says so (PROTOCOL.md §5). */
+  told(key: string, reply: SentReply, store: Pick<BallotStore, "identity">): SentReply {
+    if (reply.type !== "learned" || !this.isHeld(key)) return reply;
+    return { ...reply, unsaved: { run: store.identity()!.run, ...this.numbers } };
   }
 
   begin<R>(key: string, step: HeldStep<R>): HeldUpdate<R> {

@@ -43,6 +43,8 @@ export class Ledger {
   /** Asked for, and no atomic has written it yet. */
   #seals: KeptEpochs | null = null;
   #confirmsLife = false;
+  #endedWell = false;
+  #isEnding = false;
   /** Counts changes asked for, and those of them that are durable. */
   #asked = 0;
   #durable = 0;
@@ -65,6 +67,7 @@ export class Ledger {
     const meta = await ledger.#read();
     ledger.#boot = meta?.boot ?? 0;
     ledger.#spoken = meta?.spoken ?? 0;
+    ledger.#endedWell = meta?.ended === true;
     ledger.#marks = new Marks(meta?.marks);
     ledger.#quarantined = meta?.quarantined ?? null;
     if (ledger.#identity !== null) {
@@ -77,6 +80,19 @@ export class Ledger {
 
   get seq(): number {
     return this.#seq;
+  }
+
+  /** Whether the process before lost nothing that it had begun to write, as this store was opened. */
+  get endedWell(): boolean {
+    return this.#endedWell;
+  }
+
+  /** The last atomic: says that whatever was begun is written. Rejects with StoreError if that is not known. */
+  async end(): Promise<void> {
+    // A store that is nobody's has lost nothing, and says nothing.
+    if (this.#suspect || this.#identity === null) return;
+    this.#isEnding = true;
+    await this.commit();
   }
 
   get spoken(): number {
@@ -207,6 +223,7 @@ export class Ledger {
       run: this.#run,
       marks: this.#marks.all(),
       quarantined: this.#quarantined,
+      ...(this.#isEnding ? { ended: true } : {}),
       ...(seals === null && this.#epochs === null ? {} : { sealed: true }),
     };
     let result: Deno.KvCommitResult | Deno.KvCommitError;

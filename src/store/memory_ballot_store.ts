@@ -7,18 +7,9 @@ import { assert } from "../assert.ts";
 import { compareKeys } from "../key_order.ts";
 import type { NodeId } from "../paxos/ballot.ts";
 import type { AcceptorRecord } from "../paxos/message.ts";
-import {
-  type BallotStore,
-  type EpochsRow,
-  type Found,
-  type Identity,
-  type KeptEpochs,
-  type Mark,
-  type StepResult,
-  type StoredRecord,
-  StoreError,
-  type Which,
-} from "../ports.ts";
+import { barring } from "../paxos/barring.ts";
+import type { BallotStore, EpochsRow, Found, Identity, KeptEpochs, Mark, StepResult, Which } from "../ports.ts";
+import { type StoredRecord, StoreError } from "../ports.ts";
 import { assertFollows } from "./epochs_row.ts";
 import { assertKey } from "./key_space.ts";
 import { Marks } from "./marks.ts";
@@ -100,6 +91,9 @@ export class MemoryBallotStore implements BallotStore {
   #marks: Marks;
   #quarantined: string | null;
   #dirty = false;
+  /** As of the owner store. */
+  readonly #unsure: Set<string>;
+  readonly #barred = new WeakMap<Found, Found>();
   #waiting: Waiter[] = [];
   #pump: Promise<void> | null = null;
   #closed = false;
@@ -115,6 +109,7 @@ export class MemoryBallotStore implements BallotStore {
     if (meta !== null) this.#take(meta);
     this.#marks = new Marks(meta?.marks);
     this.#quarantined = meta?.quarantined ?? null;
+    this.#unsure = new Set(meta?.ended === true ? [] : disk.records.keys());
   }
 
   /** Counts this open durably, if the disk has an identity. */
@@ -145,8 +140,12 @@ export class MemoryBallotStore implements BallotStore {
 
   peek(key: string): StoredRecord | null | undefined {
     const isAtRest = !this.#closed && this.#pump === null;
-    const { record, damage } = this.#read.of(key, isAtRest ? this.disk.records.get(key) : undefined);
+    const { record, damage } = isAtRest ? this.#onDisk(key) : this.#read.of(key, undefined);
     return isAtRest && damage === null ? record : undefined;
+  }
+
+  leads(key: string): boolean {
+    return this.#waiting.length === 0 && this.disk.records.has(key) && this.peek(key) !== undefined;
   }
 
   async keys(prefix: string, after: string, limit: number, which: Which = "all"): Promise<readonly string[]> {
@@ -273,7 +272,18 @@ export class MemoryBallotStore implements BallotStore {
     if (this.#dirty) this.#ask<void>(null).catch(() => {});
     this.#closed = true;
     await this.#pump;
-    if (this.disk.owner === this) this.disk.owner = null;
+    if (this.disk.owner !== this) return;
+    const { meta } = this.disk;
+    if (meta !== null && this.#unsure.size === 0) this.disk.meta = { ...JSON.parse(meta), ended: true };
+    this.disk.owner = null;
+  }
+
+  #onDisk(key: string): Found {
+    const found = this.#read.of(key, this.disk.records.get(key));
+    if (found.record === null || !this.#unsure.has(key)) return found;
+    const barred = this.#barred.get(found) ?? { ...found, record: barring(found.record) };
+    this.#barred.set(found, barred);
+    return barred;
   }
 
   #assertOpen(): void {
@@ -308,7 +318,8 @@ export class MemoryBallotStore implements BallotStore {
       }
       const { key, step } = waiter.change;
       try {
-        const { record, reply } = step(this.#read.of(key, writes.get(key) ?? this.disk.records.get(key)));
+        const found = writes.has(key) ? this.#read.of(key, writes.get(key)) : this.#onDisk(key);
+        const { record, reply } = step(found);
         if (record !== null) {
           const text = JSON.stringify(record);
           assertFits(key, record, text);
@@ -318,6 +329,7 @@ export class MemoryBallotStore implements BallotStore {
         if (writes.has(key)) waiters.push({ waiter, reply });
         else waiter.resolve(reply);
       } catch (error) {
+        this.#unsure.add(key);
         waiter.reject(error);
       }
     }
@@ -347,6 +359,8 @@ export class MemoryBallotStore implements BallotStore {
     this.failNext = null;
     if (fault === null || fault === "unknown-applied") {
       for (const [key, text] of writes) this.disk.records.set(key, text);
+      // What they are barred from is on disk with them.
+      for (const key of writes.keys()) this.#unsure.delete(key);
       this.disk.meta = meta;
       this.#take(meta);
       if (this.#seals === seals) this.#seals = null;
@@ -355,6 +369,7 @@ export class MemoryBallotStore implements BallotStore {
     } else {
       this.#dirty = true;
     }
+    if (fault !== null) { for (const key of writes.keys()) this.#unsure.add(key); }
     if (fault === null) { for (const { waiter, reply } of waiters) waiter.resolve(reply); }
     else if (fault === "conflict") this.#again(waiters.map(({ waiter }) => waiter));
     else for (const { waiter } of waiters) waiter.reject(new StoreError("outcome of a commit unknown"));

@@ -4,6 +4,7 @@
  * All updates that wait when a commit ends go together into the next atomic (PROTOCOL.md §3, "Durable step").
  */
 import type { AcceptorRecord } from "../paxos/message.ts";
+import { barring } from "../paxos/barring.ts";
 import {
   type BallotStore,
   DamagedRecord,
@@ -30,6 +31,8 @@ import type { Part, Waiter } from "./updates.ts";
 
 /** Records written whole at a time to make the log shorter. */
 const SHORTEN_AT_ONCE = 8;
+/** Commits that have to succeed after one that failed before records are written whole again; twice as many each time. */
+const [PAUSE_MIN, PAUSE_MAX] = [16, 4096];
 
 /** Use `openOwnerStore`. */
 export class OwnerStore extends StoreWide implements BallotStore {
@@ -52,6 +55,11 @@ export class OwnerStore extends StoreWide implements BallotStore {
   #settling: Promise<void> | null = null;
   /** Being written whole, or found damaged. */
   readonly #shortening = new Set<string>();
+  /** On a disk that is full small rows may still fit: whoever waits for those must not fail with what can wait. */
+  #pauseCommits = 0;
+  #pausedFor = 0;
+  /** Keys of which a vote may have been lost that others know of: what is on disk is barred when it is read. */
+  readonly #unsure: Set<string>;
 
   constructor(
     kv: Deno.Kv,
@@ -70,6 +78,8 @@ export class OwnerStore extends StoreWide implements BallotStore {
     this.#lock = lock;
     this.#deadlineMs = deadlineMs;
     this.#cache = new RecordCache(cachedKeys);
+    // Only of what is in the log is it said that an update leads; of what nobody's store has, of nothing.
+    this.#unsure = new Set(ledger.endedWell || ledger.identity === null ? [] : log.keys());
   }
 
   update<R>(key: string, step: (record: AcceptorRecord | null) => StepResult<R>): Promise<R> {
@@ -84,6 +94,12 @@ export class OwnerStore extends StoreWide implements BallotStore {
 
   peek(key: string): StoredRecord | null | undefined {
     return this.#closing === null && this.#ledger.isOurs ? this.#cache.resting(key)?.record : undefined;
+  }
+
+  leads(key: string): boolean {
+    const { suspect, identity } = this.#ledger;
+    const isSure = !suspect && identity !== null && !this.#isBehind && this.#log.has(key);
+    return isSure && this.peek(key) !== undefined;
   }
 
   #queued<R>(
@@ -125,6 +141,7 @@ export class OwnerStore extends StoreWide implements BallotStore {
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle = resolve);
     // Marks are evidence against others; losing them when asked to close would be a pity but no fault.
     await this.settled().catch(() => {});
+    if (this.#unsure.size === 0) await this.#ledger.end().catch(() => {});
     await closeKv(this.#kv, this.#deadlineMs, this.#path);
     this.#lock?.release();
   }
@@ -163,7 +180,8 @@ export class OwnerStore extends StoreWide implements BallotStore {
       version = ballot.versionstamp;
       const found = decodeRecord(entry.key, ballot.value, state.value);
       const base = isApart(found) ? await this.#together(entry.key, found) : found;
-      entry.record = this.#log.newest(entry.key, base, writtenAt(ballot.value));
+      const newest = this.#log.newest(entry.key, base, writtenAt(ballot.value));
+      entry.record = newest !== null && this.#unsure.has(entry.key) ? barring(newest) : newest;
       entry.version = version;
       entry.damage = null;
       entry.loaded = true;
@@ -237,6 +255,7 @@ export class OwnerStore extends StoreWide implements BallotStore {
       const played = play(entry);
       const part = played?.json === null || this.#log.isFull ? played && written(played, this.#ledger.seq + 1) : played;
       if (part === null) {
+        if (played !== null) this.#lost(entry);
         this.#enqueue(entry);
         continue;
       }
@@ -284,13 +303,14 @@ export class OwnerStore extends StoreWide implements BallotStore {
       if (version !== null) {
         entry.record = record;
         entry.damage = null;
+        // What it is barred from is on disk with it.
+        this.#unsure.delete(entry.key);
         if (rows !== null) entry.version = version;
         // As whatever its log had of it: it can be written whole again, if it was damaged.
         if (rows !== null) this.#shortening.delete(entry.key);
         for (const waiter of taken) waiter.resolve(waiter.run?.result.reply);
       } else {
-        // What this process believes of the key is no longer known to be so.
-        entry.loaded = false;
+        this.#lost(entry);
         if (failure !== null) reject(taken, failure);
         else entry.queue.unshift(...again(taken, this.#path));
       }
@@ -298,7 +318,15 @@ export class OwnerStore extends StoreWide implements BallotStore {
     }
     if (failure !== null) this.#flushes.failed(failure, upTo);
     this.#finishFlushes();
-    this.#shorten();
+    if (version === null) {
+      this.#pauseCommits = Math.min(PAUSE_MAX, Math.max(PAUSE_MIN, 2 * this.#pauseCommits));
+      this.#pausedFor = this.#pauseCommits;
+    } else if (this.#pausedFor > 0) {
+      this.#pausedFor--;
+    } else {
+      if (parts.some(({ json }) => json === null)) this.#pauseCommits = 0;
+      this.#shorten();
+    }
   }
 
   /** Finds out how a commit that failed has ended, and what the log says since. */
@@ -314,13 +342,17 @@ export class OwnerStore extends StoreWide implements BallotStore {
 
   #shorten(): void {
     if (this.#closing !== null) return;
-    for (const key of this.#log.oldest(SHORTEN_AT_ONCE + this.#shortening.size)) {
+    const most = SHORTEN_AT_ONCE + this.#shortening.size;
+    // What is unsure is written whole too, with its bar: else it would be barred anew each time the store is opened.
+    for (const key of [...this.#log.oldest(most), ...this.#unsure.values().take(most)]) {
       if (this.#shortening.has(key)) continue;
       this.#shortening.add(key);
       // One that is damaged stays as it is: its rows and what the log has of it are all that is left of it.
       const whole = this.#queued(key, () => (record) => ({ record, reply: null }), { isWhole: true });
       whole.then(() => this.#shortening.delete(key), (error) => {
         if (!(error instanceof DamagedRecord)) this.#shortening.delete(key);
+        // One that can never be written must not stand before the others.
+        if (this.#unsure.delete(key)) this.#unsure.add(key);
       });
     }
   }
@@ -333,6 +365,13 @@ export class OwnerStore extends StoreWide implements BallotStore {
   #rejectQueue(entry: Entry<Waiter>, error: unknown): void {
     reject(entry.queue, error);
     entry.queue = [];
+    this.#lost(entry);
+  }
+
+  /** What this process believes of the key is no longer known to be so, and what it has said of it may not be on disk. */
+  #lost(entry: Entry<Waiter>): void {
+    entry.loaded = false;
+    if (this.#log.has(entry.key)) this.#unsure.add(entry.key);
   }
 
   #rejectAll(error: unknown): void {

@@ -73,6 +73,15 @@ export class RecordLog {
     return this.#bytes > 2 * this.#shortenBytes || this.#rows.length > 2 * LOG_SHORTEN_ROWS;
   }
 
+  has(key: string): boolean {
+    return this.#logged.has(key);
+  }
+
+  /** Those that have changed since they were last written whole. */
+  keys(): Iterable<string> {
+    return this.#logged.keys();
+  }
+
   /** Keys to be written whole, at most so many; none while it is short. */
   oldest(most: number): readonly string[] {
     if (this.#bytes <= this.#shortenBytes && this.#rows.length <= LOG_SHORTEN_ROWS) return [];

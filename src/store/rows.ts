@@ -52,6 +52,8 @@ export type MetaRow = {
   readonly quarantined: string | null;
   /** There is a row of epochs. A version that does not know of it must not open the store: it would vote in a sealed epoch. */
   readonly sealed?: true;
+  /** The process that wrote it was closed, and had lost nothing that it had begun to write. */
+  readonly ended?: true;
 };
 
 /** A record as it was read, and which rows there are of it besides the ballot's. */

@@ -120,6 +120,11 @@ class SharedStore implements BallotStore {
     });
   }
 
+  /** A twin may write before. */
+  leads(): boolean {
+    return false;
+  }
+
   /** Other processes may have written since this one last read. */
   peek(): undefined {
     return undefined;

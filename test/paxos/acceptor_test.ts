@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertStrictEquals, assertStringIncludes } from "@std/assert";
 import { DRIFT } from "../../src/limits.ts";
 import { stepAcceptor } from "../../src/paxos/acceptor.ts";
+import { barring } from "../../src/paxos/barring.ts";
 import { type Ballot, type NodeId, STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import {
   type Accept,
@@ -778,4 +779,49 @@ Deno.test("transitions are equal for equal inputs, and leave their inputs alone"
   assertNotEquals(once.record, record);
   assertEquals(record, fresh(fast("a")));
   assertEquals(machine.hash(record.state), record.stateHash);
+});
+
+// What a vote that was lost bars
+
+Deno.test("a record that is barred takes no new vote in the standing fast ballot, as if it had promised to its recovery", () => {
+  for (const mode of [fast("a"), fast("a", "uncoordinated")]) {
+    const barred = new Acceptor(barring(fresh(mode)));
+    const accept = { type: "accept", key: KEY, epoch: 0, instance: 1, ballot: STANDING, value: valueOf("b") } as const;
+    const refused = barred.hear(accept, "b");
+    assertEquals(refused, {
+      type: "refused",
+      instance: 1,
+      ballot: STANDING,
+      promised: STANDING_RECOVERY,
+      vote: null,
+    });
+    assertEquals(barred.record.promised, STANDING_RECOVERY);
+    assertEquals(barred.hearUnmoved(accept, "b"), refused);
+    // An explicit ballot takes its vote, and its promise is as anybody's.
+    const ballot = ballotOf(1, "b");
+    assertEquals(barred.hear({ type: "prepare", key: KEY, epoch: 0, instance: 1, ballot }, "b").type, "promise");
+    assertEquals(barred.hear({ ...accept, ballot }, "b").type, "accepted");
+  }
+});
+
+Deno.test("a record that is barred at the next instance too refuses there, and no further", () => {
+  const voted: AcceptorRecord = { ...fresh(fast("a")), vote: voteFor(valueOf("b")) };
+  const c = new Acceptor(barring(voted));
+  assertEquals(c.record.barred, 2);
+  // The vote that it has is answered for.
+  const first = { type: "accept", key: KEY, epoch: 0, instance: 1, ballot: STANDING, value: valueOf("b") } as const;
+  assertEquals(c.hearUnmoved(first, "b").type, "accepted");
+  const decided = certificateOf(1, valueOf("b"), "inclusive", "bc");
+  const second = { ...first, instance: 2, value: valueOf("b", 2), decided };
+  assertEquals(c.hear(second, "b").type, "refused");
+  assertEquals([c.record.instance, c.record.vote, c.record.barred], [2, null, 2]);
+  // By a state that is behind, at or past what it is barred from.
+  const later = new Acceptor(barring(voted));
+  const values = [valueOf("b"), valueOf("b", 2)];
+  const learn = { type: "learn", key: KEY, epoch: 0, certificate: null } as const;
+  later.hear({ ...learn, instance: 3, snapshot: snapshotAfter(fast("a"), values, null) }, "b");
+  assertEquals([later.record.instance, later.record.barred], [3, undefined]);
+  const there = new Acceptor(barring(voted));
+  there.hear({ ...learn, instance: 2, snapshot: snapshotAfter(fast("a"), values.slice(0, 1), null) }, "b");
+  assertEquals([there.record.instance, there.record.barred], [2, 2]);
 });

@@ -2,7 +2,9 @@ import { assert, assertEquals, assertFalse } from "@std/assert";
 import { STANDING, STANDING_RECOVERY } from "../../src/paxos/ballot.ts";
 import type { Mode, Value } from "../../src/paxos/message.ts";
 import { stepProposer } from "../../src/paxos/proposer.ts";
-import { initialProposer } from "../../src/paxos/proposer_state.ts";
+import { initialProposer, type ProposerContext } from "../../src/paxos/proposer_state.ts";
+import { QuorumSystem } from "../../src/paxos/quorum.ts";
+import { snapshotOf } from "../../src/paxos/record.ts";
 import { at, both, Cluster, collisions, of, type ProposerActor, replies, seeded } from "./cluster.ts";
 import {
   ballotOf,
@@ -11,8 +13,10 @@ import {
   command,
   directValue,
   fast,
+  fresh,
   frozen,
   logOf,
+  machine,
   nodesOf,
   snapshotAfter,
   valueOf,
@@ -50,6 +54,41 @@ Deno.test("R1: nobody hears of a value before its proposer has voted for it", ()
   assertEquals(cluster.sent.length, 2);
   cluster.deliver(replies("accepted"));
   assertEquals(cluster.flights.map((flight) => flight.kind === "request" && flight.to), ["b", "c", "d", "e"]);
+});
+
+Deno.test("R1: a value may leave while its own vote is written, and that vote counts once it is there", () => {
+  const cluster = new Cluster(3, fast("c"));
+  const a = cluster.propose("a", valueOf("a"));
+  cluster.step(a, { type: "casting" });
+  assertEquals(cluster.flights.map((flight) => flight.kind === "request" && flight.to), ["a", "b", "c"]);
+  cluster.settle((flight) => flight.kind === "reply" || flight.to !== "a");
+  assertEquals(votes(cluster), "-aa");
+  assertEquals([a.told, cluster.sentOf("decide")], [[], 0]);
+  cluster.settle();
+  assertEquals(votes(cluster).slice(1), "aa");
+  assertEquals(cluster.decisions.map(({ certificate }) => certificate.kind), ["open"]);
+  // Said again, and later, it sends nothing.
+  const sent = cluster.sent.length;
+  cluster.step(a, { type: "casting" });
+  assertEquals(cluster.sent.length, sent);
+});
+
+Deno.test("R1: in a ballot that was opened, and once another came first, no value leaves before its own vote", () => {
+  const opened: ProposerContext = {
+    ...{ me: "a", key: "k", epoch: 0, quorums: new QuorumSystem(nodesOf(3)), machine, value: valueOf("a") },
+    opening: snapshotOf(fresh(fast("c"))),
+    fast: { ballot: [1, "c/n", 0], recovery: "coordinated", coordinator: "c" },
+  };
+  const begun = stepProposer(opened, initialProposer, { type: "start" });
+  assertEquals(stepProposer(opened, begun.state, { type: "casting" }), { state: begun.state, out: [] });
+
+  const standing: ProposerContext = { ...opened, fast: { ...opened.fast!, ballot: STANDING } };
+  const asked = stepProposer(standing, initialProposer, { type: "start" });
+  assertEquals(stepProposer(standing, asked.state, { type: "casting" }).out.length, 2);
+  const vote = voteFor(valueOf("b"));
+  const reply = { type: "refused", instance: 1, ballot: STANDING, promised: STANDING, vote } as const;
+  const { state } = stepProposer(standing, asked.state, { type: "reply", from: "a", reply });
+  assertEquals(stepProposer(standing, state, { type: "casting" }), { state, out: [] });
 });
 
 Deno.test("R2: nothing is answered before the guard has passed; more votes do not ask it again", () => {

@@ -3,28 +3,45 @@ import { assert, assertEquals } from "@std/assert";
 import { sha256Hex } from "../../src/auth/digest.ts";
 import { stepAcceptor } from "../../src/paxos/acceptor.ts";
 import { STANDING } from "../../src/paxos/ballot.ts";
-import type { AcceptorMessage, AcceptorRecord, Mode, Vote } from "../../src/paxos/message.ts";
-import { freshRecord, snapshotOf } from "../../src/paxos/record.ts";
+import type { AcceptorMessage, AcceptorRecord, Machine, Mode, Snapshot, Vote } from "../../src/paxos/message.ts";
+import { fastBallotOf, freshRecord, snapshotOf } from "../../src/paxos/record.ts";
 import { LEARN_DELAY_MS } from "../../src/limits.ts";
 import { CoordinatorHost } from "../../src/replica/coordinator_host.ts";
 import { Learning } from "../../src/replica/learning.ts";
 import { PeerError, type Transport, type WireMessage, type WireReply } from "../../src/ports.ts";
 import { driveInstance, type Ending } from "../../src/replica/proposer_host.ts";
 import { sharedValueId } from "../../src/engine/shared_value.ts";
+import { MACHINE_OF_ALL, MACHINE_VERSION } from "../../src/version.ts";
 import { Timing } from "../../src/replica/timing.ts";
 import { openMemoryStore } from "../../src/store/memory_ballot_store.ts";
 import { classic, fast, KEY, logOf, machine, nodesOf, rulesOf, valueOf } from "../paxos/samples.ts";
 import { ManualClock, settled } from "../transport/manual_clock.ts";
 import { acceptorHost } from "./acceptor_parts.ts";
 
+const fastIn = ({ state }: Snapshot) => fastBallotOf({ state });
+
 /** Says of a message to a peer that it is lost. */
 type Loss = (to: string, message: WireMessage) => boolean;
 
+type Rigged = {
+  readonly n?: number;
+  readonly mode?: Mode;
+  readonly schedule?: () => Promise<void>;
+  /** The version that its machine's states are of. */
+  readonly version?: number;
+};
+
 /** Node a, and peers that are real acceptors behind a network that loses what the test says. */
-async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
-  const store = await openMemoryStore();
+async function rig({ n = 3, mode = fast("b") as Mode, version = MACHINE_OF_ALL, ...options }: Rigged = {}) {
+  const versioned: Machine = {
+    ...machine,
+    init: (mode) => ({ ...machine.init(mode), version }),
+    apply: (state, instance, value) => ({ ...machine.apply(state, instance, value), version }),
+  };
+  const rulesFor = (id: string) => ({ ...rulesOf(id, n), machine: versioned });
+  const store = await openMemoryStore(options);
   const clock = new ManualClock();
-  const peers = new Map<string, AcceptorRecord>(nodesOf(n).slice(1).map((id) => [id, freshRecord(machine, mode)]));
+  const peers = new Map<string, AcceptorRecord>(nodesOf(n).slice(1).map((id) => [id, freshRecord(versioned, mode)]));
   const sent: { to: string; message: WireMessage }[] = [];
   /** What peers answer comes after this; resolved: at once. */
   const late = new Map<string, Promise<void>>();
@@ -33,7 +50,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   function answer(to: string, message: WireMessage): WireReply {
     if (network.lost(to, message)) throw new PeerError("silence");
     if (message.type === "collision" || message.type === "marks") return { type: "noted" };
-    const next = stepAcceptor(rulesOf(to, n), peers.get(to)!, message as AcceptorMessage, { from: "a", seenMs: {} });
+    const next = stepAcceptor(rulesFor(to), peers.get(to)!, message as AcceptorMessage, { from: "a", seenMs: {} });
     peers.set(to, next.record);
     return network.spoil(structuredClone(next.reply) as WireReply);
   }
@@ -49,7 +66,7 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     rttMs: () => 0,
     close: () => {},
   };
-  const rules = rulesOf("a", n);
+  const rules = rulesFor("a");
   const acceptor = acceptorHost({ rules, store, clock, modeOf: () => mode });
   const learning = new Learning(acceptor, transport, clock, 0);
   let ids = 0;
@@ -57,7 +74,6 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
   const coordinator = new CoordinatorHost(acceptor, transport, learning, random);
   const timing = new Timing("a", rules.quorums, transport, random);
   const giveUp = new AbortController();
-  const ended: { ending: Ending | null; error: Error | null } = { ending: null, error: null };
   return {
     store,
     clock,
@@ -79,9 +95,11 @@ async function rig({ n = 3, mode = fast("b") as Mode } = {}) {
     lose: (lost: Loss) => network.lost = lost,
     spoil: (spoil: (reply: WireReply) => WireReply) => network.spoil = spoil,
     reports,
-    async drive(value = valueOf("a") as ReturnType<typeof valueOf> | null) {
-      const { snapshot: opening, fast } = await acceptor.view(KEY);
-      const context = { me: "a", key: KEY, epoch: 0, quorums: rules.quorums, machine, opening, fast, value };
+    async drive(value = valueOf("a") as ReturnType<typeof valueOf> | null, known: Snapshot | null = null) {
+      const { snapshot, fast } = known === null ? await acceptor.view(KEY) : { snapshot: known, fast: fastIn(known) };
+      const opening = snapshot;
+      const ended: { ending: Ending | null; error: Error | null } = { ending: null, error: null };
+      const context = { me: "a", key: KEY, epoch: 0, quorums: rules.quorums, machine: versioned, opening, fast, value };
       const report = (line: string) => void reports.push(line);
       const parts = { acceptor, coordinator, learning, transport, clock, random, timing, report };
       driveInstance(parts, context, giveUp.signal).then(
@@ -122,7 +140,91 @@ Deno.test("proposer host: what is sent at an instance that is decided keeps its 
   }
 });
 
-Deno.test("proposer host: nobody hears of the value before the own vote is durable (R1)", async () => {
+/** At instance 2, of which nothing is written yet. */
+async function secondInstance(version = MACHINE_VERSION) {
+  const gate = { open: Promise.resolve() };
+  const rigged = await rig({ schedule: () => gate.open, version });
+  const { drive, acceptor } = rigged;
+  const { ending } = await drive();
+  assert(ending?.type === "decided");
+  const { certificate, value } = ending;
+  await acceptor.handle({ type: "learn", key: KEY, epoch: 0, instance: 1, certificate, value }, "b");
+  assertEquals((await acceptor.view(KEY)).snapshot.instance, 2);
+  rigged.sent.length = 0;
+  return {
+    ...rigged,
+    leavers: () =>
+      rigged.sent.flatMap(({ to, message }) => message.type === "accept" && message.instance === 2 ? [to] : []),
+    /** Commits wait until the returned function is called. */
+    hold() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      gate.open = promise;
+      return resolve;
+    },
+  };
+}
+
+Deno.test("proposer host: a value leaves while its own vote is written, and is decided once that is durable (R1)", async () => {
+  const { drive, leavers, hold } = await secondInstance();
+  const commit = hold();
+  const ended = await drive(valueOf("a", 2));
+  assertEquals(leavers(), ["b", "c"]);
+  assertEquals(ended, { ending: null, error: null });
+  commit();
+  await settled();
+  assert(ended.ending?.type === "decided");
+  assertEquals(ended.ending.value.id, valueOf("a", 2).id);
+});
+
+Deno.test("proposer host: a value leaves only where no release votes any more that knows nothing of bars (R1)", async () => {
+  const { drive, leavers, hold } = await secondInstance(MACHINE_OF_ALL);
+  const commit = hold();
+  const ended = await drive(valueOf("a", 2));
+  assertEquals(leavers(), []);
+  commit();
+  await settled();
+  assertEquals(leavers(), ["b", "c"]);
+  assert(ended.ending?.type === "decided");
+});
+
+for (const fault of ["unknown-lost", "unknown-applied"] as const) {
+  Deno.test(`proposer host: where the vote of a value that has left is of unknown outcome (${fault}), the record takes no other there`, async () => {
+    const { drive, leavers, store, acceptor, end, peers } = await secondInstance();
+    store.failNext = fault;
+    const ended = await drive(valueOf("a", 2));
+    assertEquals(leavers(), ["b", "c"]);
+    const accept = {
+      type: "accept",
+      key: KEY,
+      epoch: 0,
+      instance: 2,
+      ballot: STANDING,
+      value: valueOf("c", 2),
+    } as const;
+    const reply = await acceptor.handle(accept, "c");
+    assert(reply.type === "refused", reply.type);
+    assertEquals(reply.vote?.value.id, fault === "unknown-lost" ? undefined : valueOf("a", 2).id);
+    const ending = await end(ended);
+    assert(ending.type === "decided");
+    assertEquals([ending.value.id, peers.get("b")!.vote?.value.id], [valueOf("a", 2).id, valueOf("a", 2).id]);
+  });
+}
+
+Deno.test("proposer host: a value does not leave before its own vote where another write of the record comes first (R1)", async () => {
+  const { drive, acceptor, leavers, hold } = await secondInstance();
+  const commit = hold();
+  const accept = { type: "accept", key: KEY, epoch: 0, instance: 2, ballot: STANDING, value: valueOf("c", 2) } as const;
+  const { snapshot: opening } = await acceptor.view(KEY);
+  const other = acceptor.handle(accept, "c");
+  await drive(valueOf("a", 2), opening);
+  assertEquals(leavers(), []);
+  commit();
+  assertEquals((await other).type, "accepted");
+  await settled();
+  assertEquals(leavers(), []);
+});
+
+Deno.test("proposer host: of a record that is new nobody hears before the own vote is durable (R1)", async () => {
   const { drive, store, sent } = await rig();
   store.failNext = "unknown-lost";
   await drive();

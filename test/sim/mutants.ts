@@ -58,9 +58,9 @@ const OWNER_MUTANTS: readonly Mutant[] = [
     name: "an intended vote applied again after a lost check-and-set",
     edits: [{
       file: STORE,
-      text: "const { record, reply } = step(this.#read.of(key, writes.get(key) ?? this.disk.records.get(key)));",
+      text: "const { record, reply } = step(found);",
       replacement:
-        "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(this.#read.of(key, writes.get(key) ?? this.disk.records.get(key)));",
+        "const memo = waiter as Waiter & { first?: StepResult<unknown> };\n        const { record, reply } = memo.first ??= step(found);",
     }],
     from: 7,
     seeds: 500,
@@ -337,7 +337,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a value that this node never voted for is learned in memory alone",
     edits: [{
-      file: "replica/acceptor_host.ts",
+      file: "replica/own_record.ts",
       text: "return vote?.value.id === certificate.valueId;",
       replacement: "return vote !== undefined && certificate.valueId !== undefined;",
     }],
@@ -347,10 +347,10 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: "a guarded decision is made in memory alone",
     edits: [{
-      file: "replica/acceptor_host.ts",
+      file: "replica/own_record.ts",
       text:
-        'if (type !== "learn" || !this.votes || (from === this.rules.me && certificate.kind === "inclusive")) return false;',
-      replacement: 'if ((type !== "learn" && type !== "decide") || !this.votes) return false;',
+        'if (type !== "learn" || !quorums.isMember(me) || (from === me && certificate.kind === "inclusive")) return false;',
+      replacement: 'if ((type !== "learn" && type !== "decide") || !quorums.isMember(me)) return false;',
     }],
     seeds: 50,
   },

@@ -134,9 +134,9 @@ export const MEMBERS_MUTANTS: readonly Mutant[] = [
     kind: "members",
     edits: [{
       file: "replica/proposer_host.ts",
-      text: "      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(",
+      text: "      const { reply, isCasting } = message.type",
       replacement:
-        '      if (this.#isFresh && message.type === "accept") { for (const other of acceptor.rules.quorums.members) if (other !== me) void transport.send(other, freshSent(message)).catch(() => {}); }\n      acceptor.handle(this.#isFresh ? freshOwn(message) : message, me).then(',
+        '      if (this.#isFresh && message.type === "accept") { for (const other of acceptor.rules.quorums.members) if (other !== me) void transport.send(other, freshSent(message)).catch(() => {}); }\n      const { reply, isCasting } = message.type',
     }],
     from: 12,
     seeds: 20,

@@ -105,7 +105,9 @@ export type Plan = {
   readonly isolates: number;
   /** How long such a process lives on average; it is replaced. Null: until a fault ends it. */
   readonly lifeMs: number | null;
-  /** Names unused for so long are forgotten, once a node has raised the machine. Null: no node knows of that. */
+  /** Whether nodes know the newest machine, and one of them raises it; else they are as ones beside nodes of a release before. */
+  readonly raises: boolean;
+  /** Names unused for so long are forgotten, once the machine is raised. Null: none are. */
   readonly forgetAfterMs: number | null;
   /** Who are to be members from some time on, one after the other: each begins when the one before is done. */
   readonly changes: readonly Change[];
@@ -212,6 +214,7 @@ function ownersPlanOf(seed: number): Plan {
     shared: [],
     isolates: 0,
     lifeMs: null,
+    raises: seed % 5 !== 3,
     forgetAfterMs: forgetAfterOf(seed),
     changes: [],
   };

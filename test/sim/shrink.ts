@@ -33,6 +33,7 @@ export async function shrink(plan: Plan, fault: string, run = play): Promise<Shr
   await fails({ learners: 0, rates: plan.rates.slice(0, plan.n) });
   await fails({ lifeMs: null });
   await fails({ forgetAfterMs: null });
+  if (best.plan.forgetAfterMs === null) await fails({ raises: false });
   await fails({ rates: plan.rates.map(() => 1) });
   await fewer(plan.changes, (changes) => fails({ changes }));
   await fewer(plan.faults, (faults) => fails({ faults }));
@@ -67,6 +68,7 @@ export function showPlan(plan: Plan): string {
     shared,
     isolates,
     lifeMs,
+    raises,
     forgetAfterMs,
     clients,
     keys,
@@ -84,6 +86,7 @@ export function showPlan(plan: Plan): string {
       faultyMs.toFixed(0)
     } ms of trouble`,
     ...(isolates === 0 ? [] : [`${isolates} isolates each of ${shared}, which live ${lifeMs ?? "any number of"} ms`]),
+    ...(raises ? ["a node raises the machine to its newest version"] : []),
     ...(forgetAfterMs === null ? [] : [`names are forgotten that are unused for ${forgetAfterMs} ms`]),
     `clock rates ${rate}; links ${JSON.stringify(link)}${Object.keys(links).length === 0 ? "" : JSON.stringify(links)}`,
     ...changes.map(({ atMs, members }) => `${atMs.toFixed(0).padStart(6)} ms members are to be ${members}`),

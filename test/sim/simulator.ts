@@ -133,7 +133,7 @@ async function trouble(
 ): Promise<void> {
   const over = world.clock.sleep(world.plan.faultyMs);
   const clients = world.plan.clients.map((index) => new Client(index, world, history, counts, over).run());
-  if (world.plan.forgetAfterMs !== null) clients.push(raise(world, over));
+  if (world.plan.raises) clients.push(raise(world, over));
   for (const noun of world.plan.nouns) workloads.set(noun, workloadOf(noun, { world, over }));
   await Promise.all([over, ...clients, ...[...workloads.values()].map((workload) => workload.run())]);
 }

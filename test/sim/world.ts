@@ -2,7 +2,7 @@
 import type { AcceptorRecord } from "../../src/paxos/mod.ts";
 import { QuorateError } from "../../src/errors.ts";
 import { entriesOf, type KeyState } from "../../src/machine/state.ts";
-import { MACHINE_VERSION } from "../../src/version.ts";
+import { MACHINE_OF_ALL, MACHINE_VERSION } from "../../src/version.ts";
 import type { ReplicaNode } from "../../src/compose/node.ts";
 import type { EpochsRow, Sighting, StoredRecord, Trace } from "../../src/ports.ts";
 import type { AtomicWatch } from "../../src/store/memory_ballot_store.ts";
@@ -124,13 +124,14 @@ export class World {
       members,
       (key, instance, valueId) => this.decided.chose(key, instance, valueId, this.clock.now()),
       (id) => this.epochOf(id),
+      (id) => plan.shared.includes(id),
     );
     this.changes = new Changes(this, members);
     this.startMs = this.clock.now();
   }
 
   async #start(): Promise<void> {
-    const { n, learners, seed, shared, forgetAfterMs } = this.plan;
+    const { n, learners, seed, shared, raises, forgetAfterMs } = this.plan;
     await this.isolates.init();
     this.#cluster = await memoryCluster(n, {
       learners,
@@ -150,7 +151,8 @@ export class World {
       }),
       otherEpoch: (from, to) => this.changes.met(memberOf(from), memberOf(to)),
       ...(shared.length === 0 ? {} : { shared: this.isolates }),
-      ...(forgetAfterMs === null ? {} : { forgetAfterMs, machine: MACHINE_VERSION }),
+      machine: raises ? MACHINE_VERSION : MACHINE_OF_ALL,
+      ...(forgetAfterMs === null ? {} : { forgetAfterMs }),
     });
     for (const process of this.nodes) this.#livesFor(process);
     const { network } = this.#cluster;

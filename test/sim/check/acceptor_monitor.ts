@@ -58,6 +58,8 @@ export class AcceptorMonitor {
   readonly #seen = new Map<string, Seen>();
   /** Value by acceptor, key, instance and ballot: one for ever. */
   readonly #votes = new Map<string, string>();
+  /** Value by node, key, epoch and instance: sent in the standing ballot before the own vote was durable. */
+  readonly #left = new Map<string, string>();
   readonly #tallies = new Map<string, Tally>();
   /** Value by key and instance, however it came to be chosen or called so. */
   readonly #chosen = new Map<string, string>();
@@ -76,16 +78,20 @@ export class AcceptorMonitor {
 
   readonly #onChosen: (key: string, instance: number, valueId: string) => void;
   readonly #epochOf: (node: string) => number;
+  readonly #isShared: (node: string) => boolean;
 
   /**
    * @param onChosen told once for each instance that a value is chosen in
    * @param epochOf the epoch that is in force at a node, durably; those before it are sealed
+   * @param isShared whether many processes serve the member's store: no value leaves before the own vote is durable
    */
   constructor(
     members: readonly string[],
     onChosen: (key: string, instance: number, valueId: string) => void = () => {},
     epochOf: (node: string) => number = () => 0,
+    isShared: (node: string) => boolean = () => false,
   ) {
+    this.#isShared = isShared;
     this.#onChosen = onChosen;
     this.#epochOf = epochOf;
     this.entered(0, members);
@@ -211,8 +217,18 @@ export class AcceptorMonitor {
         if (decided !== undefined) this.#decision(key, epoch, decided, `an Accept! of ${node}`);
         // R1, and that no process sends two values in a ballot it owns: its own vote came first. An open value is nobody's.
         if (value.proposer === "" && ballot[0] === 0) return;
-        if (this.#votes.get(`${node} ${key} ${epoch} ${instance} ${ballot}`) === value.id) return;
-        return this.#fault(`${node} ${key}/${instance}: sends ${value.id} in ${ballot} without its own vote for it`);
+        const voted = this.#votes.get(`${node} ${key} ${epoch} ${instance} ${ballot}`);
+        if (voted === value.id) return;
+        const where = `${node} ${key}/${instance}`;
+        if (this.#isShared(node) || `${ballot}` !== "0,,0" || value.proposer !== node) {
+          return this.#fault(`${where}: sends ${value.id} in ${ballot} without its own vote for it`);
+        }
+        // It may be on its way to the disk. It is the only one that the node may ever cast there.
+        const left = `${node} ${key} ${epoch} ${instance}`;
+        const before = voted ?? this.#left.get(left) ?? value.id;
+        if (before !== value.id) this.#fault(`${where}: sends ${value.id} in ${ballot}, and before it ${before}`);
+        this.#left.set(left, value.id);
+        return;
       }
       case "any": {
         // It opens a ballot for others only once its own record bars a value of its own there.
@@ -397,6 +413,10 @@ export class AcceptorMonitor {
       return this.#fault(`${where}: two votes in ballot ${vote.ballot}: ${known} and ${vote.value.id}`);
     }
     this.#votes.set(ballot, vote.value.id);
+    const left = `${vote.ballot}` === "0,,0" ? this.#left.get(`${node} ${key} ${epoch} ${instance}`) : undefined;
+    if (left !== undefined && left !== vote.value.id) {
+      this.#fault(`${where}: votes for ${vote.value.id} in ${vote.ballot}, where it has sent ${left}`);
+    }
     if (vote.ballot[0] === 0 && vote.ballot[2] === 0) this.#noteStanding(`${key} ${instance}`, vote.value.id);
     const name = `${key} ${epoch} ${instance} ${vote.ballot} ${vote.value.id}`;
     const tally = this.#tallies.get(name) ?? { voters: new Set<string>(), vote };

@@ -175,7 +175,6 @@ Deno.test("acceptor monitor: a message that claims what never happened is found"
     acceptors: ["a", "b"],
   } as const;
   const messages = [
-    [{ type: "accept", ...at, ballot: STANDING, value }, "without its own vote for it"],
     [{ type: "learn", ...at, certificate, value }, "of whom only nobody voted for it"],
     [{ type: "accept", ...at, instance: 2, ballot: FIRST, value, decided: certificate }, "of whom only nobody voted"],
     [{ type: "accepted", ...at, vote: cast }, "a vote of a in 0,,0 that was never cast"],
@@ -194,6 +193,41 @@ Deno.test("acceptor monitor: a message that claims what never happened is found"
   // A value that anybody may send needs nobody's vote first.
   monitor.sent("c", { type: "accept", ...at, ballot: STANDING, value: { ...value, id: "w", proposer: "" } });
   assertEquals(monitor.faults(), []);
+});
+
+Deno.test("acceptor monitor: a value that leaves before its own vote is the only one its node may vote for there", () => {
+  const value = { id: "v", proposer: "a", commands: [] };
+  const accept = (ballot: Ballot, id = "v") => {
+    return { type: "accept", key: "k", epoch: 0, instance: 1, ballot, value: { ...value, id } } as const;
+  };
+  const early = watch();
+  early.sent("a", accept(STANDING));
+  early.committed("a", "k", record(vote("v")));
+  early.sent("a", accept(STANDING));
+  assertEquals(early.faults(), []);
+
+  const other = watch();
+  other.sent("a", accept(STANDING));
+  other.committed("a", "k", record(vote("w", STANDING, "fast", "b")));
+  assertFinds(other, "votes for w in 0,,0, where it has sent v");
+  const second = watch();
+  second.sent("a", accept(STANDING));
+  second.sent("a", accept(STANDING, "x"));
+  assertFinds(second, "sends x in 0,,0, and before it v");
+  const late = watch(["a", vote("w", STANDING, "fast", "b")]);
+  late.sent("a", accept(STANDING));
+  assertFinds(late, "sends v in 0,,0, and before it w");
+  const recovered = watch();
+  recovered.sent("a", accept(STANDING));
+  recovered.committed("a", "k", record(vote("w", FIRST, "classic", "b")));
+  assertEquals(recovered.faults(), []);
+
+  const explicit = watch();
+  explicit.sent("a", accept(FIRST));
+  assertFinds(explicit, "without its own vote for it");
+  const shared = new AcceptorMonitor(["a", "b", "c"], undefined, undefined, () => true);
+  shared.sent("a", accept(STANDING));
+  assertFinds(shared, "without its own vote for it");
 });
 
 Deno.test("acceptor monitor: an announced rollback may sink a record, but takes no vote back", () => {

@@ -4,6 +4,7 @@
  * same successors.
  */
 import type { NodeId, ProposerState } from "../../../src/paxos/mod.ts";
+import type { Plan } from "./plans.ts";
 import type { Thing } from "./things.ts";
 
 /** Nodes renamed, by their name. */
@@ -24,10 +25,14 @@ function permutations<T>(items: readonly T[]): (readonly T[])[] {
 
 /**
  * @param explicitBallots how many the thing's actor may begin in an instance
- * @param last the last instance searched
  */
-export function canonicalText(thing: Thing, explicitBallots: number, last: number, renaming: Renaming): string {
-  return textOf(reduced(thing, explicitBallots), renaming, last);
+export function canonicalText(
+  thing: Thing,
+  explicitBallots: number,
+  { instances, overlaps }: Pick<Plan, "instances" | "overlaps">,
+  renaming: Renaming,
+): string {
+  return textOf(reduced(thing, explicitBallots, overlaps === true), renaming, instances);
 }
 
 function textOf(item: unknown, renaming: Renaming, last: number): string {
@@ -48,7 +53,7 @@ function textOf(item: unknown, renaming: Renaming, last: number): string {
 }
 
 /** Without what its role does not look at again. */
-function reduced(thing: Thing, explicitBallots: number): unknown {
+function reduced(thing: Thing, explicitBallots: number, overlaps: boolean): unknown {
   if (thing.kind === "coordinator") {
     const { kind, actor, instance, ballot, state } = thing;
     if (state.phase === "done") return { kind, actor, instance, ballot };
@@ -59,8 +64,10 @@ function reduced(thing: Thing, explicitBallots: number): unknown {
   }
   if (thing.kind !== "proposer") return thing;
   const { kind, actor, instance, state, prepared } = thing;
-  if (state.phase === "done") return { kind, actor, instance };
-  return { ...thing, state: { ...live(state), highestN: prepared < explicitBallots ? state.highestN : 0 } };
+  // Whether a value left is told by the own vote, but where that comes later: then it bars others from the own record.
+  const left = overlaps && state.left;
+  if (state.phase === "done") return { kind, actor, instance, left };
+  return { ...thing, state: { ...live(state), left, highestN: prepared < explicitBallots ? state.highestN : 0 } };
 }
 
 function live(state: ProposerState): ProposerState {

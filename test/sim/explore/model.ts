@@ -110,7 +110,7 @@ export class Model {
     this.things = new Things((thing) => {
       if (!reductions.things) return [JSON.stringify(thing)];
       const ballots = thing.kind === "proposer" ? explicitBallots(this.#actors[thing.actor]!) : 0;
-      return idle.slice(0, this.names).map((renaming) => canonicalText(thing, ballots, plan.instances, renaming));
+      return idle.slice(0, this.names).map((renaming) => canonicalText(thing, ballots, plan, renaming));
     });
     this.#fromClients = this.#clientRequests();
   }
@@ -142,24 +142,29 @@ export class Model {
       kind: "decided",
       values: [...known, ...Array(instances - known.length).fill(null)],
     });
-    const ids = records.map((record, i) => this.things.id({ kind: "record", at: this.nodes[i]!, record }));
+    const ids = records.map((record, i) => {
+      const at = this.nodes[i]!;
+      const onDisk = at === this.#plan.learned ? { onDisk: this.#votedLast(at, record) } : {};
+      return this.things.id({ kind: "record", at, record, ...onDisk });
+    });
     return { parts: [...ids, ...actors, decided], sent };
   }
 
   /** Before the search begins, where somebody is behind. */
   #decidedBefore(): readonly Value[] {
-    const { behind, proposers, instances } = this.#plan;
-    if (behind === undefined) return [];
+    const { behind, learned, proposers, instances } = this.#plan;
+    if (behind === undefined && learned === undefined) return [];
     return Array.from({ length: instances - 1 }, (_, i) => valueOf(this.#plan, proposers[0]!, i + 1));
   }
 
   #isBehind(at: NodeId): boolean {
-    return this.#plan.behind === undefined || this.#plan.behind === at;
+    const { behind, learned } = this.#plan;
+    return behind === undefined ? learned === undefined : behind === at;
   }
 
-  #recordSoFar(at: NodeId): AcceptorRecord {
+  #recordSoFar(at: NodeId, decided = this.#decidedBefore()): AcceptorRecord {
     const acceptors = this.nodes.filter((node) => !this.#isBehind(node));
-    return this.#decidedBefore().reduce((record, value) => {
+    return decided.reduce((record, value) => {
       const { instance } = record;
       const kind = "inclusive" as const;
       const certificate = { instance, ballot: this.#core.STANDING, kind, valueId: value.id, acceptors };
@@ -167,6 +172,14 @@ export class Model {
       const stateHash = logMachine.hash(state);
       return { ...record, instance: instance + 1, state, stateHash, decidedBy: certificate };
     }, this.#firstRecord(at));
+  }
+
+  /** One instance before, with the vote that decided it. */
+  #votedLast(at: NodeId, { promised }: AcceptorRecord): AcceptorRecord {
+    const values = this.#decidedBefore();
+    const value = values.at(-1)!;
+    const vote = { ballot: promised, kind: "fast", value } as const;
+    return { ...this.#recordSoFar(at, values.slice(0, -1)), vote };
   }
 
   /** Fresh, but for a ballot opened before. */
@@ -193,6 +206,7 @@ export class Model {
       else if (thing.kind === "proposer") this.#proposes(row, part, thing, actor, visit);
     });
     if (this.#picksIn.length > 0) this.nodes.forEach((_, part) => this.#picks(row, part, visit));
+    if (this.#plan.overlaps) this.nodes.forEach((_, part) => this.#dies(row, part, visit));
     if (this.#plan.forgets) this.nodes.forEach((_, part) => this.#forgets(row, part, visit));
     if (this.#plan.damages !== undefined) this.#damages(row, this.nodes.indexOf(this.#plan.damages), visit);
   }
@@ -263,6 +277,43 @@ export class Model {
     }
   }
 
+  /**
+   * A node dies and starts again, or its commit fails: the vote that was on its way is lost, and so is what it had learned in memory
+   * only. Its proposer goes on, which is more than one that died could do.
+   */
+  #dies(row: Row, part: number, visit: Visit): void {
+    const id = row.parts[part]!;
+    const thing = this.#recordThing(id);
+    if (thing.onDisk === undefined && this.#casts(row, part) === null) return;
+    const effect = this.#stepOn("dies", id, 0, () => {
+      const { onDisk, ...kept } = thing;
+      return {
+        ...nothing(this.things.id({ ...kept, record: this.#core.barring(onDisk ?? thing.record) })),
+        seen: ["died"],
+      };
+    });
+    visit(part, effect, () => `${this.nodes[part]} dies before it has written what is under way`);
+  }
+
+  /** The actor whose value has left while this record's vote for it is on its way to the disk: nothing comes in between. */
+  #casts(row: Row, part: number): number | null {
+    if (!this.#plan.overlaps) return null;
+    const record = this.record(row.parts[part]!);
+    if (record.vote !== null || (record.barred ?? 0) >= record.instance) return null;
+    const casting = this.#actors.findIndex(({ node }, actor) => {
+      const thing = this.#thing(row.parts[this.nodes.length + actor]!);
+      return node === this.nodes[part] && thing.kind === "proposer" && thing.state.left &&
+        thing.instance === record.instance;
+    });
+    return casting < 0 ? null : casting;
+  }
+
+  /** Whether a message of this actor's waits until the record has the vote that is on its way to it. */
+  #waits(row: Row, part: number, { actor, message }: RequestThing): boolean {
+    const casting = this.#casts(row, part);
+    return casting !== null && (actor !== casting || message.type !== "accept");
+  }
+
   /** Whether a message can change nothing ever again: states that differ by it alone are one. */
   isDead(id: number, parts: readonly number[]): boolean {
     if (!this.#reductions.messages) return false;
@@ -271,8 +322,9 @@ export class Model {
     const owner = parts[this.nodes.length + thing.actor]!;
     if (thing.kind === "reply") return this.#once(id, owner, () => this.#isHeard(thing, this.#thing(owner)));
     if (this.#listens(thing, this.#thing(owner))) return false;
-    const record = parts[this.nodes.indexOf(thing.to)]!;
-    return this.#once(id, record, () => isVoid(this.#core, thing.message, this.record(record)));
+    const at = parts[this.nodes.indexOf(thing.to)]!;
+    const { record, onDisk = record } = this.#recordThing(at);
+    return this.#once(id, at, () => isVoid(this.#core, thing.message, onDisk));
   }
 
   /** Whether a change of that part can make the message dead. */
@@ -352,6 +404,7 @@ export class Model {
     const thing = this.#thing(id);
     if (thing.kind === "request") {
       const part = this.nodes.indexOf(thing.to);
+      if (this.#waits(row, part, thing)) return;
       visit(part, this.#delivery(id, row.parts[part]!, () => this.#acceptorStep(row.parts[part]!, thing)), () => {
         return `${thing.to} gets ${show(thing.message)}`;
       });
@@ -382,7 +435,10 @@ export class Model {
     if (this.#isLost(part)) return nothing(part);
     const before = this.record(part);
     const { record, reply } = this.#handled(to, before, request);
-    const effect = this.#recorded(part, before, record);
+    const { type } = request.message;
+    const isInMemory = this.#plan.overlaps === true && type === "learn" && record.instance === before.instance + 1 &&
+      before.vote?.value.id === record.decidedBy?.valueId;
+    const effect = this.#recorded(part, before, record, isInMemory);
     const seen = [...effect.seen];
     if (reply.type === "ahead") seen.push("ahead");
     if (reply.type === "behind") seen.push("behind");
@@ -392,8 +448,8 @@ export class Model {
   }
 
   /** What follows for all to see from what an acceptor has made durable. */
-  #recorded(part: number, before: AcceptorRecord, record: AcceptorRecord): Effect {
-    const thing = this.#recordThing(part);
+  #recorded(part: number, before: AcceptorRecord, record: AcceptorRecord, isInMemory = false): Effect {
+    const thing = onDiskOf(this.#recordThing(part), record, isInMemory);
     const { at } = thing;
     const added: number[] = [];
     const seen: Sometimes[] = [];
@@ -474,11 +530,25 @@ export class Model {
       }
     }
     const own = row.parts[this.nodes.indexOf(actor.node)]!;
+    if (this.#plan.overlaps && this.#mayCast(thing, actor, this.record(own))) {
+      const effect = this.#stepOn("casting", id, own, () => {
+        return { ...this.#propose(thing, { type: "casting" }), seen: ["casting"] };
+      });
+      visit(part, effect, () => `${this.#nameOf(thing.actor)} sends its value while its own vote is written`);
+    }
     if (thing.mustOpen !== undefined || this.#isLost(own)) return;
     if (!this.#beginsAnew(thing, actor, this.record(own))) return;
     const effect = this.#stepOn("begin", id, own, () => this.#begin(thing.actor, this.record(own)));
     const { instance } = this.record(own);
     visit(part, effect, () => `${this.#nameOf(thing.actor)} begins at instance ${instance} as its record stands`);
+  }
+
+  /** As its host has it: the own vote would be the next thing that is written of the record. */
+  #mayCast({ state, instance, fast }: ProposerThing, { node }: Actor, own: AcceptorRecord): boolean {
+    if (state.phase !== "self-vote" || own.instance !== instance || fast === null || own.vote !== null) return false;
+    const { STANDING, sameBallot } = this.#core;
+    const isBarred = this.#core.barredAt(own, instance).barred !== undefined;
+    return !isBarred && sameBallot(own.promised, STANDING) && sameBallot(fast.ballot, STANDING) && node !== "";
   }
 
   /**
@@ -625,7 +695,7 @@ export class Model {
     const id = row.parts[part]!;
     const at = this.nodes[part]!;
     const before = this.record(id);
-    if (this.#isLost(id)) return;
+    if (this.#isLost(id) || this.#casts(row, part) !== null) return;
     for (const [ballot, instance, votes] of this.#fastVotes(row, at)) {
       if (instance !== before.instance || !this.#picksIn.includes(ballot[0] === 0 ? "standing" : "opened")) continue;
       for (const ids of this.#enough(votes)) {
@@ -804,6 +874,13 @@ export class Model {
   #showVotes(ids: readonly number[]): string {
     return this.#reportsOf(ids).map(({ from, vote }) => `${from}:${vote?.value.id}`).join();
   }
+}
+
+/** With what is on disk: what a Learn of the own vote leaves, until anything else of the record is written. */
+function onDiskOf(thing: RecordThing, record: AcceptorRecord, isInMemory: boolean): RecordThing {
+  if (record === thing.record) return thing;
+  const { onDisk: _, ...rest } = thing;
+  return isInMemory ? { ...rest, onDisk: thing.record } : rest;
 }
 
 function nothing(part: number): Effect {

@@ -61,6 +61,37 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
     passes: "OX n=3 2+0, a opened, c finishes",
   },
   {
+    name: "a record that is barred votes",
+    file: "paxos/acceptor.ts",
+    edits: edit("&& barredAt(record, instance).barred !== undefined) {", "&& record.instance < 0) {"),
+    caughtBy: "FCX n=3 2+0, c coordinates, a finishes, votes overlap",
+    passes: "FX n=3 2+0, a finishes, votes overlap",
+  },
+  {
+    name: "a record is barred no further than it stands on disk",
+    file: "paxos/barring.ts",
+    edits: edit("record.vote === null ? record.instance : record.instance + 1;", "record.instance;"),
+    caughtBy: "FCX n=3 2+0, the second instance, c coordinates, a finishes, votes overlap",
+    passes: "FCX n=3 2+0, c coordinates, a finishes, votes overlap",
+  },
+  {
+    name: "a record that moves on is barred no more",
+    file: "paxos/acceptor.ts",
+    edits: edit("    ...barredAt(record, record.instance + 1),\n", ""),
+    caughtBy: "FCX n=3 2+0, the second instance, c coordinates, a finishes, votes overlap",
+    passes: "FCX n=3 2+0, c coordinates, a finishes, votes overlap",
+  },
+  {
+    name: "the own vote counts before it is durable",
+    file: "paxos/proposer.ts",
+    edits: edit(
+      "const chosen = chosenValue(quorums, opening.instance, state.fastVotes);",
+      'const isOn = state.left && value !== null && context.fast !== null && !state.fastVotes.some(({ from }) => from === me);\n  const own = isOn ? [{ from: me, vote: { ballot: context.fast!.ballot, kind: "fast" as const, value: value! } }] : [];\n  const chosen = chosenValue(quorums, opening.instance, [...state.fastVotes, ...own]);',
+    ),
+    caughtBy: "FX n=5 2+0, a finishes, votes overlap",
+    passes: "FX n=3 2+0, c finishes, votes overlap",
+  },
+  {
     name: "forged proposer",
     file: "paxos/acceptor.ts",
     edits: edit(
@@ -250,6 +281,46 @@ export const ROLE_MUTANTS: readonly RoleMutant[] = [
 ];
 
 export const HOST_MUTANTS: readonly HostMutant[] = [
+  {
+    name: "a value leaves though another write of the record comes before its own vote",
+    file: "replica/acceptor_host.ts",
+    edits: edit(
+      "return { reply, isCasting: leads && !this.#store.leads(message.key) };",
+      "return { reply, isCasting: leads || record === null };",
+    ),
+    of: "test/replica/proposer_host_test.ts",
+    test:
+      "proposer host: a value does not leave before its own vote where another write of the record comes first (R1)",
+  },
+  {
+    name: "an update leads where another waits before it",
+    file: "store/owner_store.ts",
+    edits: edit("return isSure && this.peek(key) !== undefined;", "return isSure && this.#closing === null;"),
+    of: "test/paxos/barring_test.ts",
+    test: "barring, owner store: an update leads where it is the next that is written of a record that would be barred",
+  },
+  {
+    name: "a process that died has barred nothing",
+    file: "store/owner_store.ts",
+    edits: edit("new Set(ledger.endedWell ||", "new Set(!ledger.endedWell ||"),
+    of: "test/paxos/barring_test.ts",
+    test:
+      "barring, owner store: a process that follows on one that died takes no vote where that may have left a value",
+  },
+  {
+    name: "a process that died passes for one that was closed",
+    file: "store/ledger.ts",
+    edits: edit("ledger.#endedWell = meta?.ended === true;", "ledger.#endedWell = meta !== null;"),
+    of: "test/paxos/barring_test.ts",
+    test: "barring, owner store: whoever was closed has lost nothing, and one that follows on it bars nothing anew",
+  },
+  {
+    name: "a commit that was lost has barred nothing",
+    file: "store/owner_store.ts",
+    edits: edit("    if (this.#log.has(entry.key)) this.#unsure.add(entry.key);\n", ""),
+    of: "test/paxos/barring_test.ts",
+    test: "barring, owner store: a commit of which nobody knows bars what was in it, and what it may have been",
+  },
   {
     name: "what other processes decided is not looked for",
     file: "replica/shared_store_poller.ts",

@@ -34,6 +34,9 @@ export const SOMETIMES = [
   /** A record that was damaged, and one that was taken in its place. */
   "damaged",
   "repaired",
+  /** A value that left before the own vote for it was durable, and a process that died so. */
+  "casting",
+  "died",
 ] as const;
 export type Sometimes = typeof SOMETIMES[number];
 
@@ -62,10 +65,17 @@ export type Plan = {
   readonly nextMode?: Mode;
   /** An acceptor may die before it has written what it learned of the value that it voted for, and after it has spoken of it. */
   readonly forgets?: true;
+  /**
+   * Proposers send their values while their own votes are being written, and a node may die at any time before such a vote is
+   * durable, or before it has written what it learned of the value that it voted for.
+   */
+  readonly overlaps?: true;
   /** This node's record may be found damaged at any time, once, and is then repaired from the others'. */
   readonly damages?: NodeId;
   /** All instances but the last were decided without this node before the search begins. */
   readonly behind?: NodeId;
+  /** All instances but the last were decided by all before the search begins, and of the newest this node knows in memory only. */
+  readonly learned?: NodeId;
   /** A linearizable read through this node, which settles by an explicit ballot what it must. */
   readonly reader?: NodeId;
   readonly sometimes: readonly Sometimes[];
@@ -76,6 +86,7 @@ const CARRIED: readonly Sometimes[] = ["classic", "carried"];
 const RECOVERED: readonly Sometimes[] = ["recovery", "recovered"];
 const FOLLOWED: readonly Sometimes[] = ["behind", "installed", "later instance decided"];
 const READ: readonly Sometimes[] = ["read", "read settled"];
+const OVERLAPPED: readonly Sometimes[] = ["casting", "died"];
 const REPAIRED: readonly Sometimes[] = ["damaged", "repaired"];
 
 const x = (node: NodeId, then?: "C" | "U"): PlanBallot => then === undefined ? { x: node } : { x: node, then };
@@ -92,7 +103,7 @@ function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Pa
     ballot === "C" || ballot === "U" || (typeof ballot === "object" && ballot.then)
   );
   const isExplicit = ballots.some((ballot) => typeof ballot === "object" && !ballot.isOpen);
-  const { instances = 1, reader, damages, proposers = ["a", "b"] } = more;
+  const { instances = 1, learned, reader, damages, overlaps, proposers = ["a", "b"] } = more;
   const opens = isFast &&
     ballots.some((ballot) => typeof ballot === "object" && !ballot.isOpen && !proposers.includes(ballot.x));
   return {
@@ -108,7 +119,8 @@ function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Pa
       ...(recovers ? RECOVERED : []),
       ...(isFast && isExplicit ? CARRIED : []),
       ...(opens ? ["opened" as const] : []),
-      ...(instances > 1 ? FOLLOWED : []),
+      ...(learned !== undefined ? ["behind" as const] : instances > 1 ? FOLLOWED : []),
+      ...(overlaps === undefined ? [] : OVERLAPPED),
       ...(reader === undefined ? [] : READ),
       // It takes what is above the instance after the one at which the others are found.
       ...(damages === undefined ? [] : instances > 1 ? REPAIRED : ["damaged" as const]),
@@ -207,6 +219,34 @@ export const PLANS = {
     instances: 2,
     damages: "a",
   }),
+
+  "FX n=3 2+0, c finishes, votes overlap": plan(3, ["F", x("c")], "c", { overlaps: true }),
+  "FX n=3 2+0, a finishes, votes overlap": plan(3, ["F", x("a")], "c", { overlaps: true }),
+  "FX n=3 2+1, a finishes, votes overlap": plan(3, ["F", x("a")], "c", { clients: 1, overlaps: true }),
+  "FCX n=3 2+0, c coordinates, a finishes, votes overlap": plan(3, ["F", "C", x("a")], "c", { overlaps: true }),
+  "FCX n=3 2+0, b coordinates, a finishes, votes overlap": plan(3, ["F", "C", x("a")], "b", { overlaps: true }),
+  "FUX n=3 2+0, a finishes, votes overlap": plan(3, ["F", "U", x("a")], "c", { overlaps: true }),
+  "FX n=3 2+0 with a read, votes overlap": plan(3, ["F", x("a")], "c", { reader: "c", overlaps: true }),
+  "FXX n=3 2+0, a and b finish, votes overlap": plan(3, ["F", x("a"), x("b")], "c", { overlaps: true }),
+  "F n=3 2+0, two instances, votes overlap": plan(3, ["F"], "c", { instances: 2, overlaps: true }),
+  "FC n=3 2+0, two instances, c coordinates, votes overlap": plan(3, ["F", "C"], "c", { instances: 2, overlaps: true }),
+  "FX n=3 2+0, the second instance, c finishes, votes overlap": plan(3, ["F", x("c")], "c", {
+    instances: 2,
+    learned: "a",
+    overlaps: true,
+  }),
+  "FC n=3 2+0, the second instance, c coordinates, votes overlap": plan(3, ["F", "C"], "c", {
+    instances: 2,
+    learned: "a",
+    overlaps: true,
+  }),
+  "FCX n=3 2+0, the second instance, c coordinates, a finishes, votes overlap": plan(3, ["F", "C", x("a")], "c", {
+    instances: 2,
+    learned: "a",
+    overlaps: true,
+  }),
+  "FX n=5 2+0, a finishes, votes overlap": plan(5, ["F", x("a")], "a", { overlaps: true }),
+  "FC n=5 2+0, a coordinates, votes overlap": plan(5, ["F", "C"], "a", { overlaps: true }),
 
   "FX n=4 2+1, a finishes": plan(4, ["F", x("a")], "a", { clients: 1 }),
   "FCX n=4 2+1, c coordinates, a finishes": plan(4, ["F", "C", x("a")], "c", { clients: 1 }),

@@ -84,6 +84,8 @@ export type RecordThing = {
    * `voted` is the last instance in which it may have voted, as far as the others have told; once it is repaired, null.
    */
   readonly damage?: { readonly voted: number | null } | "repaired";
+  /** What it is again if its node dies now: it has learned since in memory only. */
+  readonly onDisk?: AcceptorRecord;
 };
 export type Thing =
   | RecordThing
