@@ -11,7 +11,12 @@ let isWatched = false;
 
 /** One line. Ends the process where nobody reads it any more; throws CommandError where it cannot be written. */
 export function print(line: string): void {
-  write(`${line}\n`, () => {});
+  printText(`${line}\n`);
+}
+
+/** As it is; else as `print`. */
+export function printText(text: string): void {
+  write(text, () => {});
 }
 
 /** Resolves once the bytes are handed over: a process that exits earlier would cut them short. Else as `print`. */

@@ -7,6 +7,7 @@ import { VERSION } from "../version.ts";
 import { type ElectFlags, type LockFlags, runElect, runLock, runSemaphore, type SemaphoreFlags } from "./hold.ts";
 import { kvCommands, localCommands, lookCommands, memberCommands } from "./look_commands.ts";
 import { type OnceFlags, runOnce } from "./once.ts";
+import { printText } from "./output.ts";
 import { EXIT_USAGE } from "./report.ts";
 import { verb } from "./verb.ts";
 
@@ -50,7 +51,7 @@ function programOf(does: Parts["does"], command: readonly string[]): Command {
     .description("locks, elections, semaphores, registers and sessions of a cluster")
     .version(VERSION)
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(oneErrorLine(text)) });
+    .configureOutput({ writeOut: printText, outputError: (text, write) => write(oneErrorLine(text)) });
   const parts = { program, does, command };
   holdCommands(parts);
   kvCommands(parts);

@@ -98,3 +98,18 @@ Deno.test({
       }
     }),
 });
+
+Deno.test("output: help that nobody reads any more ends in no error", async () => {
+  for (const args of [["--help"], ["once", "--help"], ["--version"]]) {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [...NODE_RUN, MAIN, ...args],
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    await child.stdout.cancel();
+    const [{ code }, said] = await Promise.all([child.status, new Response(child.stderr).text()]);
+    assertEquals([said, code], ["", 141], args.join(" "));
+  }
+});
