@@ -3,7 +3,7 @@ import type { Receipt } from "../api.ts";
 import { assert } from "../assert.ts";
 import { QuorateError } from "../errors.ts";
 import { PENDING_PER_KEY } from "../limits.ts";
-import type { LockMachine } from "../machine/machine.ts";
+import { type LockMachine, REFUSED } from "../machine/machine.ts";
 import type { Result } from "../machine/op.ts";
 import { readOp } from "../machine/read_op.ts";
 import type { Kept } from "../machine/result_code.ts";
@@ -93,6 +93,20 @@ export function unknownOutcome({ command, submission }: Pending, detail: string)
   // What was sent under an id made from the caller's says nothing of the caller's own.
   const born = command === null || id !== idempotencyKey ? {} : { more: { born: lastSeen(command.born) } };
   return new QuorateError("outcome-unknown", detail, { outcome: "unknown", ...key, ...born });
+}
+
+/** Whether the state has that refusal as one of an earlier try, which this command was asked anew after. */
+export function isOfEarlierTry(machine: LockMachine, { told, command, submission }: Pending, { state }: Snapshot) {
+  if (told === null || command === null || !REFUSED.has(told.result.outcome)) return false;
+  const appliedAt = machine.appliedAt(state, submission.subject, submission.id);
+  return appliedAt !== null && appliedAt < command.born;
+}
+
+/** What its caller is told when its time is over. */
+export function atDeadline(pending: Pending): QuorateError {
+  return pending.command === null
+    ? new QuorateError("no-quorum", "no vote was cast for it in time", { outcome: "none" })
+    : unknownOutcome(pending, "not decided in time; repeat it with the same Idempotency-Key");
 }
 
 /** A renewal of places leaves no result behind: where others decided it, the leases of this node's places are new ones. */

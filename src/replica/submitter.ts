@@ -16,8 +16,10 @@ import type { Modes } from "../engine/modes.ts";
 import {
   afterFailure,
   asGiven,
+  atDeadline,
   forwardedMs,
   holdsAll,
+  isOfEarlierTry,
   keptElsewhere,
   nameOf,
   originsOf,
@@ -94,7 +96,7 @@ export class Submitter {
       submission,
       resolve,
       reject,
-      cancelDeadline: this.#parts.clock.after(submission.timeoutMs, () => this.#late(pending)),
+      cancelDeadline: this.#parts.clock.after(submission.timeoutMs, () => this.#fail(pending, atDeadline(pending))),
       command: null,
       born: null,
       told: null,
@@ -302,6 +304,7 @@ export class Submitter {
 
   #settleFrom(pending: Pending, opening: Snapshot): void {
     const { machine } = this.#parts;
+    if (isOfEarlierTry(machine, pending, opening)) pending.told = null;
     const { submission, command, told } = pending;
     const known = machine.resultOf(opening.state, command ?? asGiven(submission, opening.instance)) ??
       keptElsewhere(machine, pending, opening);
@@ -376,15 +379,6 @@ export class Submitter {
   #settle(pending: Pending, result: Result, { instance, state, decidedBy }: Opened, isOwn = false): void {
     this.#forget(pending);
     pending.resolve({ result, state, instance, receipt: receiptOf(decidedBy), ...(isOwn ? { isOwn } : {}) });
-  }
-
-  #late(pending: Pending): void {
-    this.#fail(
-      pending,
-      pending.command === null
-        ? new QuorateError("no-quorum", "no vote was cast for it in time", { outcome: "none" })
-        : unknownOutcome(pending, "not decided in time; repeat it with the same Idempotency-Key"),
-    );
   }
 
   #fail(pending: Pending, error: Error): void {

@@ -379,3 +379,30 @@ function coordinatorOf(cluster: MemoryCluster, key: string): string {
   const { state } = JSON.parse(cluster.disk("a").records.get(key)!);
   return state.mode.coordinator;
 }
+
+Deno.test("submitter: what an earlier try came to is no answer to a take that is asked anew", async () => {
+  const cluster = await memoryCluster(3, { modes: [{ prefix: "", mode: "multi" }] });
+  try {
+    const forwarding: string[] = [];
+    cluster.network.drop(({ from, content }) => content.type === "forward" && forwarding.push(from) === 0);
+    const { body: held } = await cluster.node("a").locks.acquire("anew", request("holder"), caller());
+    for (const id of cluster.ids) {
+      assertEquals(await cluster.node(id).locks.acquire("anew", request(id), caller()).then(() => "", codeOf), "held");
+    }
+    const from = forwarding.at(-1)!;
+    const { locks } = cluster.node(from);
+    const outcomes = cluster.network.hold(({ to, content }) => to === from && content.type === "outcomes");
+    const mine = caller();
+    assertEquals(await locks.acquire("anew", request("me"), mine).then(() => "", codeOf), "held");
+    await until("its outcome is on the way", () => outcomes.held.length > 0);
+    const forwards = cluster.network.hold(({ content }) => content.type === "forward");
+    const again = locks.acquire("anew", request("me"), mine);
+    await until("it is forwarded", () => forwards.held.length > 0);
+    outcomes.release();
+    await cluster.node("a").locks.release("anew", held.fence, caller());
+    forwards.release();
+    assertEquals((await again).body.holder, "me");
+  } finally {
+    cluster.close();
+  }
+});
