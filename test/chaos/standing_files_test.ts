@@ -32,7 +32,9 @@ Deno.test("standing on files: a node whose file was put back from a copy is quar
     for (let i = 0; i < 5; i++) held.set(`after-${i}`, await take(cluster, "c", `after-${i}`));
     await cluster.kill("c");
     await restoreStore(cluster, "c", copy);
-    const before = await recordsOf(cluster, "c");
+    // A bar is no vote, and is written in passing.
+    const unbarred = (rows: readonly string[]) => rows.map((row) => row.replace(/,"barred":\d+/, ""));
+    const before = unbarred(await recordsOf(cluster, "c"));
 
     await t.step("its /readyz says so with 503, and so do its answers", async () => {
       await cluster.startNode("c", [], { ready: false });
@@ -65,7 +67,7 @@ Deno.test("standing on files: a node whose file was put back from a copy is quar
 
     await t.step("its file has no vote that was not in the copy, and a restart changes nothing", async () => {
       await cluster.kill("c");
-      assertEquals(await recordsOf(cluster, "c"), before);
+      assertEquals(unbarred(await recordsOf(cluster, "c")), before);
       await cluster.startNode("c", [], { ready: false });
       await readyzSays(cluster, "c", /quarantined/);
     });

@@ -5,6 +5,8 @@ import { Command } from "./command.ts";
 
 /** Hears TERM and goes on: only KILL ends it. What it starts is of its group. */
 const STUBBORN = "trap 'echo told' TERM; echo \"pid $$\"; for i in $(seq 1000); do sleep 0.02; done";
+/** As stubborn, and one process: a shell whose child was stopped before it ran its program is in no stop itself, but waits for it. */
+const STUBBORN_ALONE = "trap '' TERM; echo \"pid $$\"; exec sleep 60";
 
 function isRunning(pid: number): boolean {
   try {
@@ -69,7 +71,7 @@ Deno.test("lock: a short failure of the network ends nothing; what an admin ends
 
 Deno.test("lock: a holder that was stopped past its guarantee does not let its command go on", () =>
   withLinks(1, async ({ urls, direct }) => {
-    const args = ["lock", "--ttl", "4s", "job", "--", "sh", "-c", STUBBORN];
+    const args = ["lock", "--ttl", "4s", "job", "--", "sh", "-c", STUBBORN_ALONE];
     await using holder = new Command(args, { QUORATE_URL: urls.join(",") });
     const pid = Number((await holder.line(/^pid (\d+)$/))[1]);
     try {

@@ -119,7 +119,7 @@ function plan(n: number, ballots: Plan["ballots"], coordinator: NodeId, more: Pa
       ...(recovers ? RECOVERED : []),
       ...(isFast && isExplicit ? CARRIED : []),
       ...(opens ? ["opened" as const] : []),
-      ...(learned !== undefined ? ["behind" as const] : instances > 1 ? FOLLOWED : []),
+      ...(learned !== undefined ? ["later instance decided" as const] : instances > 1 ? FOLLOWED : []),
       ...(overlaps === undefined ? [] : OVERLAPPED),
       ...(reader === undefined ? [] : READ),
       // It takes what is above the instance after the one at which the others are found.
