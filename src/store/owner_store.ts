@@ -341,7 +341,8 @@ export class OwnerStore extends StoreWide implements BallotStore {
   }
 
   #shorten(): void {
-    if (this.#closing !== null) return;
+    // What was put back is left as it was found, for whoever looks into it.
+    if (this.#closing !== null || this.#ledger.quarantined !== null) return;
     const most = SHORTEN_AT_ONCE + this.#shortening.size;
     // What is unsure is written whole too, with its bar: else it would be barred anew each time the store is opened.
     for (const key of [...this.#log.oldest(most), ...this.#unsure.values().take(most)]) {

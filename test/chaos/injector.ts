@@ -4,7 +4,7 @@ import type { Mesh } from "./mesh.ts";
 import { type Fault, NODES, type Step } from "./mixes.ts";
 import { pause, type RealCluster } from "./real_cluster.ts";
 import { votesOf } from "./quarantine.ts";
-import { copyStore, recordsOf, restoreStore } from "./store_files.ts";
+import { copyStore, restoreStore, votesIn } from "./store_files.ts";
 
 export type InjectorParts = {
   readonly cluster: RealCluster;
@@ -54,7 +54,7 @@ export class Injector {
     await this.#watch;
     for (const [id, before] of this.#rolledBack) {
       await this.#parts.cluster.kill(id);
-      const after = await recordsOf(this.#parts.cluster, id);
+      const after = await votesIn(this.#parts.cluster, id);
       if (after.join("\n") !== before.join("\n")) this.faults.push(`${id} wrote votes with a store that was put back`);
     }
   }
@@ -119,7 +119,7 @@ export class Injector {
     await Promise.all(nodes.map((id) => cluster.kill(id)));
     for (const id of nodes) {
       await restoreStore(cluster, id, copyOf(cluster, id));
-      this.#rolledBack.set(id, await recordsOf(cluster, id));
+      this.#rolledBack.set(id, await votesIn(cluster, id));
     }
     await Promise.all(nodes.map((id) => cluster.startNode(id, [], { ready: false })));
     this.#watch = Promise.all(

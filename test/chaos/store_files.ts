@@ -35,6 +35,11 @@ export async function recordsOf(cluster: RealCluster, id: string): Promise<strin
   return await recordsIn(path);
 }
 
+/** The same without what records are barred from: that is no vote, and is written in passing. */
+export async function votesIn(cluster: RealCluster, id: string): Promise<string[]> {
+  return (await recordsOf(cluster, id)).map((row) => row.replace(/,"barred":\d+/, ""));
+}
+
 /**
  * The same of a file that may change by being looked at: each record as its rows and the log behind them have it, in two lines, what
  * it voted and its state, each with the format that it is in.

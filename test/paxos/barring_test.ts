@@ -215,6 +215,21 @@ Deno.test("barring, owner store: what cannot be written whole is tried more and 
   await next.close();
 });
 
+Deno.test("barring, owner store: one that is quarantined writes no bars", async () => {
+  using raw = await Deno.openKv(":memory:");
+  const { disk, begin } = fullDisk(raw);
+  const dead = await begin();
+  await dead.init(IDENTITY);
+  await dead.update("k", increment);
+  await dead.update("k", vote);
+  const store = await begin();
+  disk.isFull = true;
+  await store.quarantine("it was put back");
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+  await store.close();
+  assertEquals(disk.failed, 0);
+});
+
 Deno.test("barring, owner store: one that is nobody's says nothing as it is closed", async () => {
   using raw = await Deno.openKv(":memory:");
   const { begin } = fullDisk(raw);
