@@ -1,5 +1,5 @@
 /**
- * Where a record takes no vote in the standing fast ballot any more (PROTOCOL.md §3, R1): a value of its node's own may have left
+ * Where a record takes no vote in the standing fast ballot any more (PROTOCOL.md §2, R1): a value of its node's own may have left
  * there before the vote for it was durable, and that vote was lost with its process, or with its commit.
  */
 import type { AcceptorRecord } from "./message.ts";

@@ -87,7 +87,7 @@ export type AcceptorRecord = {
   readonly vote: Vote | null;
   /**
    * At instances up to this one it takes no vote in the standing fast ballot but the one it has: a process before this one may have
-   * sent a value of its own there, and died before its vote was durable (§3).
+   * sent a value of its own there, and died before its vote was durable (§2, R1).
    */
   readonly barred?: number;
   /** Set once the record contradicts what a peer proved; the key then answers only this. */

@@ -67,7 +67,7 @@ export type ProposerInput =
   | { readonly type: "start" }
   /**
    * The own vote is on its way to the disk, and until it is there the own record takes no other vote in that ballot, whatever comes
-   * in between (PROTOCOL.md §3, R1).
+   * in between (PROTOCOL.md §2, R1).
    */
   | { readonly type: "casting" }
   | { readonly type: "reply"; readonly from: NodeId; readonly reply: AcceptorReply }

@@ -261,7 +261,7 @@ export class AcceptorHost {
 
   /**
    * As `handle`, of an Accept! of this node's own. `isCasting`: its vote is the next thing that is written of the record, so the value
-   * may leave (PROTOCOL.md §3, R1).
+   * may leave (PROTOCOL.md §2, R1).
    */
   cast(message: Accept): { readonly reply: Promise<SentReply>; readonly isCasting: boolean } {
     const { me } = this.rules;

@@ -228,7 +228,7 @@ class InstanceDrive {
       const asOwnMs = Math.min(OWN_WRITES * this.#ownTookMs, OWN_WRITES_MAX_MS);
       const patienceMs = Math.max(timing.patienceMs(this.#attempt), asOwnMs);
       const ownMs = this.#ownSinceMs === null ? 0 : clock.now() - this.#ownSinceMs;
-      // Until an own write is done hardly anything can come of what has left, if it has.
+      // Until the own vote is durable only an open quorum of the others could decide the value; R2 needs nothing but its own write.
       const isOwn = this.#ownSinceMs !== null && ownMs < OWN_WRITE_MAX_MS;
       const leftMs = isOwn ? patienceMs : Math.max(armedMs, this.#ownDoneMs) + patienceMs - clock.now();
       if (leftMs >= 1) this.#wait(leftMs, look);

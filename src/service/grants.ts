@@ -83,7 +83,7 @@ export class Grants {
       // anew: the caller may have given up this try, and have been told by now that it is held.
       if (REFUSED.has(result.outcome) && outcome.isOwn !== true) {
         const bornAt = await cameAt;
-        if (bornAt !== null && (machine.appliedAt(state, subject, id) ?? bornAt) < bornAt) {
+        if (bornAt !== null && (machine.appliedAt(state, subject, id) ?? 0) < bornAt) {
           throw maybeOld(idempotencyKey);
         }
       }

@@ -1,4 +1,4 @@
-/** What a store bars where a vote may have been lost that others know of, and what it says leads (PROTOCOL.md §3, R1). */
+/** What a store bars where a vote may have been lost that others know of, and what it says leads (PROTOCOL.md §2, R1). */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { BallotStore } from "../../src/ports.ts";
 import { StoreError } from "../../src/ports.ts";
