@@ -32,38 +32,39 @@ Deno.test("signals: those that end no wait are not kept for a command", () => {
   }
 });
 
-Deno.test("signals: a stop that comes while the command is being started stops the command first", () => {
+/** With all that was done: `stopped`, and what the child was sent. */
+function stopping(run: (signals: Signals, done: string[]) => void): void {
   const done: string[] = [];
   const signals = new Signals(() => done.push("stopped"));
   try {
-    // There is none yet that could run on.
-    process.emit("SIGTSTP");
-    assertEquals(done.splice(0), ["stopped"]);
+    run(signals, done);
   } finally {
     signals.close();
   }
-  const starting = new Signals(() => done.push("stopped"));
-  try {
-    starting.starts();
+}
+
+Deno.test("signals: a stop that comes while the command is being started stops the command first", () => {
+  // There is none yet that could run on.
+  stopping((_signals, done) => {
+    process.emit("SIGTSTP");
+    assertEquals(done, ["stopped"]);
+  });
+  stopping((signals, done) => {
+    signals.starts();
     process.emit("SIGTSTP");
     assertEquals(done, []);
-    starting.passTo((signal) => done.push(signal));
+    signals.passTo((signal) => done.push(signal));
     assertEquals(done.splice(0), ["SIGTSTP", "stopped"]);
     process.emit("SIGCONT");
-    starting.passTo(null);
-    assertEquals(done.splice(0), ["SIGCONT"]);
-  } finally {
-    starting.close();
-  }
+    signals.passTo(null);
+    assertEquals(done, ["SIGCONT"]);
+  });
   // It was told to go on before it had stopped.
-  const goesOn = new Signals(() => done.push("stopped"));
-  try {
-    goesOn.starts();
+  stopping((signals, done) => {
+    signals.starts();
     process.emit("SIGTSTP");
     process.emit("SIGCONT");
-    goesOn.passTo((signal) => done.push(signal));
+    signals.passTo((signal) => done.push(signal));
     assertEquals(done, []);
-  } finally {
-    goesOn.close();
-  }
+  });
 });
